@@ -1,0 +1,133 @@
+//! Amazon Resource Names of what Snapferry keeps.
+//!
+//! Source: "Working with Amazon Resource Names (ARNs) in Amazon RDS", Aurora User Guide.
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Account, Region};
+
+/// `arn:<partition>:<service>:<region>:<account>:<resource>`; the resource may hold colons.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Arn {
+    /// `rds` or `kms`.
+    pub service: String,
+    /// The region the resource is in; it names the partition.
+    pub region: Region,
+    /// The account that owns the resource.
+    pub account: Account,
+    /// What follows the account, such as `cluster-snapshot:rds:c-2019-06-04-09-16`.
+    pub resource: String,
+}
+
+/// Why a text is not an ARN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an ARN of the form arn:partition:service:region:account:resource")]
+pub struct ArnError;
+
+impl Arn {
+    /// An RDS resource's ARN.
+    pub fn rds(region: &Region, account: &Account, kind: &str, name: &str) -> Self {
+        Self {
+            service: "rds".to_owned(),
+            region: region.clone(),
+            account: account.clone(),
+            resource: format!("{kind}:{name}"),
+        }
+    }
+
+    /// A KMS key's (`key/…`) or alias's (`alias/…`) ARN.
+    pub fn kms(region: &Region, account: &Account, resource: &str) -> Self {
+        Self {
+            service: "kms".to_owned(),
+            region: region.clone(),
+            account: account.clone(),
+            resource: resource.to_owned(),
+        }
+    }
+
+    /// Reads an ARN; its partition must be the one that its region is in.
+    ///
+    /// # Errors
+    /// When a part is missing or malformed.
+    pub fn parse(text: &str) -> Result<Self, ArnError> {
+        let mut parts = text.splitn(6, ':');
+        let mut next = || parts.next().ok_or(ArnError);
+        if next()? != "arn" {
+            return Err(ArnError);
+        }
+        let partition = next()?;
+        let service = next()?;
+        let region: Region = next()?.parse().map_err(|_| ArnError)?;
+        let account: Account = next()?.parse().map_err(|_| ArnError)?;
+        let resource = next()?;
+        if partition != region.partition() || resource.is_empty() || service.is_empty() {
+            return Err(ArnError);
+        }
+        Ok(Self {
+            service: service.to_owned(),
+            region,
+            account,
+            resource: resource.to_owned(),
+        })
+    }
+
+    /// The name within a kind: `x` of `cluster-snapshot:x` for `cluster-snapshot`.
+    pub fn name_of(&self, kind: &str) -> Option<&str> {
+        self.resource.strip_prefix(kind)?.strip_prefix(':')
+    }
+}
+
+impl TryFrom<String> for Arn {
+    type Error = ArnError;
+    fn try_from(text: String) -> Result<Self, ArnError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Arn> for String {
+    fn from(arn: Arn) -> Self {
+        arn.to_string()
+    }
+}
+
+impl fmt::Display for Arn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "arn:{}:{}:{}:{}:{}",
+            self.region.partition(),
+            self.service,
+            self.region,
+            self.account,
+            self.resource
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arns_survive_their_text() {
+        let text = "arn:aws:rds:us-east-1:123456789012:cluster-snapshot:rds:c-2019-06-04-09-16";
+        let arn = Arn::parse(text).expect("legal");
+        assert_eq!(arn.to_string(), text);
+        assert_eq!(
+            arn.name_of("cluster-snapshot"),
+            Some("rds:c-2019-06-04-09-16")
+        );
+        assert_eq!(arn.name_of("cluster"), None);
+        for wrong in [
+            "arn:aws:rds:us-east-1:1:cluster:x",
+            "arn:aws-cn:rds:us-east-1:123456789012:cluster:x",
+            "arn:aws:rds:us-east-1:123456789012:",
+            "arn:aws:rds",
+            "x",
+        ] {
+            assert_eq!(Arn::parse(wrong), Err(ArnError), "{wrong}");
+        }
+    }
+}

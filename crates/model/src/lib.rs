@@ -1,0 +1,25 @@
+//! The nouns of Snapferry: identifiers, records and their legal states, limits, time and chance.
+//!
+//! It does not know how a record is stored, what a request looks like on the wire, or any I/O.
+//! Records derive serde because the catalog keeps them as versioned JSON documents
+//! (docs/decisions/0003-sqlite-shared-commits.md); new fields carry `#[serde(default)]`.
+pub mod arn;
+pub mod clock;
+pub mod cluster;
+pub mod ids;
+pub mod job;
+pub mod key;
+pub mod limits;
+pub mod names;
+pub mod snapshot;
+pub mod tag;
+
+pub use arn::Arn;
+pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
+pub use cluster::{Cluster, ClusterStatus};
+pub use ids::{Account, Hash, JobId, Region, ResourceId, VolumeId, VolumeRef};
+pub use job::{Job, JobKind, JobState};
+pub use key::{Key, KeyManager, KeyState, WrappedKey};
+pub use names::{ClusterName, NameError, SnapshotName};
+pub use snapshot::{Content, Snapshot, SnapshotKind, SnapshotStatus};
+pub use tag::Tag;

@@ -1,0 +1,53 @@
+//! Every bound, with its unit and its reason. Bounds a deployment may change are settings of
+//! the server whose defaults stand here.
+use std::time::Duration;
+
+/// What is echoed of a caller's text is cut here, in characters.
+pub const ECHO_CHARS_MAX: usize = 512;
+/// The largest request body, bytes. RDS's largest request is a few kilobytes of tags and filters.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// The largest request head (request line and headers), bytes.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// The most parameters that one request may carry.
+pub const PARAMETERS_MAX: usize = 4_096;
+/// How far a request's date may lie from the server's clock ("Signing AWS API requests").
+pub const SIGNATURE_SKEW: Duration = Duration::from_secs(15 * 60);
+/// The longest a presigned request may be valid (X-Amz-Expires), seconds.
+pub const PRESIGNED_EXPIRES_SECS_MAX: u64 = 604_800;
+/// The time a client has to send a request's head and body.
+pub const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(20);
+/// Connections served at once; more wait in the listen queue.
+pub const CONNECTIONS_MAX: usize = 1_024;
+
+/// Tags on one resource ("Tagging Amazon RDS resources").
+pub const TAGS_MAX: usize = 50;
+/// Accounts that one snapshot can be shared with ("Sharing a DB cluster snapshot").
+pub const SHARED_ACCOUNTS_MAX: usize = 20;
+/// Manual cluster snapshots of one account in one region, by default.
+pub const MANUAL_SNAPSHOTS_MAX: usize = 100;
+/// Cross-region copies in progress to one region for one account, by default.
+pub const CROSS_REGION_COPIES_MAX: usize = 5;
+/// Clusters of one account in one region, by default.
+pub const CLUSTERS_MAX: usize = 40;
+/// Rows on one page of a Describe action: the least, and the most and default.
+pub const PAGE_ROWS: std::ops::RangeInclusive<usize> = 20..=100;
+
+/// How long a job's lease lasts unless it is renewed.
+pub const LEASE: Duration = Duration::from_secs(15);
+/// How often a running job renews its lease and records its progress.
+pub const HEARTBEAT: Duration = Duration::from_millis(500);
+/// How often the runner looks for work when no signal came.
+pub const RUNNER_POLL: Duration = Duration::from_secs(2);
+/// Tries of one job before it is given up as failed.
+pub const JOB_ATTEMPTS_MAX: u32 = 8;
+/// How long an object that nothing reaches is kept before the sweep removes it.
+pub const SWEEP_GRACE: Duration = Duration::from_secs(3_600);
+
+/// A block: the unit of comparison between snapshots, bytes. PostgreSQL's page size.
+pub const BLOCK_BYTES: usize = 8 << 10;
+/// A frame's plaintext at most, bytes.
+pub const FRAME_BYTES_MAX: usize = 256 << 10;
+/// A pack is closed once it has this many bytes.
+pub const PACK_BYTES: usize = 16 << 20;
+/// Memory that one snapshot may use for packs on their way to the vault, bytes, by default.
+pub const SNAPSHOT_MEMORY_BYTES: usize = 128 << 20;

@@ -1,0 +1,155 @@
+//! The names users give: cluster and snapshot identifiers, compared and kept in lower case.
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The prefix of automated snapshots' names.
+pub const AUTOMATED_PREFIX: &str = "rds:";
+
+/// What is wrong with a name. The caller knows which parameter it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Empty or only spaces.
+    #[error("the name is blank")]
+    Blank,
+    /// The first character is not a letter.
+    #[error("the name does not begin with a letter")]
+    BadStart,
+    /// Another character than letters, digits and hyphens; a trailing or double hyphen; too long.
+    #[error("the name has characters or a length that names cannot have")]
+    Malformed,
+}
+
+/// Checks RDS's identifier grammar: a letter, then letters, digits and single hyphens, no
+/// trailing hyphen, at most `max` characters. Source: the parameter texts of the RDS API model.
+fn check(text: &str, max: usize) -> Result<String, NameError> {
+    if text.trim().is_empty() {
+        return Err(NameError::Blank);
+    }
+    if !text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return Err(NameError::BadStart);
+    }
+    let legal = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !text.ends_with('-')
+        && !text.contains("--")
+        && text.len() <= max;
+    if legal {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(NameError::Malformed)
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name in lower case.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// A DBClusterIdentifier, 1 to 63 characters.
+    ClusterName
+);
+name!(
+    /// A DBClusterSnapshotIdentifier: a manual one by the grammar, or `rds:…` for automated ones.
+    SnapshotName
+);
+
+impl ClusterName {
+    /// Reads a name that a new cluster may have.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        check(text, 63).map(Self)
+    }
+}
+
+impl SnapshotName {
+    /// Reads a name that a new manual snapshot may have.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn parse_manual(text: &str) -> Result<Self, NameError> {
+        check(text, 63).map(Self)
+    }
+
+    /// Reads a final snapshot's name, which may have up to 255 characters (DeleteDBCluster's page).
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn parse_final(text: &str) -> Result<Self, NameError> {
+        check(text, 255).map(Self)
+    }
+
+    /// Reads the name of a snapshot that may exist: manual, or automated with its prefix.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn parse_existing(text: &str) -> Result<Self, NameError> {
+        let lower = text.to_ascii_lowercase();
+        match lower.strip_prefix(AUTOMATED_PREFIX) {
+            Some(rest) => check(rest, 250).map(|_| Self(lower)),
+            None => check(text, 255).map(Self),
+        }
+    }
+
+    /// Whether this is an automated snapshot's name.
+    pub fn is_automated(&self) -> bool {
+        self.0.starts_with(AUTOMATED_PREFIX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_grammar() {
+        assert_eq!(
+            SnapshotName::parse_manual("My-Snap1")
+                .expect("legal")
+                .as_str(),
+            "my-snap1"
+        );
+        for (text, fault) in [
+            ("", NameError::Blank),
+            (" ", NameError::Blank),
+            ("1a", NameError::BadStart),
+            ("-a", NameError::BadStart),
+            ("a--b", NameError::Malformed),
+            ("a-", NameError::Malformed),
+            ("a_b", NameError::Malformed),
+            ("rds:a", NameError::Malformed),
+            ("é", NameError::BadStart),
+        ] {
+            assert_eq!(SnapshotName::parse_manual(text), Err(fault), "{text}");
+        }
+        assert!(SnapshotName::parse_manual(&"a".repeat(63)).is_ok());
+        assert_eq!(
+            SnapshotName::parse_manual(&"a".repeat(64)),
+            Err(NameError::Malformed)
+        );
+        assert!(
+            SnapshotName::parse_existing("RDS:c-2019-06-04-09-16")
+                .expect("legal")
+                .is_automated()
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! What a deployment may choose. Values only; the parts are in [`crate::Parts`].
+use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use model::{Account, Region, limits};
+
+/// Who may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Every request is signed, and its signature verified.
+    Closed,
+    /// For laptops and CI: signatures are not checked.
+    Dev,
+}
+
+/// What a deployment may choose.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Who may ask.
+    pub mode: Mode,
+    /// The name of this node; clusters stay with their node.
+    pub node: String,
+    /// The region of requests that name none.
+    pub default_region: Region,
+    /// Regions beyond the ones that AWS has.
+    pub extra_regions: BTreeSet<Region>,
+    /// The account of requests that name none (`Dev`), and of the first administrator.
+    pub default_account: Account,
+    /// Where clusters' files lie: `clusters/` below it.
+    pub data_dir: PathBuf,
+    /// The address that clusters listen on, and their `Endpoint`.
+    pub cluster_host: String,
+    /// Ports that clusters get when the caller asks for none.
+    pub cluster_ports: RangeInclusive<u16>,
+    /// Whether each cluster runs under an OS user of its own (Snapferry is root).
+    pub os_users: bool,
+    /// Without OS users: whether clusters of several accounts may share one.
+    pub shared_os_user: bool,
+    /// Bytes a second that copies may bring into one region; none: no limit.
+    pub cross_region_bytes_per_sec: Option<u64>,
+    /// Memory that one snapshot may use on its way to the vault, bytes.
+    pub snapshot_memory_bytes: usize,
+    /// Manual cluster snapshots of one account in one region.
+    pub manual_snapshots_max: usize,
+    /// Cross-region copies in progress into one region for one account.
+    pub cross_region_copies_max: usize,
+    /// Clusters of one account in one region.
+    pub clusters_max: usize,
+    /// How long a job's lease lasts unless it is renewed.
+    pub lease: Duration,
+    /// How long what nothing reaches is kept.
+    pub sweep_grace: Duration,
+}
+
+impl Settings {
+    /// The defaults for a data folder.
+    pub fn new(mode: Mode, data_dir: PathBuf) -> Self {
+        Self {
+            mode,
+            node: "local".to_owned(),
+            default_region: "us-east-1".parse().expect("a region's name"),
+            extra_regions: BTreeSet::new(),
+            default_account: "000000000000".parse().expect("twelve digits"),
+            data_dir,
+            cluster_host: "127.0.0.1".to_owned(),
+            cluster_ports: 15_432..=16_431,
+            os_users: false,
+            shared_os_user: false,
+            cross_region_bytes_per_sec: None,
+            snapshot_memory_bytes: limits::SNAPSHOT_MEMORY_BYTES,
+            manual_snapshots_max: limits::MANUAL_SNAPSHOTS_MAX,
+            cross_region_copies_max: limits::CROSS_REGION_COPIES_MAX,
+            clusters_max: limits::CLUSTERS_MAX,
+            lease: limits::LEASE,
+            sweep_grace: limits::SWEEP_GRACE,
+        }
+    }
+
+    /// Whether requests and copies may name this region.
+    pub fn knows(&self, region: &Region) -> bool {
+        region.is_known() || self.extra_regions.contains(region)
+    }
+}
