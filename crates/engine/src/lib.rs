@@ -1,1 +1,14 @@
-//! Placeholder.
+//! How a kind of database is run, dumped and loaded. `postgres` is the engine that is there.
+//!
+//! It does not know regions, accounts, keys or vaults: a dump goes to a [`DumpSink`], and a load
+//! finds its files in place.
+mod door;
+mod error;
+mod folder;
+pub mod postgres;
+mod reach;
+
+pub use door::{DumpInfo, DumpSink, Engine, Home, NewCluster, SinkError, scram_verifier};
+pub use error::{EngineError, ErrorKind};
+pub use postgres::Postgres;
+pub use reach::first_unreachable;

@@ -1,1 +1,44 @@
-fn main() {}
+//! The binary `snapferry`: command line, settings, listener and wiring around the service.
+//!
+//! It does not know what the API's actions do.
+mod body;
+mod cli;
+mod credentials;
+mod data_dir;
+mod failure;
+mod forms;
+mod front;
+mod guard;
+mod help_page;
+mod listen;
+mod logging;
+mod master_key;
+mod reference;
+mod serve;
+mod settings;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Verb};
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::Serve(arguments) => serve::run(*arguments),
+        Verb::AccessKey { verb } => verbs::access_key(verb),
+        Verb::Job { verb } => verbs::job(verb),
+        Verb::Reference => verbs::print(&reference::page()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {}", failure.chain());
+            if let Some(hint) = failure.hint() {
+                eprintln!("\nhint: {hint}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,21 +1,49 @@
 //! What the product does: API actions, background jobs, and the links between regions.
 //!
 //! It names traits only: which catalog, vault and engine stand behind them is the server's choice.
+pub mod access;
+pub mod action;
+pub mod actions;
+mod clusters;
+mod core;
+pub mod dispatch;
+pub mod fault;
+mod jobs;
+mod keys;
+mod link;
+mod meter;
+mod mirror;
+mod runner;
 pub mod settings;
+mod shapes;
+mod sweep;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
+use catalog::{CatalogError, CatalogExt};
 use model::{Clock, Entropy, Region};
+use tokio::task::JoinHandle;
+use wire::RawRequest;
 
 pub use settings::{Mode, Settings};
+
+pub use dispatch::{refuse, refuse_too_large};
+
+use crate::{access::Access, core::Core, dispatch::Dispatch};
 
 /// The rooms that a service stands on.
 pub struct Parts {
     /// What exists.
     pub catalog: Arc<dyn catalog::Catalog>,
     /// Opens one region's vault; asked once a region.
-    pub open_vault: Box<dyn Fn(&Region) -> Result<vault::Vault, vault::VaultError> + Send + Sync>,
+    pub open_vault: core::OpenVault,
+    /// The regions that have a vault by now.
+    pub vault_regions: Box<dyn Fn() -> Vec<Region> + Send + Sync>,
     /// Seals key material and access keys.
     pub master_key: Arc<kms::MasterKey>,
     /// Runs databases.
@@ -26,9 +54,18 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
 }
 
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
 /// The running service: every request and every job.
+#[derive(Debug)]
 pub struct Service {
-    settings: Settings,
+    core: Arc<Core>,
+    dispatch: Dispatch,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Service {
@@ -36,17 +73,68 @@ impl Service {
     ///
     /// # Errors
     /// When the catalog does not answer.
-    pub async fn start(parts: Parts, settings: Settings) -> Result<Arc<Self>, catalog::CatalogError>;
+    pub async fn start(parts: Parts, settings: Settings) -> Result<Arc<Self>, CatalogError> {
+        let access = Access::new(
+            parts.catalog.clone(),
+            parts.master_key.clone(),
+            parts.clock.clone(),
+            &settings,
+        );
+        let core = Arc::new(Core::new(parts, settings));
+        // The data folder's lock says that no other process of this node lives: what one held
+        // when it died need not wait for its leases to end.
+        let node = format!("{}/", core.settings.node);
+        core.catalog
+            .write(move |tx| catalog::jobs::release_held_by(tx, &node))
+            .await?;
+        let owner = format!("{}/{}", core.settings.node, core.entropy.uuid());
+        let tasks = vec![
+            tokio::spawn(clusters::keep(core.clone())),
+            tokio::spawn(runner::work(core.clone(), owner)),
+            tokio::spawn(mirror::run(core.clone())),
+            tokio::spawn(sweep::run(core.clone())),
+        ];
+        let dispatch = Dispatch::new(core.clone(), access);
+        Ok(Arc::new(Self {
+            core,
+            dispatch,
+            tasks: Mutex::new(tasks),
+        }))
+    }
 
     /// Answers one request. Never fails: a fault is an answer.
-    pub async fn handle(&self, request: wire::RawRequest) -> http::Response<Bytes>;
+    pub async fn handle(&self, request: RawRequest) -> http::Response<Bytes> {
+        self.dispatch.handle(request).await
+    }
 
     /// Whether the catalog answers.
-    pub async fn is_healthy(&self) -> bool;
+    pub async fn is_healthy(&self) -> bool {
+        self.core
+            .catalog
+            .read(|_| Ok::<_, CatalogError>(()))
+            .await
+            .is_ok()
+    }
 
     /// Counters in Prometheus' text format.
-    pub fn metrics(&self) -> String;
+    pub fn metrics(&self) -> String {
+        format!(
+            "# HELP snapferry_catalog_commits_total Durable commits of the catalog since the start.\n\
+             # TYPE snapferry_catalog_commits_total counter\n\
+             snapferry_catalog_commits_total {}\n",
+            self.core.catalog.commits()
+        )
+    }
 
     /// Ends jobs at their next step and stops every cluster: fast, and at once after `patience`.
-    pub async fn stop(&self, patience: std::time::Duration);
+    pub async fn stop(&self, patience: Duration) {
+        self.core.begin_stop();
+        clusters::stop_all(&self.core, patience).await;
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::warn!(%error, "a background task ended badly");
+            }
+        }
+    }
 }

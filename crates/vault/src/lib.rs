@@ -1,1 +1,34 @@
-//! Placeholder.
+//! What is kept: blocks in sealed, immutable packs, and what describes and moves them.
+//!
+//! It does not know what a cluster is, whose a snapshot is, or where wrapped keys are kept.
+//! The bytes are described in docs/reference/vault-format.md.
+mod block;
+mod body;
+mod cursor;
+mod error;
+mod format;
+mod list;
+mod manifest;
+mod observer;
+mod pack;
+mod part;
+mod read;
+pub mod records;
+mod seal;
+mod ship;
+mod store;
+mod sweep;
+mod throttle;
+mod write;
+
+pub use error::{ErrorKind, ObjectId, ObjectKind, VaultError};
+pub use observer::{Observer, Unobserved};
+pub use read::{Restored, restore};
+pub use seal::{DataKey, Sealing};
+pub use ship::{Shipment, Shipped, ship};
+pub use store::{Condemned, Vault, remove_unfinished};
+pub use sweep::{
+    Header, ObjectEntry, Verified, delete, objects, reach, read_header, verify_manifest, volumes,
+};
+pub use throttle::Throttle;
+pub use write::{Base, SnapshotWriter, WriteOptions, Written};

@@ -1,0 +1,39 @@
+# Snapferry's commands. Each is a small script under scripts/; `make` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo clean-demo test test-rust test-clients lint fmt doc bench-start
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing (PostgreSQL, a C compiler, Python clients); needs root or sudo
+	@scripts/setup
+
+build: ## Build target/release/snapferry
+	cargo build --locked --release -p snapferry
+
+demo: ## Set up, build and run the main job end to end, with proof (DEMO_ARGS="--scale 5" for a small one)
+	@scripts/demo $(DEMO_ARGS)
+
+clean-demo: ## Remove what the demo left
+	@scripts/clean-demo
+
+test: ## Set up and run every check and test
+	@scripts/test
+
+test-rust: ## Only the Rust tests
+	@scripts/test rust
+
+test-clients: ## Only the client tests: boto3, AWS CLI, curl (PYTEST_ARGS="-k copy" picks some)
+	@scripts/test clients $(PYTEST_ARGS)
+
+lint: ## Format check, clippy, and the allowed directions between crates
+	@scripts/test lint
+
+fmt: ## Format the Rust code
+	cargo fmt --all
+
+doc: ## Build the API documentation; warnings are errors
+	@scripts/test doc
+
+bench-start: ## Time from exec to the first answer, and idle memory (release build)
+	@scripts/bench-start

@@ -1,0 +1,294 @@
+//! KMS keys and their aliases.
+//!
+//! It does not know how key material is sealed, nor what a key policy allows.
+use model::{Account, Arn, Key, Region, Timestamp};
+
+use crate::{
+    error::CatalogError,
+    stored::{Stored, encode, insert_versioned, update_versioned},
+    transaction::Tx,
+    value::{Row, args},
+};
+
+/// A name for a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias {
+    /// Its region.
+    pub region: Region,
+    /// Its owner.
+    pub account: Account,
+    /// With its prefix: `alias/…`.
+    pub name: String,
+    /// The id of the key that it stands for, of the same region and account.
+    pub key_id: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last got another key.
+    pub updated_at: Timestamp,
+}
+
+impl Alias {
+    /// `arn:…:alias/<name>`.
+    pub fn arn(&self) -> Arn {
+        Arn::kms(&self.region, &self.account, &self.name)
+    }
+
+    fn from_row(row: &Row) -> Result<Self, CatalogError> {
+        Ok(Self {
+            region: row.parsed(0)?,
+            account: row.parsed(1)?,
+            name: row.text(2)?.to_owned(),
+            key_id: row.text(3)?.to_owned(),
+            created_at: Timestamp(row.int(4)?),
+            updated_at: Timestamp(row.int(5)?),
+        })
+    }
+}
+
+fn what(key: &Key) -> String {
+    format!("the key {}", key.arn())
+}
+
+fn read(rows: &[Row]) -> Result<Vec<Stored<Key>>, CatalogError> {
+    rows.iter()
+        .map(|row| Stored::from_row("a key", row))
+        .collect()
+}
+
+/// Keeps a new key.
+///
+/// # Errors
+/// `Conflict` when its id is taken.
+pub fn insert(tx: &mut dyn Tx, key: Key) -> Result<Stored<Key>, CatalogError> {
+    insert_versioned(tx, key, what, |tx, key, version| {
+        tx.execute(
+            "INSERT INTO kms_keys (region, account, id, state, deletion_at, version, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+            args![
+                &key.region,
+                &key.account,
+                &key.id,
+                key.state.as_str(),
+                key.deletion_at,
+                version,
+                encode(key)
+            ],
+        )
+    })
+}
+
+/// Finds a key by its id.
+///
+/// # Errors
+/// The database's.
+pub fn get(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    id: &str,
+) -> Result<Option<Stored<Key>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM kms_keys WHERE region = ?1 AND account = ?2 AND id = ?3",
+        args![region, account, id],
+    )?;
+    Ok(read(&rows)?.pop())
+}
+
+/// Finds a key by its ARN; an ARN of something else finds nothing.
+///
+/// # Errors
+/// The database's.
+pub fn get_by_arn(tx: &mut dyn Tx, arn: &Arn) -> Result<Option<Stored<Key>>, CatalogError> {
+    match arn.resource.strip_prefix("key/") {
+        Some(id) if arn.service == "kms" => get(tx, &arn.region, &arn.account, id),
+        _ => Ok(None),
+    }
+}
+
+/// Writes a changed key; region, account and id stay.
+///
+/// # Errors
+/// `Stale` when it was changed or deleted since `stored` was read.
+pub fn update(tx: &mut dyn Tx, stored: Stored<Key>) -> Result<Stored<Key>, CatalogError> {
+    update_versioned(tx, stored, what, |tx, stored, version| {
+        let key = &stored.value;
+        tx.execute(
+            "UPDATE kms_keys SET state = ?5, deletion_at = ?6, version = ?7, body = ?8 \
+             WHERE region = ?1 AND account = ?2 AND id = ?3 AND version = ?4",
+            args![
+                &key.region,
+                &key.account,
+                &key.id,
+                stored.version,
+                key.state.as_str(),
+                key.deletion_at,
+                version,
+                encode(key)
+            ],
+        )
+    })
+}
+
+/// An account's keys by id, from the one behind `after` on; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn list(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Stored<Key>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM kms_keys WHERE region = ?1 AND account = ?2 AND ?3 < id \
+         ORDER BY id LIMIT ?4",
+        args![region, account, after.unwrap_or(""), limit],
+    )?;
+    read(&rows)
+}
+
+/// Keys whose deletion date has come, oldest date first; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn due_for_deletion(tx: &mut dyn Tx, limit: usize) -> Result<Vec<Stored<Key>>, CatalogError> {
+    let now = tx.now();
+    let rows = tx.query(
+        "SELECT version, body FROM kms_keys WHERE deletion_at IS NOT NULL AND deletion_at <= ?1 \
+         ORDER BY deletion_at LIMIT ?2",
+        args![now, limit],
+    )?;
+    read(&rows)
+}
+
+/// Forgets a key and its aliases; answers the version of its deletion (for its mark in the
+/// vault's mirror), or none when there was no such key.
+///
+/// # Errors
+/// The database's.
+pub fn delete(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    id: &str,
+) -> Result<Option<u64>, CatalogError> {
+    tx.execute(
+        "DELETE FROM kms_aliases WHERE region = ?1 AND account = ?2 AND key_id = ?3",
+        args![region, account, id],
+    )?;
+    let deleted = tx.execute(
+        "DELETE FROM kms_keys WHERE region = ?1 AND account = ?2 AND id = ?3",
+        args![region, account, id],
+    )?;
+    (deleted == 1).then(|| tx.next_version()).transpose()
+}
+
+/// Keeps a new alias.
+///
+/// # Errors
+/// `Conflict` when its name is taken.
+pub fn insert_alias(tx: &mut dyn Tx, alias: &Alias) -> Result<(), CatalogError> {
+    let added = tx.execute(
+        "INSERT INTO kms_aliases (region, account, name, key_id, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+        args![
+            &alias.region,
+            &alias.account,
+            &alias.name,
+            &alias.key_id,
+            alias.created_at,
+            alias.updated_at
+        ],
+    )?;
+    if added == 0 {
+        return Err(CatalogError::Conflict {
+            what: format!("the alias {}", alias.arn()),
+        });
+    }
+    Ok(())
+}
+
+/// Finds an alias by its name, prefix included.
+///
+/// # Errors
+/// The database's.
+pub fn get_alias(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &str,
+) -> Result<Option<Alias>, CatalogError> {
+    let rows = tx.query(
+        "SELECT region, account, name, key_id, created_at, updated_at FROM kms_aliases \
+         WHERE region = ?1 AND account = ?2 AND name = ?3",
+        args![region, account, name],
+    )?;
+    rows.first().map(Alias::from_row).transpose()
+}
+
+/// Lets an alias stand for another key; answers whether there is such an alias.
+///
+/// # Errors
+/// The database's.
+pub fn update_alias(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &str,
+    key_id: &str,
+) -> Result<bool, CatalogError> {
+    let now = tx.now();
+    let changed = tx.execute(
+        "UPDATE kms_aliases SET key_id = ?4, updated_at = ?5 \
+         WHERE region = ?1 AND account = ?2 AND name = ?3",
+        args![region, account, name, key_id, now],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Forgets an alias; answers whether there was one.
+///
+/// # Errors
+/// The database's.
+pub fn delete_alias(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &str,
+) -> Result<bool, CatalogError> {
+    let deleted = tx.execute(
+        "DELETE FROM kms_aliases WHERE region = ?1 AND account = ?2 AND name = ?3",
+        args![region, account, name],
+    )?;
+    Ok(deleted == 1)
+}
+
+/// An account's aliases by name, of one key or of all, from the one behind `after` on; at most
+/// `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn list_aliases(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    key_id: Option<&str>,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Alias>, CatalogError> {
+    const COLUMNS: &str = "SELECT region, account, name, key_id, created_at, updated_at \
+         FROM kms_aliases WHERE region = ?1 AND account = ?2 AND ?3 < name";
+    let after = after.unwrap_or("");
+    let rows = match key_id {
+        Some(key_id) => tx.query(
+            &format!("{COLUMNS} AND key_id = ?4 ORDER BY name LIMIT ?5"),
+            args![region, account, after, key_id, limit],
+        )?,
+        None => tx.query(
+            &format!("{COLUMNS} ORDER BY name LIMIT ?4"),
+            args![region, account, after, limit],
+        )?,
+    };
+    rows.iter().map(Alias::from_row).collect()
+}

@@ -1,0 +1,56 @@
+//! Facts about the catalog itself, such as its schema and the data folder's mode.
+//!
+//! It does not know what they mean.
+use crate::{error::CatalogError, transaction::Tx, value::args};
+
+/// The name that the schema's number is kept under; only migrations write it.
+pub(crate) const SCHEMA: &str = "schema";
+
+/// Reads a fact.
+///
+/// # Errors
+/// The database's.
+pub fn get(tx: &mut dyn Tx, name: &str) -> Result<Option<String>, CatalogError> {
+    let rows = tx.query("SELECT value FROM meta WHERE name = ?1", args![name])?;
+    rows.first()
+        .map(|row| row.text(0).map(str::to_owned))
+        .transpose()
+}
+
+/// Writes a fact over the old one.
+///
+/// # Errors
+/// The database's.
+pub fn set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<(), CatalogError> {
+    tx.execute(
+        "INSERT INTO meta (name, value) VALUES (?1, ?2) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        args![name, value],
+    )?;
+    Ok(())
+}
+
+/// Writes a fact unless there is one; answers the one that stands.
+///
+/// # Errors
+/// The database's.
+pub fn get_or_set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<String, CatalogError> {
+    if let Some(found) = get(tx, name)? {
+        return Ok(found);
+    }
+    set(tx, name, value)?;
+    Ok(value.to_owned())
+}
+
+/// Lets the next version be above `floor`, as after a rebuild from the vault's mirror.
+///
+/// # Errors
+/// The database's.
+pub fn raise_version(tx: &mut dyn Tx, floor: u64) -> Result<(), CatalogError> {
+    tx.execute(
+        "INSERT INTO counters (name, value) VALUES ('version', ?1) ON CONFLICT (name) DO UPDATE \
+         SET value = CASE WHEN excluded.value < counters.value THEN counters.value ELSE excluded.value END",
+        args![floor],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,363 @@
+//! DB cluster snapshots: records, whom they are shared with, and the manifests they need.
+//!
+//! It does not know which changes of state are legal, nor what a manifest holds.
+//!
+//! Pages are ordered by account and name: that key never changes during a record's life, so a
+//! walk over the pages meets every snapshot that exists throughout it exactly once.
+use std::collections::BTreeMap;
+
+use model::{
+    Account, Hash, Region, ResourceId, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus,
+    VolumeRef,
+};
+
+use crate::{
+    error::CatalogError,
+    stored::{Stored, encode, insert_versioned, one_of, update_versioned},
+    transaction::Tx,
+    value::{Arg, Row, args},
+};
+
+/// The grantee that stands for every account.
+const ALL: &str = "all";
+
+/// Which snapshots a page shows: those in any of the scopes that also pass every filter.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Scope: those that this account owns.
+    pub owned_by: Option<Account>,
+    /// Scope: others' manual ones that are shared with this account by its id.
+    pub shared_with: Option<Account>,
+    /// Scope: manual ones shared with all, their owner's included.
+    pub public: bool,
+    /// Filter: only this kind.
+    pub kind: Option<SnapshotKind>,
+    /// Filter: only these names; empty for any.
+    pub names: Vec<String>,
+    /// Filter: only of clusters of these names; empty for any.
+    pub clusters: Vec<String>,
+    /// Filter: only of this cluster.
+    pub resource_id: Option<ResourceId>,
+    /// Filter: only of these engines; empty for any.
+    pub engines: Vec<String>,
+}
+
+/// Where a page ends.
+pub type After = (Account, SnapshotName);
+
+fn what(snapshot: &Snapshot) -> String {
+    format!("the snapshot {}", snapshot.arn())
+}
+
+fn read(rows: &[Row]) -> Result<Vec<Stored<Snapshot>>, CatalogError> {
+    rows.iter()
+        .map(|row| Stored::from_row("a snapshot", row))
+        .collect()
+}
+
+/// Keeps a new snapshot.
+///
+/// # Errors
+/// `Conflict` when its name is taken.
+pub fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Stored<Snapshot>, CatalogError> {
+    let stored = insert_versioned(tx, snapshot, what, |tx, snapshot, version| {
+        tx.execute(
+            "INSERT INTO snapshots (region, account, name, kind, status, engine, cluster_name, \
+             cluster_resource_id, volume, manifest, version, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
+            args![
+                &snapshot.region,
+                &snapshot.account,
+                snapshot.name.as_str(),
+                snapshot.kind.as_str(),
+                snapshot.status.as_str(),
+                &snapshot.engine,
+                snapshot.cluster_name.as_str(),
+                snapshot.cluster_resource_id.as_str(),
+                snapshot.content.as_ref().map(|content| &content.volume),
+                snapshot.content.as_ref().map(|content| content.manifest),
+                version,
+                encode(snapshot)
+            ],
+        )
+    })?;
+    write_shares(tx, &stored.value)?;
+    tally(tx, &stored.value, 1)?;
+    Ok(stored)
+}
+
+/// Finds a snapshot by its name.
+///
+/// # Errors
+/// The database's.
+pub fn get(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &SnapshotName,
+) -> Result<Option<Stored<Snapshot>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM snapshots WHERE region = ?1 AND account = ?2 AND name = ?3",
+        args![region, account, name.as_str()],
+    )?;
+    Ok(read(&rows)?.pop())
+}
+
+/// Writes a changed record, and whom it is shared with; region, account, name and kind stay.
+///
+/// # Errors
+/// `Stale` when it was changed or deleted since `stored` was read.
+pub fn update(tx: &mut dyn Tx, stored: Stored<Snapshot>) -> Result<Stored<Snapshot>, CatalogError> {
+    let stored = update_versioned(tx, stored, what, |tx, stored, version| {
+        let snapshot = &stored.value;
+        tx.execute(
+            "UPDATE snapshots SET status = ?5, engine = ?6, cluster_name = ?7, \
+             cluster_resource_id = ?8, volume = ?9, manifest = ?10, version = ?11, body = ?12 \
+             WHERE region = ?1 AND account = ?2 AND name = ?3 AND version = ?4",
+            args![
+                &snapshot.region,
+                &snapshot.account,
+                snapshot.name.as_str(),
+                stored.version,
+                snapshot.status.as_str(),
+                &snapshot.engine,
+                snapshot.cluster_name.as_str(),
+                snapshot.cluster_resource_id.as_str(),
+                snapshot.content.as_ref().map(|content| &content.volume),
+                snapshot.content.as_ref().map(|content| content.manifest),
+                version,
+                encode(snapshot)
+            ],
+        )
+    })?;
+    let snapshot = &stored.value;
+    clear_shares(tx, &snapshot.region, &snapshot.account, &snapshot.name)?;
+    write_shares(tx, snapshot)?;
+    Ok(stored)
+}
+
+/// Forgets a snapshot; answers the version of its deletion (for its mark in the vault's
+/// mirror), or none when there was no such snapshot.
+///
+/// # Errors
+/// The database's.
+pub fn delete(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &SnapshotName,
+) -> Result<Option<u64>, CatalogError> {
+    let Some(stored) = get(tx, region, account, name)? else {
+        return Ok(None);
+    };
+    tx.execute(
+        "DELETE FROM snapshots WHERE region = ?1 AND account = ?2 AND name = ?3",
+        args![region, account, name.as_str()],
+    )?;
+    clear_shares(tx, region, account, name)?;
+    tally(tx, &stored.value, -1)?;
+    tx.next_version().map(Some)
+}
+
+/// How many manual snapshots an account has in a region, at the cost of one look.
+///
+/// # Errors
+/// The database's.
+pub fn count_manual(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+) -> Result<u64, CatalogError> {
+    let rows = tx.query(
+        "SELECT tally FROM snapshot_tallies WHERE region = ?1 AND account = ?2 AND kind = ?3",
+        args![region, account, SnapshotKind::Manual.as_str()],
+    )?;
+    rows.first().map_or(Ok(0), |row| row.count(0))
+}
+
+/// How many snapshots of a cluster are being taken.
+///
+/// # Errors
+/// The database's.
+pub fn count_creating(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    cluster: &ResourceId,
+) -> Result<u64, CatalogError> {
+    let rows = tx.query(
+        "SELECT count(*) FROM snapshots WHERE region = ?1 AND account = ?2 \
+         AND cluster_resource_id = ?3 AND status = ?4",
+        args![
+            region,
+            account,
+            cluster.as_str(),
+            SnapshotStatus::Creating.as_str()
+        ],
+    )?;
+    rows.first().map_or(Ok(0), |row| row.count(0))
+}
+
+/// A page of snapshots by account and name, from the one behind `after` on; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn page(
+    tx: &mut dyn Tx,
+    region: &Region,
+    selection: &Selection,
+    after: Option<&After>,
+    limit: usize,
+) -> Result<Vec<Stored<Snapshot>>, CatalogError> {
+    let mut found = BTreeMap::new();
+    let mut add = |rows: Vec<Row>| -> Result<(), CatalogError> {
+        for stored in read(&rows)? {
+            let key = (stored.value.account.clone(), stored.value.name.clone());
+            found.insert(key, stored);
+        }
+        Ok(())
+    };
+    // A row's page is the same whichever scope it is found in, so `limit` of each are enough.
+    if let Some(owner) = &selection.owned_by {
+        let from = match after {
+            Some((account, name)) if account == owner => Some(name.as_str()),
+            Some((account, _)) if owner < account => None,
+            _ => Some(""),
+        };
+        if let Some(from) = from {
+            let mut query = Query {
+                sql: "SELECT version, body FROM snapshots AS s \
+                      WHERE s.region = ?1 AND s.account = ?2 AND ?3 < s.name"
+                    .to_owned(),
+                args: vec![region.into(), owner.into(), from.into()],
+            };
+            add(query.filtered(selection).run(tx, "s.name", limit)?)?;
+        }
+    }
+    let grantees = [
+        selection.shared_with.as_ref().map(Account::as_str),
+        selection.public.then_some(ALL),
+    ];
+    for grantee in grantees.into_iter().flatten() {
+        let (account, name) = after.map_or(("", ""), |(account, name)| {
+            (account.as_str(), name.as_str())
+        });
+        let mut query = Query {
+            sql: "SELECT s.version, s.body FROM snapshot_shares AS g \
+                  JOIN snapshots AS s ON s.region = g.region AND s.account = g.account \
+                  AND s.name = g.name WHERE g.region = ?1 AND g.grantee = ?2 \
+                  AND (?3, ?4) < (g.account, g.name)"
+                .to_owned(),
+            args: vec![region.into(), grantee.into(), account.into(), name.into()],
+        };
+        let rows = query
+            .filtered(selection)
+            .run(tx, "g.account, g.name", limit)?;
+        add(rows)?;
+    }
+    Ok(found.into_values().take(limit).collect())
+}
+
+/// The manifests in a volume that live records need: snapshots' own, and the bases that
+/// clusters compare their next snapshot with. Each once.
+///
+/// # Errors
+/// The database's.
+pub fn roots(
+    tx: &mut dyn Tx,
+    region: &Region,
+    volume: &VolumeRef,
+) -> Result<Vec<Hash>, CatalogError> {
+    let rows = tx.query(
+        "SELECT manifest FROM snapshots \
+         WHERE region = ?1 AND volume = ?2 AND manifest IS NOT NULL \
+         UNION SELECT base_manifest FROM clusters \
+         WHERE region = ?1 AND volume = ?2 AND base_manifest IS NOT NULL",
+        args![region, volume],
+    )?;
+    rows.iter().map(|row| row.parsed(0)).collect()
+}
+
+struct Query<'a> {
+    sql: String,
+    args: Vec<Arg<'a>>,
+}
+
+impl<'a> Query<'a> {
+    fn filtered(&mut self, selection: &'a Selection) -> &mut Self {
+        let (sql, args) = (&mut self.sql, &mut self.args);
+        let kind = selection.kind.map(SnapshotKind::as_str);
+        let resource = selection.resource_id.as_ref().map(ResourceId::as_str);
+        one_of(sql, args, "s.kind", kind);
+        one_of(sql, args, "s.cluster_resource_id", resource);
+        for (column, texts) in [
+            ("s.name", &selection.names),
+            ("s.cluster_name", &selection.clusters),
+            ("s.engine", &selection.engines),
+        ] {
+            one_of(sql, args, column, texts.iter().map(String::as_str));
+        }
+        self
+    }
+
+    fn run(
+        &mut self,
+        tx: &mut dyn Tx,
+        order: &str,
+        limit: usize,
+    ) -> Result<Vec<Row>, CatalogError> {
+        self.args.push(limit.into());
+        let place = self.args.len();
+        self.sql
+            .push_str(&format!(" ORDER BY {order} LIMIT ?{place}"));
+        tx.query(&self.sql, &self.args)
+    }
+}
+
+fn clear_shares(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &SnapshotName,
+) -> Result<(), CatalogError> {
+    tx.execute(
+        "DELETE FROM snapshot_shares WHERE region = ?1 AND account = ?2 AND name = ?3",
+        args![region, account, name.as_str()],
+    )?;
+    Ok(())
+}
+
+/// Only manual snapshots are shared, as `Snapshot::is_open_to` says.
+fn write_shares(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), CatalogError> {
+    if snapshot.kind != SnapshotKind::Manual {
+        return Ok(());
+    }
+    for grantee in &snapshot.shared_with {
+        tx.execute(
+            "INSERT INTO snapshot_shares (region, grantee, account, name) \
+             VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            args![
+                &snapshot.region,
+                grantee,
+                &snapshot.account,
+                snapshot.name.as_str()
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn tally(tx: &mut dyn Tx, snapshot: &Snapshot, change: i64) -> Result<(), CatalogError> {
+    tx.execute(
+        "INSERT INTO snapshot_tallies (region, account, kind, tally) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (region, account, kind) \
+         DO UPDATE SET tally = snapshot_tallies.tally + excluded.tally",
+        args![
+            &snapshot.region,
+            &snapshot.account,
+            snapshot.kind.as_str(),
+            change
+        ],
+    )?;
+    Ok(())
+}

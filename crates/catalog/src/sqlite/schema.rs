@@ -1,0 +1,91 @@
+//! The schema and how an older one is brought up to date.
+//!
+//! It does not know what the tables are for. Migrations are numbered and only ever added.
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::tx::failed;
+use crate::{error::CatalogError, meta};
+
+/// Marks the file as a catalog in SQLite's header: "SNFR".
+const APPLICATION_ID: i32 = 0x534E_4652;
+
+/// Every migration in its order; the schema's number is how many of them were applied.
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_first.sql")];
+
+/// Applies the migrations that a file lacks, in one transaction. Two processes that open a new
+/// file at once wait for each other here.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), CatalogError> {
+    let doing = |error| failed("bringing its schema up to date", error);
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(doing)?;
+    let applied = applied(&transaction, path)?;
+    let known = MIGRATIONS.len();
+    let Some(missing) = usize::try_from(applied)
+        .ok()
+        .and_then(|applied| MIGRATIONS.get(applied..))
+    else {
+        return Err(CatalogError::NewerSchema {
+            path: path.to_owned(),
+            found: applied,
+            known: known as u64,
+        });
+    };
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for sql in missing {
+        transaction.execute_batch(sql).map_err(doing)?;
+    }
+    transaction
+        .execute(
+            "INSERT INTO meta (name, value) VALUES (?1, ?2) \
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (meta::SCHEMA, known.to_string()),
+        )
+        .map_err(doing)?;
+    transaction.commit().map_err(doing)?;
+    tracing::info!(path = %path.display(), from = applied, to = known, "the catalog's schema is up to date");
+    Ok(())
+}
+
+/// The schema's number; makes the `meta` table of a new file.
+fn applied(transaction: &Transaction<'_>, path: &Path) -> Result<u64, CatalogError> {
+    let doing = |error| failed("reading its schema", error);
+    let id: i32 = transaction
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(doing)?;
+    if id != APPLICATION_ID {
+        let tables: i64 = transaction
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .map_err(doing)?;
+        if id != 0 || tables != 0 {
+            return Err(CatalogError::Foreign {
+                path: path.to_owned(),
+            });
+        }
+        transaction
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .map_err(doing)?;
+        transaction
+            .execute_batch(
+                "CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) \
+                 STRICT, WITHOUT ROWID",
+            )
+            .map_err(doing)?;
+        return Ok(0);
+    }
+    let text: String = transaction
+        .query_row(
+            "SELECT value FROM meta WHERE name = ?1",
+            [meta::SCHEMA],
+            |row| row.get(0),
+        )
+        .map_err(doing)?;
+    text.parse().map_err(|error| CatalogError::Damaged {
+        what: "the schema's number".to_owned(),
+        source: Some(std::sync::Arc::<std::num::ParseIntError>::new(error)),
+    })
+}

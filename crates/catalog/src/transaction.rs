@@ -1,0 +1,146 @@
+//! The door of the catalog: transactions as plain functions over [`Tx`].
+//!
+//! It does not know which database runs them.
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use model::Timestamp;
+
+use crate::{
+    error::CatalogError,
+    value::{Arg, Row},
+};
+
+/// A transaction that is under way.
+pub trait Tx {
+    /// The catalog's clock, by which leases and graces are measured; one moment a transaction.
+    fn now(&self) -> Timestamp;
+
+    /// Runs a statement that answers no rows; returns how many rows it changed.
+    ///
+    /// # Errors
+    /// `Failed` when the database refuses it, `Busy` when a lock is not to be had.
+    fn execute(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<u64, CatalogError>;
+
+    /// Runs a statement that answers rows. All are held in memory: bound them with LIMIT.
+    ///
+    /// # Errors
+    /// `Failed` when the database refuses it, `Busy` when a lock is not to be had.
+    fn query(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, CatalogError>;
+
+    /// A number that is higher than all drawn before. Record versions come from here, so that
+    /// a record that is deleted and made anew never has a version twice.
+    ///
+    /// # Errors
+    /// As [`Tx::execute`].
+    fn next_version(&mut self) -> Result<u64, CatalogError>;
+}
+
+/// What is to become of a transaction whose function has run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Commit what it changed.
+    Keep,
+    /// Undo what it changed.
+    Discard,
+}
+
+/// A transaction's function, with its result type erased.
+pub type Work = dyn Fn(&mut dyn Tx) -> Verdict + Send + Sync;
+
+/// What exists. Callers use [`CatalogExt`].
+#[async_trait]
+pub trait Catalog: Send + Sync + fmt::Debug {
+    /// Runs a function in a transaction that may write; answers once what it kept is durable.
+    /// The function may run more than once; only the last run counts.
+    ///
+    /// # Errors
+    /// When nothing was kept for a reason of the catalog's own.
+    async fn write_boxed(&self, work: Box<Work>) -> Result<(), CatalogError>;
+
+    /// Runs a function that only reads, on one consistent state that includes every write
+    /// answered before.
+    ///
+    /// # Errors
+    /// When it could not be run.
+    async fn read_boxed(&self, work: Box<Work>) -> Result<(), CatalogError>;
+
+    /// Durable commits made since this catalog was opened; for metrics and tests.
+    fn commits(&self) -> u64;
+}
+
+/// Typed transactions over any [`Catalog`].
+pub trait CatalogExt: Catalog {
+    /// Runs `work` in a transaction and answers its value once it is durable. An `Err` undoes
+    /// all it did, and nothing of other requests.
+    ///
+    /// `work` must be quick and touch nothing but its `Tx`: others wait for it, and it may run
+    /// again. Once this future is dropped the work may or may not happen.
+    ///
+    /// # Errors
+    /// The function's own, or the catalog's turned into it.
+    fn write<T, E, F>(&self, work: F) -> impl Future<Output = Result<T, E>> + Send
+    where
+        F: Fn(&mut dyn Tx) -> Result<T, E> + Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<CatalogError> + Send + 'static,
+    {
+        let (boxed, slot) = erase(work);
+        async move {
+            self.write_boxed(boxed).await?;
+            take(&slot)
+        }
+    }
+
+    /// Runs `work` on one consistent state.
+    ///
+    /// # Errors
+    /// The function's own, or the catalog's turned into it.
+    fn read<T, E, F>(&self, work: F) -> impl Future<Output = Result<T, E>> + Send
+    where
+        F: Fn(&mut dyn Tx) -> Result<T, E> + Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<CatalogError> + Send + 'static,
+    {
+        let (boxed, slot) = erase(work);
+        async move {
+            self.read_boxed(boxed).await?;
+            take(&slot)
+        }
+    }
+}
+
+impl<C: Catalog + ?Sized> CatalogExt for C {}
+
+type Slot<T, E> = Arc<Mutex<Option<Result<T, E>>>>;
+
+fn erase<T, E, F>(work: F) -> (Box<Work>, Slot<T, E>)
+where
+    F: Fn(&mut dyn Tx) -> Result<T, E> + Send + Sync + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    let slot: Slot<T, E> = Arc::default();
+    let filled = Arc::clone(&slot);
+    let boxed = Box::new(move |tx: &mut dyn Tx| {
+        let outcome = work(tx);
+        let verdict = match outcome {
+            Ok(_) => Verdict::Keep,
+            Err(_) => Verdict::Discard,
+        };
+        *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        verdict
+    });
+    (boxed, slot)
+}
+
+fn take<T, E: From<CatalogError>>(slot: &Slot<T, E>) -> Result<T, E> {
+    slot.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take()
+        .unwrap_or_else(|| Err(CatalogError::Closed.into()))
+}

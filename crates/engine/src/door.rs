@@ -1,0 +1,177 @@
+//! The door: what every engine can do, and the values that go through it.
+//!
+//! It knows no particular database.
+use std::{
+    error::Error,
+    fmt,
+    io::Read,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use crate::EngineError;
+
+/// What a [`DumpSink`] could not do.
+pub type SinkError = Box<dyn Error + Send + Sync>;
+
+/// Where one try at a cluster lives, and how it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// The attempt's folder, absolute. The engine makes it, and `data/`, `conf/` and `log/` in it.
+    pub dir: PathBuf,
+    /// The folder of the server's socket, this cluster's alone; its name is short.
+    pub socket_dir: PathBuf,
+    /// The IP address or host name that the server listens on.
+    pub host: String,
+    /// The TCP port that the server listens on.
+    pub port: u16,
+    /// The user and group number that the server runs under; none: this process's own.
+    pub os_uid: Option<u32>,
+    /// The engine's version, such as `15.18`; its major picks the programs.
+    pub version: String,
+}
+
+impl Home {
+    /// The folder of the database's own files.
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// The folder of the settings that the server reads; the server cannot write it.
+    pub(crate) fn conf(&self) -> PathBuf {
+        self.dir.join("conf")
+    }
+
+    /// The file that the server's messages go to; the server cannot open it by name.
+    pub fn log_file(&self) -> PathBuf {
+        self.dir.join("log").join("postgres.log")
+    }
+}
+
+/// What a new cluster begins with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewCluster {
+    /// The role that the user gets; no superuser.
+    pub master_username: String,
+    /// Its password's SCRAM-SHA-256 verifier, from [`scram_verifier`].
+    pub master_verifier: String,
+    /// A database to make for that role, beside `postgres`.
+    pub database_name: Option<String>,
+}
+
+impl fmt::Debug for NewCluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewCluster")
+            .field("master_username", &self.master_username)
+            .field("database_name", &self.database_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The SCRAM-SHA-256 verifier of a password, with a fresh salt: what a server keeps instead of it.
+pub fn scram_verifier(password: &str) -> String {
+    postgres_protocol::password::scram_sha_256(password.as_bytes())
+}
+
+/// What a dump says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpInfo {
+    /// The engine's own description as JSON, to be given to [`Engine::load`] unchanged.
+    pub document: String,
+    /// Bytes handed to the sink, files only.
+    pub logical_bytes: u64,
+}
+
+/// Takes a dump's folders and files, in the order of the dump.
+pub trait DumpSink: Send {
+    /// About how many bytes will come, said once before the first file.
+    fn expect_total(&mut self, bytes: u64);
+
+    /// A folder; it comes before what is in it. `path` is relative, with `/` between its parts.
+    ///
+    /// # Errors
+    /// Whatever ends the dump.
+    fn directory(&mut self, path: &str, mode: u32) -> Result<(), SinkError>;
+
+    /// A file. The sink reads `content` to its end; an error of `content` ends the dump.
+    ///
+    /// # Errors
+    /// Whatever ends the dump.
+    fn file(&mut self, path: &str, mode: u32, content: &mut dyn Read) -> Result<(), SinkError>;
+
+    /// Whether the dump should end without a result; asked between files and while it waits.
+    fn stop_requested(&self) -> bool;
+}
+
+/// Runs, dumps and loads clusters of one kind of database.
+#[async_trait]
+pub trait Engine: Send + Sync + fmt::Debug {
+    /// The versions on this machine, newest first, such as `15.18`.
+    fn installed(&self) -> Vec<String>;
+
+    /// Makes a new, running cluster in a folder without one. What a try that was cut short left
+    /// there is removed first; a whole cluster is never touched.
+    ///
+    /// # Errors
+    /// [`EngineError::AlreadyWhole`]; wrong names; whatever the programs say.
+    async fn create(&self, home: &Home, spec: &NewCluster) -> Result<(), EngineError>;
+
+    /// Starts a whole cluster, or adopts its server when one runs; ends once it takes connections.
+    ///
+    /// # Errors
+    /// [`EngineError::NotWhole`], [`EngineError::PortInUse`], [`EngineError::Busy`], or the
+    /// server's last messages.
+    async fn start(&self, home: &Home) -> Result<(), EngineError>;
+
+    /// Stops the server: its sessions end at once, but it writes down what it must; when `patience`
+    /// is over it is made to end, and recovers at its next start. Ends when every process is gone.
+    /// It does not wait for a [`Engine::start`] that has not got as far as a process.
+    ///
+    /// # Errors
+    /// When processes stay in spite of SIGKILL.
+    async fn stop(&self, home: &Home, patience: Duration) -> Result<(), EngineError>;
+
+    /// Whether the cluster's server process lives.
+    async fn is_running(&self, home: &Home) -> bool;
+
+    /// Reads a consistent state of the cluster, running or stopped, into `sink`.
+    ///
+    /// Blocks: call it on a blocking thread inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`EngineError::PageDamaged`], [`EngineError::SessionLost`], [`EngineError::Sink`],
+    /// [`EngineError::StopRequested`], and what files and SQL answer. Nothing of a dump that
+    /// failed may be kept as a snapshot.
+    fn dump(&self, home: &Home, sink: &mut dyn DumpSink) -> Result<DumpInfo, EngineError>;
+
+    /// Turns the files of a dump that lie in `home.dir/data` into a running, verified cluster.
+    /// `document` is [`DumpInfo::document`]. The files are treated as hostile.
+    ///
+    /// # Errors
+    /// [`EngineError::BadDump`] when the files are not what the document says; the server's last
+    /// messages when it does not come up. The folder must then not be used again.
+    async fn load(&self, home: &Home, document: &str) -> Result<(), EngineError>;
+
+    /// Ends the cluster's server at once and deletes `home.dir` and the socket.
+    ///
+    /// # Errors
+    /// When something cannot be ended or deleted.
+    async fn remove(&self, home: &Home) -> Result<(), EngineError>;
+
+    /// Cuts the server's log to its last part when it has grown. Call it now and then.
+    ///
+    /// # Errors
+    /// When the log cannot be read or written.
+    async fn trim_log(&self, home: &Home) -> Result<(), EngineError>;
+
+    /// The users that must be able to enter the folders above [`Home::dir`], beside
+    /// [`Home::os_uid`], for [`Engine::create`] to work.
+    fn helper_uids(&self) -> Vec<u32>;
+}
+
+/// A path for messages.
+pub(crate) fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,248 @@
+//! What can go wrong in an engine.
+//!
+//! It does not know how a fault is told to a caller of the API.
+use std::{io, path::PathBuf};
+
+use crate::SinkError;
+
+/// What a caller should do about an [`EngineError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The same again, later, may work.
+    Retry,
+    /// The request cannot be met as it is.
+    Refuse,
+    /// Bytes are not what they should be.
+    Repair,
+    /// A person should look at it.
+    Report,
+}
+
+/// What can go wrong in an engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// No programs of the cluster's major version.
+    #[error("PostgreSQL {major} is not installed (found: {found})")]
+    NotInstalled {
+        /// The major version that was asked for.
+        major: String,
+        /// The versions there are.
+        found: String,
+    },
+    /// A value that the engine was given cannot be used.
+    #[error("{what} {value:?} {why}")]
+    BadValue {
+        /// Which value.
+        what: &'static str,
+        /// The value.
+        value: String,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+    /// The cluster's user cannot enter a folder above its files.
+    #[error("user {uid} cannot enter the folder {folder:?}: allow it with chmod o+x")]
+    Unreachable {
+        /// The first folder that is closed.
+        folder: PathBuf,
+        /// The user.
+        uid: u32,
+    },
+    /// As root, initdb needs a user with a name, and there is none.
+    #[error("there is no user postgres or nobody to run initdb as")]
+    NoHelperUser,
+    /// Another program listens on the cluster's port.
+    #[error("port {port} of {host} is in use by another program")]
+    PortInUse {
+        /// The address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// Another operation holds the cluster.
+    #[error("another operation works on the cluster in {home:?}")]
+    Busy {
+        /// The cluster's folder.
+        home: PathBuf,
+    },
+    /// The folder holds no cluster that was made or loaded to the end.
+    #[error("{home:?} holds no whole cluster")]
+    NotWhole {
+        /// The cluster's folder.
+        home: PathBuf,
+    },
+    /// The folder holds a whole cluster, which is never overwritten.
+    #[error("{home:?} holds a whole cluster already")]
+    AlreadyWhole {
+        /// The cluster's folder.
+        home: PathBuf,
+    },
+    /// A program of the database failed.
+    #[error("{program} failed ({status}): {tail}")]
+    Program {
+        /// The program.
+        program: &'static str,
+        /// How it ended.
+        status: String,
+        /// Its last words.
+        tail: String,
+    },
+    /// The server ended before it took connections.
+    #[error("the server in {home:?} ended before it took connections: {log}")]
+    ServerEnded {
+        /// The cluster's folder.
+        home: PathBuf,
+        /// The log's last lines.
+        log: String,
+    },
+    /// The server lives, but does not take connections in time.
+    #[error("the server in {home:?} takes no connections after {secs} s: {log}")]
+    StartTimeout {
+        /// The cluster's folder.
+        home: PathBuf,
+        /// How long it was waited for.
+        secs: u64,
+        /// The log's last lines.
+        log: String,
+    },
+    /// Processes of the server stay in spite of SIGKILL.
+    #[error("processes of the server in {home:?} do not end: {pids:?}")]
+    WillNotEnd {
+        /// The cluster's folder.
+        home: PathBuf,
+        /// Their numbers.
+        pids: Vec<u32>,
+    },
+    /// The server refused a statement.
+    #[error("the server failed to {doing}")]
+    Sql {
+        /// What was wanted.
+        doing: &'static str,
+        /// The server's answer.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// The server did not answer in time.
+    #[error("the server did not {doing} within {secs} s")]
+    SqlTimeout {
+        /// What was wanted.
+        doing: &'static str,
+        /// How long it was waited for.
+        secs: u64,
+    },
+    /// The dump's session ended before the dump: what was read is void.
+    #[error("the session of the dump was lost, so the dump is void")]
+    SessionLost {
+        /// What the connection said last, when it said something.
+        #[source]
+        source: Option<tokio_postgres::Error>,
+    },
+    /// A page's checksum does not match its bytes.
+    #[error("page {block} of {file} is damaged")]
+    PageDamaged {
+        /// The file, relative to the data folder.
+        file: String,
+        /// The page within the file, counted from zero.
+        block: u64,
+    },
+    /// A file of the data folder is not what it must be.
+    #[error("{file}: {why}")]
+    FileDamaged {
+        /// The file, relative to the data folder.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Something in the data folder that cannot be part of a dump.
+    #[error("{file} in the data folder {why}")]
+    Unexpected {
+        /// The file, relative to the data folder.
+        file: String,
+        /// What it is.
+        why: &'static str,
+    },
+    /// A stopped cluster was not shut down in order.
+    #[error(
+        "the cluster is stopped, but its state is {state:?}: start it once so that it recovers"
+    )]
+    NotShutDown {
+        /// What pg_control says.
+        state: &'static str,
+    },
+    /// A dump's files or document are not those of a dump of this engine.
+    #[error("this is not a dump that can be loaded: {why}")]
+    BadDump {
+        /// What is wrong.
+        why: String,
+    },
+    /// The sink did not take a file or folder.
+    #[error("the dump's taker failed at {file}")]
+    Sink {
+        /// The file or folder.
+        file: String,
+        /// What it said.
+        #[source]
+        source: SinkError,
+    },
+    /// The sink asked for an end.
+    #[error("the dump was told to stop")]
+    StopRequested,
+    /// The operating system refused.
+    #[error("cannot {doing} {path:?}")]
+    Io {
+        /// What was wanted.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl EngineError {
+    /// What a caller should do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Busy { .. }
+            | Self::PortInUse { .. }
+            | Self::SessionLost { .. }
+            | Self::StartTimeout { .. }
+            | Self::SqlTimeout { .. }
+            | Self::Sink { .. }
+            | Self::StopRequested => ErrorKind::Retry,
+            Self::NotInstalled { .. }
+            | Self::BadValue { .. }
+            | Self::Unreachable { .. }
+            | Self::NoHelperUser
+            | Self::AlreadyWhole { .. }
+            | Self::NotShutDown { .. }
+            | Self::Unexpected { .. }
+            | Self::BadDump { .. } => ErrorKind::Refuse,
+            Self::PageDamaged { .. } | Self::FileDamaged { .. } => ErrorKind::Repair,
+            Self::Program { .. }
+            | Self::ServerEnded { .. }
+            | Self::NotWhole { .. }
+            | Self::WillNotEnd { .. }
+            | Self::Io { .. } => ErrorKind::Report,
+            Self::Sql { source, .. } if source.is_closed() => ErrorKind::Retry,
+            Self::Sql { .. } => ErrorKind::Report,
+        }
+    }
+
+    pub(crate) fn io(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+        source: impl Into<io::Error>,
+    ) -> Self {
+        Self::Io {
+            doing,
+            path: path.into(),
+            source: source.into(),
+        }
+    }
+
+    pub(crate) fn bad_dump(why: impl Into<String>) -> Self {
+        Self::BadDump { why: why.into() }
+    }
+}

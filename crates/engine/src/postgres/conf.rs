@@ -1,0 +1,255 @@
+//! The files that tell a server how to behave. They are always written here, never taken from a
+//! dump, and lie outside the data folder, where the server's user cannot change them.
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use super::ADMIN;
+use crate::{EngineError, Home, door::shown};
+
+/// Bytes of a socket's full name at most: the system has 108 with the closing zero, and some
+/// tools fewer.
+const SOCKET_PATH_BYTES_MAX: usize = 103;
+
+/// What the server is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Serve clients.
+    Serve,
+    /// Recover from the files of a dump.
+    Recover,
+}
+
+/// Checks what goes into the settings before anything is written.
+pub(super) fn check(home: &Home) -> Result<(), EngineError> {
+    let refuse = |what, value: &str, why| {
+        Err(EngineError::BadValue {
+            what,
+            value: value.chars().take(200).collect(),
+            why,
+        })
+    };
+    if home.port == 0 {
+        return refuse("the port", "0", "is not a port");
+    }
+    let legal = |c: char| c.is_ascii_alphanumeric() || ".:-_".contains(c);
+    if home.host.is_empty() || !home.host.chars().all(legal) {
+        return refuse("the address", &home.host, "is no host name or IP address");
+    }
+    for (what, dir) in [
+        ("the folder", &home.dir),
+        ("the socket's folder", &home.socket_dir),
+    ] {
+        let text = dir.to_str();
+        // A comma separates folders in the server's setting, and `@` begins an abstract name.
+        let legal = |text: &str| {
+            dir.is_absolute() && !text.chars().any(|c| c.is_control() || c == ',' || c == '"')
+        };
+        if !text.is_some_and(legal) {
+            return refuse(
+                what,
+                &shown(dir),
+                "must be absolute, without commas, quotes and control characters",
+            );
+        }
+    }
+    let socket = socket_path(home);
+    if SOCKET_PATH_BYTES_MAX < socket.as_os_str().len() {
+        return refuse(
+            "the socket's path",
+            &shown(&socket),
+            "is longer than 103 bytes, which the system cannot use",
+        );
+    }
+    Ok(())
+}
+
+/// The socket that the server makes in its folder.
+pub(super) fn socket_path(home: &Home) -> std::path::PathBuf {
+    home.socket_dir.join(format!(".s.PGSQL.{}", home.port))
+}
+
+/// A setting's value in single quotes.
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// Writes the settings for `purpose`; the server reads them when it starts or is told to.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(super) fn write(home: &Home, own_user: &str, purpose: Purpose) -> Result<(), EngineError> {
+    let dir = home.conf();
+    let failed = |source| EngineError::io("write the server's settings in", &dir, source);
+    make_folder(&dir, 0o711).map_err(failed)?;
+    let ident_user = own_user.replace('"', "");
+    for (name, text) in [
+        ("postgresql.conf", server_settings(home, purpose)),
+        ("pg_hba.conf", access_rules()),
+        (
+            "pg_ident.conf",
+            format!("snapferry \"{ident_user}\" {ADMIN}\n"),
+        ),
+    ] {
+        replace(&dir, name, text.as_bytes(), home.os_uid).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn server_settings(home: &Home, purpose: Purpose) -> String {
+    let path = |path: &Path| quoted(&path.display().to_string());
+    let conf = home.conf();
+    let restore_command = match purpose {
+        Purpose::Serve => "",
+        // All the log there is lies in pg_wal; to find no more in an archive ends the recovery.
+        Purpose::Recover => "false",
+    };
+    format!(
+        "\
+# Written by snapferry at every start: changes here are lost.
+listen_addresses = {host}
+port = {port}
+unix_socket_directories = {sockets}
+unix_socket_permissions = 0700
+hba_file = {hba}
+ident_file = {ident}
+ssl = off
+password_encryption = scram-sha-256
+
+fsync = on
+full_page_writes = on
+synchronous_commit = on
+wal_level = replica
+max_wal_senders = 4
+max_replication_slots = 4
+max_slot_wal_keep_size = -1
+archive_mode = off
+archive_command = ''
+restore_command = {restore}
+recovery_init_sync_method = syncfs
+hot_standby = off
+
+shared_buffers = 32MB
+max_connections = 100
+shared_preload_libraries = ''
+session_preload_libraries = ''
+local_preload_libraries = ''
+
+# Messages go to the file that snapferry opened, and cuts when it grows.
+logging_collector = off
+log_destination = 'stderr'
+log_line_prefix = '%m [%p] '
+log_statement = 'none'
+# A failed statement may hold a password.
+log_min_error_statement = panic
+log_checkpoints = off
+log_timezone = 'UTC'
+
+timezone = 'UTC'
+datestyle = 'iso, mdy'
+lc_messages = 'C.UTF-8'
+lc_monetary = 'C.UTF-8'
+lc_numeric = 'C.UTF-8'
+lc_time = 'C.UTF-8'
+default_text_search_config = 'pg_catalog.english'
+",
+        host = quoted(&home.host),
+        port = home.port,
+        sockets = path(&home.socket_dir),
+        hba = path(&conf.join("pg_hba.conf")),
+        ident = path(&conf.join("pg_ident.conf")),
+        restore = quoted(restore_command),
+    )
+}
+
+fn access_rules() -> String {
+    format!(
+        "\
+# Written by snapferry at every start: changes here are lost. The first rule that fits counts.
+local all {ADMIN} peer map=snapferry
+local all all reject
+host all {ADMIN} all reject
+host all all all scram-sha-256
+"
+    )
+}
+
+/// Makes a folder of this process's user with exactly this mode, whatever the umask.
+pub(super) fn make_folder(dir: &Path, mode: u32) -> std::io::Result<()> {
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    if !fs::symlink_metadata(dir)?.is_dir() {
+        return Err(std::io::ErrorKind::NotADirectory.into());
+    }
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode))
+}
+
+/// Writes a file beside its place and moves it there; the group may read it.
+fn replace(dir: &Path, name: &str, bytes: &[u8], group: Option<u32>) -> std::io::Result<()> {
+    let beside = dir.join(format!("{name}.new"));
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)?;
+    file.write_all(bytes)?;
+    if let Some(group) = group {
+        rustix::fs::fchown(&file, None, Some(rustix::fs::Gid::from_raw(group)))?;
+        file.set_permissions(fs::Permissions::from_mode(0o640))?;
+    }
+    file.sync_all()?;
+    fs::rename(&beside, dir.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home(dir: &str, sockets: &str, host: &str) -> Home {
+        Home {
+            dir: dir.into(),
+            socket_dir: sockets.into(),
+            host: host.to_owned(),
+            port: 15_432,
+            os_uid: None,
+            version: "15.18".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_could_break_out_of_a_setting_is_refused() {
+        assert!(check(&home("/d/a", "/s", "127.0.0.1")).is_ok());
+        assert!(check(&home("/d/a", "/s", "::1")).is_ok());
+        assert!(check(&home("/d/it's", "/s's", "localhost")).is_ok());
+        for (dir, sockets, host) in [
+            ("/d", "/s", "*"),
+            ("/d", "/s", "a'\nport = 1"),
+            ("/d\nx", "/s", "h"),
+            ("d", "/s", "h"),
+            ("/d", "/s,/t", "h"),
+            ("/d", "@s", "h"),
+        ] {
+            assert!(
+                check(&home(dir, sockets, host)).is_err(),
+                "{dir} {sockets} {host}"
+            );
+        }
+        let long = format!("/{}", "s".repeat(100));
+        let error = check(&home("/d", &long, "h")).expect_err("too long");
+        assert!(error.to_string().contains("103 bytes"), "{error}");
+    }
+
+    #[test]
+    fn quotes_are_doubled() {
+        assert_eq!(quoted(r"it's a \"), r"'it''s a \\'");
+    }
+}

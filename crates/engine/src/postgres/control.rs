@@ -1,0 +1,174 @@
+//! `global/pg_control`: what a cluster says about itself, behind a checksum of its own.
+//!
+//! It does not know any server process. Layout: PostgreSQL's `ControlFileData`, versions 13 to 18.
+use super::page::PAGE_BYTES;
+
+/// Where it lies in the data folder.
+pub(super) const CONTROL_PATH: &str = "global/pg_control";
+/// Bytes of the file; far more than the structure in it.
+pub(super) const CONTROL_BYTES: usize = PAGE_BYTES;
+
+/// What pg_control says, as far as dumps and loads need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Control {
+    pub(super) system_identifier: u64,
+    pub(super) catalog_version: u32,
+    state: u32,
+    /// Where the latest checkpoint's record begins in the log.
+    pub(super) checkpoint: u64,
+    pub(super) timeline: u32,
+    pub(super) page_bytes: u32,
+    pub(super) wal_segment_bytes: u32,
+    pub(super) checksums: bool,
+}
+
+/// Why bytes are not a pg_control that can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ControlFault {
+    /// Not the right length, or the checksum does not hold: perhaps half-written.
+    Torn,
+    /// A layout that this version of Snapferry does not know.
+    Version(u32),
+}
+
+impl Control {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, ControlFault> {
+        if bytes.len() != CONTROL_BYTES {
+            return Err(ControlFault::Torn);
+        }
+        let word = |at: usize| {
+            u32::from_ne_bytes(
+                bytes[at..at + 4]
+                    .try_into()
+                    .expect("four bytes within a page"),
+            )
+        };
+        let long = |at: usize| {
+            u64::from_ne_bytes(
+                bytes[at..at + 8]
+                    .try_into()
+                    .expect("eight bytes within a page"),
+            )
+        };
+        // The checksum closes the structure, whose length depends on the layout's version.
+        let crc_at = match word(8) {
+            1300 => 288,
+            1800 => 292,
+            version => return Err(ControlFault::Version(version)),
+        };
+        if crc32c::crc32c(&bytes[..crc_at]) != word(crc_at) {
+            return Err(ControlFault::Torn);
+        }
+        Ok(Self {
+            system_identifier: long(0),
+            catalog_version: word(12),
+            state: word(16),
+            checkpoint: long(32),
+            timeline: word(48),
+            page_bytes: word(216),
+            wal_segment_bytes: word(228),
+            checksums: word(252) != 0,
+        })
+    }
+
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.state == 1
+    }
+
+    pub(super) fn state_name(&self) -> &'static str {
+        match self.state {
+            0 => "starting up",
+            1 => "shut down",
+            2 => "shut down in recovery",
+            3 => "shutting down",
+            4 => "in crash recovery",
+            5 => "in archive recovery",
+            6 => "in production",
+            _ => "unknown",
+        }
+    }
+}
+
+impl std::fmt::Display for ControlFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Torn => f.write_str("its checksum does not hold"),
+            Self::Version(version) => write!(f, "its layout {version} is not known"),
+        }
+    }
+}
+
+/// Whether a relation map's own checksum holds. Its length depends on the version: 62 entries
+/// before PostgreSQL 16, 64 since.
+pub(super) fn relation_map_holds(bytes: &[u8]) -> bool {
+    let crc_at = match bytes.len() {
+        512 => 504,
+        524 => 520,
+        _ => return false,
+    };
+    let stored = bytes[crc_at..crc_at + 4].try_into().expect("four bytes");
+    crc32c::crc32c(&bytes[..crc_at]) == u32::from_ne_bytes(stored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pg_control as PostgreSQL 15 lays it out, with a checksum that holds.
+    fn sample(version: u32, crc_at: usize) -> Vec<u8> {
+        let mut bytes = vec![0; CONTROL_BYTES];
+        bytes[0..8].copy_from_slice(&7_711_247_073_803_268_409_u64.to_ne_bytes());
+        for (at, value) in [
+            (8, version),
+            (12, 202_209_061),
+            (16, 1),
+            (48, 3),
+            (216, 8192),
+            (228, 16 << 20),
+            (252, 1),
+        ] {
+            bytes[at..at + 4].copy_from_slice(&u32::to_ne_bytes(value));
+        }
+        bytes[32..40].copy_from_slice(&0x0174_14F8_u64.to_ne_bytes());
+        let crc = crc32c::crc32c(&bytes[..crc_at]);
+        bytes[crc_at..crc_at + 4].copy_from_slice(&crc.to_ne_bytes());
+        bytes
+    }
+
+    #[test]
+    fn both_layouts_are_read() {
+        for (version, crc_at) in [(1300, 288), (1800, 292)] {
+            let control = Control::read(&sample(version, crc_at)).expect("holds");
+            assert_eq!(control.system_identifier, 7_711_247_073_803_268_409);
+            assert_eq!((control.timeline, control.checkpoint), (3, 0x0174_14F8));
+            assert_eq!(
+                (control.page_bytes, control.wal_segment_bytes),
+                (8192, 16 << 20)
+            );
+            assert!(control.checksums && control.is_shut_down());
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_or_another_layout_is_refused() {
+        let mut torn = sample(1300, 288);
+        torn[100] ^= 1;
+        assert_eq!(Control::read(&torn), Err(ControlFault::Torn));
+        assert_eq!(Control::read(&torn[..512]), Err(ControlFault::Torn));
+        let other = sample(1201, 288);
+        assert_eq!(Control::read(&other), Err(ControlFault::Version(1201)));
+    }
+
+    #[test]
+    fn relation_maps_carry_a_checksum() {
+        for (length, crc_at) in [(512, 504), (524, 520)] {
+            let mut map = vec![9_u8; length];
+            let crc = crc32c::crc32c(&map[..crc_at]);
+            map[crc_at..crc_at + 4].copy_from_slice(&crc.to_ne_bytes());
+            assert!(relation_map_holds(&map));
+            map[0] ^= 1;
+            assert!(!relation_map_holds(&map));
+        }
+        assert!(!relation_map_holds(&[0; 100]));
+    }
+}

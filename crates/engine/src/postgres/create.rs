@@ -1,0 +1,288 @@
+//! A new cluster: initdb, roles, databases.
+//!
+//! It does not know passwords, only their verifiers.
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
+use super::{
+    ADMIN, Hold, Postgres, blocking, conf,
+    conf::Purpose,
+    is_whole, mark_whole, or_end, process,
+    run::{last_lines, run_as},
+    session::{Session, quoted_name, quoted_text},
+};
+use crate::{EngineError, Home, NewCluster, folder::Folder};
+
+/// How long initdb may take.
+const INITDB_WAIT: Duration = Duration::from_secs(180);
+/// The database that initdb leaves for sessions.
+const FIRST_DATABASE: &str = "postgres";
+/// Bytes of a name at most, in PostgreSQL.
+const NAME_BYTES_MAX: usize = 63;
+
+impl Postgres {
+    pub(super) async fn create_cluster(
+        &self,
+        home: &Home,
+        spec: &NewCluster,
+    ) -> Result<(), EngineError> {
+        self.check(home)?;
+        check_spec(spec)?;
+        let already_whole = || EngineError::AlreadyWhole {
+            home: home.dir.clone(),
+        };
+        if is_whole(home) {
+            return Err(already_whole());
+        }
+        conf::make_folder(&home.dir, home_mode(home))
+            .map_err(|source| EngineError::io("make the folder", &home.dir, source))?;
+        let _held = Hold::take(home).await?;
+        if is_whole(home) {
+            return Err(already_whole());
+        }
+        process::end(home, Duration::ZERO).await?;
+        let staging = self.init(home).await?;
+        let (owner, data) = (home.os_uid, home.data());
+        blocking(move || {
+            let failed = |source| EngineError::io("hand over", &staging, source);
+            let folder = Folder::open(&staging).map_err(failed)?;
+            folder.give(owner).map_err(failed)?;
+            fs::rename(&staging, &data).map_err(failed)
+        })
+        .await?;
+        let furnished = async {
+            self.launch(home, Purpose::Serve, FIRST_DATABASE).await?;
+            furnish(home, spec).await?;
+            mark_whole(home)
+        };
+        or_end(home, furnished.await).await
+    }
+
+    /// Runs initdb beside the data folder, where only the user it runs as can change the files.
+    async fn init(&self, home: &Home) -> Result<std::path::PathBuf, EngineError> {
+        let helper = Self::helper(home)?;
+        let staging = home.dir.join("data.new");
+        let (leftovers, made) = ([staging.clone(), home.data()], staging.clone());
+        blocking(move || {
+            for leftover in &leftovers {
+                remove_tree(leftover)?;
+            }
+            let failed = |source| EngineError::io("make the folder", &made, source);
+            conf::make_folder(&made, 0o700).map_err(failed)?;
+            if let Some((uid, gid)) = helper {
+                std::os::unix::fs::chown(&made, Some(uid), Some(gid)).map_err(failed)?;
+            }
+            Ok(())
+        })
+        .await?;
+        let program = self.installs.of(&home.version)?.program("initdb");
+        let mut command = Command::new(&program);
+        command
+            .arg("--pgdata")
+            .arg(&staging)
+            .args(["--username", ADMIN, "--data-checksums"])
+            .args(["--locale=C.UTF-8", "--encoding=UTF8", "--no-instructions"])
+            // Its settings are thrown away; these only keep it from trusting anybody.
+            .args(["--auth-local=peer", "--auth-host=reject"])
+            .current_dir("/")
+            .stdin(Stdio::null());
+        run_as(&mut command, helper);
+        let mut command = tokio::process::Command::from(command);
+        command.kill_on_drop(true);
+        let Ok(result) = timeout(INITDB_WAIT, command.output()).await else {
+            return Err(initdb_failed("no end in time", &[]));
+        };
+        let output = result.map_err(|source| EngineError::io("run", program, source))?;
+        if !output.status.success() {
+            return Err(initdb_failed(&output.status.to_string(), &output.stderr));
+        }
+        Ok(staging)
+    }
+}
+
+fn initdb_failed(status: &str, stderr: &[u8]) -> EngineError {
+    EngineError::Program {
+        program: "initdb",
+        status: status.to_owned(),
+        tail: last_lines(stderr),
+    }
+}
+
+/// Root's own folder, which the server's user may only pass through.
+pub(super) fn home_mode(home: &Home) -> u32 {
+    match home.os_uid {
+        Some(_) => 0o711,
+        None => 0o700,
+    }
+}
+
+fn remove_tree(path: &Path) -> Result<(), EngineError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(EngineError::io("delete", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_spec(spec: &NewCluster) -> Result<(), EngineError> {
+    check_name(
+        "the master user's name",
+        &spec.master_username,
+        &[ADMIN, "public", "none"],
+    )?;
+    if let Some(name) = &spec.database_name {
+        check_name(
+            "the database's name",
+            name,
+            &[ADMIN, "template0", "template1"],
+        )?;
+    }
+    if !is_verifier(&spec.master_verifier) {
+        return Err(EngineError::BadValue {
+            what: "the master user's verifier",
+            value: String::new(),
+            why: "is no SCRAM-SHA-256 verifier",
+        });
+    }
+    Ok(())
+}
+
+fn check_name(what: &'static str, name: &str, taken: &[&str]) -> Result<(), EngineError> {
+    let refuse = |why| {
+        Err(EngineError::BadValue {
+            what,
+            value: name.chars().take(NAME_BYTES_MAX).collect(),
+            why,
+        })
+    };
+    if name.is_empty() || NAME_BYTES_MAX < name.len() || name.chars().any(char::is_control) {
+        return refuse("does not have 1 to 63 printable characters");
+    }
+    if taken.contains(&name) || name.starts_with("pg_") {
+        return refuse("is reserved");
+    }
+    Ok(())
+}
+
+/// Whether a text is a verifier. Any other text would be taken for a password in clear.
+fn is_verifier(text: &str) -> bool {
+    let base64 = |text: &str| {
+        !text.is_empty()
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+/=".contains(c))
+    };
+    let parts = || {
+        let (rounds_and_salt, keys) = text.strip_prefix("SCRAM-SHA-256$")?.split_once('$')?;
+        let (rounds, salt) = rounds_and_salt.split_once(':')?;
+        let (stored, server) = keys.split_once(':')?;
+        Some((rounds, salt, stored, server))
+    };
+    parts().is_some_and(|(rounds, salt, stored, server)| {
+        rounds.parse::<u32>().is_ok_and(|rounds| 0 < rounds)
+            && base64(salt)
+            // 32 bytes each.
+            && [stored, server].iter().all(|key| base64(key) && key.len() == 44)
+    })
+}
+
+/// Makes the administrator's database, the master role and what it owns.
+async fn furnish(home: &Home, spec: &NewCluster) -> Result<(), EngineError> {
+    let failed = |source| EngineError::Sql {
+        doing: "take a connection",
+        source,
+    };
+    let session = Session::open(home, FIRST_DATABASE).await.map_err(failed)?;
+    let master = quoted_name(&spec.master_username);
+    session
+        .run(
+            "make the master role",
+            &format!(
+                "CREATE ROLE {master} LOGIN CREATEDB CREATEROLE NOSUPERUSER NOREPLICATION \
+                 NOBYPASSRLS PASSWORD {}",
+                quoted_text(&spec.master_verifier)
+            ),
+        )
+        .await?;
+    // Our sessions never enter a database that a user can change.
+    let own_database = "make the administrator's database";
+    session
+        .run(
+            own_database,
+            &format!("CREATE DATABASE {ADMIN} OWNER {ADMIN}"),
+        )
+        .await?;
+    session
+        .run(
+            own_database,
+            &format!("REVOKE ALL ON DATABASE {ADMIN} FROM PUBLIC"),
+        )
+        .await?;
+    session
+        .run(
+            "give postgres to the master role",
+            &format!("ALTER DATABASE {FIRST_DATABASE} OWNER TO {master}"),
+        )
+        .await?;
+    if let Some(name) = spec
+        .database_name
+        .as_deref()
+        .filter(|name| *name != FIRST_DATABASE)
+    {
+        session
+            .run(
+                "make the first database",
+                &format!("CREATE DATABASE {} OWNER {master}", quoted_name(name)),
+            )
+            .await?;
+    }
+    session.close().await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(user: &str, database: Option<&str>) -> NewCluster {
+        NewCluster {
+            master_username: user.to_owned(),
+            master_verifier: crate::scram_verifier("secret"),
+            database_name: database.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn reserved_names_and_clear_passwords_are_refused() {
+        assert!(check_spec(&spec("master", Some("app"))).is_ok());
+        assert!(check_spec(&spec("Ma\"ster", Some("postgres"))).is_ok());
+        for (user, database) in [
+            ("rdsadmin", None),
+            ("pg_monitor", None),
+            ("", None),
+            ("a\0b", None),
+            ("m", Some("template1")),
+            ("m", Some("rdsadmin")),
+        ] {
+            assert!(
+                check_spec(&spec(user, database)).is_err(),
+                "{user} {database:?}"
+            );
+        }
+        let mut clear = spec("master", None);
+        clear.master_verifier = "SCRAM-SHA-256$4096:x".to_owned();
+        assert!(check_spec(&clear).is_err());
+    }
+
+    #[test]
+    fn the_spec_does_not_show_its_verifier() {
+        assert!(!format!("{:?}", spec("master", None)).contains("SCRAM"));
+    }
+}

@@ -1,0 +1,294 @@
+//! Hands one file after another to the sink, each judged by its role.
+//!
+//! It does not know why these files are a consistent state.
+use std::{
+    fs::File,
+    io::{self, Cursor, Read},
+    os::unix::fs::{FileExt, MetadataExt},
+    thread,
+    time::Duration,
+};
+
+use super::{
+    super::{
+        control::{CONTROL_BYTES, CONTROL_PATH, Control, ControlFault, relation_map_holds},
+        process, read_small,
+    },
+    names::{self, Role},
+    pages::{PageReader, TornPage},
+    plan::{Item, join},
+    wal::{HEAD_BYTES, Segments, is_history},
+};
+use crate::{DumpSink, EngineError, Home, folder::Folder};
+
+/// Modes of what a dump has; a load sets them again.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+/// How often a small file with a checksum of its own is read until that holds.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(10);
+/// Bytes of a relation map or a history file at most.
+const SMALL_BYTES_MAX: u64 = 1 << 20;
+
+/// Files on their way to the sink.
+pub(super) struct Copier<'a> {
+    data: &'a Folder,
+    /// Only files of this user are read: a link to another's file must not leak it.
+    owner: u32,
+    pub(super) sink: &'a mut dyn DumpSink,
+    /// Where the log that goes with the dump begins; none when no server writes.
+    pub(super) start_lsn: Option<u64>,
+    current: Option<(String, Folder)>,
+    pub(super) torn: Vec<TornPage>,
+    pub(super) bytes: u64,
+}
+
+impl<'a> Copier<'a> {
+    pub(super) fn new(home: &Home, data: &'a Folder, sink: &'a mut dyn DumpSink) -> Self {
+        Self {
+            data,
+            owner: home.os_uid.unwrap_or_else(process::own_uid),
+            sink,
+            start_lsn: None,
+            current: None,
+            torn: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn check_stop(&self) -> Result<(), EngineError> {
+        match self.sink.stop_requested() {
+            true => Err(EngineError::StopRequested),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn item(&mut self, item: &Item) -> Result<(), EngineError> {
+        self.check_stop()?;
+        let (folder, name, role) = match item {
+            Item::Folder(path) => return self.folder(path),
+            Item::File { folder, name, role } => (folder.as_str(), name.as_str(), *role),
+        };
+        let path = join(folder, name);
+        let Some((file, size)) = self.open(folder, name, names::may_vanish(folder, role))? else {
+            tracing::debug!(path, "a file went before it was read");
+            return Ok(());
+        };
+        match role {
+            Role::Skip => Ok(()),
+            Role::Relation { first_block } => self.relation(&path, &file, size, first_block),
+            Role::RelationMap => self.relation_map(folder, name, &path),
+            Role::Plain { may_vanish } => self.plain(&path, file, size, may_vanish),
+        }
+    }
+
+    fn folder(&mut self, path: &str) -> Result<(), EngineError> {
+        self.sink
+            .directory(path, FOLDER_MODE)
+            .map_err(|source| EngineError::Sink {
+                file: path.to_owned(),
+                source,
+            })
+    }
+
+    /// Opens a file that must be the server's own; none when it may be gone and is.
+    fn open(
+        &mut self,
+        folder: &str,
+        name: &str,
+        may_vanish: bool,
+    ) -> Result<Option<(File, u64)>, EngineError> {
+        let path = || join(folder, name);
+        let opened = self.enter(folder).and_then(|folder| folder.file(name));
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && may_vanish => return Ok(None),
+            Err(source) => return Err(EngineError::io("open", path(), source)),
+        };
+        let facts = file
+            .metadata()
+            .map_err(|source| EngineError::io("open", path(), source))?;
+        if facts.uid() != self.owner {
+            return Err(EngineError::Unexpected {
+                file: path(),
+                why: "belongs to another user",
+            });
+        }
+        Ok(Some((file, facts.len())))
+    }
+
+    fn enter(&mut self, path: &str) -> io::Result<&Folder> {
+        if self.current.as_ref().is_none_or(|(at, _)| at != path) {
+            self.current = Some((path.to_owned(), self.data.descend(path)?));
+        }
+        let (_, folder) = self.current.as_ref().expect("entered above");
+        Ok(folder)
+    }
+
+    fn relation(
+        &mut self,
+        path: &str,
+        file: &File,
+        size: u64,
+        first_block: u32,
+    ) -> Result<(), EngineError> {
+        // Advice only: a file system that takes none reads as well.
+        let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
+        let mut pages = PageReader::new(file, path, size, first_block, self.start_lsn);
+        let result = self.give(path, &mut pages);
+        if let Some(block) = pages.damaged {
+            return Err(EngineError::PageDamaged {
+                file: path.to_owned(),
+                block,
+            });
+        }
+        self.torn.append(&mut pages.torn);
+        result.map(drop)
+    }
+
+    fn relation_map(&mut self, folder: &str, name: &str, path: &str) -> Result<(), EngineError> {
+        for _ in 0..TRIES {
+            // Opened anew each time: newer servers replace it by a rename.
+            let may_vanish = names::may_vanish(folder, Role::RelationMap);
+            let Some((mut file, _)) = self.open(folder, name, may_vanish)? else {
+                return Ok(());
+            };
+            let bytes = read_small(&mut file, SMALL_BYTES_MAX)
+                .map_err(|source| EngineError::io("read", path, source))?;
+            if relation_map_holds(&bytes) {
+                return self.bytes(path, &bytes);
+            }
+            thread::sleep(PAUSE);
+        }
+        Err(EngineError::FileDamaged {
+            file: path.to_owned(),
+            why: "its checksum does not hold".to_owned(),
+        })
+    }
+
+    fn plain(
+        &mut self,
+        path: &str,
+        file: File,
+        size: u64,
+        may_shrink: bool,
+    ) -> Result<(), EngineError> {
+        let given = self.give(path, &mut file.take(size))?;
+        if given != size && !may_shrink {
+            return Err(EngineError::FileDamaged {
+                file: path.to_owned(),
+                why: "it shrank while it was read".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Hands over bytes that do not come from a file as it lies.
+    pub(super) fn bytes(&mut self, path: &str, bytes: &[u8]) -> Result<(), EngineError> {
+        self.give(path, &mut Cursor::new(bytes)).map(drop)
+    }
+
+    fn give(&mut self, path: &str, content: &mut dyn Read) -> Result<u64, EngineError> {
+        let mut watched = Watched {
+            content,
+            bytes: 0,
+            ended: false,
+            failed: None,
+        };
+        let result = self.sink.file(path, FILE_MODE, &mut watched);
+        if let Some(source) = watched.failed {
+            return Err(EngineError::io("read", path, source));
+        }
+        let source = match result {
+            Err(source) => source,
+            Ok(()) if watched.ended => {
+                self.bytes += watched.bytes;
+                return Ok(watched.bytes);
+            }
+            Ok(()) => "it did not read the file to its end".into(),
+        };
+        Err(EngineError::Sink {
+            file: path.to_owned(),
+            source,
+        })
+    }
+
+    /// Reads pg_control until its checksum holds: a server may be writing it.
+    pub(super) fn control(&mut self) -> Result<(Vec<u8>, Control), EngineError> {
+        let mut fault = ControlFault::Torn;
+        for _ in 0..TRIES {
+            self.check_stop()?;
+            let opened = self.open("global", "pg_control", false)?;
+            let (mut file, _) = opened.expect("it may not vanish");
+            let bytes = read_small(&mut file, CONTROL_BYTES as u64 + 1)
+                .map_err(|source| EngineError::io("read", CONTROL_PATH, source))?;
+            match Control::read(&bytes) {
+                Ok(control) => return Ok((bytes, control)),
+                Err(found) => fault = found,
+            }
+            thread::sleep(PAUSE);
+        }
+        Err(EngineError::FileDamaged {
+            file: CONTROL_PATH.to_owned(),
+            why: fault.to_string(),
+        })
+    }
+
+    /// Hands over one segment of the log, checked by its size and head. Whether it was there and
+    /// was itself.
+    pub(super) fn segment(&mut self, of: &Segments, number: u64) -> Result<bool, EngineError> {
+        self.check_stop()?;
+        let name = of.name(number);
+        let path = join("pg_wal", &name);
+        let Some((file, size)) = self.open("pg_wal", &name, true)? else {
+            return Ok(false);
+        };
+        let mut head = [0; HEAD_BYTES];
+        let head_read = file.read_exact_at(&mut head, 0);
+        if size != of.bytes || head_read.is_err() || !of.head_fits(number, &head) {
+            return Ok(false);
+        }
+        self.plain(&path, file, size, false)?;
+        Ok(true)
+    }
+
+    /// Hands over the history of the cluster's timelines.
+    pub(super) fn histories(&mut self) -> Result<(), EngineError> {
+        let failed = |source| EngineError::io("list", "pg_wal", source);
+        let entries = self
+            .enter("pg_wal")
+            .and_then(Folder::entries)
+            .map_err(failed)?;
+        for entry in entries.iter().filter(|entry| is_history(&entry.name)) {
+            if let Some((file, size)) = self.open("pg_wal", &entry.name, false)? {
+                let path = join("pg_wal", &entry.name);
+                self.plain(&path, file, size.min(SMALL_BYTES_MAX), false)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sees what a sink reads.
+struct Watched<'a> {
+    content: &'a mut dyn Read,
+    bytes: u64,
+    ended: bool,
+    failed: Option<io::Error>,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let result = self.content.read(buffer);
+        match &result {
+            Ok(0) if !buffer.is_empty() => self.ended = true,
+            Ok(got) => self.bytes += *got as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                let again = io::Error::new(error.kind(), error.to_string());
+                self.failed.get_or_insert(again);
+            }
+        }
+        result
+    }
+}

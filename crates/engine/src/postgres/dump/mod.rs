@@ -1,0 +1,331 @@
+//! A consistent state of a cluster, running or stopped, read from its files.
+//!
+//! It does not know what becomes of the files.
+//!
+//! Invariant: a running server's files are read between backup start and stop of one session, and
+//! a temporary slot of that session keeps the log from start to stop. When the session is lost,
+//! full-page images may end and the log may go, so the dump is void.
+mod copy;
+pub(super) mod names;
+mod pages;
+mod plan;
+mod wal;
+
+use std::{future::Future, time::Duration};
+
+use tokio::{runtime::Handle, time::timeout};
+use tokio_postgres::{error::SqlState, types::PgLsn};
+
+use super::{
+    ADMIN, Hold,
+    control::{CONTROL_PATH, Control},
+    document::{Circumstances, Document, Method},
+    install::Installs,
+    is_whole,
+    page::PAGE_BYTES,
+    process,
+    session::{Session, column},
+};
+use crate::{DumpInfo, DumpSink, EngineError, Home, folder::Folder};
+use copy::Copier;
+use plan::Plan;
+use wal::Segments;
+
+/// How often a wait looks whether it should end.
+const STOP_POLL: Duration = Duration::from_millis(250);
+/// How long a server that is just starting may take to give a session.
+const SESSION_WAIT: Duration = Duration::from_secs(60);
+/// Bytes of a backup label at most; real ones have some 300.
+const LABEL_BYTES_MAX: usize = 64 << 10;
+
+/// Reads the cluster into `sink`. Blocks; must be called inside a tokio runtime.
+pub(super) fn dump(
+    installs: &Installs,
+    home: &Home,
+    sink: &mut dyn DumpSink,
+) -> Result<DumpInfo, EngineError> {
+    let runtime = Handle::current();
+    if !is_whole(home) {
+        return Err(EngineError::NotWhole {
+            home: home.dir.clone(),
+        });
+    }
+    let data = Folder::open(&home.data())
+        .map_err(|source| EngineError::io("open", home.data(), source))?;
+    let mut copier = Copier::new(home, &data, sink);
+    let mut document = if process::look(home).is_empty() {
+        // Held to the end of the dump: no start may come between.
+        let _held = runtime.block_on(Hold::take(home))?;
+        if !process::look(home).is_empty() {
+            return Err(EngineError::Busy {
+                home: home.dir.clone(),
+            });
+        }
+        let version = installs.of(&home.version)?;
+        dump_stopped(&data, &mut copier, &version.version, version.major)?
+    } else {
+        dump_online(&runtime, home, &data, &mut copier)?
+    };
+    document.libc = installs.libc_version().map(str::to_owned);
+    Ok(DumpInfo {
+        document: document.to_json(),
+        logical_bytes: copier.bytes,
+    })
+}
+
+/// Reads a cluster that was shut down: its files are its state.
+fn dump_stopped(
+    data: &Folder,
+    copier: &mut Copier,
+    version: &str,
+    major: u32,
+) -> Result<Document, EngineError> {
+    let (bytes, control) = copier.control()?;
+    check_control(&control)?;
+    if !control.is_shut_down() {
+        return Err(EngineError::NotShutDown {
+            state: control.state_name(),
+        });
+    }
+    let plan = Plan::of(data)?;
+    copier.sink.expect_total(plan.bytes);
+    for item in &plan.items {
+        copier.item(item)?;
+    }
+    // The checkpoint's record, which may reach into the next segment.
+    let segments = Segments::of(&control, control.timeline);
+    let first = segments.number(control.checkpoint);
+    if !copier.segment(&segments, first)? {
+        return Err(log_missing(&segments, first));
+    }
+    copier.segment(&segments, first + 1)?;
+    copier.histories()?;
+    copier.bytes(CONTROL_PATH, &bytes)?;
+    if copier.control()?.1 != control {
+        return Err(EngineError::FileDamaged {
+            file: CONTROL_PATH.to_owned(),
+            why: "it changed though the server is stopped".to_owned(),
+        });
+    }
+    let about = Circumstances {
+        version: version.to_owned(),
+        major,
+        method: Method::Stopped,
+        start_lsn: control.checkpoint,
+        stop_lsn: control.checkpoint,
+        libc: None,
+        icu_collation: None,
+        unlogged_files_left_out: plan.unlogged,
+    };
+    Ok(Document::new(&control, about))
+}
+
+/// What the server said when the backup ended.
+struct Stopped {
+    lsn: u64,
+    label: String,
+}
+
+/// Reads a cluster under its running server.
+fn dump_online(
+    runtime: &Handle,
+    home: &Home,
+    data: &Folder,
+    copier: &mut Copier,
+) -> Result<Document, EngineError> {
+    let session = open_session(runtime, home, copier)?;
+    let facts = begin(runtime, &session, copier)?;
+    copier.start_lsn = Some(facts.start_lsn);
+    let plan = Plan::of(data)?;
+    copier.sink.expect_total(plan.bytes);
+    for item in &plan.items {
+        copier.item(item)?;
+        if session.is_lost() {
+            return Err(EngineError::SessionLost { source: None });
+        }
+    }
+    // The last of the files, so that no other is older than what it says.
+    let (control_bytes, control) = copier.control()?;
+    check_control(&control)?;
+    let stopped = end(runtime, &session, copier)?;
+    // A page's claim to be newer than the start holds only within the log of the dump.
+    if let Some(page) = copier.torn.iter().find(|page| stopped.lsn < page.lsn) {
+        return Err(EngineError::PageDamaged {
+            file: page.file.clone(),
+            block: page.block,
+        });
+    }
+    copier.bytes("backup_label", stopped.label.as_bytes())?;
+    let segments = Segments::of(&control, control.timeline);
+    // The place where the log stops is the first byte after it.
+    for number in segments.number(facts.start_lsn)..=segments.number(stopped.lsn - 1) {
+        if !copier.segment(&segments, number)? {
+            return Err(log_missing(&segments, number));
+        }
+    }
+    copier.histories()?;
+    // The slot kept the log until here only if its session lives.
+    let alive = session.row("keep the log", "SELECT true", &[]);
+    wait(runtime, copier, alive)?.map_err(lost)?;
+    runtime.block_on(session.close());
+    copier.bytes(CONTROL_PATH, &control_bytes)?;
+    let about = Circumstances {
+        version: format!("{}.{}", facts.version / 10_000, facts.version % 10_000),
+        major: facts.version / 10_000,
+        method: Method::Online,
+        start_lsn: facts.start_lsn,
+        stop_lsn: stopped.lsn,
+        libc: None,
+        icu_collation: facts.icu_collation,
+        unlogged_files_left_out: plan.unlogged,
+    };
+    Ok(Document::new(&control, about))
+}
+
+fn open_session(
+    runtime: &Handle,
+    home: &Home,
+    copier: &mut Copier,
+) -> Result<Session, EngineError> {
+    let patient = async {
+        loop {
+            match Session::open(home, ADMIN).await {
+                Err(error) if error.code() == Some(&SqlState::CANNOT_CONNECT_NOW) => {
+                    tokio::time::sleep(STOP_POLL).await;
+                }
+                result => return result,
+            }
+        }
+    };
+    match wait(runtime, copier, timeout(SESSION_WAIT, patient))? {
+        Ok(result) => result.map_err(|source| EngineError::Sql {
+            doing: "take a connection",
+            source,
+        }),
+        Err(_) => Err(EngineError::SqlTimeout {
+            doing: "take a connection",
+            secs: SESSION_WAIT.as_secs(),
+        }),
+    }
+}
+
+/// What the server said when the backup began.
+struct Began {
+    start_lsn: u64,
+    /// As a number: 150018.
+    version: u32,
+    icu_collation: Option<String>,
+}
+
+/// Keeps the log from here on, and begins a backup.
+fn begin(runtime: &Handle, session: &Session, copier: &Copier) -> Result<Began, EngineError> {
+    let reserve = session.row(
+        "keep the log",
+        "SELECT current_setting('server_version_num')::int4, current_setting('data_checksums'), \
+                (SELECT pg_collation_actual_version(oid)::text FROM pg_collation \
+                  WHERE collprovider = 'i' AND collname = 'und-x-icu'), \
+                (SELECT slot_name::text FROM pg_create_physical_replication_slot( \
+                    'snapferry_' || pg_backend_pid(), true, true))",
+        &[],
+    );
+    let row = wait(runtime, copier, reserve)?.map_err(lost)?;
+    let version = u32::try_from(column::<i32>(&row, 0)?).unwrap_or(0);
+    let icu_collation = column(&row, 2)?;
+    if column::<&str>(&row, 1)? != "on" {
+        return Err(EngineError::Unexpected {
+            file: String::new(),
+            why: "has no page checksums",
+        });
+    }
+    // A checkpoint of a large server may take minutes.
+    let start = session.slow_row(
+        "begin a backup",
+        "SELECT pg_backup_start('snapferry', true)",
+        &[],
+    );
+    let row = wait(runtime, copier, start)?.map_err(lost)?;
+    Ok(Began {
+        start_lsn: column::<PgLsn>(&row, 0)?.into(),
+        version,
+        icu_collation,
+    })
+}
+
+/// Ends the backup; the log up to its end is on disk then.
+fn end(runtime: &Handle, session: &Session, copier: &Copier) -> Result<Stopped, EngineError> {
+    let stop = session.slow_row(
+        "end the backup",
+        "SELECT lsn, labelfile, spcmapfile FROM pg_backup_stop(false)",
+        &[],
+    );
+    let row = wait(runtime, copier, stop)?.map_err(lost)?;
+    let lsn: u64 = column::<PgLsn>(&row, 0)?.into();
+    let label: String = column(&row, 1)?;
+    let map: Option<String> = column(&row, 2)?;
+    if map.is_some_and(|map| !map.trim().is_empty()) {
+        return Err(EngineError::Unexpected {
+            file: "pg_tblspc".to_owned(),
+            why: "has a tablespace, which dumps do not have",
+        });
+    }
+    if !(1..=LABEL_BYTES_MAX).contains(&label.len()) || lsn == 0 {
+        return Err(EngineError::FileDamaged {
+            file: "backup_label".to_owned(),
+            why: "the server gave no usable one".to_owned(),
+        });
+    }
+    Ok(Stopped { lsn, label })
+}
+
+/// Waits for the server, and looks now and then whether the dump should stop.
+fn wait<F: Future>(runtime: &Handle, copier: &Copier, future: F) -> Result<F::Output, EngineError> {
+    runtime.block_on(async {
+        let mut future = std::pin::pin!(future);
+        loop {
+            match timeout(STOP_POLL, &mut future).await {
+                Ok(output) => return Ok(output),
+                Err(_) => copier.check_stop()?,
+            }
+        }
+    })
+}
+
+/// Tells a lost session from a refusal.
+fn lost(error: EngineError) -> EngineError {
+    match error {
+        EngineError::Sql { source, .. }
+            if source.is_closed()
+                || source.code().is_none()
+                || source.code() == Some(&SqlState::ADMIN_SHUTDOWN)
+                || source.code() == Some(&SqlState::CRASH_SHUTDOWN) =>
+        {
+            EngineError::SessionLost {
+                source: Some(source),
+            }
+        }
+        other => other,
+    }
+}
+
+fn check_control(control: &Control) -> Result<(), EngineError> {
+    let why = if control.page_bytes as usize != PAGE_BYTES {
+        "it says that pages are not of 8 KiB"
+    } else if !control.checksums {
+        "it says that pages have no checksums"
+    } else if !control.wal_segment_bytes.is_power_of_two() {
+        "it gives no size of log segments"
+    } else {
+        return Ok(());
+    };
+    Err(EngineError::FileDamaged {
+        file: CONTROL_PATH.to_owned(),
+        why: why.to_owned(),
+    })
+}
+
+fn log_missing(segments: &Segments, number: u64) -> EngineError {
+    EngineError::FileDamaged {
+        file: format!("pg_wal/{}", segments.name(number)),
+        why: "the log of the dump is not there".to_owned(),
+    }
+}

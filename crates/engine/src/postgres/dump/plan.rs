@@ -1,0 +1,135 @@
+//! The list of what a dump reads, made once before the first file.
+//!
+//! A file that appears later is in the log. It does not read any file.
+use super::names::{self, FolderRole, Role};
+use crate::{
+    EngineError,
+    folder::{DEPTH_MAX, Folder, Kind},
+};
+
+/// Entries of a data folder at most.
+const ENTRIES_MAX: usize = 20_000_000;
+
+/// One step of a dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Item {
+    Folder(String),
+    File {
+        folder: String,
+        name: String,
+        role: Role,
+    },
+}
+
+/// What a dump reads, folders before their content, in the order of names.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) items: Vec<Item>,
+    /// Bytes of the files when they were listed.
+    pub(super) bytes: u64,
+    /// Files left out because their relation is unlogged.
+    pub(super) unlogged: u64,
+}
+
+impl Plan {
+    pub(super) fn of(data: &Folder) -> Result<Self, EngineError> {
+        let mut plan = Self::default();
+        plan.walk(data, "", DEPTH_MAX)?;
+        Ok(plan)
+    }
+
+    fn walk(&mut self, folder: &Folder, path: &str, depth: usize) -> Result<(), EngineError> {
+        let unexpected = |name: &str, why| EngineError::Unexpected {
+            file: join(path, name),
+            why,
+        };
+        if depth == 0 {
+            return Err(unexpected("", "is nested too deep"));
+        }
+        let entries = folder
+            .entries()
+            .map_err(|source| EngineError::io("list", path, source))?;
+        let has_template = |number: &str| {
+            let name = format!("{number}_init");
+            entries
+                .binary_search_by(|entry| entry.name.as_str().cmp(&name))
+                .is_ok()
+        };
+        for entry in &entries {
+            let name = entry.name.as_str();
+            if path == "pg_tblspc" {
+                return Err(unexpected(name, "is a tablespace, which dumps do not have"));
+            }
+            match entry.kind {
+                Kind::Folder => self.folder(folder, path, name, depth)?,
+                Kind::File => {
+                    let role = names::judge_file(path, name);
+                    let is_relation = matches!(role, Role::Relation { .. });
+                    if is_relation && path != "global" && names::is_unlogged(name, has_template) {
+                        self.unlogged += 1;
+                    } else if role != Role::Skip {
+                        self.push(Item::File {
+                            folder: path.to_owned(),
+                            name: name.to_owned(),
+                            role,
+                        })?;
+                        self.bytes += u64::try_from(entry.stat.st_size).unwrap_or(0);
+                    }
+                }
+                // Among the files that are left out anything may lie.
+                Kind::Other if path.is_empty() && !names::FOLDERS.contains(&name) => {}
+                Kind::Other => return Err(unexpected(name, "is neither folder nor file")),
+            }
+        }
+        Ok(())
+    }
+
+    fn folder(
+        &mut self,
+        parent: &Folder,
+        path: &str,
+        name: &str,
+        depth: usize,
+    ) -> Result<(), EngineError> {
+        let role = names::judge_folder(path, name);
+        if role == FolderRole::Skip {
+            return Ok(());
+        }
+        let inner_path = join(path, name);
+        let inner = match parent.enter(name) {
+            Ok(inner) => inner,
+            // A database that was dropped meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && path == "base" => {
+                return Ok(());
+            }
+            Err(source) => return Err(EngineError::io("enter", inner_path, source)),
+        };
+        self.push(Item::Folder(inner_path.clone()))?;
+        match role {
+            FolderRole::Whole => self.walk(&inner, &inner_path, depth - 1),
+            FolderRole::Emptied if name == "pg_wal" => {
+                self.push(Item::Folder("pg_wal/archive_status".to_owned()))
+            }
+            FolderRole::Emptied | FolderRole::Skip => Ok(()),
+        }
+    }
+
+    fn push(&mut self, item: Item) -> Result<(), EngineError> {
+        if ENTRIES_MAX <= self.items.len() {
+            return Err(EngineError::Unexpected {
+                file: String::new(),
+                why: "has too many files",
+            });
+        }
+        self.items.push(item);
+        Ok(())
+    }
+}
+
+/// A path below the data folder.
+pub(super) fn join(folder: &str, name: &str) -> String {
+    match folder {
+        "" => name.to_owned(),
+        _ => format!("{folder}/{name}"),
+    }
+}

@@ -1,0 +1,99 @@
+//! Names and heads of the log's segments.
+//!
+//! It does not know what the log says.
+use super::super::control::Control;
+
+/// Bytes at a segment's beginning that say which segment it is.
+pub(super) const HEAD_BYTES: usize = 40;
+
+/// The segments of one timeline.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Segments {
+    pub(super) timeline: u32,
+    pub(super) bytes: u64,
+    system_identifier: u64,
+}
+
+impl Segments {
+    pub(super) fn of(control: &Control, timeline: u32) -> Self {
+        Self {
+            timeline,
+            bytes: u64::from(control.wal_segment_bytes),
+            system_identifier: control.system_identifier,
+        }
+    }
+
+    /// The number of the segment that holds this place.
+    pub(super) fn number(&self, lsn: u64) -> u64 {
+        lsn / self.bytes
+    }
+
+    /// The file name of a segment.
+    pub(super) fn name(&self, number: u64) -> String {
+        let per_id = (1 << 32) / self.bytes;
+        format!(
+            "{:08X}{:08X}{:08X}",
+            self.timeline,
+            number / per_id,
+            number % per_id
+        )
+    }
+
+    /// Whether a segment's head says that it is this segment of this cluster. A segment that was
+    /// put to new use meanwhile keeps its old head until it is written.
+    pub(super) fn head_fits(&self, number: u64, head: &[u8; HEAD_BYTES]) -> bool {
+        let long = |at: usize| {
+            u64::from_ne_bytes(
+                head[at..at + 8]
+                    .try_into()
+                    .expect("eight bytes of the head"),
+            )
+        };
+        let segment_bytes =
+            u32::from_ne_bytes(head[32..36].try_into().expect("four bytes of the head"));
+        long(8) == number * self.bytes
+            && long(24) == self.system_identifier
+            && u64::from(segment_bytes) == self.bytes
+    }
+}
+
+/// `<timeline>.history`: which timelines the cluster came through.
+pub(super) fn is_history(name: &str) -> bool {
+    name.strip_suffix(".history").is_some_and(|timeline| {
+        timeline.len() == 8
+            && timeline
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENTS: Segments = Segments {
+        timeline: 2,
+        bytes: 16 << 20,
+        system_identifier: 77,
+    };
+
+    #[test]
+    fn names_are_postgresqls() {
+        let name = |lsn| SEGMENTS.name(SEGMENTS.number(lsn));
+        assert_eq!(name(0x0174_14F8), "000000020000000000000001");
+        assert_eq!(name(0xFF00_0000), "0000000200000000000000FF");
+        assert_eq!(name(0x1_0000_0000), "000000020000000100000000");
+        assert!(is_history("0000000A.history"));
+        assert!(!is_history("../0000000A.history") && !is_history("0000000a.history"));
+    }
+
+    #[test]
+    fn heads_tell_a_reused_segment() {
+        let mut head = [0; HEAD_BYTES];
+        head[8..16].copy_from_slice(&(3_u64 * (16 << 20)).to_ne_bytes());
+        head[24..32].copy_from_slice(&77_u64.to_ne_bytes());
+        head[32..36].copy_from_slice(&(16_u32 << 20).to_ne_bytes());
+        assert!(SEGMENTS.head_fits(3, &head));
+        assert!(!SEGMENTS.head_fits(4, &head));
+    }
+}

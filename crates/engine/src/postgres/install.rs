@@ -1,0 +1,191 @@
+//! The PostgreSQL programs on this machine, and the users they can run as.
+//!
+//! It does not know any cluster.
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use crate::EngineError;
+
+/// Where Debian and Ubuntu put each major version: `<major>/bin` below it.
+const PACKAGES_DIR: &str = "/usr/lib/postgresql";
+/// The oldest major with `pg_backup_start`.
+const MAJOR_MIN: u32 = 15;
+
+impl Default for Installs {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+/// One installed version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Install {
+    pub(super) version: String,
+    pub(super) major: u32,
+    minor: u32,
+    bin: PathBuf,
+}
+
+impl Install {
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+}
+
+/// All installed versions, newest first; looked up once.
+#[derive(Debug)]
+pub(super) struct Installs {
+    roots: Vec<PathBuf>,
+    found: OnceLock<Vec<Install>>,
+    libc: OnceLock<Option<String>>,
+}
+
+impl Installs {
+    pub(super) fn new(extra: Option<PathBuf>) -> Self {
+        Self::only(
+            [PathBuf::from(PACKAGES_DIR)]
+                .into_iter()
+                .chain(extra)
+                .collect(),
+        )
+    }
+
+    pub(super) fn only(roots: Vec<PathBuf>) -> Self {
+        Self {
+            roots,
+            found: OnceLock::new(),
+            libc: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn all(&self) -> &[Install] {
+        self.found.get_or_init(|| {
+            let mut found: Vec<Install> = self
+                .roots
+                .iter()
+                .flat_map(|root| bin_folders(root))
+                .filter_map(|bin| ask_version(&bin))
+                .filter(|install| MAJOR_MIN <= install.major)
+                .collect();
+            found.sort_by_key(|install| std::cmp::Reverse((install.major, install.minor)));
+            found
+        })
+    }
+
+    /// The newest installed version of the major that `version` has.
+    pub(super) fn of(&self, version: &str) -> Result<&Install, EngineError> {
+        let major = version.split('.').next().unwrap_or_default();
+        self.all()
+            .iter()
+            .find(|install| install.major.to_string() == major)
+            .ok_or_else(|| EngineError::NotInstalled {
+                major: major.chars().take(16).collect(),
+                found: match self.all() {
+                    [] => "none".to_owned(),
+                    all => {
+                        let texts: Vec<&str> = all.iter().map(|i| i.version.as_str()).collect();
+                        texts.join(", ")
+                    }
+                },
+            })
+    }
+
+    /// The C library's version, such as `glibc 2.36`: it sorts text for the server.
+    pub(super) fn libc_version(&self) -> Option<&str> {
+        self.libc
+            .get_or_init(|| first_line(Command::new("/usr/bin/getconf").arg("GNU_LIBC_VERSION")))
+            .as_deref()
+    }
+}
+
+fn bin_folders(root: &Path) -> Vec<PathBuf> {
+    let mut bins = vec![root.to_path_buf(), root.join("bin")];
+    if let Ok(entries) = fs::read_dir(root) {
+        bins.extend(entries.flatten().map(|entry| entry.path().join("bin")));
+    }
+    bins.retain(|bin| bin.join("postgres").is_file() && bin.join("initdb").is_file());
+    bins.sort();
+    bins
+}
+
+fn ask_version(bin: &Path) -> Option<Install> {
+    let line = first_line(Command::new(bin.join("postgres")).arg("--version"))?;
+    let (major, minor) = parse_version(&line)?;
+    Some(Install {
+        version: format!("{major}.{minor}"),
+        major,
+        minor,
+        bin: bin.to_path_buf(),
+    })
+}
+
+/// Reads `postgres (PostgreSQL) 15.18 (Debian …)`; development versions have no minor and are
+/// left out.
+fn parse_version(line: &str) -> Option<(u32, u32)> {
+    let version = line.strip_prefix("postgres (PostgreSQL) ")?;
+    let (major, minor) = version.split_whitespace().next()?.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+fn first_line(command: &mut Command) -> Option<String> {
+    let output = command
+        .env_clear()
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Some(text.lines().next()?.trim().to_owned()).filter(|line| !line.is_empty())
+}
+
+/// The name of the user that this process runs as; the socket's `peer` rule asks for a name.
+pub(super) fn own_user_name() -> Option<String> {
+    first_line(Command::new("/usr/bin/id").arg("-un"))
+}
+
+/// An unprivileged user with a name, for initdb, which refuses root and nameless users.
+pub(super) fn helper_user() -> Option<(u32, u32)> {
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    ["postgres", "nobody"]
+        .iter()
+        .find_map(|name| find_user(&users, name))
+}
+
+fn find_user(users: &str, name: &str) -> Option<(u32, u32)> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let found = fields.next()? == name;
+        let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
+        (found && uid != 0).then_some((uid, gid))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!(
+            parse_version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"),
+            Some((15, 18))
+        );
+        assert_eq!(parse_version("postgres (PostgreSQL) 18.6"), Some((18, 6)));
+        assert_eq!(parse_version("postgres (PostgreSQL) 19devel"), None);
+        assert_eq!(parse_version("mysqld 8"), None);
+    }
+
+    #[test]
+    fn users_are_found() {
+        let users = "root:x:0:0:root:/root:/bin/sh\npostgres:x:101:104:,,,:/var:/bin/bash\n";
+        assert_eq!(find_user(users, "postgres"), Some((101, 104)));
+        assert_eq!(find_user(users, "root"), None);
+        assert_eq!(find_user(users, "nobody"), None);
+    }
+}

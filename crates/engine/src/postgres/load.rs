@@ -1,0 +1,202 @@
+//! From the files of a dump to a running, verified cluster.
+//!
+//! The files may come from a snapshot of another owner: every name and every file is checked, no
+//! setting of theirs is used, and the server that reads them has no rights beyond them.
+use std::os::unix::fs::{PermissionsExt, chown};
+
+use super::{
+    ADMIN, Hold, Postgres, blocking, conf,
+    conf::Purpose,
+    control::{CONTROL_BYTES, Control},
+    create::home_mode,
+    document::{Document, Method},
+    dump::names,
+    install, is_whole, mark_whole, or_end, process, read_small,
+    run::log_tail,
+    session::{Session, column},
+};
+use crate::{
+    EngineError, Home,
+    folder::{DEPTH_MAX, Folder, Kind},
+};
+
+impl Postgres {
+    pub(super) async fn load_dump(&self, home: &Home, document: &str) -> Result<(), EngineError> {
+        self.check(home)?;
+        let document = Document::parse(document)?;
+        let install = self.installs.of(&home.version)?;
+        if document.major != install.major {
+            return Err(EngineError::bad_dump(format!(
+                "it is of PostgreSQL {}, and the cluster's version is {}",
+                document.major, install.version
+            )));
+        }
+        self.warn_of_other_libraries(home, &document);
+        let _held = Hold::take(home).await?;
+        if is_whole(home) {
+            return Err(EngineError::AlreadyWhole {
+                home: home.dir.clone(),
+            });
+        }
+        if !process::look(home).is_empty() {
+            return Err(EngineError::bad_dump("a server works on its files already"));
+        }
+        let (job_home, job_document) = (home.clone(), document.clone());
+        blocking(move || prepare(&job_home, &job_document)).await?;
+        let recovered = async {
+            self.launch(home, Purpose::Recover, ADMIN).await?;
+            verify(home, &document).await?;
+            mark_whole(home)
+        };
+        or_end(home, recovered.await).await
+    }
+
+    fn warn_of_other_libraries(&self, home: &Home, document: &Document) {
+        let here = self.installs.libc_version();
+        if document.libc.is_some() && document.libc.as_deref() != here {
+            tracing::warn!(
+                home = %home.dir.display(),
+                dump = document.libc.as_deref(),
+                here,
+                "another C library wrote this dump: rebuild indexes on text whose collation is not C"
+            );
+        }
+    }
+}
+
+/// Checks the files, hands them to the server's user, and tells the server to recover.
+fn prepare(home: &Home, document: &Document) -> Result<(), EngineError> {
+    let data = home.data();
+    let failed = |source| EngineError::io("prepare", &data, source);
+    // The attempt's folder is ours, whoever made it, before anything in it is given away.
+    if home.os_uid.is_some() {
+        chown(&home.dir, Some(0), Some(0)).map_err(failed)?;
+    }
+    let mode = std::fs::Permissions::from_mode(home_mode(home));
+    std::fs::set_permissions(&home.dir, mode).map_err(failed)?;
+
+    let folder = Folder::open(&data).map_err(failed)?;
+    check_names(&folder, "", DEPTH_MAX)?;
+    check_control(&folder, document)?;
+    let labelled = folder.file("backup_label").is_ok();
+    match (document.method, labelled) {
+        (Method::Online, false) => {
+            return Err(EngineError::bad_dump(
+                "it was taken from a running server, and its backup_label is missing",
+            ));
+        }
+        (Method::Stopped, true) => {
+            return Err(EngineError::bad_dump(
+                "it has a backup_label, but was of a stopped server",
+            ));
+        }
+        _ => {}
+    }
+    for name in names::FOLDERS {
+        folder.make(name).map_err(failed)?;
+    }
+    folder.touch("recovery.signal").map_err(failed)?;
+    folder.give(home.os_uid).map_err(failed)?;
+    // What recovery reads must survive a crash as it was checked.
+    folder.sync_file_system().map_err(failed)
+}
+
+/// Refuses names that no dump of this engine has, and all that is neither folder nor file.
+fn check_names(folder: &Folder, path: &str, depth: usize) -> Result<(), EngineError> {
+    let failed = |source| EngineError::io("read", path, source);
+    if depth == 0 {
+        return Err(EngineError::bad_dump("its folders are nested too deep"));
+    }
+    for entry in folder.entries().map_err(failed)? {
+        let name = match path {
+            "" => entry.name.clone(),
+            _ => format!("{path}/{}", entry.name),
+        };
+        let expected = match (path, entry.kind) {
+            (_, Kind::Other) => false,
+            ("", Kind::Folder) => names::FOLDERS.contains(&entry.name.as_str()),
+            ("", Kind::File) => ["PG_VERSION", "backup_label"].contains(&entry.name.as_str()),
+            ("pg_tblspc", _) => false,
+            _ => true,
+        };
+        if !expected {
+            return Err(EngineError::bad_dump(format!(
+                "{name:?} is not expected in it"
+            )));
+        }
+        if entry.kind == Kind::Folder {
+            check_names(
+                &folder.enter(&entry.name).map_err(failed)?,
+                &name,
+                depth - 1,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn check_control(folder: &Folder, document: &Document) -> Result<(), EngineError> {
+    let missing = |error| EngineError::bad_dump(format!("global/pg_control: {error}"));
+    let global = folder.enter("global").map_err(missing)?;
+    let mut file = global.file("pg_control").map_err(missing)?;
+    let bytes = read_small(&mut file, CONTROL_BYTES as u64 + 1).map_err(missing)?;
+    let control = Control::read(&bytes)
+        .map_err(|fault| EngineError::bad_dump(format!("global/pg_control: {fault}")))?;
+    if document.method == Method::Stopped && !control.is_shut_down() {
+        return Err(EngineError::bad_dump("its server was not shut down"));
+    }
+    document.agrees_with(&control)
+}
+
+/// Asks the recovered server whether it is the cluster that the document describes.
+async fn verify(home: &Home, document: &Document) -> Result<(), EngineError> {
+    let session = Session::open(home, ADMIN)
+        .await
+        .map_err(|source| EngineError::Sql {
+            doing: "take a connection",
+            source,
+        })?;
+    // Beyond this the server needs no restore_command; a later start does not know it at all.
+    let own_user = install::own_user_name().unwrap_or_default();
+    conf::write(home, &own_user, Purpose::Serve)?;
+    process::reload(home);
+    session.run("write a checkpoint", "CHECKPOINT").await?;
+    let row = session
+        .row(
+            "describe itself",
+            "SELECT pg_is_in_recovery(), \
+                    (SELECT system_identifier::text FROM pg_control_system()), \
+                    (SELECT timeline_id FROM pg_control_checkpoint()), \
+                    current_setting('data_checksums') = 'on', \
+                    (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), \
+                    (SELECT count(*) FROM pg_tablespace WHERE spcname NOT LIKE 'pg\\_%')",
+            &[],
+        )
+        .await?;
+    let faults = [
+        (column::<bool>(&row, 0)?, "the server is still in recovery"),
+        (
+            column::<&str>(&row, 1)? != document.system_identifier,
+            "the server has another system identifier",
+        ),
+        (
+            i64::from(column::<i32>(&row, 2)?) <= i64::from(document.timeline),
+            "the server is not on a new timeline",
+        ),
+        (
+            !column::<bool>(&row, 3)?,
+            "the server does not check its pages",
+        ),
+        (
+            !column::<bool>(&row, 4)?,
+            "the administrator's role is no superuser",
+        ),
+        (column::<i64>(&row, 5)? != 0, "it has tablespaces"),
+    ];
+    if let Some((_, why)) = faults.iter().find(|(found, _)| *found) {
+        tracing::warn!(home = %home.dir.display(), log = log_tail(home), why, "a load failed");
+        return Err(EngineError::bad_dump(*why));
+    }
+    session.close().await;
+    Ok(())
+}

@@ -1,0 +1,301 @@
+//! A cluster's server: begin it or adopt it, and wait until it takes connections.
+//!
+//! It does not know why a server is wanted, nor whether its files are whole.
+use std::{
+    fs,
+    io::{Read, Seek, SeekFrom},
+    net::{TcpListener, ToSocketAddrs},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+use tokio_postgres::error::SqlState;
+
+use super::{
+    Postgres,
+    conf::{self, Purpose},
+    install,
+    process::{self, LockFile},
+    session::Session,
+};
+use crate::{EngineError, Home, folder::Folder};
+
+/// How long a server may recover before it takes connections.
+const START_WAIT: Duration = Duration::from_secs(15 * 60);
+/// How long the recovery of a dump may take.
+const RECOVER_WAIT: Duration = Duration::from_secs(60 * 60);
+/// How long an adopted server with wrong settings may take to stop.
+const RESTART_WAIT: Duration = Duration::from_secs(30);
+const READY_POLL: Duration = Duration::from_millis(40);
+/// A log beyond this many bytes is cut.
+const LOG_BYTES_MAX: u64 = 8 << 20;
+/// Bytes of the log that a cut keeps, in `postgres.log.1`.
+const LOG_BYTES_KEPT: u64 = 1 << 20;
+/// Bytes and lines of the log that go into an error.
+const TAIL_BYTES: u64 = 4 << 10;
+const TAIL_LINES: usize = 12;
+
+impl Postgres {
+    /// Begins the server, or adopts the one that runs, and waits until it takes connections to
+    /// `database`. The caller holds the cluster's lock.
+    pub(super) async fn launch(
+        &self,
+        home: &Home,
+        purpose: Purpose,
+        database: &str,
+    ) -> Result<(), EngineError> {
+        let found = process::look(home);
+        if found.postmaster.is_some() {
+            if listens_as_wanted(home, process::read_lock_file(home).as_ref()) {
+                tracing::info!(home = %home.dir.display(), "adopting the running server");
+                return wait_ready(home, database, START_WAIT).await;
+            }
+            process::end(home, RESTART_WAIT).await?;
+        } else if !found.is_empty() {
+            process::end_orphans(home).await?;
+        }
+        clear_traces(home, purpose)?;
+        let own_user = install::own_user_name().ok_or(EngineError::BadValue {
+            what: "this process's user",
+            value: process::own_uid().to_string(),
+            why: "has no name, which the server's socket needs",
+        })?;
+        conf::write(home, &own_user, purpose)?;
+        prepare_socket_folder(home)?;
+        check_port_free(home)?;
+        self.spawn(home)?;
+        let patience = match purpose {
+            Purpose::Serve => START_WAIT,
+            Purpose::Recover => RECOVER_WAIT,
+        };
+        wait_ready(home, database, patience).await
+    }
+
+    /// Begins the server process in a process group of its own, so that it outlives this one.
+    fn spawn(&self, home: &Home) -> Result<(), EngineError> {
+        let data = home.data();
+        let log = open_log(home)?;
+        let program = self.installs.of(&home.version)?.program("postgres");
+        let mut config = std::ffi::OsString::from("config_file=");
+        config.push(home.conf().join("postgresql.conf"));
+        let mut command = Command::new(&program);
+        command.arg("-D").arg(&data).arg("-c").arg(config);
+        // It works in its data folder from its first moment, which is how it is found again.
+        command.current_dir(&data).stdin(Stdio::null());
+        let again = log
+            .try_clone()
+            .map_err(|source| EngineError::io("write", home.log_file(), source))?;
+        command.stdout(log).stderr(again);
+        run_as(&mut command, home.os_uid.map(|uid| (uid, uid)));
+        let mut command = tokio::process::Command::from(command);
+        command.process_group(0).kill_on_drop(false);
+        // The handle is let go: the runtime reaps the process when it ends before this one.
+        command
+            .spawn()
+            .map(drop)
+            .map_err(|source| EngineError::io("run", program, source))
+    }
+}
+
+/// Gives a program a clean environment and another user.
+pub(super) fn run_as(command: &mut Command, user: Option<(u32, u32)>) {
+    use std::os::unix::process::CommandExt;
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("LC_ALL", "C.UTF-8")
+        .env("TZ", "UTC");
+    if let Some((uid, gid)) = user {
+        // As root, the standard library also drops the other groups when it changes the user.
+        command.uid(uid).gid(gid);
+    }
+}
+
+fn listens_as_wanted(home: &Home, lock: Option<&LockFile>) -> bool {
+    // A server that has just begun has not written all lines yet: it has our settings.
+    let Some(lock) = lock else { return true };
+    let socket_fits = match lock.socket_dir.as_deref() {
+        None | Some("") => true,
+        Some(dir) => Path::new(dir) == home.socket_dir && conf::socket_path(home).exists(),
+    };
+    socket_fits && lock.port.is_none_or(|port| port == home.port)
+}
+
+/// Removes what a server that is gone left behind, and what could steer a new one.
+fn clear_traces(home: &Home, purpose: Purpose) -> Result<(), EngineError> {
+    let data = home.data();
+    let failed = |source| EngineError::io("clear", &data, source);
+    let folder = Folder::open(&data).map_err(failed)?;
+    let mut names = vec![
+        "postmaster.pid",
+        "postgresql.conf",
+        "postgresql.auto.conf",
+        "pg_hba.conf",
+        "pg_ident.conf",
+        "standby.signal",
+    ];
+    if purpose == Purpose::Serve {
+        names.push("recovery.signal");
+    }
+    for name in names {
+        folder.unlink(name).map_err(failed)?;
+    }
+    remove_socket(home)
+}
+
+/// Deletes the socket and its lock file; their server is gone.
+pub(super) fn remove_socket(home: &Home) -> Result<(), EngineError> {
+    let failed = |source| EngineError::io("clear", &home.socket_dir, source);
+    let name = format!(".s.PGSQL.{}", home.port);
+    let folder = match Folder::open(&home.socket_dir) {
+        Ok(folder) => folder,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    folder.unlink(&name).map_err(failed)?;
+    folder.unlink(&format!("{name}.lock")).map_err(failed)
+}
+
+fn prepare_socket_folder(home: &Home) -> Result<(), EngineError> {
+    let dir = &home.socket_dir;
+    let failed = |source| EngineError::io("make the socket's folder", dir, source);
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(failed(error));
+        }
+        _ => {}
+    }
+    // Opened without following a link, so that nothing else can be given away.
+    let folder = Folder::open(dir).map_err(failed)?;
+    folder.own(home.os_uid).map_err(failed)
+}
+
+fn check_port_free(home: &Home) -> Result<(), EngineError> {
+    let Ok(mut addresses) = (home.host.as_str(), home.port).to_socket_addrs() else {
+        // A name that only the server can resolve is the server's to judge.
+        return Ok(());
+    };
+    let taken = addresses.any(|address| {
+        TcpListener::bind(address).is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
+    });
+    if taken {
+        return Err(EngineError::PortInUse {
+            host: home.host.clone(),
+            port: home.port,
+        });
+    }
+    Ok(())
+}
+
+/// Waits until the server takes the administrator's session in `database`.
+async fn wait_ready(home: &Home, database: &str, patience: Duration) -> Result<(), EngineError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match Session::open(home, database).await {
+            Ok(session) => {
+                session.close().await;
+                return Ok(());
+            }
+            Err(error) if is_passing(&error) => {}
+            Err(source) => {
+                return Err(EngineError::Sql {
+                    doing: "take a connection",
+                    source,
+                });
+            }
+        }
+        if process::look(home).postmaster.is_none() {
+            return Err(EngineError::ServerEnded {
+                home: home.dir.clone(),
+                log: log_tail(home),
+            });
+        }
+        if deadline < Instant::now() {
+            return Err(EngineError::StartTimeout {
+                home: home.dir.clone(),
+                secs: patience.as_secs(),
+                log: log_tail(home),
+            });
+        }
+        sleep(READY_POLL).await;
+    }
+}
+
+/// Whether a failed connection may succeed a moment later.
+fn is_passing(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        Some(code) => {
+            // Too many connections pass, too: clients come and go.
+            *code == SqlState::CANNOT_CONNECT_NOW || *code == SqlState::TOO_MANY_CONNECTIONS
+        }
+        // No answer of the server's: the socket is not there yet, or was closed.
+        None => true,
+    }
+}
+
+fn open_log(home: &Home) -> Result<fs::File, EngineError> {
+    let path = home.log_file();
+    let failed = |source| EngineError::io("open the log", &path, source);
+    conf::make_folder(&home.dir.join("log"), 0o700).map_err(failed)?;
+    trim_log(home)?;
+    let mut options = fs::OpenOptions::new();
+    options.append(true).create(true).mode(0o600);
+    options.open(&path).map_err(failed)
+}
+
+/// Cuts a log that has grown too long; the server goes on writing to the same file.
+pub(super) fn trim_log(home: &Home) -> Result<(), EngineError> {
+    let path = home.log_file();
+    let failed = |source| EngineError::io("cut the log", &path, source);
+    let mut file = match fs::OpenOptions::new().read(true).write(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    let length = file.metadata().map_err(failed)?.len();
+    if length <= LOG_BYTES_MAX {
+        return Ok(());
+    }
+    file.seek(SeekFrom::Start(length - LOG_BYTES_KEPT))
+        .map_err(failed)?;
+    let mut kept = Vec::new();
+    (&file)
+        .take(LOG_BYTES_KEPT)
+        .read_to_end(&mut kept)
+        .map_err(failed)?;
+    let old = path.with_extension("log.1");
+    fs::write(&old, &kept).map_err(failed)?;
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    file.set_len(0).map_err(failed)
+}
+
+/// The last lines of the log, for an error.
+pub(super) fn log_tail(home: &Home) -> String {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = fs::File::open(home.log_file())?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    last_lines(&read().unwrap_or_default())
+}
+
+/// The last lines of a program's output on one line, without control characters.
+pub(super) fn last_lines(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
+    let joined = last.join(" | ");
+    joined
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}

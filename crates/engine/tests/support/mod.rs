@@ -1,0 +1,254 @@
+//! Real clusters for tests: short-lived homes, a sink that writes a folder, and sessions.
+#![allow(dead_code)]
+use std::{
+    fs,
+    io::Read,
+    net::TcpListener,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use engine::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, Postgres, SinkError};
+
+pub(crate) const MASTER: &str = "captain";
+pub(crate) const PASSWORD: &str = "correct horse";
+
+static NEXT_UID: AtomicU32 = AtomicU32::new(0);
+
+/// A folder of clusters that are gone when the test is.
+pub(crate) struct Rig {
+    dir: tempfile::TempDir,
+    pub(crate) engine: std::sync::Arc<Postgres>,
+    pub(crate) version: String,
+    homes: Mutex<Vec<Home>>,
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        let engine = Postgres::new(None);
+        let version = engine
+            .installed()
+            .first()
+            .cloned()
+            .expect("PostgreSQL is not installed: run `make setup`");
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).expect("a mode");
+        Self {
+            dir,
+            engine: engine.into(),
+            version,
+            homes: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A home that nothing is in yet.
+    pub(crate) fn home(&self, name: &str) -> Home {
+        let root = rustix::process::geteuid().is_root();
+        let number = NEXT_UID.fetch_add(1, Ordering::Relaxed);
+        let home = Home {
+            dir: self.path().join(name),
+            socket_dir: self.path().join(format!("s-{name}")),
+            host: "127.0.0.1".to_owned(),
+            port: free_port(),
+            // Apart from other test processes of this moment.
+            os_uid: root.then(|| 1_879_048_192 + std::process::id() % 100_000 * 100 + number),
+            version: self.version.clone(),
+        };
+        self.homes.lock().expect("not poisoned").push(home.clone());
+        home
+    }
+
+    pub(crate) async fn created(&self, name: &str) -> Home {
+        let home = self.home(name);
+        self.engine.create(&home, &spec()).await.expect("creates");
+        home
+    }
+
+    /// Dumps into a folder, on a thread that may block.
+    pub(crate) async fn dump(&self, home: &Home, into: &Path) -> Result<DumpInfo, EngineError> {
+        self.dump_through(home, FolderSink::new(into)).await.0
+    }
+
+    pub(crate) async fn dump_through<S: DumpSink + 'static>(
+        &self,
+        home: &Home,
+        mut sink: S,
+    ) -> (Result<DumpInfo, EngineError>, S) {
+        let (engine, home) = (self.engine.clone(), home.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = engine.dump(&home, &mut sink);
+            (result, sink)
+        })
+        .await
+        .expect("does not panic")
+    }
+
+    /// Puts a dump's files where a load expects them.
+    pub(crate) fn place(&self, dump: &Path, name: &str) -> Home {
+        let home = self.home(name);
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&home.dir)
+            .expect("a folder");
+        copy_tree(dump, &home.data());
+        home
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let homes = std::mem::take(&mut *self.homes.lock().expect("not poisoned"));
+        let engine = self.engine.clone();
+        let removed = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            for home in homes {
+                if let Err(error) = runtime.block_on(engine.remove(&home)) {
+                    eprintln!("cannot remove {}: {error}", home.dir.display());
+                }
+            }
+        });
+        removed.join().expect("does not panic");
+    }
+}
+
+pub(crate) fn spec() -> NewCluster {
+    NewCluster {
+        master_username: MASTER.to_owned(),
+        master_verifier: engine::scram_verifier(PASSWORD),
+        database_name: Some("app".to_owned()),
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// A client's session over TCP, as a user's program would have it.
+pub(crate) async fn client(home: &Home) -> tokio_postgres::Client {
+    client_as(home, MASTER, PASSWORD, "app")
+        .await
+        .expect("connects")
+}
+
+pub(crate) async fn client_as(
+    home: &Home,
+    user: &str,
+    password: &str,
+    database: &str,
+) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::Config::new()
+        .host("127.0.0.1")
+        .port(home.port)
+        .user(user)
+        .password(password)
+        .dbname(database)
+        .connect_timeout(Duration::from_secs(10))
+        .connect(tokio_postgres::NoTls)
+        .await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+pub(crate) async fn number(client: &tokio_postgres::Client, sql: &str) -> i64 {
+    client.query_one(sql, &[]).await.expect("answers").get(0)
+}
+
+/// Writes a dump into a folder.
+pub(crate) struct FolderSink {
+    pub(crate) dir: PathBuf,
+    pub(crate) files: Vec<String>,
+    pub(crate) expected_bytes: Option<u64>,
+    /// Called before each file.
+    pub(crate) on_file: Option<Box<dyn FnMut(&str) + Send>>,
+    pub(crate) stop: bool,
+}
+
+impl FolderSink {
+    pub(crate) fn new(dir: &Path) -> Self {
+        fs::create_dir(dir).expect("a folder");
+        Self {
+            dir: dir.to_owned(),
+            files: Vec::new(),
+            expected_bytes: None,
+            on_file: None,
+            stop: false,
+        }
+    }
+}
+
+impl DumpSink for FolderSink {
+    fn expect_total(&mut self, bytes: u64) {
+        assert!(self.files.is_empty(), "said before the first file");
+        assert_eq!(self.expected_bytes.replace(bytes), None, "said once");
+    }
+
+    fn directory(&mut self, path: &str, mode: u32) -> Result<(), SinkError> {
+        assert_eq!(mode, 0o700);
+        fs::create_dir(self.dir.join(path))?;
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str, mode: u32, content: &mut dyn Read) -> Result<(), SinkError> {
+        assert_eq!(mode, 0o600);
+        if let Some(on_file) = &mut self.on_file {
+            on_file(path);
+        }
+        let mut file = fs::File::create_new(self.dir.join(path))?;
+        std::io::copy(content, &mut file)?;
+        self.files.push(path.to_owned());
+        Ok(())
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.stop
+    }
+}
+
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copies");
+        }
+    }
+}
+
+/// The server's own number for itself.
+pub(crate) fn postmaster(home: &Home) -> i32 {
+    let text = fs::read_to_string(home.data().join("postmaster.pid")).expect("a server");
+    text.lines()
+        .next()
+        .expect("a line")
+        .parse()
+        .expect("a number")
+}
+
+pub(crate) fn kill(pid: i32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+    rustix::process::kill_process(pid, signal).expect("a process");
+}
+
+/// How many postgres processes work in the home's data folder.
+pub(crate) fn processes(home: &Home) -> usize {
+    let Ok(data) = fs::canonicalize(home.data()) else {
+        return 0;
+    };
+    let entries = fs::read_dir("/proc").expect("proc").flatten();
+    entries
+        .filter(|entry| fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == data))
+        .count()
+}

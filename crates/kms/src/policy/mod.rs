@@ -1,0 +1,208 @@
+//! Key policies: who may do what with a key.
+//!
+//! It does not know which API asks, nor any identity but accounts: an access key acts for its
+//! whole account, so a policy that names the account's root, a user or a role of it speaks of
+//! the account. Source: "Key policies in AWS KMS" and "IAM JSON policy elements reference".
+//!
+//! Invariant: what is not understood never opens a key. An unknown condition operator, key or
+//! policy variable keeps an Allow from applying and lets a Deny apply.
+mod condition;
+mod parse;
+mod pattern;
+
+use model::{Account, Arn, Region, key::EncryptionContext};
+
+use condition::{Condition, Match};
+use pattern::Pattern;
+
+/// The largest policy document, bytes, as PutKeyPolicy has it.
+pub const POLICY_BYTES_MAX: usize = 32 << 10;
+
+/// Why a text is not a key policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// Longer than 32 KiB.
+    #[error("the policy has {0} bytes, and a policy has at most 32768")]
+    Size(usize),
+    /// Not JSON, or not the JSON of a policy.
+    #[error("the policy is malformed: {0}")]
+    Malformed(String),
+}
+
+/// A key policy that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    statements: Vec<Statement>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Statement {
+    effect: Effect,
+    principals: Vec<Principal>,
+    actions: Vec<Pattern>,
+    resources: Vec<Pattern>,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Principal {
+    /// `*`.
+    Everyone,
+    /// An account, its root, or a user or role of it; the partition when an ARN said it.
+    Account {
+        account: Account,
+        partition: Option<String>,
+    },
+    /// A service, a federation, a canonical user: none of ours.
+    Stranger,
+}
+
+/// What is asked of a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Who asks.
+    pub principal_account: &'a Account,
+    /// Such as `kms:Decrypt`.
+    pub action: &'a str,
+    /// The key.
+    pub key_arn: &'a Arn,
+    /// What conditions may look at.
+    pub conditions: &'a Conditions,
+}
+
+/// What the conditions of a policy may look at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// `kms:ViaService`: the service that acts for the caller, such as
+    /// `rds.us-east-1.amazonaws.com`.
+    pub via_service: Option<String>,
+    /// `kms:GrantIsForAWSResource`, in requests for grants.
+    pub grant_is_for_aws_resource: Option<bool>,
+    /// `kms:EncryptionContext:…`.
+    pub encryption_context: EncryptionContext,
+}
+
+impl Policy {
+    /// Reads a policy document.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it; `NotPrincipal`, `NotAction` and `NotResource` are
+    /// refused rather than misread.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        if POLICY_BYTES_MAX < text.len() {
+            return Err(PolicyError::Size(text.len()));
+        }
+        let statements = parse::statements(text).map_err(PolicyError::Malformed)?;
+        Ok(Self { statements })
+    }
+
+    /// Whether a request is allowed: some Allow applies, and no Deny does.
+    pub fn allows(&self, request: &Request<'_>) -> bool {
+        let mut allowed = false;
+        for statement in &self.statements {
+            match (statement.applies(request), statement.effect) {
+                (Match::Yes | Match::Unknown, Effect::Deny) => return false,
+                (Match::Yes, Effect::Allow) => allowed = true,
+                _ => {}
+            }
+        }
+        allowed
+    }
+}
+
+impl Statement {
+    fn applies(&self, request: &Request<'_>) -> Match {
+        let key = request.key_arn.to_string();
+        let parts = [
+            Match::from(self.principals.iter().any(|one| one.is(request))),
+            any(&self.actions, request.action),
+            any(&self.resources, &key),
+        ];
+        let conditions = self.conditions.iter().map(|one| one.holds(request));
+        parts
+            .into_iter()
+            .chain(conditions)
+            .fold(Match::Yes, Match::and)
+    }
+}
+
+fn any(patterns: &[Pattern], text: &str) -> Match {
+    patterns
+        .iter()
+        .map(|pattern| pattern.matches(text))
+        .fold(Match::No, Match::or)
+}
+
+impl Principal {
+    fn is(&self, request: &Request<'_>) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Account { account, partition } => {
+                account == request.principal_account
+                    && partition
+                        .as_ref()
+                        .is_none_or(|name| name == request.key_arn.region.partition())
+            }
+            Self::Stranger => false,
+        }
+    }
+}
+
+/// The policy that a key gets when its creator gives none: its account may do everything.
+pub fn default_policy(region: &Region, account: &Account) -> String {
+    let partition = region.partition();
+    serde_json::json!({
+        "Version": "2012-10-17",
+        "Id": "key-default-1",
+        "Statement": [{
+            "Sid": "Enable IAM User Permissions",
+            "Effect": "Allow",
+            "Principal": {"AWS": format!("arn:{partition}:iam::{account}:root")},
+            "Action": "kms:*",
+            "Resource": "*"
+        }]
+    })
+    .to_string()
+}
+
+/// The policy of `alias/aws/rds`: through RDS its account may use it; directly, only look at it.
+pub fn service_policy(region: &Region, account: &Account) -> String {
+    let partition = region.partition();
+    serde_json::json!({
+        "Version": "2012-10-17",
+        "Id": "auto-rds-2",
+        "Statement": [
+            {
+                "Sid": "Allow access through RDS for all principals in the account that are authorized to use RDS",
+                "Effect": "Allow",
+                "Principal": {"AWS": "*"},
+                "Action": [
+                    "kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*",
+                    "kms:CreateGrant", "kms:ListGrants", "kms:DescribeKey"
+                ],
+                "Resource": "*",
+                "Condition": {"StringEquals": {
+                    "kms:CallerAccount": account.as_str(),
+                    "kms:ViaService": format!("rds.{region}.amazonaws.com")
+                }}
+            },
+            {
+                "Sid": "Allow direct access to key metadata to the account",
+                "Effect": "Allow",
+                "Principal": {"AWS": format!("arn:{partition}:iam::{account}:root")},
+                "Action": ["kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant"],
+                "Resource": "*"
+            }
+        ]
+    })
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests;

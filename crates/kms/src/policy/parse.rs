@@ -1,0 +1,304 @@
+//! A policy document's JSON, read strictly: a member that is unknown or given twice is refused.
+//!
+//! It does not know what the statements mean.
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, SeqAccess, Visitor},
+};
+
+use super::{
+    Effect, Principal, Statement,
+    condition::Condition,
+    pattern::{Case, Pattern},
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct DocumentJson {
+    version: Option<String>,
+    #[serde(rename = "Id")]
+    _id: Option<String>,
+    statement: Many<StatementJson>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct StatementJson {
+    #[serde(rename = "Sid")]
+    _sid: Option<String>,
+    effect: String,
+    principal: PrincipalJson,
+    action: Many<String>,
+    resource: Many<String>,
+    #[serde(default)]
+    condition: Members<Members<Many<Scalar>>>,
+}
+
+enum PrincipalJson {
+    Everyone,
+    Named(Members<Many<String>>),
+}
+
+/// One value, or a list of at least one.
+struct Many<T>(Vec<T>);
+
+/// An object whose members are unlike each other.
+struct Members<T>(BTreeMap<String, T>);
+
+impl<T> Default for Members<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+/// A condition's value: a text, a boolean or a whole number, as text.
+struct Scalar(String);
+
+/// Reads the statements.
+pub(super) fn statements(text: &str) -> Result<Vec<Statement>, String> {
+    let document: DocumentJson = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if let Some(version) = document.version
+        && version != "2012-10-17"
+        && version != "2008-10-17"
+    {
+        return Err("Version is neither \"2012-10-17\" nor \"2008-10-17\"".to_owned());
+    }
+    document.statement.0.into_iter().map(statement).collect()
+}
+
+fn statement(json: StatementJson) -> Result<Statement, String> {
+    let effect = match json.effect.as_str() {
+        "Allow" => Effect::Allow,
+        "Deny" => Effect::Deny,
+        _ => return Err("Effect is neither \"Allow\" nor \"Deny\"".to_owned()),
+    };
+    let actions = json.action.0.iter().map(|text| action(text));
+    let resources = json.resource.0.iter().map(|text| resource(text));
+    let conditions = json.condition.0.into_iter().flat_map(|(operator, keys)| {
+        keys.0.into_iter().map(move |(key, values)| {
+            let values = values.0.into_iter().map(|value| value.0).collect();
+            Condition::new(&operator, &key, values)
+        })
+    });
+    Ok(Statement {
+        effect,
+        principals: principals(json.principal)?,
+        actions: actions.collect::<Result<_, _>>()?,
+        resources: resources.collect::<Result<_, _>>()?,
+        conditions: conditions.collect(),
+    })
+}
+
+fn action(text: &str) -> Result<Pattern, String> {
+    let legal = text == "*"
+        || text.split_once(':').is_some_and(|(service, name)| {
+            !service.is_empty()
+                && !name.is_empty()
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'*' | b'?' | b'-'))
+        });
+    if legal {
+        Ok(Pattern::new(text, Case::Ignored))
+    } else {
+        Err("an Action is neither \"*\" nor of the form \"service:name\"".to_owned())
+    }
+}
+
+fn resource(text: &str) -> Result<Pattern, String> {
+    if text == "*" || text.starts_with("arn:") {
+        Ok(Pattern::new(text, Case::Counts))
+    } else {
+        Err("a Resource is neither \"*\" nor an ARN".to_owned())
+    }
+}
+
+fn principals(json: PrincipalJson) -> Result<Vec<Principal>, String> {
+    let members = match json {
+        PrincipalJson::Everyone => return Ok(vec![Principal::Everyone]),
+        PrincipalJson::Named(members) => members.0,
+    };
+    if members.is_empty() {
+        return Err("Principal names nobody".to_owned());
+    }
+    let mut principals = Vec::new();
+    for (kind, names) in members {
+        match kind.as_str() {
+            "AWS" => {
+                for name in &names.0 {
+                    principals.push(principal(name)?);
+                }
+            }
+            "Service" | "Federated" | "CanonicalUser" => principals.push(Principal::Stranger),
+            _ => return Err("Principal has a member that principals do not have".to_owned()),
+        }
+    }
+    Ok(principals)
+}
+
+/// An account id, `*`, or the ARN of an account's root, user, role or session. Wildcards within
+/// an ARN are not allowed here, as in IAM.
+fn principal(text: &str) -> Result<Principal, String> {
+    let wrong = || "a Principal is neither \"*\", nor an account, nor an ARN of one".to_owned();
+    if text == "*" {
+        return Ok(Principal::Everyone);
+    }
+    if let Ok(account) = text.parse() {
+        return Ok(Principal::Account {
+            account,
+            partition: None,
+        });
+    }
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let &["arn", partition, service, "", account, resource] = parts.as_slice() else {
+        return Err(wrong());
+    };
+    let known = matches!(partition, "aws" | "aws-cn" | "aws-us-gov")
+        && match service {
+            "iam" => {
+                resource == "root"
+                    || ["user/", "role/", "federated-user/"]
+                        .iter()
+                        .any(|kind| is_under(resource, kind))
+            }
+            "sts" => ["assumed-role/", "federated-user/"]
+                .iter()
+                .any(|kind| is_under(resource, kind)),
+            _ => false,
+        };
+    match account.parse() {
+        Ok(account) if known && !resource.contains(['*', '?', '$']) => Ok(Principal::Account {
+            account,
+            partition: Some(partition.to_owned()),
+        }),
+        _ => Err(wrong()),
+    }
+}
+
+fn is_under(resource: &str, kind: &str) -> bool {
+    resource
+        .strip_prefix(kind)
+        .is_some_and(|name| !name.is_empty())
+}
+
+impl<'de> Deserialize<'de> for PrincipalJson {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = PrincipalJson;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"*\" or an object")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<PrincipalJson, E> {
+                match text {
+                    "*" => Ok(PrincipalJson::Everyone),
+                    _ => Err(E::custom("a Principal that is a text must be \"*\"")),
+                }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PrincipalJson, A::Error> {
+                read_members(map).map(PrincipalJson::Named)
+            }
+        }
+        from.deserialize_any(Either)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Scalar;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, a boolean or a whole number")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar(text.to_owned()))
+            }
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+        }
+        from.deserialize_any(Text)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Object<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+            type Value = Members<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Members<T>, A::Error> {
+                read_members(map)
+            }
+        }
+        from.deserialize_map(Object(PhantomData))
+    }
+}
+
+fn read_members<'de, T, A>(mut map: A) -> Result<Members<T>, A::Error>
+where
+    T: Deserialize<'de>,
+    A: MapAccess<'de>,
+{
+    let mut members = BTreeMap::new();
+    while let Some((name, value)) = map.next_entry::<String, T>()? {
+        if members.insert(name, value).is_some() {
+            return Err(A::Error::custom("a member is given twice"));
+        }
+    }
+    Ok(Members(members))
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct OneOrList<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> OneOrList<T> {
+            fn one<E: Error>(value: impl Deserializer<'de, Error = E>) -> Result<Many<T>, E> {
+                T::deserialize(value).map(|value| Many(vec![value]))
+            }
+        }
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrList<T> {
+            type Value = Many<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one value or a list")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Many<T>, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = list.next_element()? {
+                    values.push(value);
+                }
+                if values.is_empty() {
+                    return Err(A::Error::custom("a list is empty"));
+                }
+                Ok(Many(values))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Many<T>, A::Error> {
+                Self::one(serde::de::value::MapAccessDeserializer::new(map))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Many<T>, E> {
+                Self::one(serde::de::value::StrDeserializer::new(text))
+            }
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Many<T>, E> {
+                Self::one(serde::de::value::BoolDeserializer::new(value))
+            }
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Many<T>, E> {
+                Self::one(serde::de::value::U64Deserializer::new(value))
+            }
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Many<T>, E> {
+                Self::one(serde::de::value::I64Deserializer::new(value))
+            }
+        }
+        from.deserialize_any(OneOrList(PhantomData))
+    }
+}

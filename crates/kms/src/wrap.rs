@@ -1,0 +1,222 @@
+//! Wrapping under a KMS key: the built-in KMS's ciphertext blobs.
+//!
+//! It does not know whether the caller may use the key: see `policy` and [`crate::check_usable`].
+//!
+//! A blob is `version (1) | length of the key's ARN (2, big-endian) | ARN | sealed piece`. The
+//! ARN stands in clear so that Decrypt can find the key; it is bound to the piece together with
+//! the encryption context, so neither can be exchanged.
+use model::{Arn, key::EncryptionContext};
+use zeroize::Zeroizing;
+
+use crate::{
+    seal::{self, framed},
+    secret::{KeyMaterial, draw},
+};
+
+/// The most that one blob can hold, bytes, as KMS's Encrypt has it.
+pub const PLAINTEXT_BYTES_MAX: usize = 4_096;
+
+const VERSION: u8 = 1;
+const DOMAIN: &[u8] = b"snapferry kms blob";
+
+/// Why something cannot be wrapped or unwrapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WrapError {
+    /// The plaintext is empty or too long.
+    #[error("the plaintext has {0} bytes, and 1 to 4096 can be wrapped")]
+    Length(usize),
+    /// It is not laid out as a ciphertext blob.
+    #[error("the ciphertext blob is malformed")]
+    Malformed,
+    /// It was altered, or wrapped under another key or another encryption context.
+    #[error("the ciphertext blob does not open under this key and encryption context")]
+    Refused,
+}
+
+/// A new 256-bit data key.
+pub fn generate_data_key() -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(draw())
+}
+
+/// Wraps a secret under a key's material, bound to the key's ARN and to `context`.
+///
+/// # Errors
+/// `Length`.
+pub fn wrap(
+    material: &KeyMaterial,
+    key: &Arn,
+    plain: &[u8],
+    context: &EncryptionContext,
+) -> Result<Vec<u8>, WrapError> {
+    if !(1..=PLAINTEXT_BYTES_MAX).contains(&plain.len()) {
+        return Err(WrapError::Length(plain.len()));
+    }
+    let name = key.to_string();
+    let length = u16::try_from(name.len()).map_err(|_| WrapError::Malformed)?;
+    let mut blob = vec![VERSION];
+    blob.extend_from_slice(&length.to_be_bytes());
+    blob.extend_from_slice(name.as_bytes());
+    blob.extend(seal::seal(
+        material.bytes(),
+        DOMAIN,
+        &bound(&name, context),
+        plain,
+    ));
+    Ok(blob)
+}
+
+/// Unwraps a blob with the material of the key that it names and the context it was made with.
+///
+/// # Errors
+/// `Malformed`; `Refused`.
+pub fn unwrap(
+    material: &KeyMaterial,
+    blob: &[u8],
+    context: &EncryptionContext,
+) -> Result<Zeroizing<Vec<u8>>, WrapError> {
+    let (name, piece) = split(blob)?;
+    seal::open(material.bytes(), DOMAIN, &bound(name, context), piece).ok_or(WrapError::Refused)
+}
+
+/// Unwraps a data key.
+///
+/// # Errors
+/// As [`unwrap`]; `Malformed` also when it is not 32 bytes long.
+pub fn unwrap_data_key(
+    material: &KeyMaterial,
+    blob: &[u8],
+    context: &EncryptionContext,
+) -> Result<Zeroizing<[u8; 32]>, WrapError> {
+    let plain = unwrap(material, blob, context)?;
+    let mut key = Zeroizing::new([0; 32]);
+    if plain.len() != key.len() {
+        return Err(WrapError::Malformed);
+    }
+    key.copy_from_slice(&plain);
+    Ok(key)
+}
+
+/// The ARN of the key that a blob was wrapped under. Not authenticated before [`unwrap`].
+///
+/// # Errors
+/// `Malformed`.
+pub fn key_of(blob: &[u8]) -> Result<Arn, WrapError> {
+    let (name, _) = split(blob)?;
+    Arn::parse(name).map_err(|_| WrapError::Malformed)
+}
+
+fn split(blob: &[u8]) -> Result<(&str, &[u8]), WrapError> {
+    let (&[version, high, low], rest) =
+        blob.split_first_chunk::<3>().ok_or(WrapError::Malformed)?;
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    if version != VERSION || rest.len() < length + seal::OVERHEAD_BYTES {
+        return Err(WrapError::Malformed);
+    }
+    let (name, piece) = rest.split_at(length);
+    let name = std::str::from_utf8(name).map_err(|_| WrapError::Malformed)?;
+    Ok((name, piece))
+}
+
+/// What is authenticated beside the plaintext: the pairs in the order of their names, each
+/// with its length, so that no two contexts read the same.
+fn bound(key: &str, context: &EncryptionContext) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = vec![DOMAIN, &[VERSION], key.as_bytes()];
+    for (name, value) in context {
+        parts.push(name.as_bytes());
+        parts.push(value.as_bytes());
+    }
+    framed(&parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn arn(id: &str) -> Arn {
+        Arn::parse(&format!("arn:aws:kms:us-east-1:123456789012:key/{id}")).expect("legal")
+    }
+
+    fn context(pairs: &[(&str, &str)]) -> EncryptionContext {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn a_data_key_comes_back_only_under_its_key_and_context() {
+        let material = KeyMaterial::generate();
+        let data_key = generate_data_key();
+        let bound_to = context(&[("aws:rds:dbc-id", "cluster-A"), ("volume", "v")]);
+        let blob = wrap(&material, &arn("a"), data_key.as_slice(), &bound_to).expect("fits");
+        assert_eq!(key_of(&blob), Ok(arn("a")));
+        assert_eq!(unwrap_data_key(&material, &blob, &bound_to), Ok(data_key));
+        for other in [
+            context(&[]),
+            context(&[("aws:rds:dbc-id", "cluster-B"), ("volume", "v")]),
+            context(&[("aws:rds:dbc-id", "cluster-A")]),
+            context(&[("aws:rds:dbc-id", "cluster-Avolume"), ("", "v")]),
+        ] {
+            assert_eq!(unwrap(&material, &blob, &other), Err(WrapError::Refused));
+        }
+        let other = KeyMaterial::generate();
+        assert_eq!(unwrap(&other, &blob, &bound_to), Err(WrapError::Refused));
+    }
+
+    #[test]
+    fn a_blob_cannot_be_given_to_another_key_of_the_same_material() {
+        let material = KeyMaterial::generate();
+        let blob = wrap(&material, &arn("a"), b"x", &context(&[])).expect("fits");
+        let mut moved = blob.clone();
+        let at = 3 + arn("a").to_string().len() - 1;
+        assert_eq!(moved[at], b'a');
+        moved[at] = b'b';
+        assert_eq!(key_of(&moved), Ok(arn("b")));
+        assert_eq!(
+            unwrap(&material, &moved, &context(&[])),
+            Err(WrapError::Refused)
+        );
+    }
+
+    #[test]
+    fn lengths_are_bounded() {
+        let material = KeyMaterial::generate();
+        let none = context(&[]);
+        assert_eq!(
+            wrap(&material, &arn("a"), b"", &none),
+            Err(WrapError::Length(0))
+        );
+        assert!(wrap(&material, &arn("a"), &[1; 4_096], &none).is_ok());
+        assert_eq!(
+            wrap(&material, &arn("a"), &[1; 4_097], &none),
+            Err(WrapError::Length(4_097))
+        );
+        let blob = wrap(&material, &arn("a"), b"short", &none).expect("fits");
+        assert_eq!(
+            unwrap_data_key(&material, &blob, &none),
+            Err(WrapError::Malformed)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_flipped_bit_is_refused(plain in proptest::collection::vec(any::<u8>(), 1..80), at in any::<prop::sample::Index>(), bit in 0..8) {
+            let material = KeyMaterial::generate();
+            let none = context(&[]);
+            let mut blob = wrap(&material, &arn("a"), &plain, &none).expect("fits");
+            prop_assert_eq!(&*unwrap(&material, &blob, &none).expect("opens"), &plain);
+            let at = at.index(blob.len());
+            blob[at] ^= 1u8 << bit;
+            prop_assert!(unwrap(&material, &blob, &none).is_err());
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_refused(blob in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let material = KeyMaterial::generate();
+            prop_assert!(unwrap(&material, &blob, &context(&[])).is_err());
+            key_of(&blob).ok();
+        }
+    }
+}

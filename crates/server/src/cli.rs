@@ -1,0 +1,223 @@
+//! The command line: verbs, flags and their help.
+//!
+//! It does not know how a verb does its work.
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::Account;
+
+use crate::settings::Layer;
+
+/// Snapshots of real PostgreSQL clusters, copied between regions, accounts and encryption keys
+///
+/// Snapferry serves the Amazon RDS API for DB clusters and their snapshots, over real PostgreSQL and
+/// real storage. The AWS CLI, boto3 and other AWS SDKs work with it unchanged.
+#[derive(Debug, Parser)]
+#[command(
+    name = "snapferry",
+    version,
+    propagate_version = false,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+        snapferry serve                                     serve on 127.0.0.1:8085, signatures checked\n  \
+        snapferry serve --dev                               for a laptop or CI: signatures not checked\n  \
+        snapferry access-key create --account 123456789012  let another account in\n  \
+        snapferry job list                                  what is being created, copied and restored"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What can be asked of the program.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Serve the API until SIGTERM or Ctrl-C
+    ///
+    /// Standard output carries one line once requests are answered: `snapferry is ready at http://...`.
+    /// Logs go to standard error.
+    ///
+    /// Each setting can be given as a flag, as an environment variable (SNAPFERRY_...), or as a key of
+    /// the TOML file that --config names; the first of these that says something wins. A key has the
+    /// name of its flag, as in `listen = "127.0.0.1:9000"` or `snapshot-memory = "256MiB"`.
+    ///
+    /// At its first start on a data folder the server makes a master key (DATA/master.key) and, unless
+    /// --dev is given, an administrator's access key (DATA/credentials). Keep a copy of the master key
+    /// elsewhere: without it nothing that the folder holds can be opened.
+    #[command(after_help = "Examples:\n  \
+        snapferry serve\n  \
+        snapferry serve --data /srv/snapferry --listen 127.0.0.1:9000\n  \
+        snapferry serve --dev --listen 127.0.0.1:0\n  \
+        snapferry serve --listen 0.0.0.0:8085 --host ferry.example.net --tls-certificate cert.pem --tls-key key.pem\n  \
+        snapferry serve --config /etc/snapferry.toml --log-format json")]
+    Serve(Box<Serve>),
+    /// Make and list access keys
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Examples:\n  \
+        snapferry access-key create --account 123456789012\n  \
+        snapferry access-key list"
+    )]
+    AccessKey {
+        #[command(subcommand)]
+        verb: AccessKeyVerb,
+    },
+    /// Look at background work
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Examples:\n  \
+        snapferry job list\n  \
+        snapferry job list --format json"
+    )]
+    Job {
+        #[command(subcommand)]
+        verb: JobVerb,
+    },
+    /// Print this command line's reference page
+    #[command(hide = true)]
+    Reference,
+}
+
+/// `snapferry serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Settings file in TOML
+    #[arg(long, env = "SNAPFERRY_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) master_key: MasterKeySource,
+    #[command(flatten)]
+    pub(crate) layer: Layer,
+}
+
+/// Where the master key comes from, unless from the environment or the data folder.
+#[derive(Debug, Args)]
+pub(crate) struct MasterKeySource {
+    /// Read the master key (64 hexadecimal digits) from this file descriptor, which must be a pipe
+    ///
+    /// Without it the key is taken from the variable SNAPFERRY_MASTER_KEY, else from DATA/master.key.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) master_key_fd: Option<u32>,
+}
+
+/// The data folder of a verb that works beside the server.
+#[derive(Debug, Args)]
+pub(crate) struct Folder {
+    /// Data folder [default: /var/lib/snapferry as root, else ~/.local/share/snapferry]
+    #[arg(long, env = "SNAPFERRY_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// `snapferry access-key ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccessKeyVerb {
+    /// Make an access key that acts for an account, and print it once
+    ///
+    /// A server that runs on the data folder knows the key at once. An account exists as soon as it
+    /// has a key. The secret is not shown again, and cannot be found out later.
+    #[command(after_help = "Examples:\n  \
+        snapferry access-key create --account 123456789012\n  \
+        eval \"$(snapferry access-key create --account 123456789012 --format env)\"\n  \
+        snapferry access-key create --account 123456789012 --data /srv/snapferry --format json")]
+    Create {
+        /// The account's number, of 12 digits
+        #[arg(long, value_name = "ID")]
+        account: Account,
+        #[command(flatten)]
+        folder: Folder,
+        #[command(flatten)]
+        master_key: MasterKeySource,
+        /// How the key is printed
+        #[arg(long, value_enum, default_value_t = KeyFormat::Text, value_name = "FORMAT")]
+        format: KeyFormat,
+    },
+    /// List access keys, without their secrets
+    #[command(after_help = "Examples:\n  \
+        snapferry access-key list\n  \
+        snapferry access-key list --account 123456789012 --format json")]
+    List {
+        /// Only this account's
+        #[arg(long, value_name = "ID")]
+        account: Option<Account>,
+        #[command(flatten)]
+        folder: Folder,
+        /// How the list is printed
+        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        format: ListFormat,
+    },
+}
+
+/// `snapferry job ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobVerb {
+    /// List jobs: what is created, copied, restored and deleted, and how far it is
+    #[command(after_help = "Examples:\n  \
+        snapferry job list\n  \
+        snapferry job list --data /srv/snapferry --format json")]
+    List {
+        #[command(flatten)]
+        folder: Folder,
+        /// Look into the default data folder of `snapferry serve --dev`
+        #[arg(long, conflicts_with = "data")]
+        dev: bool,
+        /// How the list is printed
+        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        format: ListFormat,
+    },
+}
+
+/// How a new access key is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyFormat {
+    /// For people, and as a section for an AWS credentials file
+    Text,
+    /// Lines for a shell
+    Env,
+    /// One JSON object
+    Json,
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// A table
+    Text,
+    /// A JSON array
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_examples() {
+        fn check(command: &clap::Command) {
+            if !command.is_hide_set() {
+                let help = command
+                    .get_after_help()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                assert!(
+                    help.starts_with("Examples:\n"),
+                    "{} has no examples",
+                    command.get_name()
+                );
+                assert!(
+                    command.get_about().is_some(),
+                    "{} says nothing",
+                    command.get_name()
+                );
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

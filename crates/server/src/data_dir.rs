@@ -1,0 +1,530 @@
+//! The data folder: its place, its mode, its format, and the lock that keeps a second server out.
+//!
+//! It does not know what the files in it hold.
+use std::{
+    env, fmt,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::geteuid,
+};
+use serde::{Deserialize, Serialize};
+use service::Mode;
+
+/// The layout of the folder that this program writes and reads.
+const FORMAT: u32 = 1;
+/// Says what the folder is. Written once.
+const MARK: &str = "snapferry.toml";
+/// Holds the id of the server that has the folder.
+const LOCK: &str = "lock";
+/// Files of a file system itself, which do not make a folder another program's.
+const NOT_CONTENT: [&str; 1] = ["lost+found"];
+
+/// The first lines of every folder, so that who finds one knows what it is.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mark {
+    format: u32,
+    mode: MarkMode,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum MarkMode {
+    Closed,
+    Dev,
+}
+
+impl From<Mode> for MarkMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Closed => Self::Closed,
+            Mode::Dev => Self::Dev,
+        }
+    }
+}
+
+impl From<MarkMode> for Mode {
+    fn from(mode: MarkMode) -> Self {
+        match mode {
+            MarkMode::Closed => Self::Closed,
+            MarkMode::Dev => Self::Dev,
+        }
+    }
+}
+
+/// A data folder that is Snapferry's.
+pub(crate) struct DataDir {
+    path: PathBuf,
+    mode: Mode,
+    /// Held for as long as a server has the folder; closed on exec, so no cluster inherits it.
+    _lock: Option<File>,
+}
+
+impl fmt::Debug for DataDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataDir")
+            .field("path", &self.path)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DataDir {
+    /// Makes the folder if it is missing, and takes it for one server.
+    ///
+    /// # Errors
+    /// When it cannot be made or written, is another program's, of another mode or of a newer
+    /// format, or another server has it.
+    pub(crate) fn acquire(path: &Path, mode: Mode) -> Result<Self, DataDirError> {
+        let path =
+            std::path::absolute(path).map_err(|source| DataDirError::io("find", path, source))?;
+        make_folder(&path)?;
+        let path =
+            fs::canonicalize(&path).map_err(|source| DataDirError::io("find", &path, source))?;
+        match read_mark(&path)? {
+            Some(mark) => check_mode(&path, mark, mode)?,
+            None => refuse_foreign(&path)?,
+        }
+        let lock = lock(&path)?;
+        // Read again now that no other server can be writing it.
+        match read_mark(&path)? {
+            Some(mark) => check_mode(&path, mark, mode)?,
+            None => write_mark(&path, mode)?,
+        }
+        Ok(Self {
+            path,
+            mode,
+            _lock: Some(lock),
+        })
+    }
+
+    /// Looks at a folder that may be in use by a server.
+    ///
+    /// # Errors
+    /// When it is no data folder, or cannot be read.
+    pub(crate) fn attach(path: &Path) -> Result<Self, DataDirError> {
+        let canonical = fs::canonicalize(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => DataDirError::NotThere(path.to_owned()),
+            _ => DataDirError::io("read", path, source),
+        })?;
+        let mark = read_mark(&canonical)?.ok_or_else(|| DataDirError::NotThere(path.to_owned()))?;
+        Ok(Self {
+            path: canonical,
+            mode: mark.mode.into(),
+            _lock: None,
+        })
+    }
+
+    /// The folder, absolute and without links.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Who may ask a server on this folder.
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The SQLite file of the catalog.
+    pub(crate) fn catalog(&self) -> PathBuf {
+        self.path.join("catalog.sqlite")
+    }
+
+    /// The master key, unless it is given from outside.
+    pub(crate) fn master_key(&self) -> PathBuf {
+        self.path.join("master.key")
+    }
+
+    /// The first administrator's access key.
+    pub(crate) fn credentials(&self) -> PathBuf {
+        self.path.join("credentials")
+    }
+
+    /// The folder with each region's vault, by the region's name.
+    pub(crate) fn vaults(&self) -> PathBuf {
+        self.path.join("vault")
+    }
+}
+
+/// Where data goes when nothing is said.
+///
+/// # Errors
+/// When the user has no home folder.
+pub(crate) fn default_path(mode: Mode) -> Result<PathBuf, DataDirError> {
+    let absolute = |name| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path: &PathBuf| path.is_absolute())
+    };
+    let name = match mode {
+        Mode::Closed => "snapferry",
+        Mode::Dev => "snapferry-dev",
+    };
+    let above = if geteuid().is_root() {
+        PathBuf::from("/var/lib")
+    } else {
+        absolute("XDG_DATA_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+            .ok_or(DataDirError::NoHome)?
+    };
+    Ok(above.join(name))
+}
+
+/// Writes a small private file as a whole or not at all, durably.
+///
+/// # Errors
+/// The first step that failed.
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), DataDirError> {
+    let wrong = |source| DataDirError::io("write", path, source);
+    let folder = path.parent().expect("a file in a folder");
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)
+        .map_err(wrong)?;
+    let written = file
+        .write_all(content)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&beside, path));
+    if let Err(source) = written {
+        // The error that stopped the write is the one to tell.
+        let _ = fs::remove_file(&beside);
+        return Err(wrong(source));
+    }
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(wrong)
+}
+
+/// As root, clusters run as other users that have to pass through; else nobody else has to.
+fn folder_mode() -> u32 {
+    if geteuid().is_root() { 0o711 } else { 0o700 }
+}
+
+fn make_folder(path: &Path) -> Result<(), DataDirError> {
+    let existed = path.is_dir();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(folder_mode())
+        .create(path)
+        .map_err(|source| DataDirError::io("make", path, source))?;
+    if !existed {
+        // The process's mask may have taken away what cluster users need.
+        fs::set_permissions(path, fs::Permissions::from_mode(folder_mode()))
+            .map_err(|source| DataDirError::io("make", path, source))?;
+    }
+    Ok(())
+}
+
+fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
+    let entries = fs::read_dir(path).map_err(|source| DataDirError::io("read", path, source))?;
+    for entry in entries {
+        let name = entry
+            .map_err(|source| DataDirError::io("read", path, source))?
+            .file_name();
+        // A first start that was cut short leaves its lock, or a mark that is half written.
+        let ours = name == LOCK || name.to_string_lossy().starts_with(MARK);
+        if !ours && !NOT_CONTENT.iter().any(|known| name == *known) {
+            return Err(DataDirError::Foreign(path.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn read_mark(path: &Path) -> Result<Option<Mark>, DataDirError> {
+    let mark = path.join(MARK);
+    let text = match fs::read_to_string(&mark) {
+        Ok(text) => text,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(DataDirError::io("read", &mark, source)),
+    };
+    // Only the format is read first: a newer one may have more to say.
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let damaged = |source| DataDirError::Mark {
+        path: mark.clone(),
+        source: Box::new(source),
+    };
+    let Format { format } = toml::from_str(&text).map_err(damaged)?;
+    if FORMAT < format {
+        return Err(DataDirError::NewerFormat {
+            path: path.to_owned(),
+            format,
+        });
+    }
+    toml::from_str(&text).map(Some).map_err(damaged)
+}
+
+fn write_mark(path: &Path, mode: Mode) -> Result<(), DataDirError> {
+    let mode = match MarkMode::from(mode) {
+        MarkMode::Closed => "closed",
+        MarkMode::Dev => "dev",
+    };
+    let text = format!(
+        "# Snapferry's data folder. Written once; do not change it.\nformat = {FORMAT}\nmode = \"{mode}\"\n"
+    );
+    write_private(&path.join(MARK), text.as_bytes())
+}
+
+fn check_mode(path: &Path, mark: Mark, mode: Mode) -> Result<(), DataDirError> {
+    if mark.mode == mode.into() {
+        return Ok(());
+    }
+    Err(DataDirError::OtherMode {
+        path: path.to_owned(),
+        dev: mark.mode == MarkMode::Dev,
+    })
+}
+
+fn lock(path: &Path) -> Result<File, DataDirError> {
+    let at = path.join(LOCK);
+    let wrong = |source| DataDirError::io("lock", &at, source);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&at)
+        .map_err(wrong)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut text = String::new();
+            // Who holds it is a courtesy; that it is held is what counts.
+            let _ = (&file).take(32).read_to_string(&mut text);
+            return Err(DataDirError::Locked {
+                path: path.to_owned(),
+                pid: text.trim().parse().ok(),
+            });
+        }
+        Err(errno) => return Err(wrong(errno.into())),
+    }
+    let taken = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .and_then(|()| file.flush());
+    taken.map_err(wrong)?;
+    Ok(file)
+}
+
+/// Refuses a secret file that others can read or replace.
+///
+/// # Errors
+/// When its permissions are wider than its owner.
+pub(crate) fn check_private(path: &Path, file: &File) -> Result<(), DataDirError> {
+    let metadata = file
+        .metadata()
+        .map_err(|source| DataDirError::io("read", path, source))?;
+    if metadata.mode() & 0o077 != 0 {
+        return Err(DataDirError::OpenSecret(path.to_owned()));
+    }
+    Ok(())
+}
+
+/// What is wrong with a data folder.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataDirError {
+    /// A step failed.
+    #[error("cannot {verb} {}", path.display())]
+    Io {
+        /// What was to be done.
+        verb: &'static str,
+        /// To what.
+        path: PathBuf,
+        source: io::Error,
+    },
+    /// No home, no default.
+    #[error("there is no home folder to put data into")]
+    NoHome,
+    /// Nothing was ever served from here.
+    #[error("there is no Snapferry data folder at {}", .0.display())]
+    NotThere(PathBuf),
+    /// Another program's files.
+    #[error("{} holds files that are not Snapferry's", .0.display())]
+    Foreign(PathBuf),
+    /// The mark does not read.
+    #[error("{} does not read as a data folder's mark", path.display())]
+    Mark {
+        /// The mark.
+        path: PathBuf,
+        source: Box<toml::de::Error>,
+    },
+    /// Written by a later Snapferry.
+    #[error("the data folder {} has format {format}, and this Snapferry knows formats up to {FORMAT}", path.display())]
+    NewerFormat {
+        /// The folder.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+    },
+    /// Closed and dev folders are never mixed.
+    #[error("the data folder {} {}", path.display(), if *dev { "belongs to --dev, which checks no signatures" } else { "belongs to a server that checks signatures, and --dev does not" })]
+    OtherMode {
+        /// The folder.
+        path: PathBuf,
+        /// Whether it is a dev folder.
+        dev: bool,
+    },
+    /// A second server.
+    #[error("another server{} has the data folder {}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+        /// The server, if it said who it is.
+        pid: Option<u32>,
+    },
+    /// A secret that is none.
+    #[error("{} can be read or changed by other users", .0.display())]
+    OpenSecret(PathBuf),
+}
+
+impl DataDirError {
+    fn io(verb: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            verb,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { path, source, .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                Some(format!(
+                    "choose a folder that you may write with --data DIR, or give yourself {}",
+                    path.display()
+                ))
+            }
+            Self::Io { .. } | Self::Mark { .. } => None,
+            Self::NoHome => Some("name a folder with --data DIR".to_owned()),
+            Self::NotThere(_) => Some(
+                "`snapferry serve` makes it at its first start; name another one with --data DIR"
+                    .to_owned(),
+            ),
+            Self::Foreign(_) => Some("choose an empty or new folder with --data DIR".to_owned()),
+            Self::NewerFormat { .. } => {
+                Some("use the Snapferry that wrote it, or a later one".to_owned())
+            }
+            Self::OtherMode { dev: true, .. } => Some(
+                "add --dev to go on with it, or choose another folder with --data DIR".to_owned(),
+            ),
+            Self::OtherMode { dev: false, .. } => Some(
+                "leave --dev out to go on with it, or choose another folder with --data DIR"
+                    .to_owned(),
+            ),
+            Self::Locked { pid, .. } => Some(match pid {
+                Some(pid) => {
+                    format!("stop it with `kill {pid}`, or choose another folder with --data DIR")
+                }
+                None => "stop it, or choose another folder with --data DIR".to_owned(),
+            }),
+            Self::OpenSecret(path) => Some(format!(
+                "`chmod 600 {}`, if you trust what it holds",
+                path.display()
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_remembers_its_mode() {
+        let above = tempfile::tempdir().expect("a folder");
+        let path = above.path().join("a/b");
+        for (mode, other) in [(Mode::Closed, Mode::Dev), (Mode::Dev, Mode::Closed)] {
+            drop(DataDir::acquire(&path, mode).expect("new"));
+            drop(DataDir::acquire(&path, mode).expect("again"));
+            assert!(matches!(
+                DataDir::acquire(&path, other),
+                Err(DataDirError::OtherMode { .. })
+            ));
+            assert_eq!(DataDir::attach(&path).expect("there").mode(), mode);
+            assert_eq!(
+                fs::metadata(&path).expect("there").mode() & 0o777,
+                folder_mode()
+            );
+            fs::remove_dir_all(&path).expect("removed");
+        }
+        assert!(matches!(
+            DataDir::attach(&path),
+            Err(DataDirError::NotThere(_))
+        ));
+    }
+
+    #[test]
+    fn a_second_server_is_refused_and_the_first_named() {
+        let above = tempfile::tempdir().expect("a folder");
+        let first = DataDir::acquire(above.path(), Mode::Closed).expect("free");
+        match DataDir::acquire(above.path(), Mode::Closed) {
+            Err(DataDirError::Locked { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
+            other => panic!("{other:?}"),
+        }
+        assert!(DataDir::attach(above.path()).is_ok());
+        drop(first);
+        assert!(DataDir::acquire(above.path(), Mode::Closed).is_ok());
+    }
+
+    #[test]
+    fn folders_of_others_are_left_alone() {
+        let above = tempfile::tempdir().expect("a folder");
+        fs::create_dir(above.path().join("lost+found")).expect("made");
+        assert!(DataDir::acquire(above.path(), Mode::Closed).is_ok());
+        let other = tempfile::tempdir().expect("a folder");
+        fs::write(other.path().join("letter.txt"), "dear").expect("written");
+        assert!(matches!(
+            DataDir::acquire(other.path(), Mode::Closed),
+            Err(DataDirError::Foreign(_))
+        ));
+        assert!(!other.path().join(LOCK).exists());
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_in_words() {
+        let above = tempfile::tempdir().expect("a folder");
+        fs::write(
+            above.path().join(MARK),
+            "format = 2\nmode = \"closed\"\nmore = 1\n",
+        )
+        .expect("written");
+        let error = DataDir::acquire(above.path(), Mode::Closed).expect_err("newer");
+        assert!(error.to_string().contains("format 2"), "{error}");
+    }
+
+    #[test]
+    fn private_files_are_private_and_whole() {
+        let above = tempfile::tempdir().expect("a folder");
+        let path = above.path().join("secret");
+        write_private(&path, b"one").expect("written");
+        write_private(&path, b"two").expect("written again");
+        assert_eq!(fs::read(&path).expect("there"), b"two");
+        assert!(check_private(&path, &File::open(&path).expect("there")).is_ok());
+        assert_eq!(fs::read_dir(above.path()).expect("there").count(), 1);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("changed");
+        let open = check_private(&path, &File::open(&path).expect("there"));
+        assert!(matches!(open, Err(DataDirError::OpenSecret(_))));
+    }
+}

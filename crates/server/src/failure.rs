@@ -1,0 +1,93 @@
+//! Why a command failed, as it is told on a terminal: the error, its causes, and a hint.
+//!
+//! It does not know where the failure came from.
+use std::{error::Error, io, path::PathBuf};
+
+use crate::{
+    credentials::CredentialsError, data_dir::DataDirError, listen::ListenError,
+    logging::LoggingError, master_key::MasterKeyError, settings::SettingsError,
+};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The catalog cannot be opened or read.
+    #[error("the catalog cannot be used")]
+    Catalog(#[from] catalog::CatalogError),
+    /// No database programs.
+    #[error("no PostgreSQL of version 15 or later was found in {}", list(searched))]
+    NoPostgres {
+        /// Where it was looked for.
+        searched: Vec<PathBuf>,
+    },
+    /// Clusters' users could not get to their files.
+    #[error("clusters run as users of their own, and those cannot enter {}", folder.display())]
+    Unreachable {
+        /// The folder that blocks.
+        folder: PathBuf,
+    },
+    /// Access keys mean nothing to a server that checks no signatures.
+    #[error("the data folder {} belongs to --dev, where no access keys are needed", .0.display())]
+    DevHasNoKeys(PathBuf),
+    /// The terminal or pipe is gone, or the system has no thread left.
+    #[error("cannot {doing}")]
+    Io {
+        /// What was to be done.
+        doing: &'static str,
+        source: io::Error,
+    },
+}
+
+impl Failure {
+    /// The error and its causes in one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(cause.to_string().trim_end());
+            source = cause.source();
+        }
+        text
+    }
+
+    /// What to do about it, when that is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Settings(error) => error.hint(),
+            Self::DataDir(error) => error.hint(),
+            Self::MasterKey(error) => error.hint(),
+            Self::Credentials(error) => error.hint(),
+            Self::Listen(error) => error.hint(),
+            Self::Logging(_) => Some("try --log-level info, or filters such as info,service=debug".to_owned()),
+            Self::NoPostgres { .. } => {
+                Some("install it with `apt-get install postgresql-15`, or name its folder with --postgres-bin DIR".to_owned())
+            }
+            Self::Unreachable { folder } => {
+                Some(format!("let them pass with `chmod o+x {}`, or choose another folder with --data DIR", folder.display()))
+            }
+            Self::DevHasNoKeys(_) => Some("use twelve digits as the access key id to act for that account".to_owned()),
+            Self::Catalog(_) | Self::Io { .. } => None,
+        }
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect::<Vec<_>>()
+        .join(" and ")
+}

@@ -1,0 +1,168 @@
+//! The forms that settings' values have on the command line and in files.
+//!
+//! It does not know which setting a value is for.
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+    str::FromStr,
+};
+
+use model::limits;
+use serde::Deserialize;
+
+/// A text did not have the form that a setting asks for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{value:?} is not {expected}")]
+pub(crate) struct FormError {
+    value: String,
+    expected: &'static str,
+}
+
+impl FormError {
+    fn new(value: &str, expected: &'static str) -> Self {
+        Self {
+            value: value.chars().take(limits::ECHO_CHARS_MAX).collect(),
+            expected,
+        }
+    }
+}
+
+/// An address to listen on; `localhost` is 127.0.0.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Listen(pub(crate) SocketAddr);
+
+impl FromStr for Listen {
+    type Err = FormError;
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        let wrong = || {
+            FormError::new(
+                text,
+                "an address and a port such as 127.0.0.1:8085 or [::1]:8085",
+            )
+        };
+        match text.strip_prefix("localhost:") {
+            Some(port) => port
+                .parse()
+                .map(|port| Self((Ipv4Addr::LOCALHOST, port).into()))
+                .map_err(|_| wrong()),
+            None => text.parse().map(Self).map_err(|_| wrong()),
+        }
+    }
+}
+
+/// An inclusive range of TCP ports: `15432-16431`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Ports(pub(crate) RangeInclusive<u16>);
+
+impl FromStr for Ports {
+    type Err = FormError;
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        let wrong = || FormError::new(text, "a range of ports from 1024 on, such as 15432-16431");
+        let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+        let first: u16 = first.trim().parse().map_err(|_| wrong())?;
+        let last: u16 = last.trim().parse().map_err(|_| wrong())?;
+        if first < 1_024 || last < first {
+            return Err(wrong());
+        }
+        Ok(Self(first..=last))
+    }
+}
+
+/// A number of bytes: digits, and KiB, MiB, GiB, kB, MB or GB after them if wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ByteCount(pub(crate) u64);
+
+impl FromStr for ByteCount {
+    type Err = FormError;
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        let wrong = || FormError::new(text, "a number of bytes such as 1000000 or 128MiB");
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let unit: u64 = match unit.trim_start() {
+            "" | "B" => 1,
+            "kB" | "KB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return Err(wrong()),
+        };
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        number.checked_mul(unit).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteCount {
+    /// A TOML integer, or a string with a unit.
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = ByteCount;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of bytes such as 1000000 or \"128MiB\"")
+            }
+            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<ByteCount, E> {
+                u64::try_from(value)
+                    .map(ByteCount)
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(value), &self))
+            }
+            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<ByteCount, E> {
+                Ok(ByteCount(value))
+            }
+            fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<ByteCount, E> {
+                value.parse().map_err(E::custom)
+            }
+        }
+        from.deserialize_any(Visitor)
+    }
+}
+
+macro_rules! from_text {
+    ($($name:ident),*) => {
+        $(impl TryFrom<String> for $name {
+            type Error = FormError;
+            fn try_from(text: String) -> Result<Self, FormError> {
+                text.parse()
+            }
+        })*
+    };
+}
+from_text!(Listen, Ports);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_have_their_bounds() {
+        for wrong in [
+            "",
+            "MiB",
+            "-1",
+            "1.5MiB",
+            "1TiB",
+            "99999999999999999999",
+            "17179869184GiB",
+        ] {
+            assert!(wrong.parse::<ByteCount>().is_err(), "{wrong}");
+        }
+        assert_eq!("5 kB".parse(), Ok(ByteCount(5_000)));
+        for wrong in ["", "1", "80-90", "2000-1999", "2000-70000", "a-b"] {
+            assert!(wrong.parse::<Ports>().is_err(), "{wrong}");
+        }
+        assert_eq!("1024-65535".parse(), Ok(Ports(1_024..=65_535)));
+        assert_eq!(
+            "localhost:0".parse(),
+            Ok(Listen((Ipv4Addr::LOCALHOST, 0).into()))
+        );
+        for wrong in ["", "8085", "localhost", "example.net:80", "127.0.0.1:70000"] {
+            assert!(wrong.parse::<Listen>().is_err(), "{wrong}");
+        }
+    }
+}

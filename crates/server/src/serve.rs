@@ -1,0 +1,347 @@
+//! `snapferry serve`: puts the rooms together, serves until a signal, and leaves in order.
+//!
+//! It does not know any action or job; the service does.
+use std::{
+    env, fs,
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use catalog::SqliteCatalog;
+use engine::{Engine, Postgres};
+use kms::MasterKey;
+use model::{Region, SystemClock, SystemEntropy};
+use rustix::process::geteuid;
+use service::{Mode, Parts, Service};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    time::timeout,
+};
+
+use crate::{
+    cli,
+    credentials::{self, NewAccessKey},
+    data_dir::{DataDir, default_path},
+    failure::Failure,
+    front::Front,
+    guard::Guard,
+    help_page::HelpPage,
+    listen, logging, master_key,
+    settings::{Layer, LogFormat},
+    verbs::open_catalog,
+};
+
+/// When it is set, it alone is searched for PostgreSQL.
+const POSTGRES_BIN: &str = "SNAPFERRY_POSTGRES_BIN";
+/// Where PostgreSQL is looked for when nothing is said.
+const POSTGRES_PACKAGES: &str = "/usr/lib/postgresql";
+/// Work that blocks (dumps, restores, look-ups) on threads of its own, at most.
+const BLOCKING_THREADS_MAX: usize = 64;
+/// PostgreSQL has this long to stop in order; then it is made to.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// The whole end, PostgreSQL included.
+const STOP_TIMEOUT: Duration = Duration::from_millis(9_500);
+/// What still runs on blocking threads after that is left behind: jobs can stop anywhere.
+const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
+/// A user number that clusters get, for asking beforehand whether they can reach their files.
+const CLUSTER_UID: u32 = 1_879_048_192;
+
+/// Serves until a signal.
+///
+/// # Errors
+/// Whatever kept the server from starting.
+pub(crate) fn run(arguments: cli::Serve) -> Result<(), Failure> {
+    let file = arguments
+        .config
+        .as_deref()
+        .map(Layer::read)
+        .transpose()?
+        .unwrap_or_default();
+    let layer = arguments.layer.over(file);
+    layer.check()?;
+    logging::begin(
+        layer.log_format.unwrap_or_default(),
+        layer.log_level.as_deref(),
+    )?;
+    // Nothing that this process makes is for others, unless it says so.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(
+            thread::available_parallelism()
+                .map_or(2, usize::from)
+                .clamp(2, 4),
+        )
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Io {
+            doing: "start",
+            source,
+        })?;
+    let served = runtime.block_on(serve(layer, arguments.master_key.master_key_fd));
+    runtime.shutdown_timeout(RUNTIME_TIMEOUT);
+    served
+}
+
+async fn serve(layer: Layer, master_key_fd: Option<u32>) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let tls = match (&layer.tls_certificate, &layer.tls_key) {
+        (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
+        _ => None,
+    };
+    let mode = layer.mode();
+    let listener = listen::bind(layer.listen()).await?;
+    let address = listener.local_addr().map_err(|source| Failure::Io {
+        doing: "listen",
+        source,
+    })?;
+    let engine = postgres(layer.postgres_bin.as_deref())?;
+    let dir = match &layer.data {
+        Some(path) => DataDir::acquire(path, mode)?,
+        None => DataDir::acquire(&default_path(mode)?, mode)?,
+    };
+    check_reach(&dir, engine.as_ref())?;
+    let (catalog, master_key) = open(&dir, master_key_fd).await?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let settings = layer.service(dir.path().to_owned(), geteuid().is_root());
+    let administrator = match mode {
+        Mode::Closed => {
+            credentials::ensure_administrator(&dir, &catalog, &master_key, &settings.default_region)
+                .await?
+        }
+        Mode::Dev => None,
+    };
+    let service = Service::start(parts(&dir, catalog, master_key, engine), settings).await?;
+    let front = Arc::new(Front::new(
+        Guard::new(address, &layer.host, tls.is_some()),
+        HelpPage::new(mode, scheme, &dir.credentials()),
+        Arc::clone(&service),
+        Arc::new(SystemEntropy),
+    ));
+    let (stop, stopped) = watch::channel(());
+    let endpoint = format!("{scheme}://{address}");
+    introduce(
+        mode,
+        &endpoint,
+        &dir,
+        administrator.as_ref(),
+        layer.log_format.unwrap_or_default(),
+    );
+    let connections = tokio::spawn(listen::run(listener, tls, front, stopped));
+    say_ready(&endpoint);
+
+    let name = signals.next().await;
+    tracing::info!(signal = name, "stopping");
+    tokio::spawn(async move {
+        let name = signals.next().await;
+        tracing::warn!(
+            signal = name,
+            "stopping at once; clusters run on until the next start"
+        );
+        std::process::exit(1);
+    });
+    let leave = async {
+        drop(stop);
+        tokio::join!(connections, service.stop(PATIENCE)).0
+    };
+    match timeout(STOP_TIMEOUT, leave).await {
+        Ok(Ok(())) => tracing::info!("stopped"),
+        Ok(Err(error)) => tracing::error!(%error, "the listener failed"),
+        Err(_) => tracing::warn!("stopped before everything had ended; the next start takes it up"),
+    }
+    Ok(())
+}
+
+/// The engine, if there is a PostgreSQL for it to run.
+fn postgres(flag: Option<&Path>) -> Result<Arc<dyn Engine>, Failure> {
+    let mut searched: Vec<PathBuf> = match env::var_os(POSTGRES_BIN) {
+        Some(only) if !only.is_empty() => vec![PathBuf::from(only)],
+        _ => vec![PathBuf::from(POSTGRES_PACKAGES)],
+    };
+    searched.extend(flag.map(Path::to_owned));
+    let engine = Postgres::only(searched.clone());
+    let versions = engine.installed();
+    if versions.is_empty() {
+        return Err(Failure::NoPostgres { searched });
+    }
+    tracing::debug!(?versions, "found PostgreSQL");
+    Ok(Arc::new(engine))
+}
+
+/// As root, clusters run as users of their own, which have to get to their files.
+fn check_reach(dir: &DataDir, engine: &dyn Engine) -> Result<(), Failure> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let mut users = engine.helper_uids();
+    users.push(CLUSTER_UID);
+    match users
+        .into_iter()
+        .find_map(|uid| engine::first_unreachable(dir.path(), uid))
+    {
+        Some(folder) => Err(Failure::Unreachable { folder }),
+        None => Ok(()),
+    }
+}
+
+async fn open(
+    dir: &DataDir,
+    master_key_fd: Option<u32>,
+) -> Result<(SqliteCatalog, MasterKey), Failure> {
+    let master_key = master_key::obtain(dir, master_key_fd)?;
+    let catalog = open_catalog(dir)?;
+    master_key::check(&catalog, &master_key).await?;
+    Ok((catalog, master_key))
+}
+
+fn parts(
+    dir: &DataDir,
+    catalog: SqliteCatalog,
+    master_key: MasterKey,
+    engine: Arc<dyn Engine>,
+) -> Parts {
+    let (vaults, listed) = (dir.vaults(), dir.vaults());
+    Parts {
+        catalog: Arc::new(catalog),
+        open_vault: Box::new(move |region| {
+            vault::Vault::local_folder(&vaults.join(region.as_str()))
+        }),
+        vault_regions: Box::new(move || vault_regions(&listed)),
+        master_key: Arc::new(master_key),
+        engine,
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+    }
+}
+
+/// The regions with a vault: the folders there that are named as regions are.
+fn vault_regions(vaults: &Path) -> Vec<Region> {
+    let entries = match fs::read_dir(vaults) {
+        Ok(entries) => entries,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                tracing::warn!(%error, folder = %vaults.display(), "cannot list the vaults");
+            }
+            return Vec::new();
+        }
+    };
+    let mut regions: Vec<Region> = entries
+        .flatten()
+        .filter_map(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+        })
+        .collect();
+    regions.sort();
+    regions
+}
+
+/// Tells people how to connect; the secret only at the first start, and only on a terminal.
+fn introduce(
+    mode: Mode,
+    endpoint: &str,
+    dir: &DataDir,
+    administrator: Option<&NewAccessKey>,
+    format: LogFormat,
+) {
+    tracing::info!(endpoint, data = %dir.path().display(), version = env!("CARGO_PKG_VERSION"), "serving");
+    if mode == Mode::Dev {
+        tracing::warn!(
+            "--dev: signatures are not checked; whoever reaches this port can do everything"
+        );
+    }
+    if format == LogFormat::Json || mode == Mode::Dev {
+        return;
+    }
+    let mut text = String::new();
+    if let Some(key) = administrator {
+        text.push_str(&format!(
+            "\nMade the administrator's access key {} of account {}, in {}.\n",
+            key.id,
+            key.account,
+            dir.credentials().display()
+        ));
+        if io::stderr().is_terminal() {
+            text.push_str(&format!(
+                "Its secret, shown only now: {}\n",
+                key.secret.as_str()
+            ));
+        }
+        text.push_str(&format!(
+            "Keep a copy of {} elsewhere: without it nothing here can be opened.\n",
+            dir.master_key().display()
+        ));
+    }
+    if dir.credentials().exists() {
+        text.push_str("\nTo connect, paste:\n");
+        text.push_str(&credentials::export_lines(endpoint, &dir.credentials()));
+        text.push('\n');
+    }
+    // Without anyone to read it, it needs not be said.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// The only line on standard output.
+fn say_ready(endpoint: &str) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = writeln!(out, "snapferry is ready at {endpoint}").and_then(|()| out.flush())
+    {
+        tracing::warn!(%error, "cannot say on standard output that the server is ready");
+    }
+}
+
+/// The signals that end the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let wait_for = |kind| {
+            signal(kind).map_err(|source| Failure::Io {
+                doing: "wait for signals",
+                source,
+            })
+        };
+        Ok(Self {
+            terminate: wait_for(SignalKind::terminate())?,
+            interrupt: wait_for(SignalKind::interrupt())?,
+            hangup: wait_for(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vaults_are_found_by_their_names() {
+        let above = tempfile::tempdir().expect("a folder");
+        assert_eq!(vault_regions(&above.path().join("none")), []);
+        for name in ["us-east-1", "eu-west-1", "Not a region"] {
+            fs::create_dir(above.path().join(name)).expect("made");
+        }
+        let names: Vec<String> = vault_regions(above.path())
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(names, ["eu-west-1", "us-east-1"]);
+    }
+}

@@ -1,0 +1,447 @@
+//! What an operator may choose, in layers: flags, then the environment, then a file, then defaults.
+//!
+//! It does not know what the values do; `serve` hands them on.
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use model::{Region, limits};
+use serde::Deserialize;
+use service::Mode;
+
+use crate::forms::{ByteCount, Listen, Ports};
+
+/// The address of a server that was told none.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8085);
+/// A lease shorter than this would run out between two heartbeats on a busy disk.
+const LEASE_SECS: RangeInclusive<u64> = 2..=3_600;
+/// Below this a snapshot could not fill one pack while it stores another.
+const SNAPSHOT_MEMORY_BYTES_MIN: u64 = 2 * limits::PACK_BYTES as u64;
+/// Room for every setting many times over; a larger file is not a settings file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// One layer of settings: flags and environment together, or a file. What is absent is left to
+/// the layer below. A setting is one row here; a key of the file is the flag's name.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Layer {
+    /// Do not check signatures: for laptops and CI, on loopback only
+    #[arg(long, env = "SNAPFERRY_DEV", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) dev: Option<bool>,
+    /// Address and port to listen on; port 0 lets the system pick one [default: 127.0.0.1:8085]
+    #[arg(long, env = "SNAPFERRY_LISTEN", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<Listen>,
+    /// Folder that keeps everything [default: /var/lib/snapferry as root, else ~/.local/share/snapferry]
+    ///
+    /// With --dev the last part of the default is snapferry-dev. The folder is made when it is missing,
+    /// and it must be reachable by the users that clusters run as when Snapferry runs as root.
+    #[arg(long, env = "SNAPFERRY_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Region of requests that name none [default: us-east-1]
+    #[arg(long, env = "SNAPFERRY_DEFAULT_REGION", value_name = "NAME")]
+    pub(crate) default_region: Option<Region>,
+    /// A region beyond those that AWS has; can be given several times
+    #[arg(
+        long,
+        env = "SNAPFERRY_REGION",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub(crate) region: Vec<Region>,
+    /// A further host name that clients reach this server by; can be given several times
+    #[arg(
+        long,
+        env = "SNAPFERRY_HOST",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub(crate) host: Vec<String>,
+    /// PEM file with the server's certificate chain: serves HTTPS; needs --tls-key
+    #[arg(long, env = "SNAPFERRY_TLS_CERTIFICATE", value_name = "FILE")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// PEM file with the certificate's private key; needs --tls-certificate
+    #[arg(long, env = "SNAPFERRY_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Listen beyond loopback without TLS: anyone on the way can read and replay what clients send
+    #[arg(long, env = "SNAPFERRY_INSECURE_LISTEN", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) insecure_listen: Option<bool>,
+    /// Address that clusters listen on, and the one in their Endpoint [default: 127.0.0.1]
+    #[arg(long, env = "SNAPFERRY_CLUSTER_HOST", value_name = "ADDRESS")]
+    pub(crate) cluster_host: Option<IpAddr>,
+    /// Ports for clusters that ask for none [default: 15432-16431]
+    #[arg(long, env = "SNAPFERRY_CLUSTER_PORTS", value_name = "FIRST-LAST")]
+    pub(crate) cluster_ports: Option<Ports>,
+    /// Folder with PostgreSQL's programs, or with one such folder per version
+    ///
+    /// On the command line or in the file it is searched besides /usr/lib/postgresql; in the
+    /// environment (SNAPFERRY_POSTGRES_BIN) it replaces that search.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) postgres_bin: Option<PathBuf>,
+    /// Without root: let one OS user run the clusters of several accounts
+    ///
+    /// An account's master user can then reach the other accounts' files through PostgreSQL, and
+    /// Snapferry's own. Only for machines whose accounts trust each other.
+    #[arg(long, env = "SNAPFERRY_ALLOW_SHARED_OS_USER", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) allow_shared_os_user: Option<bool>,
+    /// Bytes a second that copies may bring into one region, such as 50MiB [default: no limit]
+    #[arg(
+        long,
+        env = "SNAPFERRY_CROSS_REGION_BYTES_PER_SECOND",
+        value_name = "BYTES"
+    )]
+    pub(crate) cross_region_bytes_per_second: Option<ByteCount>,
+    /// Memory that one snapshot may use on its way to the vault [default: 128MiB]
+    #[arg(long, env = "SNAPFERRY_SNAPSHOT_MEMORY", value_name = "BYTES")]
+    pub(crate) snapshot_memory: Option<ByteCount>,
+    /// Manual cluster snapshots of one account in one region [default: 100]
+    #[arg(long, env = "SNAPFERRY_MANUAL_SNAPSHOTS_MAX", value_name = "COUNT")]
+    pub(crate) manual_snapshots_max: Option<u32>,
+    /// Cross-region copies in progress into one region for one account [default: 5]
+    #[arg(long, env = "SNAPFERRY_CROSS_REGION_COPIES_MAX", value_name = "COUNT")]
+    pub(crate) cross_region_copies_max: Option<u32>,
+    /// Seconds after which the work of a process that died is taken over [default: 15]
+    #[arg(long, env = "SNAPFERRY_LEASE_SECONDS", value_name = "SECONDS")]
+    pub(crate) lease_seconds: Option<u64>,
+    /// Seconds that bytes which no snapshot reaches are kept [default: 3600]
+    #[arg(long, env = "SNAPFERRY_SWEEP_GRACE_SECONDS", value_name = "SECONDS")]
+    pub(crate) sweep_grace_seconds: Option<u64>,
+    /// How log lines are written to standard error [default: text]
+    #[arg(long, env = "SNAPFERRY_LOG_FORMAT", value_name = "FORMAT", value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
+    /// What is logged: error, warn, info, debug, trace, or filters such as info,service=debug [default: info]
+    #[arg(long, env = "SNAPFERRY_LOG", value_name = "FILTER")]
+    pub(crate) log_level: Option<String>,
+}
+
+impl Layer {
+    /// Reads a settings file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has a key or value that is no setting.
+    pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
+        let unreadable = |source| SettingsError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        if FILE_BYTES_MAX < fs::metadata(path).map_err(unreadable)?.len() {
+            return Err(unreadable(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "larger than 1 MiB",
+            )));
+        }
+        let text = fs::read_to_string(path).map_err(unreadable)?;
+        toml::from_str(&text).map_err(|source| SettingsError::Malformed {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// This layer, and `below` where it says nothing.
+    pub(crate) fn over(self, below: Self) -> Self {
+        fn either<T>(above: Vec<T>, below: Vec<T>) -> Vec<T> {
+            if above.is_empty() { below } else { above }
+        }
+        Self {
+            dev: self.dev.or(below.dev),
+            listen: self.listen.or(below.listen),
+            data: self.data.or(below.data),
+            default_region: self.default_region.or(below.default_region),
+            region: either(self.region, below.region),
+            host: either(self.host, below.host),
+            tls_certificate: self.tls_certificate.or(below.tls_certificate),
+            tls_key: self.tls_key.or(below.tls_key),
+            insecure_listen: self.insecure_listen.or(below.insecure_listen),
+            cluster_host: self.cluster_host.or(below.cluster_host),
+            cluster_ports: self.cluster_ports.or(below.cluster_ports),
+            postgres_bin: self.postgres_bin.or(below.postgres_bin),
+            allow_shared_os_user: self.allow_shared_os_user.or(below.allow_shared_os_user),
+            cross_region_bytes_per_second: self
+                .cross_region_bytes_per_second
+                .or(below.cross_region_bytes_per_second),
+            snapshot_memory: self.snapshot_memory.or(below.snapshot_memory),
+            manual_snapshots_max: self.manual_snapshots_max.or(below.manual_snapshots_max),
+            cross_region_copies_max: self
+                .cross_region_copies_max
+                .or(below.cross_region_copies_max),
+            lease_seconds: self.lease_seconds.or(below.lease_seconds),
+            sweep_grace_seconds: self.sweep_grace_seconds.or(below.sweep_grace_seconds),
+            log_format: self.log_format.or(below.log_format),
+            log_level: self.log_level.or(below.log_level),
+        }
+    }
+
+    /// Who may ask.
+    pub(crate) fn mode(&self) -> Mode {
+        if self.dev == Some(true) {
+            Mode::Dev
+        } else {
+            Mode::Closed
+        }
+    }
+
+    /// Where to listen.
+    pub(crate) fn listen(&self) -> SocketAddr {
+        self.listen.map_or(LISTEN, |listen| listen.0)
+    }
+
+    /// Refuses values that cannot be, alone or together.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub(crate) fn check(&self) -> Result<(), SettingsError> {
+        let listen = self.listen();
+        if self.tls_certificate.is_some() != self.tls_key.is_some() {
+            return Err(SettingsError::HalfTls);
+        }
+        if !listen.ip().is_loopback() {
+            if self.mode() == Mode::Dev {
+                return Err(SettingsError::DevBeyondLoopback(listen));
+            }
+            if self.tls_certificate.is_none() && self.insecure_listen != Some(true) {
+                return Err(SettingsError::PlainBeyondLoopback(listen));
+            }
+        }
+        if let Some(memory) = self.snapshot_memory
+            && memory.0 < SNAPSHOT_MEMORY_BYTES_MIN
+        {
+            return Err(SettingsError::Value {
+                setting: "snapshot-memory",
+                expected: "at least 32MiB",
+            });
+        }
+        if self.cross_region_bytes_per_second == Some(ByteCount(0)) {
+            return Err(SettingsError::Value {
+                setting: "cross-region-bytes-per-second",
+                expected: "at least 1",
+            });
+        }
+        if let Some(secs) = self.lease_seconds
+            && !LEASE_SECS.contains(&secs)
+        {
+            return Err(SettingsError::Value {
+                setting: "lease-seconds",
+                expected: "2 to 3600",
+            });
+        }
+        if let Some(host) = self.host.iter().find(|host| !is_host_name(host)) {
+            return Err(SettingsError::Host(host.clone()));
+        }
+        Ok(())
+    }
+
+    /// What the service needs of these settings.
+    pub(crate) fn service(&self, data_dir: PathBuf, os_users: bool) -> service::Settings {
+        let mut to = service::Settings::new(self.mode(), data_dir);
+        to.os_users = os_users;
+        to.shared_os_user = self.allow_shared_os_user.unwrap_or(false) || to.mode == Mode::Dev;
+        to.extra_regions = self.region.iter().cloned().collect();
+        if let Some(region) = &self.default_region {
+            to.default_region = region.clone();
+            if !region.is_known() {
+                to.extra_regions.insert(region.clone());
+            }
+        }
+        if let Some(host) = self.cluster_host {
+            to.cluster_host = host.to_string();
+        }
+        if let Some(ports) = &self.cluster_ports {
+            to.cluster_ports = ports.0.clone();
+        }
+        to.cross_region_bytes_per_sec = self.cross_region_bytes_per_second.map(|count| count.0);
+        if let Some(memory) = self.snapshot_memory {
+            to.snapshot_memory_bytes = usize::try_from(memory.0).unwrap_or(usize::MAX);
+        }
+        if let Some(count) = self.manual_snapshots_max {
+            to.manual_snapshots_max = count as usize;
+        }
+        if let Some(count) = self.cross_region_copies_max {
+            to.cross_region_copies_max = count as usize;
+        }
+        if let Some(secs) = self.lease_seconds {
+            to.lease = Duration::from_secs(secs);
+        }
+        if let Some(secs) = self.sweep_grace_seconds {
+            to.sweep_grace = Duration::from_secs(secs);
+        }
+        to
+    }
+}
+
+/// A name or address without a port, as a Host header has it.
+fn is_host_name(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok()
+        || (!text.is_empty()
+            && text.len() <= 253
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_'))
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// The file cannot be read.
+    #[error("cannot read the settings file {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        source: io::Error,
+    },
+    /// The file says what is no setting.
+    #[error("the settings file {} is not right", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        source: Box<toml::de::Error>,
+    },
+    /// A certificate without its key, or the other way round.
+    #[error("--tls-certificate and --tls-key go together")]
+    HalfTls,
+    /// Unchecked signatures, open to the network.
+    #[error("--dev checks no signatures, so it listens on loopback only, and {0} is not loopback")]
+    DevBeyondLoopback(SocketAddr),
+    /// Readable for all on the way.
+    #[error("{0} is not loopback, and without TLS all on the way can read and replay requests")]
+    PlainBeyondLoopback(SocketAddr),
+    /// A number out of its range.
+    #[error("{setting} must be {expected}")]
+    Value {
+        /// The setting's name.
+        setting: &'static str,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// Not a host's name.
+    #[error("{0:?} is not a host name; give it without scheme and port")]
+    Host(String),
+}
+
+impl SettingsError {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::DevBeyondLoopback(_) => Some("leave --dev out, or listen on 127.0.0.1".to_owned()),
+            Self::PlainBeyondLoopback(_) => {
+                Some("give --tls-certificate and --tls-key, or accept the risk with --insecure-listen".to_owned())
+            }
+            Self::Unreadable { .. } | Self::Malformed { .. } => {
+                Some("`snapferry serve --help` lists the settings; a key of the file is the flag's name without dashes in front".to_owned())
+            }
+            Self::HalfTls | Self::Value { .. } | Self::Host(_) => None,
+        }
+    }
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        layer: Layer,
+    }
+
+    fn flags(args: &[&str]) -> Layer {
+        Flags::try_parse_from(std::iter::once(&"test").chain(args))
+            .expect("legal flags")
+            .layer
+    }
+
+    #[test]
+    fn upper_layers_win_and_silence_falls_through() {
+        let file: Layer = toml::from_str(
+            "listen = '127.0.0.1:1'\nsnapshot-memory = '64MiB'\nregion = ['a-b-1']\ncross-region-bytes-per-second = 7\n",
+        )
+        .expect("legal file");
+        let merged = flags(&["--listen", "localhost:0", "--region", "c-d-1,e-f-1"]).over(file);
+        assert_eq!(merged.listen(), "127.0.0.1:0".parse().expect("an address"));
+        assert_eq!(merged.snapshot_memory, Some(ByteCount(64 << 20)));
+        assert_eq!(merged.cross_region_bytes_per_second, Some(ByteCount(7)));
+        assert_eq!(merged.region.len(), 2);
+        assert_eq!(merged.mode(), Mode::Closed);
+        assert!(merged.check().is_ok());
+        assert_eq!(Layer::default().listen(), LISTEN);
+    }
+
+    #[test]
+    fn a_wrong_key_is_named_with_its_file() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("snapferry.toml");
+        fs::write(&path, "lissen = 'x'\n").expect("written");
+        let error = Layer::read(&path).expect_err("no such setting");
+        let source = std::error::Error::source(&error)
+            .expect("a cause")
+            .to_string();
+        assert!(
+            error.to_string().contains("snapferry.toml") && source.contains("lissen"),
+            "{error}: {source}"
+        );
+        assert!(matches!(
+            Layer::read(&dir.path().join("none")),
+            Err(SettingsError::Unreadable { .. })
+        ));
+    }
+
+    #[test]
+    fn dev_and_plain_text_stay_on_loopback() {
+        let beyond = ["--listen", "0.0.0.0:8085"];
+        assert!(matches!(
+            flags(&beyond).check(),
+            Err(SettingsError::PlainBeyondLoopback(_))
+        ));
+        assert!(
+            flags(&["--listen", "0.0.0.0:8085", "--insecure-listen"])
+                .check()
+                .is_ok()
+        );
+        assert!(matches!(
+            flags(&["--listen", "0.0.0.0:8085", "--insecure-listen", "--dev"]).check(),
+            Err(SettingsError::DevBeyondLoopback(_))
+        ));
+        assert!(matches!(
+            flags(&["--tls-key", "x"]).check(),
+            Err(SettingsError::HalfTls)
+        ));
+        assert!(flags(&["--listen", "[::1]:1", "--dev"]).check().is_ok());
+        assert_eq!(flags(&["--dev=false"]).mode(), Mode::Closed);
+    }
+
+    #[test]
+    fn values_have_their_bounds() {
+        assert!(flags(&["--snapshot-memory", "1MiB"]).check().is_err());
+        assert!(flags(&["--lease-seconds", "1"]).check().is_err());
+        assert!(
+            flags(&["--cross-region-bytes-per-second", "0"])
+                .check()
+                .is_err()
+        );
+        assert!(flags(&["--host", "http://x"]).check().is_err());
+    }
+
+    #[test]
+    fn a_default_region_of_ones_own_is_known() {
+        let layer = flags(&["--default-region", "moon-1"]);
+        let settings = layer.service(PathBuf::from("/x"), false);
+        assert!(settings.knows(&settings.default_region));
+        assert!(!settings.shared_os_user);
+    }
+}

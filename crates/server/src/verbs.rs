@@ -1,0 +1,313 @@
+//! The verbs that work on a data folder beside the server: access keys and jobs.
+//!
+//! It does not know whether a server runs.
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+
+use catalog::{CatalogError, CatalogExt, SqliteCatalog, access_keys, jobs};
+use model::{Account, Job, SystemClock};
+use serde_json::json;
+use service::Mode;
+
+use crate::{
+    cli::{AccessKeyVerb, Folder, JobVerb, KeyFormat, ListFormat},
+    credentials,
+    credentials::NewAccessKey,
+    data_dir::{DataDir, default_path},
+    failure::Failure,
+    master_key,
+};
+
+/// Rows of a list at most.
+const ROWS_MAX: usize = 10_000;
+
+/// Opens a folder's catalog.
+///
+/// # Errors
+/// The catalog's.
+pub(crate) fn open_catalog(dir: &DataDir) -> Result<SqliteCatalog, CatalogError> {
+    SqliteCatalog::open(&dir.catalog(), Arc::new(SystemClock))
+}
+
+/// `snapferry access-key ...`.
+///
+/// # Errors
+/// Whatever kept it from its work.
+pub(crate) fn access_key(verb: AccessKeyVerb) -> Result<(), Failure> {
+    match verb {
+        AccessKeyVerb::Create {
+            account,
+            folder,
+            master_key,
+            format,
+        } => {
+            let dir = closed(&folder)?;
+            let sealing_key = master_key::obtain(&dir, master_key.master_key_fd)?;
+            let catalog = open_catalog(&dir)?;
+            let key = run(async {
+                master_key::check(&catalog, &sealing_key).await?;
+                Ok(credentials::create(&catalog, &sealing_key, account).await?)
+            })?;
+            print(&shown_key(&key, format))
+        }
+        AccessKeyVerb::List {
+            account,
+            folder,
+            format,
+        } => {
+            let catalog = open_catalog(&closed(&folder)?)?;
+            let keys = run(async move { list_keys(&catalog, account).await })?;
+            print(&shown_keys(&keys, format))
+        }
+    }
+}
+
+/// `snapferry job ...`.
+///
+/// # Errors
+/// Whatever kept it from its work.
+pub(crate) fn job(verb: JobVerb) -> Result<(), Failure> {
+    let JobVerb::List {
+        folder,
+        dev,
+        format,
+    } = verb;
+    let mode = if dev { Mode::Dev } else { Mode::Closed };
+    let catalog = open_catalog(&attach(&folder, mode)?)?;
+    let jobs = run(async move { Ok(catalog.read(|tx| jobs::list(tx, None, ROWS_MAX)).await?) })?;
+    print(&shown_jobs(&jobs, format))
+}
+
+async fn list_keys(
+    catalog: &SqliteCatalog,
+    account: Option<Account>,
+) -> Result<Vec<access_keys::AccessKey>, Failure> {
+    Ok(catalog
+        .read(move |tx| access_keys::list(tx, account.as_ref(), ROWS_MAX))
+        .await?)
+}
+
+/// The folder that is named, else the default one of a mode.
+fn attach(folder: &Folder, mode: Mode) -> Result<DataDir, Failure> {
+    Ok(match &folder.data {
+        Some(path) => DataDir::attach(path)?,
+        None => DataDir::attach(&default_path(mode)?)?,
+    })
+}
+
+fn closed(folder: &Folder) -> Result<DataDir, Failure> {
+    let dir = attach(folder, Mode::Closed)?;
+    match dir.mode() {
+        Mode::Closed => Ok(dir),
+        Mode::Dev => Err(Failure::DevHasNoKeys(dir.path().to_owned())),
+    }
+}
+
+fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Io {
+            doing: "start",
+            source,
+        })?
+        .block_on(work)
+}
+
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // The reader, such as `head`, has seen enough.
+        Err(source) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(source) => Err(Failure::Io {
+            doing: "write to standard output",
+            source,
+        }),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn shown_key(key: &NewAccessKey, format: KeyFormat) -> String {
+    let (account, id, secret) = (&key.account, &key.id, key.secret.as_str());
+    match format {
+        KeyFormat::Text => format!(
+            "# Access key for account {account}. The secret is shown only now.\n[{}-{account}]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n",
+            credentials::PROFILE
+        ),
+        KeyFormat::Env => {
+            format!("export AWS_ACCESS_KEY_ID={id}\nexport AWS_SECRET_ACCESS_KEY={secret}\n")
+        }
+        KeyFormat::Json => {
+            let value = json!({ "account": account.as_str(), "access_key_id": id, "secret_access_key": secret });
+            format!("{value}\n")
+        }
+    }
+}
+
+fn shown_keys(keys: &[access_keys::AccessKey], format: ListFormat) -> String {
+    match format {
+        ListFormat::Text => table(
+            &["ACCESS KEY ID", "ACCOUNT", "STATUS", "CREATED"],
+            keys.iter().map(|key| {
+                vec![
+                    key.id.clone(),
+                    key.account.to_string(),
+                    key.status.as_str().to_owned(),
+                    key.created_at.to_rfc3339_secs(),
+                ]
+            }),
+        ),
+        ListFormat::Json => lines_of_json(keys.iter().map(|key| {
+            json!({
+                "access_key_id": key.id,
+                "account": key.account.as_str(),
+                "status": key.status.as_str(),
+                "created_at": key.created_at.to_rfc3339_secs(),
+            })
+        })),
+    }
+}
+
+fn shown_jobs(jobs: &[Job], format: ListFormat) -> String {
+    match format {
+        ListFormat::Text => table(
+            &[
+                "CREATED",
+                "KIND",
+                "STATE",
+                "DONE",
+                "REGION",
+                "ACCOUNT",
+                "SUBJECT",
+                "TRIES",
+                "LAST ERROR",
+            ],
+            jobs.iter().map(|job| {
+                vec![
+                    job.created_at.to_rfc3339_secs(),
+                    job.kind.as_str().to_owned(),
+                    job.state.as_str().to_owned(),
+                    done(job),
+                    job.region.to_string(),
+                    job.account.to_string(),
+                    job.subject.clone(),
+                    job.attempts.to_string(),
+                    job.error.clone().unwrap_or_default(),
+                ]
+            }),
+        ),
+        ListFormat::Json => lines_of_json(jobs.iter().map(|job| {
+            json!({
+                "id": job.id.to_string(),
+                "kind": job.kind.as_str(),
+                "state": job.state.as_str(),
+                "region": job.region.as_str(),
+                "account": job.account.as_str(),
+                "subject": job.subject,
+                "attempts": job.attempts,
+                "created_at": job.created_at.to_rfc3339_micros(),
+                "progress": {
+                    "bytes_total": job.progress.bytes_total,
+                    "bytes_done": job.progress.bytes_done,
+                    "bytes_shipped": job.progress.bytes_shipped,
+                    "objects_shipped": job.progress.objects_shipped,
+                    "bytes_held": job.progress.bytes_held,
+                },
+                "error": job.error,
+            })
+        })),
+    }
+}
+
+fn done(job: &Job) -> String {
+    match job.state {
+        model::JobState::Done => "100%".to_owned(),
+        _ if job.progress.bytes_total == 0 => String::new(),
+        _ => format!("{}%", job.progress.percent()),
+    }
+}
+
+/// An array with an element a line, which people and `grep` can read as well.
+fn lines_of_json(values: impl Iterator<Item = serde_json::Value>) -> String {
+    let lines: Vec<String> = values.map(|value| format!("  {value}")).collect();
+    if lines.is_empty() {
+        "[]\n".to_owned()
+    } else {
+        format!("[\n{}\n]\n", lines.join(",\n"))
+    }
+}
+
+/// Columns as wide as their widest cell; the last one is not padded.
+fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut lines = vec![
+        head.iter()
+            .map(|cell| (*cell).to_owned())
+            .collect::<Vec<_>>(),
+    ];
+    lines.extend(rows.map(|row| row.iter().map(|cell| one_line(cell)).collect()));
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let cells = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A cell without what would break the table or the terminal.
+fn one_line(cell: &str) -> String {
+    cell.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_line_up_and_cells_stay_on_their_line() {
+        let rows = vec![
+            vec!["1".to_owned(), "a\nb\u{1b}".to_owned()],
+            vec!["222".to_owned(), "é".to_owned()],
+        ];
+        assert_eq!(
+            table(&["A", "LAST"], rows.into_iter()),
+            "A    LAST\n1    a b\n222  é\n"
+        );
+    }
+
+    #[test]
+    fn a_list_is_json_also_when_it_is_empty() {
+        for count in 0..3 {
+            let text = lines_of_json((0..count).map(|n| json!({ "n": n })));
+            let read: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(read.len(), count);
+        }
+    }
+
+    #[test]
+    fn keys_print_in_every_format() {
+        let key = NewAccessKey::draw("123456789012".parse().expect("an account")).expect("random");
+        for format in [KeyFormat::Text, KeyFormat::Env, KeyFormat::Json] {
+            let text = shown_key(&key, format);
+            assert!(
+                text.contains(&key.id) && text.contains(key.secret.as_str()),
+                "{text}"
+            );
+        }
+    }
+}

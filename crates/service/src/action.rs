@@ -1,0 +1,211 @@
+//! What an API action is, and its erased form in the registry.
+//!
+//! An action is its input: a struct that both the Query and the JSON reader can fill, and one
+//! `run`. Its output serializes to XML and JSON alike. See docs/adding/action.md.
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use model::{Account, Region};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::{core::Core, fault::Fault};
+
+/// The API that an action belongs to; also the service name in a credential's scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Api {
+    Rds,
+    Kms,
+    Sts,
+}
+
+impl Api {
+    /// The name in a credential scope and a host name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rds => "rds",
+            Self::Kms => "kms",
+            Self::Sts => "sts",
+        }
+    }
+
+    /// Reads a scope's or host's service name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Rds, Self::Kms, Self::Sts]
+            .into_iter()
+            .find(|api| api.as_str() == text)
+    }
+
+    /// The XML namespace of its answers.
+    pub fn namespace(self) -> &'static str {
+        match self {
+            Self::Rds => "http://rds.amazonaws.com/doc/2014-10-31/",
+            Self::Kms => "https://kms.amazonaws.com/doc/2014-11-01/",
+            Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The account that the request acts for.
+    pub account: Account,
+    /// The access key it was signed with; empty when unsigned.
+    pub access_key_id: String,
+}
+
+/// Everything an action may touch.
+#[derive(Debug)]
+pub struct Cx {
+    /// The rooms.
+    pub core: Arc<Core>,
+    /// Who asks.
+    pub caller: Caller,
+    /// The region that is asked.
+    pub region: Region,
+}
+
+/// How an output looks inside the JSON door's envelope.
+#[derive(Debug)]
+pub enum Data {
+    /// One resource: its members, and `id` and `created_at`.
+    Resource {
+        member: &'static str,
+        id: String,
+        created_at: Option<String>,
+    },
+    /// A page: `items` and `next`.
+    Page {
+        member: &'static str,
+        next: Option<String>,
+    },
+    /// The members as they are.
+    Plain,
+}
+
+/// What an action answers.
+pub trait Output: Serialize + Send {
+    /// How it looks in the JSON door's envelope.
+    fn data(&self) -> Data {
+        Data::Plain
+    }
+}
+
+impl Output for () {}
+
+/// One API action; the input struct is the action.
+pub trait Action: DeserializeOwned + Send + 'static {
+    /// The name on the wire.
+    const NAME: &'static str;
+    /// The API it belongs to.
+    const API: Api;
+    /// Whether it only reads, and so may be asked by GET.
+    const READS: bool = false;
+    /// What it answers.
+    type Output: Output;
+    /// Does it.
+    fn run(self, cx: &Cx) -> impl Future<Output = Result<Self::Output, Fault>> + Send;
+}
+
+/// A request's parameters, as one of the readers holds them.
+#[derive(Debug)]
+pub enum Input {
+    /// A form, a query string, or both.
+    Query(wire::query::Parameters),
+    /// The JSON door.
+    Json(bytes::Bytes),
+    /// AWS JSON 1.1: unknown members are ignored.
+    AwsJson(bytes::Bytes),
+}
+
+impl Input {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, wire::InputError> {
+        match self {
+            Self::Query(parameters) => parameters.read(),
+            Self::Json(body) => wire::json::read(body, wire::json::Unknown::Refuse),
+            Self::AwsJson(body) => wire::json::read(body, wire::json::Unknown::Ignore),
+        }
+    }
+}
+
+/// How the answer is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Xml,
+    Envelope,
+    AwsJson,
+}
+
+type Reply<'a> = Pin<Box<dyn Future<Output = Result<String, Fault>> + Send + 'a>>;
+
+/// An action with its types erased, as the registry holds it.
+#[derive(Debug)]
+pub struct Entry {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// The API it belongs to.
+    pub api: Api,
+    /// Whether it only reads.
+    pub reads: bool,
+    /// Reads the input, runs, and writes the body of a good answer.
+    pub call: for<'a> fn(&'a Input, &'a Cx, Form, &'a str) -> Reply<'a>,
+}
+
+/// An action's row in the registry.
+pub const fn entry<A: Action>() -> Entry {
+    Entry {
+        name: A::NAME,
+        api: A::API,
+        reads: A::READS,
+        call: call::<A>,
+    }
+}
+
+fn call<'a, A: Action>(input: &'a Input, cx: &'a Cx, form: Form, request_id: &'a str) -> Reply<'a> {
+    Box::pin(async move {
+        let action: A = input.read()?;
+        let output = action.run(cx).await?;
+        Ok(match form {
+            Form::Xml => wire::xml::response(A::NAME, A::API.namespace(), &output, request_id),
+            Form::Envelope => envelope(&output, request_id),
+            Form::AwsJson => as_json(&output).to_string(),
+        })
+    })
+}
+
+fn as_json<T: Serialize>(output: &T) -> Value {
+    match serde_json::to_value(output).expect("shapes serialize to JSON") {
+        Value::Null => Value::Object(Map::new()),
+        value => value,
+    }
+}
+
+/// `{"success": true, "data": …}`.
+fn envelope<T: Output>(output: &T, request_id: &str) -> String {
+    let mut members = as_json(output);
+    let data = match output.data() {
+        Data::Plain => members,
+        Data::Resource {
+            member,
+            id,
+            created_at,
+        } => {
+            let mut data = Map::new();
+            data.insert("id".to_owned(), id.into());
+            if let Some(created_at) = created_at {
+                data.insert("created_at".to_owned(), created_at.into());
+            }
+            if let Some(Value::Object(resource)) = members.get_mut(member).map(Value::take) {
+                data.extend(resource);
+            }
+            Value::Object(data)
+        }
+        Data::Page { member, next } => {
+            let items = members
+                .get_mut(member)
+                .map_or_else(|| Value::Array(Vec::new()), Value::take);
+            serde_json::json!({ "items": items, "next": next })
+        }
+    };
+    serde_json::json!({ "success": true, "data": data, "request_id": request_id }).to_string()
+}

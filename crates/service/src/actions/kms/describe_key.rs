@@ -1,0 +1,43 @@
+//! `DescribeKey`, by any of the four key identifiers and in every state.
+use serde::{Deserialize, Serialize};
+
+use super::shared::{self, KeyMetadata};
+use crate::{
+    action::{Action, Api, Cx, Output},
+    fault::Fault,
+    keys::{self, RDS_ALIAS},
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeKey {
+    key_id: String,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Described {
+    key_metadata: KeyMetadata,
+}
+
+impl Output for Described {}
+
+impl Action for DescribeKey {
+    const NAME: &'static str = "DescribeKey";
+    const API: Api = Api::Kms;
+    const READS: bool = true;
+    type Output = Described;
+
+    async fn run(self, cx: &Cx) -> Result<Described, Fault> {
+        if self.key_id == RDS_ALIAS {
+            // KMS makes a predefined alias's key when it is first asked for.
+            keys::default_key(&cx.core, &cx.caller.account, &cx.region).await?;
+        }
+        let key = shared::find(cx, &self.key_id, "kms:DescribeKey").await?;
+        Ok(Described {
+            key_metadata: KeyMetadata::of(&key),
+        })
+    }
+}

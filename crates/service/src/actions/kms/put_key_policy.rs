@@ -1,0 +1,63 @@
+//! `PutKeyPolicy`: decides which accounts may do what with a key.
+use model::Account;
+use serde::Deserialize;
+
+use super::shared;
+use crate::{
+    action::{Action, Api, Cx},
+    fault::{Code, Fault},
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PutKeyPolicy {
+    key_id: String,
+    policy_name: Option<String>,
+    policy: String,
+    bypass_policy_lockout_safety_check: Option<bool>,
+}
+
+impl Action for PutKeyPolicy {
+    const NAME: &'static str = "PutKeyPolicy";
+    const API: Api = Api::Kms;
+    type Output = ();
+
+    async fn run(self, cx: &Cx) -> Result<(), Fault> {
+        if let Some(name) = self.policy_name.as_ref().filter(|name| *name != "default") {
+            return Err(Fault::new(
+                Code::KmsNotFound,
+                format!(
+                    "No policy of the name {}: the only one is default.",
+                    shared::cut(name)
+                ),
+            ));
+        }
+        shared::policy(&self.policy)?;
+        let (policy, caller) = (self.policy, cx.caller.account.clone());
+        let bypass = self.bypass_policy_lockout_safety_check == Some(true);
+        shared::change(cx, &self.key_id, "kms:PutKeyPolicy", move |key, _| {
+            key.policy.clone_from(&policy);
+            if !bypass && !still_lets(key, &caller) {
+                return Err(Fault::new(
+                    Code::KmsMalformedPolicy,
+                    "The new key policy will not allow you to update the key policy in the future.",
+                ));
+            }
+            Ok(())
+        })
+        .await
+        .map(drop)
+    }
+}
+
+fn still_lets(key: &model::Key, caller: &Account) -> bool {
+    let arn = key.arn();
+    let request = kms::policy::Request {
+        principal_account: caller,
+        action: "kms:PutKeyPolicy",
+        key_arn: &arn,
+        conditions: &kms::policy::Conditions::default(),
+    };
+    kms::policy::Policy::parse(&key.policy).is_ok_and(|policy| policy.allows(&request))
+}

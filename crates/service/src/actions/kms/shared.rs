@@ -1,0 +1,217 @@
+//! What the KMS actions share: `KeyMetadata`, lookups, pages, and KMS's words for a key's failure.
+//!
+//! Source: the AWS KMS API reference.
+use catalog::{CatalogExt, Stored, keys as rows};
+use model::{Arn, Key, KeyManager, KeyState, Timestamp};
+use serde::Serialize;
+
+use crate::{
+    action::Cx,
+    fault::{Code, Fault},
+    keys::{KeyError, KeyUser, mirror},
+};
+
+/// Rows of a list at most, and by default (`Limit`).
+const ROWS_MAX: i64 = 1_000;
+const ROWS_DEFAULT: i64 = 100;
+
+/// A moment as AWS JSON 1.1 writes it: seconds since the epoch, with a fraction.
+pub(super) fn seconds(moment: Timestamp) -> f64 {
+    // Microseconds since 1970 fit a double's 53 bits for the next two centuries.
+    #[expect(clippy::cast_precision_loss, reason = "a double is the wire's type")]
+    let micros = moment.0 as f64;
+    micros / 1e6
+}
+
+/// `KeyMetadata`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct KeyMetadata {
+    #[serde(rename = "AWSAccountId")]
+    account: String,
+    key_id: String,
+    arn: String,
+    creation_date: f64,
+    enabled: bool,
+    description: String,
+    key_usage: &'static str,
+    key_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion_date: Option<f64>,
+    origin: &'static str,
+    key_manager: &'static str,
+    customer_master_key_spec: &'static str,
+    key_spec: &'static str,
+    encryption_algorithms: [&'static str; 1],
+    multi_region: bool,
+}
+
+impl KeyMetadata {
+    pub(super) fn of(key: &Key) -> Self {
+        Self {
+            account: key.account.to_string(),
+            key_id: key.id.clone(),
+            arn: key.arn().to_string(),
+            creation_date: seconds(key.created_at),
+            enabled: key.state == KeyState::Enabled,
+            description: key.description.clone(),
+            key_usage: "ENCRYPT_DECRYPT",
+            key_state: key.state.as_str(),
+            deletion_date: key.deletion_at.map(seconds),
+            origin: "AWS_KMS",
+            key_manager: match key.manager {
+                KeyManager::Aws => "AWS",
+                KeyManager::Customer => "CUSTOMER",
+            },
+            customer_master_key_spec: "SYMMETRIC_DEFAULT",
+            key_spec: "SYMMETRIC_DEFAULT",
+            encryption_algorithms: ["SYMMETRIC_DEFAULT"],
+            multi_region: false,
+        }
+    }
+}
+
+impl From<KeyError> for Fault {
+    fn from(error: KeyError) -> Self {
+        let code = match &error {
+            KeyError::NotFound(_) => Code::KmsNotFound,
+            KeyError::Malformed(text) => {
+                return Self::new(Code::KmsNotFound, format!("Invalid keyId '{text}'"));
+            }
+            KeyError::Disabled(_) => Code::KmsDisabled,
+            KeyError::PendingDeletion(_) => Code::KmsInvalidState,
+            KeyError::Denied { .. } => Code::KmsAccessDenied,
+            KeyError::Ciphertext(_) | KeyError::Catalog(_) | KeyError::Material { .. } => {
+                return Self::internal(&error);
+            }
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// The key that a caller names in the asked region, if its policy lets the caller do `action`.
+pub(super) async fn find(cx: &Cx, key_id: &str, action: &'static str) -> Result<Key, Fault> {
+    let key = cx
+        .core
+        .keys
+        .find(key_id, &cx.caller.account, &cx.region)
+        .await?;
+    if key.region != cx.region {
+        let arn = key.arn();
+        return Err(Fault::new(
+            Code::KmsNotFound,
+            format!("Invalid arn {}", arn.region),
+        ));
+    }
+    let user = KeyUser {
+        account: cx.caller.account.clone(),
+        via_rds: None,
+    };
+    cx.core.keys.authorise(&user, &key, action)?;
+    Ok(key)
+}
+
+/// Finds, checks and changes a customer's own key; aliases do not serve, as with KMS.
+pub(super) async fn change(
+    cx: &Cx,
+    key_id: &str,
+    action: &'static str,
+    change: impl Fn(&mut Key, Timestamp) -> Result<(), Fault> + Send + Sync + 'static,
+) -> Result<Key, Fault> {
+    if key_id.starts_with("alias/")
+        || Arn::parse(key_id).is_ok_and(|arn| arn.resource.starts_with("alias/"))
+    {
+        return Err(Fault::new(
+            Code::KmsInvalidArn,
+            format!(
+                "{} is an alias: this operation takes a key id or a key ARN.",
+                cut(key_id)
+            ),
+        ));
+    }
+    let key = find(cx, key_id, action).await?;
+    if key.manager == KeyManager::Aws {
+        return Err(Fault::new(
+            Code::KmsAccessDenied,
+            format!(
+                "{} is managed by AWS: {action} is not for its users.",
+                key.arn()
+            ),
+        ));
+    }
+    let (arn, now) = (key.arn(), cx.core.now());
+    let stored: Stored<Key> = cx
+        .core
+        .catalog
+        .write(move |tx| {
+            let mut stored = rows::get_by_arn(tx, &arn)?.ok_or_else(|| {
+                Fault::new(Code::KmsNotFound, format!("Key '{arn}' does not exist"))
+            })?;
+            change(&mut stored.value, now)?;
+            rows::update(tx, stored).map_err(Fault::from)
+        })
+        .await?;
+    mirror(&cx.core, &stored).await?;
+    Ok(stored.value)
+}
+
+pub(super) fn cut(text: &str) -> String {
+    text.chars().take(model::limits::ECHO_CHARS_MAX).collect()
+}
+
+/// `Limit`, as a number of rows.
+pub(super) fn rows(limit: Option<i64>) -> Result<usize, Fault> {
+    let limit = limit.unwrap_or(ROWS_DEFAULT);
+    usize::try_from(limit)
+        .ok()
+        .filter(|_| (1..=ROWS_MAX).contains(&limit))
+        .ok_or_else(|| {
+            Fault::new(
+                Code::KmsValidation,
+                format!("Limit is {limit}: it must be between 1 and {ROWS_MAX}."),
+            )
+        })
+}
+
+/// Cuts a list that was read one row too long, and says where the next page begins.
+pub(super) fn paged<T>(
+    mut list: Vec<T>,
+    rows: usize,
+    key: impl Fn(&T) -> String,
+) -> (Vec<T>, Option<String>) {
+    let more = rows < list.len();
+    list.truncate(rows);
+    let marker = list.last().filter(|_| more).map(key);
+    (list, marker)
+}
+
+/// Tags as KMS spells them.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct KmsTag {
+    tag_key: String,
+    #[serde(default)]
+    tag_value: String,
+}
+
+pub(super) fn tags(given: &[KmsTag]) -> Result<Vec<model::Tag>, Fault> {
+    let given: Vec<model::Tag> = given
+        .iter()
+        .map(|tag| model::Tag {
+            key: tag.tag_key.clone(),
+            value: tag.tag_value.clone(),
+        })
+        .collect();
+    let mut tags = Vec::new();
+    model::tag::validate(&given)
+        .and_then(|()| model::tag::merge(&mut tags, &given))
+        .map_err(|error| Fault::new(Code::KmsTag, error.to_string()))?;
+    Ok(tags)
+}
+
+/// Checks a key policy's text.
+pub(super) fn policy(text: &str) -> Result<(), Fault> {
+    kms::policy::Policy::parse(text)
+        .map(drop)
+        .map_err(|error| Fault::new(Code::KmsMalformedPolicy, error.to_string()))
+}

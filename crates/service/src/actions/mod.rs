@@ -1,0 +1,78 @@
+//! Every API action, one file each. Adding one is its file, its line in its API's `mod.rs`,
+//! and its line here.
+mod kms;
+mod rds;
+mod sts;
+
+use crate::action::{Api, Entry, entry};
+
+macro_rules! actions {
+    ($($api:ident { $($module:ident :: $action:ident,)* })*) => {
+        /// The registry.
+        pub static ACTIONS: &[Entry] = &[$($(entry::<$api::$module::$action>(),)*)*];
+    };
+}
+
+actions! {
+    rds {
+        add_tags_to_resource::AddTagsToResource,
+        copy_db_cluster_snapshot::CopyDbClusterSnapshot,
+        create_db_cluster::CreateDbCluster,
+        create_db_cluster_snapshot::CreateDbClusterSnapshot,
+        delete_db_cluster::DeleteDbCluster,
+        delete_db_cluster_snapshot::DeleteDbClusterSnapshot,
+        describe_db_cluster_snapshot_attributes::DescribeDbClusterSnapshotAttributes,
+        describe_db_cluster_snapshots::DescribeDbClusterSnapshots,
+        describe_db_clusters::DescribeDbClusters,
+        list_tags_for_resource::ListTagsForResource,
+        modify_db_cluster_snapshot_attribute::ModifyDbClusterSnapshotAttribute,
+        remove_tags_from_resource::RemoveTagsFromResource,
+        restore_db_cluster_from_snapshot::RestoreDbClusterFromSnapshot,
+    }
+    kms {
+        cancel_key_deletion::CancelKeyDeletion,
+        create_alias::CreateAlias,
+        create_key::CreateKey,
+        describe_key::DescribeKey,
+        disable_key::DisableKey,
+        enable_key::EnableKey,
+        get_key_policy::GetKeyPolicy,
+        list_aliases::ListAliases,
+        list_keys::ListKeys,
+        put_key_policy::PutKeyPolicy,
+        schedule_key_deletion::ScheduleKeyDeletion,
+    }
+    sts {
+        get_caller_identity::GetCallerIdentity,
+    }
+}
+
+/// Finds an action by its name, among one API's when that is known.
+pub fn find(api: Option<Api>, name: &str) -> Option<&'static Entry> {
+    ACTIONS
+        .iter()
+        .find(|entry| entry.name == name && api.is_none_or(|api| entry.api == api))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_over_all_apis() {
+        let mut names: Vec<_> = ACTIONS.iter().map(|entry| entry.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ACTIONS.len());
+    }
+
+    #[test]
+    fn only_reading_actions_are_marked_so() {
+        for entry in ACTIONS {
+            let verb = ["Describe", "List", "Get"]
+                .iter()
+                .any(|verb| entry.name.starts_with(verb));
+            assert_eq!(entry.reads, verb, "{}", entry.name);
+        }
+    }
+}

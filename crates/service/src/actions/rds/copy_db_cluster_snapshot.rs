@@ -1,0 +1,362 @@
+//! `CopyDBClusterSnapshot`: the action this project exists for.
+//!
+//! Source: API_CopyDBClusterSnapshot and "Copying a DB cluster snapshot" (Aurora User Guide).
+//! Checks run in one fixed order: identifiers, source, its state, tags, target, quotas, keys.
+//! In one region the copy is this action's one commit; from another region it is a job.
+use catalog::{CatalogError, CatalogExt, Tx, jobs, snapshots};
+use model::{
+    Arn, Content, JobKind, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus, job::Pin,
+};
+use serde::Deserialize;
+
+use crate::{
+    action::{Action, Api, Cx},
+    fault::{Code, Fault},
+    jobs::{copy_snapshot, new_job},
+    keys::{RdsUse, snapshot_context},
+    mirror,
+    shapes::{self, SnapshotOutput, SnapshotRef, Tag},
+};
+
+/// The input. `PreSignedUrl` is accepted and ignored, as RDS does outside GovCloud: the source
+/// region is the source ARN's.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CopyDbClusterSnapshot {
+    #[serde(rename = "SourceDBClusterSnapshotIdentifier")]
+    source: String,
+    #[serde(rename = "TargetDBClusterSnapshotIdentifier")]
+    target: String,
+    kms_key_id: Option<String>,
+    copy_tags: Option<bool>,
+    #[serde(default)]
+    tags: Vec<Tag>,
+    #[serde(rename = "PreSignedUrl")]
+    _pre_signed_url: Option<String>,
+    // The SDKs' own: never on the wire of a current one, harmless from an older one.
+    #[serde(rename = "SourceRegion")]
+    _source_region: Option<String>,
+    #[serde(rename = "DestinationRegion")]
+    _destination_region: Option<String>,
+}
+
+impl Action for CopyDbClusterSnapshot {
+    const NAME: &'static str = "CopyDBClusterSnapshot";
+    const API: Api = Api::Rds;
+    type Output = SnapshotOutput;
+
+    async fn run(self, cx: &Cx) -> Result<SnapshotOutput, Fault> {
+        let (source_parameter, target_parameter) = (
+            "SourceDBClusterSnapshotIdentifier",
+            "TargetDBClusterSnapshotIdentifier",
+        );
+        let wanted = shapes::snapshot_ref(
+            source_parameter,
+            &self.source,
+            &cx.caller.account,
+            &cx.region,
+        )?;
+        let target = shapes::manual_snapshot(target_parameter, &self.target)?;
+        partitions_meet(&wanted, cx)?;
+
+        let given_tags = &self.tags;
+        let read = (
+            wanted.clone(),
+            target.clone(),
+            cx.caller.account.clone(),
+            cx.region.clone(),
+        );
+        let limit = cx.core.settings.manual_snapshots_max;
+        let found = cx
+            .core
+            .catalog
+            .read(move |tx| {
+                let (wanted, target, account, region) = &read;
+                let source = locate(tx, wanted, account)?;
+                let free = target_is_free(tx, account, region, target, limit);
+                Ok::<_, Fault>((source, free))
+            })
+            .await?;
+        let (source, free) = found;
+        let content = ready(&source)?;
+        let mut tags = shapes::to_records(given_tags)?;
+        if tags.is_empty() && self.copy_tags == Some(true) {
+            tags = carried_tags(&source)?;
+        }
+        free?;
+
+        let mut copy = target_record(cx, &source, target, tags);
+        let crosses = source.region != cx.region;
+        self.seal(cx, &source, content.clone(), &mut copy, crosses)
+            .await?;
+        let kept = commit(cx, wanted, source, copy, crosses).await?;
+        if crosses {
+            cx.core.work.notify_one();
+        }
+        cx.core.mirror.notify_one();
+        Ok(SnapshotOutput::of(&kept))
+    }
+}
+
+impl CopyDbClusterSnapshot {
+    /// Decides the copy's key, and wraps the data key for it: from here on the copy needs
+    /// nothing of the source's key.
+    async fn seal(
+        &self,
+        cx: &Cx,
+        source: &Snapshot,
+        mut content: Content,
+        copy: &mut Snapshot,
+        crosses: bool,
+    ) -> Result<(), Fault> {
+        let shared = source.account != cx.caller.account;
+        match (&content.wrapped_key, &self.kms_key_id) {
+            (None, None) => {}
+            (None, Some(_)) => {
+                return Err(Fault::value(
+                    "KmsKeyId cannot be specified for an unencrypted DB cluster snapshot: its copies are \
+                     unencrypted too. Restore it with a KmsKeyId to get an encrypted cluster.",
+                ));
+            }
+            (Some(_), None) if crosses => {
+                return Err(Fault::value(
+                    "Must specify new KMS key for cross region encrypted snapshot copy.",
+                ));
+            }
+            (Some(_), None) if shared => {
+                return Err(Fault::value(
+                    "KmsKeyId must be specified to copy an encrypted snapshot that another account shared.",
+                ));
+            }
+            (Some(wrapped), given) => {
+                // The source's key is used in the source's region, the target's in this one.
+                let at_source = RdsUse::new(&cx.core, &cx.caller.account, &source.region);
+                let here = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
+                let data_key = at_source.unwrap_source(wrapped).await?;
+                let key = match given {
+                    Some(given) => here.target(given).await?,
+                    None => here.target(&wrapped.key.to_string()).await?,
+                };
+                let context = snapshot_context(&copy.account, &copy.uid, &content.volume);
+                content.wrapped_key = Some(here.wrap(&key, &data_key, context)?);
+                copy.kms_key = Some(key.arn());
+            }
+        }
+        copy.content = Some(content);
+        Ok(())
+    }
+}
+
+/// Snapshots do not leave their partition, and China's regions take no part in copies between regions.
+fn partitions_meet(wanted: &SnapshotRef, cx: &Cx) -> Result<(), Fault> {
+    let (from, to) = (wanted.region.partition(), cx.region.partition());
+    let refused = from != to || (from == "aws-cn" && wanted.region != cx.region);
+    if !refused {
+        return if cx.core.settings.knows(&wanted.region) {
+            Ok(())
+        } else {
+            Err(not_found(wanted))
+        };
+    }
+    Err(Fault::value(format!(
+        "A DB cluster snapshot of {} cannot be copied to {}.",
+        wanted.region, cx.region
+    )))
+}
+
+fn not_found(wanted: &SnapshotRef) -> Fault {
+    Fault::new(
+        Code::DbClusterSnapshotNotFound,
+        format!("DBClusterSnapshot not found: {}", wanted.given),
+    )
+}
+
+/// Finds the source; what the caller may not see does not exist.
+fn locate(
+    tx: &mut dyn Tx,
+    wanted: &SnapshotRef,
+    caller: &model::Account,
+) -> Result<Snapshot, Fault> {
+    snapshots::get(tx, &wanted.region, &wanted.account, &wanted.name)?
+        .map(|stored| stored.value)
+        .filter(|source| source.is_open_to(caller))
+        .ok_or_else(|| not_found(wanted))
+}
+
+fn ready(source: &Snapshot) -> Result<&Content, Fault> {
+    let content = source
+        .content
+        .as_ref()
+        .filter(|_| source.status == SnapshotStatus::Available);
+    content.ok_or_else(|| {
+        Fault::new(
+            Code::InvalidDbClusterSnapshotState,
+            format!(
+                "Cannot copy the snapshot because it isn't currently in the available state: {} is {}.",
+                source.name,
+                source.status.as_str()
+            ),
+        )
+    })
+}
+
+fn carried_tags(source: &Snapshot) -> Result<Vec<model::Tag>, Fault> {
+    model::tag::validate(&source.tags).map_err(shapes::tag_fault)?;
+    Ok(source.tags.clone())
+}
+
+fn target_is_free(
+    tx: &mut dyn Tx,
+    account: &model::Account,
+    region: &model::Region,
+    target: &SnapshotName,
+    limit: usize,
+) -> Result<(), Fault> {
+    if snapshots::get(tx, region, account, target)?.is_some() {
+        return Err(exists(target));
+    }
+    within_quota(tx, account, region, limit)
+}
+
+/// What RDS says of one manual snapshot too many.
+pub(super) fn within_quota(
+    tx: &mut dyn Tx,
+    account: &model::Account,
+    region: &model::Region,
+    limit: usize,
+) -> Result<(), Fault> {
+    if (limit as u64) <= snapshots::count_manual(tx, region, account)? {
+        return Err(Fault::new(
+            Code::SnapshotQuotaExceeded,
+            format!("Cannot create more than {limit} manual snapshots"),
+        ));
+    }
+    Ok(())
+}
+
+/// Keeps a new snapshot's record.
+pub(super) fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Snapshot, Fault> {
+    let name = snapshot.name.clone();
+    let stored = snapshots::insert(tx, snapshot).map_err(|error| match error {
+        CatalogError::Conflict { .. } => exists(&name),
+        other => other.into(),
+    })?;
+    mirror::snapshot(tx, &stored)?;
+    Ok(stored.value)
+}
+
+fn exists(name: &SnapshotName) -> Fault {
+    Fault::new(
+        Code::DbClusterSnapshotAlreadyExists,
+        format!(
+            "Cannot create the cluster snapshot because one with the identifier {name} already exists."
+        ),
+    )
+}
+
+/// The copy's record: what it inherits, and what is its own.
+fn target_record(
+    cx: &Cx,
+    source: &Snapshot,
+    name: SnapshotName,
+    tags: Vec<model::Tag>,
+) -> Snapshot {
+    let crosses = source.region != cx.region;
+    Snapshot {
+        region: cx.region.clone(),
+        account: cx.caller.account.clone(),
+        name,
+        uid: cx.core.entropy.uuid(),
+        status: if crosses {
+            SnapshotStatus::Copying
+        } else {
+            SnapshotStatus::Available
+        },
+        percent_progress: if crosses { 0 } else { 100 },
+        kind: SnapshotKind::Manual,
+        recorded_at: cx.core.now(),
+        availability_zones: if crosses {
+            shapes::zones_of(&cx.region)
+        } else {
+            source.availability_zones.clone()
+        },
+        kms_key: None,
+        source: Some(source.arn()),
+        content: None,
+        shared_with: Vec::new(),
+        tags,
+        failure: None,
+        ..source.clone()
+    }
+}
+
+/// Makes the copy's record, and for a copy between regions its job, if all that was checked
+/// still holds.
+async fn commit(
+    cx: &Cx,
+    wanted: SnapshotRef,
+    source: Snapshot,
+    copy: Snapshot,
+    crosses: bool,
+) -> Result<Snapshot, Fault> {
+    let settings = &cx.core.settings;
+    let (snapshots_max, copies_max) = (
+        settings.manual_snapshots_max,
+        settings.cross_region_copies_max,
+    );
+    let job = crosses.then(|| copy_job(cx, &source, &copy));
+    cx.core
+        .catalog
+        .write(move |tx| {
+            let still = locate(tx, &wanted, &copy.account)?;
+            if still.uid != source.uid {
+                return Err(not_found(&wanted));
+            }
+            target_is_free(tx, &copy.account, &copy.region, &copy.name, snapshots_max)?;
+            let mut kept = copy.clone();
+            if let Some(job) = &job {
+                let running =
+                    jobs::count_open(tx, &copy.region, &copy.account, JobKind::CopySnapshot)?;
+                if copies_max as u64 <= running {
+                    return Err(Fault::new(
+                        Code::SnapshotQuotaExceeded,
+                        format!("Cannot copy more than {copies_max} snapshots across regions"),
+                    ));
+                }
+                jobs::insert(tx, job)?;
+                // Its bytes are not here yet.
+                kept.content = None;
+            }
+            insert(tx, kept)
+        })
+        .await
+}
+
+fn copy_job(cx: &Cx, source: &Snapshot, copy: &Snapshot) -> model::Job {
+    let content = copy
+        .content
+        .clone()
+        .expect("a copy's content was decided before its job");
+    let pin = |region: &model::Region| Pin {
+        region: region.clone(),
+        volume: content.volume.clone(),
+        manifest: Some(content.manifest),
+    };
+    let pins = vec![pin(&source.region), pin(&copy.region)];
+    let body = copy_snapshot::Body {
+        snapshot: copy.uid,
+        source: Arn::clone(&source.arn()),
+        source_region: source.region.clone(),
+        content,
+    };
+    let mut job = new_job(
+        &cx.core,
+        JobKind::CopySnapshot,
+        &copy.region,
+        &copy.account,
+        copy.name.as_str(),
+        &body,
+    );
+    job.pins = pins;
+    job
+}

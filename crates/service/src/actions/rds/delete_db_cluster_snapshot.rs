@@ -1,0 +1,88 @@
+//! `DeleteDBClusterSnapshot`: deletes a manual snapshot, and cancels a copy.
+//!
+//! Source: API_DeleteDBClusterSnapshot. Only the record goes; what nothing reaches any more
+//! is swept later, so no other snapshot is hurt.
+use catalog::{CatalogExt, jobs, snapshots};
+use model::{JobKind, SnapshotKind, SnapshotStatus};
+use serde::Deserialize;
+
+use crate::{
+    action::{Action, Api, Cx},
+    fault::{Code, Fault},
+    mirror,
+    shapes::{self, SnapshotOutput},
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeleteDbClusterSnapshot {
+    #[serde(rename = "DBClusterSnapshotIdentifier")]
+    snapshot: String,
+}
+
+impl Action for DeleteDbClusterSnapshot {
+    const NAME: &'static str = "DeleteDBClusterSnapshot";
+    const API: Api = Api::Rds;
+    type Output = SnapshotOutput;
+
+    async fn run(self, cx: &Cx) -> Result<SnapshotOutput, Fault> {
+        let parameter = "DBClusterSnapshotIdentifier";
+        let wanted =
+            shapes::snapshot_ref(parameter, &self.snapshot, &cx.caller.account, &cx.region)?;
+        let (caller, region) = (cx.caller.account.clone(), cx.region.clone());
+        let deleted = cx
+            .core
+            .catalog
+            .write(move |tx| {
+                // Only the owner deletes, and only in the snapshot's own region.
+                let found = (wanted.account == caller && wanted.region == region)
+                    .then(|| snapshots::get(tx, &region, &caller, &wanted.name))
+                    .transpose()?
+                    .flatten();
+                let stored = found.ok_or_else(|| {
+                    Fault::new(
+                        Code::DbClusterSnapshotNotFound,
+                        format!("DBClusterSnapshot not found: {}", wanted.given),
+                    )
+                })?;
+                let snapshot = stored.value;
+                if snapshot.kind != SnapshotKind::Manual {
+                    return Err(Fault::new(
+                        Code::InvalidDbClusterSnapshotState,
+                        "Only manual snapshots may be deleted.",
+                    ));
+                }
+                match snapshot.status {
+                    SnapshotStatus::Creating => {
+                        return Err(Fault::new(
+                            Code::InvalidDbClusterSnapshotState,
+                            format!(
+                                "Cannot delete the snapshot because it is being created: {}.",
+                                snapshot.name
+                            ),
+                        ));
+                    }
+                    SnapshotStatus::Copying => {
+                        for job in jobs::of_subject(
+                            tx,
+                            &region,
+                            &caller,
+                            snapshot.name.as_str(),
+                            JobKind::CopySnapshot,
+                        )? {
+                            jobs::cancel(tx, job.id)?;
+                        }
+                    }
+                    SnapshotStatus::Available | SnapshotStatus::Failed => {}
+                }
+                if let Some(version) = snapshots::delete(tx, &region, &caller, &snapshot.name)? {
+                    mirror::snapshot_deleted(tx, &snapshot, version)?;
+                }
+                Ok(snapshot)
+            })
+            .await?;
+        cx.core.mirror.notify_one();
+        Ok(SnapshotOutput::of(&deleted))
+    }
+}

@@ -1,0 +1,251 @@
+//! `DescribeDBClusterSnapshots`.
+//!
+//! Source: API_DescribeDBClusterSnapshots. Rows come in the order of account and name, so
+//! that pages neither repeat nor skip rows when others come or go between them.
+use catalog::{
+    CatalogExt,
+    snapshots::{self, After, Selection},
+};
+use model::{Arn, Snapshot, SnapshotKind};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::{Action, Api, Cx, Data, Output},
+    fault::{Code, Fault},
+    shapes::{self, DbClusterSnapshot, Filter, Page},
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeDbClusterSnapshots {
+    #[serde(rename = "DBClusterIdentifier")]
+    cluster: Option<String>,
+    #[serde(rename = "DBClusterSnapshotIdentifier")]
+    snapshot: Option<String>,
+    snapshot_type: Option<String>,
+    #[serde(default)]
+    filters: Vec<Filter>,
+    max_records: Option<i64>,
+    marker: Option<String>,
+    include_shared: Option<bool>,
+    include_public: Option<bool>,
+    db_cluster_resource_id: Option<String>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Snapshots {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    marker: Option<String>,
+    #[serde(rename = "DBClusterSnapshots")]
+    snapshots: Vec<DbClusterSnapshot>,
+}
+
+impl Output for Snapshots {
+    fn data(&self) -> Data {
+        Data::Page {
+            member: "DBClusterSnapshots",
+            next: self.marker.clone(),
+        }
+    }
+}
+
+const FILTERS: &[(&str, &str)] = &[
+    ("db-cluster-id", "DB Cluster Identifiers"),
+    ("db-cluster-snapshot-id", "DB Cluster Snapshot Identifiers"),
+    ("snapshot-type", "Snapshot Types"),
+    ("engine", "Engine Names"),
+];
+
+impl Action for DescribeDbClusterSnapshots {
+    const NAME: &'static str = "DescribeDBClusterSnapshots";
+    const API: Api = Api::Rds;
+    const READS: bool = true;
+    type Output = Snapshots;
+
+    async fn run(self, cx: &Cx) -> Result<Snapshots, Fault> {
+        let page: Page<After> = Page::read(self.max_records, self.marker.as_deref())?;
+        Filter::check(&self.filters, FILTERS)?;
+        if let Some(given) = &self.snapshot {
+            return self.one(cx, given).await;
+        }
+        let Some(selection) = self.selection(cx)? else {
+            return Ok(Snapshots {
+                marker: None,
+                snapshots: Vec::new(),
+            });
+        };
+        let (region, rows) = (cx.region.clone(), page.rows);
+        let mut found = cx
+            .core
+            .catalog
+            .read(move |tx| snapshots::page(tx, &region, &selection, page.after.as_ref(), rows + 1))
+            .await?;
+        let marker = (rows < found.len()).then(|| {
+            let last = &found[rows - 1].value;
+            Page::<After>::marker(&(last.account.clone(), last.name.clone()))
+        });
+        found.truncate(rows);
+        let public = self.snapshot_type.as_deref() == Some("public");
+        let snapshots = found
+            .iter()
+            .map(|row| self.shape(cx, &row.value, public))
+            .collect();
+        Ok(Snapshots { marker, snapshots })
+    }
+}
+
+impl DescribeDbClusterSnapshots {
+    /// An owner who asks for public snapshots sees the own ones among them as such.
+    fn shape(&self, cx: &Cx, snapshot: &Snapshot, public: bool) -> DbClusterSnapshot {
+        let shape = DbClusterSnapshot::seen_by(snapshot, &cx.caller.account);
+        if public { shape.as_public() } else { shape }
+    }
+
+    /// The one snapshot that is named: the caller's, or one shared with it by its ARN.
+    async fn one(&self, cx: &Cx, given: &str) -> Result<Snapshots, Fault> {
+        let wanted = shapes::snapshot_ref(
+            "DBClusterSnapshotIdentifier",
+            given,
+            &cx.caller.account,
+            &cx.region,
+        )?;
+        let (caller, region, shown) = (
+            cx.caller.account.clone(),
+            cx.region.clone(),
+            wanted.given.clone(),
+        );
+        let found = cx
+            .core
+            .catalog
+            .read(move |tx| snapshots::get(tx, &wanted.region, &wanted.account, &wanted.name))
+            .await?
+            .map(|stored| stored.value)
+            .filter(|snapshot| snapshot.region == region && snapshot.is_open_to(&caller));
+        let snapshot = found.ok_or_else(|| {
+            Fault::new(
+                Code::DbClusterSnapshotNotFound,
+                format!("DBClusterSnapshot not found: {shown}"),
+            )
+        })?;
+        // The other parameters narrow it further.
+        let selection = self.selection(cx)?;
+        let shown = selection.is_some_and(|selection| {
+            let mine = snapshot.account == caller;
+            let in_scope = if mine {
+                selection.owned_by.is_some() || selection.public
+            } else {
+                self.snapshot_type.is_none() || selection.shared_with.is_some() || selection.public
+            };
+            in_scope && passes(&snapshot, &selection)
+        });
+        let snapshots = shown
+            .then(|| self.shape(cx, &snapshot, false))
+            .into_iter()
+            .collect();
+        Ok(Snapshots {
+            marker: None,
+            snapshots,
+        })
+    }
+
+    /// What is asked for; none when nothing can match.
+    fn selection(&self, cx: &Cx) -> Result<Option<Selection>, Fault> {
+        let account = &cx.caller.account;
+        let (shared, public) = (
+            self.include_shared.unwrap_or(false),
+            self.include_public.unwrap_or(false),
+        );
+        let mut selection = Selection::default();
+        match self.snapshot_type.as_deref() {
+            None => {
+                selection.owned_by = Some(account.clone());
+                selection.shared_with = shared.then(|| account.clone());
+                selection.public = public;
+            }
+            Some("manual") => {
+                selection.owned_by = Some(account.clone());
+                selection.kind = Some(SnapshotKind::Manual);
+            }
+            Some("automated") => {
+                selection.owned_by = Some(account.clone());
+                selection.kind = Some(SnapshotKind::Automated);
+            }
+            Some("shared") => selection.shared_with = Some(account.clone()),
+            Some("public") => selection.public = true,
+            // AWS Backup is not here, and RDS answers nonsense with nothing.
+            Some(_) => return Ok(None),
+        }
+        if let Some(cluster) = &self.cluster {
+            selection.clusters =
+                vec![shapes::existing_cluster("DBClusterIdentifier", cluster)?.to_string()];
+        }
+        if let Some(id) = &self.db_cluster_resource_id {
+            match id.parse() {
+                Ok(id) => selection.resource_id = Some(id),
+                Err(_) => return Ok(None),
+            }
+        }
+        for filter in &self.filters {
+            if !narrow(&mut selection, filter) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(selection))
+    }
+}
+
+/// Lays one filter over the selection; false when nothing can match any more.
+fn narrow(selection: &mut Selection, filter: &Filter) -> bool {
+    let lower = |kind: &str| -> Vec<String> {
+        let name = |value: &String| match Arn::parse(value) {
+            Ok(arn) => arn
+                .name_of(kind)
+                .map(str::to_ascii_lowercase)
+                .unwrap_or_default(),
+            Err(_) => value.to_ascii_lowercase(),
+        };
+        filter.values.iter().map(name).collect()
+    };
+    let meet = |have: &mut Vec<String>, values: Vec<String>| {
+        if have.is_empty() {
+            *have = values;
+        } else {
+            have.retain(|value| values.contains(value));
+        }
+        !have.is_empty()
+    };
+    match filter.name.as_str() {
+        "db-cluster-id" => meet(&mut selection.clusters, lower("cluster")),
+        "db-cluster-snapshot-id" => meet(&mut selection.names, lower("cluster-snapshot")),
+        "engine" => meet(&mut selection.engines, filter.values.clone()),
+        _ => {
+            let asked =
+                |kind: SnapshotKind| filter.values.iter().any(|value| value == kind.as_str());
+            let kind = match (asked(SnapshotKind::Manual), asked(SnapshotKind::Automated)) {
+                (true, true) => return true,
+                (true, false) => SnapshotKind::Manual,
+                (false, true) => SnapshotKind::Automated,
+                (false, false) => return false,
+            };
+            let fits = selection.kind.is_none_or(|have| have == kind);
+            selection.kind = Some(kind);
+            fits
+        }
+    }
+}
+
+fn passes(snapshot: &Snapshot, selection: &Selection) -> bool {
+    let among =
+        |values: &[String], value: &str| values.is_empty() || values.iter().any(|v| v == value);
+    selection.kind.is_none_or(|kind| kind == snapshot.kind)
+        && selection
+            .resource_id
+            .as_ref()
+            .is_none_or(|id| *id == snapshot.cluster_resource_id)
+        && among(&selection.names, snapshot.name.as_str())
+        && among(&selection.clusters, snapshot.cluster_name.as_str())
+        && among(&selection.engines, &snapshot.engine)
+}

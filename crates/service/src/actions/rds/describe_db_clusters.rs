@@ -1,0 +1,151 @@
+//! `DescribeDBClusters`.
+use std::sync::PoisonError;
+
+use catalog::{CatalogExt, clusters};
+use model::{Cluster, ClusterName, ClusterStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::{Action, Api, Cx, Data, Output},
+    fault::{Code, Fault},
+    shapes::{self, DbCluster, Filter, Page},
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeDbClusters {
+    #[serde(rename = "DBClusterIdentifier")]
+    cluster: Option<String>,
+    #[serde(default)]
+    filters: Vec<Filter>,
+    max_records: Option<i64>,
+    marker: Option<String>,
+    #[serde(rename = "IncludeShared")]
+    _include_shared: Option<bool>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Clusters {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    marker: Option<String>,
+    #[serde(rename = "DBClusters")]
+    clusters: Vec<DbCluster>,
+}
+
+impl Output for Clusters {
+    fn data(&self) -> Data {
+        Data::Page {
+            member: "DBClusters",
+            next: self.marker.clone(),
+        }
+    }
+}
+
+const FILTERS: &[(&str, &str)] = &[
+    ("db-cluster-id", "DB Cluster Identifiers"),
+    ("db-cluster-resource-id", "DB Cluster Resource Identifiers"),
+    ("engine", "Engine Names"),
+];
+
+impl Action for DescribeDbClusters {
+    const NAME: &'static str = "DescribeDBClusters";
+    const API: Api = Api::Rds;
+    const READS: bool = true;
+    type Output = Clusters;
+
+    async fn run(self, cx: &Cx) -> Result<Clusters, Fault> {
+        let page: Page<String> = Page::read(self.max_records, self.marker.as_deref())?;
+        Filter::check(&self.filters, FILTERS)?;
+        if let Some(wanted) = &self.cluster {
+            let name = shapes::existing_cluster("DBClusterIdentifier", wanted)?;
+            let cluster = find(cx, &name).await?;
+            let clusters = matches(&cluster, &self.filters)
+                .then(|| shape(cx, &cluster))
+                .into_iter()
+                .collect();
+            return Ok(Clusters {
+                marker: None,
+                clusters,
+            });
+        }
+        let (account, region) = (cx.caller.account.clone(), cx.region.clone());
+        // An account has tens of clusters at most (the quota), so filters run here.
+        let limit = cx.core.settings.clusters_max + 1;
+        let all = cx
+            .core
+            .catalog
+            .read(move |tx| clusters::list(tx, &region, &account, None, limit))
+            .await?;
+        let mut found: Vec<Cluster> = all
+            .into_iter()
+            .map(|stored| stored.value)
+            .filter(|cluster| matches(cluster, &self.filters))
+            .filter(|cluster| {
+                page.after
+                    .as_deref()
+                    .is_none_or(|after| after < cluster.name.as_str())
+            })
+            .collect();
+        let marker =
+            (page.rows < found.len()).then(|| Page::marker(&found[page.rows - 1].name.to_string()));
+        found.truncate(page.rows);
+        Ok(Clusters {
+            marker,
+            clusters: found.iter().map(|cluster| shape(cx, cluster)).collect(),
+        })
+    }
+}
+
+/// A record says `available` while this node is still starting the cluster's server.
+fn shape(cx: &Cx, cluster: &Cluster) -> DbCluster {
+    let starting = cx
+        .core
+        .starting
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let shape = DbCluster::of(cluster);
+    if cluster.status == ClusterStatus::Available && starting.contains(&cluster.resource_id) {
+        shape.with_status("starting")
+    } else {
+        shape
+    }
+}
+
+fn matches(cluster: &Cluster, filters: &[Filter]) -> bool {
+    filters.iter().all(|filter| {
+        filter
+            .values
+            .iter()
+            .any(|value| match filter.name.as_str() {
+                "db-cluster-id" => {
+                    value.eq_ignore_ascii_case(cluster.name.as_str())
+                        || *value == cluster.arn().to_string()
+                }
+                "db-cluster-resource-id" => value == cluster.resource_id.as_str(),
+                _ => *value == cluster.engine,
+            })
+    })
+}
+
+pub(super) fn not_found(name: &ClusterName) -> Fault {
+    Fault::new(
+        Code::DbClusterNotFound,
+        format!("DBCluster {name} not found."),
+    )
+}
+
+/// The caller's cluster of that name in the asked region.
+pub(super) async fn find(cx: &Cx, name: &ClusterName) -> Result<Cluster, Fault> {
+    let (account, region, wanted) = (cx.caller.account.clone(), cx.region.clone(), name.clone());
+    let found = cx
+        .core
+        .catalog
+        .read(move |tx| clusters::get(tx, &region, &account, &wanted))
+        .await?;
+    found
+        .map(|stored| stored.value)
+        .ok_or_else(|| not_found(name))
+}

@@ -1,0 +1,49 @@
+//! `ListTagsForResource`.
+use serde::{Deserialize, Serialize};
+
+use super::tagged::{self, ResourceTags};
+use crate::{
+    action::{Action, Api, Cx, Data, Output},
+    fault::Fault,
+    shapes::{Filter, Tag},
+};
+
+/// The input. RDS documents `Filters` as not supported.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListTagsForResource {
+    resource_name: String,
+    #[serde(default, rename = "Filters")]
+    _filters: Vec<Filter>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Tags {
+    tag_list: Vec<Tag>,
+}
+
+impl Output for Tags {
+    fn data(&self) -> Data {
+        Data::Page {
+            member: "TagList",
+            next: None,
+        }
+    }
+}
+
+impl Action for ListTagsForResource {
+    const NAME: &'static str = "ListTagsForResource";
+    const API: Api = Api::Rds;
+    const READS: bool = true;
+    type Output = Tags;
+
+    async fn run(self, cx: &Cx) -> Result<Tags, Fault> {
+        let resource = ResourceTags::parse(&self.resource_name, cx)?;
+        let tags = tagged::read(cx, resource).await?;
+        Ok(Tags {
+            tag_list: tags.iter().map(Tag::of).collect(),
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! `RestoreDBClusterFromSnapshot`: a new cluster with a snapshot's content.
+//!
+//! Source: API_RestoreDBClusterFromSnapshot and "Restoring from a DB cluster snapshot".
+use catalog::{CatalogExt, snapshots};
+use model::{
+    Cluster, ClusterStatus, Content, JobKind, Snapshot, SnapshotStatus, WrappedKey, job::Pin,
+};
+use serde::Deserialize;
+
+use super::create_db_cluster::{
+    backup_retention, backup_window, engine_version, new_volume, port, zones,
+};
+use crate::{
+    action::{Action, Api, Cx},
+    clusters,
+    fault::{Code, Fault},
+    jobs::{new_job, restore_cluster},
+    keys::{RdsUse, cluster_context},
+    shapes::{self, ClusterOutput, Tag},
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RestoreDbClusterFromSnapshot {
+    #[serde(rename = "DBClusterIdentifier")]
+    id: String,
+    snapshot_identifier: String,
+    engine: String,
+    engine_version: Option<String>,
+    engine_mode: Option<String>,
+    port: Option<i64>,
+    kms_key_id: Option<String>,
+    #[serde(default)]
+    tags: Vec<Tag>,
+    copy_tags_to_snapshot: Option<bool>,
+    deletion_protection: Option<bool>,
+    backup_retention_period: Option<i64>,
+    preferred_backup_window: Option<String>,
+    #[serde(default)]
+    availability_zones: Vec<String>,
+    storage_type: Option<String>,
+    iops: Option<u32>,
+    #[serde(rename = "DBClusterInstanceClass")]
+    instance_class: Option<String>,
+}
+
+impl Action for RestoreDbClusterFromSnapshot {
+    const NAME: &'static str = "RestoreDBClusterFromSnapshot";
+    const API: Api = Api::Rds;
+    type Output = ClusterOutput;
+
+    async fn run(self, cx: &Cx) -> Result<ClusterOutput, Fault> {
+        let name = shapes::cluster_name("DBClusterIdentifier", &self.id)?;
+        let snapshot = self.snapshot(cx).await?;
+        let content = ready(&snapshot)?;
+        let version = self.version(cx, &snapshot)?;
+        let port = port(self.port)?;
+        let now = cx.core.now();
+        let mut cluster = Cluster {
+            region: cx.region.clone(),
+            account: cx.caller.account.clone(),
+            name,
+            resource_id: model::ResourceId::draw(&*cx.core.entropy),
+            status: ClusterStatus::Creating,
+            created_at: now,
+            engine: self.engine.clone(),
+            engine_version: version,
+            master_username: snapshot.master_username.clone(),
+            database_name: None,
+            placement: None,
+            storage_encrypted: false,
+            kms_key: None,
+            volume: new_volume(cx),
+            base: None,
+            copy_tags_to_snapshot: self.copy_tags_to_snapshot.unwrap_or(false),
+            deletion_protection: self.deletion_protection.unwrap_or(false),
+            backup_retention_days: backup_retention(self.backup_retention_period)?,
+            preferred_backup_window: backup_window(self.preferred_backup_window.as_deref(), now)?,
+            availability_zones: zones(cx, &self.availability_zones)?,
+            engine_mode: "provisioned".to_owned(),
+            storage_type: self
+                .storage_type
+                .clone()
+                .or_else(|| snapshot.storage_type.clone()),
+            allocated_storage_gib: snapshot.allocated_storage_gib,
+            iops: self.iops,
+            instance_class: self.instance_class.clone(),
+            tags: shapes::to_records(&self.tags)?,
+            failure: None,
+        };
+        let wrapped_key = self.seal(cx, &snapshot, &content, &mut cluster).await?;
+        clusters::check_host(cx, &cluster.account).await?;
+        let pins = vec![Pin {
+            region: cx.region.clone(),
+            volume: content.volume.clone(),
+            manifest: Some(content.manifest),
+        }];
+        let body = restore_cluster::Body {
+            cluster: cluster.resource_id.clone(),
+            content: Content {
+                wrapped_key,
+                ..content
+            },
+        };
+        let mut job = new_job(
+            &cx.core,
+            JobKind::RestoreCluster,
+            &cx.region,
+            &cx.caller.account,
+            cluster.name.as_str(),
+            &body,
+        );
+        job.pins = pins;
+        let kept = clusters::insert(cx, cluster, port, job).await?;
+        Ok(ClusterOutput::of(&kept))
+    }
+}
+
+fn ready(snapshot: &Snapshot) -> Result<Content, Fault> {
+    let content = snapshot
+        .content
+        .clone()
+        .filter(|_| snapshot.status == SnapshotStatus::Available);
+    content.ok_or_else(|| {
+        Fault::new(
+            Code::InvalidDbClusterSnapshotState,
+            format!(
+                "Cannot restore from the snapshot because it isn't currently in the available state: {} is {}.",
+                snapshot.name,
+                snapshot.status.as_str()
+            ),
+        )
+    })
+}
+
+impl RestoreDbClusterFromSnapshot {
+    /// Finds the snapshot: the caller's own, or a shared one by its ARN; always of this region.
+    async fn snapshot(&self, cx: &Cx) -> Result<Snapshot, Fault> {
+        let given = &self.snapshot_identifier;
+        let wanted =
+            shapes::snapshot_ref("SnapshotIdentifier", given, &cx.caller.account, &cx.region)?;
+        let (caller, region) = (cx.caller.account.clone(), cx.region.clone());
+        cx.core
+            .catalog
+            .read(move |tx| {
+                let found = snapshots::get(tx, &wanted.region, &wanted.account, &wanted.name)?
+                    .map(|stored| stored.value)
+                    .filter(|snapshot| snapshot.region == region && snapshot.is_open_to(&caller));
+                found.ok_or_else(|| {
+                    Fault::new(
+                        Code::DbClusterSnapshotNotFound,
+                        format!("DBClusterSnapshot not found: {}", wanted.given),
+                    )
+                })
+            })
+            .await
+    }
+
+    /// PostgreSQL reads files of its own major only.
+    fn version(&self, cx: &Cx, snapshot: &Snapshot) -> Result<String, Fault> {
+        if self.engine != snapshot.engine {
+            return Err(Fault::combination(format!(
+                "The engine {} cannot read a snapshot of the engine {}: give Engine {}.",
+                self.engine, snapshot.engine, snapshot.engine
+            )));
+        }
+        let major = |version: &str| version.split('.').next().unwrap_or_default().to_owned();
+        let needed = major(&snapshot.engine_version);
+        if let Some(asked) = self
+            .engine_version
+            .as_deref()
+            .filter(|asked| major(asked) != needed)
+        {
+            return Err(Fault::combination(format!(
+                "A snapshot of version {} cannot be restored to version {asked}: only to a version of major {needed}.",
+                snapshot.engine_version
+            )));
+        }
+        let asked = self.engine_version.as_deref().unwrap_or(&needed);
+        engine_version(cx, &self.engine, Some(asked), self.engine_mode.as_deref())
+    }
+
+    /// Decides the new cluster's key, and wraps the snapshot's data key for the job under it.
+    async fn seal(
+        &self,
+        cx: &Cx,
+        snapshot: &Snapshot,
+        content: &Content,
+        cluster: &mut Cluster,
+    ) -> Result<Option<WrappedKey>, Fault> {
+        let user = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
+        let shared = snapshot.account != cx.caller.account;
+        let key = match (&self.kms_key_id, &content.wrapped_key) {
+            (Some(given), _) => user.target(given).await?,
+            (None, None) => return Ok(None),
+            (None, Some(_)) if shared => {
+                return Err(Fault::value(
+                    "KmsKeyId must be specified to restore an encrypted snapshot that another account shared.",
+                ));
+            }
+            (None, Some(wrapped)) => user.target(&wrapped.key.to_string()).await?,
+        };
+        cluster.storage_encrypted = true;
+        cluster.kms_key = Some(key.arn());
+        let Some(wrapped) = &content.wrapped_key else {
+            return Ok(None);
+        };
+        let data_key = user.unwrap_source(wrapped).await?;
+        let context = cluster_context(&cluster.account, &cluster.resource_id, &content.volume);
+        user.wrap(&key, &data_key, context).map(Some)
+    }
+}

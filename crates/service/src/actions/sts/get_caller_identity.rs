@@ -1,0 +1,38 @@
+//! `GetCallerIdentity`: which account a request acts for. Needs no permission.
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::{Action, Api, Cx, Output},
+    fault::Fault,
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+pub struct GetCallerIdentity {}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Identity {
+    user_id: String,
+    account: String,
+    arn: String,
+}
+
+impl Output for Identity {}
+
+impl Action for GetCallerIdentity {
+    const NAME: &'static str = "GetCallerIdentity";
+    const API: Api = Api::Sts;
+    const READS: bool = true;
+    type Output = Identity;
+
+    async fn run(self, cx: &Cx) -> Result<Identity, Fault> {
+        let account = cx.caller.account.to_string();
+        Ok(Identity {
+            user_id: account.clone(),
+            arn: format!("arn:{}:iam::{account}:root", cx.region.partition()),
+            account,
+        })
+    }
+}

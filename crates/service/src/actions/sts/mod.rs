@@ -1,0 +1,2 @@
+//! STS actions.
+pub(super) mod get_caller_identity;

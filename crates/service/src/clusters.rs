@@ -1,0 +1,267 @@
+//! Clusters on this node: where their files and ports are, and keeping their servers running.
+use std::{
+    collections::HashSet,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use catalog::{CatalogError, CatalogExt, clusters as rows, jobs, uids};
+use engine::Home;
+use model::{Account, Cluster, ClusterStatus, Job, cluster::Placement};
+
+use crate::{
+    action::Cx,
+    core::Core,
+    fault::{Code, Fault, chain},
+};
+
+/// The first OS user id for clusters: systemd's list of user ids has this range as unused.
+pub const OS_UID_BASE: u32 = 1_879_048_192;
+/// PostgreSQL's own port on most machines: never taken, so never in anyone's way.
+const PORT_LEFT_ALONE: u16 = 5_432;
+/// Socket paths have room for 107 bytes (unix(7)); this leaves some for the file's name.
+const SOCKET_DIR_BYTES_MAX: usize = 84;
+/// How often clusters whose server ended by itself are started again.
+const KEEP_POLL: Duration = Duration::from_secs(5);
+
+/// Where a placed cluster's server lives.
+pub fn home(core: &Core, cluster: &Cluster, place: &Placement) -> Home {
+    Home {
+        dir: folder(core, cluster).join(&place.attempt),
+        socket_dir: socket_dir(&core.settings.data_dir, cluster),
+        host: place.host.clone(),
+        port: place.port,
+        os_uid: place.os_uid,
+        version: cluster.engine_version.clone(),
+    }
+}
+
+/// The folder of all attempts of a cluster.
+pub fn folder(core: &Core, cluster: &Cluster) -> PathBuf {
+    core.settings
+        .data_dir
+        .join("clusters")
+        .join(cluster.resource_id.as_str())
+}
+
+/// In the data folder where the path is short enough for a socket, else a short one beside it all.
+fn socket_dir(data_dir: &Path, cluster: &Cluster) -> PathBuf {
+    let short: String = cluster
+        .resource_id
+        .as_str()
+        .chars()
+        .skip("cluster-".len())
+        .take(12)
+        .collect();
+    let inside = data_dir.join("run").join(&short);
+    if inside.as_os_str().len() <= SOCKET_DIR_BYTES_MAX {
+        inside
+    } else {
+        PathBuf::from("/tmp").join(format!("snapferry-{short}"))
+    }
+}
+
+/// Refuses a cluster of another account where one OS user would hold both accounts' files.
+///
+/// # Errors
+/// `InvalidParameterCombination` that names the two remedies.
+pub async fn check_host(cx: &Cx, account: &Account) -> Result<(), Fault> {
+    let settings = &cx.core.settings;
+    if settings.os_users || settings.shared_os_user || settings.mode == crate::Mode::Dev {
+        return Ok(());
+    }
+    let (node, account) = (settings.node.clone(), account.clone());
+    let others = cx
+        .core
+        .catalog
+        .read(move |tx| {
+            Ok::<_, CatalogError>(
+                rows::all_on_node(tx, &node)?
+                    .iter()
+                    .any(|row| row.value.account != account),
+            )
+        })
+        .await?;
+    if others {
+        return Err(Fault::combination(
+            "This server does not run as root, so clusters of different accounts would share one OS user. \
+             Run it as root, or start it with --allow-shared-os-user.",
+        ));
+    }
+    Ok(())
+}
+
+/// Gives a new cluster its place and keeps it with the job that will make it.
+///
+/// # Errors
+/// The name is taken, the quota is reached, or the port is not free.
+pub async fn insert(
+    cx: &Cx,
+    cluster: Cluster,
+    port: Option<u16>,
+    job: Job,
+) -> Result<Cluster, Fault> {
+    let settings = cx.core.settings.clone();
+    let kept = cx
+        .core
+        .catalog
+        .write(move |tx| {
+            if rows::get(tx, &cluster.region, &cluster.account, &cluster.name)?.is_some() {
+                return Err(Fault::new(
+                    Code::DbClusterAlreadyExists,
+                    "DB Cluster already exists",
+                ));
+            }
+            if settings.clusters_max as u64 <= rows::count(tx, &cluster.region, &cluster.account)? {
+                return Err(Fault::new(
+                    Code::DbClusterQuotaExceeded,
+                    format!(
+                        "Cannot create more than {} DB clusters",
+                        settings.clusters_max
+                    ),
+                ));
+            }
+            let taken: HashSet<u16> = rows::all_on_node(tx, &settings.node)?
+                .iter()
+                .filter_map(|row| row.value.placement.as_ref().map(|place| place.port))
+                .collect();
+            let mut placed = cluster.clone();
+            placed.placement = Some(Placement {
+                node: settings.node.clone(),
+                host: settings.cluster_host.clone(),
+                port: pick_port(&settings, &taken, port)?,
+                os_uid: if settings.os_users {
+                    Some(uids::next_uid(tx, OS_UID_BASE)?)
+                } else {
+                    None
+                },
+                attempt: String::new(),
+            });
+            let mut job = job.clone();
+            job.node = Some(settings.node.clone());
+            jobs::insert(tx, &job)?;
+            Ok(rows::insert(tx, placed)?.value)
+        })
+        .await?;
+    cx.core.work.notify_one();
+    Ok(kept)
+}
+
+fn pick_port(
+    settings: &crate::Settings,
+    taken: &HashSet<u16>,
+    asked: Option<u16>,
+) -> Result<u16, Fault> {
+    let free = |port: u16| {
+        port != PORT_LEFT_ALONE
+            && !taken.contains(&port)
+            && TcpListener::bind((settings.cluster_host.as_str(), port)).is_ok()
+    };
+    match asked {
+        Some(port) if free(port) => Ok(port),
+        Some(port) => Err(Fault::value(format!(
+            "Port {port} is not free on this host. Leave Port out to be given one, and read it from the answer's Port."
+        ))),
+        None => settings
+            .cluster_ports
+            .clone()
+            .find(|port| free(*port))
+            .ok_or_else(|| {
+                Fault::new(
+                    Code::DbClusterQuotaExceeded,
+                    format!(
+                        "No port from {} to {} is free.",
+                        settings.cluster_ports.start(),
+                        settings.cluster_ports.end()
+                    ),
+                )
+            }),
+    }
+}
+
+/// Starts, or adopts, every cluster of this node whose record says `available`, and goes on
+/// seeing to it that they run.
+pub async fn keep(core: Arc<Core>) {
+    loop {
+        let node = core.settings.node.clone();
+        match core
+            .catalog
+            .read(move |tx| rows::all_on_node(tx, &node))
+            .await
+        {
+            Ok(found) => {
+                let clusters = found.into_iter().map(|row| row.value);
+                let tasks: Vec<_> = clusters
+                    .filter(|cluster| cluster.status == ClusterStatus::Available)
+                    .map(|cluster| see_to(core.clone(), cluster))
+                    .collect();
+                futures_util::future::join_all(tasks).await;
+            }
+            Err(error) => {
+                tracing::warn!(cause = %chain(&error), "the list of clusters could not be read")
+            }
+        }
+        tokio::select! {
+            () = core.stopped() => return,
+            () = tokio::time::sleep(KEEP_POLL) => {}
+        }
+    }
+}
+
+async fn see_to(core: Arc<Core>, cluster: Cluster) {
+    let Some(place) = &cluster.placement else {
+        return;
+    };
+    let home = home(&core, &cluster, place);
+    if core.is_stopping() || core.engine.is_running(&home).await {
+        return;
+    }
+    let mark = |starting: bool| {
+        let mut marks = core.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if starting {
+            marks.insert(cluster.resource_id.clone())
+        } else {
+            marks.remove(&cluster.resource_id)
+        };
+    };
+    mark(true);
+    tracing::info!(cluster = %cluster.name, "starting the cluster's server");
+    let started = tokio::select! {
+        started = core.engine.start(&home) => started,
+        () = core.stopped() => Ok(()),
+    };
+    match started {
+        Ok(()) => mark(false),
+        // Stays marked: the record says available, the answer says starting.
+        Err(error) => {
+            tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's server does not start")
+        }
+    }
+}
+
+/// Stops the servers of all clusters that this node has.
+pub async fn stop_all(core: &Core, patience: Duration) {
+    let node = core.settings.node.clone();
+    let Ok(found) = core
+        .catalog
+        .read(move |tx| rows::all_on_node(tx, &node))
+        .await
+    else {
+        return;
+    };
+    let stops = found.iter().filter_map(|row| {
+        let place = row.value.placement.as_ref()?;
+        if place.attempt.is_empty() {
+            return None;
+        }
+        let home = home(core, &row.value, place);
+        Some(async move {
+            if let Err(error) = core.engine.stop(&home, patience).await {
+                tracing::warn!(cluster = %row.value.name, cause = %chain(&error), "the cluster's server does not stop");
+            }
+        })
+    });
+    futures_util::future::join_all(stops).await;
+}

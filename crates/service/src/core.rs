@@ -1,0 +1,141 @@
+//! What actions and jobs share: the rooms, the settings, and the signals between them.
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use model::{Clock, Entropy, Region, ResourceId, Timestamp};
+use tokio::sync::Notify;
+use vault::{Throttle, Vault, VaultError};
+
+use crate::{Parts, Settings, keys::Keys};
+
+/// Opens one region's vault.
+pub type OpenVault = Box<dyn Fn(&Region) -> Result<Vault, VaultError> + Send + Sync>;
+
+/// What actions and jobs share.
+pub struct Core {
+    /// What exists.
+    pub catalog: Arc<dyn catalog::Catalog>,
+    /// Keys, and who may use them.
+    pub keys: Keys,
+    /// Runs databases.
+    pub engine: Arc<dyn engine::Engine>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Draws identifiers.
+    pub entropy: Arc<dyn Entropy>,
+    /// What the deployment chose.
+    pub settings: Settings,
+    /// Wakes the runner: a job was added.
+    pub work: Notify,
+    /// Wakes the mirror: a record was changed.
+    pub mirror: Notify,
+    /// Clusters that this node is starting; their records say `available`.
+    pub starting: Mutex<HashSet<ResourceId>>,
+    open_vault: OpenVault,
+    vault_regions: Box<dyn Fn() -> Vec<Region> + Send + Sync>,
+    vaults: Mutex<HashMap<Region, Vault>>,
+    throttles: Mutex<HashMap<Region, Arc<Throttle>>>,
+    stopping: AtomicBool,
+    stop_signal: Notify,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    pub(crate) fn new(parts: Parts, settings: Settings) -> Self {
+        let keys = Keys::new(
+            parts.catalog.clone(),
+            parts.master_key,
+            parts.clock.clone(),
+            parts.entropy.clone(),
+        );
+        Self {
+            catalog: parts.catalog,
+            keys,
+            engine: parts.engine,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            settings,
+            work: Notify::new(),
+            mirror: Notify::new(),
+            starting: Mutex::default(),
+            open_vault: parts.open_vault,
+            vault_regions: parts.vault_regions,
+            vaults: Mutex::default(),
+            throttles: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            stop_signal: Notify::new(),
+        }
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// One region's vault, opened at its first use.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn vault(&self, region: &Region) -> Result<Vault, VaultError> {
+        let mut vaults = self.vaults.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(vault) = vaults.get(region) {
+            return Ok(vault.clone());
+        }
+        let vault = (self.open_vault)(region)?;
+        vaults.insert(region.clone(), vault.clone());
+        Ok(vault)
+    }
+
+    /// The regions that have a vault by now.
+    pub fn vault_regions(&self) -> Vec<Region> {
+        (self.vault_regions)()
+    }
+
+    /// The limit that all copies into a region share, when there is one.
+    pub fn throttle(&self, region: &Region) -> Option<Arc<Throttle>> {
+        let rate = self.settings.cross_region_bytes_per_sec?;
+        let mut throttles = self
+            .throttles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Some(
+            throttles
+                .entry(region.clone())
+                .or_insert_with(|| Arc::new(Throttle::new(rate)))
+                .clone(),
+        )
+    }
+
+    /// Whether the process is to end: jobs stop at their next step.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Resolves once the process is to end.
+    pub async fn stopped(&self) {
+        let signal = self.stop_signal.notified();
+        tokio::pin!(signal);
+        signal.as_mut().enable();
+        if !self.is_stopping() {
+            signal.await;
+        }
+    }
+
+    pub(crate) fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.stop_signal.notify_waiters();
+    }
+}

@@ -1,0 +1,73 @@
+//! Ships a snapshot from another region: what the destination's vault does not hold yet, as it
+//! lies. What arrived stays, so a copy that was interrupted goes on where it was.
+use catalog::{CatalogError, CatalogExt, condemned, jobs};
+use model::{Arn, Content, Region};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{JobError, Run, complete_snapshot, snapshot_of};
+use crate::link::{Link, LocalLink, Wanted};
+
+/// The job's document.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Body {
+    /// The copy, by the id that no later one of its name has.
+    pub snapshot: Uuid,
+    /// The source, for people who read the row.
+    pub source: Arn,
+    /// Where the bytes are.
+    pub source_region: Region,
+    /// What the copy will have: the data key is wrapped under the copy's key already.
+    pub content: Content,
+}
+
+pub(super) async fn run(run: &Run) -> Result<(), JobError> {
+    let body: Body = run.body()?;
+    let (job, uid) = (run.job.clone(), body.snapshot);
+    let wanted = run
+        .core
+        .catalog
+        .read(move |tx| snapshot_of(tx, &job, &uid))
+        .await?;
+    if wanted.is_none() {
+        return Err(JobError::Gone);
+    }
+    let content = &body.content;
+    let (from, to, prefix) = (
+        body.source_region.clone(),
+        run.job.region.clone(),
+        format!("volumes/{}/", content.volume),
+    );
+    let (absent_here, absent_there) = run
+        .core
+        .catalog
+        .read(move |tx| {
+            Ok::<_, CatalogError>((
+                condemned::list(tx, &from, &prefix)?,
+                condemned::list(tx, &to, &prefix)?,
+            ))
+        })
+        .await?;
+    let link = LocalLink::new(run.core.vault(&body.source_region)?, absent_here);
+    let throttle = run.core.throttle(&run.job.region);
+    let wanted = Wanted {
+        to: &run.core.vault(&run.job.region)?,
+        volume: &content.volume,
+        manifest: content.manifest,
+        absent_there: &absent_there,
+        throttle: throttle.as_ref(),
+    };
+    link.fetch(wanted, &*run.meter).await?;
+    let (lease, job) = (run.lease.clone(), run.job.clone());
+    run.core
+        .catalog
+        .write(move |tx| {
+            jobs::guard(tx, &lease)?;
+            complete_snapshot(tx, &job, &body.snapshot, &body.content)?;
+            jobs::finish(tx, &lease, &jobs::End::Done)?;
+            Ok::<_, JobError>(())
+        })
+        .await?;
+    run.core.mirror.notify_one();
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Makes a new cluster: initdb, roles, a running server, and then the commit that names it.
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs};
+use engine::NewCluster;
+use model::{Cluster, ClusterName, ClusterStatus, Job, ResourceId, cluster::Placement};
+use serde::{Deserialize, Serialize};
+
+use super::{JobError, Run};
+use crate::clusters;
+
+/// The job's document.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Body {
+    /// The cluster.
+    pub cluster: ResourceId,
+    /// The master password's SCRAM verifier.
+    pub master_verifier: String,
+}
+
+pub(super) async fn run(run: &Run) -> Result<(), JobError> {
+    let body: Body = run.body()?;
+    let cluster = run.cluster(&body.cluster).await?;
+    let place = run.fresh_place(&cluster)?;
+    run.clear_other_attempts(&cluster, &place).await?;
+    let home = clusters::home(&run.core, &cluster, &place);
+    let spec = NewCluster {
+        master_username: cluster.master_username.clone(),
+        master_verifier: body.master_verifier,
+        database_name: cluster.database_name.clone(),
+    };
+    run.core.engine.create(&home, &spec).await?;
+    run.core.engine.start(&home).await?;
+    commit(run, body.cluster, place).await
+}
+
+/// Names the winning attempt: from here on the cluster is available.
+pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Result<(), JobError> {
+    let lease = run.lease.clone();
+    run.core
+        .catalog
+        .write(move |tx| {
+            jobs::guard(tx, &lease)?;
+            let mut stored = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
+            stored.value.status = ClusterStatus::Available;
+            stored.value.placement = Some(place.clone());
+            rows::update(tx, stored)?;
+            jobs::finish(tx, &lease, &jobs::End::Done)?;
+            Ok(())
+        })
+        .await
+}
+
+pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &str) -> Result<(), CatalogError> {
+    let Ok(name) = ClusterName::parse(&job.subject) else {
+        return Ok(());
+    };
+    let Some(mut stored) = rows::get(tx, &job.region, &job.account, &name)? else {
+        return Ok(());
+    };
+    let cluster: &mut Cluster = &mut stored.value;
+    if cluster.status.may_become(ClusterStatus::Failed) {
+        cluster.status = ClusterStatus::Failed;
+        cluster.failure = Some(reason.to_owned());
+        rows::update(tx, stored)?;
+    }
+    Ok(())
+}

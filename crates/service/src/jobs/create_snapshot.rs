@@ -1,0 +1,237 @@
+//! Takes a snapshot of a cluster: dump into the vault, compared with the cluster's base.
+use std::sync::Arc;
+
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, condemned, jobs, snapshots};
+use engine::{DumpSink, SinkError};
+use model::{
+    Cluster, Content, Job, ResourceId, SnapshotStatus, VolumeRef, WrappedKey, cluster::Base,
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use vault::{DataKey, Observer, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions};
+
+use super::{JobError, Run, complete_snapshot, placed_home, snapshot_of};
+use crate::{
+    keys::{KeyUser, cluster_context},
+    meter::Meter,
+    mirror,
+};
+
+/// The job's document.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Body {
+    /// The snapshot, by the id that no later one of its name has.
+    pub snapshot: Uuid,
+    /// The cluster.
+    pub cluster: ResourceId,
+    /// The snapshot's data key; none when unencrypted.
+    pub wrapped_key: Option<WrappedKey>,
+}
+
+pub(super) async fn run(run: &Run) -> Result<(), JobError> {
+    let body: Body = run.body()?;
+    let cluster = run.cluster(&body.cluster).await?;
+    let (content, base) = take(run, &cluster, &body).await?;
+    let (lease, job) = (run.lease.clone(), run.job.clone());
+    run.core
+        .catalog
+        .write(move |tx| {
+            jobs::guard(tx, &lease)?;
+            complete_snapshot(tx, &job, &body.snapshot, &content)?;
+            if let Some(mut stored) = rows::get_by_resource_id(tx, &body.cluster)? {
+                stored.value.base = Some(base.clone());
+                rows::update(tx, stored)?;
+            }
+            jobs::finish(tx, &lease, &jobs::End::Done)?;
+            Ok::<_, JobError>(())
+        })
+        .await?;
+    run.core.mirror.notify_one();
+    Ok(())
+}
+
+/// Dumps the cluster into its region's vault. Answers the snapshot's content, and the base
+/// that the cluster's next snapshot is compared with.
+pub(super) async fn take(
+    run: &Run,
+    cluster: &Cluster,
+    body: &Body,
+) -> Result<(Content, Base), JobError> {
+    let core = &run.core;
+    let home = placed_home(core, cluster)?;
+    core.engine.start(&home).await?;
+    let vault = core.vault(&cluster.region)?;
+    let user = KeyUser {
+        account: cluster.account.clone(),
+        via_rds: Some(cluster.region.clone()),
+    };
+    let data_key = match &body.wrapped_key {
+        Some(wrapped) => Some(core.keys.unwrap(&user, wrapped).await?),
+        None => None,
+    };
+    let base = base_of(run, cluster, &user).await?;
+    let absent = absent(run, cluster).await?;
+    let options = WriteOptions {
+        memory_bytes: core.settings.snapshot_memory_bytes,
+        observer: run.meter.clone(),
+    };
+    let sealing = data_key.clone().map_or(Sealing::Open, Sealing::Sealed);
+    let (volume, engine, meter) = (
+        cluster.volume.clone(),
+        core.engine.clone(),
+        run.meter.clone(),
+    );
+    let written = tokio::task::spawn_blocking(move || {
+        let writer = begin(&vault, &volume, &sealing, base, &absent, &options)?;
+        let mut sink = VaultSink { writer, meter };
+        let info = engine.dump(&home, &mut sink)?;
+        Ok::<_, JobError>(sink.writer.finish(info.document)?)
+    })
+    .await
+    .map_err(|error| JobError::Retry(format!("the dump ended early: {error}")))??;
+    let base_key = match (&cluster.kms_key, &data_key) {
+        (Some(arn), Some(plain)) => {
+            let key = core.keys.by_arn(arn).await?;
+            let context = cluster_context(&cluster.account, &cluster.resource_id, &cluster.volume);
+            Some(core.keys.wrap(&user, &key, plain, context)?)
+        }
+        _ => None,
+    };
+    let content = Content {
+        volume: cluster.volume.clone(),
+        manifest: written.manifest,
+        wrapped_key: body.wrapped_key.clone(),
+        logical_bytes: written.logical_bytes,
+        stored_bytes: written.stored_bytes,
+    };
+    Ok((
+        content,
+        Base {
+            manifest: written.manifest,
+            wrapped_key: base_key,
+        },
+    ))
+}
+
+async fn base_of(
+    run: &Run,
+    cluster: &Cluster,
+    user: &KeyUser,
+) -> Result<Option<vault::Base>, JobError> {
+    let Some(base) = &cluster.base else {
+        return Ok(None);
+    };
+    let data_key: Option<DataKey> = match &base.wrapped_key {
+        Some(wrapped) => Some(run.core.keys.unwrap(user, wrapped).await?),
+        None => None,
+    };
+    Ok(Some(vault::Base {
+        manifest: base.manifest,
+        data_key,
+    }))
+}
+
+/// A base that is gone costs reuse, not the snapshot.
+fn begin(
+    vault: &Vault,
+    volume: &VolumeRef,
+    sealing: &Sealing,
+    base: Option<vault::Base>,
+    absent: &vault::Condemned,
+    options: &WriteOptions,
+) -> Result<SnapshotWriter, VaultError> {
+    let lost = base.is_some();
+    match SnapshotWriter::begin(
+        vault,
+        volume,
+        sealing.clone(),
+        base,
+        absent,
+        options.clone(),
+    ) {
+        Err(VaultError::Missing { object }) if lost => {
+            tracing::warn!(%volume, %object, "the base is not in the vault: the snapshot is a full one");
+            SnapshotWriter::begin(
+                vault,
+                volume,
+                sealing.clone(),
+                None,
+                absent,
+                options.clone(),
+            )
+        }
+        other => other,
+    }
+}
+
+/// Names in the volume that count as absent.
+async fn absent(run: &Run, cluster: &Cluster) -> Result<vault::Condemned, JobError> {
+    let (region, prefix) = (
+        cluster.region.clone(),
+        format!("volumes/{}/", cluster.volume),
+    );
+    Ok(run
+        .core
+        .catalog
+        .read(move |tx| condemned::list(tx, &region, &prefix))
+        .await?)
+}
+
+/// Hands an engine's files to the vault.
+struct VaultSink {
+    writer: SnapshotWriter,
+    meter: Arc<Meter>,
+}
+
+impl DumpSink for VaultSink {
+    fn expect_total(&mut self, bytes: u64) {
+        self.meter.total(bytes);
+    }
+
+    fn directory(&mut self, path: &str, mode: u32) -> Result<(), SinkError> {
+        Ok(self.writer.directory(path, mode)?)
+    }
+
+    fn file(
+        &mut self,
+        path: &str,
+        mode: u32,
+        content: &mut dyn std::io::Read,
+    ) -> Result<(), SinkError> {
+        self.writer
+            .file(path, mode, content)
+            .map(drop)
+            .map_err(|error: VaultError| error.into())
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.meter.stop_requested()
+    }
+}
+
+/// Marks the job's snapshot as failed.
+pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &str) -> Result<(), CatalogError> {
+    #[derive(Deserialize)]
+    struct Named {
+        snapshot: Uuid,
+    }
+    let Ok(named) = super::body::<Named>(job) else {
+        return Ok(());
+    };
+    fail_snapshot(tx, job, &named.snapshot, reason)
+}
+
+pub(super) fn fail_snapshot(
+    tx: &mut dyn Tx,
+    job: &Job,
+    uid: &Uuid,
+    reason: &str,
+) -> Result<(), CatalogError> {
+    let Some(mut stored) = snapshot_of(tx, job, uid)? else {
+        return Ok(());
+    };
+    stored.value.status = SnapshotStatus::Failed;
+    stored.value.failure = Some(reason.to_owned());
+    let stored = snapshots::update(tx, stored)?;
+    mirror::snapshot(tx, &stored)
+}

@@ -1,0 +1,135 @@
+//! Removes a cluster: its final snapshot if there is one, its server, its files, its record.
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs};
+use model::{ClusterName, ClusterStatus, Job, ResourceId, SnapshotName, cluster::Placement};
+use serde::{Deserialize, Serialize};
+
+use super::{JobError, Run, complete_snapshot, create_snapshot, snapshot_of};
+use crate::clusters;
+
+/// The job's document.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Body {
+    /// The cluster.
+    pub cluster: ResourceId,
+    /// The final snapshot's name and needs.
+    pub final_snapshot: Option<FinalSnapshot>,
+}
+
+/// A final snapshot that is still to be taken.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FinalSnapshot {
+    /// Its name.
+    pub name: SnapshotName,
+    /// What its taking needs.
+    pub needs: create_snapshot::Body,
+}
+
+/// A job whose subject is the final snapshot instead of the cluster.
+fn about(job: &Job, snapshot: &FinalSnapshot) -> Job {
+    Job {
+        subject: snapshot.name.to_string(),
+        ..job.clone()
+    }
+}
+
+pub(super) async fn run(run: &Run) -> Result<(), JobError> {
+    let body: Body = run.body()?;
+    let cluster = run.cluster(&body.cluster).await?;
+    if let Some(snapshot) = body.final_snapshot.clone() {
+        let job = about(&run.job, &snapshot);
+        let uid = snapshot.needs.snapshot;
+        let wanted = run
+            .core
+            .catalog
+            .read(move |tx| snapshot_of(tx, &job, &uid))
+            .await?;
+        // Already available when an earlier try got past it.
+        if wanted.is_some() {
+            take_final(run, &cluster, snapshot).await?;
+        }
+    }
+    for attempt in super::attempts(&clusters::folder(&run.core, &cluster))? {
+        if let Some(place) = &cluster.placement {
+            let home = clusters::home(
+                &run.core,
+                &cluster,
+                &Placement {
+                    attempt,
+                    ..place.clone()
+                },
+            );
+            run.core.engine.remove(&home).await?;
+        }
+    }
+    remove_folder(&clusters::folder(&run.core, &cluster))?;
+    let lease = run.lease.clone();
+    run.core
+        .catalog
+        .write(move |tx| {
+            jobs::guard(tx, &lease)?;
+            rows::delete(tx, &cluster.region, &cluster.account, &cluster.name)?;
+            jobs::finish(tx, &lease, &jobs::End::Done)?;
+            Ok::<_, JobError>(())
+        })
+        .await?;
+    run.core.mirror.notify_one();
+    Ok(())
+}
+
+async fn take_final(
+    run: &Run,
+    cluster: &model::Cluster,
+    snapshot: FinalSnapshot,
+) -> Result<(), JobError> {
+    let (content, _) = create_snapshot::take(run, cluster, &snapshot.needs).await?;
+    let (lease, job) = (run.lease.clone(), about(&run.job, &snapshot));
+    run.core
+        .catalog
+        .write(move |tx| {
+            jobs::guard(tx, &lease)?;
+            complete_snapshot(tx, &job, &snapshot.needs.snapshot, &content)
+        })
+        .await
+}
+
+fn remove_folder(folder: &std::path::Path) -> Result<(), JobError> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(JobError::Retry(
+            format!("{} cannot be removed: {error}", folder.display()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The cluster is kept: what cannot be snapshotted or removed must not be lost. It goes back to
+/// where it was, so that it can be deleted again.
+pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &str) -> Result<(), CatalogError> {
+    let body = super::body::<Body>(job).ok();
+    if let Some(snapshot) = body.as_ref().and_then(|body| body.final_snapshot.as_ref()) {
+        create_snapshot::fail_snapshot(
+            tx,
+            &about(job, snapshot),
+            &snapshot.needs.snapshot,
+            reason,
+        )?;
+    }
+    let Ok(name) = ClusterName::parse(&job.subject) else {
+        return Ok(());
+    };
+    let Some(mut stored) = rows::get(tx, &job.region, &job.account, &name)? else {
+        return Ok(());
+    };
+    let whole = stored
+        .value
+        .placement
+        .as_ref()
+        .is_some_and(|place| !place.attempt.is_empty());
+    stored.value.status = if whole {
+        ClusterStatus::Available
+    } else {
+        ClusterStatus::Failed
+    };
+    stored.value.failure = Some(reason.to_owned());
+    rows::update(tx, stored)?;
+    Ok(())
+}

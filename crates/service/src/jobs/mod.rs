@@ -1,0 +1,321 @@
+//! Durable background work, one kind a file. Adding one is its file, its `JobKind`, and its
+//! line in [`run`] and [`give_up`].
+//!
+//! A job is a list of steps that can stop anywhere and run again: it takes no hints, re-reads
+//! state, and its one commit checks that its lease still holds.
+pub mod copy_snapshot;
+pub mod create_cluster;
+pub mod create_snapshot;
+pub mod delete_cluster;
+pub mod restore_cluster;
+
+use std::{path::Path, sync::Arc};
+
+use catalog::{CatalogError, Tx, jobs::Lease};
+use engine::{EngineError, Home};
+use model::{
+    Account, Cluster, Job, JobId, JobKind, JobState, Region, ResourceId, Snapshot, SnapshotStatus,
+    cluster::Placement, job::Progress,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use vault::VaultError;
+
+use crate::{
+    clusters,
+    core::Core,
+    fault::{Fault, chain},
+    keys::KeyError,
+    meter::Meter,
+    mirror,
+};
+
+/// Why a try at a job ended without its commit.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Another try may succeed.
+    #[error("{0}")]
+    Retry(String),
+    /// No try can succeed.
+    #[error("{0}")]
+    Fail(String),
+    /// The lease is gone: another runner has the job, or it was canceled.
+    #[error("the job is no longer this runner's")]
+    Lost,
+    /// The record is gone: there is nothing left to do.
+    #[error("what the job worked on is gone")]
+    Gone,
+    /// The process is to end; the next one goes on.
+    #[error("the process is ending")]
+    Stopping,
+}
+
+impl From<CatalogError> for JobError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::LeaseLost { .. } => Self::Lost,
+            other => Self::Retry(chain(&other)),
+        }
+    }
+}
+
+impl From<VaultError> for JobError {
+    fn from(error: VaultError) -> Self {
+        match error.kind() {
+            vault::ErrorKind::Stop => Self::Stopping,
+            vault::ErrorKind::Retry => Self::Retry(chain(&error)),
+            _ => Self::Fail(chain(&error)),
+        }
+    }
+}
+
+impl From<EngineError> for JobError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::StopRequested => Self::Stopping,
+            // What the vault said decides, where it was the vault that failed.
+            EngineError::Sink { source, file } => match source.downcast::<VaultError>() {
+                Ok(vault) => Self::from(*vault),
+                Err(other) => Self::Retry(format!("the dump's taker failed at {file}: {other}")),
+            },
+            other if other.kind() == engine::ErrorKind::Retry => Self::Retry(chain(&other)),
+            other => Self::Fail(chain(&other)),
+        }
+    }
+}
+
+impl From<KeyError> for JobError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Catalog(inner) => Self::from(inner),
+            other => Self::Fail(chain(&other)),
+        }
+    }
+}
+
+impl From<Fault> for JobError {
+    fn from(fault: Fault) -> Self {
+        if fault.code.status() < 500 {
+            Self::Fail(fault.to_string())
+        } else {
+            Self::Retry(fault.to_string())
+        }
+    }
+}
+
+/// One try at a job.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The rooms.
+    pub core: Arc<Core>,
+    /// The row, as it was claimed.
+    pub job: Job,
+    /// The proof of the claim.
+    pub lease: Lease,
+    /// How far it is, and whether it is to stop.
+    pub meter: Arc<Meter>,
+}
+
+/// A new job's row.
+pub fn new_job<B: Serialize>(
+    core: &Core,
+    kind: JobKind,
+    region: &Region,
+    account: &Account,
+    subject: &str,
+    body: &B,
+) -> Job {
+    let now = core.now();
+    Job {
+        id: JobId::draw(&*core.entropy),
+        kind,
+        region: region.clone(),
+        account: account.clone(),
+        subject: subject.to_owned(),
+        state: JobState::Open,
+        node: None,
+        created_at: now,
+        run_after: now,
+        lease_owner: None,
+        lease_until: None,
+        fence: 0,
+        attempts: 0,
+        progress: Progress::default(),
+        pins: Vec::new(),
+        body: serde_json::to_string(body).expect("a job's document serializes"),
+        error: None,
+    }
+}
+
+/// Runs a job to its commit.
+///
+/// # Errors
+/// Why it did not get there.
+pub async fn run(run: &Run) -> Result<(), JobError> {
+    match run.job.kind {
+        JobKind::CreateCluster => create_cluster::run(run).await,
+        JobKind::CreateSnapshot => create_snapshot::run(run).await,
+        JobKind::CopySnapshot => copy_snapshot::run(run).await,
+        JobKind::RestoreCluster => restore_cluster::run(run).await,
+        JobKind::DeleteCluster => delete_cluster::run(run).await,
+    }
+}
+
+/// Writes into the job's record that it failed, in the transaction that ends the job.
+///
+/// # Errors
+/// The catalog's.
+pub fn give_up(tx: &mut dyn Tx, job: &Job, reason: &str) -> Result<(), CatalogError> {
+    match job.kind {
+        JobKind::CreateCluster | JobKind::RestoreCluster => {
+            create_cluster::give_up(tx, job, reason)
+        }
+        JobKind::CreateSnapshot | JobKind::CopySnapshot => {
+            create_snapshot::give_up(tx, job, reason)
+        }
+        JobKind::DeleteCluster => delete_cluster::give_up(tx, job, reason),
+    }
+}
+
+impl Run {
+    /// The job's own document.
+    ///
+    /// # Errors
+    /// `Fail` when it does not read.
+    pub fn body<B: DeserializeOwned>(&self) -> Result<B, JobError> {
+        body(&self.job)
+            .map_err(|error| JobError::Fail(format!("the job's document does not read: {error}")))
+    }
+
+    /// The cluster of that resource id, as it is now.
+    ///
+    /// # Errors
+    /// `Gone`.
+    pub async fn cluster(&self, id: &ResourceId) -> Result<Cluster, JobError> {
+        use catalog::CatalogExt;
+        let id = id.clone();
+        let found = self
+            .core
+            .catalog
+            .read(move |tx| catalog::clusters::get_by_resource_id(tx, &id))
+            .await?;
+        found.map(|stored| stored.value).ok_or(JobError::Gone)
+    }
+
+    /// The place of a cluster, with this try's own attempt folder.
+    ///
+    /// # Errors
+    /// `Fail` when it has none.
+    pub fn fresh_place(&self, cluster: &Cluster) -> Result<Placement, JobError> {
+        let place = cluster
+            .placement
+            .clone()
+            .ok_or_else(|| JobError::Fail("the cluster has no place".to_owned()))?;
+        Ok(Placement {
+            attempt: format!("try-{}", self.lease.fence),
+            ..place
+        })
+    }
+
+    /// Removes what other tries left of a cluster: their servers and their folders.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn clear_other_attempts(
+        &self,
+        cluster: &Cluster,
+        keep: &Placement,
+    ) -> Result<(), JobError> {
+        let folder = clusters::folder(&self.core, cluster);
+        for attempt in attempts(&folder)? {
+            if attempt != keep.attempt {
+                let old = clusters::home(
+                    &self.core,
+                    cluster,
+                    &Placement {
+                        attempt,
+                        ..keep.clone()
+                    },
+                );
+                self.core.engine.remove(&old).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A job's own document.
+pub(crate) fn body<B: DeserializeOwned>(job: &Job) -> Result<B, serde_json::Error> {
+    serde_json::from_str(&job.body)
+}
+
+/// The attempt folders of a cluster.
+fn attempts(folder: &Path) -> Result<Vec<String>, JobError> {
+    let unread = |error: std::io::Error| {
+        JobError::Retry(format!("{} cannot be read: {error}", folder.display()))
+    };
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(unread)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(
+            entry
+                .map_err(unread)?
+                .file_name()
+                .to_string_lossy()
+                .into_owned(),
+        );
+    }
+    Ok(names)
+}
+
+/// The home of a cluster that has a whole attempt.
+///
+/// # Errors
+/// `Fail` when it has none.
+pub(crate) fn placed_home(core: &Core, cluster: &Cluster) -> Result<Home, JobError> {
+    let place = cluster
+        .placement
+        .as_ref()
+        .filter(|place| !place.attempt.is_empty());
+    let place = place
+        .ok_or_else(|| JobError::Fail(format!("the cluster {} was never whole", cluster.name)))?;
+    Ok(clusters::home(core, cluster, place))
+}
+
+/// Finds the snapshot that a job works on, unless it was deleted or replaced meanwhile.
+pub(crate) fn snapshot_of(
+    tx: &mut dyn Tx,
+    job: &Job,
+    uid: &uuid::Uuid,
+) -> Result<Option<catalog::Stored<Snapshot>>, CatalogError> {
+    let Ok(name) = model::SnapshotName::parse_existing(&job.subject) else {
+        return Ok(None);
+    };
+    let found = catalog::snapshots::get(tx, &job.region, &job.account, &name)?;
+    Ok(found.filter(|stored| {
+        stored.value.uid == *uid
+            && matches!(
+                stored.value.status,
+                SnapshotStatus::Creating | SnapshotStatus::Copying
+            )
+    }))
+}
+
+/// Makes a job's snapshot available, in the transaction that ends the job.
+pub(crate) fn complete_snapshot(
+    tx: &mut dyn Tx,
+    job: &Job,
+    uid: &uuid::Uuid,
+    content: &model::Content,
+) -> Result<(), JobError> {
+    let mut stored = snapshot_of(tx, job, uid)?.ok_or(JobError::Gone)?;
+    let snapshot = &mut stored.value;
+    snapshot.status = SnapshotStatus::Available;
+    snapshot.percent_progress = 100;
+    snapshot.content = Some(content.clone());
+    let stored = catalog::snapshots::update(tx, stored)?;
+    mirror::snapshot(tx, &stored)?;
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Makes a cluster from a snapshot: the files beside everything else, the engine's recovery,
+//! and last the commit that makes it visible.
+use catalog::{CatalogExt, condemned};
+use model::{Content, ResourceId};
+use serde::{Deserialize, Serialize};
+
+use super::{JobError, Run, create_cluster};
+use crate::{clusters, keys::KeyUser};
+
+/// The job's document.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Body {
+    /// The cluster to be.
+    pub cluster: ResourceId,
+    /// The snapshot's content; its data key is wrapped under the new cluster's key.
+    pub content: Content,
+}
+
+pub(super) async fn run(run: &Run) -> Result<(), JobError> {
+    let body: Body = run.body()?;
+    let core = &run.core;
+    let cluster = run.cluster(&body.cluster).await?;
+    let place = run.fresh_place(&cluster)?;
+    run.clear_other_attempts(&cluster, &place).await?;
+    let home = clusters::home(core, &cluster, &place);
+    let user = KeyUser {
+        account: cluster.account.clone(),
+        via_rds: Some(cluster.region.clone()),
+    };
+    let data_key = match &body.content.wrapped_key {
+        Some(wrapped) => Some(core.keys.unwrap(&user, wrapped).await?),
+        None => None,
+    };
+    let content = body.content.clone();
+    let (region, prefix) = (
+        cluster.region.clone(),
+        format!("volumes/{}/", content.volume),
+    );
+    let absent = core
+        .catalog
+        .read(move |tx| condemned::list(tx, &region, &prefix))
+        .await?;
+    let vault = core.vault(&cluster.region)?;
+    let (folder, meter) = (home.dir.clone(), run.meter.clone());
+    let restored = tokio::task::spawn_blocking(move || {
+        make_folder(&folder)?;
+        let into = folder.join("data");
+        let content = body.content;
+        let restored = vault::restore(
+            &vault,
+            &content.volume,
+            content.manifest,
+            data_key.as_ref(),
+            &absent,
+            &into,
+            &*meter,
+        )?;
+        Ok::<_, JobError>(restored)
+    })
+    .await
+    .map_err(|error| JobError::Retry(format!("the restore ended early: {error}")))??;
+    core.engine.load(&home, &restored.engine_document).await?;
+    create_cluster::commit(run, cluster.resource_id, place).await
+}
+
+/// The attempt's folder; its files are the cluster's alone, so only the way to it is open.
+fn make_folder(folder: &std::path::Path) -> Result<(), JobError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(folder);
+    made.map_err(|error| JobError::Retry(format!("{} cannot be made: {error}", folder.display())))
+}

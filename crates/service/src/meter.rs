@@ -1,0 +1,63 @@
+//! How far a job is: counters that the work raises and the heartbeat records.
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use model::job::Progress;
+use vault::Observer;
+
+/// The counters of one try. What was shipped goes on from the tries before.
+#[derive(Debug, Default)]
+pub struct Meter {
+    total: AtomicU64,
+    done: AtomicU64,
+    shipped_bytes: AtomicU64,
+    shipped_objects: AtomicU64,
+    held: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Meter {
+    /// Goes on from what the tries before recorded.
+    pub fn after(before: &Progress) -> Self {
+        Self {
+            shipped_bytes: before.bytes_shipped.into(),
+            shipped_objects: before.objects_shipped.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The counters as they stand.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            bytes_total: self.total.load(Relaxed),
+            bytes_done: self.done.load(Relaxed),
+            bytes_shipped: self.shipped_bytes.load(Relaxed),
+            objects_shipped: self.shipped_objects.load(Relaxed),
+            bytes_held: self.held.load(Relaxed),
+        }
+    }
+
+    /// Asks the work to end at its next step.
+    pub fn stop(&self) {
+        self.stop.store(true, Relaxed);
+    }
+}
+
+impl Observer for Meter {
+    fn total(&self, bytes: u64) {
+        self.total.store(bytes, Relaxed);
+    }
+    fn done(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Relaxed);
+    }
+    fn shipped(&self, bytes: u64, objects: u64) {
+        self.shipped_bytes.fetch_add(bytes, Relaxed);
+        self.shipped_objects.fetch_add(objects, Relaxed);
+    }
+    fn held(&self, bytes: u64) {
+        self.held.fetch_add(bytes, Relaxed);
+        self.done.fetch_add(bytes, Relaxed);
+    }
+    fn stop_requested(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+}

@@ -1,0 +1,232 @@
+//! Claims jobs, runs them under their leases, and records how they end.
+//!
+//! It wakes on a signal and on a timer, takes no hints, and can die at any moment: what it had
+//! claimed is claimed anew once the lease is over.
+use std::{sync::Arc, time::Duration};
+
+use catalog::{
+    CatalogError, CatalogExt,
+    jobs::{self, Claim, Lease},
+    snapshots,
+};
+use model::{JobKind, SnapshotStatus, limits};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use crate::{
+    core::Core,
+    fault::chain,
+    jobs::{JobError, Run, give_up, run},
+    meter::Meter,
+};
+
+/// Jobs run at once by one node.
+const JOBS_AT_ONCE: usize = 6;
+/// The longest wait between two tries of a job.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// Runs jobs until the process is to end, then waits for the ones under way to stop.
+pub async fn work(core: Arc<Core>, owner: String) {
+    let places = Arc::new(Semaphore::new(JOBS_AT_ONCE));
+    let mut running = JoinSet::new();
+    while !core.is_stopping() {
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place.expect("the semaphore is never closed"),
+            () = core.stopped() => break,
+        };
+        while running.try_join_next().is_some() {}
+        match claim(&core, &owner).await {
+            Ok(Some(one)) => {
+                running.spawn(async move {
+                    attempt(one).await;
+                    drop(place);
+                });
+            }
+            Ok(None) => {
+                drop(place);
+                tokio::select! {
+                    () = core.work.notified() => {}
+                    () = tokio::time::sleep(limits::RUNNER_POLL) => {}
+                    () = core.stopped() => {}
+                }
+            }
+            Err(error) => {
+                tracing::warn!(cause = %chain(&error), "no job could be claimed");
+                tokio::time::sleep(limits::RUNNER_POLL).await;
+            }
+        }
+    }
+    while running.join_next().await.is_some() {}
+}
+
+async fn claim(core: &Arc<Core>, owner: &str) -> Result<Option<Run>, CatalogError> {
+    let wanted = Claim {
+        owner: owner.to_owned(),
+        node: core.settings.node.clone(),
+        kinds: Vec::new(),
+        lease: core.settings.lease,
+    };
+    let claimed = core
+        .catalog
+        .write(move |tx| jobs::claim(tx, &wanted))
+        .await?;
+    Ok(claimed.and_then(|job| {
+        let lease = Lease::of(&job)?;
+        let meter = Arc::new(Meter::after(&job.progress));
+        Some(Run {
+            core: core.clone(),
+            job,
+            lease,
+            meter,
+        })
+    }))
+}
+
+async fn attempt(one: Run) {
+    let job = &one.job;
+    tracing::info!(job = %job.id, kind = job.kind.as_str(), subject = job.subject, attempt = job.attempts, "job begins");
+    let result = {
+        let work = run(&one);
+        tokio::pin!(work);
+        let beat = heartbeat(&one);
+        tokio::pin!(beat);
+        tokio::select! {
+            result = &mut work => result,
+            lost = &mut beat => {
+                // The work hears it at its next step; what it still writes is harmless.
+                one.meter.stop();
+                let _ = work.await;
+                Err(lost)
+            }
+        }
+    };
+    match result {
+        Ok(()) => {
+            tracing::info!(job = %job.id, kind = job.kind.as_str(), subject = job.subject, "job done")
+        }
+        Err(error) => end(&one, error).await,
+    }
+    one.core.work.notify_one();
+}
+
+/// Renews the lease and records progress; answers why the work has to stop.
+async fn heartbeat(one: &Run) -> JobError {
+    let mut recorded_at = one.core.now();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(limits::HEARTBEAT) => {}
+            () = one.core.stopped() => return JobError::Stopping,
+        }
+        match renew(one).await {
+            Ok(true) => recorded_at = one.core.now(),
+            Ok(false) => return JobError::Lost,
+            // Another may hold the lease by now.
+            Err(_) if one.core.settings.lease < one.core.now().since(recorded_at) => {
+                return JobError::Lost;
+            }
+            Err(error) => {
+                tracing::warn!(job = %one.job.id, cause = %chain(&error), "the lease was not renewed")
+            }
+        }
+    }
+}
+
+async fn renew(one: &Run) -> Result<bool, CatalogError> {
+    let (lease, extent, progress) = (
+        one.lease.clone(),
+        one.core.settings.lease,
+        one.meter.progress(),
+    );
+    let job = one.job.clone();
+    one.core
+        .catalog
+        .write(move |tx| {
+            if !jobs::renew(tx, &lease, extent, &progress)? {
+                return Ok(false);
+            }
+            if matches!(job.kind, JobKind::CreateSnapshot | JobKind::CopySnapshot)
+                && let Ok(name) = model::SnapshotName::parse_existing(&job.subject)
+                && let Some(mut stored) = snapshots::get(tx, &job.region, &job.account, &name)?
+                && matches!(
+                    stored.value.status,
+                    SnapshotStatus::Creating | SnapshotStatus::Copying
+                )
+                && stored.value.percent_progress < progress.percent()
+            {
+                stored.value.percent_progress = progress.percent();
+                snapshots::update(tx, stored)?;
+            }
+            Ok(true)
+        })
+        .await
+}
+
+/// Records how a try without a commit ended.
+async fn end(one: &Run, error: JobError) {
+    let core = &one.core;
+    let (lease, job) = (one.lease.clone(), one.job.clone());
+    let progress = one.meter.progress();
+    let recorded: Result<(), CatalogError> = match error {
+        JobError::Lost => {
+            tracing::info!(job = %job.id, "job canceled, or taken over");
+            return;
+        }
+        JobError::Gone => {
+            core.catalog
+                .write(move |tx| jobs::finish(tx, &lease, &jobs::End::Canceled))
+                .await
+        }
+        JobError::Stopping => {
+            let now = core.now();
+            core.catalog
+                .write(move |tx| {
+                    jobs::checkpoint(
+                        tx,
+                        &lease,
+                        &jobs::Checkpoint {
+                            progress: Some(progress),
+                            ..Default::default()
+                        },
+                    )?;
+                    jobs::release(tx, &lease, now, None)
+                })
+                .await
+        }
+        JobError::Retry(reason) if job.attempts < limits::JOB_ATTEMPTS_MAX => {
+            let wait = Duration::from_millis(250)
+                .saturating_mul(1 << job.attempts.min(10))
+                .min(BACKOFF_MAX);
+            let run_after = core.now().plus(wait);
+            tracing::warn!(job = %job.id, kind = job.kind.as_str(), reason, "job will be tried again");
+            core.catalog
+                .write(move |tx| {
+                    jobs::checkpoint(
+                        tx,
+                        &lease,
+                        &jobs::Checkpoint {
+                            progress: Some(progress),
+                            ..Default::default()
+                        },
+                    )?;
+                    jobs::release(tx, &lease, run_after, Some(&reason))
+                })
+                .await
+        }
+        JobError::Retry(reason) | JobError::Fail(reason) => {
+            tracing::warn!(job = %job.id, kind = job.kind.as_str(), subject = job.subject, reason, "job failed");
+            core.catalog
+                .write(move |tx| {
+                    jobs::guard(tx, &lease)?;
+                    give_up(tx, &job, &reason)?;
+                    jobs::finish(tx, &lease, &jobs::End::Failed(reason.clone()))
+                })
+                .await
+        }
+    };
+    match recorded {
+        Ok(()) => core.mirror.notify_one(),
+        Err(CatalogError::LeaseLost { .. }) => {}
+        Err(error) => {
+            tracing::warn!(job = %one.job.id, cause = %chain(&error), "a job's end was not recorded")
+        }
+    }
+}

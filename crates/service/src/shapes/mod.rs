@@ -1,0 +1,34 @@
+//! Wire shapes that several actions share, under their RDS member names.
+//!
+//! A list item's XML element is named by the serde type name of its type; see `wire::xml`.
+mod attributes;
+mod cluster;
+mod filter;
+mod identifier;
+mod page;
+mod snapshot;
+mod tags;
+
+pub use attributes::{AttributesOutput, RESTORE};
+pub use cluster::{ClusterOutput, DbCluster};
+pub use filter::Filter;
+pub use identifier::{
+    SnapshotRef, cluster_name, existing_cluster, final_snapshot, manual_snapshot, snapshot_ref,
+};
+pub use page::Page;
+pub use snapshot::{DbClusterSnapshot, SnapshotOutput};
+pub use tags::{Tag, fault as tag_fault, to_records};
+
+use serde::Serialize;
+
+/// An item of `AvailabilityZones`, as answers name it.
+#[derive(Debug, Clone, Serialize)]
+pub struct AvailabilityZone(pub String);
+
+/// The zones of a region, `<region>a` to `<region>c`.
+pub fn zones_of(region: &model::Region) -> Vec<String> {
+    ["a", "b", "c"]
+        .iter()
+        .map(|zone| format!("{region}{zone}"))
+        .collect()
+}

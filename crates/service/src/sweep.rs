@@ -1,0 +1,203 @@
+//! Removes from the vaults what no record and no running job reaches, after a grace.
+//!
+//! A volume is swept only while no job uses it. Names are condemned first: a condemned name
+//! counts as absent for every writer from then on, so a copy that wants the same bytes writes
+//! them anew under another name, and deleting the old one hurts no one. Before anything is
+//! condemned, and again before it is deleted, roots and pins are read in one transaction.
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use catalog::{CatalogError, CatalogExt, Tx, condemned, jobs, keys, pins, snapshots};
+use model::{Hash, Region, VolumeRef};
+use vault::{Vault, VaultError};
+
+use crate::{core::Core, fault::chain};
+
+/// Names handled by one transaction.
+const BATCH: usize = 1_000;
+/// How long finished jobs and deleted names are remembered.
+const MEMORY: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Bounds of the pause between sweeps; within them it is a quarter of the grace.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(600);
+
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// Sweeps until the process is to end.
+pub async fn run(core: Arc<Core>) {
+    let pause = (core.settings.sweep_grace / 4).clamp(PAUSE_MIN, PAUSE_MAX);
+    loop {
+        tokio::select! {
+            () = core.stopped() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        for region in core.vault_regions() {
+            if let Err(error) = region_once(&core, &region).await {
+                tracing::warn!(%region, cause = %chain(&error), "the sweep of a region stopped");
+            }
+        }
+        if let Err(error) = forget(&core).await {
+            tracing::warn!(cause = %chain(&error), "old rows were not removed");
+        }
+    }
+}
+
+async fn region_once(core: &Core, region: &Region) -> Result<(), SweepError> {
+    let vault = core.vault(region)?;
+    for volume in vault::volumes(&vault).await? {
+        // A header that cannot be read stops its own volume only.
+        if let Err(error) = volume_once(core, &vault, region, &volume).await {
+            tracing::warn!(%region, %volume, cause = %chain(&error), "the sweep of a volume stopped");
+        }
+    }
+    Ok(())
+}
+
+/// What a volume's live records reach from, unless a job uses the volume.
+fn quiet_roots(
+    tx: &mut dyn Tx,
+    region: &Region,
+    volume: &VolumeRef,
+) -> Result<Option<BTreeSet<Hash>>, CatalogError> {
+    if pins::of_volume(tx, region, volume)?.in_use {
+        return Ok(None);
+    }
+    Ok(Some(
+        snapshots::roots(tx, region, volume)?.into_iter().collect(),
+    ))
+}
+
+async fn volume_once(
+    core: &Core,
+    vault: &Vault,
+    region: &Region,
+    volume: &VolumeRef,
+) -> Result<(), SweepError> {
+    let (at, of, prefix) = (region.clone(), volume.clone(), format!("volumes/{volume}/"));
+    let seen = core
+        .catalog
+        .read(move |tx| {
+            Ok::<_, CatalogError>((
+                quiet_roots(tx, &at, &of)?,
+                condemned::list(tx, &at, &prefix)?,
+            ))
+        })
+        .await?;
+    let (Some(roots), absent) = seen else {
+        return Ok(());
+    };
+    let manifests: Vec<Hash> = roots.iter().copied().collect();
+    let reached = vault::reach(vault, volume, &manifests, &absent).await?;
+    let before = core.now().minus(core.settings.sweep_grace);
+    let unreached: Vec<String> = vault::objects(vault, volume)
+        .await?
+        .into_iter()
+        .filter(|object| {
+            !reached.contains(&object.hash)
+                && !absent.contains(&object.path)
+                && object.modified < before
+        })
+        .map(|object| object.path)
+        .collect();
+    for batch in unreached.chunks(BATCH) {
+        let (at, of, roots, batch) = (
+            region.clone(),
+            volume.clone(),
+            roots.clone(),
+            batch.to_vec(),
+        );
+        core.catalog
+            .write(move |tx| {
+                if quiet_roots(tx, &at, &of)?.as_ref() == Some(&roots) {
+                    condemned::condemn(tx, &at, &batch)?;
+                }
+                Ok::<_, CatalogError>(())
+            })
+            .await?;
+    }
+    delete_condemned(core, vault, region, volume, &roots, &reached).await
+}
+
+/// Deletes what was condemned a grace ago, if the roots are still the ones that were looked at.
+async fn delete_condemned(
+    core: &Core,
+    vault: &Vault,
+    region: &Region,
+    volume: &VolumeRef,
+    roots: &BTreeSet<Hash>,
+    reached: &HashSet<Hash>,
+) -> Result<(), SweepError> {
+    let (at, of, roots, grace) = (
+        region.clone(),
+        volume.clone(),
+        roots.clone(),
+        core.settings.sweep_grace,
+    );
+    let prefix = format!("volumes/{volume}/");
+    let due = core
+        .catalog
+        .read(move |tx| {
+            if quiet_roots(tx, &at, &of)?.as_ref() != Some(&roots) {
+                return Ok(Vec::new());
+            }
+            condemned::older_than(tx, &at, grace, BATCH)
+        })
+        .await?;
+    let due: Vec<String> = due
+        .into_iter()
+        .filter(|path| {
+            path.starts_with(&prefix) && !hash_of(path).is_some_and(|hash| reached.contains(&hash))
+        })
+        .collect();
+    if due.is_empty() {
+        return Ok(());
+    }
+    for path in &due {
+        vault::delete(vault, path).await?;
+    }
+    tracing::info!(%region, %volume, objects = due.len(), "swept");
+    let at = region.clone();
+    core.catalog
+        .write(move |tx| condemned::mark_deleted(tx, &at, &due))
+        .await?;
+    Ok(())
+}
+
+/// The hash in an object's path: `…/<hash>.<incarnation>`.
+fn hash_of(path: &str) -> Option<Hash> {
+    path.rsplit('/').next()?.split('.').next()?.parse().ok()
+}
+
+/// Drops rows whose time is over: finished jobs, deleted names, keys at their deletion date.
+async fn forget(core: &Core) -> Result<(), CatalogError> {
+    let regions = core.vault_regions();
+    core.catalog
+        .write(move |tx| {
+            jobs::prune(tx, MEMORY, BATCH)?;
+            for region in &regions {
+                condemned::forget(tx, region, MEMORY, BATCH)?;
+            }
+            let mut gone = BTreeMap::new();
+            for stored in keys::due_for_deletion(tx, BATCH)? {
+                let key = stored.value;
+                keys::delete(tx, &key.region, &key.account, &key.id)?;
+                gone.insert(key.id.clone(), key.arn());
+            }
+            Ok(gone)
+        })
+        .await
+        .map(|gone: BTreeMap<String, model::Arn>| {
+            for arn in gone.values() {
+                tracing::info!(key = %arn, "deleted at the end of its waiting period");
+            }
+        })
+}

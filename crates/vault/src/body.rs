@@ -1,0 +1,282 @@
+//! A manifest's body: the keys, the directories and files, and the engine's document.
+//!
+//! It does not know how it is sealed, nor what the engine's document means.
+use std::collections::HashSet;
+
+use crate::{
+    block::IdKey,
+    cursor::Cursor,
+    format::{BLOCK_BYTES, FILE_BYTES, LIST_ENTRIES, PATH_BYTES, SEGMENT_BLOCKS, SEGMENT_BYTES},
+    manifest::Tables,
+    seal::ObjectKey,
+};
+
+/// Where the blocks of up to 32 MiB of a file are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// The list's number in the manifest.
+    pub(crate) list: u32,
+    /// Its first entry; the rest follow.
+    pub(crate) first: u32,
+}
+
+/// A directory of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Directory {
+    pub(crate) path: String,
+    pub(crate) mode: u32,
+}
+
+/// A file of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) path: String,
+    pub(crate) mode: u32,
+    pub(crate) size: u64,
+    /// One for every 32 MiB.
+    pub(crate) segments: Vec<Segment>,
+}
+
+impl File {
+    /// How many blocks a segment of a file of `size` bytes has.
+    pub(crate) fn segment_blocks(size: u64, segment: usize) -> usize {
+        let rest = size.saturating_sub(segment as u64 * SEGMENT_BYTES);
+        let blocks = rest.div_ceil(BLOCK_BYTES as u64);
+        usize::try_from(blocks.min(SEGMENT_BLOCKS as u64)).expect("a segment has few blocks")
+    }
+}
+
+/// The sealed part of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Body {
+    pub(crate) id_key: IdKey,
+    /// In the order of the header's lists; empty in an unencrypted volume.
+    pub(crate) list_keys: Vec<ObjectKey>,
+    /// In the order of the header's packs; empty in an unencrypted volume.
+    pub(crate) pack_keys: Vec<ObjectKey>,
+    pub(crate) logical_bytes: u64,
+    pub(crate) directories: Vec<Directory>,
+    pub(crate) files: Vec<File>,
+    pub(crate) engine_document: String,
+}
+
+pub(crate) fn put_count(bytes: &mut Vec<u8>, count: usize) {
+    let count = u32::try_from(count).expect("counts are bounded by the size of a manifest");
+    bytes.extend_from_slice(&count.to_le_bytes());
+}
+
+fn put_path(bytes: &mut Vec<u8>, path: &str, mode: u32) {
+    let length = u16::try_from(path.len()).expect("paths are bounded");
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(path.as_bytes());
+    bytes.extend_from_slice(&mode.to_le_bytes());
+}
+
+impl Body {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        // Reserved at once: a vector that grows would leave copies of keys behind in memory.
+        let mut bytes = Vec::with_capacity(self.size());
+        bytes.extend_from_slice(&self.id_key.0);
+        for key in self.list_keys.iter().chain(&self.pack_keys) {
+            bytes.extend_from_slice(&key.0);
+        }
+        bytes.extend_from_slice(&self.logical_bytes.to_le_bytes());
+        put_count(&mut bytes, self.directories.len());
+        for directory in &self.directories {
+            put_path(&mut bytes, &directory.path, directory.mode);
+        }
+        put_count(&mut bytes, self.files.len());
+        for file in &self.files {
+            put_path(&mut bytes, &file.path, file.mode);
+            bytes.extend_from_slice(&file.size.to_le_bytes());
+            for segment in &file.segments {
+                bytes.extend_from_slice(&segment.list.to_le_bytes());
+                bytes.extend_from_slice(&segment.first.to_le_bytes());
+            }
+        }
+        put_count(&mut bytes, self.engine_document.len());
+        bytes.extend_from_slice(self.engine_document.as_bytes());
+        put_count(&mut bytes, 0); // sections that later releases may add
+        debug_assert_eq!(bytes.len(), self.size());
+        bytes
+    }
+
+    fn size(&self) -> usize {
+        let keys = self.list_keys.len() + self.pack_keys.len();
+        let directories = self.directories.iter().map(|d| 6 + d.path.len());
+        let files = self
+            .files
+            .iter()
+            .map(|f| 14 + f.path.len() + 8 * f.segments.len());
+        32 + 32 * keys
+            + 8
+            + 4
+            + directories.sum::<usize>()
+            + 4
+            + files.sum::<usize>()
+            + 4
+            + self.engine_document.len()
+            + 4
+    }
+
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub(crate) fn parse(plain: &[u8], tables: &Tables) -> Result<Self, &'static str> {
+        let body = Self::parse_fields(plain, tables).ok_or("its body is not of format 1")?;
+        check_tree(&body)?;
+        Ok(body)
+    }
+
+    fn parse_fields(plain: &[u8], tables: &Tables) -> Option<Self> {
+        let mut cursor = Cursor(plain);
+        let id_key = IdKey(cursor.array()?);
+        let mut keys = |count: usize| -> Option<Vec<ObjectKey>> {
+            let count = if tables.head.sealed { count } else { 0 };
+            (0..count).map(|_| cursor.array().map(ObjectKey)).collect()
+        };
+        let (list_keys, pack_keys) = (keys(tables.lists.len())?, keys(tables.packs.len())?);
+        let logical_bytes = cursor.u64()?;
+        let directories = (0..cursor.count(6)?)
+            .map(|_| {
+                Some(Directory {
+                    path: cursor.text16()?.to_owned(),
+                    mode: cursor.u32()?,
+                })
+            })
+            .collect::<Option<Vec<_>>>()?;
+        let files = (0..cursor.count(14)?)
+            .map(|_| parse_file(&mut cursor, tables.lists.len()))
+            .collect::<Option<Vec<_>>>()?;
+        let engine_document = cursor.text32()?.to_owned();
+        // Sections that a later release added and that this one may leave aside.
+        for _ in 0..cursor.count(6)? {
+            let _tag = cursor.u16()?;
+            let length = cursor.count(1)?;
+            cursor.take(length)?;
+        }
+        let whole: u64 = files
+            .iter()
+            .try_fold(0_u64, |sum, file| sum.checked_add(file.size))?;
+        (cursor.0.is_empty() && whole == logical_bytes).then_some(Self {
+            id_key,
+            list_keys,
+            pack_keys,
+            logical_bytes,
+            directories,
+            files,
+            engine_document,
+        })
+    }
+}
+
+fn parse_file(cursor: &mut Cursor<'_>, lists: usize) -> Option<File> {
+    let (path, mode, size) = (cursor.text16()?.to_owned(), cursor.u32()?, cursor.u64()?);
+    if FILE_BYTES < size {
+        return None;
+    }
+    let segments = usize::try_from(size.div_ceil(SEGMENT_BYTES)).ok()?;
+    let (rows, _) = cursor.take(segments.checked_mul(8)?)?.as_chunks::<8>();
+    let segments = rows
+        .iter()
+        .enumerate()
+        .map(|(number, row)| {
+            let mut row = Cursor(row);
+            let (list, first) = (row.u32()?, row.u32()?);
+            let end = first as usize + File::segment_blocks(size, number);
+            let known = (list as usize) < lists && end <= LIST_ENTRIES;
+            known.then_some(Segment { list, first })
+        })
+        .collect::<Option<Vec<_>>>()?;
+    Some(File {
+        path,
+        mode,
+        size,
+        segments,
+    })
+}
+
+/// Says which rule a path breaks: relative, normal, bounded, without links to follow.
+pub(crate) fn check_path(path: &str) -> Result<(), &'static str> {
+    if path.is_empty() || PATH_BYTES < path.len() {
+        return Err("is empty or too long");
+    }
+    if path.contains('\0') {
+        return Err("has a null character");
+    }
+    for name in path.split('/') {
+        match name {
+            "" => return Err("is absolute, or has an empty part"),
+            "." | ".." => return Err("has a part that is . or .."),
+            _ if 255 < name.len() => return Err("has a part that is too long"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The folder a path lies in; none for the top.
+pub(crate) fn parent(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(parent, _)| parent)
+}
+
+/// What a reader must be sure of before it makes files: every path is legal and named once,
+/// and every folder comes before what lies in it.
+fn check_tree(body: &Body) -> Result<(), &'static str> {
+    let mut directories = HashSet::new();
+    for directory in &body.directories {
+        check_path(&directory.path).map_err(|_| "it has a path that snapshots cannot have")?;
+        let rooted = parent(&directory.path).is_none_or(|parent| directories.contains(parent));
+        if !rooted || !directories.insert(directory.path.as_str()) {
+            return Err("a directory is listed twice, or before the one it lies in");
+        }
+    }
+    let mut files = HashSet::new();
+    for file in &body.files {
+        check_path(&file.path).map_err(|_| "it has a path that snapshots cannot have")?;
+        let rooted = parent(&file.path).is_none_or(|parent| directories.contains(parent));
+        let path = file.path.as_str();
+        if !rooted || directories.contains(path) || !files.insert(path) {
+            return Err("a file is listed twice, or lies in no directory");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_inside() {
+        for path in ["a", "a/b", "base/1/2619_fsm", "a b/ü", "...", "a/..b"] {
+            assert_eq!(check_path(path), Ok(()), "{path}");
+        }
+        let long = "x".repeat(256);
+        for path in [
+            "", "/a", "a/", "a//b", ".", "..", "a/../b", "a/.", "a\0b", &long,
+        ] {
+            assert!(check_path(path).is_err(), "{path}");
+        }
+        assert!(check_path(&"a/".repeat(PATH_BYTES)).is_err());
+        assert_eq!((parent("a/b/c"), parent("a")), (Some("a/b"), None));
+    }
+
+    #[test]
+    fn segments_cover_a_file() {
+        for (size, blocks) in [
+            (1, vec![1]),
+            (SEGMENT_BYTES, vec![SEGMENT_BLOCKS]),
+            (SEGMENT_BYTES + 1, vec![SEGMENT_BLOCKS, 1]),
+            (
+                SEGMENT_BYTES * 2 - 8192,
+                vec![SEGMENT_BLOCKS, SEGMENT_BLOCKS - 1],
+            ),
+        ] {
+            let count = usize::try_from(size.div_ceil(SEGMENT_BYTES)).expect("few");
+            let found: Vec<usize> = (0..count).map(|s| File::segment_blocks(size, s)).collect();
+            assert_eq!(found, blocks, "{size}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Raw records beside the volumes: the catalog's mirror under `records/` and `keys/`.
+//!
+//! It does not know what is in them, nor who authenticates them.
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use object_store::{ObjectStoreExt, PutMode, PutOptions, path::Path};
+
+use crate::{error::VaultError, store::Vault};
+
+/// The folders that records lie in.
+const FOLDERS: [&str; 2] = ["records", "keys"];
+/// A record, bytes, at most.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+
+fn checked(path: &str) -> Result<Path, VaultError> {
+    let refused = |why| VaultError::BadPath {
+        path: path.chars().take(model::limits::ECHO_CHARS_MAX).collect(),
+        why,
+    };
+    let folder = path.split_once('/').map(|(folder, _)| folder);
+    if !folder.is_some_and(|folder| FOLDERS.contains(&folder)) {
+        return Err(refused("is not under records/ or keys/"));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/=+".contains(c);
+    if !path.chars().all(plain) {
+        return Err(refused("has a character that names of records cannot have"));
+    }
+    crate::body::check_path(path).map_err(refused)?;
+    Path::parse(path).map_err(|_| refused("is no name of an object"))
+}
+
+/// Writes a record under `records/…` or `keys/…`. It is durable when this returns, and writing
+/// the same bytes again does nothing.
+///
+/// # Errors
+/// [`VaultError::Conflict`] when other bytes lie there; [`VaultError::BadPath`].
+pub async fn put_record(vault: &Vault, path: &str, bytes: Bytes) -> Result<(), VaultError> {
+    let name = checked(path)?;
+    if RECORD_BYTES_MAX < bytes.len() {
+        return Err(VaultError::BadPath {
+            path: path.to_owned(),
+            why: "would name a record that is too large",
+        });
+    }
+    let options = PutOptions::from(PutMode::Create);
+    match vault
+        .store()
+        .put_opts(&name, bytes.clone().into(), options)
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(object_store::Error::AlreadyExists { .. }) => match get_record(vault, path).await? {
+            Some(there) if there == bytes => Ok(()),
+            _ => Err(VaultError::Conflict {
+                path: path.to_owned(),
+            }),
+        },
+        Err(source) => Err(VaultError::store("write", name, source)),
+    }
+}
+
+/// A record's bytes; none when there is no such record.
+///
+/// # Errors
+/// When the store fails; [`VaultError::BadPath`].
+pub async fn get_record(vault: &Vault, path: &str) -> Result<Option<Bytes>, VaultError> {
+    let name = checked(path)?;
+    let failed = |source| VaultError::store("read", &name, source);
+    match vault.store().get(&name).await {
+        Ok(found) if (RECORD_BYTES_MAX as u64) < found.meta.size => Err(VaultError::BadPath {
+            path: path.to_owned(),
+            why: "names a record that is too large",
+        }),
+        Ok(found) => found.bytes().await.map(Some).map_err(failed),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(source) => Err(failed(source)),
+    }
+}
+
+/// The paths of all records under a folder such as `records/123456789012`, sorted.
+///
+/// # Errors
+/// When the store fails; [`VaultError::BadPath`].
+pub async fn list_records(vault: &Vault, folder: &str) -> Result<Vec<String>, VaultError> {
+    let name = if FOLDERS.contains(&folder) {
+        Path::from(folder)
+    } else {
+        checked(folder)?
+    };
+    let failed = |source| VaultError::store("list", &name, source);
+    let found: Vec<_> = vault
+        .store()
+        .list(Some(&name))
+        .try_collect()
+        .await
+        .map_err(failed)?;
+    let mut paths: Vec<String> = found
+        .into_iter()
+        .map(|meta| meta.location.to_string())
+        .collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// Removes a record; that it is gone already is no error.
+///
+/// # Errors
+/// When the store fails; [`VaultError::BadPath`].
+pub async fn delete_record(vault: &Vault, path: &str) -> Result<(), VaultError> {
+    let name = checked(path)?;
+    match vault.store().delete(&name).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(source) => Err(VaultError::store("delete", name, source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn records_are_written_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::local_folder(folder.path()).unwrap();
+        let path = "records/123456789012/rds:c-2024-01-01/7";
+        assert_eq!(get_record(&vault, path).await.unwrap(), None);
+        assert!(list_records(&vault, "records").await.unwrap().is_empty());
+        for _ in 0..2 {
+            put_record(&vault, path, Bytes::from_static(b"one"))
+                .await
+                .unwrap();
+        }
+        let other = put_record(&vault, path, Bytes::from_static(b"two")).await;
+        assert!(matches!(other, Err(VaultError::Conflict { .. })));
+        assert_eq!(get_record(&vault, path).await.unwrap().unwrap(), "one");
+        put_record(&vault, "keys/k/1", Bytes::new()).await.unwrap();
+        assert_eq!(list_records(&vault, "records").await.unwrap(), [path]);
+        assert_eq!(
+            list_records(&vault, "records/123456789012").await.unwrap(),
+            [path]
+        );
+        delete_record(&vault, path).await.unwrap();
+        delete_record(&vault, path).await.unwrap();
+        assert_eq!(get_record(&vault, path).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn records_stay_in_their_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::local_folder(folder.path()).unwrap();
+        for path in [
+            "records",
+            "volumes/x",
+            "records/../volumes/x",
+            "/records/x",
+            "records//x",
+            "records/x#1",
+            "records/ü",
+            "",
+        ] {
+            let put = put_record(&vault, path, Bytes::new()).await;
+            assert!(matches!(put, Err(VaultError::BadPath { .. })), "{path}");
+        }
+    }
+}

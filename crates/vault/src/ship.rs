@@ -1,0 +1,196 @@
+//! A snapshot to another vault: its objects as they lie, those that are not there yet.
+//!
+//! It does not know any key, nor what the objects say beyond the manifest's clear header.
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use model::{Hash, VolumeRef};
+
+use crate::{
+    error::{ObjectId, ObjectKind, VaultError},
+    observer::Observer,
+    store::{CHUNK_BYTES, Condemned, Shelf, Source, Vault},
+    sweep::header,
+    throttle::Throttle,
+};
+
+/// Objects on their way at once. Each has a buffer of its own size, 16 MiB at most but for
+/// manifests, so this also bounds the memory.
+const STREAMS: usize = 3;
+/// Below this limit, bytes a second, one stream is as fast as several, and objects then arrive
+/// one after another: more of them are whole when a shipment ends early.
+const SLOW: u64 = 64 << 20;
+
+/// What is to be shipped where.
+#[derive(Debug, Clone, Copy)]
+pub struct Shipment<'a> {
+    /// The vault that holds the snapshot.
+    pub from: &'a Vault,
+    /// The vault that is to hold it.
+    pub to: &'a Vault,
+    /// The volume, which has the same path in both.
+    pub volume: &'a VolumeRef,
+    /// The snapshot.
+    pub manifest: Hash,
+    /// Names in the source vault that count as absent.
+    pub condemned_here: &'a Condemned,
+    /// Names in the target vault that count as absent.
+    pub condemned_there: &'a Condemned,
+    /// What all copies into the target's region share.
+    pub throttle: Option<&'a Arc<Throttle>>,
+}
+
+/// What a shipment moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shipped {
+    /// Objects that were written, the manifest included.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that the target held already.
+    pub held_bytes: u64,
+    /// Bytes of all that the snapshot reaches, itself included.
+    pub total_bytes: u64,
+}
+
+/// Ships a snapshot: packs and lists first, the manifest when all of them are durable. The
+/// observer's total is all that the snapshot reaches.
+///
+/// Every object's hash is checked before it gets its name in the target. What arrived whole
+/// stays, so a shipment that ended early goes on where it was.
+///
+/// # Errors
+/// [`VaultError::Missing`] and [`VaultError::Damaged`] name the object of the source;
+/// [`VaultError::Stopped`]; those of both stores.
+pub async fn ship(shipment: Shipment<'_>, observer: &dyn Observer) -> Result<Shipped, VaultError> {
+    let Shipment {
+        from,
+        to,
+        volume,
+        manifest,
+        ..
+    } = shipment;
+    let kinds = &ObjectKind::ALL;
+    let here = Shelf::list(from, volume, kinds, shipment.condemned_here).await?;
+    let header = header(from, volume, manifest, &here).await?;
+    let there = Shelf::list(to, volume, kinds, shipment.condemned_there).await?;
+    let root = ObjectId {
+        kind: ObjectKind::Manifest,
+        hash: manifest,
+    };
+    let whole = header.reached().chain([(root, header.manifest_bytes)]);
+    let (held, missing): (Vec<_>, Vec<_>) = whole.partition(|(id, size)| there.holds(*id, *size));
+    let held_bytes = held.iter().map(|(_, size)| size).sum();
+    observer.total(header.total_bytes);
+    observer.held(held_bytes);
+    observer.done(held_bytes);
+
+    let tally = Tally::default();
+    let ferry = Ferry {
+        shipment,
+        here: &here,
+        observer,
+        tally: &tally,
+    };
+    let slow = shipment
+        .throttle
+        .is_some_and(|throttle| throttle.bytes_per_second() < SLOW);
+    let (last, rest): (Vec<_>, Vec<_>) = missing.into_iter().partition(|(id, _)| *id == root);
+    stream::iter(rest)
+        .map(|(id, size)| ferry.carry(id, size))
+        .buffer_unordered(if slow { 1 } else { STREAMS })
+        .try_collect::<()>()
+        .await?;
+    for (id, size) in last {
+        ferry.carry(id, size).await?;
+    }
+    Ok(Shipped {
+        objects: tally.objects.load(Ordering::Relaxed),
+        bytes: tally.bytes.load(Ordering::Relaxed),
+        held_bytes,
+        total_bytes: header.total_bytes,
+    })
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    objects: AtomicU64,
+    bytes: AtomicU64,
+}
+
+struct Ferry<'a> {
+    shipment: Shipment<'a>,
+    here: &'a Shelf,
+    observer: &'a dyn Observer,
+    tally: &'a Tally,
+}
+
+impl Ferry<'_> {
+    /// Carries one object over, from the first incarnation that has its hash.
+    async fn carry(&self, object: ObjectId, size: u64) -> Result<(), VaultError> {
+        let mut outcome = Err(VaultError::Missing { object });
+        for held in self.here.find(object) {
+            match self.read(object, held, size).await {
+                Ok(bytes) => {
+                    let Shipment { to, volume, .. } = self.shipment;
+                    to.put_new(volume, object, bytes).await?;
+                    self.tally.objects.fetch_add(1, Ordering::Relaxed);
+                    self.tally.bytes.fetch_add(size, Ordering::Relaxed);
+                    self.observer.shipped(size, 1);
+                    return Ok(());
+                }
+                Err(error @ (VaultError::Missing { .. } | VaultError::Damaged { .. })) => {
+                    outcome = Err(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        outcome
+    }
+
+    /// Reads an object chunk by chunk at the pace that is allowed, and checks its hash.
+    async fn read(
+        &self,
+        object: ObjectId,
+        held: &crate::store::Held,
+        size: u64,
+    ) -> Result<Bytes, VaultError> {
+        let mut source = Source::open(self.shipment.from, object, held).await?;
+        let wrong_size = || VaultError::damaged(object, "it does not have its size");
+        if source.size != size {
+            return Err(wrong_size());
+        }
+        let throttle = self.shipment.throttle;
+        let most = throttle.map_or(CHUNK_BYTES, |throttle| throttle.chunk_bytes(CHUNK_BYTES));
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = Vec::new();
+        while (buffer.len() as u64) < size {
+            if self.observer.stop_requested() {
+                return Err(VaultError::Stopped);
+            }
+            let chunk = source.next(buffer, most).await?.ok_or_else(wrong_size)?;
+            buffer = chunk.buffer;
+            let read = &buffer[chunk.from..];
+            hasher.update(read);
+            let count = read.len();
+            if let Some(throttle) = throttle {
+                throttle.pass(count, self.observer).await?;
+            }
+            self.observer.done(count as u64);
+        }
+        if buffer.len() as u64 != size {
+            return Err(wrong_size());
+        }
+        if Hash(*hasher.finalize().as_bytes()) != object.hash {
+            return Err(VaultError::damaged(
+                object,
+                "its bytes do not have its hash",
+            ));
+        }
+        Ok(Bytes::from(buffer))
+    }
+}

@@ -1,0 +1,434 @@
+//! A region's vault: names of objects, and whole objects in and out of an object store.
+//!
+//! It does not know what is inside objects. Nothing is ever overwritten, and no object is
+//! visible under its name before it is whole and, in a local folder, synced.
+use std::{
+    collections::{HashMap, HashSet},
+    io::Read,
+    path::{Path as FsPath, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use model::{Hash, Timestamp, VolumeRef};
+use object_store::{
+    GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, local::LocalFileSystem,
+    path::Path,
+};
+
+use crate::{
+    error::{ObjectId, ObjectKind, VaultError},
+    format::bytes_max,
+    seal::draw,
+};
+
+/// Full paths of objects in one region's vault that are going to be deleted. They count as absent.
+pub type Condemned = HashSet<String>;
+
+/// Where one region keeps packs, block lists and manifests. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Vault {
+    store: Arc<dyn ObjectStore>,
+}
+
+/// The folder that volumes lie in.
+pub(crate) const VOLUMES: &str = "volumes";
+
+/// Bytes read at once: progress and requests to stop are seen this often.
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
+
+impl Vault {
+    /// A vault behind any object store. A store on this machine must be durable by itself.
+    pub fn new(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store }
+    }
+
+    /// A vault in a local folder, which is made (mode 0700) when it is not there.
+    ///
+    /// Every object is synced, and so are the folders it lies in, before it counts as written.
+    /// A killed process leaves unfinished uploads behind: see [`remove_unfinished`].
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read.
+    pub fn local_folder(path: &FsPath) -> Result<Self, VaultError> {
+        use std::os::unix::fs::DirBuilderExt;
+        let failed = |what: &str, at: &FsPath| {
+            let (what, at) = (what.to_owned(), at.to_owned());
+            move |source| VaultError::io(&what, &at, source)
+        };
+        let missing: Vec<&FsPath> = path
+            .ancestors()
+            .take_while(|at| !at.as_os_str().is_empty() && !at.exists())
+            .collect();
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed("make the folder", path))?;
+        for made in missing {
+            let parent = match made.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent,
+                _ => FsPath::new("."),
+            };
+            std::fs::File::open(parent)
+                .and_then(|folder| folder.sync_all())
+                .map_err(failed("sync the folder", parent))?;
+        }
+        let store = LocalFileSystem::new_with_prefix(path)
+            .map_err(|source| VaultError::store("open the vault", path.display(), source))?;
+        Ok(Self::new(Arc::new(store.with_fsync(true))))
+    }
+
+    pub(crate) fn store(&self) -> &dyn ObjectStore {
+        &*self.store
+    }
+
+    /// Writes an object under a fresh name. It is durable when this returns.
+    pub(crate) async fn put_new(
+        &self,
+        volume: &VolumeRef,
+        object: ObjectId,
+        bytes: Bytes,
+    ) -> Result<(), VaultError> {
+        let path = ObjectName::fresh(object).path(volume);
+        let options = PutOptions::from(PutMode::Create);
+        match self.store.put_opts(&path, bytes.into(), options).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::AlreadyExists { .. }) => Err(VaultError::Conflict {
+                path: path.to_string(),
+            }),
+            Err(source) => Err(VaultError::store("write", path, source)),
+        }
+    }
+
+    /// Reads a whole object into `buffer` and checks its hash, from the first incarnation that
+    /// has it.
+    pub(crate) async fn read_whole(
+        &self,
+        object: ObjectId,
+        shelf: &Shelf,
+        mut buffer: Vec<u8>,
+    ) -> Result<Vec<u8>, VaultError> {
+        let mut outcome = Err(VaultError::Missing { object });
+        for held in shelf.find(object) {
+            buffer.clear();
+            let read = self.read_held(object, held, buffer).await;
+            match read {
+                Ok((bytes, hash)) if hash == object.hash => return Ok(bytes),
+                Ok((bytes, _)) => {
+                    outcome = Err(VaultError::damaged(
+                        object,
+                        "its bytes do not have its hash",
+                    ));
+                    buffer = bytes;
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    buffer = Vec::new();
+                }
+            }
+        }
+        outcome
+    }
+
+    async fn read_held(
+        &self,
+        object: ObjectId,
+        held: &Held,
+        mut buffer: Vec<u8>,
+    ) -> Result<(Vec<u8>, Hash), VaultError> {
+        let mut source = Source::open(self, object, held).await?;
+        let mut hasher = blake3::Hasher::new();
+        while let Some(read) = source.next(buffer, CHUNK_BYTES * 4).await? {
+            buffer = read.buffer;
+            hasher.update(&buffer[read.from..]);
+            if source.size < buffer.len() as u64 {
+                break;
+            }
+            if source.size == buffer.len() as u64 {
+                return Ok((buffer, Hash(*hasher.finalize().as_bytes())));
+            }
+        }
+        Err(VaultError::damaged(object, "it does not have its size"))
+    }
+}
+
+/// Removes from a local vault's folder what uploads left unfinished before the given moment, such
+/// as the start of the one process that uses the folder. Gives the number of files. Blocks, and
+/// walks the whole folder: it belongs into the sweep.
+///
+/// # Errors
+/// The file system's.
+pub fn remove_unfinished(folder: &FsPath, before: SystemTime) -> Result<u64, VaultError> {
+    let mut folders = vec![folder.to_owned()];
+    let mut removed = 0;
+    while let Some(folder) = folders.pop() {
+        let failed = |source| VaultError::io("read the folder", &folder, source);
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let kind = entry.file_type().map_err(failed)?;
+            let path = entry.path();
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file() && is_unfinished(&path) {
+                let modified = entry.metadata().and_then(|meta| meta.modified());
+                if modified.map_err(failed)? < before {
+                    std::fs::remove_file(&path)
+                        .map_err(|source| VaultError::io("remove", &path, source))?;
+                    removed += 1;
+                }
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// The local store stages an upload beside its final name, with `#` and a number behind it.
+fn is_unfinished(path: &FsPath) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let staged = name.and_then(|name| name.rsplit_once('#'));
+    staged.is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// An object that is being read.
+pub(crate) struct Source {
+    payload: Payload,
+    /// Its size by the store, bytes.
+    pub(crate) size: u64,
+    path: Path,
+}
+
+enum Payload {
+    File(Arc<std::fs::File>, PathBuf),
+    Stream(futures_util::stream::BoxStream<'static, object_store::Result<Bytes>>),
+}
+
+/// What [`Source::next`] appended: everything behind `from`.
+pub(crate) struct Chunk {
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) from: usize,
+}
+
+impl Source {
+    pub(crate) async fn open(
+        vault: &Vault,
+        object: ObjectId,
+        held: &Held,
+    ) -> Result<Self, VaultError> {
+        let path = held.path.clone();
+        let found = match vault.store.get(&path).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => {
+                return Err(VaultError::Missing { object });
+            }
+            Err(source) => return Err(VaultError::store("read", path, source)),
+        };
+        let size = found.meta.size;
+        if (bytes_max(object.kind) as u64) < size {
+            return Err(VaultError::damaged(
+                object,
+                "it is larger than its kind may be",
+            ));
+        }
+        let payload = match found.payload {
+            GetResultPayload::File(file, path) => Payload::File(Arc::new(file), path),
+            GetResultPayload::Stream(stream) => Payload::Stream(stream),
+        };
+        Ok(Self {
+            payload,
+            size,
+            path,
+        })
+    }
+
+    /// Appends the next bytes, about `most` of them, to `buffer`; none at the end.
+    pub(crate) async fn next(
+        &mut self,
+        mut buffer: Vec<u8>,
+        most: usize,
+    ) -> Result<Option<Chunk>, VaultError> {
+        let from = buffer.len();
+        match &mut self.payload {
+            Payload::Stream(stream) => match stream.next().await {
+                None => Ok(None),
+                Some(Ok(bytes)) => {
+                    buffer.extend_from_slice(&bytes);
+                    Ok(Some(Chunk { buffer, from }))
+                }
+                Some(Err(source)) => Err(VaultError::store("read", &self.path, source)),
+            },
+            Payload::File(file, path) => {
+                let file = Arc::clone(file);
+                let size = usize::try_from(self.size).expect("it was compared with its maximum");
+                let rest = size.saturating_sub(from);
+                let most = rest.min(most) as u64;
+                let read = tokio::task::spawn_blocking(move || {
+                    buffer.reserve_exact(rest);
+                    let count = (&*file).take(most).read_to_end(&mut buffer)?;
+                    Ok((count, buffer))
+                });
+                match read.await.map_err(VaultError::Task)? {
+                    Ok((0, _)) => Ok(None),
+                    Ok((_, buffer)) => Ok(Some(Chunk { buffer, from })),
+                    Err(source) => Err(VaultError::io("read", path, source)),
+                }
+            }
+        }
+    }
+}
+
+/// The last part of an object's name: `<hash>.<incarnation>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ObjectName {
+    pub(crate) object: ObjectId,
+    incarnation: [u8; 16],
+}
+
+impl ObjectName {
+    /// A name that was never used and never will be again.
+    fn fresh(object: ObjectId) -> Self {
+        Self {
+            object,
+            incarnation: draw(),
+        }
+    }
+
+    fn path(&self, volume: &VolumeRef) -> Path {
+        let hex = data_encoding::HEXLOWER.encode(&self.incarnation);
+        let ObjectId { kind, hash } = self.object;
+        Path::from(format!("{VOLUMES}/{volume}/{}/{hash}.{hex}", kind.folder()))
+    }
+
+    pub(crate) fn parse(kind: ObjectKind, name: &str) -> Option<Self> {
+        let (hash, incarnation) = name.split_once('.')?;
+        let incarnation = data_encoding::HEXLOWER.decode(incarnation.as_bytes());
+        Some(Self {
+            object: ObjectId {
+                kind,
+                hash: Hash::from_str(hash).ok()?,
+            },
+            incarnation: incarnation.ok()?.try_into().ok()?,
+        })
+    }
+}
+
+/// One incarnation of an object.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) path: Path,
+    pub(crate) size: u64,
+    pub(crate) modified: Timestamp,
+}
+
+/// What a volume holds, listed once: every incarnation that is not condemned.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shelf {
+    held: HashMap<ObjectId, Vec<Held>>,
+}
+
+impl Shelf {
+    /// Lists the kinds of objects that are asked for.
+    pub(crate) async fn list(
+        vault: &Vault,
+        volume: &VolumeRef,
+        kinds: &[ObjectKind],
+        condemned: &Condemned,
+    ) -> Result<Self, VaultError> {
+        let mut held: HashMap<ObjectId, Vec<Held>> = HashMap::new();
+        for kind in kinds {
+            let folder = Path::from(format!("{VOLUMES}/{volume}/{}", kind.folder()));
+            let mut found = vault.store.list(Some(&folder));
+            let failed = |source| VaultError::store("list", &folder, source);
+            while let Some(meta) = found.try_next().await.map_err(failed)? {
+                let name = meta
+                    .location
+                    .filename()
+                    .and_then(|name| ObjectName::parse(*kind, name));
+                // Other names are not ours: they are neither read nor swept.
+                if let Some(name) = name
+                    && !condemned.contains(meta.location.as_ref())
+                {
+                    held.entry(name.object).or_default().push(Held {
+                        path: meta.location,
+                        size: meta.size,
+                        modified: Timestamp(meta.last_modified.timestamp_micros()),
+                    });
+                }
+            }
+        }
+        Ok(Self { held })
+    }
+
+    pub(crate) fn find(&self, object: ObjectId) -> &[Held] {
+        self.held.get(&object).map_or(&[], Vec::as_slice)
+    }
+
+    /// The part that concerns one object.
+    pub(crate) fn only(&self, object: ObjectId) -> Self {
+        let held = self.find(object).to_vec();
+        Self {
+            held: HashMap::from([(object, held)]),
+        }
+    }
+
+    /// Whether an object of this size is there.
+    pub(crate) fn holds(&self, object: ObjectId, size: u64) -> bool {
+        self.find(object).iter().any(|held| held.size == size)
+    }
+
+    pub(crate) fn into_all(self) -> impl Iterator<Item = (ObjectId, Held)> {
+        self.held
+            .into_iter()
+            .flat_map(|(object, held)| held.into_iter().map(move |held| (object, held)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_survive_their_text() {
+        let object = ObjectId {
+            kind: ObjectKind::List,
+            hash: Hash([3; 32]),
+        };
+        let name = ObjectName::fresh(object);
+        let volume = VolumeRef {
+            origin: "us-east-1".parse().unwrap(),
+            account: "123456789012".parse().unwrap(),
+            id: "5e4a1f3e-0000-4000-8000-000000000001".parse().unwrap(),
+        };
+        let path = name.path(&volume);
+        assert_eq!(
+            ObjectName::parse(ObjectKind::List, path.filename().unwrap()),
+            Some(name)
+        );
+        assert_ne!(ObjectName::fresh(object), name);
+        for not in ["", "a.b", "x", &format!("{}.00", Hash([0; 32]))] {
+            assert_eq!(ObjectName::parse(ObjectKind::Pack, not), None);
+        }
+    }
+
+    #[test]
+    fn what_was_left_unfinished_can_be_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("a/vault");
+        Vault::local_folder(&root).unwrap();
+        let packs = root.join("volumes/x/packs");
+        std::fs::create_dir_all(&packs).unwrap();
+        std::fs::write(packs.join("left#1"), b"half").unwrap();
+        std::fs::write(packs.join("kept"), b"whole").unwrap();
+        Vault::local_folder(&root).unwrap();
+        assert_eq!(remove_unfinished(&root, SystemTime::UNIX_EPOCH).unwrap(), 0);
+        let later = SystemTime::now() + std::time::Duration::from_secs(5);
+        assert_eq!(remove_unfinished(&root, later).unwrap(), 1);
+        assert!(!packs.join("left#1").exists() && packs.join("kept").exists());
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&root).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+}

@@ -1,0 +1,8 @@
+//! The vault through its public door, over local folders and in memory.
+#![allow(clippy::unwrap_used)] // clippy's own exception covers test functions, not their helpers
+mod damage;
+mod format;
+mod reuse;
+mod ship;
+mod snapshot;
+mod world;

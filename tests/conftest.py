@@ -1,0 +1,162 @@
+"""Servers for the client tests: on free ports, with folders of their own, gone afterwards."""
+import contextlib
+import itertools
+import os
+import pathlib
+import signal
+
+import pytest
+
+import ferry
+import running
+
+for name in [name for name in os.environ if running.FOREIGN.match(name)]:
+    del os.environ[name]
+os.environ |= {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_PAGER": "",
+}
+
+# Each server gets ports of its own for its clusters, below the range that the system hands out.
+CLUSTER_PORTS = itertools.count(20_000, 50)
+# The shared deployment, where the session keeps it, and the snapshots that stay in it.
+SHARED = pytest.StashKey()
+KEPT = ("plain-snapshot", "sealed-snapshot")
+
+
+def pytest_addoption(parser):
+    """The binary under test."""
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", running.ROOT / "target"))
+    parser.addoption("--snapferry", default=str(target / "debug" / "snapferry"), help="the binary under test")
+
+
+def pytest_configure(config):
+    """A test run that is told to end still stops its servers."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if not config.option.collectonly and not os.access(config.getoption("--snapferry"), os.X_OK):
+        raise pytest.UsageError(f"{config.getoption('--snapferry')} is missing; run: cargo build -p snapferry")
+
+
+@pytest.fixture(scope="session")
+def binary(request):
+    """The binary under test."""
+    return request.config.getoption("--snapferry")
+
+
+@contextlib.contextmanager
+def _deployments(binary):
+    """A function that makes deployments; they are ended with the context."""
+    made = []
+    folders = []
+
+    def make(*flags, start=True, environment=None):
+        folder = running.make_folder("snapferry-test-")
+        folders.append(folder)
+        first = next(CLUSTER_PORTS)
+        flags = [*flags, "--cluster-ports", f"{first}-{first + 49}"]
+        if os.geteuid() != 0 and "--dev" not in flags:
+            flags.append("--allow-shared-os-user")
+        server = running.Server(binary, folder / "data", *flags, environment=environment)
+        made.append(server)
+        return ferry.Deployment(server.start() if start else server, dev="--dev" in flags)
+
+    try:
+        yield make
+    finally:
+        for server in made:
+            server.stop()
+        for folder in folders:
+            running.remove_folder(folder)
+
+
+@pytest.fixture
+def deploy(binary):
+    """Makes deployments for one test: `deploy("--flag", …)`."""
+    with _deployments(binary) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def deploy_for_module(binary):
+    """Makes deployments for the tests of one file."""
+    with _deployments(binary) as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def closed(binary, request):
+    """The deployment that most tests share: closed mode, signatures verified."""
+    with _deployments(binary) as make:
+        request.session.stash[SHARED] = make()
+        yield request.session.stash[SHARED]
+
+
+@pytest.fixture(scope="session")
+def dev(binary):
+    """A deployment in dev mode."""
+    with _deployments(binary) as make:
+        yield make("--dev")
+
+
+@pytest.fixture(scope="session")
+def key(closed):
+    """A key of the owner in the home region, which `sealed` is under."""
+    return closed.new_key(Description="sealed clusters")
+
+
+@pytest.fixture(scope="session")
+def other_key(closed):
+    """Another key of the owner in the home region."""
+    return closed.new_key(Description="copies")
+
+
+@pytest.fixture(scope="session")
+def far_key(closed):
+    """A key of the owner in the far region."""
+    return closed.new_key(ferry.FAR, Description="far copies")
+
+
+def _cluster_with_rows(deployment, name, **more):
+    cluster = deployment.new_cluster(name, **more)
+    with ferry.connect(cluster) as connection:
+        connection.execute("create table goods as select i, md5(i::text) as name from generate_series(1, 2000) i")
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def plain(closed):
+    """A small cluster that is not encrypted, with a table `goods`."""
+    return _cluster_with_rows(closed, "plain")
+
+
+@pytest.fixture(scope="session")
+def sealed(closed, key):
+    """A small encrypted cluster with a table `goods`."""
+    return _cluster_with_rows(closed, "sealed", StorageEncrypted=True, KmsKeyId=key)
+
+
+@pytest.fixture(scope="session")
+def plain_snapshot(closed, plain):
+    """A snapshot of `plain`. Tests leave it as it is."""
+    return closed.new_snapshot("plain-snapshot", "plain")
+
+
+@pytest.fixture(scope="session")
+def sealed_snapshot(closed, sealed):
+    """A snapshot of `sealed`. Tests leave it as it is."""
+    return closed.new_snapshot("sealed-snapshot", "sealed")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tidy(request):
+    """After each file, removes what its tests left in the shared deployment, for the quota's sake."""
+    yield
+    shared = request.session.stash.get(SHARED, None)
+    for region in (ferry.HOME, ferry.FAR, ferry.THIRD) if shared and shared.server.is_running else ():
+        rds = shared.rds(region)
+        for snapshot in rds.describe_db_cluster_snapshots()["DBClusterSnapshots"]:
+            name = snapshot["DBClusterSnapshotIdentifier"]
+            if snapshot["Status"] == "available" and name not in KEPT and not name.startswith("rds:"):
+                rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=name)
