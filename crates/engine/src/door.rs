@@ -106,6 +106,9 @@ pub trait DumpSink: Send {
 }
 
 /// Runs, dumps and loads clusters of one kind of database.
+///
+/// A future that is dropped before its end may leave processes and files behind; the next call on
+/// the same [`Home`], or [`Engine::remove`], deals with them.
 #[async_trait]
 pub trait Engine: Send + Sync + fmt::Debug {
     /// The versions on this machine, newest first, such as `15.18`.

@@ -225,7 +225,10 @@ impl EngineError {
             | Self::NotWhole { .. }
             | Self::WillNotEnd { .. }
             | Self::Io { .. } => ErrorKind::Report,
-            Self::Sql { source, .. } if source.is_closed() => ErrorKind::Retry,
+            // Without an answer of the server's, the connection failed.
+            Self::Sql { source, .. } if source.is_closed() || source.code().is_none() => {
+                ErrorKind::Retry
+            }
             Self::Sql { .. } => ErrorKind::Report,
         }
     }

@@ -357,6 +357,8 @@ async fn links_and_files_of_others_are_not_read() {
     assert!(error.to_string().contains("tablespace"), "{error}");
 }
 
+type Spoil<'a> = &'a dyn Fn(&Path);
+
 /// A dump of a small cluster, to be spoilt.
 async fn small_dump(rig: &Rig) -> (std::path::PathBuf, String) {
     let home = rig.created("source").await;
@@ -382,7 +384,7 @@ async fn hostile_dumps_are_refused() {
         file.seek(SeekFrom::Start(at)).expect("seeks");
         file.write_all(&[byte[0] ^ 1]).expect("writes");
     };
-    let spoil: [(&str, &dyn Fn(&Path)); 8] = [
+    let spoil: [(&str, Spoil); 8] = [
         ("no label", &|path| {
             fs::remove_file(path.join("backup_label")).expect("removes")
         }),

@@ -92,8 +92,11 @@ async fn a_running_server_is_adopted_and_a_stopped_one_started() {
     let rig = Rig::new();
     let home = rig.created("a").await;
     let first = postmaster(&home);
+    // What ends this process's group does not end the server.
+    let server = rustix::process::Pid::from_raw(first);
+    assert_eq!(rustix::process::getpgid(server).ok(), server);
     // Another engine, as after a restart of this program.
-    let other = engine::Postgres::new(None);
+    let other = Rig::new().engine.clone();
     other.start(&home).await.expect("adopts");
     assert_eq!(postmaster(&home), first);
     let (a, b) = tokio::join!(other.start(&home), rig.engine.start(&home));
@@ -131,9 +134,10 @@ async fn a_killed_server_recovers() {
         busy.simple_query("SELECT count(*) FROM generate_series(1, 1000000000)")
             .await
     });
-    kill(postmaster(&home), Signal::KILL);
-    assert!(!rig.engine.is_running(&home).await);
+    let first = postmaster(&home);
+    kill(first, Signal::KILL);
     rig.engine.start(&home).await.expect("recovers");
+    assert_ne!(postmaster(&home), first);
     assert!(work.await.expect("ends").is_err());
     assert_eq!(
         number(&client(&home).await, "SELECT count(*) FROM t").await,

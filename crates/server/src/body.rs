@@ -26,6 +26,7 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bounds how much is being read and answered at once.
 #[derive(Debug)]
 pub(crate) struct Turns {
+    patience: Duration,
     requests: Semaphore,
     large_bodies: Semaphore,
 }
@@ -60,9 +61,10 @@ pub(crate) enum Sending {
 }
 
 impl Turns {
-    /// All turns free.
-    pub(crate) fn new() -> Self {
+    /// All turns free; a request has `patience` for its turn and its body.
+    pub(crate) fn new(patience: Duration) -> Self {
         Self {
+            patience,
             requests: Semaphore::new(REQUESTS_MAX),
             large_bodies: Semaphore::new(LARGE_BODIES_MAX),
         }
@@ -76,7 +78,7 @@ impl Turns {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let deadline = Instant::now() + limits::REQUEST_READ_TIMEOUT;
+        let deadline = Instant::now() + self.patience;
         let request = acquire(&self.requests, deadline).await?;
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if limits::BODY_BYTES_MAX < announced {
@@ -164,6 +166,8 @@ mod tests {
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_millis(200);
+
     /// A body of so many pieces that does not say its size; then it ends, or never does.
     struct Pieces {
         left: usize,
@@ -202,7 +206,6 @@ mod tests {
     fn run<T>(work: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .start_paused(true)
             .build()
             .expect("a runtime")
             .block_on(work)
@@ -211,7 +214,7 @@ mod tests {
     #[test]
     fn bodies_up_to_the_limit_are_whole() {
         run(async {
-            let turns = Turns::new();
+            let turns = Turns::new(PATIENCE);
             for kib in [0, 1, 64, 65, 1_024] {
                 let turn = turns
                     .take(pieces(kib, true), Sending::AtOnce)
@@ -227,7 +230,7 @@ mod tests {
     #[test]
     fn larger_ones_are_refused_announced_or_not() {
         run(async {
-            let turns = Turns::new();
+            let turns = Turns::new(PATIENCE);
             let announced = || Full::new(Bytes::from(vec![0; limits::BODY_BYTES_MAX + 1]));
             for sending in [Sending::AtOnce, Sending::WhenAsked] {
                 assert_eq!(
@@ -248,7 +251,7 @@ mod tests {
     #[test]
     fn a_body_that_stalls_is_given_up() {
         run(async {
-            let turns = Turns::new();
+            let turns = Turns::new(PATIENCE);
             assert_eq!(
                 turns.take(pieces(3, false), Sending::AtOnce).await.err(),
                 Some(BodyError::Slow)
@@ -259,7 +262,7 @@ mod tests {
     #[test]
     fn large_bodies_wait_for_each_other() {
         run(async {
-            let turns = Turns::new();
+            let turns = Turns::new(PATIENCE);
             let mut held = Vec::new();
             for _ in 0..LARGE_BODIES_MAX {
                 held.push(

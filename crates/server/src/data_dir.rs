@@ -22,6 +22,8 @@ const FORMAT: u32 = 1;
 const MARK: &str = "snapferry.toml";
 /// Holds the id of the server that has the folder.
 const LOCK: &str = "lock";
+/// Folders of clusters' files and sockets, which their users have to pass through.
+const PASSED_THROUGH: [&str; 2] = ["clusters", "run"];
 /// Files of a file system itself, which do not make a folder another program's.
 const NOT_CONTENT: [&str; 1] = ["lost+found"];
 
@@ -92,6 +94,9 @@ impl DataDir {
             None => refuse_foreign(&path)?,
         }
         let lock = lock(&path)?;
+        for within in PASSED_THROUGH {
+            make_folder(&path.join(within))?;
+        }
         // Read again now that no other server can be writing it.
         match read_mark(&path)? {
             Some(mark) => check_mode(&path, mark, mode)?,
@@ -207,6 +212,13 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), DataDirEr
         .map_err(wrong)
 }
 
+/// Takes from this process's new files and folders what nobody else needs.
+pub(crate) fn keep_private() {
+    // As root, cluster users pass through folders whose mode allows it; they list and read none.
+    let mask = if geteuid().is_root() { 0o066 } else { 0o077 };
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+}
+
 /// As root, clusters run as other users that have to pass through; else nobody else has to.
 fn folder_mode() -> u32 {
     if geteuid().is_root() { 0o711 } else { 0o700 }
@@ -233,8 +245,10 @@ fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
         let name = entry
             .map_err(|source| DataDirError::io("read", path, source))?
             .file_name();
-        // A first start that was cut short leaves its lock, or a mark that is half written.
-        let ours = name == LOCK || name.to_string_lossy().starts_with(MARK);
+        // A first start that was cut short leaves its lock, empty folders, or half a mark.
+        let ours = name == LOCK
+            || PASSED_THROUGH.iter().any(|within| name == *within)
+            || name.to_string_lossy().starts_with(MARK);
         if !ours && !NOT_CONTENT.iter().any(|known| name == *known) {
             return Err(DataDirError::Foreign(path.to_owned()));
         }

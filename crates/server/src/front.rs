@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Body;
-use model::Entropy;
+use model::{Entropy, limits};
 use service::Service;
 use wire::RawRequest;
 
@@ -58,7 +58,7 @@ impl Front {
             help_page,
             service,
             entropy,
-            turns: Turns::new(),
+            turns: Turns::new(limits::REQUEST_READ_TIMEOUT),
             responses: Default::default(),
         }
     }

@@ -25,7 +25,7 @@ use tokio::{
 use crate::{
     cli,
     credentials::{self, NewAccessKey},
-    data_dir::{DataDir, default_path},
+    data_dir::{DataDir, default_path, keep_private},
     failure::Failure,
     front::Front,
     guard::Guard,
@@ -67,8 +67,7 @@ pub(crate) fn run(arguments: cli::Serve) -> Result<(), Failure> {
         layer.log_format.unwrap_or_default(),
         layer.log_level.as_deref(),
     )?;
-    // Nothing that this process makes is for others, unless it says so.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    keep_private();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(
             thread::available_parallelism()

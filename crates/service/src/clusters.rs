@@ -63,6 +63,38 @@ fn socket_dir(data_dir: &Path, cluster: &Cluster) -> PathBuf {
     }
 }
 
+/// Makes the folders above a home: open to be passed through, for the clusters' own users, and
+/// to nothing else.
+///
+/// # Errors
+/// The file system's.
+pub fn make_way(core: &Core, home: &Home) -> std::io::Result<()> {
+    let clusters = core.settings.data_dir.join("clusters");
+    let above = [
+        Some(clusters.as_path()),
+        home.dir.parent(),
+        home.socket_dir.parent(),
+    ];
+    for folder in above
+        .into_iter()
+        .flatten()
+        .filter(|folder| *folder != Path::new("/tmp"))
+    {
+        make_passage(folder)?;
+    }
+    Ok(())
+}
+
+/// A folder that others may pass through, whatever the process's umask says.
+pub fn make_passage(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))
+}
+
 /// Refuses a cluster of another account where one OS user would hold both accounts' files.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! It does not know any key, nor what the objects say beyond the manifest's clear header.
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -95,6 +95,7 @@ pub async fn ship(shipment: Shipment<'_>, observer: &dyn Observer) -> Result<Shi
         here: &here,
         observer,
         tally: &tally,
+        spare: Mutex::default(),
     };
     let slow = shipment
         .throttle
@@ -127,9 +128,15 @@ struct Ferry<'a> {
     here: &'a Shelf,
     observer: &'a dyn Observer,
     tally: &'a Tally,
+    /// Buffers of objects that arrived: fresh pages cost more than writing to them.
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Ferry<'_> {
+    fn spares(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.spare.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
     /// Carries one object over, from the first incarnation that has its hash.
     async fn carry(&self, object: ObjectId, size: u64) -> Result<(), VaultError> {
         let mut outcome = Err(VaultError::Missing { object });
@@ -137,7 +144,10 @@ impl Ferry<'_> {
             match self.read(object, held, size).await {
                 Ok(bytes) => {
                     let Shipment { to, volume, .. } = self.shipment;
-                    to.put_new(volume, object, bytes).await?;
+                    to.put_new(volume, object, bytes.clone()).await?;
+                    if let Ok(buffer) = bytes.try_into_mut() {
+                        self.spares().push(Vec::from(buffer));
+                    }
                     self.tally.objects.fetch_add(1, Ordering::Relaxed);
                     self.tally.bytes.fetch_add(size, Ordering::Relaxed);
                     self.observer.shipped(size, 1);
@@ -160,32 +170,26 @@ impl Ferry<'_> {
         size: u64,
     ) -> Result<Bytes, VaultError> {
         let mut source = Source::open(self.shipment.from, object, held).await?;
-        let wrong_size = || VaultError::damaged(object, "it does not have its size");
         if source.size != size {
-            return Err(wrong_size());
+            return Err(VaultError::damaged(object, "it does not have its size"));
         }
         let throttle = self.shipment.throttle;
         let most = throttle.map_or(CHUNK_BYTES, |throttle| throttle.chunk_bytes(CHUNK_BYTES));
-        let mut hasher = blake3::Hasher::new();
-        let mut buffer = Vec::new();
+        let mut buffer = self.spares().pop().unwrap_or_default();
+        buffer.clear();
         while (buffer.len() as u64) < size {
             if self.observer.stop_requested() {
                 return Err(VaultError::Stopped);
             }
-            let chunk = source.next(buffer, most).await?.ok_or_else(wrong_size)?;
-            buffer = chunk.buffer;
-            let read = &buffer[chunk.from..];
-            hasher.update(read);
-            let count = read.len();
+            let from = buffer.len();
+            buffer = source.next(buffer, most).await?;
+            let count = buffer.len() - from;
             if let Some(throttle) = throttle {
                 throttle.pass(count, self.observer).await?;
             }
             self.observer.done(count as u64);
         }
-        if buffer.len() as u64 != size {
-            return Err(wrong_size());
-        }
-        if Hash(*hasher.finalize().as_bytes()) != object.hash {
+        if source.hash() != object.hash {
             return Err(VaultError::damaged(
                 object,
                 "its bytes do not have its hash",

@@ -141,18 +141,10 @@ impl Vault {
         mut buffer: Vec<u8>,
     ) -> Result<(Vec<u8>, Hash), VaultError> {
         let mut source = Source::open(self, object, held).await?;
-        let mut hasher = blake3::Hasher::new();
-        while let Some(read) = source.next(buffer, CHUNK_BYTES * 4).await? {
-            buffer = read.buffer;
-            hasher.update(&buffer[read.from..]);
-            if source.size < buffer.len() as u64 {
-                break;
-            }
-            if source.size == buffer.len() as u64 {
-                return Ok((buffer, Hash(*hasher.finalize().as_bytes())));
-            }
+        while (buffer.len() as u64) < source.size {
+            buffer = source.next(buffer, CHUNK_BYTES * 4).await?;
         }
-        Err(VaultError::damaged(object, "it does not have its size"))
+        Ok((buffer, source.hash()))
     }
 }
 
@@ -193,23 +185,19 @@ fn is_unfinished(path: &FsPath) -> bool {
     staged.is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// An object that is being read.
+/// An object that is being read, and hashed on the way.
 pub(crate) struct Source {
     payload: Payload,
+    hasher: blake3::Hasher,
+    object: ObjectId,
+    path: Path,
     /// Its size by the store, bytes.
     pub(crate) size: u64,
-    path: Path,
 }
 
 enum Payload {
     File(Arc<std::fs::File>, PathBuf),
     Stream(futures_util::stream::BoxStream<'static, object_store::Result<Bytes>>),
-}
-
-/// What [`Source::next`] appended: everything behind `from`.
-pub(crate) struct Chunk {
-    pub(crate) buffer: Vec<u8>,
-    pub(crate) from: usize,
 }
 
 impl Source {
@@ -239,44 +227,69 @@ impl Source {
         };
         Ok(Self {
             payload,
-            size,
+            hasher: blake3::Hasher::new(),
+            object,
             path,
+            size,
         })
     }
 
-    /// Appends the next bytes, about `most` of them, to `buffer`; none at the end.
+    /// Appends the next bytes, about `most` of them, to `buffer`, which holds all before them.
+    ///
+    /// # Errors
+    /// When the object ends before its size, or goes on behind it; the store's.
     pub(crate) async fn next(
         &mut self,
         mut buffer: Vec<u8>,
         most: usize,
-    ) -> Result<Option<Chunk>, VaultError> {
+    ) -> Result<Vec<u8>, VaultError> {
         let from = buffer.len();
+        let size = usize::try_from(self.size).expect("it was compared with its maximum");
+        buffer.reserve_exact(size.saturating_sub(from));
         match &mut self.payload {
             Payload::Stream(stream) => match stream.next().await {
-                None => Ok(None),
+                None => {}
                 Some(Ok(bytes)) => {
                     buffer.extend_from_slice(&bytes);
-                    Ok(Some(Chunk { buffer, from }))
+                    self.hasher.update(&bytes);
                 }
-                Some(Err(source)) => Err(VaultError::store("read", &self.path, source)),
+                Some(Err(source)) => return Err(VaultError::store("read", &self.path, source)),
             },
             Payload::File(file, path) => {
                 let file = Arc::clone(file);
-                let size = usize::try_from(self.size).expect("it was compared with its maximum");
-                let rest = size.saturating_sub(from);
-                let most = rest.min(most) as u64;
+                let most = size.saturating_sub(from).min(most);
+                let mut hasher = std::mem::take(&mut self.hasher);
+                // Hashed by the thread that read it, while it is in that thread's cache.
                 let read = tokio::task::spawn_blocking(move || {
-                    buffer.reserve_exact(rest);
-                    let count = (&*file).take(most).read_to_end(&mut buffer)?;
-                    Ok((count, buffer))
+                    buffer.resize(from + most, 0);
+                    (&*file).read_exact(&mut buffer[from..])?;
+                    hasher.update(&buffer[from..]);
+                    Ok::<_, std::io::Error>((buffer, hasher))
                 });
                 match read.await.map_err(VaultError::Task)? {
-                    Ok((0, _)) => Ok(None),
-                    Ok((_, buffer)) => Ok(Some(Chunk { buffer, from })),
-                    Err(source) => Err(VaultError::io("read", path, source)),
+                    Ok((read, hasher)) => (buffer, self.hasher) = (read, hasher),
+                    Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                        return Err(VaultError::damaged(
+                            self.object,
+                            "it does not have its size",
+                        ));
+                    }
+                    Err(source) => return Err(VaultError::io("read", path, source)),
                 }
             }
         }
+        if buffer.len() == from || size < buffer.len() {
+            return Err(VaultError::damaged(
+                self.object,
+                "it does not have its size",
+            ));
+        }
+        Ok(buffer)
+    }
+
+    /// The hash of all that was read.
+    pub(crate) fn hash(&self) -> Hash {
+        Hash(*self.hasher.finalize().as_bytes())
     }
 }
 

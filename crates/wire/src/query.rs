@@ -244,8 +244,16 @@ impl<'de> de::Deserializer<'de> for &'de Node {
         deserialize_u16 => visit_u16: u16, "a whole number from 0";
         deserialize_u32 => visit_u32: u32, "a whole number from 0";
         deserialize_u64 => visit_u64: u64, "a whole number from 0";
-        deserialize_f32 => visit_f32: f32, "a number";
-        deserialize_f64 => visit_f64: f64, "a number";
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_f64(visitor)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        let text = self.text()?;
+        let number: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
+        visitor.visit_f64(number.ok_or_else(|| ReadError::malformed(quoted(text), "a number"))?)
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {

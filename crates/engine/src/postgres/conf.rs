@@ -189,6 +189,19 @@ pub(super) fn make_folder(dir: &Path, mode: u32) -> std::io::Result<()> {
     fs::set_permissions(dir, fs::Permissions::from_mode(mode))
 }
 
+/// Makes the folders above `dir` that are not there yet, with exactly this mode.
+pub(super) fn make_parents(dir: &Path, mode: u32) -> std::io::Result<()> {
+    let missing: Vec<&Path> = dir
+        .ancestors()
+        .skip(1)
+        .take_while(|path| !path.exists())
+        .collect();
+    for path in missing.into_iter().rev() {
+        make_folder(path, mode)?;
+    }
+    Ok(())
+}
+
 /// Writes a file beside its place and moves it there; the group may read it.
 fn replace(dir: &Path, name: &str, bytes: &[u8], group: Option<u32>) -> std::io::Result<()> {
     let beside = dir.join(format!("{name}.new"));

@@ -13,11 +13,11 @@ use tokio::time::timeout;
 use super::{
     ADMIN, Hold, Postgres, blocking, conf,
     conf::Purpose,
-    is_whole, mark_whole, or_end, process,
+    install, is_whole, mark_whole, or_end, process,
     run::{last_lines, run_as},
     session::{Session, quoted_name, quoted_text},
 };
-use crate::{EngineError, Home, NewCluster, folder::Folder};
+use crate::{EngineError, Home, NewCluster, folder::Folder, reach};
 
 /// How long initdb may take.
 const INITDB_WAIT: Duration = Duration::from_secs(180);
@@ -40,8 +40,9 @@ impl Postgres {
         if is_whole(home) {
             return Err(already_whole());
         }
-        conf::make_folder(&home.dir, home_mode(home))
-            .map_err(|source| EngineError::io("make the folder", &home.dir, source))?;
+        let failed = |source| EngineError::io("make the folder", &home.dir, source);
+        conf::make_parents(&home.dir, home_mode(home)).map_err(failed)?;
+        conf::make_folder(&home.dir, home_mode(home)).map_err(failed)?;
         let _held = Hold::take(home).await?;
         if is_whole(home) {
             return Err(already_whole());
@@ -66,7 +67,12 @@ impl Postgres {
 
     /// Runs initdb beside the data folder, where only the user it runs as can change the files.
     async fn init(&self, home: &Home) -> Result<std::path::PathBuf, EngineError> {
-        let helper = Self::helper(home)?;
+        let helper = helper(home)?;
+        if let Some((uid, _)) = helper
+            && let Some(folder) = reach::first_unreachable(&home.dir, uid)
+        {
+            return Err(EngineError::Unreachable { folder, uid });
+        }
         let staging = home.dir.join("data.new");
         let (leftovers, made) = ([staging.clone(), home.data()], staging.clone());
         blocking(move || {
@@ -103,6 +109,16 @@ impl Postgres {
             return Err(initdb_failed(&output.status.to_string(), &output.stderr));
         }
         Ok(staging)
+    }
+}
+
+/// The user that initdb runs as: none when this process is no root and serves itself.
+fn helper(home: &Home) -> Result<Option<(u32, u32)>, EngineError> {
+    match home.os_uid {
+        Some(_) => install::helper_user()
+            .map(Some)
+            .ok_or(EngineError::NoHelperUser),
+        None => Ok(None),
     }
 }
 

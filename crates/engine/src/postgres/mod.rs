@@ -54,17 +54,6 @@ impl Postgres {
         }
     }
 
-    /// The user that initdb runs as: none when this process is no root and serves itself.
-    fn helper(home: &Home) -> Result<Option<(u32, u32)>, EngineError> {
-        match home.os_uid {
-            Some(_) => match install::helper_user() {
-                Some(user) => Ok(Some(user)),
-                None => Err(EngineError::NoHelperUser),
-            },
-            None => Ok(None),
-        }
-    }
-
     /// Checks a home before anything is done in it.
     fn check(&self, home: &Home) -> Result<(), EngineError> {
         conf::check(home)?;

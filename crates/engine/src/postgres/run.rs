@@ -17,6 +17,7 @@ use tokio_postgres::error::SqlState;
 use super::{
     Postgres,
     conf::{self, Purpose},
+    create::home_mode,
     install,
     process::{self, LockFile},
     session::Session,
@@ -51,12 +52,16 @@ impl Postgres {
         if found.postmaster.is_some() {
             if listens_as_wanted(home, process::read_lock_file(home).as_ref()) {
                 tracing::info!(home = %home.dir.display(), "adopting the running server");
-                return wait_ready(home, database, START_WAIT).await;
+                match wait_ready(home, database, START_WAIT).await {
+                    // It was about to end when it was found.
+                    Err(EngineError::ServerEnded { .. }) => {}
+                    result => return result,
+                }
+            } else {
+                process::end(home, RESTART_WAIT).await?;
             }
-            process::end(home, RESTART_WAIT).await?;
-        } else if !found.is_empty() {
-            process::end_orphans(home).await?;
         }
+        process::end_orphans(home).await?;
         clear_traces(home, purpose)?;
         let own_user = install::own_user_name().ok_or(EngineError::BadValue {
             what: "this process's user",
@@ -162,6 +167,7 @@ pub(super) fn remove_socket(home: &Home) -> Result<(), EngineError> {
 fn prepare_socket_folder(home: &Home) -> Result<(), EngineError> {
     let dir = &home.socket_dir;
     let failed = |source| EngineError::io("make the socket's folder", dir, source);
+    conf::make_parents(dir, home_mode(home)).map_err(failed)?;
     match fs::create_dir(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
             return Err(failed(error));
@@ -225,7 +231,7 @@ async fn wait_ready(home: &Home, database: &str, patience: Duration) -> Result<(
 }
 
 /// Whether a failed connection may succeed a moment later.
-fn is_passing(error: &tokio_postgres::Error) -> bool {
+pub(super) fn is_passing(error: &tokio_postgres::Error) -> bool {
     match error.code() {
         Some(code) => {
             // Too many connections pass, too: clients come and go.

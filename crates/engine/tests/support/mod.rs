@@ -30,7 +30,8 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Self {
-        let engine = Postgres::new(None);
+        // Another major's programs can be tested by naming their folder.
+        let engine = Postgres::new(std::env::var_os("SNAPFERRY_TEST_POSTGRES").map(PathBuf::from));
         let version = engine
             .installed()
             .first()
@@ -163,13 +164,15 @@ pub(crate) async fn number(client: &tokio_postgres::Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.expect("answers").get(0)
 }
 
+pub(crate) type OnFile = Box<dyn FnMut(&str) + Send>;
+
 /// Writes a dump into a folder.
 pub(crate) struct FolderSink {
     pub(crate) dir: PathBuf,
     pub(crate) files: Vec<String>,
     pub(crate) expected_bytes: Option<u64>,
     /// Called before each file.
-    pub(crate) on_file: Option<Box<dyn FnMut(&str) + Send>>,
+    pub(crate) on_file: Option<OnFile>,
     pub(crate) stop: bool,
 }
 

@@ -22,6 +22,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let place = run.fresh_place(&cluster)?;
     run.clear_other_attempts(&cluster, &place).await?;
     let home = clusters::home(&run.core, &cluster, &place);
+    run.make_way(&home)?;
     let spec = NewCluster {
         master_username: cluster.master_username.clone(),
         master_verifier: body.master_verifier,

@@ -216,6 +216,19 @@ impl Run {
         })
     }
 
+    /// Makes the folders above a home.
+    ///
+    /// # Errors
+    /// `Retry`, with what the file system says.
+    pub fn make_way(&self, home: &Home) -> Result<(), JobError> {
+        clusters::make_way(&self.core, home).map_err(|error| {
+            JobError::Retry(format!(
+                "the folders above {} cannot be made: {error}",
+                home.dir.display()
+            ))
+        })
+    }
+
     /// Removes what other tries left of a cluster: their servers and their folders.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let place = run.fresh_place(&cluster)?;
     run.clear_other_attempts(&cluster, &place).await?;
     let home = clusters::home(core, &cluster, &place);
+    run.make_way(&home)?;
     let user = KeyUser {
         account: cluster.account.clone(),
         via_rds: Some(cluster.region.clone()),
@@ -43,7 +44,9 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let vault = core.vault(&cluster.region)?;
     let (folder, meter) = (home.dir.clone(), run.meter.clone());
     let restored = tokio::task::spawn_blocking(move || {
-        make_folder(&folder)?;
+        clusters::make_passage(&folder).map_err(|error| {
+            JobError::Retry(format!("{} cannot be made: {error}", folder.display()))
+        })?;
         let into = folder.join("data");
         let content = body.content;
         let restored = vault::restore(
@@ -61,14 +64,4 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     .map_err(|error| JobError::Retry(format!("the restore ended early: {error}")))??;
     core.engine.load(&home, &restored.engine_document).await?;
     create_cluster::commit(run, cluster.resource_id, place).await
-}
-
-/// The attempt's folder; its files are the cluster's alone, so only the way to it is open.
-fn make_folder(folder: &std::path::Path) -> Result<(), JobError> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o711)
-        .create(folder);
-    made.map_err(|error| JobError::Retry(format!("{} cannot be made: {error}", folder.display())))
 }

@@ -67,7 +67,7 @@ fn much_data_in_one_pack_closes_it_for_the_lists_that_wait() {
     let pages = (5 << 16) + 77;
     let mut base = None;
     for _ in 0..2 {
-        let mut writer = world.begin(sealed(), base, &watch).unwrap();
+        let mut writer = world.begin(sealed(), base.clone(), &watch).unwrap();
         let _entered = world.runtime.enter();
         let mut content = Sparse { pages, next: 0 };
         writer.file("sparse", 0o600, &mut content).unwrap();

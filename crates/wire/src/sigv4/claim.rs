@@ -4,23 +4,20 @@
 use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use data_encoding::HEXLOWER;
 use http::header::AUTHORIZATION;
 
 use super::{
-    ALGORITHM, CONTENT_SHA256, DATE, EXPIRES_SECS_MAX, HOST, QUERY_ALGORITHM, QUERY_CREDENTIAL,
-    QUERY_EXPIRES, QUERY_SIGNATURE, QUERY_SIGNED_HEADERS, SECURITY_TOKEN, SKEW_SECS, TERMINATOR,
-    canonical::{self, Pairs, sha256_hex},
+    CONTENT_SHA256, HOST, QUERY_CREDENTIAL, SECURITY_TOKEN, SKEW_SECS,
+    canonical::{self, sha256_hex},
     fault::AuthFault,
     key::{Scope, SigningKey},
     moment,
+    parts::{
+        ACCESS_KEY_ID_MAX, Parts, is_presigned, parse_credential, parse_signature,
+        parse_signed_headers, single_header,
+    },
 };
 use crate::{RawRequest, input::cut};
-
-/// The longest access key id, characters (IAM's AccessKey data type).
-const ACCESS_KEY_ID_MAX: usize = 128;
-/// The longest region or service name in a scope, characters; DNS labels end here too.
-const SCOPE_PART_MAX: usize = 63;
 
 /// Where the signature stood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,9 +76,14 @@ pub fn read(request: &RawRequest) -> Result<Option<Claim>, AuthFault> {
             ));
         }
         (true, false) => (Parts::of_header(request)?, Form::Header),
+        (false, true) if request.headers.contains_key(SECURITY_TOKEN) => {
+            return Err(AuthFault::incomplete(format!(
+                "A presigned request has its '{SECURITY_TOKEN}' in the query string, not in a header."
+            )));
+        }
         (false, true) => Parts::of_query(&canonical::pairs(&request.query)?)?,
     };
-    let claim = parts.into_claim(form)?;
+    let claim = claimed(parts, form)?;
     check_headers(request, &claim.signed_headers)?;
     check_body_hash(request)?;
     Ok(Some(claim))
@@ -175,253 +177,33 @@ impl Claim {
     }
 }
 
-/// The parts of an authentication as text.
-struct Parts {
-    credential: String,
-    signed_headers: String,
-    signature: String,
-    date: String,
-    security_token: Option<String>,
-}
-
-impl Parts {
-    fn of_header(request: &RawRequest) -> Result<Self, AuthFault> {
-        let header = |name: &str| single_header(request, name);
-        let authorization = header(AUTHORIZATION.as_str())?.unwrap_or_default();
-        let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-        for (name, value) in authorization_parts(&authorization)? {
-            let part = match name {
-                "Credential" => &mut credential,
-                "SignedHeaders" => &mut signed_headers,
-                "Signature" => &mut signature,
-                other => {
-                    return Err(AuthFault::incomplete(format!(
-                        "Authorization header has an unknown parameter '{}'.",
-                        cut(other)
-                    )));
-                }
-            };
-            if part.replace(value.to_owned()).is_some() {
-                return Err(AuthFault::incomplete(format!(
-                    "Authorization header has the parameter '{name}' twice."
-                )));
-            }
-        }
-        let needed = |part: Option<String>, name: &str| {
-            part.ok_or_else(|| {
-                AuthFault::incomplete(format!("Authorization header requires '{name}' parameter."))
-            })
-        };
-        Ok(Self {
-            credential: needed(credential, "Credential")?,
-            signed_headers: needed(signed_headers, "SignedHeaders")?,
-            signature: needed(signature, "Signature")?,
-            date: header(DATE)?.ok_or_else(|| {
-                AuthFault::incomplete(
-                    "Authorization header requires existence of a 'X-Amz-Date' header.",
-                )
-            })?,
-            security_token: header(SECURITY_TOKEN)?,
-        })
-    }
-
-    fn of_query(pairs: &Pairs) -> Result<(Self, Form), AuthFault> {
-        let needed = |name: &str| {
-            single_parameter(pairs, name)?.ok_or_else(|| {
-                AuthFault::incomplete(format!(
-                    "AWS query-string parameters must include '{name}'."
-                ))
-            })
-        };
-        let algorithm = needed(QUERY_ALGORITHM)?;
-        if algorithm != ALGORITHM {
-            return Err(unsupported(&algorithm));
-        }
-        let expires = needed(QUERY_EXPIRES)?;
-        let digits = expires.bytes().all(|byte| byte.is_ascii_digit());
-        let expires_secs = expires
-            .parse()
-            .ok()
-            .filter(|secs| digits && (1..=EXPIRES_SECS_MAX).contains(secs))
-            .ok_or_else(|| {
-                AuthFault::incomplete(format!(
-                    "'{QUERY_EXPIRES}' must be a number of seconds from 1 to {EXPIRES_SECS_MAX}."
-                ))
-            })?;
-        let parts = Self {
-            credential: needed(QUERY_CREDENTIAL)?,
-            signed_headers: needed(QUERY_SIGNED_HEADERS)?,
-            signature: needed(QUERY_SIGNATURE)?,
-            date: needed(DATE)?,
-            security_token: single_parameter(pairs, SECURITY_TOKEN)?,
-        };
-        Ok((parts, Form::Presigned { expires_secs }))
-    }
-
-    fn into_claim(self, form: Form) -> Result<Claim, AuthFault> {
-        let (access_key_id, scope) = parse_credential(&self.credential)?;
-        let signed_at_secs = moment::parse(&self.date).ok_or_else(|| {
-            AuthFault::incomplete(format!(
-                "Date must be in ISO-8601 'basic format'. Got '{}'. See \
-                 http://en.wikipedia.org/wiki/ISO_8601",
-                cut(&self.date)
-            ))
-        })?;
-        if !self.date.starts_with(&scope.date) {
-            return Err(AuthFault::unfit(format!(
-                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date \
-                 from HTTP: '{}' != '{}', from '{}'.",
-                scope.date,
-                &self.date[..8],
-                self.date
-            )));
-        }
-        Ok(Claim {
-            access_key_id,
-            security_token: self.security_token,
-            scope,
-            signed_at_secs,
-            form,
-            signed_headers: parse_signed_headers(&self.signed_headers)?,
-            signature: parse_signature(&self.signature)?,
-        })
-    }
-}
-
-fn unsupported(algorithm: &str) -> AuthFault {
-    AuthFault::incomplete(format!(
-        "Unsupported AWS 'algorithm': '{}'. Use {ALGORITHM}.",
-        cut(algorithm)
-    ))
-}
-
-/// The `name=value` parts behind the algorithm.
-fn authorization_parts(text: &str) -> Result<Vec<(&str, &str)>, AuthFault> {
-    let (algorithm, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
-    if algorithm != ALGORITHM {
-        return Err(unsupported(algorithm));
-    }
-    rest.split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(|part| {
-            part.split_once('=').ok_or_else(|| {
-                AuthFault::incomplete(format!(
-                    "'{}' not a valid key=value pair (missing equal-sign) in Authorization header.",
-                    cut(part)
-                ))
-            })
-        })
-        .collect()
-}
-
-fn is_presigned(query: &str) -> bool {
-    // Decoded, since a name may be escaped; a broken escape elsewhere must not hide the form.
-    query.split('&').any(|pair| {
-        let name = pair.split('=').next().unwrap_or_default();
-        crate::percent::decode(name).is_ok_and(|name| {
-            [QUERY_ALGORITHM, QUERY_CREDENTIAL, QUERY_SIGNATURE]
-                .iter()
-                .any(|known| known.as_bytes() == name)
-        })
-    })
-}
-
-fn single_header(request: &RawRequest, name: &str) -> Result<Option<String>, AuthFault> {
-    let mut values = request.headers.get_all(name).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(AuthFault::incomplete(format!(
-            "The header '{name}' is there twice."
-        )));
-    }
-    let text = value.to_str().map_err(|_| {
-        AuthFault::incomplete(format!("The header '{name}' is not plain ASCII text."))
-    })?;
-    Ok(Some(text.trim().to_owned()))
-}
-
-fn single_parameter(pairs: &Pairs, name: &str) -> Result<Option<String>, AuthFault> {
-    let mut values = pairs.iter().filter(|(known, _)| known == name.as_bytes());
-    let Some((_, value)) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(AuthFault::incomplete(format!(
-            "The query-string parameter '{name}' is there twice."
-        )));
-    }
-    String::from_utf8(value.clone()).map(Some).map_err(|_| {
-        AuthFault::incomplete(format!("The query-string parameter '{name}' is not UTF-8."))
-    })
-}
-
-fn parse_credential(text: &str) -> Result<(String, Scope), AuthFault> {
-    let malformed = || {
+fn claimed(parts: Parts, form: Form) -> Result<Claim, AuthFault> {
+    let (access_key_id, scope) = parse_credential(&parts.credential)?;
+    let signed_at_secs = moment::parse(&parts.date).ok_or_else(|| {
         AuthFault::incomplete(format!(
-            "Credential must have exactly 5 slash-delimited elements, e.g. \
-             keyid/date/region/service/term, got '{}'",
-            cut(text)
+            "Date must be in ISO-8601 'basic format'. Got '{}'. See \
+             http://en.wikipedia.org/wiki/ISO_8601",
+            cut(&parts.date)
         ))
-    };
-    let parts: Vec<&str> = text.splitn(6, '/').collect();
-    let &[id, date, region, service, terminator] = parts.as_slice() else {
-        return Err(malformed());
-    };
-    let plain = |part: &str, max: usize| {
-        (1..=max).contains(&part.len())
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    };
-    let is_date = date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit());
-    let names = [region, service];
-    if !plain(id, ACCESS_KEY_ID_MAX)
-        || !is_date
-        || !names.iter().all(|name| plain(name, SCOPE_PART_MAX))
-    {
-        return Err(malformed());
-    }
-    if terminator != TERMINATOR {
+    })?;
+    if !parts.date.starts_with(&scope.date) {
         return Err(AuthFault::unfit(format!(
-            "Credential should be scoped with a valid terminator: '{TERMINATOR}', not '{}'.",
-            cut(terminator)
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date \
+             from HTTP: '{}' != '{}', from '{}'.",
+            scope.date,
+            &parts.date[..8],
+            parts.date
         )));
     }
-    let scope = Scope {
-        date: date.to_owned(),
-        region: region.to_owned(),
-        service: service.to_owned(),
-    };
-    Ok((id.to_owned(), scope))
-}
-
-/// Lower-case names in strictly rising order, so that each is there once.
-fn parse_signed_headers(text: &str) -> Result<Vec<String>, AuthFault> {
-    let names: Vec<String> = text.split(';').map(str::to_owned).collect();
-    let plain = names.iter().all(|name| {
-        !name.is_empty()
-            && name
-                .bytes()
-                .all(|byte| matches!(byte, b'!'..=b'~') && !byte.is_ascii_uppercase())
-    });
-    if plain && names.is_sorted_by(|left, right| left < right) {
-        Ok(names)
-    } else {
-        Err(AuthFault::incomplete(
-            "SignedHeaders must be lower-case names in rising order with semicolons between them.",
-        ))
-    }
-}
-
-fn parse_signature(text: &str) -> Result<[u8; 32], AuthFault> {
-    HEXLOWER
-        .decode(text.as_bytes())
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| AuthFault::incomplete("Signature must be 64 lower-case hexadecimal digits."))
+    Ok(Claim {
+        access_key_id,
+        security_token: parts.security_token,
+        scope,
+        signed_at_secs,
+        form,
+        signed_headers: parse_signed_headers(&parts.signed_headers)?,
+        signature: parse_signature(&parts.signature)?,
+    })
 }
 
 /// The host and all `x-amz-*` headers must be there once, and be signed.

@@ -83,3 +83,21 @@ fn hmac_sha256(key: &[u8], text: &[u8]) -> Zeroizing<[u8; 32]> {
     bytes.copy_from_slice(tag.as_ref());
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_key_is_derived() {
+        let scope = Scope::at(1_440_938_160, "us-east-1", "iam").unwrap();
+        assert_eq!(scope.to_string(), "20150830/us-east-1/iam/aws4_request");
+        let key = SigningKey::derive("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", &scope);
+        assert_eq!(
+            data_encoding::HEXLOWER.encode(&key.0[..]),
+            "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
+        );
+        assert_eq!(format!("{key:?}"), "SigningKey");
+        assert_eq!(Scope::at(i64::MAX, "r", "s"), None);
+    }
+}

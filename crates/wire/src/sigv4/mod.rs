@@ -8,6 +8,7 @@ mod claim;
 mod fault;
 mod key;
 mod moment;
+mod parts;
 mod sign;
 mod url;
 

@@ -24,6 +24,7 @@ use super::{
     is_whole,
     page::PAGE_BYTES,
     process,
+    run::is_passing,
     session::{Session, column},
 };
 use crate::{DumpInfo, DumpSink, EngineError, Home, folder::Folder};
@@ -190,7 +191,8 @@ fn open_session(
     let patient = async {
         loop {
             match Session::open(home, ADMIN).await {
-                Err(error) if error.code() == Some(&SqlState::CANNOT_CONNECT_NOW) => {
+                // A server that has just begun; one that is gone will not come back.
+                Err(error) if is_passing(&error) && process::look(home).postmaster.is_some() => {
                     tokio::time::sleep(STOP_POLL).await;
                 }
                 result => return result,

@@ -198,6 +198,29 @@ mod tests {
         assert_eq!(pieces, whole);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_sizes_of_reads_give_the_file(
+            sizes in proptest::collection::vec(1_usize..30_000, 1..12),
+            tail in 0_usize..PAGE_BYTES,
+        ) {
+            let file = file(&[[0; PAGE_BYTES]; 5], &vec![3; tail]);
+            let size = (5 * PAGE_BYTES + tail) as u64;
+            let mut reader = PageReader::new(&file, "f", size, 0, None);
+            let mut got = Vec::new();
+            for size in sizes.iter().cycle() {
+                let mut piece = vec![0; *size];
+                match reader.read(&mut piece).expect("reads") {
+                    0 => break,
+                    count => got.extend_from_slice(&piece[..count]),
+                }
+            }
+            proptest::prop_assert_eq!(got.len() as u64, size);
+            proptest::prop_assert!(got[..5 * PAGE_BYTES].iter().all(|byte| *byte == 0));
+            proptest::prop_assert!(got[5 * PAGE_BYTES..].iter().all(|byte| *byte == 3));
+        }
+    }
+
     #[test]
     fn growth_is_cut_and_shrinkage_ends_the_file() {
         let file = file(&[[0; PAGE_BYTES]; 3], b"");

@@ -1,0 +1,404 @@
+//! Jobs: claims, leases, fences, and turns.
+//!
+//! It does not know what jobs do.
+use std::{sync::Arc, time::Duration};
+
+use model::{
+    Job, JobKind, JobState, SnapshotStatus, Timestamp,
+    job::{Pin, Progress},
+};
+
+use super::{Fixture, read, samples, write};
+use crate::{
+    error::CatalogError,
+    jobs::{self, Checkpoint, Claim, End, Lease},
+    pins, snapshots,
+    transaction::{Catalog, CatalogExt},
+};
+
+const LONG: Duration = Duration::from_secs(3_600);
+
+fn claim(owner: &str, lease: Duration) -> Claim {
+    Claim {
+        owner: owner.to_owned(),
+        node: "node-1".to_owned(),
+        kinds: Vec::new(),
+        lease,
+    }
+}
+
+async fn take(catalog: &Arc<dyn Catalog>, wanted: Claim) -> Option<Job> {
+    write(catalog, move |tx| jobs::claim(tx, &wanted)).await
+}
+
+/// Claims as `owner` until there is something; bounded, since the lease to wait out is short.
+async fn take_soon(catalog: &Arc<dyn Catalog>, owner: &str) -> Job {
+    for _ in 0..5_000 {
+        if let Some(job) = take(catalog, claim(owner, LONG)).await {
+            return job;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("an expired lease was not taken over");
+}
+
+async fn add(catalog: &Arc<dyn Catalog>, job: &Job) {
+    let job = job.clone();
+    write(catalog, move |tx| jobs::insert(tx, &job)).await;
+}
+
+fn lease_of(job: &Job) -> Lease {
+    Lease::of(job).expect("it was claimed")
+}
+
+/// Of a cancel and a finish at once, exactly one wins, and the record agrees with it.
+pub async fn cancel_against_finish(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    for round in 0..20 {
+        let name = format!("s{round}");
+        let job = samples::job(JobKind::CreateSnapshot, &name);
+        let made = samples::snapshot(&name);
+        let (added, snapshot) = (job.clone(), made.clone());
+        write(&catalog, move |tx| {
+            snapshots::insert(tx, snapshot.clone())?;
+            jobs::insert(tx, &added)
+        })
+        .await;
+        let claimed = take(&catalog, claim("a", LONG)).await.expect("a job");
+        let lease = lease_of(&claimed);
+        let (key, id) = (made.clone(), job.id);
+        let finish = tokio::spawn({
+            let catalog = Arc::clone(&catalog);
+            async move {
+                catalog
+                    .write(move |tx| {
+                        jobs::guard(tx, &lease)?;
+                        let stored = snapshots::get(tx, &made.region, &made.account, &made.name)?;
+                        let mut stored = stored.expect("it was not deleted");
+                        stored.value.status = SnapshotStatus::Available;
+                        snapshots::update(tx, stored)?;
+                        jobs::finish(tx, &lease, &End::Done)
+                    })
+                    .await
+            }
+        });
+        let canceled = write(&catalog, move |tx| jobs::cancel(tx, id)).await;
+        let finished = finish.await.expect("it does not panic");
+        let (state, status) = read(&catalog, move |tx| {
+            let job = jobs::get(tx, id)?.expect("it is kept");
+            let stored = snapshots::get(tx, &key.region, &key.account, &key.name)?;
+            Ok((job.state, stored.expect("it is kept").value.status))
+        })
+        .await;
+        match finished {
+            Ok(()) => {
+                assert!(!canceled, "both won");
+                assert_eq!((state, status), (JobState::Done, SnapshotStatus::Available));
+            }
+            Err(CatalogError::LeaseLost { .. }) => {
+                assert!(canceled, "neither won");
+                assert_eq!(
+                    (state, status),
+                    (JobState::Canceled, SnapshotStatus::Creating)
+                );
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// A job whose lease ran out is taken over, and its first holder can change nothing more.
+pub async fn expired_leases_are_fenced(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    add(&catalog, &samples::job(JobKind::CopySnapshot, "s")).await;
+    let first = take(&catalog, claim("a", Duration::from_millis(1))).await;
+    let first = first.expect("a job");
+    let second = take_soon(&catalog, "b").await;
+    assert_eq!(first.id, second.id);
+    assert_eq!((first.attempts, second.attempts), (1, 2));
+    assert!(first.fence < second.fence);
+    let (old, new) = (lease_of(&first), lease_of(&second));
+    let lost = |outcome: Result<(), CatalogError>| {
+        assert!(
+            matches!(outcome, Err(CatalogError::LeaseLost { .. })),
+            "{outcome:?}"
+        );
+    };
+    let lease = old.clone();
+    lost(catalog.write(move |tx| jobs::guard(tx, &lease)).await);
+    let lease = old.clone();
+    lost(
+        catalog
+            .write(move |tx| jobs::checkpoint(tx, &lease, &Checkpoint::default()))
+            .await,
+    );
+    let lease = old.clone();
+    lost(
+        catalog
+            .write(move |tx| jobs::finish(tx, &lease, &End::Done))
+            .await,
+    );
+    let lease = old.clone();
+    lost(
+        catalog
+            .write(move |tx| jobs::release(tx, &lease, Timestamp(0), None))
+            .await,
+    );
+    let renewed = write(&catalog, move |tx| {
+        jobs::renew(tx, &old, LONG, &Progress::default())
+    });
+    assert!(!renewed.await);
+    // A runner that was restarted under the same name has another fence.
+    let same_name = Lease {
+        fence: first.fence,
+        ..new.clone()
+    };
+    lost(catalog.write(move |tx| jobs::guard(tx, &same_name)).await);
+    write(&catalog, move |tx| {
+        jobs::finish(tx, &new, &End::Failed("no reason".to_owned()))
+    })
+    .await;
+    let ended = read(&catalog, move |tx| jobs::get(tx, first.id))
+        .await
+        .expect("it is kept");
+    assert_eq!(
+        (ended.state, ended.error.as_deref()),
+        (JobState::Failed, Some("no reason"))
+    );
+}
+
+/// A held job is not given to another; a renewed one stays held; a released one comes back.
+pub async fn live_leases_are_respected(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    add(&catalog, &samples::job(JobKind::CopySnapshot, "s")).await;
+    let job = take(&catalog, claim("a", Duration::from_secs(60)))
+        .await
+        .expect("a job");
+    assert_eq!(take(&catalog, claim("b", LONG)).await, None);
+    let lease = lease_of(&job);
+    let (renewed, again) = write(&catalog, move |tx| {
+        let renewed = jobs::renew(tx, &lease, LONG, &Progress::default())?;
+        let until = tx.now().plus(LONG);
+        let again = jobs::get(tx, lease.job)?.expect("it is kept");
+        assert_eq!(again.lease_until, Some(until));
+        assert_eq!(jobs::next_due(tx, "node-1")?, Some(until));
+        jobs::release(tx, &lease, Timestamp(7), Some("a hiccup"))?;
+        Ok((renewed, jobs::get(tx, lease.job)?.expect("it is kept")))
+    })
+    .await;
+    assert!(renewed);
+    assert_eq!((again.run_after, again.lease_until), (Timestamp(7), None));
+    assert_eq!(again.error.as_deref(), Some("a hiccup"));
+    let next = take(&catalog, claim("b", LONG))
+        .await
+        .expect("the released job");
+    assert_eq!((next.attempts, next.lease_owner.as_deref()), (2, Some("b")));
+}
+
+/// A job waits for its node, for a runner of its kind, and for its time.
+pub async fn jobs_wait_for_their_node_kind_and_time(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let elsewhere = Job {
+        node: Some("node-2".to_owned()),
+        ..samples::job(JobKind::CreateCluster, "c")
+    };
+    add(&catalog, &elsewhere).await;
+    assert_eq!(take(&catalog, claim("a", LONG)).await, None);
+    let here = Claim {
+        node: "node-2".to_owned(),
+        ..claim("a", LONG)
+    };
+    let other_kinds = Claim {
+        kinds: vec![JobKind::CopySnapshot, JobKind::DeleteCluster],
+        ..here.clone()
+    };
+    assert_eq!(take(&catalog, other_kinds).await, None);
+    let one_kind = Claim {
+        kinds: vec![JobKind::CreateCluster],
+        ..here
+    };
+    assert!(take(&catalog, one_kind).await.is_some());
+    let later = write(&catalog, |tx| {
+        let later = tx.now().plus(LONG);
+        let job = Job {
+            run_after: later,
+            ..samples::job(JobKind::CopySnapshot, "s")
+        };
+        jobs::insert(tx, &job)?;
+        Ok(later)
+    })
+    .await;
+    assert_eq!(take(&catalog, claim("a", LONG)).await, None);
+    let due = read(&catalog, |tx| {
+        Ok((jobs::next_due(tx, "node-1")?, jobs::next_due(tx, "node-3")?))
+    });
+    assert_eq!(due.await, (Some(later), Some(later)));
+}
+
+/// One account's many jobs do not keep another's from their turn.
+pub async fn accounts_take_turns(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    for (digit, subject, due) in [
+        (1, "a", 1),
+        (1, "b", 2),
+        (1, "c", 3),
+        (2, "d", 4),
+        (2, "e", 5),
+        (3, "f", 6),
+    ] {
+        let job = Job {
+            account: samples::account(digit),
+            run_after: Timestamp(due),
+            ..samples::job(JobKind::CopySnapshot, subject)
+        };
+        add(&catalog, &job).await;
+    }
+    let mut order = String::new();
+    while let Some(job) = take(&catalog, claim("a", LONG)).await {
+        order.push_str(&job.subject);
+    }
+    assert_eq!(order, "adfbec");
+}
+
+/// Progress that was recorded never falls, also across tries.
+pub async fn progress_never_falls(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    add(&catalog, &samples::job(JobKind::CopySnapshot, "s")).await;
+    let first = take(&catalog, claim("a", Duration::from_millis(1)))
+        .await
+        .expect("a job");
+    let progress = |bytes: u64| Progress {
+        bytes_total: 100,
+        bytes_done: bytes,
+        bytes_shipped: bytes,
+        objects_shipped: bytes / 10,
+        bytes_held: bytes / 2,
+    };
+    let lease = lease_of(&first);
+    let sixty = progress(60);
+    assert!(
+        write(&catalog, move |tx| jobs::renew(
+            tx,
+            &lease,
+            Duration::ZERO,
+            &sixty
+        ))
+        .await
+    );
+    let second = take_soon(&catalog, "b").await;
+    assert_eq!(second.progress, sixty);
+    let lease = lease_of(&second);
+    let after = write(&catalog, move |tx| {
+        let change = Checkpoint {
+            body: Some("{\"step\":2}".to_owned()),
+            progress: Some(progress(20)),
+            pins: None,
+        };
+        jobs::checkpoint(tx, &lease, &change)?;
+        Ok(jobs::get(tx, lease.job)?.expect("it is kept"))
+    })
+    .await;
+    assert_eq!(
+        after.progress,
+        Progress {
+            bytes_held: 10,
+            ..sixty
+        }
+    );
+    assert_eq!(after.body, "{\"step\":2}");
+}
+
+/// Jobs are found by their record, counted while open, listed newest first, and pruned by age.
+pub async fn jobs_are_listed_and_pruned(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let old = samples::job(JobKind::CopySnapshot, "s");
+    let new = Job {
+        created_at: Timestamp(2),
+        ..samples::job(JobKind::CopySnapshot, "s")
+    };
+    let other = Job {
+        created_at: Timestamp(3),
+        ..samples::job(JobKind::CreateSnapshot, "s")
+    };
+    for job in [&old, &new, &other] {
+        add(&catalog, job).await;
+    }
+    let (of_subject, open, all) = read(&catalog, |tx| {
+        let (region, account) = (samples::region(), samples::account(1));
+        Ok((
+            jobs::of_subject(tx, &region, &account, "s", JobKind::CopySnapshot)?,
+            jobs::count_open(tx, &region, &account, JobKind::CopySnapshot)?,
+            jobs::list(tx, None, 2)?,
+        ))
+    })
+    .await;
+    assert_eq!(of_subject, [new.clone(), old.clone()]);
+    assert_eq!(open, 2);
+    assert_eq!(all, [other, new.clone()]);
+    let (open, canceled, young) = write(&catalog, move |tx| {
+        assert!(jobs::cancel(tx, new.id)?);
+        assert!(!jobs::cancel(tx, new.id)?);
+        Ok((
+            jobs::list(tx, Some(JobState::Open), 10)?.len(),
+            jobs::list(tx, Some(JobState::Canceled), 10)?.len(),
+            jobs::prune(tx, LONG, 10)?,
+        ))
+    })
+    .await;
+    assert_eq!((open, canceled, young), (2, 1, 0));
+    let mut pruned = 0;
+    for _ in 0..5_000 {
+        // The clock has to move on before an age of nothing has passed.
+        pruned += write(&catalog, |tx| jobs::prune(tx, Duration::ZERO, 10)).await;
+        if pruned == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let left = read(&catalog, |tx| jobs::list(tx, None, 10)).await;
+    assert_eq!((pruned, left.len()), (1, 2));
+}
+
+/// A volume is pinned by open jobs that name it, and by none that ended.
+pub async fn pins_end_with_their_job(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let (volume, other) = (samples::volume(), samples::volume());
+    let pin = |manifest| Pin {
+        region: samples::region(),
+        volume: volume.clone(),
+        manifest,
+    };
+    let job = Job {
+        pins: vec![pin(None)],
+        ..samples::job(JobKind::CopySnapshot, "s")
+    };
+    add(&catalog, &job).await;
+    let pinned = |volume: &model::VolumeRef| {
+        let volume = volume.clone();
+        read(&catalog, move |tx| {
+            pins::of_volume(tx, &samples::region(), &volume)
+        })
+    };
+    let found = pinned(&volume).await;
+    assert!(found.in_use && found.manifests.is_empty());
+    assert!(!pinned(&other).await.in_use);
+    let claimed = take(&catalog, claim("a", LONG)).await.expect("a job");
+    let lease = lease_of(&claimed);
+    let with_manifest = vec![pin(Some(samples::hash(7)))];
+    let held = lease.clone();
+    write(&catalog, move |tx| {
+        let change = Checkpoint {
+            pins: Some(with_manifest.clone()),
+            ..Checkpoint::default()
+        };
+        jobs::checkpoint(tx, &held, &change)
+    })
+    .await;
+    let found = pinned(&volume).await;
+    assert_eq!(
+        found.manifests.into_iter().collect::<Vec<_>>(),
+        [samples::hash(7)]
+    );
+    write(&catalog, move |tx| jobs::finish(tx, &lease, &End::Done)).await;
+    assert!(!pinned(&volume).await.in_use);
+}

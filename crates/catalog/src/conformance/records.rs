@@ -1,0 +1,312 @@
+//! Records: names, versions, and finding them again.
+//!
+//! It does not know what happens at once: see `commits`.
+use model::{Hash, KeyState, Timestamp, cluster::Base};
+
+use super::{Fixture, read, samples, write};
+use crate::{
+    access_keys::{self, AccessKey, AccessKeyStatus},
+    clusters,
+    error::{CatalogError, ErrorKind},
+    jobs,
+    keys::{self, Alias},
+    meta, snapshots,
+    transaction::CatalogExt,
+};
+
+fn is_conflict<T>(result: Result<T, CatalogError>) {
+    match result {
+        Err(error @ CatalogError::Conflict { .. }) => assert_eq!(error.kind(), ErrorKind::Refuse),
+        Err(other) => panic!("not a conflict: {other}"),
+        Ok(_) => panic!("a taken name was taken again"),
+    }
+}
+
+/// A taken name is refused, in every table that has names.
+pub async fn names_clash(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let cluster = samples::cluster("c");
+    let again = samples::cluster("c");
+    let job = samples::job(model::JobKind::CreateCluster, "c");
+    let access = access_key("AKIA1");
+    let alias = alias("alias/a");
+    {
+        let (cluster, job, access, alias) =
+            (cluster.clone(), job.clone(), access.clone(), alias.clone());
+        write(&catalog, move |tx| {
+            clusters::insert(tx, cluster.clone())?;
+            snapshots::insert(tx, samples::snapshot("s"))?;
+            keys::insert(tx, samples::key("k"))?;
+            keys::insert_alias(tx, &alias)?;
+            access_keys::insert(tx, &access)?;
+            jobs::insert(tx, &job)
+        })
+        .await;
+    }
+    let other_name = model::Cluster {
+        name: model::ClusterName::parse("d").expect("a name"),
+        ..cluster
+    };
+    let insert = |cluster: model::Cluster| {
+        let work = move |tx: &mut dyn crate::Tx| clusters::insert(tx, cluster.clone());
+        catalog.write(work)
+    };
+    is_conflict(insert(again).await);
+    // A resource id is a name too.
+    is_conflict(insert(other_name).await);
+    let snapshot = |tx: &mut dyn crate::Tx| snapshots::insert(tx, samples::snapshot("s"));
+    is_conflict(catalog.write(snapshot).await);
+    let key = |tx: &mut dyn crate::Tx| keys::insert(tx, samples::key("k"));
+    is_conflict(catalog.write(key).await);
+    is_conflict(
+        catalog
+            .write(move |tx| keys::insert_alias(tx, &alias))
+            .await,
+    );
+    is_conflict(
+        catalog
+            .write(move |tx| access_keys::insert(tx, &access))
+            .await,
+    );
+    is_conflict(catalog.write(move |tx| jobs::insert(tx, &job)).await);
+    let count = read(&catalog, |tx| {
+        snapshots::count_manual(tx, &samples::region(), &samples::account(1))
+    });
+    assert_eq!(count.await, 1, "a refused snapshot counts nowhere");
+}
+
+/// An update under a version that is not the stored one is refused.
+pub async fn versions_are_compared(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let first = write(&catalog, |tx| snapshots::insert(tx, samples::snapshot("s"))).await;
+    let stale = first.clone();
+    let second = write(&catalog, move |tx| {
+        let mut changed = first.clone();
+        changed.value.percent_progress = 5;
+        snapshots::update(tx, changed)
+    })
+    .await;
+    assert!(stale.version < second.version);
+    let refused = catalog
+        .write(move |tx| snapshots::update(tx, stale.clone()))
+        .await;
+    match refused {
+        Err(error @ CatalogError::Stale { .. }) => assert_eq!(error.kind(), ErrorKind::Retry),
+        other => panic!("a stale update went through: {other:?}"),
+    }
+    let found = read(&catalog, |tx| {
+        let sample = samples::snapshot("s");
+        snapshots::get(tx, &sample.region, &sample.account, &sample.name)
+    });
+    assert_eq!(found.await, Some(second));
+}
+
+/// A record that is deleted and made anew has a version that its name never had.
+pub async fn versions_are_never_used_twice(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let mut last = 0;
+    for _ in 0..3 {
+        let (made, deleted) = write(&catalog, |tx| {
+            let stored = clusters::insert(tx, samples::cluster("c"))?;
+            let value = &stored.value;
+            let deleted = clusters::delete(tx, &value.region, &value.account, &value.name)?;
+            Ok((stored.version, deleted))
+        })
+        .await;
+        let deleted = deleted.expect("the cluster was there");
+        assert!(last < made && made < deleted, "{last} {made} {deleted}");
+        last = deleted;
+    }
+    write(&catalog, |tx| meta::raise_version(tx, 1_000)).await;
+    write(&catalog, |tx| meta::raise_version(tx, 10)).await;
+    assert_eq!(write(&catalog, |tx| tx.next_version()).await, 1_001);
+}
+
+/// Clusters are found by name, resource id and node; lists are in the order of names.
+pub async fn clusters_are_found(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let made: Vec<_> = ["b", "a", "c"].map(samples::cluster).into();
+    let elsewhere = model::Cluster {
+        region: samples::other_region(),
+        placement: None,
+        ..samples::cluster("a")
+    };
+    let (b, all) = (made[0].clone(), made.clone());
+    write(&catalog, move |tx| {
+        for cluster in all.iter().chain([&elsewhere]) {
+            clusters::insert(tx, cluster.clone())?;
+        }
+        Ok(())
+    })
+    .await;
+    let (found, listed, rest, on_node, count) = read(&catalog, move |tx| {
+        let (region, account) = (&b.region, &b.account);
+        Ok((
+            clusters::get_by_resource_id(tx, &b.resource_id)?,
+            clusters::list(tx, region, account, None, 2)?,
+            clusters::list(tx, region, account, Some(&b.name), 10)?,
+            clusters::all_on_node(tx, "node-1")?,
+            clusters::count(tx, region, account)?,
+        ))
+    })
+    .await;
+    let names = |list: &[crate::Stored<model::Cluster>]| {
+        let names: Vec<_> = list.iter().map(|one| one.value.name.to_string()).collect();
+        names.join(" ")
+    };
+    assert_eq!(found.map(|stored| stored.value), Some(made[0].clone()));
+    assert_eq!(names(&listed), "a b");
+    assert_eq!(names(&rest), "c");
+    assert_eq!(names(&on_node), "a b c");
+    assert_eq!(count, 3);
+    let base: Option<Hash> = write(&catalog, move |tx| {
+        let mut stored = listed[0].clone();
+        stored.value.placement = None;
+        stored.value.base = Some(Base {
+            manifest: samples::hash(1),
+            wrapped_key: None,
+        });
+        Ok(clusters::update(tx, stored)?
+            .value
+            .base
+            .map(|base| base.manifest))
+    })
+    .await;
+    assert_eq!(base, Some(samples::hash(1)));
+    let on_node = read(&catalog, |tx| clusters::all_on_node(tx, "node-1")).await;
+    assert_eq!(names(&on_node), "b c");
+}
+
+fn access_key(id: &str) -> AccessKey {
+    AccessKey {
+        id: id.to_owned(),
+        account: samples::account(1),
+        sealed_secret: vec![0, 1, 255],
+        status: AccessKeyStatus::Active,
+        created_at: Timestamp(5),
+    }
+}
+
+/// Access keys are kept, listed, made inactive and deleted.
+pub async fn access_keys_live(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let made = access_key("AKIA1");
+    let kept = made.clone();
+    write(&catalog, move |tx| access_keys::insert(tx, &kept)).await;
+    let (found, own, others) = read(&catalog, |tx| {
+        Ok((
+            access_keys::get(tx, "AKIA1")?,
+            access_keys::list(tx, None, 10)?,
+            access_keys::list(tx, Some(&samples::account(2)), 10)?,
+        ))
+    })
+    .await;
+    assert_eq!(found, Some(made.clone()));
+    assert_eq!((own, others), (vec![made], Vec::new()));
+    let (changed, missing) = write(&catalog, |tx| {
+        Ok((
+            access_keys::set_status(tx, "AKIA1", AccessKeyStatus::Inactive)?,
+            access_keys::set_status(tx, "AKIA2", AccessKeyStatus::Inactive)?,
+        ))
+    })
+    .await;
+    assert!(changed && !missing);
+    let found = read(&catalog, |tx| access_keys::get(tx, "AKIA1")).await;
+    assert!(!found.expect("it is there").is_active());
+    assert!(write(&catalog, |tx| access_keys::delete(tx, "AKIA1")).await);
+    assert_eq!(
+        read(&catalog, |tx| access_keys::get(tx, "AKIA1")).await,
+        None
+    );
+}
+
+fn alias(name: &str) -> Alias {
+    Alias {
+        region: samples::region(),
+        account: samples::account(1),
+        name: name.to_owned(),
+        key_id: "k".to_owned(),
+        created_at: Timestamp(5),
+        updated_at: Timestamp(5),
+    }
+}
+
+/// Keys and aliases are kept, changed, listed and deleted; a key takes its aliases along.
+pub async fn keys_and_aliases_live(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let (region, account) = (samples::region(), samples::account(1));
+    let stored = write(&catalog, |tx| {
+        keys::insert(tx, samples::key("j"))?;
+        let stored = keys::insert(tx, samples::key("k"))?;
+        keys::insert_alias(tx, &alias("alias/b"))?;
+        keys::insert_alias(tx, &alias("alias/a"))?;
+        Ok(stored)
+    })
+    .await;
+    let by_arn = read(&catalog, |tx| keys::get_by_arn(tx, &samples::key_arn("k"))).await;
+    assert_eq!(by_arn, Some(stored.clone()));
+    let due = write(&catalog, move |tx| {
+        let mut stored = stored.clone();
+        stored.value.state = KeyState::PendingDeletion;
+        stored.value.deletion_at = Some(tx.now());
+        keys::update(tx, stored)?;
+        keys::due_for_deletion(tx, 10)
+    })
+    .await;
+    assert_eq!(due.len(), 1);
+    let (listed, moved) = {
+        let (region, account) = (region.clone(), account.clone());
+        write(&catalog, move |tx| {
+            let moved = keys::update_alias(tx, &region, &account, "alias/b", "j")?;
+            let ids = keys::list(tx, &region, &account, Some("j"), 10)?;
+            Ok((ids, moved))
+        })
+        .await
+    };
+    assert!(moved);
+    assert_eq!(listed.len(), 1);
+    let (of_k, all, later) = {
+        let (region, account) = (region.clone(), account.clone());
+        read(&catalog, move |tx| {
+            Ok((
+                keys::list_aliases(tx, &region, &account, Some("k"), None, 10)?,
+                keys::list_aliases(tx, &region, &account, None, None, 10)?,
+                keys::list_aliases(tx, &region, &account, None, Some("alias/a"), 10)?,
+            ))
+        })
+        .await
+    };
+    assert_eq!(of_k, [alias("alias/a")]);
+    assert_eq!(all.len(), 2);
+    assert_eq!(later[0].key_id, "j");
+    let (gone, kept, unaliased) = write(&catalog, move |tx| {
+        assert!(keys::delete(tx, &region, &account, "k")?.is_some());
+        assert!(keys::delete(tx, &region, &account, "k")?.is_none());
+        Ok((
+            keys::get_alias(tx, &region, &account, "alias/a")?,
+            keys::get_alias(tx, &region, &account, "alias/b")?,
+            keys::delete_alias(tx, &region, &account, "alias/b")?,
+        ))
+    })
+    .await;
+    assert_eq!(gone, None);
+    assert!(kept.is_some() && unaliased);
+}
+
+/// Facts are read as they were written.
+pub async fn facts_stay(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let values = write(&catalog, |tx| {
+        let none = meta::get(tx, "mode")?;
+        let first = meta::get_or_set(tx, "mode", "closed")?;
+        let second = meta::get_or_set(tx, "mode", "dev")?;
+        meta::set(tx, "mode", "dev")?;
+        Ok((none, first, second, meta::get(tx, "mode")?))
+    })
+    .await;
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        values,
+        (None, "closed".to_owned(), "closed".to_owned(), some("dev"))
+    );
+}

@@ -1,0 +1,167 @@
+//! Records that are as good as any, for tests.
+//!
+//! They do not come from an action: fields that the catalog does not search have plain values.
+use model::{
+    Account, Arn, Cluster, ClusterName, ClusterStatus, Content, Entropy, Hash, Job, JobId, JobKind,
+    JobState, Key, KeyManager, KeyState, Region, ResourceId, Snapshot, SnapshotKind, SnapshotName,
+    SnapshotStatus, SystemEntropy, Timestamp, VolumeId, VolumeRef, cluster::Placement,
+    job::Progress,
+};
+
+/// A region.
+pub fn region() -> Region {
+    "us-east-1".parse().expect("a region's name")
+}
+
+/// Another region.
+pub fn other_region() -> Region {
+    "eu-west-1".parse().expect("a region's name")
+}
+
+/// The account of twelve times this digit.
+pub fn account(digit: u8) -> Account {
+    assert!(digit < 10, "a digit");
+    digit.to_string().repeat(12).parse().expect("twelve digits")
+}
+
+/// A volume of its own.
+pub fn volume() -> VolumeRef {
+    VolumeRef {
+        origin: region(),
+        account: account(1),
+        id: VolumeId::draw(&SystemEntropy),
+    }
+}
+
+/// A manifest's hash.
+pub fn hash(byte: u8) -> Hash {
+    Hash([byte; 32])
+}
+
+/// A cluster of account 1 that has a node.
+pub fn cluster(name: &str) -> Cluster {
+    Cluster {
+        region: region(),
+        account: account(1),
+        name: ClusterName::parse(name).expect("a cluster's name"),
+        resource_id: ResourceId::draw(&SystemEntropy),
+        status: ClusterStatus::Available,
+        created_at: Timestamp(1),
+        engine: "aurora-postgresql".to_owned(),
+        engine_version: "15.18".to_owned(),
+        master_username: "master".to_owned(),
+        database_name: None,
+        placement: Some(Placement {
+            node: "node-1".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: 5_433,
+            os_uid: Some(70_000),
+            attempt: "a".to_owned(),
+        }),
+        storage_encrypted: false,
+        kms_key: None,
+        volume: volume(),
+        base: None,
+        copy_tags_to_snapshot: false,
+        deletion_protection: false,
+        backup_retention_days: 1,
+        preferred_backup_window: "03:00-03:30".to_owned(),
+        availability_zones: vec!["us-east-1a".to_owned()],
+        engine_mode: "provisioned".to_owned(),
+        storage_type: None,
+        allocated_storage_gib: 1,
+        iops: None,
+        instance_class: None,
+        tags: Vec::new(),
+        failure: None,
+    }
+}
+
+/// A manual snapshot of account 1, still being taken.
+pub fn snapshot(name: &str) -> Snapshot {
+    Snapshot {
+        region: region(),
+        account: account(1),
+        name: SnapshotName::parse_existing(name).expect("a snapshot's name"),
+        uid: SystemEntropy.uuid(),
+        status: SnapshotStatus::Creating,
+        percent_progress: 0,
+        kind: SnapshotKind::Manual,
+        created_at: Timestamp(2),
+        recorded_at: Timestamp(2),
+        cluster_name: ClusterName::parse("c").expect("a cluster's name"),
+        cluster_resource_id: ResourceId::draw(&SystemEntropy),
+        cluster_created_at: Timestamp(1),
+        engine: "aurora-postgresql".to_owned(),
+        engine_version: "15.18".to_owned(),
+        engine_mode: "provisioned".to_owned(),
+        master_username: "master".to_owned(),
+        port: 0,
+        allocated_storage_gib: 1,
+        storage_type: None,
+        availability_zones: vec!["us-east-1a".to_owned()],
+        storage_encrypted: false,
+        kms_key: None,
+        source: None,
+        content: None,
+        shared_with: Vec::new(),
+        tags: Vec::new(),
+        failure: None,
+    }
+}
+
+/// A snapshot's bytes in a volume.
+pub fn content(volume: &VolumeRef, manifest: Hash) -> Content {
+    Content {
+        volume: volume.clone(),
+        manifest,
+        wrapped_key: None,
+        logical_bytes: 10,
+        stored_bytes: 5,
+    }
+}
+
+/// A key of account 1.
+pub fn key(id: &str) -> Key {
+    Key {
+        region: region(),
+        account: account(1),
+        id: id.to_owned(),
+        state: KeyState::Enabled,
+        manager: KeyManager::Customer,
+        created_at: Timestamp(1),
+        deletion_at: None,
+        description: String::new(),
+        policy: "{}".to_owned(),
+        tags: Vec::new(),
+        sealed_material: vec![1, 2, 3],
+    }
+}
+
+/// An open job of account 1 that can be claimed at once.
+pub fn job(kind: JobKind, subject: &str) -> Job {
+    Job {
+        id: JobId::draw(&SystemEntropy),
+        kind,
+        region: region(),
+        account: account(1),
+        subject: subject.to_owned(),
+        state: JobState::Open,
+        node: None,
+        created_at: Timestamp(1),
+        run_after: Timestamp(1),
+        lease_owner: None,
+        lease_until: None,
+        fence: 0,
+        attempts: 0,
+        progress: Progress::default(),
+        pins: Vec::new(),
+        body: "{}".to_owned(),
+        error: None,
+    }
+}
+
+/// A key's ARN.
+pub fn key_arn(id: &str) -> Arn {
+    Arn::kms(&region(), &account(1), &format!("key/{id}"))
+}

@@ -1,0 +1,182 @@
+//! What keeps the rest in order: the condemned, the outbox, uids and events.
+//!
+//! It does not know who works on them.
+use std::{collections::HashSet, time::Duration};
+
+use model::{Arn, Timestamp};
+
+use super::{Fixture, read, samples, write};
+use crate::{
+    condemned,
+    events::{self, Event, Filter},
+    outbox, uids,
+};
+
+/// Condemned names count until they are spared; deleted ones are never spared, only forgotten.
+pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let region = samples::region();
+    let paths: Vec<String> = ["v/a/packs/1", "v/a/packs/2", "v/a0/packs/3"]
+        .map(str::to_owned)
+        .into();
+    let all = paths.clone();
+    let outcome = write(&catalog, move |tx| {
+        let added = condemned::condemn(tx, &region, &all)?;
+        let again = condemned::condemn(tx, &region, &all[..1])?;
+        let far = condemned::list(tx, &samples::other_region(), "")?;
+        Ok((
+            added,
+            again,
+            far.len(),
+            condemned::list(tx, &region, "v/a/")?,
+            condemned::older_than(tx, &region, Duration::from_secs(3_600), 10)?.len(),
+            condemned::older_than(tx, &region, Duration::ZERO, 2)?.len(),
+        ))
+    })
+    .await;
+    let expected: HashSet<String> = paths[..2].iter().cloned().collect();
+    assert_eq!(outcome, (3, 0, 0, expected, 0, 2));
+    let (first, rest) = (paths[..1].to_vec(), paths);
+    let (spared, waiting, listed) = write(&catalog, move |tx| {
+        let region = samples::region();
+        condemned::mark_deleted(tx, &region, &first)?;
+        let spared = condemned::spare(tx, &region, &rest[..2])?;
+        Ok((
+            spared,
+            condemned::older_than(tx, &region, Duration::ZERO, 10)?,
+            condemned::list(tx, &region, "v/")?.len(),
+        ))
+    })
+    .await;
+    assert_eq!((spared, listed), (1, 2));
+    assert_eq!(waiting, ["v/a0/packs/3"]);
+    let forgotten = write(&catalog, |tx| {
+        condemned::forget(tx, &samples::region(), Duration::from_secs(3_600), 10)
+    });
+    assert_eq!(forgotten.await, 0);
+    let mut forgotten = 0;
+    for _ in 0..5_000 {
+        // The clock has to move on before an age of nothing has passed.
+        forgotten += write(&catalog, |tx| {
+            condemned::forget(tx, &samples::region(), Duration::ZERO, 10)
+        })
+        .await;
+        if forgotten == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let left = read(&catalog, |tx| condemned::list(tx, &samples::region(), "")).await;
+    assert_eq!((forgotten, left.len()), (1, 1));
+}
+
+/// Letters leave in the order they came, stay until they are done, and are numbered once.
+pub async fn letters_keep_their_order(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    assert_eq!(read(&catalog, outbox::lag).await.letters, 0);
+    for path in ["records/1", "records/2", "keys/3"] {
+        write(&catalog, move |tx| {
+            outbox::push(tx, &samples::region(), path, path.as_bytes())
+        })
+        .await;
+    }
+    let taken = read(&catalog, |tx| outbox::take(tx, 2)).await;
+    let paths: Vec<_> = taken.iter().map(|letter| letter.path.as_str()).collect();
+    assert_eq!(paths, ["records/1", "records/2"]);
+    assert_eq!(taken[0].body, b"records/1");
+    let lag = read(&catalog, outbox::lag).await;
+    assert_eq!(lag.letters, 3);
+    assert!(lag.oldest.is_some());
+    let last = write(&catalog, |tx| {
+        let all: Vec<i64> = outbox::take(tx, 10)?
+            .iter()
+            .map(|letter| letter.seq)
+            .collect();
+        outbox::done(tx, &all)?;
+        outbox::push(tx, &samples::region(), "records/4", b"4")?;
+        Ok(all.into_iter().max())
+    })
+    .await;
+    let next = read(&catalog, |tx| outbox::take(tx, 10)).await;
+    assert_eq!(next.len(), 1);
+    assert!(last < Some(next[0].seq), "a letter's number was used again");
+}
+
+/// OS user ids rise from the base and are never given twice.
+pub async fn uids_are_given_once(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let mut given = Vec::new();
+    for base in [70_000, 70_000, 60_000, 80_000, 80_000] {
+        given.push(write(&catalog, move |tx| uids::next_uid(tx, base)).await);
+    }
+    assert_eq!(given, [70_000, 70_001, 70_002, 80_000, 80_001]);
+}
+
+fn event(id: &str, source: &str, at: i64) -> Event {
+    Event {
+        region: samples::region(),
+        account: samples::account(1),
+        source_type: "db-cluster-snapshot".to_owned(),
+        source_id: source.to_owned(),
+        source_arn: Arn::rds(
+            &samples::region(),
+            &samples::account(1),
+            "cluster-snapshot",
+            source,
+        ),
+        categories: vec!["backup".to_owned()],
+        message: "Manual cluster snapshot created.".to_owned(),
+        event_id: id.to_owned(),
+        at: Timestamp(at),
+    }
+}
+
+/// Events come by time, in pages, between two moments, of one source.
+pub async fn events_are_paged(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    write(&catalog, |tx| {
+        for (id, source, at) in [
+            ("e3", "s", 30),
+            ("e1", "s", 10),
+            ("e2", "t", 20),
+            ("e2b", "s", 20),
+            ("e9", "s", 90),
+        ] {
+            events::insert(tx, &event(id, source, at))?;
+        }
+        Ok(())
+    })
+    .await;
+    let list = |source: Option<&str>, after, limit| {
+        let filter = Filter {
+            source_type: Some("db-cluster-snapshot".to_owned()),
+            source_id: source.map(str::to_owned),
+            from: Timestamp(10),
+            to: Timestamp(90),
+        };
+        read(&catalog, move |tx| {
+            events::list(
+                tx,
+                &samples::region(),
+                &samples::account(1),
+                &filter,
+                after,
+                limit,
+            )
+        })
+    };
+    let first = list(None, None, 2).await;
+    let second = list(None, first.last().map(|(after, _)| *after), 10).await;
+    let ids: Vec<_> = first
+        .iter()
+        .chain(&second)
+        .map(|(_, event)| event.event_id.as_str())
+        .collect();
+    assert_eq!(ids, ["e1", "e2", "e2b", "e3"]);
+    assert_eq!(first[0].1, event("e1", "s", 10));
+    assert_eq!(list(Some("t"), None, 10).await.len(), 1);
+    let pruned = write(&catalog, |tx| {
+        events::prune(tx, Duration::from_secs(60), 100)
+    });
+    assert_eq!(pruned.await, 5);
+}

@@ -1,0 +1,304 @@
+//! The SQLite catalog passes the suite, shares commits, and refuses files that are not its own.
+use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
+
+use catalog::{
+    Arg, Catalog, CatalogError, CatalogExt, ErrorKind, Row, SqliteCatalog, Tx, access_keys,
+    clusters, condemned,
+    conformance::{Fixture, samples},
+    conformance_tests, jobs, keys, meta,
+    snapshots::{self, Selection},
+};
+use model::SystemClock;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn file(&self) -> PathBuf {
+        self.0.path().join("catalog.db")
+    }
+
+    fn try_open(&self) -> Result<SqliteCatalog, CatalogError> {
+        SqliteCatalog::open(&self.file(), Arc::new(SystemClock))
+    }
+}
+
+impl Fixture for Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn open(&self) -> Arc<dyn Catalog> {
+        Arc::new(self.try_open().expect("the catalog opens"))
+    }
+}
+
+conformance_tests!(Folder);
+
+/// Holds the writer with one request while 64 others queue up behind it.
+#[tokio::test(flavor = "current_thread")]
+async fn commits_are_shared() {
+    let folder = Folder::new();
+    let catalog = folder.open();
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let held = tokio::spawn({
+        let catalog = Arc::clone(&catalog);
+        async move {
+            catalog
+                .write(move |tx: &mut dyn Tx| {
+                    gate.lock()
+                        .expect("no panic")
+                        .recv()
+                        .expect("the gate opens");
+                    meta::set(tx, "first", "1")
+                })
+                .await
+        }
+    });
+    let before = catalog.commits();
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..64_u32 {
+        let catalog = Arc::clone(&catalog);
+        tasks.spawn(async move {
+            let outcome: Result<(), CatalogError> = catalog
+                .write(move |tx| {
+                    meta::set(tx, &format!("row{task}"), "1")?;
+                    assert_ne!(task, 13, "a test's own panic: expected");
+                    match task {
+                        7 => Err(CatalogError::Busy),
+                        _ => Ok(()),
+                    }
+                })
+                .await;
+            (task, outcome)
+        });
+    }
+    // On one thread every task has run up to its answer once all have had a turn.
+    for _ in 0..4 {
+        tokio::task::yield_now().await;
+    }
+    open.send(()).expect("the writer waits");
+    held.await.expect("no panic").expect("it is kept");
+    for (task, outcome) in tasks.join_all().await {
+        match task {
+            7 => assert!(matches!(outcome, Err(CatalogError::Busy))),
+            13 => assert!(matches!(outcome, Err(CatalogError::Panicked))),
+            _ => outcome.expect("it is kept"),
+        }
+    }
+    let commits = catalog.commits() - before;
+    assert!(commits <= 2, "{commits} commits for 65 requests");
+    let rows: Result<u64, CatalogError> = catalog
+        .read(|tx| {
+            let rows = tx.query("SELECT count(*) FROM meta WHERE name LIKE 'row%'", &[])?;
+            rows[0].count(0)
+        })
+        .await;
+    assert_eq!(rows.expect("it reads"), 62);
+    let nothing: Result<(), CatalogError> = catalog.write(|_| Ok(())).await;
+    nothing.expect("it is good");
+    assert_eq!(
+        catalog.commits() - before,
+        commits,
+        "nothing changed, so nothing was synced"
+    );
+}
+
+#[tokio::test]
+async fn commits_reach_the_disk_before_they_are_answered() {
+    let folder = Folder::new();
+    let catalog = folder.open();
+    let settings: Result<(i64, String), CatalogError> = catalog
+        .write(|tx| {
+            let synchronous = tx.query("PRAGMA synchronous", &[])?[0].int(0)?;
+            let journal = tx.query("PRAGMA journal_mode", &[])?[0].text(0)?.to_owned();
+            Ok((synchronous, journal))
+        })
+        .await;
+    assert_eq!(
+        settings.expect("it reads"),
+        (2, "wal".to_owned()),
+        "2 is FULL"
+    );
+}
+
+#[test]
+fn only_the_owner_can_read_the_files() {
+    let folder = Folder::new();
+    let catalog = folder.open();
+    for name in ["catalog.db", "catalog.db-wal", "catalog.db-shm"] {
+        let metadata = std::fs::metadata(folder.0.path().join(name)).expect("it is there");
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    drop(catalog);
+}
+
+fn change(folder: &Folder, sql: &str) {
+    let connection = rusqlite::Connection::open(folder.file()).expect("it opens");
+    connection.execute_batch(sql).expect("it changes");
+}
+
+#[test]
+fn a_newer_schema_is_refused_in_words() {
+    let folder = Folder::new();
+    drop(folder.open());
+    change(
+        &folder,
+        "UPDATE meta SET value = '999' WHERE name = 'schema'",
+    );
+    let error = folder.try_open().expect_err("it is newer");
+    assert!(matches!(
+        error,
+        CatalogError::NewerSchema { found: 999, .. }
+    ));
+    assert_eq!(error.kind(), ErrorKind::Repair);
+    assert!(error.to_string().contains("run the newer build"), "{error}");
+}
+
+#[test]
+fn other_files_are_refused() {
+    let folder = Folder::new();
+    change(&folder, "CREATE TABLE theirs (a)");
+    assert!(matches!(
+        folder.try_open(),
+        Err(CatalogError::Foreign { .. })
+    ));
+    let folder = Folder::new();
+    std::fs::write(
+        folder.file(),
+        "no database at all, but some text".repeat(100),
+    )
+    .expect("it is written");
+    let error = folder.try_open().expect_err("it is no database");
+    assert_eq!(error.kind(), ErrorKind::Repair, "{error}");
+    let missing = SqliteCatalog::open(
+        &folder.0.path().join("no/such/folder"),
+        Arc::new(SystemClock),
+    );
+    assert!(matches!(
+        missing,
+        Err(CatalogError::Failed {
+            kind: ErrorKind::Repair,
+            ..
+        })
+    ));
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_named_and_hurts_no_other() {
+    let folder = Folder::new();
+    let catalog = folder.open();
+    for name in ["a", "b"] {
+        let made: Result<_, CatalogError> = catalog
+            .write(move |tx| snapshots::insert(tx, samples::snapshot(name)))
+            .await;
+        made.expect("it is kept");
+    }
+    change(&folder, "UPDATE snapshots SET body = '{}' WHERE name = 'a'");
+    let get = |name: &'static str| {
+        catalog.read(move |tx| {
+            let sample = samples::snapshot(name);
+            snapshots::get(tx, &sample.region, &sample.account, &sample.name)
+        })
+    };
+    let error: CatalogError = get("a").await.expect_err("it is damaged");
+    assert!(matches!(error, CatalogError::Damaged { .. }), "{error}");
+    assert!(get("b").await.expect("it reads").is_some());
+}
+
+/// Asks SQLite for the plan of each query before it is run.
+struct Explaining<'a> {
+    tx: &'a mut dyn Tx,
+    plans: Vec<String>,
+}
+
+impl Tx for Explaining<'_> {
+    fn now(&self) -> model::Timestamp {
+        self.tx.now()
+    }
+
+    fn execute(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<u64, CatalogError> {
+        self.tx.execute(sql, args)
+    }
+
+    fn query(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, CatalogError> {
+        for row in self.tx.query(&format!("EXPLAIN QUERY PLAN {sql}"), args)? {
+            self.plans.push(format!("{} in {sql}", row.text(3)?));
+        }
+        self.tx.query(sql, args)
+    }
+
+    fn next_version(&mut self) -> Result<u64, CatalogError> {
+        self.tx.next_version()
+    }
+}
+
+/// What Describe and the sweep look for must not take longer as a region grows.
+#[tokio::test]
+async fn looks_go_through_indexes() {
+    let folder = Folder::new();
+    let catalog = folder.open();
+    let plans: Result<Vec<String>, CatalogError> = catalog
+        .read(|tx| {
+            let tx = &mut Explaining {
+                tx,
+                plans: Vec::new(),
+            };
+            let (region, account, volume) =
+                (samples::region(), samples::account(1), samples::volume());
+            let sample = samples::snapshot("s");
+            snapshots::get(tx, &region, &account, &sample.name)?;
+            snapshots::count_manual(tx, &region, &account)?;
+            snapshots::roots(tx, &region, &volume)?;
+            let own = Selection {
+                owned_by: Some(account.clone()),
+                ..Selection::default()
+            };
+            for selection in [
+                Selection {
+                    shared_with: Some(account.clone()),
+                    public: true,
+                    ..own.clone()
+                },
+                Selection {
+                    kind: Some(model::SnapshotKind::Manual),
+                    ..own.clone()
+                },
+                Selection {
+                    clusters: vec!["c".to_owned()],
+                    ..own.clone()
+                },
+                Selection {
+                    resource_id: Some(sample.cluster_resource_id.clone()),
+                    ..own.clone()
+                },
+                own,
+            ] {
+                let after = (account.clone(), sample.name.clone());
+                snapshots::page(tx, &region, &selection, Some(&after), 20)?;
+            }
+            let cluster = samples::cluster("c");
+            clusters::get(tx, &region, &account, &cluster.name)?;
+            clusters::get_by_resource_id(tx, &cluster.resource_id)?;
+            clusters::list(tx, &region, &account, None, 20)?;
+            clusters::all_on_node(tx, "node-1")?;
+            jobs::get(tx, samples::job(model::JobKind::CopySnapshot, "s").id)?;
+            jobs::count_open(tx, &region, &account, model::JobKind::CopySnapshot)?;
+            jobs::of_subject(tx, &region, &account, "s", model::JobKind::CopySnapshot)?;
+            keys::get(tx, &region, &account, "k")?;
+            keys::get_alias(tx, &region, &account, "alias/a")?;
+            access_keys::get(tx, "AKIA1")?;
+            condemned::list(tx, &region, "v/")?;
+            condemned::older_than(tx, &region, Duration::ZERO, 10)?;
+            Ok(std::mem::take(&mut tx.plans))
+        })
+        .await;
+    let plans = plans.expect("they explain");
+    assert!(20 < plans.len());
+    for plan in plans {
+        // Only a union's own temporary table may be walked or sorted, and few rows of a node.
+        let sorts =
+            plan.contains("USE TEMP B-TREE") && !plan.contains("UNION") && !plan.contains("node");
+        assert!(!plan.starts_with("SCAN") && !sorts, "{plan}");
+    }
+}
