@@ -409,3 +409,12 @@ fn fill(content: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     }
     Ok(filled)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_writer_may_move_to_another_thread() {
+        fn sendable<T: Send>() {}
+        sendable::<super::SnapshotWriter>();
+    }
+}
