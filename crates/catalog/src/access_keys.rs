@@ -56,7 +56,13 @@ impl AccessKey {
             sealed_secret: row.blob(2)?.to_vec(),
             status: match row.text(3)? {
                 "active" => AccessKeyStatus::Active,
-                _ => AccessKeyStatus::Inactive,
+                "inactive" => AccessKeyStatus::Inactive,
+                _ => {
+                    return Err(CatalogError::Damaged {
+                        what: format!("the access key {}", row.text(0)?),
+                        source: None,
+                    });
+                }
             },
             created_at: Timestamp(row.int(4)?),
         })

@@ -206,6 +206,93 @@ async fn a_damaged_record_is_named_and_hurts_no_other() {
     assert!(get("b").await.expect("it reads").is_some());
 }
 
+/// A full disk refuses what does not fit, loses nothing that was kept, and passes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_told_and_passes() {
+    let folder = Folder::new();
+    let catalog = folder.open();
+    let limit = |pages: i64| {
+        let catalog = Arc::clone(&catalog);
+        async move {
+            let set: Result<i64, CatalogError> = catalog
+                .write(move |tx| {
+                    let now = tx.query("PRAGMA page_count", &[])?[0].int(0)?;
+                    let pages = now.saturating_add(pages);
+                    tx.query(&format!("PRAGMA max_page_count = {pages}"), &[])?[0].int(0)
+                })
+                .await;
+            set.expect("it is set");
+        }
+    };
+    let write = |row: u32| {
+        let catalog = Arc::clone(&catalog);
+        async move {
+            let outcome: Result<(), CatalogError> = catalog
+                .write(move |tx| meta::set(tx, &format!("row{row}"), &"x".repeat(3_000)))
+                .await;
+            outcome
+        }
+    };
+    limit(10).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for row in 0..64 {
+        let write = write(row);
+        tasks.spawn(async move { (row, write.await) });
+    }
+    let (mut kept, mut refused) = (Vec::new(), 0);
+    for (row, outcome) in tasks.join_all().await {
+        match outcome {
+            Ok(()) => kept.push(row),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Repair, "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(0 < refused && kept.len() < 15, "{kept:?} fitted");
+    limit(1_000).await;
+    write(64).await.expect("there is room again");
+    kept.push(64);
+    let rows: Result<Vec<u32>, CatalogError> = catalog
+        .read(|tx| {
+            let rows = tx.query(
+                "SELECT substr(name, 4) FROM meta WHERE name LIKE 'row%'",
+                &[],
+            )?;
+            rows.iter().map(|row| row.parsed(0)).collect()
+        })
+        .await;
+    let mut rows = rows.expect("it reads");
+    rows.sort_unstable();
+    kept.sort_unstable();
+    assert_eq!(
+        rows, kept,
+        "what was answered well is there, and nothing else"
+    );
+}
+
+/// Another process that holds the write lock makes requests wait, not fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_process_is_waited_for() {
+    let folder = Folder::new();
+    let catalog = folder.open();
+    let other = rusqlite::Connection::open(folder.file()).expect("it opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("it locks");
+    let write = tokio::spawn({
+        let catalog = Arc::clone(&catalog);
+        async move {
+            let outcome: Result<(), CatalogError> =
+                catalog.write(|tx| meta::set(tx, "a", "b")).await;
+            outcome
+        }
+    });
+    let seen: Result<_, CatalogError> = catalog.read(|tx| meta::get(tx, "a")).await;
+    assert_eq!(seen.expect("readers do not wait"), None);
+    assert!(!write.is_finished());
+    other.execute_batch("COMMIT").expect("it unlocks");
+    write.await.expect("no panic").expect("it had only to wait");
+}
+
 /// Asks SQLite for the plan of each query before it is run.
 struct Explaining<'a> {
     tx: &'a mut dyn Tx,

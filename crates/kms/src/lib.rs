@@ -1,25 +1,21 @@
 //! Keys: the master key, key material, wrapped data keys, key policies and key identifiers.
 //!
 //! It does not know where keys are kept, nor which API asked: pure functions over the model's
-//! records, and the trait [`KeyService`] that hides whether the keys are built in.
+//! records.
 //!
 //! Invariant: keys, salts and nonces come from the operating system's generator only (see
 //! `secret`), never from `model::Entropy`, which tests may hold.
-mod error;
 mod master;
 pub mod policy;
 mod reference;
 mod seal;
 mod secret;
-mod service;
 mod wrap;
 
-pub use error::{ErrorKind, KeyError};
 pub use master::{MasterKey, OpenError};
 pub use policy::{Policy, PolicyError, Request};
 pub use reference::{AliasError, KeyRef, KeyRefError, check_alias};
 pub use secret::KeyMaterial;
-pub use service::{Caller, DataKey, KeyFacts, KeyService, check_usable};
 pub use wrap::{
     PLAINTEXT_BYTES_MAX, WrapError, generate_data_key, key_of, unwrap, unwrap_data_key, wrap,
 };

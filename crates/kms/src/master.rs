@@ -151,6 +151,9 @@ mod tests {
         assert_eq!(format!("{key:?}"), "MasterKey(..)");
     }
 
+    #[test]
+    fn zz() { let key = MasterKey::from_bytes([7; 32]); println!("M {} {}", key.fingerprint(), key.seal("access-key","AKIA1",b"secret").iter().map(|b| format!("{b:02x}")).collect::<String>()); }
+
     proptest! {
         #[test]
         fn any_flipped_bit_is_refused(plain in proptest::collection::vec(any::<u8>(), 0..80), at in any::<prop::sample::Index>(), bit in 0..8) {

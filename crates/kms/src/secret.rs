@@ -57,7 +57,52 @@ impl KeyMaterial {
         Ok(Self(bytes))
     }
 
+    /// Fixed material, for stored blobs that must stay readable.
+    #[cfg(test)]
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{KeyManager, KeyState, Timestamp};
+
+    use super::*;
+
+    fn key(id: &str, sealed_material: Vec<u8>) -> Key {
+        Key {
+            region: "us-east-1".parse().expect("legal"),
+            account: "123456789012".parse().expect("legal"),
+            id: id.to_owned(),
+            state: KeyState::Enabled,
+            manager: KeyManager::Customer,
+            created_at: Timestamp(0),
+            deletion_at: None,
+            description: String::new(),
+            policy: String::new(),
+            tags: Vec::new(),
+            sealed_material,
+        }
+    }
+
+    #[test]
+    fn material_opens_only_in_its_own_record() {
+        let (master, material) = (MasterKey::generate(), KeyMaterial::generate());
+        let sealed = material.seal(&master, &key("a", Vec::new()).arn());
+        let opened = KeyMaterial::open(&master, &key("a", sealed.clone())).expect("opens");
+        assert_eq!(opened.bytes(), material.bytes());
+        let moved = KeyMaterial::open(&master, &key("b", sealed.clone()));
+        assert_eq!(moved.err(), Some(OpenError::Refused));
+        let other = KeyMaterial::open(&MasterKey::generate(), &key("a", sealed));
+        assert_eq!(other.err(), Some(OpenError::Refused));
+        let short = master.seal(MATERIAL_PURPOSE, &key("a", Vec::new()).arn().to_string(), b"x");
+        let short = KeyMaterial::open(&master, &key("a", short));
+        assert_eq!(short.err(), Some(OpenError::Malformed));
+        assert_eq!(format!("{material:?}"), "KeyMaterial(..)");
     }
 }

@@ -1,6 +1,6 @@
 //! Wrapping under a KMS key: the built-in KMS's ciphertext blobs.
 //!
-//! It does not know whether the caller may use the key: see `policy` and [`crate::check_usable`].
+//! It does not know whether the caller may use the key: see `policy`, and `model::KeyState`.
 //!
 //! A blob is `version (1) | length of the key's ARN (2, big-endian) | ARN | sealed piece`. The
 //! ARN stands in clear so that Decrypt can find the key; it is bound to the piece together with
@@ -199,6 +199,9 @@ mod tests {
             Err(WrapError::Malformed)
         );
     }
+
+    #[test]
+    fn zz() { let key = KeyMaterial::from_bytes([7; 32]); println!("W {}", wrap(&key, &arn("a"), b"secret", &context(&[("volume","v")])).unwrap().iter().map(|b| format!("{b:02x}")).collect::<String>()); }
 
     proptest! {
         #[test]

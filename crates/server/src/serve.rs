@@ -99,11 +99,12 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>) -> Result<(), Failure> 
         source,
     })?;
     let engine = postgres(layer.postgres_bin.as_deref())?;
-    let dir = match &layer.data {
-        Some(path) => DataDir::acquire(path, mode)?,
-        None => DataDir::acquire(&default_path(mode)?, mode)?,
+    let path = match &layer.data {
+        Some(path) => path.clone(),
+        None => default_path(mode)?,
     };
-    check_reach(&dir, engine.as_ref())?;
+    check_reach(&path, engine.as_ref())?;
+    let dir = DataDir::acquire(&path, mode)?;
     let (catalog, master_key) = open(&dir, master_key_fd).await?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let settings = layer.service(dir.path().to_owned(), geteuid().is_root());
@@ -171,8 +172,9 @@ fn postgres(flag: Option<&Path>) -> Result<Arc<dyn Engine>, Failure> {
     Ok(Arc::new(engine))
 }
 
-/// As root, clusters run as users of their own, which have to get to their files.
-fn check_reach(dir: &DataDir, engine: &dyn Engine) -> Result<(), Failure> {
+/// As root, clusters run as users of their own, which have to get to their files. Asked before
+/// the folder is made, so that a refusal leaves nothing behind.
+fn check_reach(path: &Path, engine: &dyn Engine) -> Result<(), Failure> {
     if !geteuid().is_root() {
         return Ok(());
     }
@@ -180,7 +182,7 @@ fn check_reach(dir: &DataDir, engine: &dyn Engine) -> Result<(), Failure> {
     users.push(CLUSTER_UID);
     match users
         .into_iter()
-        .find_map(|uid| engine::first_unreachable(dir.path(), uid))
+        .find_map(|uid| engine::first_unreachable(path, uid))
     {
         Some(folder) => Err(Failure::Unreachable { folder }),
         None => Ok(()),

@@ -195,6 +195,34 @@ pub async fn live_leases_are_respected(fixture: &impl Fixture) {
     assert_eq!((next.attempts, next.lease_owner.as_deref()), (2, Some("b")));
 }
 
+/// A node that starts again gets back at once what its dead process held, and that only.
+pub async fn a_dead_process_leaves_nothing_held(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    for subject in ["a", "b"] {
+        add(&catalog, &samples::job(JobKind::CopySnapshot, subject)).await;
+    }
+    let dead = take(&catalog, claim("node-1/x", LONG))
+        .await
+        .expect("a job");
+    let alive = take(&catalog, claim("node-10/y", LONG))
+        .await
+        .expect("a job");
+    let released = write(&catalog, |tx| jobs::release_held_by(tx, "node-1/")).await;
+    assert_eq!(released, 1);
+    let (lost, held) = (lease_of(&dead), lease_of(&alive));
+    write(&catalog, move |tx| jobs::guard(tx, &held)).await;
+    let outcome = catalog.write(move |tx| jobs::guard(tx, &lost)).await;
+    assert!(
+        matches!(outcome, Err(CatalogError::LeaseLost { .. })),
+        "{outcome:?}"
+    );
+    let again = take(&catalog, claim("node-1/z", LONG))
+        .await
+        .expect("the released job");
+    assert_eq!(again.id, dead.id);
+    assert!(dead.fence < again.fence);
+}
+
 /// A job waits for its node, for a runner of its kind, and for its time.
 pub async fn jobs_wait_for_their_node_kind_and_time(fixture: &impl Fixture) {
     let catalog = fixture.open();

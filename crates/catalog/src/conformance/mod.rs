@@ -4,20 +4,14 @@
 //!
 //! Cases panic where a catalog is wrong. [`conformance_tests!`](crate::conformance_tests) makes
 //! a test of each.
-mod commits;
-mod leases;
-mod records;
+pub mod commits;
+pub mod leases;
+pub mod records;
 pub mod samples;
-mod snapshots;
-mod upkeep;
+pub mod snapshots;
+pub mod upkeep;
 
 use std::{future::Future, sync::Arc};
-
-pub use commits::*;
-pub use leases::*;
-pub use records::*;
-pub use snapshots::*;
-pub use upkeep::*;
 
 use crate::{
     error::CatalogError,
@@ -36,27 +30,31 @@ pub trait Fixture: Send + Sync {
 #[macro_export]
 macro_rules! conformance_tests {
     ($fixture:ty) => {
-        $crate::conformance_tests!(@each $fixture:
+        $crate::conformance_tests!(@each $fixture, records:
             names_clash, versions_are_compared, versions_are_never_used_twice,
-            clusters_are_found, access_keys_live, keys_and_aliases_live, facts_stay,
+            clusters_are_found, access_keys_live, keys_and_aliases_live, facts_stay);
+        $crate::conformance_tests!(@each $fixture, commits:
             quotas_hold_under_concurrency, one_failure_leaves_the_others,
             a_panic_undoes_its_own_only, readers_cannot_write, reads_see_what_was_answered,
-            what_was_answered_survives, two_openers_share,
+            what_was_answered_survives, two_openers_share);
+        $crate::conformance_tests!(@each $fixture, leases:
             cancel_against_finish, expired_leases_are_fenced, live_leases_are_respected,
-            jobs_wait_for_their_node_kind_and_time, accounts_take_turns, progress_never_falls,
-            jobs_are_listed_and_pruned,
+            a_dead_process_leaves_nothing_held, jobs_wait_for_their_node_kind_and_time,
+            accounts_take_turns, progress_never_falls, jobs_are_listed_and_pruned,
+            pins_end_with_their_job);
+        $crate::conformance_tests!(@each $fixture, snapshots:
             pages_meet_every_snapshot_once, scopes_and_filters_select, sharing_follows_updates,
-            roots_are_what_is_needed, pins_end_with_their_job,
+            roots_are_what_is_needed);
+        $crate::conformance_tests!(@each $fixture, upkeep:
             the_condemned_come_and_go, letters_keep_their_order, uids_are_given_once,
-            events_are_paged,
-        );
+            events_are_paged);
     };
-    (@each $fixture:ty: $($case:ident),* $(,)?) => {
+    (@each $fixture:ty, $module:ident: $($case:ident),* $(,)?) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 let fixture = <$fixture as $crate::conformance::Fixture>::new();
-                $crate::conformance::$case(&fixture).await;
+                $crate::conformance::$module::$case(&fixture).await;
             }
         )*
     };

@@ -42,6 +42,9 @@ const READERS: usize = 2;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that each connection keeps prepared.
 const STATEMENTS_MAX: usize = 128;
+/// The write-ahead log is copied into the file after this many pages: rarely enough that a
+/// burst of commits waits for the disk only once each.
+const LOG_PAGES: i64 = 4_000;
 /// The write-ahead log is cut back to this once it was copied into the file, bytes.
 const LOG_BYTES_KEPT: i64 = 16 << 20;
 /// Each thread's stack, bytes; functions over `Tx` are shallow, but answers can be large.
@@ -207,6 +210,7 @@ fn connect(path: &Path) -> Result<Connection, CatalogError> {
         });
     }
     set(&connection, "synchronous", "full")?;
+    set(&connection, "wal_autocheckpoint", LOG_PAGES)?;
     set(&connection, "journal_size_limit", LOG_BYTES_KEPT)?;
     set(&connection, "trusted_schema", false)?;
     Ok(connection)

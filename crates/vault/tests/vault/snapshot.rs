@@ -207,6 +207,22 @@ fn a_failed_read_ends_the_writer() {
 }
 
 #[test]
+fn a_store_that_refuses_ends_the_writer() {
+    let world = World::new();
+    let here = world.folder.path().join("here");
+    let folder = here.join("volumes").join(world.volume.to_string());
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("packs"), b"in the way").unwrap();
+    let error = world.try_write(&small_tree(), sealed(), None).unwrap_err();
+    assert!(matches!(error, VaultError::Store { .. }), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Retry);
+    std::fs::remove_file(folder.join("packs")).unwrap();
+    let manifests = world.objects(&world.vault).into_iter();
+    let manifests = manifests.filter(|entry| entry.kind == vault::ObjectKind::Manifest);
+    assert_eq!(manifests.count(), 0, "no manifest without what it reaches");
+}
+
+#[test]
 fn a_stop_ends_writing_and_restoring() {
     let world = World::new();
     let files = Files::from([("a".to_owned(), pages(1, 4 << 20))]);
