@@ -86,3 +86,10 @@ pub(crate) fn open(
     plain.truncate(length);
     Some(plain)
 }
+
+/// Bytes of a stored piece, for tests.
+#[cfg(test)]
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
+    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal");
+    (0..text.len()).step_by(2).map(digit).collect()
+}

@@ -100,7 +100,11 @@ mod tests {
         assert_eq!(moved.err(), Some(OpenError::Refused));
         let other = KeyMaterial::open(&MasterKey::generate(), &key("a", sealed));
         assert_eq!(other.err(), Some(OpenError::Refused));
-        let short = master.seal(MATERIAL_PURPOSE, &key("a", Vec::new()).arn().to_string(), b"x");
+        let short = master.seal(
+            MATERIAL_PURPOSE,
+            &key("a", Vec::new()).arn().to_string(),
+            b"x",
+        );
         let short = KeyMaterial::open(&master, &key("a", short));
         assert_eq!(short.err(), Some(OpenError::Malformed));
         assert_eq!(format!("{material:?}"), "KeyMaterial(..)");
