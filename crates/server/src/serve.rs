@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use catalog::SqliteCatalog;
@@ -206,16 +206,38 @@ fn parts(
     engine: Arc<dyn Engine>,
 ) -> Parts {
     let (vaults, listed) = (dir.vaults(), dir.vaults());
+    let started = SystemTime::now();
     Parts {
         catalog: Arc::new(catalog),
         open_vault: Box::new(move |region| {
-            vault::Vault::local_folder(&vaults.join(region.as_str()))
+            let folder = vaults.join(region.as_str());
+            let vault = vault::Vault::local_folder(&folder)?;
+            clear_unfinished(folder, started);
+            Ok(vault)
         }),
         vault_regions: Box::new(move || vault_regions(&listed)),
         master_key: Arc::new(master_key),
         engine,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
+    }
+}
+
+/// Removes what processes before this one left half written in a vault, beside everything else:
+/// it walks the whole folder.
+fn clear_unfinished(folder: PathBuf, started: SystemTime) {
+    let worker = thread::Builder::new().name("clear-vault".to_owned());
+    let spawned = worker.spawn(move || match vault::remove_unfinished(&folder, started) {
+        Ok(0) => {}
+        Ok(files) => {
+            tracing::info!(files, folder = %folder.display(), "removed unfinished uploads");
+        }
+        Err(error) => {
+            tracing::warn!(%error, folder = %folder.display(), "cannot clear unfinished uploads");
+        }
+    });
+    if let Err(error) = spawned {
+        tracing::warn!(%error, "cannot clear unfinished uploads");
     }
 }
 

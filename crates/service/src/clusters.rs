@@ -247,7 +247,13 @@ async fn see_to(core: Arc<Core>, cluster: Cluster) {
         return;
     };
     let home = home(&core, &cluster, place);
-    if core.is_stopping() || core.engine.is_running(&home).await {
+    if core.is_stopping() {
+        return;
+    }
+    if core.engine.is_running(&home).await {
+        if let Err(error) = core.engine.trim_log(&home).await {
+            tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's log was not cut");
+        }
         return;
     }
     let mark = |starting: bool| {
@@ -273,27 +279,55 @@ async fn see_to(core: Arc<Core>, cluster: Cluster) {
     }
 }
 
-/// Stops the servers of all clusters that this node has.
+/// Stops the servers of all clusters that this node has, those of attempts without a commit
+/// included.
 pub async fn stop_all(core: &Core, patience: Duration) {
     let node = core.settings.node.clone();
-    let Ok(found) = core
+    let found = core
         .catalog
         .read(move |tx| rows::all_on_node(tx, &node))
-        .await
-    else {
-        return;
-    };
-    let stops = found.iter().filter_map(|row| {
-        let place = row.value.placement.as_ref()?;
-        if place.attempt.is_empty() {
-            return None;
+        .await;
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(cause = %chain(&error), "the list of clusters could not be read");
+            return;
         }
-        let home = home(core, &row.value, place);
-        Some(async move {
-            if let Err(error) = core.engine.stop(&home, patience).await {
-                tracing::warn!(cluster = %row.value.name, cause = %chain(&error), "the cluster's server does not stop");
-            }
-        })
-    });
+    };
+    let mut stops = Vec::new();
+    for cluster in found.iter().map(|row| &row.value) {
+        let Some(place) = &cluster.placement else {
+            continue;
+        };
+        for attempt in attempts(&folder(core, cluster)).unwrap_or_default() {
+            let home = home(
+                core,
+                cluster,
+                &Placement {
+                    attempt,
+                    ..place.clone()
+                },
+            );
+            stops.push(async move {
+                if let Err(error) = core.engine.stop(&home, patience).await {
+                    tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's server does not stop");
+                }
+            });
+        }
+    }
     futures_util::future::join_all(stops).await;
+}
+
+/// The attempt folders of a cluster.
+///
+/// # Errors
+/// The file system's.
+pub fn attempts(folder: &Path) -> std::io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect()
 }

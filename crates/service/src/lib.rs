@@ -36,6 +36,9 @@ pub use dispatch::{refuse, refuse_too_large};
 
 use crate::{access::Access, core::Core, dispatch::Dispatch};
 
+/// What a server that was started while everything was being stopped gets.
+const STRAGGLER_PATIENCE: Duration = Duration::from_millis(500);
+
 /// The rooms that a service stands on.
 pub struct Parts {
     /// What exists.
@@ -129,12 +132,16 @@ impl Service {
     /// Ends jobs at their next step and stops every cluster: fast, and at once after `patience`.
     pub async fn stop(&self, patience: Duration) {
         self.core.begin_stop();
-        clusters::stop_all(&self.core, patience).await;
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for task in tasks {
-            if let Err(error) = task.await {
-                tracing::warn!(%error, "a background task ended badly");
+        let ended = async {
+            for task in tasks {
+                if let Err(error) = task.await {
+                    tracing::warn!(%error, "a background task ended badly");
+                }
             }
-        }
+        };
+        tokio::join!(clusters::stop_all(&self.core, patience), ended);
+        // A job that was stopped on its way may have started a server after the first look.
+        clusters::stop_all(&self.core, STRAGGLER_PATIENCE).await;
     }
 }

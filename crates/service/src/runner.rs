@@ -21,6 +21,8 @@ use crate::{
 
 /// Jobs run at once by one node.
 const JOBS_AT_ONCE: usize = 6;
+/// How long work that is to stop may take to its next step.
+const STOP_PATIENCE: Duration = Duration::from_secs(4);
 /// The longest wait between two tries of a job.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
@@ -92,9 +94,10 @@ async fn attempt(one: Run) {
         tokio::select! {
             result = &mut work => result,
             lost = &mut beat => {
-                // The work hears it at its next step; what it still writes is harmless.
+                // The work hears it at its next step; what it still writes is harmless. What waits
+                // for a database is left: the next try clears it away.
                 one.meter.stop();
-                let _ = work.await;
+                let _ = tokio::time::timeout(STOP_PATIENCE, work).await;
                 Err(lost)
             }
         }

@@ -263,24 +263,8 @@ pub(crate) fn body<B: DeserializeOwned>(job: &Job) -> Result<B, serde_json::Erro
 
 /// The attempt folders of a cluster.
 fn attempts(folder: &Path) -> Result<Vec<String>, JobError> {
-    let unread = |error: std::io::Error| {
-        JobError::Retry(format!("{} cannot be read: {error}", folder.display()))
-    };
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(unread)?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.push(
-            entry
-                .map_err(unread)?
-                .file_name()
-                .to_string_lossy()
-                .into_owned(),
-        );
-    }
-    Ok(names)
+    clusters::attempts(folder)
+        .map_err(|error| JobError::Retry(format!("{} cannot be read: {error}", folder.display())))
 }
 
 /// The home of a cluster that has a whole attempt.

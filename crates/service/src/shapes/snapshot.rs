@@ -103,7 +103,7 @@ impl DbClusterSnapshot {
     }
 
     /// The same, listed among public snapshots.
-    pub fn as_public(mut self) -> Self {
+    pub fn among_public(mut self) -> Self {
         self.snapshot_type = "public";
         self.id.clone_from(&self.arn);
         self

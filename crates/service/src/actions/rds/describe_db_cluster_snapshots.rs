@@ -101,7 +101,7 @@ impl DescribeDbClusterSnapshots {
     /// An owner who asks for public snapshots sees the own ones among them as such.
     fn shape(&self, cx: &Cx, snapshot: &Snapshot, public: bool) -> DbClusterSnapshot {
         let shape = DbClusterSnapshot::seen_by(snapshot, &cx.caller.account);
-        if public { shape.as_public() } else { shape }
+        if public { shape.among_public() } else { shape }
     }
 
     /// The one snapshot that is named: the caller's, or one shared with it by its ARN.
