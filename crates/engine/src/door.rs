@@ -3,9 +3,9 @@
 //! It knows no particular database.
 use std::{
     error::Error,
-    fmt,
-    io::Read,
+    fmt, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -80,8 +80,29 @@ pub fn scram_verifier(password: &str) -> String {
 pub struct DumpInfo {
     /// The engine's own description as JSON, to be given to [`Engine::load`] unchanged.
     pub document: String,
-    /// Bytes handed to the sink, files only.
-    pub logical_bytes: u64,
+}
+
+/// What would be other if a file had changed: two that are equal say that it did not.
+pub type Evidence = [u8; 16];
+
+/// A file of a dump, to be read by as many threads as the sink likes.
+pub trait Content: Send + Sync {
+    /// Its bytes when it was opened; nothing behind them belongs to the dump.
+    fn size(&self) -> u64;
+
+    /// Fills the buffer from an offset as far as the file goes. The offset, and the buffer unless
+    /// it ends where the file does, are multiples of 8 KiB.
+    /// Fewer bytes than asked for, before the size, say that the file has become shorter: it
+    /// ends there in the dump. Asked again for the same bytes, it may give other ones.
+    ///
+    /// # Errors
+    /// Whatever ends the dump; the sink passes it on as its own.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Evidence that was taken before the first read and after the dump's beginning. When it is
+    /// equal to that of an earlier dump of this cluster, the bytes of that dump are right for
+    /// this one, and the file need not be read. None when nothing says so for certain.
+    fn evidence(&self) -> Option<Evidence>;
 }
 
 /// Takes a dump's folders and files, in the order of the dump.
@@ -95,11 +116,17 @@ pub trait DumpSink: Send {
     /// Whatever ends the dump.
     fn directory(&mut self, path: &str, mode: u32) -> Result<(), SinkError>;
 
-    /// A file. The sink reads `content` to its end; an error of `content` ends the dump.
+    /// A file, which the sink reads to its end now or a little later.
     ///
     /// # Errors
-    /// Whatever ends the dump.
-    fn file(&mut self, path: &str, mode: u32, content: &mut dyn Read) -> Result<(), SinkError>;
+    /// Whatever ends the dump, of this file or an earlier one.
+    fn file(&mut self, path: &str, mode: u32, content: Arc<dyn Content>) -> Result<(), SinkError>;
+
+    /// Waits until every file given so far was read to its end.
+    ///
+    /// # Errors
+    /// As [`DumpSink::file`].
+    fn settle(&mut self) -> Result<(), SinkError>;
 
     /// Whether the dump should end without a result; asked between files and while it waits.
     fn stop_requested(&self) -> bool;

@@ -171,6 +171,12 @@ impl Folder {
         give_one(&self.fd, owner)
     }
 
+    /// The number of the folder's device, and of its kind of file system.
+    pub(crate) fn file_system(&self) -> io::Result<(u64, i64)> {
+        let kind = rustix::fs::fstatfs(&self.fd)?.f_type;
+        Ok((rustix::fs::fstat(&self.fd)?.st_dev, kind))
+    }
+
     /// Makes what was written to the folder's file system so far durable.
     pub(crate) fn sync_file_system(&self) -> io::Result<()> {
         Ok(rustix::fs::syncfs(&self.fd)?)

@@ -8,7 +8,9 @@ mod folder;
 pub mod postgres;
 mod reach;
 
-pub use door::{DumpInfo, DumpSink, Engine, Home, NewCluster, SinkError, scram_verifier};
+pub use door::{
+    Content, DumpInfo, DumpSink, Engine, Evidence, Home, NewCluster, SinkError, scram_verifier,
+};
 pub use error::{EngineError, ErrorKind};
 pub use postgres::Postgres;
 pub use reach::first_unreachable;

@@ -26,14 +26,14 @@ fn write(
     };
     let mut writer =
         SnapshotWriter::begin(vault, volume, sealing, base, &Condemned::new(), options)?;
-    writer.file("PG_VERSION", 0o600, &mut b"15\n".as_slice())?;
+    writer.file("PG_VERSION", 0o600, Arc::new(b"15\n".to_vec()))?;
     writer.directory("base", 0o700)?;
     writer.directory("base/1", 0o700)?;
     let mut page = vec![b'a'; 3 * 8192 + 5];
     page[8192] += number;
-    writer.file("base/1/1259", 0o600, &mut page.as_slice())?;
-    writer.file("base/1/empty", 0o600, &mut b"".as_slice())?;
-    writer.file("base/1/zeros", 0o600, &mut [0; 20_000].as_slice())?;
+    writer.file("base/1/1259", 0o600, Arc::new(page.to_vec()))?;
+    writer.file("base/1/empty", 0o600, Arc::new(b"".to_vec()))?;
+    writer.file("base/1/zeros", 0o600, Arc::new([0; 20_000].to_vec()))?;
     Ok(writer.finish(format!("{{\"snapshot\":{number}}}"))?)
 }
 

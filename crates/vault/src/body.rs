@@ -6,19 +6,62 @@ use std::collections::HashSet;
 use crate::{
     block::IdKey,
     cursor::Cursor,
-    format::{BLOCK_BYTES, FILE_BYTES, LIST_ENTRIES, PATH_BYTES, SEGMENT_BLOCKS, SEGMENT_BYTES},
+    format::{
+        BLOCK_BYTES, FILE_BYTES, LIST_ENTRIES, PATCHES_MAX, PATH_BYTES, SEGMENT_BLOCKS,
+        SEGMENT_BYTES,
+    },
     manifest::Tables,
     seal::ObjectKey,
 };
 
-/// Where the blocks of up to 32 MiB of a file are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Segment {
+/// Entries of a list that follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Layer {
     /// The list's number in the manifest.
     pub(crate) list: u32,
     /// Its first entry; the rest follow.
     pub(crate) first: u32,
+    /// How many.
+    pub(crate) count: u16,
 }
+
+impl Layer {
+    fn put(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.list.to_le_bytes());
+        bytes.extend_from_slice(&self.first.to_le_bytes());
+        bytes.extend_from_slice(&self.count.to_le_bytes());
+    }
+
+    fn parse(cursor: &mut Cursor<'_>, lists: usize) -> Option<Self> {
+        let (list, first, count) = (cursor.u32()?, cursor.u32()?, cursor.u16()?);
+        let sane = (list as usize) < lists
+            && usize::from(count) <= SEGMENT_BLOCKS
+            && (first as usize).checked_add(usize::from(count))? <= LIST_ENTRIES;
+        sane.then_some(Self { list, first, count })
+    }
+}
+
+/// Where the blocks of up to 32 MiB of a file are listed: a whole list's entries for its first
+/// blocks, and patches, each upon what is before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) whole: Layer,
+    /// The oldest first.
+    pub(crate) patches: Vec<Layer>,
+}
+
+/// How much of a pack a snapshot needs: what tells the next one which packs to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct PackUse {
+    /// Blocks stored in it.
+    pub(crate) blocks: u32,
+    /// Times that the snapshot refers to them.
+    pub(crate) live: u32,
+}
+
+/// Tells two states of a file apart without its content: what is equal was not changed. Only its
+/// maker knows how; see the engine's dump.
+pub type Evidence = [u8; 16];
 
 /// A directory of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +76,8 @@ pub(crate) struct File {
     pub(crate) path: String,
     pub(crate) mode: u32,
     pub(crate) size: u64,
+    /// What says later that the file is as it was when it was read, if anything does.
+    pub(crate) evidence: Option<Evidence>,
     /// One for every 32 MiB.
     pub(crate) segments: Vec<Segment>,
 }
@@ -54,11 +99,15 @@ pub(crate) struct Body {
     pub(crate) list_keys: Vec<ObjectKey>,
     /// In the order of the header's packs; empty in an unencrypted volume.
     pub(crate) pack_keys: Vec<ObjectKey>,
+    /// In the order of the header's packs.
+    pub(crate) pack_uses: Vec<PackUse>,
     pub(crate) logical_bytes: u64,
     pub(crate) directories: Vec<Directory>,
     pub(crate) files: Vec<File>,
     pub(crate) engine_document: String,
 }
+
+const LAYER_BYTES: usize = 4 + 4 + 2;
 
 pub(crate) fn put_count(bytes: &mut Vec<u8>, count: usize) {
     let count = u32::try_from(count).expect("counts are bounded by the size of a manifest");
@@ -80,6 +129,10 @@ impl Body {
         for key in self.list_keys.iter().chain(&self.pack_keys) {
             bytes.extend_from_slice(&key.0);
         }
+        for pack in &self.pack_uses {
+            bytes.extend_from_slice(&pack.blocks.to_le_bytes());
+            bytes.extend_from_slice(&pack.live.to_le_bytes());
+        }
         bytes.extend_from_slice(&self.logical_bytes.to_le_bytes());
         put_count(&mut bytes, self.directories.len());
         for directory in &self.directories {
@@ -89,9 +142,15 @@ impl Body {
         for file in &self.files {
             put_path(&mut bytes, &file.path, file.mode);
             bytes.extend_from_slice(&file.size.to_le_bytes());
+            bytes.push(u8::from(file.evidence.is_some()));
+            bytes.extend_from_slice(file.evidence.as_ref().map_or(&[], |e| e.as_slice()));
             for segment in &file.segments {
-                bytes.extend_from_slice(&segment.list.to_le_bytes());
-                bytes.extend_from_slice(&segment.first.to_le_bytes());
+                segment.whole.put(&mut bytes);
+                let patches = u8::try_from(segment.patches.len()).expect("patches are bounded");
+                bytes.push(patches);
+                for patch in &segment.patches {
+                    patch.put(&mut bytes);
+                }
             }
         }
         put_count(&mut bytes, self.engine_document.len());
@@ -104,11 +163,13 @@ impl Body {
     fn size(&self) -> usize {
         let keys = self.list_keys.len() + self.pack_keys.len();
         let directories = self.directories.iter().map(|d| 6 + d.path.len());
-        let files = self
-            .files
-            .iter()
-            .map(|f| 14 + f.path.len() + 8 * f.segments.len());
+        let files = self.files.iter().map(|f| {
+            let layers = |s: &Segment| LAYER_BYTES * (1 + s.patches.len()) + 1;
+            let segments: usize = f.segments.iter().map(layers).sum();
+            15 + f.path.len() + f.evidence.map_or(0, |e| e.len()) + segments
+        });
         32 + 32 * keys
+            + 8 * self.pack_uses.len()
             + 8
             + 4
             + directories.sum::<usize>()
@@ -137,6 +198,12 @@ impl Body {
             (0..count).map(|_| cursor.array().map(ObjectKey)).collect()
         };
         let (list_keys, pack_keys) = (keys(tables.lists.len())?, keys(tables.packs.len())?);
+        let pack_uses = (0..tables.packs.len())
+            .map(|_| {
+                let (blocks, live) = (cursor.u32()?, cursor.u32()?);
+                Some(PackUse { blocks, live })
+            })
+            .collect::<Option<Vec<_>>>()?;
         let logical_bytes = cursor.u64()?;
         let directories = (0..cursor.count(6)?)
             .map(|_| {
@@ -146,7 +213,7 @@ impl Body {
                 })
             })
             .collect::<Option<Vec<_>>>()?;
-        let files = (0..cursor.count(14)?)
+        let files = (0..cursor.count(15)?)
             .map(|_| parse_file(&mut cursor, tables.lists.len()))
             .collect::<Option<Vec<_>>>()?;
         let engine_document = cursor.text32()?.to_owned();
@@ -163,6 +230,7 @@ impl Body {
             id_key,
             list_keys,
             pack_keys,
+            pack_uses,
             logical_bytes,
             directories,
             files,
@@ -176,23 +244,33 @@ fn parse_file(cursor: &mut Cursor<'_>, lists: usize) -> Option<File> {
     if FILE_BYTES < size {
         return None;
     }
+    let evidence = match cursor.take(1)? {
+        [0] => None,
+        [1] => Some(cursor.array()?),
+        _ => return None,
+    };
     let segments = usize::try_from(size.div_ceil(SEGMENT_BYTES)).ok()?;
-    let (rows, _) = cursor.take(segments.checked_mul(8)?)?.as_chunks::<8>();
-    let segments = rows
-        .iter()
-        .enumerate()
-        .map(|(number, row)| {
-            let mut row = Cursor(row);
-            let (list, first) = (row.u32()?, row.u32()?);
-            let end = first as usize + File::segment_blocks(size, number);
-            let known = (list as usize) < lists && end <= LIST_ENTRIES;
-            known.then_some(Segment { list, first })
+    // A segment takes at least 11 bytes, so a false size cannot make it reserve much.
+    if cursor.0.len() / (LAYER_BYTES + 1) < segments {
+        return None;
+    }
+    let segments = (0..segments)
+        .map(|_| {
+            let whole = Layer::parse(cursor, lists)?;
+            let patches = usize::from(*cursor.take(1)?.first()?);
+            if PATCHES_MAX < patches {
+                return None;
+            }
+            let patches = (0..patches).map(|_| Layer::parse(cursor, lists));
+            let patches = patches.collect::<Option<Vec<_>>>()?;
+            Some(Segment { whole, patches })
         })
         .collect::<Option<Vec<_>>>()?;
     Some(File {
         path,
         mode,
         size,
+        evidence,
         segments,
     })
 }

@@ -155,6 +155,12 @@ pub enum VaultError {
     /// A background task of the vault ended by a panic or with its runtime.
     #[error("a background task ended early")]
     Task(#[source] tokio::task::JoinError),
+    /// The system gives no more threads.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+    /// A thread of the vault's own panicked: a defect.
+    #[error("a thread of the vault ended by a panic")]
+    Panicked,
     /// The content that was to be kept could not be read.
     #[error("cannot read {path:?} after {offset} bytes")]
     Source {
@@ -194,10 +200,14 @@ impl VaultError {
             | Self::BadPath { .. }
             | Self::TooMany { .. } => ErrorKind::Refuse,
             Self::Stopped => ErrorKind::Stop,
-            Self::Source { .. } | Self::Io { .. } | Self::Store { .. } => ErrorKind::Retry,
-            Self::Conflict { .. } | Self::Spent | Self::NoRuntime(_) | Self::Task(_) => {
-                ErrorKind::Report
+            Self::Source { .. } | Self::Io { .. } | Self::Store { .. } | Self::Thread(_) => {
+                ErrorKind::Retry
             }
+            Self::Conflict { .. }
+            | Self::Spent
+            | Self::NoRuntime(_)
+            | Self::Task(_)
+            | Self::Panicked => ErrorKind::Report,
         }
     }
 

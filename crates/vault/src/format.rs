@@ -22,9 +22,11 @@ pub(crate) const PACK_BYTES: usize = limits::PACK_BYTES;
 pub(crate) const SEGMENT_BLOCKS: usize = 4096;
 /// Bytes of a file that a segment covers, at most.
 pub(crate) const SEGMENT_BYTES: u64 = (SEGMENT_BLOCKS * BLOCK_BYTES) as u64;
+/// Patches upon one another in a segment, at most.
+pub(crate) const PATCHES_MAX: usize = 12;
 /// Entries in a block list, at most; the pack numbers 0 to 65,534 therefore suffice.
 pub(crate) const LIST_ENTRIES: usize = 65_535;
-/// A block list, stored or plain, bytes, at most: 20 an entry, 32 a pack, and the frame of it all.
+/// A block list, stored or plain, bytes, at most: 22 an entry, 32 a pack, and the frame of it all.
 pub(crate) const LIST_BYTES: usize = 4 << 20;
 /// A manifest, stored or plain, bytes, at most.
 pub(crate) const MANIFEST_BYTES: usize = 256 << 20;
@@ -35,7 +37,7 @@ pub(crate) const PATH_BYTES: usize = 1024;
 
 const _: () = assert!(BLOCK_BYTES == 8192 && FRAME_BLOCKS == 32 && PACK_BYTES == 16 << 20);
 const _: () = assert!(PACK_FRAMES * FRAME_BLOCKS == 1 << 16);
-const _: () = assert!(LIST_ENTRIES * 52 + 4096 <= LIST_BYTES);
+const _: () = assert!(LIST_ENTRIES * 54 + 4096 <= LIST_BYTES);
 
 /// The head's length, bytes.
 pub(crate) const HEAD_BYTES: usize = 80;

@@ -7,6 +7,7 @@ mod body;
 mod cursor;
 mod error;
 mod format;
+mod layers;
 mod list;
 mod manifest;
 mod observer;
@@ -21,6 +22,7 @@ mod sweep;
 mod throttle;
 mod write;
 
+pub use body::Evidence;
 pub use error::{ErrorKind, ObjectId, ObjectKind, VaultError};
 pub use observer::{Observer, Unobserved};
 pub use read::{Restored, restore};
@@ -31,4 +33,4 @@ pub use sweep::{
     Header, ObjectEntry, Verified, delete, objects, reach, read_header, verify_manifest, volumes,
 };
 pub use throttle::Throttle;
-pub use write::{Base, SnapshotWriter, WriteOptions, Written};
+pub use write::{Base, Content, SnapshotWriter, WriteOptions, Written};

@@ -1,6 +1,8 @@
-//! Block lists: for stretches of files, the id of each block and where it lies.
+//! Block lists: for stretches of files, the id of each block and where it lies. A list holds
+//! either whole stretches or patches, whose entries also say which block they replace.
 //!
-//! It does not know which files the stretches belong to: manifests say that.
+//! It does not know which files the stretches belong to, nor what a patch lies upon: manifests
+//! say that.
 use std::collections::HashMap;
 
 use model::Hash;
@@ -18,6 +20,9 @@ use crate::{
 /// Stands where the number of a pack would, when a block is all zero and nothing is stored.
 const ZERO_BLOCK: u16 = u16::MAX;
 const ENTRY_BYTES: usize = 16 + 2 + 2;
+const COUNTS_BYTES: usize = 4 + 4 + 4;
+const WHOLE: u32 = 0;
+const PATCHES: u32 = 1;
 
 /// What a snapshot being written knows about one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +41,30 @@ pub(crate) enum Entry {
 }
 
 /// A block list that is filling: its entries name packs by their number in the new manifest.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ListDraft {
     entries: Vec<Entry>,
+    /// For each entry, the block of its segment that it stands for; none in whole lists.
+    positions: Option<Vec<u16>>,
 }
 
 impl ListDraft {
+    /// A list of whole stretches.
+    pub(crate) fn whole() -> Self {
+        Self {
+            entries: Vec::new(),
+            positions: None,
+        }
+    }
+
+    /// A list of patches.
+    pub(crate) fn patches() -> Self {
+        Self {
+            entries: Vec::new(),
+            positions: Some(Vec::new()),
+        }
+    }
+
     /// Whether another whole segment may not fit.
     pub(crate) fn is_full(&self) -> bool {
         LIST_ENTRIES < self.entries.len() + SEGMENT_BLOCKS
@@ -49,8 +72,21 @@ impl ListDraft {
 
     /// Appends a segment and gives the number of its first entry.
     pub(crate) fn push(&mut self, segment: &[Entry]) -> u32 {
+        debug_assert!(self.positions.is_none());
         let first = u32::try_from(self.entries.len()).expect("a list has few entries");
         self.entries.extend_from_slice(segment);
+        first
+    }
+
+    /// Appends a patch: the entries of a segment at these ascending positions. Gives the number
+    /// of its first entry.
+    pub(crate) fn push_patch(&mut self, segment: &[Entry], at: &[u16]) -> u32 {
+        let first = u32::try_from(self.entries.len()).expect("a list has few entries");
+        let entries = at.iter().map(|at| segment[usize::from(*at)]);
+        self.entries.extend(entries);
+        if let Some(positions) = &mut self.positions {
+            positions.extend_from_slice(at);
+        }
         first
     }
 
@@ -94,11 +130,14 @@ impl ListDraft {
                 }),
             })
             .collect();
-        let mut plain = Vec::with_capacity(8 + 32 * packs.len() + ENTRY_BYTES * numbers.len());
+        let room = COUNTS_BYTES + 32 * packs.len() + (ENTRY_BYTES + 2) * numbers.len();
+        let mut plain = Vec::with_capacity(room);
         for count in [packs.len(), numbers.len()] {
             let count = u32::try_from(count).expect("a list has few entries");
             plain.extend_from_slice(&count.to_le_bytes());
         }
+        let kind = self.positions.as_ref().map_or(WHOLE, |_| PATCHES);
+        plain.extend_from_slice(&kind.to_le_bytes());
         for pack in packs {
             plain.extend_from_slice(&hash_of(pack).0);
         }
@@ -116,6 +155,9 @@ impl ListDraft {
                 Entry::Zero => [0; 2],
                 Entry::Stored { place, .. } => place.0.to_le_bytes(),
             });
+        }
+        for position in self.positions.iter().flatten() {
+            plain.extend_from_slice(&position.to_le_bytes());
         }
         plain
     }
@@ -143,6 +185,7 @@ pub(crate) struct List {
     plain: Vec<u8>,
     packs: usize,
     entries: usize,
+    patches: bool,
 }
 
 impl List {
@@ -183,21 +226,28 @@ impl List {
 
     fn parse(plain: Vec<u8>) -> Result<Self, &'static str> {
         let mut cursor = Cursor(&plain);
-        let counts = (cursor.u32(), cursor.u32());
-        let (Some(packs), Some(entries)) = counts else {
+        let counts = (cursor.u32(), cursor.u32(), cursor.u32());
+        let (Some(packs), Some(entries), Some(kind)) = counts else {
             return Err("it ends within its counts");
+        };
+        let patches = match kind {
+            WHOLE => false,
+            PATCHES => true,
+            _ => return Err("it is of a kind that format 1 does not know"),
         };
         let (packs, entries) = (packs as usize, entries as usize);
         if LIST_ENTRIES < entries || entries < packs {
             return Err("it has more entries or packs than format 1 allows");
         }
-        if cursor.0.len() != 32 * packs + ENTRY_BYTES * entries {
+        let entry_bytes = ENTRY_BYTES + if patches { 2 } else { 0 };
+        if cursor.0.len() != 32 * packs + entry_bytes * entries {
             return Err("its length is not that of its entries");
         }
         let list = Self {
             plain,
             packs,
             entries,
+            patches,
         };
         let known = |number: u16| number == ZERO_BLOCK || usize::from(number) < packs;
         if !(0..entries).all(|entry| known(list.number(entry))) {
@@ -206,18 +256,42 @@ impl List {
         Ok(list)
     }
 
-    fn number(&self, entry: usize) -> u16 {
-        let at = 8 + 32 * self.packs + 16 * self.entries + 2 * entry;
+    /// Where the ids begin.
+    fn ids(&self) -> usize {
+        COUNTS_BYTES + 32 * self.packs
+    }
+
+    fn short(&self, at: usize) -> u16 {
         u16::from_le_bytes([self.plain[at], self.plain[at + 1]])
+    }
+
+    fn number(&self, entry: usize) -> u16 {
+        self.short(self.ids() + 16 * self.entries + 2 * entry)
     }
 
     pub(crate) fn entries(&self) -> usize {
         self.entries
     }
 
+    /// Whether its entries are patches.
+    pub(crate) fn is_patches(&self) -> bool {
+        self.patches
+    }
+
+    /// The block of its segment that an entry of a patch stands for.
+    pub(crate) fn position(&self, entry: usize) -> usize {
+        debug_assert!(self.patches);
+        usize::from(self.short(self.ids() + ENTRY_BYTES * self.entries + 2 * entry))
+    }
+
+    /// About what it takes in memory, bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.plain.len() + 8 * self.packs
+    }
+
     /// The hashes of the packs in its table.
     pub(crate) fn packs(&self) -> impl Iterator<Item = Hash> + '_ {
-        let (hashes, _) = self.plain[8..8 + 32 * self.packs].as_chunks::<32>();
+        let (hashes, _) = self.plain[COUNTS_BYTES..self.ids()].as_chunks::<32>();
         hashes.iter().map(|hash| Hash(*hash))
     }
 
@@ -227,17 +301,14 @@ impl List {
         if number == ZERO_BLOCK {
             return ListEntry::Zero;
         }
-        let ids = 8 + 32 * self.packs;
-        let places = ids + (16 + 2) * self.entries + 2 * entry;
+        let ids = self.ids();
+        let place = self.short(ids + (16 + 2) * self.entries + 2 * entry);
         ListEntry::Stored {
             id: self.plain[ids + 16 * entry..]
                 .first_chunk()
                 .expect("the length was checked"),
             pack: usize::from(number),
-            place: Place(u16::from_le_bytes([
-                self.plain[places],
-                self.plain[places + 1],
-            ])),
+            place: Place(place),
         }
     }
 }
@@ -270,15 +341,24 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn lists_come_back(entries in proptest::collection::vec(entry(), 0..300), sealed: bool) {
-            let mut draft = ListDraft::default();
-            draft.push(&entries);
+        fn lists_come_back(entries in proptest::collection::vec(entry(), 0..300), sealed: bool, patches: bool) {
+            let positions: Vec<u16> = (0..).step_by(2).take(entries.len()).collect();
+            let mut draft = if patches { ListDraft::patches() } else { ListDraft::whole() };
+            if patches {
+                let spread: Vec<Entry> = entries.iter().flat_map(|e| [*e, Entry::Zero]).collect();
+                draft.push_patch(&spread, &positions);
+            } else {
+                draft.push(&entries);
+            }
             let (hash, key, mut bytes) = draft.finish(VOLUME, sealed, &mut Packer::new(), hash_of);
             prop_assert!(bytes.len() <= LIST_BYTES);
             let key = sealed.then_some(&key);
             let list = List::read(hash, &mut bytes, VOLUME, key, &mut Unpacker::new()).expect("reads");
             let packs: Vec<Hash> = list.packs().collect();
-            prop_assert_eq!(list.entries(), entries.len());
+            prop_assert_eq!((list.entries(), list.is_patches()), (entries.len(), patches));
+            for (number, position) in positions.iter().enumerate().filter(|_| patches) {
+                prop_assert_eq!(list.position(number), usize::from(*position));
+            }
             for (number, entry) in entries.iter().enumerate() {
                 match (*entry, list.entry(number)) {
                     (Entry::Zero, ListEntry::Zero) => {}
@@ -303,7 +383,8 @@ mod tests {
 
     #[test]
     fn a_full_list_is_within_its_bounds() {
-        let mut draft = ListDraft::default();
+        let mut draft = ListDraft::patches();
+        let all: Vec<u16> = (0..4096).collect();
         let mut pack = 0;
         while !draft.is_full() {
             let segment: Vec<Entry> = (0..SEGMENT_BLOCKS)
@@ -314,7 +395,7 @@ mod tests {
                     Entry::Stored { id, pack, place }
                 })
                 .collect();
-            draft.push(&segment);
+            draft.push_patch(&segment, &all);
         }
         let (_, _, bytes) = draft.finish(VOLUME, true, &mut Packer::new(), hash_of);
         assert!(bytes.len() <= LIST_BYTES);

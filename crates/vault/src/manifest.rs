@@ -210,7 +210,7 @@ mod tests {
     use super::*;
     use crate::{
         block::IdKey,
-        body::{Directory, File, Segment},
+        body::{Directory, File, Layer, PackUse, Segment},
         format::SEGMENT_BYTES,
     };
 
@@ -234,10 +234,16 @@ mod tests {
             path: path.to_owned(),
             mode: 0o700,
         };
+        let layer = |list, first| Layer {
+            list,
+            first,
+            count: 5,
+        };
         Body {
             id_key: IdKey([1; 32]),
             list_keys: keys(2),
             pack_keys: keys(3),
+            pack_uses: (0..3).map(|live| PackUse { blocks: 9, live }).collect(),
             logical_bytes: SEGMENT_BYTES + 5,
             directories: vec![directory("a"), directory("a/b")],
             files: vec![
@@ -245,12 +251,23 @@ mod tests {
                     path: "a/b/c".to_owned(),
                     mode: 0o600,
                     size: SEGMENT_BYTES + 5,
-                    segments: vec![Segment { list: 1, first: 0 }, Segment { list: 0, first: 9 }],
+                    evidence: Some([8; 16]),
+                    segments: vec![
+                        Segment {
+                            whole: layer(1, 0),
+                            patches: vec![],
+                        },
+                        Segment {
+                            whole: layer(0, 9),
+                            patches: vec![layer(1, 7), layer(0, 3)],
+                        },
+                    ],
                 },
                 File {
                     path: "empty".to_owned(),
                     mode: 0o640,
                     size: 0,
+                    evidence: None,
                     segments: vec![],
                 },
             ],
@@ -300,7 +317,7 @@ mod tests {
     #[test]
     fn trees_that_lead_astray_are_refused() {
         type Change = fn(&mut Body);
-        let changes: [Change; 8] = [
+        let changes: [Change; 11] = [
             |b| b.files[0].path = "a/../c".to_owned(),
             |b| b.files[0].path = "/etc/passwd".to_owned(),
             |b| b.files[0].path = "x/c".to_owned(),
@@ -308,7 +325,10 @@ mod tests {
             |b| b.files[0].path = "empty".to_owned(),
             |b| b.directories.reverse(),
             |b| b.logical_bytes += 1,
-            |b| b.files[0].segments[0].list = 2,
+            |b| b.files[0].segments[0].whole.list = 2,
+            |b| b.files[0].segments[1].patches[1].list = 2,
+            |b| b.files[0].segments[1].patches[0].count = 4097,
+            |b| b.files[0].segments[1].patches = vec![b.files[0].segments[0].whole; 13],
         ];
         for (number, change) in changes.iter().enumerate() {
             let mut body = sample(false);

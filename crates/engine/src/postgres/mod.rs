@@ -19,7 +19,13 @@ mod process;
 mod run;
 mod session;
 
-use std::{fs, io::Read, os::unix::fs::OpenOptionsExt, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
@@ -236,14 +242,31 @@ fn is_whole(home: &Home) -> bool {
     home.dir.join(WHOLE).is_file()
 }
 
-/// Marks the cluster as whole, durably, after all of it is durable.
+/// Marks the cluster as whole, durably, after all of it is durable. The mark holds a random
+/// number, new for every try that became whole: the data folder's incarnation.
 fn mark_whole(home: &Home) -> Result<(), EngineError> {
     let failed = |source| EngineError::io("mark as whole", &home.dir, source);
     let data = crate::folder::Folder::open(&home.data()).map_err(failed)?;
     data.sync_file_system().map_err(failed)?;
     let folder = crate::folder::Folder::open(&home.dir).map_err(failed)?;
-    folder.touch(WHOLE).map_err(failed)?;
+    let incarnation = uuid::Uuid::new_v4().simple().to_string();
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(home.dir.join(WHOLE))
+        .and_then(|mut mark| {
+            mark.write_all(incarnation.as_bytes())?;
+            mark.sync_all()
+        })
+        .map_err(failed)?;
     folder.sync().map_err(failed)
+}
+
+/// The data folder's incarnation; none when its mark does not say it.
+fn incarnation(home: &Home) -> Option<uuid::Uuid> {
+    let text = fs::read_to_string(home.dir.join(WHOLE)).ok()?;
+    uuid::Uuid::try_parse(text.trim()).ok()
 }
 
 /// Reads a small file of the data folder whole.

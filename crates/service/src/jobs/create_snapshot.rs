@@ -196,16 +196,34 @@ impl DumpSink for VaultSink {
         &mut self,
         path: &str,
         mode: u32,
-        content: &mut dyn std::io::Read,
+        content: Arc<dyn engine::Content>,
     ) -> Result<(), SinkError> {
-        self.writer
-            .file(path, mode, content)
-            .map(drop)
-            .map_err(|error: VaultError| error.into())
+        Ok(self.writer.file(path, mode, Arc::new(Lent(content)))?)
+    }
+
+    fn settle(&mut self) -> Result<(), SinkError> {
+        Ok(self.writer.settle()?)
     }
 
     fn stop_requested(&self) -> bool {
         self.meter.stop_requested()
+    }
+}
+
+/// An engine's file as the vault reads it.
+struct Lent(Arc<dyn engine::Content>);
+
+impl vault::Content for Lent {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+
+    fn evidence(&self) -> Option<vault::Evidence> {
+        self.0.evidence()
     }
 }
 

@@ -5,10 +5,9 @@
 //! and in a file, so 1 byte a block for a first snapshot, and 32 at worst.
 use crate::{
     block::RunCheck,
-    body::File,
     error::{ObjectId, ObjectKind, VaultError},
     format::FRAME_BLOCKS,
-    list::{List, ListEntry},
+    layers::Slot,
     manifest::Manifest,
     pack::Place,
 };
@@ -39,71 +38,59 @@ pub(crate) struct Plan {
     check: RunCheck,
 }
 
-/// A segment of a file, to be sorted by its list.
+/// A segment of a file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stretch {
-    pub(crate) list: u32,
-    first: u32,
-    file: u32,
-    number: u32,
+    pub(crate) file: u32,
+    pub(crate) number: u32,
 }
 
-impl Stretch {
-    /// The file's number in the manifest.
-    pub(crate) fn file(&self) -> usize {
-        self.file as usize
-    }
-}
-
-/// All segments of a manifest, those of one list together.
+/// All segments of a manifest, those of one list together and in its order, so that each list
+/// is read once as a rule.
 pub(crate) fn stretches(manifest: &Manifest) -> Vec<Stretch> {
     let narrow = |number: usize| u32::try_from(number).expect("the size of manifests bounds it");
-    let files = manifest.body.files.iter().enumerate();
-    let mut stretches: Vec<Stretch> = files
-        .flat_map(|(file, of)| {
-            of.segments
-                .iter()
-                .enumerate()
-                .map(move |(number, segment)| Stretch {
-                    list: segment.list,
-                    first: segment.first,
-                    file: narrow(file),
-                    number: narrow(number),
-                })
+    let files = &manifest.body.files;
+    let mut stretches: Vec<Stretch> = (0..files.len())
+        .flat_map(|file| {
+            (0..files[file].segments.len()).map(move |number| Stretch {
+                file: narrow(file),
+                number: narrow(number),
+            })
         })
         .collect();
-    stretches.sort_by_key(|stretch| stretch.list);
+    stretches.sort_by_key(|at| files[at.file as usize].segments[at.number as usize].whole);
     stretches
 }
 
 impl Plan {
-    /// Adds the blocks of one segment. `packs` gives, for each pack of the list's table, its
-    /// number in the manifest, and `list_id` names the list in errors.
+    /// Adds the blocks of one segment. `list_id` names its list in errors.
     pub(crate) fn add(
         &mut self,
         stretch: Stretch,
-        size: u64,
-        list: &List,
-        packs: &[Option<u32>],
+        slots: &[Slot],
         list_id: ObjectId,
     ) -> Result<(), VaultError> {
         let wrong = |why| VaultError::damaged(list_id, why);
-        let blocks = File::segment_blocks(size, stretch.number as usize);
-        let first = stretch.first as usize;
-        if list.entries() < first + blocks {
-            return Err(wrong("it has fewer entries than a file needs"));
-        }
-        let start = u64::from(stretch.number) * crate::format::SEGMENT_BLOCKS as u64;
-        for at in 0..blocks {
-            let ListEntry::Stored { id, pack, place } = list.entry(first + at) else {
-                self.close();
-                continue;
-            };
-            let pack = packs[pack]
-                .ok_or_else(|| wrong("an entry lies in a pack that the manifest does not reach"))?;
-            let block = u32::try_from(start + at as u64).expect("the size of files is bounded");
-            self.push(pack, stretch.file, block, place);
-            self.check.add(id);
+        let start = stretch.number * crate::format::SEGMENT_BLOCKS as u32;
+        for (block, slot) in (start..).zip(slots) {
+            match slot {
+                Slot::Unknown => {
+                    return Err(wrong("neither it nor a patch has an entry for a block"));
+                }
+                Slot::Zero => self.close(),
+                Slot::Stored { pack: None, .. } => {
+                    let why = "an entry lies in a pack that the manifest does not reach";
+                    return Err(wrong(why));
+                }
+                Slot::Stored {
+                    id,
+                    pack: Some(pack),
+                    place,
+                } => {
+                    self.push(*pack, stretch.file, block, *place);
+                    self.check.add(id);
+                }
+            }
         }
         self.close();
         Ok(())

@@ -7,6 +7,7 @@ use std::{
     fs::{File, OpenOptions},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
 use crate::{body::Body, error::VaultError};
@@ -21,7 +22,13 @@ pub(crate) struct Tree<'a> {
     /// Opened before anything is written: the file system reports failed writes to it.
     root_file: File,
     body: &'a Body,
-    open: HashMap<u32, (File, u64)>,
+    open: Mutex<Open>,
+}
+
+/// Files that were written to lately.
+#[derive(Default)]
+struct Open {
+    files: HashMap<u32, (Arc<File>, u64)>,
     turn: u64,
 }
 
@@ -67,35 +74,43 @@ impl<'a> Tree<'a> {
             root: root.to_owned(),
             root_file,
             body,
-            open: HashMap::with_capacity(OPEN_FILES_MAX),
-            turn: 0,
+            open: Mutex::default(),
         })
     }
 
-    /// Writes into a file by its number in the manifest.
-    pub(crate) fn write(&mut self, file: u32, bytes: &[u8], offset: u64) -> Result<(), VaultError> {
-        self.turn += 1;
+    /// Writes into a file by its number in the manifest; several threads may.
+    pub(crate) fn write(&self, file: u32, bytes: &[u8], offset: u64) -> Result<(), VaultError> {
         let path = || self.root.join(&self.body.files[file as usize].path);
-        if !self.open.contains_key(&file) {
-            if OPEN_FILES_MAX <= self.open.len() {
-                let oldest = self.open.iter().min_by_key(|(_, (_, used))| *used);
-                let oldest = oldest.map(|(file, _)| *file).expect("many are open");
-                self.open.remove(&oldest);
-            }
-            let opened = OpenOptions::new().write(true).open(path());
-            let opened = opened.map_err(|source| VaultError::io("open", &path(), source))?;
-            self.open.insert(file, (opened, self.turn));
-        }
-        let (open, used) = self.open.get_mut(&file).expect("it was just opened");
-        *used = self.turn;
-        open.write_all_at(bytes, offset)
+        let opened = self
+            .open(file, path)
+            .map_err(|source| VaultError::io("open", &path(), source))?;
+        opened
+            .write_all_at(bytes, offset)
             .map_err(|source| VaultError::io("write", &path(), source))
+    }
+
+    fn open(&self, file: u32, path: impl Fn() -> PathBuf) -> std::io::Result<Arc<File>> {
+        let mut open = self.open.lock().unwrap_or_else(|e| e.into_inner());
+        let Open { files, turn } = &mut *open;
+        *turn += 1;
+        if let Some((known, used)) = files.get_mut(&file) {
+            *used = *turn;
+            return Ok(Arc::clone(known));
+        }
+        if OPEN_FILES_MAX <= files.len() {
+            let oldest = files.iter().min_by_key(|(_, (_, used))| *used);
+            let oldest = oldest.map(|(file, _)| *file).expect("many are open");
+            files.remove(&oldest);
+        }
+        let opened = Arc::new(OpenOptions::new().write(true).open(path())?);
+        files.insert(file, (Arc::clone(&opened), *turn));
+        Ok(opened)
     }
 
     /// Gives everything its mode and makes it durable: one sync of the file system, since one
     /// for each file would take many times as long.
-    pub(crate) fn finish(mut self) -> Result<(), VaultError> {
-        self.open.clear();
+    pub(crate) fn finish(self) -> Result<(), VaultError> {
+        drop(self.open);
         let files = self.body.files.iter().map(|file| (&file.path, file.mode));
         let directories = self.body.directories.iter().rev();
         for (path, mode) in files.chain(directories.map(|d| (&d.path, d.mode))) {

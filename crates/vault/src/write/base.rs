@@ -2,8 +2,11 @@
 //!
 //! It does not know what the new snapshot's blocks are.
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use model::{Hash, VolumeRef};
@@ -11,50 +14,36 @@ use tokio::runtime::Handle;
 
 use crate::{
     block::IdKey,
-    body::{File, Segment},
+    body::{File, Layer, PackUse, Segment},
     error::{ObjectId, ObjectKind, VaultError},
     format::VolumeTag,
-    list::List,
-    manifest::{Manifest, Reached},
+    layers::{Layers, Slot},
+    manifest::Manifest,
     part::Unpacker,
-    seal::{DataKey, ObjectKey},
+    seal::DataKey,
     store::{Shelf, Vault},
+    write::ledger::Ledger,
 };
 
-/// Base lists kept decoded: files are compared in nearly the order in which they were listed.
-const LISTS_KEPT: usize = 4;
 const UNUSED: u32 = u32::MAX;
+/// A pack is sparse when fewer of its blocks than this share are live, percent: measured, see
+/// docs/decisions/0006-patches-evidence-sparse-packs.md.
+const SPARSE_PERCENT: u64 = 50;
+/// Live blocks of sparse packs that one snapshot writes anew, as a share of all live blocks, so
+/// that packs of one age do not fall due at once.
+const RENEWED_SHARE: u64 = 32;
+/// Live blocks of sparse packs that a snapshot may write anew in any case: 8 MiB.
+const RENEWED_MIN: u64 = 1024;
 
-/// A base list that was read.
-#[derive(Debug)]
-pub(crate) struct BaseList {
-    pub(crate) list: List,
-    /// For each pack of the list's table, its number in the base; none when blocks in it cannot
-    /// be referred to.
-    pub(crate) packs: Vec<Option<u32>>,
-}
-
-/// A stretch of the base's version of a file.
-#[derive(Debug, Clone)]
-pub(crate) struct BaseSegment {
-    pub(crate) list: Arc<BaseList>,
-    pub(crate) segment: Segment,
-    pub(crate) blocks: usize,
-}
-
+/// Shared by the threads that write one snapshot. Its methods block.
 pub(crate) struct BaseSnapshot {
-    vault: Vault,
-    shelf: Shelf,
-    volume: VolumeTag,
-    handle: Handle,
-    manifest: Manifest,
+    layers: Layers,
     files: HashMap<String, usize>,
-    packs: HashMap<Hash, u32>,
-    kept: VecDeque<(u32, Arc<BaseList>)>,
-    unpacker: Unpacker,
+    /// For each of its packs, whether a block may be left where it is.
+    usable: Vec<bool>,
     /// For each of its packs, the number in the new manifest once something there refers to it.
-    pack_numbers: Vec<u32>,
-    list_numbers: Vec<u32>,
+    pack_numbers: Vec<AtomicU32>,
+    list_numbers: Vec<AtomicU32>,
 }
 
 impl BaseSnapshot {
@@ -74,141 +63,148 @@ impl BaseSnapshot {
         let mut bytes = handle.block_on(vault.read_whole(object, &shelf, Vec::new()))?;
         let mut unpacker = Unpacker::new();
         let manifest = Manifest::read(manifest, &mut bytes, tag, data_key, &mut unpacker)?;
+        let manifest = Arc::new(manifest);
+        let unused = |count: usize| (0..count).map(|_| AtomicU32::new(UNUSED)).collect();
         let files = manifest.body.files.iter().enumerate();
-        // A pack that is gone or condemned is left out: its blocks are written anew.
-        let present = |(number, pack): (usize, &Reached)| {
-            let object = ObjectId {
-                kind: ObjectKind::Pack,
-                hash: pack.hash,
-            };
-            let number = u32::try_from(number).expect("a manifest has few packs");
-            shelf
-                .holds(object, pack.size)
-                .then_some((pack.hash, number))
-        };
         Ok(Self {
             files: files.map(|(i, file)| (file.path.clone(), i)).collect(),
-            packs: manifest
-                .tables
-                .packs
-                .iter()
-                .enumerate()
-                .filter_map(present)
-                .collect(),
-            pack_numbers: vec![UNUSED; manifest.tables.packs.len()],
-            list_numbers: vec![UNUSED; manifest.tables.lists.len()],
-            vault: vault.clone(),
-            shelf,
-            volume: tag,
-            handle,
-            manifest,
-            kept: VecDeque::with_capacity(LISTS_KEPT),
-            unpacker,
+            usable: usable_packs(&manifest, &shelf),
+            pack_numbers: unused(manifest.tables.packs.len()),
+            list_numbers: unused(manifest.tables.lists.len()),
+            layers: Layers::new(vault, Arc::new(shelf), tag, handle, manifest),
         })
     }
 
     pub(crate) fn id_key(&self) -> &IdKey {
-        &self.manifest.body.id_key
+        &self.layers.manifest.body.id_key
     }
 
-    /// The base's file of this path, by number.
-    pub(crate) fn file(&self, path: &str) -> Option<usize> {
-        self.files.get(path).copied()
+    /// The base's file of this path.
+    pub(crate) fn file(&self, path: &str) -> Option<&File> {
+        let number = *self.files.get(path)?;
+        Some(&self.layers.manifest.body.files[number])
     }
 
-    /// A stretch of a file; none when the file was shorter or the list is gone.
-    pub(crate) fn segment(
-        &mut self,
-        file: usize,
+    /// The blocks of a file's segment. None when the base's file was shorter, or when a list of
+    /// the segment is gone: its blocks are then written anew.
+    pub(crate) fn segment<'a>(
+        &self,
+        file: &'a File,
         number: usize,
-    ) -> Result<Option<BaseSegment>, VaultError> {
-        let file = &self.manifest.body.files[file];
-        let Some(segment) = file.segments.get(number).copied() else {
+        slots: &mut Vec<Slot>,
+    ) -> Result<Option<&'a Segment>, VaultError> {
+        slots.clear();
+        let Some(segment) = file.segments.get(number) else {
             return Ok(None);
         };
-        let blocks = File::segment_blocks(file.size, number);
-        let Some(list) = self.list(segment.list)? else {
-            return Ok(None);
-        };
-        if list.list.entries() < segment.first as usize + blocks {
-            let object = self.list_id(segment.list);
-            return Err(VaultError::damaged(
-                object,
-                "it has fewer entries than a file needs",
-            ));
-        }
-        Ok(Some(BaseSegment {
-            list,
-            segment,
-            blocks,
-        }))
-    }
-
-    fn list_id(&self, number: u32) -> ObjectId {
-        ObjectId {
-            kind: ObjectKind::List,
-            hash: self.manifest.tables.lists[number as usize].hash,
-        }
-    }
-
-    fn list(&mut self, number: u32) -> Result<Option<Arc<BaseList>>, VaultError> {
-        if let Some(at) = self.kept.iter().position(|(kept, _)| *kept == number) {
-            let found = self.kept.remove(at).expect("it was just found");
-            let list = Arc::clone(&found.1);
-            self.kept.push_back(found);
-            return Ok(Some(list));
-        }
-        let object = self.list_id(number);
-        if self.shelf.find(object).is_empty() {
+        let mut layers = std::iter::once(&segment.whole).chain(&segment.patches);
+        if !layers.all(|layer| self.layers.holds(layer.list)) {
             return Ok(None);
         }
-        let read = self.vault.read_whole(object, &self.shelf, Vec::new());
-        let mut bytes = self.handle.block_on(read)?;
-        let key = self.manifest.list_key(number as usize);
-        let list = List::read(
-            object.hash,
-            &mut bytes,
-            self.volume,
-            key,
-            &mut self.unpacker,
-        )?;
-        let packs = list.packs().map(|hash| self.packs.get(&hash).copied());
-        let list = Arc::new(BaseList {
-            packs: packs.collect(),
-            list,
-        });
-        if self.kept.len() == LISTS_KEPT {
-            self.kept.pop_front();
-        }
-        self.kept.push_back((number, Arc::clone(&list)));
-        Ok(Some(list))
+        self.layers.resolve(file.size, number, segment, slots)?;
+        Ok(Some(segment))
     }
 
-    /// The number that a base pack has in the new manifest; `add` gives it one at first.
-    pub(crate) fn pack_number(
-        &mut self,
-        pack: u32,
-        add: impl FnOnce(Reached, Option<&ObjectKey>) -> u32,
-    ) -> u32 {
+    /// The positions of a patch.
+    pub(crate) fn positions(&self, patch: &Layer) -> Result<Vec<usize>, VaultError> {
+        let list = self.layers.layer(patch, true)?;
+        let first = patch.first as usize;
+        Ok((first..first + usize::from(patch.count))
+            .map(|entry| list.list.position(entry))
+            .collect())
+    }
+
+    /// Whether a block may be left in a pack.
+    pub(crate) fn is_usable(&self, pack: u32) -> bool {
+        self.usable[pack as usize]
+    }
+
+    /// The number that a base pack has in the new manifest; the ledger gives it one at first.
+    pub(crate) fn adopt_pack(&self, pack: u32, ledger: &Ledger) -> u32 {
         let at = pack as usize;
-        if self.pack_numbers[at] == UNUSED {
-            let key = self.manifest.body.pack_keys.get(at);
-            self.pack_numbers[at] = add(self.manifest.tables.packs[at], key);
-        }
-        self.pack_numbers[at]
+        let manifest = &self.layers.manifest;
+        adopt(&self.pack_numbers[at], || {
+            let blocks = manifest.body.pack_uses[at].blocks;
+            ledger.adopt_pack(manifest.tables.packs[at], manifest.pack_key(at), blocks)
+        })
     }
 
-    /// The number that a base list has in the new manifest; `add` gives it one at first.
-    pub(crate) fn list_number(
-        &mut self,
-        list: u32,
-        add: impl FnOnce(Reached, Option<&ObjectKey>) -> u32,
-    ) -> u32 {
-        let at = list as usize;
-        if self.list_numbers[at] == UNUSED {
-            let key = self.manifest.body.list_keys.get(at);
-            self.list_numbers[at] = add(self.manifest.tables.lists[at], key);
-        }
-        self.list_numbers[at]
+    /// A layer as the new manifest has it.
+    pub(crate) fn adopt_layer(&self, layer: &Layer, ledger: &Ledger) -> Layer {
+        let at = layer.list as usize;
+        let manifest = &self.layers.manifest;
+        let list = adopt(&self.list_numbers[at], || {
+            ledger.adopt_list(manifest.tables.lists[at], manifest.list_key(at))
+        });
+        Layer { list, ..*layer }
+    }
+}
+
+/// Gives a number once. Two threads may both ask the ledger, which then gives them the same one.
+fn adopt(number: &AtomicU32, give: impl FnOnce() -> u32) -> u32 {
+    let known = number.load(Ordering::Acquire);
+    if known != UNUSED {
+        return known;
+    }
+    let given = give();
+    number.store(given, Ordering::Release);
+    given
+}
+
+/// Packs that are there and not sparse. A block in any other is written anew.
+fn usable_packs(manifest: &Manifest, shelf: &Shelf) -> Vec<bool> {
+    let packs = manifest.tables.packs.iter();
+    let mut usable: Vec<bool> = packs
+        .map(|pack| {
+            let object = ObjectId {
+                kind: ObjectKind::Pack,
+                hash: pack.hash,
+            };
+            shelf.holds(object, pack.size)
+        })
+        .collect();
+    let uses = &manifest.body.pack_uses;
+    let all: u64 = uses.iter().map(|pack| u64::from(pack.live)).sum();
+    for at in sparse(uses, (all / RENEWED_SHARE).max(RENEWED_MIN)) {
+        usable[at] = false;
+    }
+    usable
+}
+
+/// The sparsest packs, as long as their live blocks together are no more than `most`.
+fn sparse(uses: &[PackUse], mut most: u64) -> Vec<usize> {
+    let is_sparse =
+        |pack: &PackUse| u64::from(pack.live) * 100 < u64::from(pack.blocks) * SPARSE_PERCENT;
+    let mut found: Vec<usize> = (0..uses.len()).filter(|at| is_sparse(&uses[*at])).collect();
+    found.sort_by_key(|at| u64::from(uses[*at].live) * (1 << 20) / u64::from(uses[*at].blocks));
+    found
+        .into_iter()
+        .take_while(|at| {
+            let live = u64::from(uses[*at].live);
+            let fits = live <= most;
+            most = most.saturating_sub(live);
+            fits
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sparsest_packs_are_left_first_and_not_all_at_once() {
+        let pack = |blocks, live| PackUse { blocks, live };
+        let uses = [
+            pack(100, 50),
+            pack(100, 49),
+            pack(100, 10),
+            pack(0, 0),
+            pack(1, 1),
+            pack(1000, 90),
+        ];
+        assert_eq!(sparse(&uses, 1000), [5, 2, 1]);
+        assert_eq!(sparse(&uses, 100), [5, 2]);
+        assert_eq!(sparse(&uses, 10), Vec::<usize>::new());
     }
 }

@@ -1,29 +1,49 @@
 //! A snapshot in: reads files, compares their blocks with the base's, stores what is new.
 //!
 //! It does not know where the files come from, nor which of them a database needs.
+//!
+//! Several threads work at once, each on a segment of a file from reading to sealing; see
+//! [`desk`]. They share the base, the ledger of what the manifest will reach, and the uploads.
 mod base;
+mod content;
+mod desk;
+mod ledger;
+mod queue;
 mod stock;
 mod uploads;
 
-use std::{collections::HashSet, io::Read, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+};
 
 use model::{Hash, VolumeRef};
 use tokio::runtime::Handle;
 
 use crate::{
-    block::{BlockId, IdKey, is_zero},
-    body::{Body, Directory, File, Segment, check_path, parent},
-    error::{ObjectKind, VaultError},
-    format::{BLOCK_BYTES, FILE_BYTES, FRAME_BYTES, PACK_BYTES, SEGMENT_BLOCKS, VolumeTag},
-    list::{Entry, ListEntry},
+    block::IdKey,
+    body::{Body, Directory, Evidence, File, Segment, check_path, parent},
+    error::{ObjectId, ObjectKind, VaultError},
+    format::{FILE_BYTES, PACK_BYTES, SEGMENT_BYTES, VolumeTag},
     manifest::Manifest,
     observer::Observer,
+    part::Packer,
     seal::{DataKey, Sealing, draw},
     store::{Condemned, Shelf, Vault},
 };
-use base::{BaseSegment, BaseSnapshot};
+use base::BaseSnapshot;
+pub use content::Content;
+use desk::{Desk, Shared};
+use ledger::Ledger;
+use queue::Queue;
 use stock::Stock;
 use uploads::Uploads;
+
+/// Threads of one writer at most.
+const THREADS_MAX: usize = 8;
+/// Segments of files that wait for a thread: each may hold a file open.
+const TASKS_WAITING: usize = 64;
 
 /// The snapshot that a new one refers to where nothing changed.
 #[derive(Debug, Clone)]
@@ -37,12 +57,24 @@ pub struct Base {
 /// How a snapshot is written.
 #[derive(Clone)]
 pub struct WriteOptions {
-    /// What packs may take, filling and on their way, bytes: two packs of 16 MiB at least, six
-    /// at most. Buffers and lists take up to 24 MiB more, and the manifest's tables and paths
-    /// what they are long.
+    /// What the writing may take, bytes: packs that fill and are on their way, lists, buffers.
+    /// It decides how many threads work, one at least, with which it needs about 80 MiB. The
+    /// manifest's tables and paths come on top.
     pub memory_bytes: usize,
     /// Hears of bytes read ([`Observer::done`]) and of objects written.
     pub observer: Arc<dyn Observer>,
+}
+
+impl WriteOptions {
+    /// Threads, and objects on their way at once: a thread takes a pack and as much again for
+    /// lists, and two packs' worth is for the base's lists and all else.
+    fn shares(&self) -> (usize, usize) {
+        let packs = self.memory_bytes / PACK_BYTES;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = (packs.saturating_sub(3) / 2).clamp(1, cores.min(THREADS_MAX));
+        let under_way = packs.saturating_sub(2 + 2 * threads).clamp(1, 2 * threads);
+        (threads, under_way)
+    }
 }
 
 impl std::fmt::Debug for WriteOptions {
@@ -68,40 +100,88 @@ pub struct Written {
     pub new_objects: u64,
 }
 
+/// A stretch of a file for one thread.
+struct Task {
+    file: Arc<FileDraft>,
+    segment: usize,
+    content: Arc<dyn Content>,
+}
+
+/// What a thread found of a segment.
+#[derive(Debug)]
+struct Found {
+    bytes: u64,
+    segment: Segment,
+}
+
+/// A file that is being read.
+#[derive(Debug)]
+struct FileDraft {
+    path: String,
+    mode: u32,
+    /// As it was when it was opened.
+    size: u64,
+    evidence: Option<Evidence>,
+    found: Mutex<Vec<Option<Found>>>,
+}
+
+impl FileDraft {
+    fn set(&self, segment: usize, found: Found) {
+        let mut all = self.found.lock().unwrap_or_else(|e| e.into_inner());
+        all[segment] = Some(found);
+    }
+
+    /// The file as it was found: it ends where the first of its segments ended early.
+    fn finish(&self) -> File {
+        let mut all = self.found.lock().unwrap_or_else(|e| e.into_inner());
+        let (mut size, mut segments) = (0, Vec::with_capacity(all.len()));
+        for found in all.drain(..) {
+            let Found { bytes, segment } = found.expect("every segment was read");
+            if 0 < bytes {
+                size += bytes;
+                segments.push(segment);
+            }
+            if bytes < SEGMENT_BYTES {
+                break;
+            }
+        }
+        File {
+            path: self.path.clone(),
+            mode: self.mode,
+            size,
+            // What ended early was changed while it was read.
+            evidence: self.evidence.filter(|_| size == self.size),
+            segments,
+        }
+    }
+}
+
 /// Writes one snapshot. Its methods block: they belong on a blocking thread of a tokio runtime.
 /// Dropped before [`Self::finish`], it leaves objects that nothing reaches, for the sweep.
 pub struct SnapshotWriter {
     volume: VolumeTag,
     sealing: Sealing,
-    observer: Arc<dyn Observer>,
-    base: Option<BaseSnapshot>,
-    id_key: IdKey,
-    stock: Stock,
+    shared: Arc<Shared>,
+    uploads: Arc<Uploads>,
+    threads: Vec<JoinHandle<()>>,
     directories: Vec<Directory>,
-    files: Vec<File>,
+    files: Vec<Arc<FileDraft>>,
     paths: HashSet<String>,
     directory_paths: HashSet<String>,
-    logical_bytes: u64,
-    buffer: Vec<u8>,
-    segment: SegmentDraft,
-    spent: bool,
-}
-
-/// The segment being read: up to 32 MiB of a file.
-#[derive(Debug, Default)]
-struct SegmentDraft {
-    entries: Vec<Entry>,
-    base: Option<BaseSegment>,
-    /// Whether every block so far is as in the base, and lies there still.
-    unchanged: bool,
 }
 
 impl std::fmt::Debug for SnapshotWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SnapshotWriter")
             .field("files", &self.files.len())
-            .field("logical_bytes", &self.logical_bytes)
             .finish_non_exhaustive()
+    }
+}
+
+impl Drop for SnapshotWriter {
+    fn drop(&mut self) {
+        // Threads still at work end at their next look.
+        self.shared.queue.fail(VaultError::Spent);
     }
 }
 
@@ -129,7 +209,7 @@ impl SnapshotWriter {
                 let key = base.data_key.as_ref();
                 if key.is_some() != sealing.data_key().is_some() {
                     return Err(VaultError::Sealing {
-                        object: crate::ObjectId {
+                        object: ObjectId {
                             kind: ObjectKind::Manifest,
                             hash: base.manifest,
                         },
@@ -137,39 +217,52 @@ impl SnapshotWriter {
                     });
                 }
                 let handle = handle.clone();
+                let manifest = base.manifest;
                 Some(BaseSnapshot::open(
-                    vault,
-                    volume,
-                    shelf,
-                    handle,
-                    base.manifest,
-                    key,
+                    vault, volume, shelf, handle, manifest, key,
                 )?)
             }
         };
-        let tag = VolumeTag::of(volume);
-        // One pack is filling, the others are on their way.
-        let under_way = (options.memory_bytes / PACK_BYTES).clamp(2, 6) - 1;
+        let (threads, under_way) = options.shares();
         let observer = options.observer;
         let uploads = Uploads::new(vault, volume, handle, under_way, Arc::clone(&observer));
-        Ok(Self {
-            volume: tag,
-            id_key: base
-                .as_ref()
-                .map_or_else(|| IdKey(draw()), |base| base.id_key().clone()),
-            stock: Stock::new(tag, sealing.data_key().is_some(), uploads),
+        let drawn = || IdKey(draw());
+        let mut writer = Self {
+            volume: VolumeTag::of(volume),
+            shared: Arc::new(Shared {
+                id_key: base
+                    .as_ref()
+                    .map_or_else(drawn, |base| base.id_key().clone()),
+                observer,
+                base,
+                ledger: Arc::new(Ledger::default()),
+                queue: Queue::new(TASKS_WAITING),
+            }),
+            uploads: Arc::new(uploads),
+            threads: Vec::with_capacity(threads),
             sealing,
-            observer,
-            base,
             directories: Vec::new(),
             files: Vec::new(),
             paths: HashSet::new(),
             directory_paths: HashSet::new(),
-            logical_bytes: 0,
-            buffer: vec![0; FRAME_BYTES],
-            segment: SegmentDraft::default(),
-            spent: false,
-        })
+        };
+        for _ in 0..threads {
+            writer.add_thread()?;
+        }
+        Ok(writer)
+    }
+
+    fn add_thread(&mut self) -> Result<(), VaultError> {
+        let sealed = self.sealing.data_key().is_some();
+        let (uploads, ledger) = (Arc::clone(&self.uploads), Arc::clone(&self.shared.ledger));
+        let stock = Stock::new(self.volume, sealed, uploads, ledger);
+        let desk = Desk::new(Arc::clone(&self.shared), stock);
+        let thread = std::thread::Builder::new()
+            .name("snapshot".to_owned())
+            .spawn(move || desk.work())
+            .map_err(VaultError::Thread)?;
+        self.threads.push(thread);
+        Ok(())
     }
 
     /// Adds a directory. The one it lies in was added before.
@@ -187,41 +280,58 @@ impl SnapshotWriter {
         Ok(())
     }
 
-    /// Adds a file, read to its end, and gives its bytes. Files added in the same order as in
-    /// the base are compared fastest. The directory it lies in was added before.
+    /// Adds a file, which is read by several threads, now or a little later; [`Self::settle`]
+    /// waits for it. A file whose evidence and size are as in the base is not read at all. The
+    /// directory it lies in was added before.
     ///
     /// # Errors
-    /// [`VaultError::BadPath`] and [`VaultError::TooMany`] before anything is read;
-    /// [`VaultError::Source`] when reading fails; [`VaultError::Stopped`]; those of the base and
-    /// the store. After any of these but the first, the writer is spent.
+    /// [`VaultError::BadPath`] and [`VaultError::TooMany`], which leave the writer as it was;
+    /// and the first failure of this file or an earlier one, after which the writer is spent:
+    /// [`VaultError::Source`] when reading fails, [`VaultError::Stopped`], those of the base and
+    /// the store.
     pub fn file(
         &mut self,
         path: &str,
         mode: u32,
-        content: &mut dyn Read,
-    ) -> Result<u64, VaultError> {
+        content: Arc<dyn Content>,
+    ) -> Result<(), VaultError> {
         self.check(path)?;
-        // Until the file is whole, an error leaves entries behind that belong to no file.
-        self.spent = true;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let (size, segments) = self.read_file(path, content, &mut buffer)?;
-        self.buffer = buffer;
-        self.paths.insert(path.to_owned());
-        self.files.push(File {
+        let size = content.size();
+        if FILE_BYTES < size {
+            return Err(VaultError::TooMany {
+                what: "bytes in one file",
+                limit: FILE_BYTES,
+            });
+        }
+        let segments = usize::try_from(size.div_ceil(SEGMENT_BYTES)).expect("files are bounded");
+        let file = Arc::new(FileDraft {
             path: path.to_owned(),
             mode,
             size,
-            segments,
+            evidence: content.evidence(),
+            found: Mutex::new((0..segments).map(|_| None).collect()),
         });
-        self.logical_bytes += size;
-        self.spent = false;
-        Ok(size)
+        self.paths.insert(path.to_owned());
+        self.files.push(Arc::clone(&file));
+        for segment in 0..segments {
+            self.shared.queue.put(Task {
+                file: Arc::clone(&file),
+                segment,
+                content: Arc::clone(&content),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every file added so far was read to its end.
+    ///
+    /// # Errors
+    /// As [`Self::file`].
+    pub fn settle(&mut self) -> Result<(), VaultError> {
+        self.shared.queue.settle()
     }
 
     fn check(&self, path: &str) -> Result<(), VaultError> {
-        if self.spent {
-            return Err(VaultError::Spent);
-        }
         let refused = |why| VaultError::BadPath {
             path: path.chars().take(model::limits::ECHO_CHARS_MAX).collect(),
             why,
@@ -238,139 +348,33 @@ impl SnapshotWriter {
         Ok(())
     }
 
-    fn read_file(
-        &mut self,
-        path: &str,
-        content: &mut dyn Read,
-        buffer: &mut [u8],
-    ) -> Result<(u64, Vec<Segment>), VaultError> {
-        let base = self.base.as_ref().and_then(|base| base.file(path));
-        let (mut size, mut segments) = (0, Vec::new());
-        loop {
-            if self.observer.stop_requested() {
-                return Err(VaultError::Stopped);
-            }
-            let filled = fill(content, buffer).map_err(|source| VaultError::Source {
-                path: path.to_owned(),
-                offset: size,
-                source,
-            })?;
-            if filled == 0 {
-                break;
-            }
-            // A frame's worth of blocks divides a segment, so a buffer lies in one segment.
-            if self.segment.entries.is_empty() {
-                self.begin_segment(base, segments.len())?;
-            }
-            for block in buffer[..filled].chunks(BLOCK_BYTES) {
-                let entry = self.place(block)?;
-                self.segment.entries.push(entry);
-            }
-            size += filled as u64;
-            self.observer.done(filled as u64);
-            if FILE_BYTES < size {
-                return Err(VaultError::TooMany {
-                    what: "bytes in one file",
-                    limit: FILE_BYTES,
-                });
-            }
-            if self.segment.entries.len() == SEGMENT_BLOCKS {
-                segments.push(self.end_segment()?);
-            }
-            if filled < buffer.len() {
-                break;
-            }
-        }
-        if !self.segment.entries.is_empty() {
-            segments.push(self.end_segment()?);
-        }
-        Ok((size, segments))
-    }
-
-    fn begin_segment(&mut self, file: Option<usize>, number: usize) -> Result<(), VaultError> {
-        self.segment.base = match (&mut self.base, file) {
-            (Some(base), Some(file)) => base.segment(file, number)?,
-            _ => None,
-        };
-        self.segment.unchanged = self.segment.base.is_some();
-        Ok(())
-    }
-
-    /// Finds the block in the base at the same file and offset, or stores it.
-    fn place(&mut self, block: &[u8]) -> Result<Entry, VaultError> {
-        let old = self.segment.base.as_ref().and_then(|base| {
-            let at = self.segment.entries.len();
-            (at < base.blocks).then(|| base.list.list.entry(base.segment.first as usize + at))
-        });
-        if is_zero(block) {
-            self.segment.unchanged &= old == Some(ListEntry::Zero);
-            return Ok(Entry::Zero);
-        }
-        let id: BlockId = self.id_key.id(block);
-        if let (
-            Some(ListEntry::Stored {
-                id: old_id,
-                pack,
-                place,
-            }),
-            Some(from),
-        ) = (old, &self.segment.base)
-            && *old_id == id
-            && let (Some(pack), Some(base)) = (from.list.packs[pack], &mut self.base)
-        {
-            let stock = &mut self.stock;
-            let pack = base.pack_number(pack, |reached, key| stock.adopt_pack(reached, key));
-            return Ok(Entry::Stored { id, pack, place });
-        }
-        self.segment.unchanged = false;
-        let (pack, place) = self.stock.store(block)?;
-        Ok(Entry::Stored { id, pack, place })
-    }
-
-    /// Refers to the base's list when nothing changed, else lists the segment anew.
-    fn end_segment(&mut self) -> Result<Segment, VaultError> {
-        let from = self.segment.base.take();
-        let segment = match (from, &mut self.base) {
-            (Some(from), Some(base))
-                if self.segment.unchanged && from.blocks == self.segment.entries.len() =>
-            {
-                let stock = &mut self.stock;
-                let list = base.list_number(from.segment.list, |reached, key| {
-                    stock.adopt_list(reached, key)
-                });
-                Segment {
-                    list,
-                    first: from.segment.first,
-                }
-            }
-            _ => {
-                let (list, first) = self.stock.list(&self.segment.entries)?;
-                Segment { list, first }
-            }
-        };
-        self.segment.entries.clear();
-        Ok(segment)
-    }
-
     /// Finishes the snapshot: packs and lists become durable, then the manifest.
     ///
     /// # Errors
     /// The store's; [`VaultError::Stopped`]; [`VaultError::Spent`] after an earlier error.
     pub fn finish(mut self, engine_document: String) -> Result<Written, VaultError> {
-        if self.spent {
-            return Err(VaultError::Spent);
-        }
-        if self.observer.stop_requested() {
+        self.settle()?;
+        if self.shared.observer.stop_requested() {
             return Err(VaultError::Stopped);
         }
-        let inventory = self.stock.finish()?;
+        self.shared.queue.close();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                return Err(VaultError::Spent);
+            }
+        }
+        self.settle()?;
+        self.uploads.drain()?;
+        let inventory = self.shared.ledger.inventory();
+        let files: Vec<File> = self.files.iter().map(|file| file.finish()).collect();
         let body = Body {
-            id_key: self.id_key.clone(),
+            id_key: self.shared.id_key.clone(),
             list_keys: inventory.list_keys,
             pack_keys: inventory.pack_keys,
-            logical_bytes: self.logical_bytes,
+            pack_uses: inventory.pack_uses,
+            logical_bytes: files.iter().map(|file| file.size).sum(),
             directories: std::mem::take(&mut self.directories),
-            files: std::mem::take(&mut self.files),
+            files,
             engine_document,
         };
         let reached = inventory.lists.iter().chain(&inventory.packs);
@@ -381,11 +385,14 @@ impl SnapshotWriter {
             inventory.lists,
             inventory.packs,
             &body,
-            &mut self.stock.packer,
+            &mut Packer::new(),
         )?;
         let stored_bytes = reached_bytes + bytes.len() as u64;
-        self.stock.put_manifest(manifest, bytes)?;
-        let (new_bytes, new_objects) = self.stock.written();
+        let kind = ObjectKind::Manifest;
+        let hash = manifest;
+        self.uploads.send(ObjectId { kind, hash }, bytes)?;
+        self.uploads.drain()?;
+        let (new_bytes, new_objects) = self.uploads.written();
         Ok(Written {
             manifest,
             logical_bytes: body.logical_bytes,
@@ -394,20 +401,6 @@ impl SnapshotWriter {
             new_objects,
         })
     }
-}
-
-/// Reads until the buffer is full or the content ends.
-fn fill(content: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match content.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 #[cfg(test)]

@@ -1,212 +1,162 @@
-//! What a snapshot being written stores anew, and all that its manifest will reach: packs and
-//! block lists, filling, waiting and finished.
+//! What one thread of a snapshot being written stores anew: a pack and two block lists that
+//! fill, and lists that wait for the pack they end in.
 //!
 //! It does not know files, nor why a block is stored.
-use model::Hash;
+use std::sync::Arc;
 
 use crate::{
+    body::Layer,
     error::{ObjectId, ObjectKind, VaultError},
     format::VolumeTag,
     list::{Entry, ListDraft},
     manifest::Reached,
     pack::{PackBuffers, PackBuilder, Place},
     part::Packer,
-    seal::ObjectKey,
-    write::uploads::Uploads,
+    write::{ledger::Ledger, uploads::Uploads},
 };
 
 /// Full lists that may wait for the pack they end in. A pack is closed early when so many wait,
 /// so that little change spread over much data does not fill the memory with lists.
-const LISTS_WAITING: usize = 4;
+const LISTS_WAITING: usize = 2;
 
-/// A row of a manifest's tables, with its key. Without a hash it is still being made.
-#[derive(Debug, Clone)]
-struct Row {
-    reached: Option<Reached>,
-    key: Option<ObjectKey>,
-}
+/// A list that is filling, and its number in the manifest.
+type Filling = Option<(ListDraft, u32)>;
 
 pub(crate) struct Stock {
     volume: VolumeTag,
     sealed: bool,
-    uploads: Uploads,
-    pub(crate) packer: Packer,
-    packs: Vec<Row>,
-    lists: Vec<Row>,
-    /// The filling pack and its number.
-    pack: Option<(PackBuilder, u32)>,
+    uploads: Arc<Uploads>,
+    ledger: Arc<Ledger>,
+    packer: Packer,
+    /// The filling pack, its number and its blocks.
+    pack: Option<(PackBuilder, u32, u32)>,
     frame_buffer: Vec<u8>,
-    /// The filling list and its number.
-    list: Option<(ListDraft, u32)>,
+    whole: Filling,
+    patches: Filling,
     waiting: Vec<(ListDraft, u32)>,
 }
 
-/// The tables of a manifest and their keys, in the same order.
-pub(crate) struct Inventory {
-    pub(crate) lists: Vec<Reached>,
-    pub(crate) packs: Vec<Reached>,
-    pub(crate) list_keys: Vec<ObjectKey>,
-    pub(crate) pack_keys: Vec<ObjectKey>,
-}
-
-fn add_row(rows: &mut Vec<Row>, row: Row) -> u32 {
-    rows.push(row);
-    u32::try_from(rows.len() - 1).expect("the size of manifests bounds their tables")
-}
-
 impl Stock {
-    pub(crate) fn new(volume: VolumeTag, sealed: bool, uploads: Uploads) -> Self {
+    pub(crate) fn new(
+        volume: VolumeTag,
+        sealed: bool,
+        uploads: Arc<Uploads>,
+        ledger: Arc<Ledger>,
+    ) -> Self {
         Self {
             volume,
             sealed,
             uploads,
+            ledger,
             packer: Packer::new(),
-            packs: Vec::new(),
-            lists: Vec::new(),
             pack: None,
             frame_buffer: Vec::new(),
-            list: None,
+            whole: None,
+            patches: None,
             waiting: Vec::new(),
         }
     }
 
-    /// Takes a pack of the base into the new manifest.
-    pub(crate) fn adopt_pack(&mut self, reached: Reached, key: Option<&ObjectKey>) -> u32 {
-        let row = Row {
-            reached: Some(reached),
-            key: key.cloned(),
-        };
-        add_row(&mut self.packs, row)
-    }
-
-    /// Takes a list of the base into the new manifest.
-    pub(crate) fn adopt_list(&mut self, reached: Reached, key: Option<&ObjectKey>) -> u32 {
-        let row = Row {
-            reached: Some(reached),
-            key: key.cloned(),
-        };
-        add_row(&mut self.lists, row)
-    }
-
     /// Stores a block and tells where.
     pub(crate) fn store(&mut self, block: &[u8]) -> Result<(u32, Place), VaultError> {
-        let (pack, number) = match &mut self.pack {
+        let (pack, number, blocks) = match &mut self.pack {
             Some(filling) => filling,
             None => {
                 let buffers = PackBuffers {
                     pack: self.uploads.take_buffer(),
                     frame: std::mem::take(&mut self.frame_buffer),
                 };
-                let row = Row {
-                    reached: None,
-                    key: None,
-                };
                 let pack = PackBuilder::begin(self.volume, self.sealed, buffers);
-                self.pack.insert((pack, add_row(&mut self.packs, row)))
+                self.pack.insert((pack, self.ledger.begin_pack(), 0))
             }
         };
         let at = (*number, pack.push(block, &mut self.packer));
+        *blocks += 1;
         if pack.is_full() {
             self.close_pack()?;
         }
         Ok(at)
     }
 
-    /// Lists a segment and tells in which list and from which entry on.
-    pub(crate) fn list(&mut self, segment: &[Entry]) -> Result<(u32, u32), VaultError> {
-        let (list, number) = match &mut self.list {
-            Some(filling) => filling,
-            None => {
-                let row = Row {
-                    reached: None,
-                    key: None,
-                };
-                let number = add_row(&mut self.lists, row);
-                self.list.insert((ListDraft::default(), number))
-            }
-        };
-        let at = (*number, list.push(segment));
+    /// Lists a whole segment.
+    pub(crate) fn list(&mut self, segment: &[Entry]) -> Result<Layer, VaultError> {
+        let ledger = &self.ledger;
+        let (list, number) = self
+            .whole
+            .get_or_insert_with(|| (ListDraft::whole(), ledger.begin_list()));
+        let layer = layer(*number, list.push(segment), segment.len());
         if list.is_full() {
-            self.waiting.extend(self.list.take());
-            if self.pack.is_none() {
-                self.finish_lists()?;
-            } else if LISTS_WAITING <= self.waiting.len() {
-                self.close_pack()?;
-            }
+            self.waiting.extend(self.whole.take());
+            self.relieve()?;
         }
-        Ok(at)
+        Ok(layer)
+    }
+
+    /// Lists the entries of a segment at these ascending positions, as a patch.
+    pub(crate) fn patch(&mut self, segment: &[Entry], at: &[u16]) -> Result<Layer, VaultError> {
+        let ledger = &self.ledger;
+        let (list, number) = self
+            .patches
+            .get_or_insert_with(|| (ListDraft::patches(), ledger.begin_list()));
+        let layer = layer(*number, list.push_patch(segment, at), at.len());
+        if list.is_full() {
+            self.waiting.extend(self.patches.take());
+            self.relieve()?;
+        }
+        Ok(layer)
+    }
+
+    /// Builds the lists that wait, at once or when they have become too many.
+    fn relieve(&mut self) -> Result<(), VaultError> {
+        if self.pack.is_none() {
+            self.finish_lists()
+        } else if LISTS_WAITING <= self.waiting.len() {
+            self.close_pack()
+        } else {
+            Ok(())
+        }
     }
 
     fn close_pack(&mut self) -> Result<(), VaultError> {
-        if let Some((pack, number)) = self.pack.take() {
+        if let Some((pack, number, blocks)) = self.pack.take() {
             let (pack, frame) = pack.finish(&mut self.packer);
             self.frame_buffer = frame;
-            let row = &mut self.packs[number as usize];
-            row.reached = Some(Reached {
-                hash: pack.hash,
-                size: pack.bytes.len() as u64,
-            });
-            row.key = self.sealed.then_some(pack.key);
-            let object = ObjectId {
-                kind: ObjectKind::Pack,
-                hash: pack.hash,
-            };
-            self.uploads.send(object, pack.bytes)?;
+            let (hash, size) = (pack.hash, pack.bytes.len() as u64);
+            let key = self.sealed.then_some(pack.key);
+            self.ledger
+                .end_pack(number, Reached { hash, size }, key, blocks);
+            let kind = ObjectKind::Pack;
+            self.uploads.send(ObjectId { kind, hash }, pack.bytes)?;
         }
         self.finish_lists()
     }
 
-    /// Builds the lists that waited: no pack is filling, so every pack has its hash.
+    /// Builds the lists that waited: no pack of this thread is filling, and they name no other's.
     fn finish_lists(&mut self) -> Result<(), VaultError> {
         for (draft, number) in std::mem::take(&mut self.waiting) {
-            let hash_of = |pack: u32| -> Hash {
-                let row = self.packs[pack as usize].reached;
-                row.expect("no pack is filling").hash
-            };
+            let ledger = &self.ledger;
             let (hash, key, bytes) =
-                draft.finish(self.volume, self.sealed, &mut self.packer, hash_of);
-            let row = &mut self.lists[number as usize];
-            row.reached = Some(Reached {
-                hash,
-                size: bytes.len() as u64,
-            });
-            row.key = self.sealed.then_some(key);
+                draft.finish(self.volume, self.sealed, &mut self.packer, |pack| {
+                    ledger.pack_hash(pack)
+                });
+            let size = bytes.len() as u64;
+            let key = self.sealed.then_some(key);
+            self.ledger.end_list(number, Reached { hash, size }, key);
             let kind = ObjectKind::List;
             self.uploads.send(ObjectId { kind, hash }, bytes)?;
         }
         Ok(())
     }
 
-    /// Finishes every pack and list, waits until they are durable, and gives the tables.
-    pub(crate) fn finish(&mut self) -> Result<Inventory, VaultError> {
-        self.waiting.extend(self.list.take());
-        self.close_pack()?;
-        self.uploads.drain()?;
-        let table = |rows: &[Row]| -> Vec<Reached> {
-            rows.iter()
-                .map(|row| row.reached.expect("every pack and list is finished"))
-                .collect()
-        };
-        let keys = |rows: &mut Vec<Row>| -> Vec<ObjectKey> {
-            rows.drain(..).filter_map(|row| row.key).collect()
-        };
-        Ok(Inventory {
-            lists: table(&self.lists),
-            packs: table(&self.packs),
-            list_keys: keys(&mut self.lists),
-            pack_keys: keys(&mut self.packs),
-        })
+    /// Finishes the pack and the lists and sends them off.
+    pub(crate) fn finish(&mut self) -> Result<(), VaultError> {
+        self.waiting.extend(self.whole.take());
+        self.waiting.extend(self.patches.take());
+        self.close_pack()
     }
+}
 
-    /// Writes the manifest, once everything it reaches is durable, and waits for it.
-    pub(crate) fn put_manifest(&mut self, hash: Hash, bytes: Vec<u8>) -> Result<(), VaultError> {
-        let kind = ObjectKind::Manifest;
-        self.uploads.send(ObjectId { kind, hash }, bytes)?;
-        self.uploads.drain()
-    }
-
-    /// Bytes and objects written so far.
-    pub(crate) fn written(&self) -> (u64, u64) {
-        (self.uploads.bytes, self.uploads.objects)
-    }
+fn layer(list: u32, first: u32, count: usize) -> Layer {
+    let count = u16::try_from(count).expect("a segment has few blocks");
+    Layer { list, first, count }
 }

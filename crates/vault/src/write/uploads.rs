@@ -1,7 +1,10 @@
 //! Objects on their way into the vault while the next ones are being made.
 //!
 //! It does not know what is in them.
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 use bytes::Bytes;
 use model::VolumeRef;
@@ -13,20 +16,25 @@ use crate::{
     store::Vault,
 };
 
-/// A bounded queue of uploads. Its methods block the calling thread.
+/// Buffers that came back from uploads and wait for their next use.
+const IDLE_MAX: usize = 4;
+
+#[derive(Default)]
+struct State {
+    under_way: VecDeque<JoinHandle<Result<Bytes, VaultError>>>,
+    idle: Vec<Vec<u8>>,
+    bytes: u64,
+    objects: u64,
+}
+
+/// A bounded queue of uploads, shared by the threads that write a snapshot. Its methods block.
 pub(crate) struct Uploads {
     handle: Handle,
     vault: Vault,
     volume: VolumeRef,
     observer: Arc<dyn Observer>,
-    under_way: VecDeque<JoinHandle<Result<Bytes, VaultError>>>,
     most: usize,
-    /// A buffer that came back from an upload.
-    idle: Option<Vec<u8>>,
-    /// Bytes given to the queue.
-    pub(crate) bytes: u64,
-    /// Objects given to the queue.
-    pub(crate) objects: u64,
+    state: Mutex<State>,
 }
 
 impl Uploads {
@@ -42,31 +50,33 @@ impl Uploads {
             vault: vault.clone(),
             volume: volume.clone(),
             observer,
-            under_way: VecDeque::with_capacity(most),
             most,
-            idle: None,
-            bytes: 0,
-            objects: 0,
+            state: Mutex::default(),
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// A buffer to build the next pack in: one that was used before, if there is one, since
     /// fresh pages cost more than writing to them.
-    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
-        self.idle.take().unwrap_or_default()
+    pub(crate) fn take_buffer(&self) -> Vec<u8> {
+        self.state().idle.pop().unwrap_or_default()
     }
 
     /// Starts an upload; waits for the oldest one first when too many are under way.
-    pub(crate) fn send(&mut self, object: ObjectId, bytes: Vec<u8>) -> Result<(), VaultError> {
-        while self.most <= self.under_way.len() {
+    pub(crate) fn send(&self, object: ObjectId, bytes: Vec<u8>) -> Result<(), VaultError> {
+        while self.most <= self.state().under_way.len() {
             self.join_oldest()?;
         }
-        self.bytes += bytes.len() as u64;
-        self.objects += 1;
         let (vault, volume) = (self.vault.clone(), self.volume.clone());
         let observer = Arc::clone(&self.observer);
         let bytes = Bytes::from(bytes);
-        self.under_way.push_back(self.handle.spawn(async move {
+        let mut state = self.state();
+        state.bytes += bytes.len() as u64;
+        state.objects += 1;
+        state.under_way.push_back(self.handle.spawn(async move {
             vault.put_new(&volume, object, bytes.clone()).await?;
             observer.shipped(bytes.len() as u64, 1);
             Ok(bytes)
@@ -74,29 +84,32 @@ impl Uploads {
         Ok(())
     }
 
-    fn join_oldest(&mut self) -> Result<(), VaultError> {
-        if let Some(task) = self.under_way.pop_front() {
-            let bytes = self.handle.block_on(task).map_err(VaultError::Task)??;
-            // The store may still hold on to the bytes; then they are simply not used again.
-            if let Ok(buffer) = bytes.try_into_mut() {
-                let buffer = Vec::from(buffer);
-                if self
-                    .idle
-                    .as_ref()
-                    .is_none_or(|idle| idle.capacity() < buffer.capacity())
-                {
-                    self.idle = Some(buffer);
-                }
+    fn join_oldest(&self) -> Result<bool, VaultError> {
+        let Some(task) = self.state().under_way.pop_front() else {
+            return Ok(false);
+        };
+        let bytes = self.handle.block_on(task).map_err(VaultError::Task)??;
+        // The store may still hold on to the bytes; then they are simply not used again.
+        if let Ok(buffer) = bytes.try_into_mut() {
+            let buffer = Vec::from(buffer);
+            let mut state = self.state();
+            // Lists are small and build their own buffers.
+            if crate::format::PACK_BYTES / 2 <= buffer.capacity() && state.idle.len() < IDLE_MAX {
+                state.idle.push(buffer);
             }
         }
+        Ok(true)
+    }
+
+    /// Waits until everything is durable. Nothing else is sent meanwhile.
+    pub(crate) fn drain(&self) -> Result<(), VaultError> {
+        while self.join_oldest()? {}
         Ok(())
     }
 
-    /// Waits until everything is durable.
-    pub(crate) fn drain(&mut self) -> Result<(), VaultError> {
-        while !self.under_way.is_empty() {
-            self.join_oldest()?;
-        }
-        Ok(())
+    /// Bytes and objects given to the queue so far.
+    pub(crate) fn written(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.bytes, state.objects)
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // clippy's own exception covers test functions, not their helpers
 mod damage;
 mod format;
+mod layers;
 mod reuse;
 mod ship;
 mod snapshot;

@@ -40,23 +40,21 @@ fn many_packs_and_segments_come_back() {
 }
 
 /// A file of zeros, but for one page in every thousand, which holds its own number.
-struct Sparse {
-    pages: u64,
-    next: u64,
-}
+struct Sparse(u64);
 
-impl std::io::Read for Sparse {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if self.pages == self.next {
-            return Ok(0);
+impl vault::Content for Sparse {
+    fn size(&self) -> u64 {
+        self.0 * 8192
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        for (number, page) in (offset / 8192..).zip(buffer.chunks_mut(8192)) {
+            page.fill(0);
+            if number % 1000 == 3 {
+                page[..8].copy_from_slice(&number.to_le_bytes());
+            }
         }
-        let page = &mut buffer[..8192];
-        page.fill(0);
-        if self.next % 1000 == 3 {
-            page[..8].copy_from_slice(&self.next.to_le_bytes());
-        }
-        self.next += 1;
-        Ok(8192)
+        Ok(buffer.len())
     }
 }
 
@@ -69,11 +67,12 @@ fn much_data_in_one_pack_closes_it_for_the_lists_that_wait() {
     for _ in 0..2 {
         let mut writer = world.begin(sealed(), base.clone(), &watch).unwrap();
         let _entered = world.runtime.enter();
-        let mut content = Sparse { pages, next: 0 };
-        writer.file("sparse", 0o600, &mut content).unwrap();
+        writer
+            .file("sparse", 0o600, Arc::new(Sparse(pages)))
+            .unwrap();
         let written = writer.finish(String::new()).unwrap();
         match base {
-            None => assert_eq!(written.new_objects, 2 + 6 + 1, "{written:?}"),
+            None => assert_eq!(written.new_objects, 3 + 6 + 1, "{written:?}"),
             Some(_) => assert_eq!(written.new_objects, 1, "{written:?}"),
         }
         let into = tempfile::tempdir_in(world.folder.path()).unwrap();
@@ -165,9 +164,11 @@ fn paths_outside_the_snapshot_are_refused() {
     let mut writer = world.begin(sealed(), None, &watch).unwrap();
     let _entered = world.runtime.enter();
     writer.directory("d", 0o700).unwrap();
-    writer.file("d/f", 0o600, &mut b"x".as_slice()).unwrap();
+    writer.file("d/f", 0o600, Arc::new(b"x".to_vec())).unwrap();
     for path in ["../x", "/x", "d/../x", "", "d", "d/f", "unknown/x", "d/f/x"] {
-        let refused = writer.file(path, 0o600, &mut b"y".as_slice()).unwrap_err();
+        let refused = writer
+            .file(path, 0o600, Arc::new(b"y".to_vec()))
+            .unwrap_err();
         assert!(
             matches!(refused, VaultError::BadPath { .. }),
             "{path}: {refused}"
@@ -178,27 +179,30 @@ fn paths_outside_the_snapshot_are_refused() {
 
 #[test]
 fn a_failed_read_ends_the_writer() {
-    struct Failing(usize);
-    impl std::io::Read for Failing {
-        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            self.0 = self
-                .0
-                .checked_sub(1)
-                .ok_or_else(|| std::io::Error::other("gone"))?;
+    struct Failing;
+    impl vault::Content for Failing {
+        fn size(&self) -> u64 {
+            1 << 20
+        }
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
             buffer.fill(5);
-            Ok(buffer.len())
+            match offset {
+                786_432 => Err(std::io::Error::other("gone")),
+                _ => Ok(buffer.len()),
+            }
         }
     }
     let world = World::new();
     let watch = Arc::new(Watch::default());
     let mut writer = world.begin(sealed(), None, &watch).unwrap();
     let _entered = world.runtime.enter();
-    let error = writer.file("f", 0o600, &mut Failing(3)).unwrap_err();
+    writer.file("f", 0o600, Arc::new(Failing)).unwrap();
+    let error = writer.settle().unwrap_err();
     assert!(
         matches!(&error, VaultError::Source { path, offset: 786_432, .. } if path == "f"),
         "{error}"
     );
-    let next = writer.file("g", 0o600, &mut b"x".as_slice());
+    let next = writer.file("g", 0o600, Arc::new(b"x".to_vec()));
     assert!(matches!(next, Err(VaultError::Spent)));
     assert!(matches!(
         writer.finish(String::new()),
@@ -262,10 +266,12 @@ fn modes_holes_and_empty_directories_come_back() {
     writer.directory("empty", 0o750).unwrap();
     writer.directory("closed", 0o500).unwrap();
     writer
-        .file("closed/f", 0o4440, &mut b"x".as_slice())
+        .file("closed/f", 0o4440, Arc::new(b"x".to_vec()))
         .unwrap();
     let zeros = vec![0; 1 << 20];
-    writer.file("zeros", 0o600, &mut zeros.as_slice()).unwrap();
+    writer
+        .file("zeros", 0o600, Arc::new(zeros.to_vec()))
+        .unwrap();
     let written = writer.finish("doc".to_owned()).unwrap();
     let into = world.folder.path().join("into");
     std::fs::create_dir(&into).unwrap();

@@ -66,6 +66,8 @@ pub(crate) struct World {
     pub(crate) vault: Vault,
     pub(crate) volume: VolumeRef,
     pub(crate) condemned: Condemned,
+    /// For writers; with none, one thread works and objects can be counted.
+    pub(crate) memory_bytes: usize,
 }
 
 pub(crate) fn volume(last: u8) -> VolumeRef {
@@ -95,6 +97,7 @@ impl World {
             folder,
             volume: volume(1),
             condemned: Condemned::new(),
+            memory_bytes: 0,
         }
     }
 
@@ -110,7 +113,7 @@ impl World {
     ) -> Result<SnapshotWriter, VaultError> {
         let _entered = self.runtime.enter();
         let options = WriteOptions {
-            memory_bytes: 0,
+            memory_bytes: self.memory_bytes,
             observer: Arc::clone(watch) as Arc<dyn Observer>,
         };
         let (vault, volume) = (&self.vault, &self.volume);
@@ -231,10 +234,9 @@ pub(crate) fn add(writer: &mut SnapshotWriter, files: &Files) -> Result<(), Vaul
                 writer.directory(&path[..at], 0o700)?;
             }
         }
-        let size = writer.file(path, 0o600, &mut content.as_slice())?;
-        assert_eq!(size, content.len() as u64);
+        writer.file(path, 0o600, Arc::new(content.clone()))?;
     }
-    Ok(())
+    writer.settle()
 }
 
 pub(crate) fn read_tree(root: &Path) -> Files {

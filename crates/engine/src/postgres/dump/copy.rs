@@ -2,9 +2,10 @@
 //!
 //! It does not know why these files are a consistent state.
 use std::{
-    fs::File,
-    io::{self, Cursor, Read},
+    fs::{File, Metadata},
+    io,
     os::unix::fs::{FileExt, MetadataExt},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -14,12 +15,13 @@ use super::{
         control::{CONTROL_BYTES, CONTROL_PATH, Control, ControlFault, relation_map_holds},
         process, read_small,
     },
+    evidence::Witness,
     names::{self, Role},
-    pages::{PageReader, TornPage},
+    pages::{DataFile, FileKind, Findings, Loose},
     plan::{Item, join},
     wal::{HEAD_BYTES, Segments, is_history},
 };
-use crate::{DumpSink, EngineError, Home, folder::Folder};
+use crate::{Content, DumpSink, EngineError, Home, SinkError, folder::Folder};
 
 /// Modes of what a dump has; a load sets them again.
 const FOLDER_MODE: u32 = 0o700;
@@ -39,8 +41,11 @@ pub(super) struct Copier<'a> {
     /// Where the log that goes with the dump begins; none when no server writes.
     pub(super) start_lsn: Option<u64>,
     current: Option<(String, Folder)>,
-    pub(super) torn: Vec<TornPage>,
-    pub(super) bytes: u64,
+    /// Tells unchanged files; set once the dump has begun.
+    pub(super) witness: Option<Witness>,
+    pub(super) findings: Arc<Findings>,
+    /// The file that was given last, for errors of the sink.
+    last: String,
 }
 
 impl<'a> Copier<'a> {
@@ -51,8 +56,9 @@ impl<'a> Copier<'a> {
             sink,
             start_lsn: None,
             current: None,
-            torn: Vec::new(),
-            bytes: 0,
+            witness: None,
+            findings: Arc::default(),
+            last: String::new(),
         }
     }
 
@@ -70,16 +76,22 @@ impl<'a> Copier<'a> {
             Item::File { folder, name, role } => (folder.as_str(), name.as_str(), *role),
         };
         let path = join(folder, name);
-        let Some((file, size)) = self.open(folder, name, names::may_vanish(folder, role))? else {
+        let Some((file, facts)) = self.open(folder, name, names::may_vanish(folder, role))? else {
             tracing::debug!(path, "a file went before it was read");
             return Ok(());
         };
-        match role {
-            Role::Skip => Ok(()),
-            Role::Relation { first_block } => self.relation(&path, &file, size, first_block),
-            Role::RelationMap => self.relation_map(folder, name, &path),
-            Role::Plain { may_vanish } => self.plain(&path, file, size, may_vanish),
-        }
+        let kind = match role {
+            Role::Skip => return Ok(()),
+            Role::RelationMap => return self.relation_map(folder, name, &path),
+            Role::Relation { first_block } => FileKind::Relation {
+                first_block,
+                start_lsn: self.start_lsn,
+            },
+            Role::Plain { may_vanish } => FileKind::Plain {
+                may_shrink: may_vanish,
+            },
+        };
+        self.data_file(path, file, &facts, facts.len(), kind)
     }
 
     fn folder(&mut self, path: &str) -> Result<(), EngineError> {
@@ -97,7 +109,7 @@ impl<'a> Copier<'a> {
         folder: &str,
         name: &str,
         may_vanish: bool,
-    ) -> Result<Option<(File, u64)>, EngineError> {
+    ) -> Result<Option<(File, Metadata)>, EngineError> {
         let path = || join(folder, name);
         let opened = self.enter(folder).and_then(|folder| folder.file(name));
         let file = match opened {
@@ -114,7 +126,7 @@ impl<'a> Copier<'a> {
                 why: "belongs to another user",
             });
         }
-        Ok(Some((file, facts.len())))
+        Ok(Some((file, facts)))
     }
 
     fn enter(&mut self, path: &str) -> io::Result<&Folder> {
@@ -123,27 +135,6 @@ impl<'a> Copier<'a> {
         }
         let (_, folder) = self.current.as_ref().expect("entered above");
         Ok(folder)
-    }
-
-    fn relation(
-        &mut self,
-        path: &str,
-        file: &File,
-        size: u64,
-        first_block: u32,
-    ) -> Result<(), EngineError> {
-        // Advice only: a file system that takes none reads as well.
-        let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
-        let mut pages = PageReader::new(file, path, size, first_block, self.start_lsn);
-        let result = self.give(path, &mut pages);
-        if let Some(block) = pages.damaged {
-            return Err(EngineError::PageDamaged {
-                file: path.to_owned(),
-                block,
-            });
-        }
-        self.torn.append(&mut pages.torn);
-        result.map(drop)
     }
 
     fn relation_map(&mut self, folder: &str, name: &str, path: &str) -> Result<(), EngineError> {
@@ -166,51 +157,55 @@ impl<'a> Copier<'a> {
         })
     }
 
-    fn plain(
+    fn data_file(
         &mut self,
-        path: &str,
+        path: String,
         file: File,
+        facts: &Metadata,
         size: u64,
-        may_shrink: bool,
+        kind: FileKind,
     ) -> Result<(), EngineError> {
-        let given = self.give(path, &mut file.take(size))?;
-        if given != size && !may_shrink {
-            return Err(EngineError::FileDamaged {
-                file: path.to_owned(),
-                why: "it shrank while it was read".to_owned(),
-            });
-        }
-        Ok(())
+        // Advice only: a file system that takes none reads as well.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
+        let content = DataFile {
+            file,
+            size,
+            evidence: self.witness.as_ref().and_then(|w| w.of_file(facts)),
+            kind,
+            findings: Arc::clone(&self.findings),
+            path,
+        };
+        let path = content.path.clone();
+        self.give(path, Arc::new(content))
     }
 
     /// Hands over bytes that do not come from a file as it lies.
     pub(super) fn bytes(&mut self, path: &str, bytes: &[u8]) -> Result<(), EngineError> {
-        self.give(path, &mut Cursor::new(bytes)).map(drop)
+        self.give(path.to_owned(), Arc::new(Loose(bytes.to_vec())))
     }
 
-    fn give(&mut self, path: &str, content: &mut dyn Read) -> Result<u64, EngineError> {
-        let mut watched = Watched {
-            content,
-            bytes: 0,
-            ended: false,
-            failed: None,
-        };
-        let result = self.sink.file(path, FILE_MODE, &mut watched);
-        if let Some(source) = watched.failed {
-            return Err(EngineError::io("read", path, source));
+    fn give(&mut self, path: String, content: Arc<dyn Content>) -> Result<(), EngineError> {
+        let result = self.sink.file(&path, FILE_MODE, content);
+        self.last = path;
+        self.judge(result)
+    }
+
+    /// Waits until every file given so far was read.
+    pub(super) fn settle(&mut self) -> Result<(), EngineError> {
+        let result = self.sink.settle();
+        self.judge(result)
+    }
+
+    /// What went wrong with a file's content comes before what the sink makes of it.
+    fn judge(&self, result: Result<(), SinkError>) -> Result<(), EngineError> {
+        match (result, self.findings.take_failure()) {
+            (_, Some(failure)) => Err(failure),
+            (Ok(()), None) => Ok(()),
+            (Err(source), None) => Err(EngineError::Sink {
+                file: self.last.clone(),
+                source,
+            }),
         }
-        let source = match result {
-            Err(source) => source,
-            Ok(()) if watched.ended => {
-                self.bytes += watched.bytes;
-                return Ok(watched.bytes);
-            }
-            Ok(()) => "it did not read the file to its end".into(),
-        };
-        Err(EngineError::Sink {
-            file: path.to_owned(),
-            source,
-        })
     }
 
     /// Reads pg_control until its checksum holds: a server may be writing it.
@@ -240,15 +235,16 @@ impl<'a> Copier<'a> {
         self.check_stop()?;
         let name = of.name(number);
         let path = join("pg_wal", &name);
-        let Some((file, size)) = self.open("pg_wal", &name, true)? else {
+        let Some((file, facts)) = self.open("pg_wal", &name, true)? else {
             return Ok(false);
         };
         let mut head = [0; HEAD_BYTES];
         let head_read = file.read_exact_at(&mut head, 0);
-        if size != of.bytes || head_read.is_err() || !of.head_fits(number, &head) {
+        if facts.len() != of.bytes || head_read.is_err() || !of.head_fits(number, &head) {
             return Ok(false);
         }
-        self.plain(&path, file, size, false)?;
+        let kind = FileKind::Plain { may_shrink: false };
+        self.data_file(path, file, &facts, facts.len(), kind)?;
         Ok(true)
     }
 
@@ -260,35 +256,12 @@ impl<'a> Copier<'a> {
             .and_then(Folder::entries)
             .map_err(failed)?;
         for entry in entries.iter().filter(|entry| is_history(&entry.name)) {
-            if let Some((file, size)) = self.open("pg_wal", &entry.name, false)? {
-                let path = join("pg_wal", &entry.name);
-                self.plain(&path, file, size.min(SMALL_BYTES_MAX), false)?;
+            if let Some((file, facts)) = self.open("pg_wal", &entry.name, false)? {
+                let (path, size) = (join("pg_wal", &entry.name), facts.len());
+                let kind = FileKind::Plain { may_shrink: false };
+                self.data_file(path, file, &facts, size.min(SMALL_BYTES_MAX), kind)?;
             }
         }
         Ok(())
-    }
-}
-
-/// Sees what a sink reads.
-struct Watched<'a> {
-    content: &'a mut dyn Read,
-    bytes: u64,
-    ended: bool,
-    failed: Option<io::Error>,
-}
-
-impl Read for Watched<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let result = self.content.read(buffer);
-        match &result {
-            Ok(0) if !buffer.is_empty() => self.ended = true,
-            Ok(got) => self.bytes += *got as u64,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                let again = io::Error::new(error.kind(), error.to_string());
-                self.failed.get_or_insert(again);
-            }
-        }
-        result
     }
 }

@@ -6,6 +6,7 @@
 //! a temporary slot of that session keeps the log from start to stop. When the session is lost,
 //! full-page images may end and the log may go, so the dump is void.
 mod copy;
+mod evidence;
 pub(super) mod names;
 mod pages;
 mod plan;
@@ -29,6 +30,7 @@ use super::{
 };
 use crate::{DumpInfo, DumpSink, EngineError, Home, folder::Folder};
 use copy::Copier;
+use evidence::Witness;
 use plan::Plan;
 use wal::Segments;
 
@@ -63,6 +65,7 @@ pub(super) fn dump(
             });
         }
         let version = installs.of(&home.version)?;
+        copier.witness = Witness::of(home, &data);
         dump_stopped(&data, &mut copier, &version.version, version.major)?
     } else {
         dump_online(&runtime, home, &data, &mut copier)?
@@ -70,7 +73,6 @@ pub(super) fn dump(
     document.libc = installs.libc_version().map(str::to_owned);
     Ok(DumpInfo {
         document: document.to_json(),
-        logical_bytes: copier.bytes,
     })
 }
 
@@ -102,6 +104,7 @@ fn dump_stopped(
     copier.segment(&segments, first + 1)?;
     copier.histories()?;
     copier.bytes(CONTROL_PATH, &bytes)?;
+    copier.settle()?;
     if copier.control()?.1 != control {
         return Err(EngineError::FileDamaged {
             file: CONTROL_PATH.to_owned(),
@@ -137,6 +140,7 @@ fn dump_online(
     let session = open_session(runtime, home, copier)?;
     let facts = begin(runtime, &session, copier)?;
     copier.start_lsn = Some(facts.start_lsn);
+    copier.witness = Witness::of(home, data);
     let plan = Plan::of(data)?;
     copier.sink.expect_total(plan.bytes);
     for item in &plan.items {
@@ -145,14 +149,15 @@ fn dump_online(
             return Err(EngineError::SessionLost { source: None });
         }
     }
+    copier.settle()?;
     // The last of the files, so that no other is older than what it says.
     let (control_bytes, control) = copier.control()?;
     check_control(&control)?;
     let stopped = end(runtime, &session, copier)?;
     // A page's claim to be newer than the start holds only within the log of the dump.
-    if let Some(page) = copier.torn.iter().find(|page| stopped.lsn < page.lsn) {
+    if let Some(page) = copier.findings.torn_after(stopped.lsn) {
         return Err(EngineError::PageDamaged {
-            file: page.file.clone(),
+            file: page.file,
             block: page.block,
         });
     }
@@ -165,11 +170,13 @@ fn dump_online(
         }
     }
     copier.histories()?;
+    copier.settle()?;
     // The slot kept the log until here only if its session lives.
     let alive = session.row("keep the log", "SELECT true", &[]);
     wait(runtime, copier, alive)?.map_err(lost)?;
     runtime.block_on(session.close());
     copier.bytes(CONTROL_PATH, &control_bytes)?;
+    copier.settle()?;
     let about = Circumstances {
         version: format!("{}.{}", facts.version / 10_000, facts.version % 10_000),
         major: facts.version / 10_000,

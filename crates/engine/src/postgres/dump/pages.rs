@@ -1,13 +1,16 @@
-//! Reads a relation's file and checks the pages as they pass.
+//! A dump's files as they are read: cut at their size, and checked on the way.
 //!
-//! It does not know where the bytes go.
+//! It does not know where the bytes go, nor which threads ask for them.
 use std::{
     fs::File,
-    io::{self, Read},
+    io,
     os::unix::fs::FileExt,
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
+
+use crate::{Content, EngineError, Evidence};
 
 use super::super::page::{PAGE_BYTES, Verdict, judge};
 
@@ -24,84 +27,129 @@ pub(super) struct TornPage {
     pub(super) lsn: u64,
 }
 
-/// A relation's file, cut at the size it had when it was opened.
-pub(super) struct PageReader<'a> {
-    file: &'a File,
-    path: &'a str,
-    first_block: u32,
-    /// Changes after this place are in the dump's log; none: nobody writes.
-    start_lsn: Option<u64>,
-    at: u64,
-    size: u64,
-    /// The rest of a page that a small read began.
-    page: Box<[u8; PAGE_BYTES]>,
-    page_left: std::ops::Range<usize>,
-    pub(super) torn: Vec<TornPage>,
-    pub(super) damaged: Option<u64>,
+/// What reading a dump's files came upon, on whichever thread it was.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    torn: Mutex<Vec<TornPage>>,
+    failure: Mutex<Option<EngineError>>,
 }
 
-impl<'a> PageReader<'a> {
-    pub(super) fn new(
-        file: &'a File,
-        path: &'a str,
-        size: u64,
-        first_block: u32,
-        start_lsn: Option<u64>,
-    ) -> Self {
-        Self {
-            file,
-            path,
-            first_block,
-            start_lsn,
-            at: 0,
-            size,
-            page: Box::new([0; PAGE_BYTES]),
-            page_left: 0..0,
-            torn: Vec::new(),
-            damaged: None,
-        }
+impl Findings {
+    /// Keeps the first failure and gives what a sink hears of it.
+    fn fail(&self, error: EngineError) -> io::Error {
+        let told = io::Error::other(error.to_string());
+        let mut failure = self.failure.lock().unwrap_or_else(|e| e.into_inner());
+        failure.get_or_insert(error);
+        told
     }
 
-    /// Reads from the file at the place it has come to, checks whole pages, and moves on.
-    fn read_checked(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.size - self.at).unwrap_or(usize::MAX);
+    /// The first failure, once.
+    pub(super) fn take_failure(&self) -> Option<EngineError> {
+        let mut failure = self.failure.lock().unwrap_or_else(|e| e.into_inner());
+        failure.take()
+    }
+
+    /// A half-written page that says it was changed after this place in the log.
+    pub(super) fn torn_after(&self, lsn: u64) -> Option<TornPage> {
+        let torn = self.torn.lock().unwrap_or_else(|e| e.into_inner());
+        torn.iter().find(|page| lsn < page.lsn).cloned()
+    }
+}
+
+/// A file of the data folder, cut at the size it had when it was opened.
+#[derive(Debug)]
+pub(super) struct DataFile {
+    pub(super) file: File,
+    pub(super) path: String,
+    pub(super) size: u64,
+    pub(super) evidence: Option<Evidence>,
+    pub(super) kind: FileKind,
+    pub(super) findings: Arc<Findings>,
+}
+
+/// What is checked of a file while it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileKind {
+    /// Its pages. Changes after `start_lsn` are in the dump's log; none: nobody writes.
+    Relation {
+        first_block: u32,
+        start_lsn: Option<u64>,
+    },
+    /// That it keeps its size, unless it may shrink.
+    Plain { may_shrink: bool },
+}
+
+impl Content for DataFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);
         let mut got = 0;
         while got < wanted {
-            match self
+            let read = self
                 .file
-                .read_at(&mut buffer[got..wanted], self.at + got as u64)
-            {
+                .read_at(&mut buffer[got..wanted], offset + got as u64);
+            match read {
                 // The file has shrunk: the log has that, too.
                 Ok(0) => break,
                 Ok(more) => got += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.unreadable(error)),
             }
         }
-        let first = self.at / PAGE_BYTES as u64;
-        // Bytes after the last whole page are no page of the relation yet.
-        for (block, page) in (first..).zip(buffer[..got].chunks_exact_mut(PAGE_BYTES)) {
-            let page: &mut [u8; PAGE_BYTES] = page.try_into().expect("chunks of a page's size");
-            self.check(page, block)?;
+        match self.kind {
+            FileKind::Plain { may_shrink: false } if got < wanted => {
+                Err(self.findings.fail(EngineError::FileDamaged {
+                    file: self.path.clone(),
+                    why: "it shrank while it was read".to_owned(),
+                }))
+            }
+            FileKind::Plain { .. } => Ok(got),
+            FileKind::Relation {
+                first_block,
+                start_lsn,
+            } => {
+                let first = offset / PAGE_BYTES as u64;
+                // Bytes after the last whole page are no page of the relation yet.
+                let (pages, _) = buffer[..got].as_chunks_mut::<PAGE_BYTES>();
+                for (block, page) in (first..).zip(pages) {
+                    let in_relation = u32::try_from(block)
+                        .map_err(|_| self.unreadable(io::ErrorKind::FileTooLarge.into()))?
+                        .wrapping_add(first_block);
+                    if judge(page, in_relation) != Verdict::Good {
+                        self.look_again(page, block, in_relation, start_lsn)?;
+                    }
+                }
+                Ok(got)
+            }
         }
-        self.at += got as u64;
-        if got < wanted {
-            self.size = self.at;
-        }
-        Ok(got)
     }
 
-    fn check(&mut self, page: &mut [u8; PAGE_BYTES], block: u64) -> io::Result<()> {
-        let in_relation = u32::try_from(block)
-            .map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?
-            .wrapping_add(self.first_block);
-        let mut verdict = judge(page, in_relation);
+    fn evidence(&self) -> Option<Evidence> {
+        self.evidence
+    }
+}
+
+impl DataFile {
+    fn unreadable(&self, error: io::Error) -> io::Error {
+        self.findings
+            .fail(EngineError::io("read", self.path.clone(), error))
+    }
+
+    /// Reads a page again whose checksum did not hold, until it does or the log must have it.
+    fn look_again(
+        &self,
+        page: &mut [u8; PAGE_BYTES],
+        block: u64,
+        in_relation: u32,
+        start_lsn: Option<u64>,
+    ) -> io::Result<()> {
+        let mut verdict = Verdict::Bad { lsn: 0 };
         let mut pause = FIRST_PAUSE;
         for _ in 0..TRIES {
-            if verdict == Verdict::Good {
-                return Ok(());
-            }
             thread::sleep(pause);
             pause *= 2;
             match self.file.read_exact_at(page, block * PAGE_BYTES as u64) {
@@ -111,48 +159,50 @@ impl<'a> PageReader<'a> {
                     page.fill(0);
                     return Ok(());
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.unreadable(error)),
+            }
+            if verdict == Verdict::Good {
+                return Ok(());
             }
         }
-        match (verdict, self.start_lsn) {
-            (Verdict::Good, _) => Ok(()),
+        match (verdict, start_lsn) {
             (Verdict::Bad { lsn }, Some(start)) if start < lsn => {
-                self.torn.push(TornPage {
-                    file: self.path.to_owned(),
+                let mut torn = self.findings.torn.lock();
+                let torn = torn.as_mut().unwrap_or_else(|e| e.get_mut());
+                torn.push(TornPage {
+                    file: self.path.clone(),
                     block,
                     lsn,
                 });
                 Ok(())
             }
-            (Verdict::Bad { .. }, _) => {
-                self.damaged = Some(block);
-                Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "a page is damaged",
-                ))
-            }
+            _ => Err(self.findings.fail(EngineError::PageDamaged {
+                file: self.path.clone(),
+                block,
+            })),
         }
     }
 }
 
-impl Read for PageReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.page_left.is_empty() && PAGE_BYTES <= buffer.len() {
-            // Whole pages straight into the caller's buffer.
-            let whole = buffer.len() - buffer.len() % PAGE_BYTES;
-            return self.read_checked(&mut buffer[..whole]);
-        }
-        if self.page_left.is_empty() {
-            let mut page = std::mem::replace(&mut self.page, Box::new([0; PAGE_BYTES]));
-            let got = self.read_checked(&mut page[..]);
-            self.page = page;
-            self.page_left = 0..got?;
-        }
-        let count = buffer.len().min(self.page_left.len());
-        let from = self.page_left.start;
-        buffer[..count].copy_from_slice(&self.page[from..from + count]);
-        self.page_left.start += count;
+/// Bytes that do not come from a file as it lies.
+#[derive(Debug)]
+pub(super) struct Loose(pub(super) Vec<u8>);
+
+impl Content for Loose {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let rest = usize::try_from(offset).ok().and_then(|at| self.0.get(at..));
+        let rest = rest.unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
         Ok(count)
+    }
+
+    fn evidence(&self) -> Option<Evidence> {
+        None
     }
 }
 
@@ -160,17 +210,32 @@ impl Read for PageReader<'_> {
 mod tests {
     use super::*;
 
-    /// A file of two unwritten pages and a stray end, and one page that claims to be newer.
-    fn file(pages: &[[u8; PAGE_BYTES]], tail: &[u8]) -> File {
+    fn file(
+        pages: &[[u8; PAGE_BYTES]],
+        tail: &[u8],
+        size: u64,
+        start_lsn: Option<u64>,
+    ) -> DataFile {
         use std::io::Write;
         let mut file = tempfile::tempfile().expect("a file");
         for page in pages {
             file.write_all(page).expect("writes");
         }
         file.write_all(tail).expect("writes");
-        file
+        DataFile {
+            file,
+            path: "f".to_owned(),
+            size,
+            evidence: None,
+            kind: FileKind::Relation {
+                first_block: 0,
+                start_lsn,
+            },
+            findings: Arc::default(),
+        }
     }
 
+    /// A page that claims to have been changed at this place, and whose checksum does not hold.
     fn newer(lsn: u32) -> [u8; PAGE_BYTES] {
         let mut page = [7; PAGE_BYTES];
         page[0..4].copy_from_slice(&0_u32.to_ne_bytes());
@@ -179,76 +244,52 @@ mod tests {
     }
 
     #[test]
-    fn small_and_large_reads_give_the_same() {
-        let file = file(&[[0; PAGE_BYTES], [0; PAGE_BYTES]], b"tail");
-        let size = 2 * PAGE_BYTES as u64 + 4;
-        let mut whole = Vec::new();
-        let mut reader = PageReader::new(&file, "f", size, 0, None);
-        reader.read_to_end(&mut whole).expect("reads");
-        assert_eq!(whole.len() as u64, size);
-        let mut pieces = Vec::new();
-        let mut reader = PageReader::new(&file, "f", size, 0, None);
-        let mut piece = [0; 1000];
-        loop {
-            match reader.read(&mut piece).expect("reads") {
-                0 => break,
-                got => pieces.extend_from_slice(&piece[..got]),
-            }
-        }
-        assert_eq!(pieces, whole);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_sizes_of_reads_give_the_file(
-            sizes in proptest::collection::vec(1_usize..30_000, 1..12),
-            tail in 0_usize..PAGE_BYTES,
-        ) {
-            let file = file(&[[0; PAGE_BYTES]; 5], &vec![3; tail]);
-            let size = (5 * PAGE_BYTES + tail) as u64;
-            let mut reader = PageReader::new(&file, "f", size, 0, None);
-            let mut got = Vec::new();
-            for size in sizes.iter().cycle() {
-                let mut piece = vec![0; *size];
-                match reader.read(&mut piece).expect("reads") {
-                    0 => break,
-                    count => got.extend_from_slice(&piece[..count]),
-                }
-            }
-            proptest::prop_assert_eq!(got.len() as u64, size);
-            proptest::prop_assert!(got[..5 * PAGE_BYTES].iter().all(|byte| *byte == 0));
-            proptest::prop_assert!(got[5 * PAGE_BYTES..].iter().all(|byte| *byte == 3));
+    fn growth_is_cut_and_shrinkage_ends_the_file() {
+        let zeros = [[0; PAGE_BYTES]; 3];
+        let page = PAGE_BYTES as u64;
+        let mut buffer = vec![9; 10 * PAGE_BYTES];
+        for (size, offset, expected) in [
+            (page, 0, page),
+            (5 * page, 0, 3 * page + 4),
+            (5 * page, 2 * page, page + 4),
+            (5 * page, 4 * page, 0),
+            (2 * page, 2 * page, 0),
+        ] {
+            let file = file(&zeros, b"tail", size, None);
+            let got = file.read_at(&mut buffer, offset).expect("reads");
+            assert_eq!(got as u64, expected, "{size} bytes from {offset}");
         }
     }
 
     #[test]
-    fn growth_is_cut_and_shrinkage_ends_the_file() {
-        let file = file(&[[0; PAGE_BYTES]; 3], b"");
-        for (size, expected) in [(1, 1), (5, 3)] {
-            let mut reader = PageReader::new(&file, "f", size * PAGE_BYTES as u64, 0, None);
-            let got = io::copy(&mut reader, &mut io::sink()).expect("reads");
-            assert_eq!(got, expected * PAGE_BYTES as u64);
-        }
+    fn a_plain_file_keeps_its_size_or_fails() {
+        let mut short = file(&[[0; PAGE_BYTES]], b"", 9000, None);
+        let mut buffer = vec![0; 9000];
+        short.kind = FileKind::Plain { may_shrink: true };
+        assert_eq!(short.read_at(&mut buffer, 0).expect("reads"), 8192);
+        short.kind = FileKind::Plain { may_shrink: false };
+        assert!(short.read_at(&mut buffer, 0).is_err());
+        let failure = short.findings.take_failure();
+        assert!(matches!(failure, Some(EngineError::FileDamaged { .. })));
     }
 
     #[test]
     fn a_bad_page_passes_only_if_the_log_writes_it_anew() {
-        let file = file(&[[0; PAGE_BYTES], newer(500)], b"");
         let size = 2 * PAGE_BYTES as u64;
-        let mut reader = PageReader::new(&file, "f", size, 0, Some(499));
-        io::copy(&mut reader, &mut io::sink()).expect("torn pages pass");
-        assert_eq!(
-            reader.torn,
-            [TornPage {
-                file: "f".to_owned(),
-                block: 1,
-                lsn: 500
-            }]
-        );
+        let mut buffer = vec![0; 2 * PAGE_BYTES];
+        let torn = file(&[[0; PAGE_BYTES], newer(500)], b"", size, Some(499));
+        torn.read_at(&mut buffer, 0).expect("torn pages pass");
+        assert_eq!(torn.findings.torn_after(500), None);
+        let page = torn.findings.torn_after(499).expect("one was torn");
+        assert_eq!((page.file.as_str(), page.block, page.lsn), ("f", 1, 500));
         for start in [Some(500), None] {
-            let mut reader = PageReader::new(&file, "f", size, 0, start);
-            assert!(io::copy(&mut reader, &mut io::sink()).is_err());
-            assert_eq!(reader.damaged, Some(1));
+            let bad = file(&[[0; PAGE_BYTES], newer(500)], b"", size, start);
+            assert!(bad.read_at(&mut buffer, 0).is_err());
+            let failure = bad.findings.take_failure();
+            assert!(
+                matches!(failure, Some(EngineError::PageDamaged { block: 1, .. })),
+                "{failure:?}"
+            );
         }
     }
 }

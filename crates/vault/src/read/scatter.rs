@@ -1,0 +1,209 @@
+//! Packs into files: each is read once, opened, checked, and its blocks written where they go.
+//!
+//! It does not know how the plan was made. Several threads work, each on packs of its own.
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use tokio::task::JoinHandle;
+
+use super::{
+    Job,
+    plan::{Run, object},
+    tree::Tree,
+};
+use crate::{
+    block::{IdKey, RunCheck},
+    error::{ObjectKind, VaultError},
+    format::{BLOCK_BYTES, FRAME_BYTES},
+    manifest::{Manifest, Reached},
+    pack::PackReader,
+    part::Unpacker,
+};
+
+/// Threads of one restore at most.
+const THREADS_MAX: usize = 4;
+
+/// Reads every pack that is needed and gives the bytes that were written.
+pub(super) fn scatter(
+    job: &Job<'_>,
+    manifest: &Manifest,
+    runs: &[Run],
+    tree: &Tree<'_>,
+) -> Result<u64, VaultError> {
+    let packs: Vec<&[Run]> = runs.chunk_by(|a, b| a.pack == b.pack).collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let work = Work {
+        job,
+        manifest,
+        tree,
+        packs,
+        next: AtomicUsize::new(0),
+        written: AtomicU64::new(0),
+        failure: Mutex::new(None),
+    };
+    std::thread::scope(|threads| -> Result<(), VaultError> {
+        let mut started = Vec::new();
+        for _ in 0..cores.min(THREADS_MAX).min(work.packs.len()) {
+            let thread = std::thread::Builder::new().name("restore".to_owned());
+            let thread = thread.spawn_scoped(threads, || {
+                if let Err(error) = work.run() {
+                    work.fail(error);
+                }
+            });
+            started.push(thread.map_err(|error| {
+                work.fail(VaultError::Spent);
+                VaultError::Thread(error)
+            })?);
+        }
+        for thread in started {
+            thread.join().map_err(|_| VaultError::Panicked)?;
+        }
+        Ok(())
+    })?;
+    let failure = work.failure.into_inner();
+    match failure.unwrap_or_else(|e| e.into_inner()) {
+        Some(error) => Err(error),
+        None => Ok(work.written.into_inner()),
+    }
+}
+
+struct Work<'a> {
+    job: &'a Job<'a>,
+    manifest: &'a Manifest,
+    tree: &'a Tree<'a>,
+    /// The runs of each pack.
+    packs: Vec<&'a [Run]>,
+    next: AtomicUsize,
+    written: AtomicU64,
+    failure: Mutex<Option<VaultError>>,
+}
+
+type Fetched<'a> = (&'a [Run], JoinHandle<Result<Vec<u8>, VaultError>>);
+
+impl<'a> Work<'a> {
+    fn fail(&self, error: VaultError) {
+        let mut failure = self.failure.lock().unwrap_or_else(|e| e.into_inner());
+        failure.get_or_insert(error);
+        self.next.store(self.packs.len(), Ordering::SeqCst);
+    }
+
+    fn has_failed(&self) -> bool {
+        let failure = self.failure.lock().unwrap_or_else(|e| e.into_inner());
+        failure.is_some()
+    }
+
+    /// One thread: the next pack is read while one is scattered.
+    fn run(&self) -> Result<(), VaultError> {
+        let mut unpacker = Unpacker::new();
+        let mut frame = vec![0; FRAME_BYTES];
+        let mut coming = self.begin(Vec::new());
+        let mut spare = Vec::new();
+        while let Some((runs, fetched)) = coming.take() {
+            let mut bytes = self
+                .job
+                .handle
+                .block_on(fetched)
+                .map_err(VaultError::Task)??;
+            coming = self.begin(std::mem::take(&mut spare));
+            self.pack(runs, &mut bytes, &mut frame, &mut unpacker)?;
+            spare = bytes;
+        }
+        Ok(())
+    }
+
+    /// Begins to read the next pack into `buffer`.
+    fn begin(&self, buffer: Vec<u8>) -> Option<Fetched<'a>> {
+        let take = |next: usize| (next < self.packs.len()).then_some(next + 1);
+        let number = self
+            .next
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
+        let runs = self.packs[number.ok()?];
+        let Reached { hash, size } = self.manifest.tables.packs[runs[0].pack as usize];
+        let id = object(ObjectKind::Pack, hash);
+        let (vault, shelf) = (self.job.vault.clone(), self.job.shelf.only(id));
+        let fetched = self.job.handle.spawn(async move {
+            let bytes = vault.read_whole(id, &shelf, buffer).await?;
+            if bytes.len() as u64 != size {
+                return Err(VaultError::damaged(id, "it does not have its size"));
+            }
+            Ok(bytes)
+        });
+        Some((runs, fetched))
+    }
+
+    fn pack(
+        &self,
+        mut runs: &[Run],
+        bytes: &mut [u8],
+        frame: &mut [u8],
+        unpacker: &mut Unpacker,
+    ) -> Result<(), VaultError> {
+        let number = runs[0].pack as usize;
+        let hash = self.manifest.tables.packs[number].hash;
+        let key = self.manifest.pack_key(number);
+        let mut reader = PackReader::new(hash, bytes, self.job.volume, key)?;
+        while !runs.is_empty() {
+            let Some(found) = reader.next_frame()? else {
+                let id = object(ObjectKind::Pack, hash);
+                let why = "it lacks a frame that a list names";
+                return Err(VaultError::damaged(id, why));
+            };
+            let here = runs.partition_point(|run| run.place.frame() == found.0);
+            let (in_frame, rest) = runs.split_at(here);
+            runs = rest;
+            if in_frame.is_empty() {
+                continue;
+            }
+            self.job.go_on()?;
+            if self.has_failed() {
+                return Ok(());
+            }
+            reader.open_frame(found, unpacker, frame)?;
+            let mut written = 0;
+            for run in in_frame {
+                written += write_run(run, self.manifest, &frame[..found.1.plain], self.tree)?;
+            }
+            self.written.fetch_add(written, Ordering::Relaxed);
+            self.job.observer.done(written);
+        }
+        Ok(())
+    }
+}
+
+/// Writes a run of blocks into its file, once their ids are those that the list names.
+fn write_run(
+    run: &Run,
+    manifest: &Manifest,
+    frame: &[u8],
+    tree: &Tree<'_>,
+) -> Result<u64, VaultError> {
+    let file = &manifest.body.files[run.file as usize];
+    let offset = u64::from(run.block) * BLOCK_BYTES as u64;
+    let length = (u64::from(run.blocks) * BLOCK_BYTES as u64).min(file.size - offset);
+    let start = run.place.block() * BLOCK_BYTES;
+    let bytes = usize::try_from(length)
+        .ok()
+        .and_then(|length| frame.get(start..start + length))
+        .filter(|bytes| condense(&manifest.body.id_key, bytes) == run.check)
+        .ok_or_else(|| VaultError::Content {
+            object: object(
+                ObjectKind::Pack,
+                manifest.tables.packs[run.pack as usize].hash,
+            ),
+            path: file.path.clone(),
+            start: offset,
+            end: offset + length,
+        })?;
+    tree.write(run.file, bytes, offset)?;
+    Ok(length)
+}
+
+fn condense(id_key: &IdKey, bytes: &[u8]) -> [u8; 16] {
+    let mut check = RunCheck::default();
+    for block in bytes.chunks(BLOCK_BYTES) {
+        check.add(&id_key.id(block));
+    }
+    check.finish()
+}

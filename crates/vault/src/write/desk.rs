@@ -1,0 +1,284 @@
+//! One thread's work on a snapshot being written: reads a segment of a file, compares its
+//! blocks with the base's, stores what is new, and lists what it found.
+//!
+//! It does not know which segments other threads have. Everything from reading to sealing
+//! happens here, a buffer at a time, so that bytes stay in the processor's cache.
+use std::sync::Arc;
+
+use crate::{
+    block::{IdKey, is_zero},
+    body::{Layer, Segment},
+    error::VaultError,
+    format::{BLOCK_BYTES, FRAME_BYTES, PATCHES_MAX, SEGMENT_BLOCKS, SEGMENT_BYTES},
+    layers::Slot,
+    list::Entry,
+    observer::Observer,
+    write::{
+        FileDraft, Found, Task, base::BaseSnapshot, ledger::Ledger, queue::Queue, stock::Stock,
+    },
+};
+
+/// What all threads of a writer share.
+pub(crate) struct Shared {
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) base: Option<BaseSnapshot>,
+    pub(crate) id_key: IdKey,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) queue: Queue<Task>,
+}
+
+pub(crate) struct Desk {
+    shared: Arc<Shared>,
+    stock: Stock,
+    buffer: Vec<u8>,
+    /// The segment as the base has it.
+    slots: Vec<Slot>,
+    entries: Vec<Entry>,
+    /// For each block of the segment, whether it is listed otherwise than in the base.
+    changed: Vec<bool>,
+}
+
+impl Desk {
+    pub(crate) fn new(shared: Arc<Shared>, stock: Stock) -> Self {
+        Self {
+            shared,
+            stock,
+            buffer: vec![0; FRAME_BYTES],
+            slots: Vec::with_capacity(SEGMENT_BLOCKS),
+            entries: Vec::with_capacity(SEGMENT_BLOCKS),
+            changed: Vec::with_capacity(SEGMENT_BLOCKS),
+        }
+    }
+
+    /// Works until no more tasks come, then finishes what is open.
+    pub(crate) fn work(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let _told = TellPanic(&shared);
+        while let Some(task) = shared.queue.take() {
+            match self.segment(&task) {
+                Ok(found) => task.file.set(task.segment, found),
+                Err(error) => shared.queue.fail(error),
+            }
+            // Before the end is told: whoever waits for it may want the file closed.
+            drop(task);
+            shared.queue.ended();
+        }
+        if shared.queue.has_failed() {
+            return;
+        }
+        if let Err(error) = self.stock.finish() {
+            shared.queue.fail(error);
+        }
+    }
+
+    fn segment(&mut self, task: &Task) -> Result<Found, VaultError> {
+        let shared = Arc::clone(&self.shared);
+        self.slots.clear();
+        let mut from = None;
+        if let Some(base) = &shared.base
+            && let Some(file) = base.file(&task.file.path)
+        {
+            from = base.segment(file, task.segment, &mut self.slots)?;
+            let same = file.evidence.is_some()
+                && (file.evidence, file.size) == (task.file.evidence, task.file.size);
+            if let (true, Some(segment)) = (same, from)
+                && let Some(bytes) = self.leave(base, &task.file, task.segment)
+            {
+                shared.observer.done(bytes);
+                let segment = adopt(base, segment, &shared.ledger);
+                return Ok(Found { bytes, segment });
+            }
+        }
+        self.entries.clear();
+        self.changed.clear();
+        let bytes = self.read(task)?;
+        let segment = self.end(from)?;
+        self.count();
+        Ok(Found { bytes, segment })
+    }
+
+    /// Takes a segment of a file that did not change from the base without reading it; none when
+    /// one of its blocks cannot stay where it is.
+    fn leave(&mut self, base: &BaseSnapshot, file: &FileDraft, segment: usize) -> Option<u64> {
+        let stays = |slot: &Slot| match slot {
+            Slot::Unknown => false,
+            Slot::Zero => true,
+            Slot::Stored { pack, .. } => pack.is_some_and(|pack| base.is_usable(pack)),
+        };
+        if !self.slots.iter().all(stays) {
+            return None;
+        }
+        let ledger = &self.shared.ledger;
+        self.entries.clear();
+        self.entries
+            .extend(self.slots.iter().map(|slot| match *slot {
+                Slot::Stored {
+                    id,
+                    pack: Some(pack),
+                    place,
+                } => Entry::Stored {
+                    id,
+                    pack: base.adopt_pack(pack, ledger),
+                    place,
+                },
+                _ => Entry::Zero,
+            }));
+        self.count();
+        Some((file.size - segment as u64 * SEGMENT_BYTES).min(SEGMENT_BYTES))
+    }
+
+    /// Reads the segment into entries, and gives its bytes.
+    fn read(&mut self, task: &Task) -> Result<u64, VaultError> {
+        let start = task.segment as u64 * SEGMENT_BYTES;
+        let size = task.file.size.saturating_sub(start).min(SEGMENT_BYTES);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut read = 0;
+        while read < size {
+            if self.shared.observer.stop_requested() {
+                return Err(VaultError::Stopped);
+            }
+            if self.shared.queue.has_failed() {
+                return Err(VaultError::Spent);
+            }
+            let most = usize::try_from(size - read).unwrap_or(usize::MAX);
+            let wanted = &mut buffer[..most.min(FRAME_BYTES)];
+            let length = wanted.len();
+            let got = task
+                .content
+                .read_at(wanted, start + read)
+                .map_err(|source| VaultError::Source {
+                    path: task.file.path.clone(),
+                    offset: start + read,
+                    source,
+                })?;
+            for block in buffer[..got].chunks(BLOCK_BYTES) {
+                let (entry, changed) = self.place(block)?;
+                self.entries.push(entry);
+                self.changed.push(changed);
+            }
+            read += got as u64;
+            self.shared.observer.done(got as u64);
+            // It ends earlier than it was when it was opened.
+            if got < length {
+                break;
+            }
+        }
+        self.buffer = buffer;
+        Ok(read)
+    }
+
+    /// Finds the block in the base at the same file and offset, or stores it.
+    fn place(&mut self, block: &[u8]) -> Result<(Entry, bool), VaultError> {
+        let old = self.slots.get(self.entries.len());
+        if is_zero(block) {
+            return Ok((Entry::Zero, old != Some(&Slot::Zero)));
+        }
+        let id = self.shared.id_key.id(block);
+        if let Some(Slot::Stored {
+            id: old_id,
+            pack: Some(pack),
+            place,
+        }) = old
+            && *old_id == id
+            && let Some(base) = &self.shared.base
+            && base.is_usable(*pack)
+        {
+            let pack = base.adopt_pack(*pack, &self.shared.ledger);
+            let place = *place;
+            return Ok((Entry::Stored { id, pack, place }, false));
+        }
+        let (pack, place) = self.stock.store(block)?;
+        Ok((Entry::Stored { id, pack, place }, true))
+    }
+
+    /// Lists the segment: as the base does when nothing changed, as a patch upon that when
+    /// little did, else anew.
+    fn end(&mut self, from: Option<&Segment>) -> Result<Segment, VaultError> {
+        let shared = Arc::clone(&self.shared);
+        if let (Some(segment), Some(base)) = (from, &shared.base) {
+            if !self.changed.contains(&true) {
+                return Ok(adopt(base, segment, &shared.ledger));
+            }
+            if let Some(kept) = self.collect(base, segment)? {
+                let at: Vec<u16> = (0..)
+                    .zip(&self.changed)
+                    .filter(|(_, c)| **c)
+                    .map(|(at, _)| at)
+                    .collect();
+                let patch = self.stock.patch(&self.entries, &at)?;
+                let whole = base.adopt_layer(&segment.whole, &shared.ledger);
+                let older = segment.patches[..kept].iter();
+                let older = older.map(|patch| base.adopt_layer(patch, &shared.ledger));
+                let patches: Vec<Layer> = older.chain([patch]).collect();
+                return Ok(Segment { whole, patches });
+            }
+        }
+        let whole = self.stock.list(&self.entries)?;
+        let patches = Vec::new();
+        Ok(Segment { whole, patches })
+    }
+
+    /// Adds to the changed blocks those of patches that are not much larger than the new one, so
+    /// that sizes at least double from each patch to the one below: few lie upon each other, and
+    /// an entry is written anew only a few times. Gives how many patches stay; none when a whole
+    /// list is the better way.
+    fn collect(
+        &mut self,
+        base: &BaseSnapshot,
+        segment: &Segment,
+    ) -> Result<Option<usize>, VaultError> {
+        let blocks = self.entries.len();
+        let mut changed = self.changed.iter().filter(|changed| **changed).count();
+        let mut kept = segment.patches.len();
+        while let Some(patch) = kept.checked_sub(1).map(|at| &segment.patches[at]) {
+            if 2 * changed <= usize::from(patch.count) && kept < PATCHES_MAX {
+                break;
+            }
+            for position in base.positions(patch)? {
+                if let Some(seen) = self.changed.get_mut(position)
+                    && !*seen
+                {
+                    *seen = true;
+                    changed += 1;
+                }
+            }
+            kept -= 1;
+        }
+        Ok((2 * changed < blocks).then_some(kept))
+    }
+
+    /// Tells the ledger which packs the segment's blocks lie in.
+    fn count(&mut self) {
+        let mut references: Vec<(u32, u32)> = Vec::new();
+        for entry in &self.entries {
+            if let Entry::Stored { pack, .. } = entry {
+                match references.last_mut() {
+                    Some((last, count)) if last == pack => *count += 1,
+                    _ => references.push((*pack, 1)),
+                }
+            }
+        }
+        self.shared.ledger.count(&references);
+    }
+}
+
+/// Whoever waits for a thread must hear that it will not come to its end.
+struct TellPanic<'a>(&'a Shared);
+
+impl Drop for TellPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.queue.fail(VaultError::Panicked);
+        }
+    }
+}
+
+fn adopt(base: &BaseSnapshot, segment: &Segment, ledger: &Ledger) -> Segment {
+    let layers = segment.patches.iter();
+    Segment {
+        whole: base.adopt_layer(&segment.whole, ledger),
+        patches: layers
+            .map(|patch| base.adopt_layer(patch, ledger))
+            .collect(),
+    }
+}
