@@ -430,6 +430,14 @@ impl DataDirError {
                     path.display()
                 ))
             }
+            Self::Io { source, .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Some("a file is there; choose another folder with --data DIR".to_owned())
+            }
             Self::Io { .. } | Self::Mark { .. } => None,
             Self::NoHome => Some("name a folder with --data DIR".to_owned()),
             Self::NotThere(_) => Some(
