@@ -7,6 +7,7 @@ pub mod actions;
 mod clusters;
 mod core;
 pub mod dispatch;
+mod events;
 pub mod fault;
 mod jobs;
 mod keys;

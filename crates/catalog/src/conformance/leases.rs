@@ -288,6 +288,31 @@ pub async fn accounts_take_turns(fixture: &impl Fixture) {
     assert_eq!(order, "adfbec");
 }
 
+/// Turns are per region: a long queue into one region holds up no other, also of one account.
+pub async fn regions_have_turns_of_their_own(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    for (region, digit, subject, due) in [
+        (samples::region(), 1, "a", 1),
+        (samples::region(), 1, "b", 2),
+        (samples::region(), 1, "c", 3),
+        (samples::other_region(), 1, "d", 4),
+        (samples::other_region(), 2, "e", 5),
+    ] {
+        let job = Job {
+            region,
+            account: samples::account(digit),
+            run_after: Timestamp(due),
+            ..samples::job(JobKind::CopySnapshot, subject)
+        };
+        add(&catalog, &job).await;
+    }
+    let mut order = String::new();
+    while let Some(job) = take(&catalog, claim("a", LONG)).await {
+        order.push_str(&job.subject);
+    }
+    assert_eq!(order, "adebc");
+}
+
 /// Progress that was recorded never falls, also across tries.
 pub async fn progress_never_falls(fixture: &impl Fixture) {
     let catalog = fixture.open();

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::{
     action::{Action, Api, Cx},
+    events,
     fault::{Code, Fault},
     jobs::{copy_snapshot, new_job},
     keys::{RdsUse, snapshot_context},
@@ -242,6 +243,7 @@ pub(super) fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Snapshot, Fa
         other => other.into(),
     })?;
     mirror::snapshot(tx, &stored)?;
+    events::snapshot_is(tx, &stored.value)?;
     Ok(stored.value)
 }
 
