@@ -23,6 +23,7 @@ fn claim(owner: &str, lease: Duration) -> Claim {
         owner: owner.to_owned(),
         node: "node-1".to_owned(),
         kinds: Vec::new(),
+        except: None,
         lease,
     }
 }
@@ -241,6 +242,11 @@ pub async fn jobs_wait_for_their_node_kind_and_time(fixture: &impl Fixture) {
         ..here.clone()
     };
     assert_eq!(take(&catalog, other_kinds).await, None);
+    let no_room = Claim {
+        except: Some(JobKind::CreateCluster),
+        ..here.clone()
+    };
+    assert_eq!(take(&catalog, no_room).await, None);
     let one_kind = Claim {
         kinds: vec![JobKind::CreateCluster],
         ..here

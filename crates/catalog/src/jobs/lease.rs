@@ -25,6 +25,8 @@ pub struct Claim {
     pub node: String,
     /// The kinds it can run; empty for all.
     pub kinds: Vec<JobKind>,
+    /// A kind that it has no room for now.
+    pub except: Option<JobKind>,
     /// How long the lease lasts unless it is renewed.
     pub lease: Duration,
 }
@@ -100,6 +102,10 @@ pub fn claim(tx: &mut dyn Tx, claim: &Claim) -> Result<Option<Job>, CatalogError
     let mut args: Vec<Arg<'_>> = vec![now.into(), claim.node.as_str().into()];
     let kinds = claim.kinds.iter().map(|kind| kind.as_str());
     one_of(&mut sql, &mut args, "j.kind", kinds);
+    if let Some(kind) = claim.except {
+        args.push(kind.as_str().into());
+        sql.push_str(&format!(" AND j.kind <> ?{}", args.len()));
+    }
     sql.push_str(" ORDER BY COALESCE(t.turn, 0), j.run_after, j.created_at, j.id LIMIT 1");
     let rows = tx.query(&sql, &args)?;
     let Some(row) = rows.first() else {
