@@ -84,8 +84,38 @@ def test_a_plain_snapshot_can_be_restored_encrypted(closed, plain_snapshot, key)
     with ferry.connect(sealed_now) as connection:
         assert ferry.table_of(connection, "goods")[0] == 2000
     for cluster in closed.rds().describe_db_clusters()["DBClusters"]:
-        if cluster["DBClusterIdentifier"].startswith("restored-"):
+        if cluster["DBClusterIdentifier"].startswith("restored-") and cluster["Status"] == "available":
             drop(closed, cluster)
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_a_restored_cluster_goes_on_from_its_snapshot(closed, other_key, encrypted):
+    cluster = closed.new_cluster(unique("line"), StorageEncrypted=encrypted)
+    with ferry.connect(cluster) as connection:
+        ferry.fill_with_noise(connection, 16)
+    first, second, third = unique("line-first"), unique("line-second"), unique("line-third")
+    closed.new_snapshot(first, cluster["DBClusterIdentifier"])
+    # Another key is no other lineage.
+    extra = {"KmsKeyId": other_key} if encrypted else {}
+    restored = restore(closed, first, **extra)
+    with ferry.connect(restored) as connection:
+        connection.execute("create table more as select generate_series(1, 100) as i")
+    closed.new_snapshot(second, restored["DBClusterIdentifier"])
+    drop(closed, cluster)
+    closed.rds().delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=first)
+    again = restore(closed, second)
+    with ferry.connect(again) as connection:
+        assert ferry.table_of(connection, "more")[0] == 100
+    closed.new_snapshot(third, again["DBClusterIdentifier"])
+    stored = {
+        job["subject"]: job["progress"]["bytes_shipped"]
+        for job in closed.server.jobs()
+        if job["kind"] == "create-snapshot"
+    }
+    assert stored[first] > 8 << 20
+    assert stored[second] < stored[first] / 4 and stored[third] < stored[first] / 4
+    drop(closed, restored)
+    drop(closed, again)
 
 
 def test_a_restore_under_another_key(closed, sealed_snapshot, other_key):
@@ -161,7 +191,11 @@ def test_refusals(closed, plain_snapshot, sealed_snapshot, far_key):
         "SnapshotIdentifier": "plain-snapshot",
         "Engine": "aurora-postgresql",
     }
-    before = len(rds.describe_db_clusters()["DBClusters"])
+    def lasting():
+        clusters = rds.describe_db_clusters()["DBClusters"]
+        return [one["DBClusterIdentifier"] for one in clusters if one["Status"] != "deleting"]
+
+    before = lasting()
     call = rds.restore_db_cluster_from_snapshot
     refused("DBClusterAlreadyExistsFault", call, **request | {"DBClusterIdentifier": "plain"})
     for missing in ("nobody", f"arn:aws:rds:us-east-1:{OWNER}:cluster-snapshot:nobody"):
@@ -187,4 +221,4 @@ def test_refusals(closed, plain_snapshot, sealed_snapshot, far_key):
         closed.rds(ferry.FAR).restore_db_cluster_from_snapshot(
             **request | {"SnapshotIdentifier": plain_snapshot["DBClusterSnapshotArn"]}
         )
-    assert len(rds.describe_db_clusters()["DBClusters"]) == before
+    assert lasting() == before

@@ -3,7 +3,8 @@
 //! Source: API_RestoreDBClusterFromSnapshot and "Restoring from a DB cluster snapshot".
 use catalog::{CatalogExt, snapshots};
 use model::{
-    Cluster, ClusterStatus, Content, JobKind, Snapshot, SnapshotStatus, WrappedKey, job::Pin,
+    Cluster, ClusterStatus, Content, JobKind, Snapshot, SnapshotStatus, WrappedKey, cluster::Base,
+    job::Pin,
 };
 use serde::Deserialize;
 
@@ -90,6 +91,13 @@ impl Action for RestoreDbClusterFromSnapshot {
             failure: None,
         };
         let wrapped_key = self.seal(cx, &snapshot, &content, &mut cluster).await?;
+        if goes_on(&snapshot, &content, &cluster) {
+            cluster.volume = content.volume.clone();
+            cluster.base = Some(Base {
+                manifest: content.manifest,
+                wrapped_key: wrapped_key.clone(),
+            });
+        }
         clusters::check_host(cx, &cluster.account).await?;
         let pins = vec![Pin {
             region: cx.region.clone(),
@@ -132,6 +140,15 @@ fn ready(snapshot: &Snapshot) -> Result<Content, Fault> {
             ),
         )
     })
+}
+
+/// Whether the cluster goes on with the snapshot's volume, so that its own first snapshot keeps
+/// only what it changed. A volume is one account's, and sealed or not for life.
+fn goes_on(snapshot: &Snapshot, content: &Content, cluster: &Cluster) -> bool {
+    let sealed = content.wrapped_key.is_some();
+    snapshot.account == cluster.account
+        && content.volume.account == cluster.account
+        && sealed == cluster.storage_encrypted
 }
 
 impl RestoreDbClusterFromSnapshot {
