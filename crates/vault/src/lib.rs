@@ -25,7 +25,7 @@ mod write;
 pub use body::Evidence;
 pub use error::{ErrorKind, ObjectId, ObjectKind, VaultError};
 pub use observer::{Observer, Unobserved};
-pub use read::{Restored, restore};
+pub use read::{Check, Checked, Damage, DamagedBytes, Restored, check, restore};
 pub use seal::{DataKey, Sealing};
 pub use ship::{Shipment, Shipped, ship};
 pub use store::{Condemned, Intake, Vault, remove_unfinished};

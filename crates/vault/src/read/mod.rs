@@ -1,6 +1,7 @@
 //! A snapshot out: reads every pack once and scatters its blocks into files.
 //!
 //! It does not know what the files are for, nor when they count as restored: the caller renames.
+mod check;
 mod plan;
 mod scatter;
 mod tree;
@@ -20,6 +21,7 @@ use crate::{
     seal::DataKey,
     store::{Condemned, Shelf, Vault},
 };
+pub use check::{Check, Checked, Damage, DamagedBytes, check};
 use plan::{Plan, Run, object};
 use tree::Tree;
 
@@ -67,7 +69,8 @@ pub fn restore(
     observer.total(manifest.body.logical_bytes);
     let runs = job.plan(&manifest)?;
     let tree = Tree::make(into, &manifest.body)?;
-    let stored = scatter::scatter(&job, &manifest, &runs, &tree)?;
+    let packs = runs.chunk_by(|a, b| a.pack == b.pack).collect();
+    let stored = scatter::scatter(&job, &manifest, packs, scatter::Into::Tree(&tree))?;
     drop(runs);
     tree.finish()?;
     // What was not stored are holes.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     block::{IdKey, RunCheck},
-    error::{ObjectKind, VaultError},
+    error::{ErrorKind, ObjectKind, VaultError},
     format::{BLOCK_BYTES, FRAME_BYTES},
     manifest::{Manifest, Reached},
     pack::PackReader,
@@ -25,19 +25,27 @@ use crate::{
 /// Threads of one restore at most.
 const THREADS_MAX: usize = 4;
 
-/// Reads every pack that is needed and gives the bytes that were written.
+/// What becomes of the blocks.
+#[derive(Clone, Copy)]
+pub(super) enum Into<'a> {
+    /// They are written; the first failure ends the work.
+    Tree(&'a Tree<'a>),
+    /// They are only checked. Packs that fail are kept here, by number, and the others go on.
+    Nothing(&'a Mutex<Vec<(u32, VaultError)>>),
+}
+
+/// Reads every pack that is needed and gives the bytes of the blocks that were good.
 pub(super) fn scatter(
     job: &Job<'_>,
     manifest: &Manifest,
-    runs: &[Run],
-    tree: &Tree<'_>,
+    packs: Vec<&[Run]>,
+    into: Into<'_>,
 ) -> Result<u64, VaultError> {
-    let packs: Vec<&[Run]> = runs.chunk_by(|a, b| a.pack == b.pack).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let work = Work {
         job,
         manifest,
-        tree,
+        into,
         packs,
         next: AtomicUsize::new(0),
         written: AtomicU64::new(0),
@@ -72,7 +80,7 @@ pub(super) fn scatter(
 struct Work<'a> {
     job: &'a Job<'a>,
     manifest: &'a Manifest,
-    tree: &'a Tree<'a>,
+    into: Into<'a>,
     /// The runs of each pack.
     packs: Vec<&'a [Run]>,
     next: AtomicUsize,
@@ -101,14 +109,24 @@ impl<'a> Work<'a> {
         let mut coming = self.begin(Vec::new());
         let mut spare = Vec::new();
         while let Some((runs, fetched)) = coming.take() {
-            let mut bytes = self
+            let fetched = self
                 .job
                 .handle
                 .block_on(fetched)
-                .map_err(VaultError::Task)??;
+                .map_err(VaultError::Task)?;
             coming = self.begin(std::mem::take(&mut spare));
-            self.pack(runs, &mut bytes, &mut frame, &mut unpacker)?;
-            spare = bytes;
+            let result = fetched.and_then(|mut bytes| {
+                self.pack(runs, &mut bytes, &mut frame, &mut unpacker)?;
+                spare = bytes;
+                Ok(())
+            });
+            match (result, self.into) {
+                (Err(error), Into::Nothing(damage)) if error.kind() == ErrorKind::Repair => {
+                    let mut damage = damage.lock().unwrap_or_else(|e| e.into_inner());
+                    damage.push((runs[0].pack, error));
+                }
+                (result, _) => result?,
+            }
         }
         Ok(())
     }
@@ -163,7 +181,7 @@ impl<'a> Work<'a> {
             reader.open_frame(found, unpacker, frame)?;
             let mut written = 0;
             for run in in_frame {
-                written += write_run(run, self.manifest, &frame[..found.1.plain], self.tree)?;
+                written += run_out(run, self.manifest, &frame[..found.1.plain], self.into)?;
             }
             self.written.fetch_add(written, Ordering::Relaxed);
             self.job.observer.done(written);
@@ -172,12 +190,13 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Writes a run of blocks into its file, once their ids are those that the list names.
-fn write_run(
+/// Checks that the ids of a run of blocks are those that the list names, and lets it go where
+/// it is to go.
+fn run_out(
     run: &Run,
     manifest: &Manifest,
     frame: &[u8],
-    tree: &Tree<'_>,
+    into: Into<'_>,
 ) -> Result<u64, VaultError> {
     let file = &manifest.body.files[run.file as usize];
     let offset = u64::from(run.block) * BLOCK_BYTES as u64;
@@ -196,7 +215,9 @@ fn write_run(
             start: offset,
             end: offset + length,
         })?;
-    tree.write(run.file, bytes, offset)?;
+    if let Into::Tree(tree) = into {
+        tree.write(run.file, bytes, offset)?;
+    }
     Ok(length)
 }
 

@@ -35,17 +35,17 @@ fn scatter(content: &mut [u8], seed: u64, count: u64) {
 fn lists_grow_with_the_change_through_many_snapshots() {
     let world = World::new();
     // Two segments and a bit, so that a segment of few blocks is there, too.
-    let mut content = pages(1, (64 << 20) + (5 << 13));
+    let mut content = pages(1, (33 << 20) + (5 << 13));
     let mut base = world.write(&one_file(content.clone()), sealed(), None);
     let whole = list_bytes(&world);
-    for round in 1..=40 {
-        scatter(&mut content, round, 80);
+    for round in 1..=18 {
+        scatter(&mut content, round, 40);
         let before = list_bytes(&world);
         base = world.write(&one_file(content.clone()), sealed(), Some(&base));
-        // 80 entries of 22 bytes in 2 segments; now and then patches are put together.
+        // 40 entries of 22 bytes in 2 segments; now and then patches are put together.
         let new = list_bytes(&world) - before;
         assert!(new < whole / 4, "round {round}: {new} bytes of {whole}");
-        if round % 8 == 0 {
+        if round % 9 == 0 {
             world.check(
                 &world.vault,
                 base.manifest,
@@ -102,7 +102,7 @@ fn several_threads_write_what_one_does() {
             pages(number, 8192 * (number as usize % 5) + 3),
         );
     }
-    files.insert("base/1/large".to_owned(), pages(9, 100 << 20));
+    files.insert("base/1/large".to_owned(), pages(9, 70 << 20));
     let first = world.write(&files, sealed(), None);
     world.check(&world.vault, first.manifest, Some(&key(1)), &files);
     let again = world.write(&files, sealed(), Some(&first));
@@ -210,13 +210,13 @@ fn an_unread_file_is_read_when_a_pack_of_it_is_gone() {
 #[test]
 fn packs_that_became_sparse_are_left_behind() {
     let world = World::new();
-    let mut content = pages(1, 24 << 20);
+    let mut content = pages(1, 8 << 20);
     let first = world.write(&one_file(content.clone()), sealed(), None);
     let live = first.stored_bytes;
     let mut base = first;
     let mut most = 0;
-    for round in 1..=60 {
-        scatter(&mut content, round, 100);
+    for round in 1..=36 {
+        scatter(&mut content, round, 40);
         base = world.write(&one_file(content.clone()), sealed(), Some(&base));
         most = most.max(base.stored_bytes * 100 / live);
     }
@@ -226,7 +226,7 @@ fn packs_that_became_sparse_are_left_behind() {
         Some(&key(1)),
         &one_file(content),
     );
-    // 6,000 changes in 3,072 blocks: without renewal, sparse packs would add up to several
+    // 1,440 changes in 1,024 blocks: without renewal, sparse packs would add up to several
     // times the live bytes.
     assert!(most < 220, "a snapshot reached {most} % of its live bytes");
 }
@@ -239,7 +239,7 @@ fn a_stop_is_heard_by_every_thread() {
     let mut writer = world.begin(Sealing::Open, None, &watch).unwrap();
     let _entered = world.runtime.enter();
     writer
-        .file("f", 0o600, Arc::new(pages(1, 150 << 20)))
+        .file("f", 0o600, Arc::new(pages(1, 100 << 20)))
         .unwrap();
     assert!(matches!(writer.settle(), Err(VaultError::Stopped)));
     assert!(watch.done.load(Ordering::SeqCst) < 20 << 20);
