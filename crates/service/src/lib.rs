@@ -128,12 +128,36 @@ impl Service {
 
     /// Counters in Prometheus' text format.
     pub fn metrics(&self) -> String {
-        format!(
-            "# HELP snapferry_catalog_commits_total Durable commits of the catalog since the start.\n\
-             # TYPE snapferry_catalog_commits_total counter\n\
-             snapferry_catalog_commits_total {}\n",
-            self.core.catalog.commits()
-        )
+        let commits = self.core.catalog.commits();
+        let intake = self.core.intake();
+        let counters = [
+            (
+                "catalog_commits",
+                "Durable commits of the catalog since the start.",
+                commits,
+            ),
+            (
+                "fsyncs",
+                "Waits for the disk since the start: one for each commit, and two for each object \
+                 in a folder's vault. The catalog's checkpoints and new folders are not counted.",
+                commits + intake.syncs,
+            ),
+            (
+                "vault_bytes_written",
+                "Bytes of objects and records written into the vaults since the start.",
+                intake.bytes,
+            ),
+        ];
+        counters
+            .iter()
+            .map(|(name, help, value)| {
+                format!(
+                    "# HELP snapferry_{name}_total {help}\n\
+                     # TYPE snapferry_{name}_total counter\n\
+                     snapferry_{name}_total {value}\n"
+                )
+            })
+            .collect()
     }
 
     /// Ends jobs at their next step and stops every cluster: fast, and at once after `patience`.

@@ -11,7 +11,10 @@ pub mod restore_cluster;
 
 use std::{path::Path, sync::Arc};
 
-use catalog::{CatalogError, Tx, jobs::Lease};
+use catalog::{
+    CatalogError, Tx,
+    jobs::{self, Lease},
+};
 use engine::{EngineError, Home};
 use model::{
     Account, Cluster, Job, JobId, JobKind, JobState, Region, ResourceId, Snapshot, SnapshotStatus,
@@ -299,6 +302,16 @@ pub(crate) fn snapshot_of(
                 SnapshotStatus::Creating | SnapshotStatus::Copying
             )
     }))
+}
+
+/// Ends a job whose work is done, with what it moved in all.
+fn done(tx: &mut dyn Tx, lease: &Lease, moved: Progress) -> Result<(), CatalogError> {
+    let last = jobs::Checkpoint {
+        progress: Some(moved),
+        ..Default::default()
+    };
+    jobs::checkpoint(tx, lease, &last)?;
+    jobs::finish(tx, lease, &jobs::End::Done)
 }
 
 /// Makes a job's snapshot available, in the transaction that ends the job.
