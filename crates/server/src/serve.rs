@@ -217,6 +217,7 @@ fn parts(
         }),
         vault_regions: Box::new(move || vault_regions(&listed)),
         master_key: Arc::new(master_key),
+        outside_kms: None,
         engine,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),

@@ -2,7 +2,7 @@
 //!
 //! Source: the AWS KMS API reference.
 use catalog::{CatalogExt, Stored, keys as rows};
-use model::{Arn, Key, KeyManager, KeyState, Timestamp};
+use model::{Arn, Key, KeyManager, KeyState, Timestamp, key::EncryptionContext};
 use serde::Serialize;
 
 use crate::{
@@ -81,9 +81,14 @@ impl From<KeyError> for Fault {
             KeyError::Disabled(_) => Code::KmsDisabled,
             KeyError::PendingDeletion(_) => Code::KmsInvalidState,
             KeyError::Denied { .. } => Code::KmsAccessDenied,
-            KeyError::Ciphertext(_) | KeyError::Catalog(_) | KeyError::Material { .. } => {
-                return Self::internal(&error);
+            KeyError::Ciphertext(_) => {
+                return Self::new(
+                    Code::KmsInvalidCiphertext,
+                    "The ciphertext is altered, malformed, or bound to another encryption context.",
+                );
             }
+            KeyError::Wrap(_) => Code::KmsValidation,
+            _ => return Self::internal(&error),
         };
         Self::new(code, error.to_string())
     }
@@ -91,10 +96,20 @@ impl From<KeyError> for Fault {
 
 /// The key that a caller names in the asked region, if its policy lets the caller do `action`.
 pub(super) async fn find(cx: &Cx, key_id: &str, action: &'static str) -> Result<Key, Fault> {
-    let key = cx
-        .core
-        .keys
-        .find(key_id, &cx.caller.account, &cx.region)
+    find_with(cx, key_id, action, &EncryptionContext::new()).await
+}
+
+/// The same, for a use with an encryption context.
+pub(super) async fn find_with(
+    cx: &Cx,
+    key_id: &str,
+    action: &'static str,
+    context: &EncryptionContext,
+) -> Result<Key, Fault> {
+    let user = KeyUser::direct(&cx.caller.account);
+    let kms = &cx.core.kms;
+    let key = kms
+        .find_for(&user, key_id, &cx.region, action, context)
         .await?;
     if key.region != cx.region {
         let arn = key.arn();
@@ -103,11 +118,19 @@ pub(super) async fn find(cx: &Cx, key_id: &str, action: &'static str) -> Result<
             format!("Invalid arn {}", arn.region),
         ));
     }
-    let user = KeyUser {
-        account: cx.caller.account.clone(),
-        via_rds: None,
-    };
-    cx.core.keys.authorise(&user, &key, action)?;
+    Ok(key)
+}
+
+/// The caller's own key: what KMS lets nobody do from another account, whatever the policy says.
+pub(super) async fn find_own(cx: &Cx, key_id: &str, action: &'static str) -> Result<Key, Fault> {
+    let key = find(cx, key_id, action).await?;
+    if key.account != cx.caller.account {
+        return Err(Fault::from(KeyError::Denied {
+            account: cx.caller.account.clone(),
+            action,
+            key: cut(key_id),
+        }));
+    }
     Ok(key)
 }
 
@@ -129,7 +152,7 @@ pub(super) async fn change(
             ),
         ));
     }
-    let key = find(cx, key_id, action).await?;
+    let key = find_own(cx, key_id, action).await?;
     if key.manager == KeyManager::Aws {
         return Err(Fault::new(
             Code::KmsAccessDenied,

@@ -208,6 +208,6 @@ impl RestoreDbClusterFromSnapshot {
         };
         let data_key = user.unwrap_source(wrapped).await?;
         let context = cluster_context(&cluster.account, &cluster.resource_id, &content.volume);
-        user.wrap(&key, &data_key, context).map(Some)
+        user.wrap(&key, &data_key, context).await.map(Some)
     }
 }
