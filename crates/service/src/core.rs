@@ -12,7 +12,10 @@ use model::{Clock, Entropy, Region, ResourceId, Timestamp};
 use tokio::sync::Notify;
 use vault::{Throttle, Vault, VaultError};
 
-use crate::{Parts, Settings, keys::{KeyService, Keys, Outside}};
+use crate::{
+    Parts, Settings,
+    keys::{KeyService, Keys, Outside},
+};
 
 /// Opens one region's vault.
 pub type OpenVault = Box<dyn Fn(&Region) -> Result<Vault, VaultError> + Send + Sync>;

@@ -328,12 +328,7 @@ impl Keys {
 
 #[async_trait]
 impl KeyService for Keys {
-    async fn target(
-        &self,
-        user: &KeyUser,
-        given: &str,
-        region: &Region,
-    ) -> Result<Arn, KeyError> {
+    async fn target(&self, user: &KeyUser, given: &str, region: &Region) -> Result<Arn, KeyError> {
         let key = self.find(given, &user.account, region).await?;
         if key.region != *region {
             return Err(KeyError::NotFound(given.to_owned()));

@@ -11,11 +11,7 @@ use crate::{core::Core, fault::Fault};
 ///
 /// # Errors
 /// When the vault or the catalog fails.
-pub async fn create(
-    core: &Core,
-    new: NewKey,
-    alias: Option<&str>,
-) -> Result<Key, Fault> {
+pub async fn create(core: &Core, new: NewKey, alias: Option<&str>) -> Result<Key, Fault> {
     let key = core.kms.draw(new);
     let first = Stored {
         version: 0,
@@ -75,11 +71,7 @@ pub async fn mirror(core: &Core, stored: &Stored<Key>) -> Result<(), Fault> {
 ///
 /// # Errors
 /// When the vault or the catalog fails.
-pub async fn default_key(
-    core: &Core,
-    account: &Account,
-    region: &Region,
-) -> Result<Key, Fault> {
+pub async fn default_key(core: &Core, account: &Account, region: &Region) -> Result<Key, Fault> {
     match core.kms.find(RDS_ALIAS, account, region).await {
         Ok(key) => Ok(key),
         Err(KeyError::NotFound(_)) => {

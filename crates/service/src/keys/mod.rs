@@ -21,7 +21,7 @@ pub use builtin::{Keys, NewKey};
 pub use create::{create, default_key, mirror};
 pub use outside::{CallError, Outside, OutsideKms, RetryPlan};
 pub use rds::{RdsUse, cluster_context, snapshot_context};
-pub use rotate::{rotate, rotate_due};
+pub use rotate::{PERIOD_DAYS, Reason, next as next_rotation, rotate, rotate_due};
 
 /// The alias of the key that RDS makes for an account when none is named.
 pub const RDS_ALIAS: &str = "alias/aws/rds";
@@ -139,12 +139,7 @@ pub trait KeyService: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// When there is none, it cannot be used, or the user may not.
-    async fn target(
-        &self,
-        user: &KeyUser,
-        given: &str,
-        region: &Region,
-    ) -> Result<Arn, KeyError>;
+    async fn target(&self, user: &KeyUser, given: &str, region: &Region) -> Result<Arn, KeyError>;
 
     /// The account's default key in a region; made at its first use, where keys are made here.
     ///

@@ -238,12 +238,7 @@ impl Metadata {
 
 #[async_trait]
 impl KeyService for Outside {
-    async fn target(
-        &self,
-        user: &KeyUser,
-        given: &str,
-        region: &Region,
-    ) -> Result<Arn, KeyError> {
+    async fn target(&self, user: &KeyUser, given: &str, region: &Region) -> Result<Arn, KeyError> {
         let given = match (given, &self.default_key) {
             (RDS_ALIAS, Some(default)) => default,
             (RDS_ALIAS, None) => return Err(KeyError::NoDefaultKey),

@@ -141,26 +141,10 @@ pub(super) async fn change(
     action: &'static str,
     change: impl Fn(&mut Key, Timestamp) -> Result<(), Fault> + Send + Sync + 'static,
 ) -> Result<Key, Fault> {
-    if key_id.starts_with("alias/")
-        || Arn::parse(key_id).is_ok_and(|arn| arn.resource.starts_with("alias/"))
-    {
-        return Err(Fault::new(
-            Code::KmsInvalidArn,
-            format!(
-                "{} is an alias: this operation takes a key id or a key ARN.",
-                cut(key_id)
-            ),
-        ));
-    }
+    refuse_alias(key_id)?;
     let key = find_own(cx, key_id, action).await?;
     if key.manager == KeyManager::Aws {
-        return Err(Fault::new(
-            Code::KmsAccessDenied,
-            format!(
-                "{} is managed by AWS: {action} is not for its users.",
-                key.arn()
-            ),
-        ));
+        return Err(managed(&key, action));
     }
     let (arn, now) = (key.arn(), cx.core.now());
     let stored: Stored<Key> = cx
@@ -176,6 +160,54 @@ pub(super) async fn change(
         .await?;
     mirror(&cx.core, &stored).await?;
     Ok(stored.value)
+}
+
+/// What is not for the users of a key that the service manages.
+pub(super) fn managed(key: &Key, action: &str) -> Fault {
+    Fault::new(
+        Code::KmsAccessDenied,
+        format!(
+            "{} is managed by AWS: {action} is not for its users.",
+            key.arn()
+        ),
+    )
+}
+
+/// Refuses an alias where KMS takes a key's id or ARN only.
+pub(super) fn refuse_alias(key_id: &str) -> Result<(), Fault> {
+    let alias = key_id.starts_with("alias/")
+        || Arn::parse(key_id).is_ok_and(|arn| arn.resource.starts_with("alias/"));
+    if alias {
+        return Err(Fault::new(
+            Code::KmsInvalidArn,
+            format!(
+                "{} is an alias: this operation takes a key id or a key ARN.",
+                cut(key_id)
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses the name of an alias that nobody can make.
+pub(super) fn alias_name(name: &str) -> Result<(), Fault> {
+    kms::check_alias(name).map_err(|error| {
+        Fault::new(
+            Code::KmsInvalidAliasName,
+            format!("Invalid AliasName: {error}."),
+        )
+    })
+}
+
+/// Refuses a change of a key that waits for its deletion.
+pub(super) fn not_pending(key: &Key) -> Result<(), Fault> {
+    if key.state == KeyState::PendingDeletion {
+        return Err(Fault::new(
+            Code::KmsInvalidState,
+            format!("{} is pending deletion.", key.arn()),
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn cut(text: &str) -> String {
