@@ -1,6 +1,7 @@
 //! Every API action, one file each. Adding one is its file, its line in its API's `mod.rs`,
 //! and its line here.
 mod kms;
+pub mod known;
 mod rds;
 mod sts;
 

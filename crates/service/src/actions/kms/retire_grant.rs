@@ -58,7 +58,10 @@ impl Action for RetireGrant {
             return Err(Fault::from(KeyError::Denied {
                 account: cx.caller.account.clone(),
                 action: "kms:RetireGrant",
-                key: key.to_string(),
+                key: match self.grant_token {
+                    Some(_) => "the grant's key".to_owned(),
+                    None => key.to_string(),
+                },
             }));
         }
         let grant = grant?;
