@@ -38,6 +38,9 @@ pub const ENCRYPTION_CONTEXT_BYTES_MAX: usize = 8_192;
 /// Rotations of one key that its users asked for ("RotateKeyOnDemand").
 pub const ROTATIONS_ON_DEMAND_MAX: usize = 25;
 
+/// How long events are kept (API_DescribeEvents).
+pub const EVENTS_KEPT: Duration = Duration::from_secs(14 * 24 * 3_600);
+
 /// How long a job's lease lasts unless it is renewed.
 pub const LEASE: Duration = Duration::from_secs(15);
 /// How often a running job renews its lease and records its progress.

@@ -4,6 +4,7 @@
 mod account_verbs;
 mod body;
 mod cli;
+mod courier;
 mod credentials;
 mod data_dir;
 mod failure;

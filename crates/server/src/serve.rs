@@ -24,6 +24,7 @@ use tokio::{
 
 use crate::{
     cli,
+    courier::HttpCourier,
     credentials::{self, NewAccessKey},
     data_dir::{DataDir, default_path, keep_private},
     failure::Failure,
@@ -219,6 +220,7 @@ fn parts(
         master_key: Arc::new(master_key),
         outside_kms: None,
         engine,
+        courier: Arc::new(HttpCourier::default()),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
     }

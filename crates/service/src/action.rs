@@ -9,6 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
+    access::Access,
     core::Core,
     fault::{Code, Fault},
 };
@@ -62,6 +63,8 @@ pub struct Caller {
 pub struct Cx {
     /// The rooms.
     pub core: Arc<Core>,
+    /// Checks signatures beside the request's own.
+    pub access: Arc<Access>,
     /// Who asks.
     pub caller: Caller,
     /// The region that is asked.

@@ -15,6 +15,7 @@ const APPLICATION_ID: i32 = 0x534E_4652;
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_grants_accounts.sql"),
+    include_str!("../../migrations/sqlite/0003_webhooks_turns.sql"),
 ];
 
 /// Applies the migrations that a file lacks, in one transaction. Two processes that open a new
