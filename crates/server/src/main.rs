@@ -15,6 +15,8 @@ mod help_page;
 mod listen;
 mod logging;
 mod master_key;
+mod outbound;
+mod outside_kms;
 mod reference;
 mod serve;
 mod settings;
