@@ -1,4 +1,5 @@
 """Keys that another KMS holds; here a second deployment of the same server."""
+import contextlib
 import re
 import sqlite3
 
@@ -36,7 +37,7 @@ def ours(deploy_for_module, outside, tmp_path_factory):
         f"[kms]\nendpoint = '{outside.server.url}'\ndefault-key = 'alias/ferry'\n" + "".join(map(table_of, keys)),
         encoding="utf-8",
     )
-    return deploy_for_module("--config", str(settings), "--lease-seconds", "2")
+    return deploy_for_module("--config", str(settings), "--log-level", "trace")
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +190,19 @@ def test_an_outside_kms_that_is_down(outside, ours, key, sealed):
     ferry.wait_snapshot(rds, request["TargetDBClusterSnapshotIdentifier"])
 
 
-def test_no_key_material_here(ours, sealed):
-    """Beside the outside KMS the catalog has no keys of its own."""
-    catalog = sqlite3.connect(f"file:{ours.server.data / 'catalog.sqlite'}?mode=ro", uri=True)
-    assert catalog.execute("select count(*) from kms_keys").fetchone() == (0,)
-    catalog.close()
+def test_no_key_is_kept_here_in_the_clear(outside, ours, sealed):
+    """No keys of our own beside the outside KMS, and of the data keys only what it wrapped."""
+    with contextlib.closing(sqlite3.connect(f"file:{ours.server.data / 'catalog.sqlite'}?mode=ro", uri=True)) as rows:
+        assert rows.execute("select count(*) from kms_keys").fetchone() == (0,)
+    drawn = []
+    for key, blob, context in ferry.wrapped_keys(ours.server):
+        _, _, _, region, account, _ = key.split(":", 5)
+        kms = outside.kms(region, account)
+        drawn.append(kms.decrypt(CiphertextBlob=blob, EncryptionContext=context, KeyId=key)["Plaintext"])
+    assert len(set(drawn)) >= 2
+    secrets = [outside.credentials(account)[1].encode() for account in (OWNER, PARTNER)]
+    for server in (ours.server, outside.server):
+        ferry.assert_nowhere(server, drawn + secrets)
 
 
 def test_half_settings_are_refused(binary, tmp_path):
