@@ -48,6 +48,7 @@ pub async fn run(core: Arc<Core>) {
         if let Err(error) = forget(&core).await {
             tracing::warn!(cause = %chain(&error), "old rows were not removed");
         }
+        crate::keys::rotate_due(&core).await;
     }
 }
 
