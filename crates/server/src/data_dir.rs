@@ -387,7 +387,7 @@ pub(crate) enum DataDirError {
         format: u32,
     },
     /// Closed and dev folders are never mixed.
-    #[error("the data folder {} {}", path.display(), if *dev { "belongs to --dev, which checks no signatures" } else { "belongs to a server that checks signatures, and --dev does not" })]
+    #[error("the data folder {} {}", path.display(), if *dev { "was made in dev mode, which checks no signatures, and this server would run in closed mode" } else { "was made in closed mode, where signatures are checked, and this server would run in dev mode" })]
     OtherMode {
         /// The folder.
         path: PathBuf,
@@ -429,6 +429,14 @@ impl DataDirError {
                     "choose a folder that you may write with --data DIR, or give yourself {}",
                     path.display()
                 ))
+            }
+            Self::Io { source, .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Some("a file is there; choose another folder with --data DIR".to_owned())
             }
             Self::Io { .. } | Self::Mark { .. } => None,
             Self::NoHome => Some("name a folder with --data DIR".to_owned()),

@@ -7,16 +7,19 @@ pub mod actions;
 mod clusters;
 mod core;
 pub mod dispatch;
+mod events;
 pub mod fault;
 mod jobs;
 mod keys;
 mod link;
 mod meter;
 mod mirror;
+mod presigned;
 mod runner;
 pub mod settings;
 mod shapes;
 mod sweep;
+pub mod webhooks;
 
 use std::{
     fmt,
@@ -30,7 +33,7 @@ use model::{Clock, Entropy, Region};
 use tokio::task::JoinHandle;
 use wire::RawRequest;
 
-pub use settings::{Mode, Settings};
+pub use settings::{Mode, Settings, Webhook};
 
 pub use dispatch::{refuse, refuse_too_large};
 
@@ -51,6 +54,8 @@ pub struct Parts {
     pub master_key: Arc<kms::MasterKey>,
     /// Runs databases.
     pub engine: Arc<dyn engine::Engine>,
+    /// Delivers events to webhooks.
+    pub courier: Arc<dyn webhooks::Courier>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws identifiers.
@@ -83,6 +88,7 @@ impl Service {
             parts.clock.clone(),
             &settings,
         );
+        let courier = parts.courier.clone();
         let core = Arc::new(Core::new(parts, settings));
         // The data folder's lock says that no other process of this node lives: what one held
         // when it died need not wait for its leases to end.
@@ -91,13 +97,14 @@ impl Service {
             .write(move |tx| catalog::jobs::release_held_by(tx, &node))
             .await?;
         let owner = format!("{}/{}", core.settings.node, core.entropy.uuid());
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(clusters::keep(core.clone())),
             tokio::spawn(runner::work(core.clone(), owner)),
             tokio::spawn(mirror::run(core.clone())),
             tokio::spawn(sweep::run(core.clone())),
         ];
-        let dispatch = Dispatch::new(core.clone(), access);
+        tasks.extend(webhooks::begin(&core, &courier).await?);
+        let dispatch = Dispatch::new(core.clone(), Arc::new(access));
         Ok(Arc::new(Self {
             core,
             dispatch,
@@ -121,12 +128,36 @@ impl Service {
 
     /// Counters in Prometheus' text format.
     pub fn metrics(&self) -> String {
-        format!(
-            "# HELP snapferry_catalog_commits_total Durable commits of the catalog since the start.\n\
-             # TYPE snapferry_catalog_commits_total counter\n\
-             snapferry_catalog_commits_total {}\n",
-            self.core.catalog.commits()
-        )
+        let commits = self.core.catalog.commits();
+        let intake = self.core.intake();
+        let counters = [
+            (
+                "catalog_commits",
+                "Durable commits of the catalog since the start.",
+                commits,
+            ),
+            (
+                "fsyncs",
+                "Waits for the disk since the start: one for each commit, and two for each object \
+                 in a folder's vault. The catalog's checkpoints and new folders are not counted.",
+                commits + intake.syncs,
+            ),
+            (
+                "vault_bytes_written",
+                "Bytes of objects and records written into the vaults since the start.",
+                intake.bytes,
+            ),
+        ];
+        counters
+            .iter()
+            .map(|(name, help, value)| {
+                format!(
+                    "# HELP snapferry_{name}_total {help}\n\
+                     # TYPE snapferry_{name}_total counter\n\
+                     snapferry_{name}_total {value}\n"
+                )
+            })
+            .collect()
     }
 
     /// Ends jobs at their next step and stops every cluster: fast, and at once after `patience`.
