@@ -30,7 +30,12 @@ pub(crate) struct Options {
     /// The access key's id; its secret is read from SNAPFERRY_BENCH_SECRET
     #[arg(long)]
     access_key_id: String,
-    #[arg(long, env = "SNAPFERRY_BENCH_SECRET", hide_env_values = true, hide = true)]
+    #[arg(
+        long,
+        env = "SNAPFERRY_BENCH_SECRET",
+        hide_env_values = true,
+        hide = true
+    )]
     secret: String,
     /// The region that requests are signed for
     #[arg(long, default_value = "us-east-1")]

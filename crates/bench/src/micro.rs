@@ -27,6 +27,12 @@ const AT_SECS: i64 = 1_700_000_000;
 
 /// Times every path.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let _ = (options, black_box(1), Instant::now(), Duration::ZERO, AT_SECS);
+    let _ = (
+        options,
+        black_box(1),
+        Instant::now(),
+        Duration::ZERO,
+        AT_SECS,
+    );
     Ok(())
 }
