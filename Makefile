@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test test-rust test-clients lint fmt doc bench-api bench-start
+.PHONY: help setup build demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-start
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ fmt: ## Format the Rust code
 
 doc: ## Build the API documentation; warnings are errors
 	@scripts/test doc
+
+bench: ## Snapshots, copies, restores beside other tools; writes docs/benchmarks/storage.md (BENCH_ARGS="--scale 5 --rounds 1" for a look)
+	@scripts/bench $(BENCH_ARGS)
 
 bench-api: ## The API beside moto's server; writes docs/benchmarks/api.md (BENCH_ARGS="--only copy --rounds 1" for a look)
 	@scripts/bench-api $(BENCH_ARGS)
