@@ -7,6 +7,8 @@ mod body;
 mod cursor;
 mod error;
 mod format;
+#[doc(hidden)]
+pub mod hot;
 mod list;
 mod manifest;
 mod observer;

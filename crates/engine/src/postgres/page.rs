@@ -2,7 +2,7 @@
 //!
 //! The algorithm is PostgreSQL's `pg_checksum_page`: 32 FNV-1a-like sums over interleaved words.
 /// Bytes of a page.
-pub(super) const PAGE_BYTES: usize = 8192;
+pub const PAGE_BYTES: usize = 8192;
 
 const SUMS: usize = 32;
 const FNV_PRIME: u32 = 16_777_619;
@@ -42,7 +42,7 @@ const OFFSETS: [u32; SUMS] = [
 ];
 
 /// The checksum that a page at this block of its relation must carry.
-fn checksum(page: &[u8; PAGE_BYTES], block: u32) -> u16 {
+pub fn checksum(page: &[u8; PAGE_BYTES], block: u32) -> u16 {
     let mut sums = OFFSETS;
     let mut mix = |words: &[u32; SUMS]| {
         for (sum, word) in sums.iter_mut().zip(words) {
