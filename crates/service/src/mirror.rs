@@ -1,7 +1,7 @@
 //! The vault's mirror of the records, from which a lost catalog is rebuilt.
 //!
 //! A record's change puts a letter into the outbox in its own transaction, under the path
-//! `records/<account>/<snapshot>/<version>`. The mirror gathers letters for a moment and writes
+//! `records/<account>/<snapshot>/<version>` or `grants/…`. The mirror gathers letters for a moment and writes
 //! them as bags, `records/<first letter>.<uuid>`, sealed by the master key and bound to their
 //! path, and then forgets them. How far it is behind is a metric.
 //!
@@ -13,7 +13,7 @@ use catalog::{
     CatalogError, CatalogExt, Stored, Tx,
     outbox::{self, Letter},
 };
-use model::{Region, Snapshot};
+use model::{Grant, Region, Snapshot};
 use serde::Serialize;
 
 use crate::{core::Core, fault::chain};
@@ -34,6 +34,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 enum Text<'a> {
     Snapshot(&'a Snapshot),
     SnapshotDeleted(&'a uuid::Uuid),
+    Grant(&'a Grant),
+    GrantDeleted(&'a str),
 }
 
 fn push(
@@ -79,6 +81,29 @@ pub fn snapshot_deleted(
     version: u64,
 ) -> Result<(), CatalogError> {
     push(tx, snapshot, version, &Text::SnapshotDeleted(&snapshot.uid))
+}
+
+/// Mirrors a grant beside its key's records, or its end.
+///
+/// # Errors
+/// The catalog's.
+pub fn grant(tx: &mut dyn Tx, grant: &Grant, version: u64, is: Is) -> Result<(), CatalogError> {
+    let text = match is {
+        Is::There => Text::Grant(grant),
+        Is::Gone => Text::GrantDeleted(&grant.id),
+    };
+    let key = &grant.key;
+    let id = key.resource.strip_prefix("key/").unwrap_or_default();
+    let path = format!("grants/{}/{id}/{}/{version:020}", key.account, grant.id);
+    let body = serde_json::to_vec(&text).expect("records serialize");
+    outbox::push(tx, &key.region, &path, &body)
+}
+
+/// Whether a record is there or was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Is {
+    There,
+    Gone,
 }
 
 /// Writes letters until the process is to end.
@@ -127,7 +152,7 @@ async fn flush(core: &Core) -> Result<bool, String> {
     for bag in bags(letters) {
         let vault = core.vault(&bag.region).map_err(|error| chain(&error))?;
         let path = format!("records/{:020}.{}", bag.first, core.entropy.uuid());
-        let sealed = core.keys.seal_record(&path, &bag.lines);
+        let sealed = core.kms.seal_record(&path, &bag.lines);
         vault::records::put_record(&vault, &path, sealed.into())
             .await
             .map_err(|error| chain(&error))?;
