@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test test-rust test-clients lint fmt doc bench-start
+.PHONY: help setup build demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-micro bench-start
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,15 @@ fmt: ## Format the Rust code
 
 doc: ## Build the API documentation; warnings are errors
 	@scripts/test doc
+
+bench: ## Snapshots, copies, restores beside other tools; writes docs/benchmarks/storage.md (BENCH_ARGS="--scale 5 --rounds 1" for a look)
+	@scripts/bench $(BENCH_ARGS)
+
+bench-api: ## The API beside moto's server; writes docs/benchmarks/api.md (BENCH_ARGS="--only copy --rounds 1" for a look)
+	@scripts/bench-api $(BENCH_ARGS)
+
+bench-micro: ## Time the hot paths: block id, frame, page checksum, signature, Query, XML (BENCH_ARGS="--seconds 0.2")
+	cargo run --locked --quiet --release -p bench -- micro $(BENCH_ARGS)
 
 bench-start: ## Time from exec to the first answer, and idle memory (release build)
 	@scripts/bench-start

@@ -61,13 +61,19 @@ pub fn take(tx: &mut dyn Tx, limit: usize) -> Result<Vec<Letter>, CatalogError> 
         .collect()
 }
 
-/// Removes letters that were written.
+/// Removes letters that were written; those that follow one another in one statement.
 ///
 /// # Errors
 /// The database's.
 pub fn done(tx: &mut dyn Tx, seqs: &[i64]) -> Result<(), CatalogError> {
-    for seq in seqs {
-        tx.execute("DELETE FROM outbox WHERE seq = ?1", args![*seq])?;
+    for run in seqs.chunk_by(|one, next| one.checked_add(1) == Some(*next)) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            continue;
+        };
+        tx.execute(
+            "DELETE FROM outbox WHERE ?1 <= seq AND seq <= ?2",
+            args![*first, *last],
+        )?;
     }
     Ok(())
 }

@@ -69,6 +69,15 @@ pub trait Catalog: Send + Sync + fmt::Debug {
     /// When it could not be run.
     async fn read_boxed(&self, work: Box<Work>) -> Result<(), CatalogError>;
 
+    /// As [`Catalog::read_boxed`], for a function that looks at a few rows by their keys: it may
+    /// run on the caller's own thread.
+    ///
+    /// # Errors
+    /// When it could not be run.
+    async fn glance_boxed(&self, work: Box<Work>) -> Result<(), CatalogError> {
+        self.read_boxed(work).await
+    }
+
     /// Durable commits made since this catalog was opened; for metrics and tests.
     fn commits(&self) -> u64;
 }
@@ -109,6 +118,24 @@ pub trait CatalogExt: Catalog {
         let (boxed, slot) = erase(work);
         async move {
             self.read_boxed(boxed).await?;
+            take(&slot)
+        }
+    }
+
+    /// Runs `work`, which looks at a few rows by their keys and no more, on one consistent
+    /// state. What reads pages or lists uses [`CatalogExt::read`].
+    ///
+    /// # Errors
+    /// The function's own, or the catalog's turned into it.
+    fn glance<T, E, F>(&self, work: F) -> impl Future<Output = Result<T, E>> + Send
+    where
+        F: Fn(&mut dyn Tx) -> Result<T, E> + Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<CatalogError> + Send + 'static,
+    {
+        let (boxed, slot) = erase(work);
+        async move {
+            self.glance_boxed(boxed).await?;
             take(&slot)
         }
     }

@@ -151,7 +151,7 @@ impl Access {
         let id = claim.access_key_id.clone();
         let row = self
             .catalog
-            .read(move |tx| access_keys::get(tx, &id))
+            .glance(move |tx| access_keys::get(tx, &id))
             .await?;
         let Some(row) = row.filter(access_keys::AccessKey::is_active) else {
             self.lock().remove(&claim.access_key_id);

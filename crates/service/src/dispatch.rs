@@ -77,7 +77,7 @@ impl Dispatch {
         let spoken = Spoken::of(&request);
         let (name, result) = self.answer(&request, &spoken, &request_id).await;
         match &result {
-            Ok(_) => tracing::info!(%request_id, action = name, "answered"),
+            Ok(_) => tracing::debug!(%request_id, action = name, "answered"),
             Err((_, fault)) => {
                 tracing::info!(%request_id, action = name, fault = fault.code.as_str(), message = %fault.message, "refused");
             }

@@ -1,25 +1,37 @@
 //! The vault's mirror of the records, from which a lost catalog is rebuilt.
 //!
-//! A record's change puts a letter into the outbox in its own transaction; the mirror writes
-//! letters to `records/<account>/<snapshot>/<version>` and `grants/…`, sealed by the master key and bound to
-//! their path, and then forgets them. How far it is behind is a metric.
-use std::{sync::Arc, time::Duration};
+//! A record's change puts a letter into the outbox in its own transaction, under the path
+//! `records/<account>/<snapshot>/<version>` or `grants/…`. The mirror gathers letters for a moment and writes
+//! them as bags, `records/<first letter>.<uuid>`, sealed by the master key and bound to their
+//! path, and then forgets them. How far it is behind is a metric.
+//!
+//! A bag is JSON lines, a letter each. A letter may lie in several bags, when a process died
+//! before it could say what it had written; its path tells that it is the same.
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use catalog::{CatalogError, CatalogExt, Stored, Tx, outbox};
-use model::{Grant, Snapshot};
+use catalog::{
+    CatalogError, CatalogExt, Stored, Tx,
+    outbox::{self, Letter},
+};
+use model::{Grant, Region, Snapshot};
 use serde::Serialize;
 
 use crate::{core::Core, fault::chain};
 
-/// Letters written between two looks at the outbox.
-const BATCH: usize = 256;
+/// Letters between two looks at the outbox.
+const BATCH: usize = 1_024;
+/// A bag is closed once it has this many bytes, before sealing: half of what a record may have,
+/// so that the letter that fills it still fits.
+const BAG_BYTES: usize = vault::records::RECORD_BYTES_MAX / 2;
+/// How long letters are gathered: a bag costs three syncs, however many letters are in it.
+const GATHER: Duration = Duration::from_millis(100);
 /// How long to wait after a failure, and between looks when nothing signals.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// What a letter says.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Letter<'a> {
+enum Text<'a> {
     Snapshot(&'a Snapshot),
     SnapshotDeleted(&'a uuid::Uuid),
     Grant(&'a Grant),
@@ -30,7 +42,7 @@ fn push(
     tx: &mut dyn Tx,
     snapshot: &Snapshot,
     version: u64,
-    letter: &Letter<'_>,
+    letter: &Text<'_>,
 ) -> Result<(), CatalogError> {
     let path = format!(
         "records/{}/{}/{version:020}",
@@ -55,7 +67,7 @@ pub fn snapshot(tx: &mut dyn Tx, stored: &Stored<Snapshot>) -> Result<(), Catalo
         tx,
         &stored.value,
         stored.version,
-        &Letter::Snapshot(&stored.value),
+        &Text::Snapshot(&stored.value),
     )
 }
 
@@ -68,12 +80,7 @@ pub fn snapshot_deleted(
     snapshot: &Snapshot,
     version: u64,
 ) -> Result<(), CatalogError> {
-    push(
-        tx,
-        snapshot,
-        version,
-        &Letter::SnapshotDeleted(&snapshot.uid),
-    )
+    push(tx, snapshot, version, &Text::SnapshotDeleted(&snapshot.uid))
 }
 
 /// Mirrors a grant beside its key's records, or its end.
@@ -81,14 +88,14 @@ pub fn snapshot_deleted(
 /// # Errors
 /// The catalog's.
 pub fn grant(tx: &mut dyn Tx, grant: &Grant, version: u64, is: Is) -> Result<(), CatalogError> {
-    let letter = match is {
-        Is::There => Letter::Grant(grant),
-        Is::Gone => Letter::GrantDeleted(&grant.id),
+    let text = match is {
+        Is::There => Text::Grant(grant),
+        Is::Gone => Text::GrantDeleted(&grant.id),
     };
     let key = &grant.key;
     let id = key.resource.strip_prefix("key/").unwrap_or_default();
     let path = format!("grants/{}/{id}/{}/{version:020}", key.account, grant.id);
-    let body = serde_json::to_vec(&letter).expect("records serialize");
+    let body = serde_json::to_vec(&text).expect("records serialize");
     outbox::push(tx, &key.region, &path, &body)
 }
 
@@ -122,6 +129,10 @@ pub async fn run(core: Arc<Core>) {
                 () = core.mirror.notified() => {}
                 () = tokio::time::sleep(PAUSE) => {}
             }
+            tokio::select! {
+                () = core.stopped() => return,
+                () = tokio::time::sleep(GATHER) => {}
+            }
         }
     }
 }
@@ -137,20 +148,95 @@ async fn flush(core: &Core) -> Result<bool, String> {
     if letters.is_empty() {
         return Ok(false);
     }
-    let mut written = Vec::with_capacity(letters.len());
-    for letter in letters {
-        let vault = core.vault(&letter.region).map_err(|error| chain(&error))?;
-        let sealed = core.kms.seal_record(&letter.path, &letter.body);
-        match vault::records::put_record(&vault, &letter.path, sealed.into()).await {
-            // Written by a process that died before it could say so: a path has one letter.
-            Err(vault::VaultError::Conflict { .. }) => {}
-            other => other.map_err(|error| chain(&error))?,
-        }
-        written.push(letter.seq);
+    let written: Vec<i64> = letters.iter().map(|letter| letter.seq).collect();
+    for bag in bags(letters) {
+        let vault = core.vault(&bag.region).map_err(|error| chain(&error))?;
+        let path = format!("records/{:020}.{}", bag.first, core.entropy.uuid());
+        let sealed = core.kms.seal_record(&path, &bag.lines);
+        vault::records::put_record(&vault, &path, sealed.into())
+            .await
+            .map_err(|error| chain(&error))?;
     }
     core.catalog
         .write(move |tx| outbox::done(tx, &written))
         .await
         .map_err(|error: CatalogError| chain(&error))?;
     Ok(more)
+}
+
+/// Letters to one region's vault.
+#[derive(Debug, PartialEq, Eq)]
+struct Bag {
+    region: Region,
+    first: i64,
+    lines: Vec<u8>,
+}
+
+/// Lays letters into bags, in their order within each region.
+fn bags(letters: Vec<Letter>) -> Vec<Bag> {
+    let mut open: HashMap<Region, Bag> = HashMap::new();
+    let mut full = Vec::new();
+    for letter in letters {
+        let bag = open.entry(letter.region.clone()).or_insert_with(|| Bag {
+            region: letter.region.clone(),
+            first: letter.seq,
+            lines: Vec::new(),
+        });
+        let path = serde_json::to_string(&letter.path).expect("a text serializes");
+        bag.lines.extend_from_slice(b"{\"path\":");
+        bag.lines.extend_from_slice(path.as_bytes());
+        bag.lines.extend_from_slice(b",\"letter\":");
+        bag.lines.extend_from_slice(&letter.body);
+        bag.lines.extend_from_slice(b"}\n");
+        if BAG_BYTES <= bag.lines.len() {
+            full.extend(open.remove(&letter.region));
+        }
+    }
+    full.extend(open.into_values());
+    full
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(seq: i64, region: &str, body: String) -> Letter {
+        Letter {
+            seq,
+            region: region.parse().unwrap(),
+            path: format!("records/000000000000/s-{seq}/{seq:020}"),
+            body: body.into_bytes(),
+        }
+    }
+
+    #[test]
+    fn bags_hold_every_letter_of_their_region_once() {
+        let long = format!("{{\"text\":\"{}\"}}", "x".repeat(BAG_BYTES / 3));
+        let regions = ["us-east-1", "eu-west-1"];
+        let letters: Vec<Letter> = (0..10)
+            .map(|seq| letter(seq, regions[seq as usize % 3 % 2], long.clone()))
+            .collect();
+        let made = bags(letters.clone());
+        assert!(2 < made.len());
+        let mut found = Vec::new();
+        for bag in &made {
+            assert!(bag.lines.len() < vault::records::RECORD_BYTES_MAX);
+            for line in bag.lines.split(|byte| *byte == b'\n') {
+                if line.is_empty() {
+                    continue;
+                }
+                let line: serde_json::Value = serde_json::from_slice(line).unwrap();
+                assert_eq!(line["letter"].to_string(), long);
+                found.push((
+                    line["path"].as_str().unwrap().to_owned(),
+                    bag.region.clone(),
+                ));
+            }
+        }
+        let sent = letters.into_iter().map(|one| (one.path, one.region));
+        let mut sent: Vec<_> = sent.collect();
+        found.sort();
+        sent.sort();
+        assert_eq!(found, sent);
+    }
 }

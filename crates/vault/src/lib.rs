@@ -7,6 +7,8 @@ mod body;
 mod cursor;
 mod error;
 mod format;
+#[doc(hidden)]
+pub mod hot;
 mod layers;
 mod list;
 mod manifest;

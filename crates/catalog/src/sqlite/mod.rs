@@ -29,6 +29,7 @@ use model::Clock;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use self::reader::Glances;
 use crate::{
     error::{CatalogError, ErrorKind},
     transaction::{Catalog, Work},
@@ -38,6 +39,8 @@ use crate::{
 const QUEUE_MAX: usize = 1_024;
 /// Threads that read. Reads are short and come from memory, so a few go a long way.
 const READERS: usize = 2;
+/// Short reads that run at once where they are asked for; more go to the reading threads.
+const GLANCES: usize = 4;
 /// How long another process may hold the write lock before a request is told `Busy`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that each connection keeps prepared.
@@ -66,6 +69,7 @@ pub struct SqliteCatalog {
     // Dropped first: the threads end when their queues are closed.
     queues: Option<Queues>,
     threads: Vec<JoinHandle<()>>,
+    glances: Glances,
 }
 
 struct Queues {
@@ -102,13 +106,20 @@ impl SqliteCatalog {
             })?;
         let mut writing = connect(path)?;
         schema::migrate(&mut writing, path)?;
-        let reading: Vec<Connection> = (0..READERS)
-            .map(|_| {
+        let views = |count: usize| {
+            let view = |_| {
                 let connection = connect(path)?;
                 set(&connection, "query_only", true)?;
-                Ok(connection)
-            })
-            .collect::<Result<_, CatalogError>>()?;
+                Ok(reader::View {
+                    connection,
+                    clock: Arc::clone(&clock),
+                })
+            };
+            (0..count)
+                .map(view)
+                .collect::<Result<Vec<_>, CatalogError>>()
+        };
+        let (reading, glances) = (views(READERS)?, Glances::new(views(GLANCES)?));
         let commits = Arc::new(AtomicU64::new(0));
         let (write, write_queue) = mpsc::channel(QUEUE_MAX);
         let (read, read_queue) = mpsc::channel(QUEUE_MAX);
@@ -120,10 +131,9 @@ impl SqliteCatalog {
         };
         let mut threads = vec![spawn("catalog-write", move || writer.run())?];
         let shared = reader::share(read_queue);
-        for connection in reading {
+        for view in reading {
             let reader = reader::Reader {
-                connection,
-                clock: Arc::clone(&clock),
+                view,
                 queue: Arc::clone(&shared),
             };
             threads.push(spawn("catalog-read", move || reader.run())?);
@@ -133,6 +143,7 @@ impl SqliteCatalog {
             commits,
             queues: Some(Queues { write, read }),
             threads,
+            glances,
         })
     }
 
@@ -149,6 +160,13 @@ impl Catalog for SqliteCatalog {
 
     async fn read_boxed(&self, work: Box<Work>) -> Result<(), CatalogError> {
         ask(&self.queues()?.read, work).await
+    }
+
+    async fn glance_boxed(&self, work: Box<Work>) -> Result<(), CatalogError> {
+        match self.glances.serve(&*work) {
+            Some(outcome) => outcome,
+            None => self.read_boxed(work).await,
+        }
     }
 
     fn commits(&self) -> u64 {

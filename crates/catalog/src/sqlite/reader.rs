@@ -1,9 +1,11 @@
-//! The threads that read, each request on one consistent state.
+//! Those who read, each request on one consistent state: a few threads, and the callers of
+//! short reads themselves.
 //!
 //! They do not know what the requests look for; their connections cannot write.
 use std::{
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use model::Clock;
@@ -24,10 +26,19 @@ pub(super) fn share(queue: mpsc::Receiver<Request>) -> SharedQueue {
     Arc::new(Mutex::new(queue))
 }
 
-/// One reading thread's parts.
-pub(super) struct Reader {
+/// A connection that reads.
+pub(super) struct View {
     pub(super) connection: Connection,
     pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Connections for short reads, which run where they are asked for: two changes of threads cost
+/// more than the look at a row.
+pub(super) struct Glances(Mutex<Vec<View>>);
+
+/// One reading thread's parts.
+pub(super) struct Reader {
+    pub(super) view: View,
     pub(super) queue: SharedQueue,
 }
 
@@ -36,7 +47,7 @@ impl Reader {
     pub(super) fn run(self) {
         while let Some(Request { work, answer }) = self.next() {
             if !answer.is_closed() {
-                answer.send(self.serve(&*work)).ok();
+                answer.send(self.view.serve(&*work)).ok();
             }
         }
     }
@@ -48,7 +59,33 @@ impl Reader {
             .unwrap_or_else(PoisonError::into_inner)
             .blocking_recv()
     }
+}
 
+impl fmt::Debug for Glances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Glances(..)")
+    }
+}
+
+impl Glances {
+    pub(super) fn new(views: Vec<View>) -> Self {
+        Self(Mutex::new(views))
+    }
+
+    /// Runs a short read on a connection that is idle; none when all are in use.
+    pub(super) fn serve(&self, work: &Work) -> Option<Result<(), CatalogError>> {
+        let view = self.lock().pop()?;
+        let outcome = view.serve(work);
+        self.lock().push(view);
+        Some(outcome)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<View>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl View {
     fn serve(&self, work: &Work) -> Result<(), CatalogError> {
         if !self.connection.is_autocommit() {
             self.statement("ROLLBACK", "ending a transaction")?;

@@ -33,6 +33,9 @@ use tokio::time::{Instant, sleep};
 use crate::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, reach};
 use install::Installs;
 
+#[doc(hidden)]
+pub use page::checksum as page_checksum;
+
 /// The role and the database of Snapferry's own sessions.
 const ADMIN: &str = "rdsadmin";
 /// How long an operation waits for another one on the same cluster.

@@ -2,7 +2,7 @@
 //!
 //! The algorithm is PostgreSQL's `pg_checksum_page`: 32 FNV-1a-like sums over interleaved words.
 /// Bytes of a page.
-pub(super) const PAGE_BYTES: usize = 8192;
+pub const PAGE_BYTES: usize = 8192;
 
 const SUMS: usize = 32;
 const FNV_PRIME: u32 = 16_777_619;
@@ -43,7 +43,7 @@ const OFFSETS: [u32; SUMS] = [
 
 /// The checksum that a page at this block of its relation must carry. Ten times as fast where the
 /// processor multiplies many words at once, which is found out when it runs.
-fn checksum(page: &[u8; PAGE_BYTES], block: u32) -> u16 {
+pub fn checksum(page: &[u8; PAGE_BYTES], block: u32) -> u16 {
     pulp::Arch::new().dispatch(Checksum { page, block })
 }
 

@@ -75,7 +75,7 @@ impl Keys {
             KeyRef::parse(text, caller, region).map_err(|_| KeyError::Malformed(echo(text)))?;
         let key = self
             .catalog
-            .read(move |tx| {
+            .glance(move |tx| {
                 let (region, account, id) = match &wanted {
                     KeyRef::Id {
                         region,

@@ -69,7 +69,7 @@ impl Action for CopyDbClusterSnapshot {
         let found = cx
             .core
             .catalog
-            .read(move |tx| {
+            .glance(move |tx| {
                 let (wanted, target, account, region) = &read;
                 let source = locate(tx, wanted, account)?;
                 let free = target_is_free(tx, account, region, target, limit);

@@ -120,7 +120,7 @@ impl DescribeDbClusterSnapshots {
         let found = cx
             .core
             .catalog
-            .read(move |tx| snapshots::get(tx, &wanted.region, &wanted.account, &wanted.name))
+            .glance(move |tx| snapshots::get(tx, &wanted.region, &wanted.account, &wanted.name))
             .await?
             .map(|stored| stored.value)
             .filter(|snapshot| snapshot.region == region && snapshot.is_open_to(&caller));

@@ -1,0 +1,32 @@
+//! The measuring tool: drives a server with signed requests, and times the hot paths.
+//!
+//! It does not start servers or know what the figures should be; the scripts under bench/ do.
+mod connection;
+mod load;
+mod micro;
+mod signed;
+
+use clap::{Parser, Subcommand};
+
+/// Measures Snapferry and its peers.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Sends signed requests over kept connections; prints one JSON document of what it saw
+    Load(load::Options),
+    /// Times the hot paths, one line each
+    Micro(micro::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().verb {
+        Verb::Load(options) => load::run(&options),
+        Verb::Micro(options) => micro::run(&options),
+    }
+}
