@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Verb::AccessKey { verb } => verbs::access_key(verb),
         Verb::Job { verb } => verbs::job(verb),
         Verb::Reference => verbs::print(&reference::page()),
+        Verb::Openapi => verbs::print(&reference::openapi()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,6 +13,7 @@ mod keys;
 mod link;
 mod meter;
 mod mirror;
+pub mod openapi;
 mod runner;
 pub mod settings;
 mod shapes;

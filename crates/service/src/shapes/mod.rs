@@ -22,7 +22,7 @@ pub use tags::{Tag, fault as tag_fault, to_records};
 use serde::Serialize;
 
 /// An item of `AvailabilityZones`, as answers name it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct AvailabilityZone(pub String);
 
 /// The zones of a region, `<region>a` to `<region>c`.

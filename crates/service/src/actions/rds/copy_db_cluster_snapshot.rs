@@ -20,7 +20,7 @@ use crate::{
 
 /// The input. `PreSignedUrl` is accepted and ignored, as RDS does outside GovCloud: the source
 /// region is the source ARN's.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CopyDbClusterSnapshot {
     #[serde(rename = "SourceDBClusterSnapshotIdentifier")]
