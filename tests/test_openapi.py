@@ -1,6 +1,6 @@
 """The JSON door's OpenAPI document: it is one, live answers hold to it, and fuzzing finds no way round it.
 
-`make soak` asks for more examples by SNAPFERRY_TEST_EXAMPLES.
+`make soak` asks for more examples by TEST_EXAMPLES.
 """
 import json
 import os
@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 import schemathesis
 import schemathesis.checks
-import schemathesis.openapi.checks as openapi_checks
+import schemathesis.specs.openapi.checks as openapi_checks
 
 import contract
 import ferry

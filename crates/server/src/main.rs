@@ -3,6 +3,7 @@
 //! It does not know what the API's actions do.
 mod body;
 mod cli;
+mod courier;
 mod credentials;
 mod data_dir;
 mod failure;

@@ -24,6 +24,7 @@ use tokio::{
 
 use crate::{
     cli,
+    courier::HttpCourier,
     credentials::{self, NewAccessKey},
     data_dir::{DataDir, default_path, keep_private},
     failure::Failure,
@@ -218,6 +219,7 @@ fn parts(
         vault_regions: Box::new(move || vault_regions(&listed)),
         master_key: Arc::new(master_key),
         engine,
+        courier: Arc::new(HttpCourier::default()),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
     }

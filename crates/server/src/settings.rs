@@ -2,6 +2,7 @@
 //!
 //! It does not know what the values do; `serve` hands them on.
 use std::{
+    collections::HashSet,
     fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
@@ -14,7 +15,10 @@ use model::{Region, limits};
 use serde::Deserialize;
 use service::Mode;
 
-use crate::forms::{ByteCount, Listen, Ports};
+use crate::{
+    courier::WebhookRow,
+    forms::{ByteCount, Listen, Ports, Secret},
+};
 
 /// The address of a server that was told none.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8085);
@@ -104,6 +108,31 @@ pub(crate) struct Layer {
     /// Cross-region copies in progress into one region for one account [default: 5]
     #[arg(long, env = "SNAPFERRY_CROSS_REGION_COPIES_MAX", value_name = "COUNT")]
     pub(crate) cross_region_copies_max: Option<u32>,
+    /// Clusters of one account in one region [default: 40]
+    #[arg(long, env = "SNAPFERRY_CLUSTERS_MAX", value_name = "COUNT")]
+    pub(crate) clusters_max: Option<u32>,
+    /// Demand a PreSignedUrl for encrypted copies between regions everywhere, not in GovCloud only
+    #[arg(long, env = "SNAPFERRY_REQUIRE_PRESIGNED_URL", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) require_presigned_url: Option<bool>,
+    /// Refuse to copy snapshots of Multi-AZ DB clusters, as Amazon RDS does
+    #[arg(long, env = "SNAPFERRY_REFUSE_MULTI_AZ_COPIES", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) refuse_multi_az_copies: Option<bool>,
+    /// Address that events are posted to; the settings file can have several, as [[webhook]]
+    #[arg(long, env = "SNAPFERRY_WEBHOOK_URL", value_name = "URL")]
+    pub(crate) webhook_url: Option<String>,
+    /// What deliveries to --webhook-url are signed with, 16 characters or more
+    ///
+    /// Rather set the variable: other users of the machine can see a command line.
+    #[arg(
+        long,
+        env = "SNAPFERRY_WEBHOOK_SECRET",
+        value_name = "SECRET",
+        hide_env_values = true
+    )]
+    pub(crate) webhook_secret: Option<Secret>,
+    /// Webhooks of the settings file
+    #[arg(skip)]
+    pub(crate) webhook: Vec<WebhookRow>,
     /// Seconds after which the work of a process that died is taken over [default: 15]
     #[arg(long, env = "SNAPFERRY_LEASE_SECONDS", value_name = "SECONDS")]
     pub(crate) lease_seconds: Option<u64>,
@@ -168,6 +197,12 @@ impl Layer {
             cross_region_copies_max: self
                 .cross_region_copies_max
                 .or(below.cross_region_copies_max),
+            clusters_max: self.clusters_max.or(below.clusters_max),
+            require_presigned_url: self.require_presigned_url.or(below.require_presigned_url),
+            refuse_multi_az_copies: self.refuse_multi_az_copies.or(below.refuse_multi_az_copies),
+            webhook_url: self.webhook_url.or(below.webhook_url),
+            webhook_secret: self.webhook_secret.or(below.webhook_secret),
+            webhook: either(self.webhook, below.webhook),
             lease_seconds: self.lease_seconds.or(below.lease_seconds),
             sweep_grace_seconds: self.sweep_grace_seconds.or(below.sweep_grace_seconds),
             log_format: self.log_format.or(below.log_format),
@@ -228,10 +263,30 @@ impl Layer {
                 expected: "2 to 3600",
             });
         }
+        if self.webhook_url.is_some() != self.webhook_secret.is_some() {
+            return Err(SettingsError::HalfWebhook);
+        }
+        let mut urls = HashSet::new();
+        for hook in self.webhooks() {
+            hook.check()?;
+            if !urls.insert(hook.url) {
+                return Err(SettingsError::Value {
+                    setting: "webhook",
+                    expected: "given once for each url",
+                });
+            }
+        }
         if let Some(host) = self.host.iter().find(|host| !is_host_name(host)) {
             return Err(SettingsError::Host(host.clone()));
         }
         Ok(())
+    }
+
+    /// The file's webhooks, and the one of the command line or the environment.
+    fn webhooks(&self) -> impl Iterator<Item = WebhookRow> {
+        let one = self.webhook_url.clone().zip(self.webhook_secret.clone());
+        let one = one.map(|(url, secret)| WebhookRow { url, secret });
+        self.webhook.clone().into_iter().chain(one)
     }
 
     /// What the service needs of these settings.
@@ -262,6 +317,18 @@ impl Layer {
         if let Some(count) = self.cross_region_copies_max {
             to.cross_region_copies_max = count as usize;
         }
+        if let Some(count) = self.clusters_max {
+            to.clusters_max = count as usize;
+        }
+        to.require_presigned_url = self.require_presigned_url.unwrap_or(false);
+        to.refuse_multi_az_copies = self.refuse_multi_az_copies.unwrap_or(false);
+        to.webhooks = self
+            .webhooks()
+            .map(|hook| service::Webhook {
+                url: hook.url,
+                secret: hook.secret.0,
+            })
+            .collect();
         if let Some(secs) = self.lease_seconds {
             to.lease = Duration::from_secs(secs);
         }
@@ -308,6 +375,9 @@ pub(crate) enum SettingsError {
     /// Readable for all on the way.
     #[error("{0} is not loopback, and without TLS all on the way can read and replay requests")]
     PlainBeyondLoopback(SocketAddr),
+    /// An address without its secret, or the other way round.
+    #[error("--webhook-url and --webhook-secret go together")]
+    HalfWebhook,
     /// A number out of its range.
     #[error("{setting} must be {expected}")]
     Value {
@@ -332,7 +402,7 @@ impl SettingsError {
             Self::Unreadable { .. } | Self::Malformed { .. } => {
                 Some("`snapferry serve --help` lists the settings; a key of the file is the flag's name without dashes in front".to_owned())
             }
-            Self::HalfTls | Self::Value { .. } | Self::Host(_) => None,
+            Self::HalfTls | Self::HalfWebhook | Self::Value { .. } | Self::Host(_) => None,
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod actions;
 mod clusters;
 mod core;
 pub mod dispatch;
+mod events;
 pub mod fault;
 mod jobs;
 mod keys;
@@ -14,10 +15,12 @@ mod link;
 mod meter;
 mod mirror;
 pub mod openapi;
+mod presigned;
 mod runner;
 pub mod settings;
 mod shapes;
 mod sweep;
+pub mod webhooks;
 
 use std::{
     fmt,
@@ -31,7 +34,7 @@ use model::{Clock, Entropy, Region};
 use tokio::task::JoinHandle;
 use wire::RawRequest;
 
-pub use settings::{Mode, Settings};
+pub use settings::{Mode, Settings, Webhook};
 
 pub use dispatch::{refuse, refuse_too_large};
 
@@ -52,6 +55,8 @@ pub struct Parts {
     pub master_key: Arc<kms::MasterKey>,
     /// Runs databases.
     pub engine: Arc<dyn engine::Engine>,
+    /// Delivers events to webhooks.
+    pub courier: Arc<dyn webhooks::Courier>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws identifiers.
@@ -84,6 +89,7 @@ impl Service {
             parts.clock.clone(),
             &settings,
         );
+        let courier = parts.courier.clone();
         let core = Arc::new(Core::new(parts, settings));
         // The data folder's lock says that no other process of this node lives: what one held
         // when it died need not wait for its leases to end.
@@ -92,13 +98,14 @@ impl Service {
             .write(move |tx| catalog::jobs::release_held_by(tx, &node))
             .await?;
         let owner = format!("{}/{}", core.settings.node, core.entropy.uuid());
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(clusters::keep(core.clone())),
             tokio::spawn(runner::work(core.clone(), owner)),
             tokio::spawn(mirror::run(core.clone())),
             tokio::spawn(sweep::run(core.clone())),
         ];
-        let dispatch = Dispatch::new(core.clone(), access);
+        tasks.extend(webhooks::begin(&core, &courier).await?);
+        let dispatch = Dispatch::new(core.clone(), Arc::new(access));
         Ok(Arc::new(Self {
             core,
             dispatch,

@@ -72,7 +72,11 @@ fn close(schema: &mut Value) {
 fn laid_out(mut members: Value, layout: Layout) -> Value {
     if layout == Layout::Plain {
         let nothing = members["type"] == "null";
-        return if nothing { json!({ "type": "object" }) } else { members };
+        return if nothing {
+            json!({ "type": "object" })
+        } else {
+            members
+        };
     }
     let mut member = |name: &str| {
         members

@@ -268,7 +268,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 4))]
         #[test]
         fn lists_come_back(entries in proptest::collection::vec(entry(), 0..300), sealed: bool) {
             let mut draft = ListDraft::default();

@@ -12,6 +12,7 @@ use vault::{DataKey, Observer, Sealing, SnapshotWriter, Vault, VaultError, Write
 
 use super::{JobError, Run, complete_snapshot, done, placed_home, snapshot_of};
 use crate::{
+    events,
     keys::{KeyUser, cluster_context},
     meter::Meter,
     mirror,
@@ -233,5 +234,6 @@ pub(super) fn fail_snapshot(
     stored.value.status = SnapshotStatus::Failed;
     stored.value.failure = Some(reason.to_owned());
     let stored = snapshots::update(tx, stored)?;
-    mirror::snapshot(tx, &stored)
+    mirror::snapshot(tx, &stored)?;
+    events::snapshot_is(tx, &stored.value)
 }

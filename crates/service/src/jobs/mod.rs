@@ -26,6 +26,7 @@ use vault::VaultError;
 use crate::{
     clusters,
     core::Core,
+    events,
     fault::{Fault, chain},
     keys::KeyError,
     meter::Meter,
@@ -327,5 +328,6 @@ pub(crate) fn complete_snapshot(
     snapshot.content = Some(content.clone());
     let stored = catalog::snapshots::update(tx, stored)?;
     mirror::snapshot(tx, &stored)?;
+    events::snapshot_is(tx, &stored.value)?;
     Ok(())
 }
