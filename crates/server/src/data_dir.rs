@@ -408,7 +408,7 @@ pub(crate) enum DataDirError {
 }
 
 impl DataDirError {
-    fn io(verb: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(crate) fn io(verb: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io {
             verb,
             path: path.to_owned(),

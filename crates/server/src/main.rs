@@ -1,6 +1,7 @@
 //! The binary `snapferry`: command line, settings, listener and wiring around the service.
 //!
 //! It does not know what the API's actions do.
+mod account_verbs;
 mod body;
 mod cli;
 mod courier;
@@ -14,6 +15,8 @@ mod help_page;
 mod listen;
 mod logging;
 mod master_key;
+mod outbound;
+mod outside_kms;
 mod reference;
 mod serve;
 mod settings;
@@ -28,7 +31,9 @@ use crate::cli::{Cli, Verb};
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Serve(arguments) => serve::run(*arguments),
-        Verb::AccessKey { verb } => verbs::access_key(verb),
+        Verb::Account { verb } => account_verbs::account(verb),
+        Verb::AccessKey { verb } => account_verbs::access_key(verb),
+        Verb::Actions { all, format } => verbs::actions(all, format),
         Verb::Job { verb } => verbs::job(verb),
         Verb::Reference => verbs::print(&reference::page()),
         Verb::Openapi => verbs::print(&reference::openapi()),

@@ -116,7 +116,11 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>) -> Result<(), Failure> 
         }
         Mode::Dev => None,
     };
-    let service = Service::start(parts(&dir, catalog, master_key, engine), settings).await?;
+    let service = Service::start(
+        parts(&dir, catalog, master_key, engine, layer.kms.open()),
+        settings,
+    )
+    .await?;
     let front = Arc::new(Front::new(
         Guard::new(address, &layer.host, tls.is_some()),
         HelpPage::new(mode, scheme, &dir.credentials()),
@@ -205,6 +209,7 @@ fn parts(
     catalog: SqliteCatalog,
     master_key: MasterKey,
     engine: Arc<dyn Engine>,
+    outside_kms: Option<service::Outside>,
 ) -> Parts {
     let (vaults, listed) = (dir.vaults(), dir.vaults());
     let started = SystemTime::now();
@@ -218,6 +223,7 @@ fn parts(
         }),
         vault_regions: Box::new(move || vault_regions(&listed)),
         master_key: Arc::new(master_key),
+        outside_kms,
         engine,
         courier: Arc::new(HttpCourier::default()),
         clock: Arc::new(SystemClock),

@@ -1,4 +1,4 @@
-//! The verbs that work on a data folder beside the server: access keys and jobs.
+//! The verbs beside the server: jobs, the list of actions, and what all verbs share.
 //!
 //! It does not know whether a server runs.
 use std::{
@@ -6,22 +6,22 @@ use std::{
     sync::Arc,
 };
 
-use catalog::{CatalogError, CatalogExt, SqliteCatalog, access_keys, jobs};
-use model::{Account, Job, SystemClock};
+use catalog::{CatalogError, CatalogExt, SqliteCatalog, jobs};
+use model::{Job, SystemClock};
 use serde_json::json;
-use service::Mode;
+use service::{
+    Mode,
+    actions::{self, known::KNOWN},
+};
 
 use crate::{
-    cli::{AccessKeyVerb, Folder, JobVerb, KeyFormat, ListFormat},
-    credentials,
-    credentials::NewAccessKey,
+    cli::{Folder, JobVerb, ListFormat},
     data_dir::{DataDir, default_path},
     failure::Failure,
-    master_key,
 };
 
 /// Rows of a list at most.
-const ROWS_MAX: usize = 10_000;
+pub(crate) const ROWS_MAX: usize = 10_000;
 
 /// Opens a folder's catalog.
 ///
@@ -31,37 +31,36 @@ pub(crate) fn open_catalog(dir: &DataDir) -> Result<SqliteCatalog, CatalogError>
     SqliteCatalog::open(&dir.catalog(), Arc::new(SystemClock))
 }
 
-/// `snapferry access-key ...`.
+/// `snapferry actions`.
 ///
 /// # Errors
-/// Whatever kept it from its work.
-pub(crate) fn access_key(verb: AccessKeyVerb) -> Result<(), Failure> {
-    match verb {
-        AccessKeyVerb::Create {
-            account,
-            folder,
-            master_key,
-            format,
-        } => {
-            let dir = closed(&folder)?;
-            let sealing_key = master_key::obtain(&dir, master_key.master_key_fd)?;
-            let catalog = open_catalog(&dir)?;
-            let key = run(async {
-                master_key::check(&catalog, &sealing_key).await?;
-                Ok(credentials::create(&catalog, &sealing_key, account).await?)
-            })?;
-            print(&shown_key(&key, format))
-        }
-        AccessKeyVerb::List {
-            account,
-            folder,
-            format,
-        } => {
-            let catalog = open_catalog(&closed(&folder)?)?;
-            let keys = run(async move { list_keys(&catalog, account).await })?;
-            print(&shown_keys(&keys, format))
+/// When standard output does not take it.
+pub(crate) fn actions(all: bool, format: ListFormat) -> Result<(), Failure> {
+    let mut rows: Vec<(&str, &str, bool)> = Vec::new();
+    for (api, names) in KNOWN {
+        for name in *names {
+            let implemented = actions::find(Some(*api), name).is_some();
+            if implemented || all {
+                rows.push((api.as_str(), name, implemented));
+            }
         }
     }
+    let word = |implemented| if implemented { "yes" } else { "no" };
+    print(&match format {
+        ListFormat::Text => table(
+            &["API", "ACTION", "IMPLEMENTED"],
+            rows.iter().map(|(api, name, implemented)| {
+                vec![
+                    (*api).to_owned(),
+                    (*name).to_owned(),
+                    word(*implemented).to_owned(),
+                ]
+            }),
+        ),
+        ListFormat::Json => lines_of_json(rows.iter().map(|(api, name, implemented)| {
+            json!({ "api": api, "action": name, "implemented": implemented })
+        })),
+    })
 }
 
 /// `snapferry job ...`.
@@ -80,15 +79,6 @@ pub(crate) fn job(verb: JobVerb) -> Result<(), Failure> {
     print(&shown_jobs(&jobs, format))
 }
 
-async fn list_keys(
-    catalog: &SqliteCatalog,
-    account: Option<Account>,
-) -> Result<Vec<access_keys::AccessKey>, Failure> {
-    Ok(catalog
-        .read(move |tx| access_keys::list(tx, account.as_ref(), ROWS_MAX))
-        .await?)
-}
-
 /// The folder that is named, else the default one of a mode.
 fn attach(folder: &Folder, mode: Mode) -> Result<DataDir, Failure> {
     Ok(match &folder.data {
@@ -97,7 +87,7 @@ fn attach(folder: &Folder, mode: Mode) -> Result<DataDir, Failure> {
     })
 }
 
-fn closed(folder: &Folder) -> Result<DataDir, Failure> {
+pub(crate) fn closed(folder: &Folder) -> Result<DataDir, Failure> {
     let dir = attach(folder, Mode::Closed)?;
     match dir.mode() {
         Mode::Closed => Ok(dir),
@@ -105,7 +95,7 @@ fn closed(folder: &Folder) -> Result<DataDir, Failure> {
     }
 }
 
-fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -126,47 +116,6 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
             source,
         }),
         Ok(()) => Ok(()),
-    }
-}
-
-fn shown_key(key: &NewAccessKey, format: KeyFormat) -> String {
-    let (account, id, secret) = (&key.account, &key.id, key.secret.as_str());
-    match format {
-        KeyFormat::Text => format!(
-            "# Access key for account {account}. The secret is shown only now.\n[{}-{account}]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n",
-            credentials::PROFILE
-        ),
-        KeyFormat::Env => {
-            format!("export AWS_ACCESS_KEY_ID={id}\nexport AWS_SECRET_ACCESS_KEY={secret}\n")
-        }
-        KeyFormat::Json => {
-            let value = json!({ "account": account.as_str(), "access_key_id": id, "secret_access_key": secret });
-            format!("{value}\n")
-        }
-    }
-}
-
-fn shown_keys(keys: &[access_keys::AccessKey], format: ListFormat) -> String {
-    match format {
-        ListFormat::Text => table(
-            &["ACCESS KEY ID", "ACCOUNT", "STATUS", "CREATED"],
-            keys.iter().map(|key| {
-                vec![
-                    key.id.clone(),
-                    key.account.to_string(),
-                    key.status.as_str().to_owned(),
-                    key.created_at.to_rfc3339_secs(),
-                ]
-            }),
-        ),
-        ListFormat::Json => lines_of_json(keys.iter().map(|key| {
-            json!({
-                "access_key_id": key.id,
-                "account": key.account.as_str(),
-                "status": key.status.as_str(),
-                "created_at": key.created_at.to_rfc3339_secs(),
-            })
-        })),
     }
 }
 
@@ -230,7 +179,7 @@ fn done(job: &Job) -> String {
 }
 
 /// An array with an element a line, which people and `grep` can read as well.
-fn lines_of_json(values: impl Iterator<Item = serde_json::Value>) -> String {
+pub(crate) fn lines_of_json(values: impl Iterator<Item = serde_json::Value>) -> String {
     let lines: Vec<String> = values.map(|value| format!("  {value}")).collect();
     if lines.is_empty() {
         "[]\n".to_owned()
@@ -240,7 +189,7 @@ fn lines_of_json(values: impl Iterator<Item = serde_json::Value>) -> String {
 }
 
 /// Columns as wide as their widest cell; the last one is not padded.
-fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(crate) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut lines = vec![
         head.iter()
             .map(|cell| (*cell).to_owned())
@@ -296,18 +245,6 @@ mod tests {
             let text = lines_of_json((0..count).map(|n| json!({ "n": n })));
             let read: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
             assert_eq!(read.len(), count);
-        }
-    }
-
-    #[test]
-    fn keys_print_in_every_format() {
-        let key = NewAccessKey::draw("123456789012".parse().expect("an account")).expect("random");
-        for format in [KeyFormat::Text, KeyFormat::Env, KeyFormat::Json] {
-            let text = shown_key(&key, format);
-            assert!(
-                text.contains(&key.id) && text.contains(key.secret.as_str()),
-                "{text}"
-            );
         }
     }
 }
