@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-micro bench-start
+.PHONY: help setup build demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-micro bench-start soak
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test-rust: ## Only the Rust tests
 
 test-clients: ## Only the client tests: boto3, AWS CLI, curl (PYTEST_ARGS="-k copy" picks some)
 	@scripts/test clients $(PYTEST_ARGS)
+
+soak: ## Longer property tests and fuzzing of the JSON door (SOAK_CASES=5000 SOAK_EXAMPLES=300)
+	@scripts/soak
 
 lint: ## Format check, clippy, the allowed directions between crates, names in the documents
 	@scripts/test lint

@@ -39,6 +39,11 @@ def pytest_configure(config):
         raise pytest.UsageError(f"{config.getoption('--snapferry')} is missing; run: cargo build -p snapferry")
 
 
+def pytest_collection_modifyitems(items):
+    """What looks back on the whole run comes last."""
+    items.sort(key=lambda item: item.name == "test_every_action_has_answered_as_its_model_says")
+
+
 @pytest.fixture(scope="session")
 def binary(request):
     """The binary under test."""

@@ -24,6 +24,7 @@ import botocore.exceptions
 import psycopg
 import pytest
 
+import contract
 import running
 
 HOME, FAR, THIRD = "us-east-1", "eu-west-1", "ap-southeast-2"
@@ -61,7 +62,9 @@ class Deployment:
 
     @functools.cache
     def _session(self, account):
-        return boto3.Session(*self.credentials(account))
+        session = boto3.Session(*self.credentials(account))
+        session.events.register("before-parse", contract.check_answer)
+        return session
 
     # The port may change when a test starts the server anew, so it is part of what is cached.
     @functools.cache

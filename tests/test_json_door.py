@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+import contract
 import ferry
 import running
 from ferry import OWNER, PARTNER, unique
@@ -46,13 +47,18 @@ def documented(deployment, *more):
 
 def post(deployment, action, members, *more, accept="application/json"):
     """A JSON call to the server's own address."""
-    return curl(
+    status, body = curl(
         *("curl", "--silent", "--show-error", "--header", "content-type: application/json"),
         *(("--header", f"accept: {accept}") if accept else ("--header", "accept:")),
         *("--data-binary", "@-", *more),
         f"{deployment.server.url}/" + (f"?Action={action}" if action else ""),
         data=members if isinstance(members, str) else json.dumps(members),
     )
+    # What no action is named for is a copy; an unknown action is answered like any.
+    named = action or "CopyDBClusterSnapshot"
+    known = f"/{named}" in contract.OPENAPI["paths"]
+    contract.check_envelope(named if known else "CopyDBClusterSnapshot", status, body)
+    return status, body
 
 
 def error(answer, status, code):

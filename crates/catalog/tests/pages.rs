@@ -159,7 +159,7 @@ fn pages_are_as_defined() {
         .expect("a runtime");
     let case = AtomicU32::new(0);
     let made = proptest::collection::vec(snapshot(), 0..12);
-    proptest!(ProptestConfig::with_cases(128), |(made in made, selection in selection(), limit in 1..6_usize)| {
+    proptest!(ProptestConfig::with_cases(ProptestConfig::default().cases / 2), |(made in made, selection in selection(), limit in 1..6_usize)| {
         // Each case has a region of its own, so one catalog serves them all.
         let region: Region = format!("case-{}", case.fetch_add(1, Ordering::Relaxed)).parse().expect("a region");
         runtime.block_on(async {

@@ -101,6 +101,11 @@ pub(crate) enum Verb {
     /// Print this command line's reference page
     #[command(hide = true)]
     Reference,
+    /// Print the OpenAPI document of the JSON door
+    ///
+    /// A running server answers it at /openapi.json.
+    #[command(after_help = "Examples:\n  snapferry openapi > openapi.json")]
+    Openapi,
 }
 
 /// `snapferry serve`.

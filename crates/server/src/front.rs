@@ -22,6 +22,7 @@ use crate::{
     body::{BodyError, Sending, Turns},
     guard::Guard,
     help_page::HelpPage,
+    reference,
 };
 
 /// The namespace of RDS's answers (API version 2014-10-31).
@@ -135,6 +136,11 @@ impl Front {
         match request.path.as_str() {
             "/healthz" => Some(self.health().await),
             "/metrics" => Some(self.metrics()),
+            "/openapi.json" => Some(typed(
+                StatusCode::OK,
+                "application/json",
+                reference::openapi(),
+            )),
             "/" if self.help_page.is_asked(request) => Some(self.help_page.answer(request)),
             "/favicon.ico" => Some(text(StatusCode::NOT_FOUND, "there is no icon\n")),
             _ => None,

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Verb::Actions { all, format } => verbs::actions(all, format),
         Verb::Job { verb } => verbs::job(verb),
         Verb::Reference => verbs::print(&reference::page()),
+        Verb::Openapi => verbs::print(&reference::openapi()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,5 @@
-//! The reference page of the command line, made from the same definitions as its help.
+//! The reference pages that the program makes of itself: its command line, from the same
+//! definitions as its help, and its JSON door.
 //!
 //! It does not know what the verbs do.
 use std::fmt::Write;
@@ -16,6 +17,12 @@ pub(crate) fn page() -> String {
     );
     describe(&command, "snapferry", &mut page);
     page
+}
+
+/// The JSON door's OpenAPI document: `docs/reference/openapi.json`, and served.
+pub(crate) fn openapi() -> String {
+    let document = service::openapi::document();
+    format!("{document:#}\n")
 }
 
 fn describe(command: &Command, name: &str, page: &mut String) {
@@ -109,6 +116,15 @@ mod tests {
         assert!(
             stored == page(),
             "run: cargo run -p snapferry -- reference > docs/reference/cli.md"
+        );
+    }
+
+    #[test]
+    fn the_openapi_document_is_up_to_date() {
+        let stored = include_str!("../../../docs/reference/openapi.json");
+        assert!(
+            stored == openapi(),
+            "run: cargo run -p snapferry -- openapi > docs/reference/openapi.json"
         );
     }
 }

@@ -5,6 +5,7 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use model::{Account, Region};
+use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -12,6 +13,7 @@ use crate::{
     access::Access,
     core::Core,
     fault::{Code, Fault},
+    openapi::Shapes,
 };
 
 /// The API that an action belongs to; also the service name in a credential's scope.
@@ -72,35 +74,51 @@ pub struct Cx {
 }
 
 /// How an output looks inside the JSON door's envelope.
-#[derive(Debug)]
-pub enum Data {
-    /// One resource: its members, and `id` and `created_at`.
-    Resource {
-        member: &'static str,
-        id: String,
-        created_at: Option<String>,
-    },
-    /// A page: `items` and `next`.
-    Page {
-        member: &'static str,
-        next: Option<String>,
-    },
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
     /// The members as they are.
     Plain,
+    /// The members of one resource, which is this member of the output, with `id` and
+    /// `created_at`.
+    Resource(&'static str),
+    /// A page: this member of the output as `items`, and `next`.
+    Page(&'static str),
+}
+
+/// What an output's layout adds to its members.
+#[derive(Debug)]
+pub enum Label {
+    /// For [`Layout::Plain`].
+    None,
+    /// For [`Layout::Resource`].
+    Resource {
+        /// What the resource is found by.
+        id: String,
+        /// When its record was made.
+        created_at: Option<String>,
+    },
+    /// For [`Layout::Page`].
+    Page {
+        /// The marker of the page after this one.
+        next: Option<String>,
+    },
 }
 
 /// What an action answers.
-pub trait Output: Serialize + Send {
+pub trait Output: Serialize + JsonSchema + Send {
     /// How it looks in the JSON door's envelope.
-    fn data(&self) -> Data {
-        Data::Plain
+    const LAYOUT: Layout = Layout::Plain;
+
+    /// What that layout adds.
+    fn label(&self) -> Label {
+        Label::None
     }
 }
 
 impl Output for () {}
 
 /// One API action; the input struct is the action.
-pub trait Action: DeserializeOwned + Send + 'static {
+pub trait Action: DeserializeOwned + JsonSchema + Send + 'static {
     /// The name on the wire.
     const NAME: &'static str;
     /// The API it belongs to.
@@ -155,6 +173,8 @@ pub struct Entry {
     pub reads: bool,
     /// Reads the input, runs, and writes the body of a good answer.
     pub call: for<'a> fn(&'a Input, &'a Cx, Form, &'a str) -> Reply<'a>,
+    /// The schemas of its input and output.
+    pub shapes: fn() -> Shapes,
 }
 
 /// An action's row in the registry.
@@ -164,6 +184,7 @@ pub const fn entry<A: Action>() -> Entry {
         api: A::API,
         reads: A::READS,
         call: call::<A>,
+        shapes: Shapes::of::<A>,
     }
 }
 
@@ -193,29 +214,24 @@ fn as_json<T: Serialize>(output: &T) -> Value {
 /// `{"success": true, "data": …}`.
 fn envelope<T: Output>(output: &T, request_id: &str) -> String {
     let mut members = as_json(output);
-    let data = match output.data() {
-        Data::Plain => members,
-        Data::Resource {
-            member,
-            id,
-            created_at,
-        } => {
+    let mut taken = |member: &str| members.get_mut(member).map(Value::take);
+    let data = match (T::LAYOUT, output.label()) {
+        (Layout::Resource(member), Label::Resource { id, created_at }) => {
             let mut data = Map::new();
             data.insert("id".to_owned(), id.into());
             if let Some(created_at) = created_at {
                 data.insert("created_at".to_owned(), created_at.into());
             }
-            if let Some(Value::Object(resource)) = members.get_mut(member).map(Value::take) {
+            if let Some(Value::Object(resource)) = taken(member) {
                 data.extend(resource);
             }
             Value::Object(data)
         }
-        Data::Page { member, next } => {
-            let items = members
-                .get_mut(member)
-                .map_or_else(|| Value::Array(Vec::new()), Value::take);
+        (Layout::Page(member), Label::Page { next }) => {
+            let items = taken(member).unwrap_or_else(|| Value::Array(Vec::new()));
             serde_json::json!({ "items": items, "next": next })
         }
+        _ => members,
     };
     serde_json::json!({ "success": true, "data": data, "request_id": request_id }).to_string()
 }

@@ -283,14 +283,7 @@ fn named(request: &RawRequest, spoken: &Spoken) -> Result<(String, Input), Fault
                 "A JSON body is sent with POST.",
             ));
         }
-        let query = Parameters::parse(&request.query, "")?;
-        let name = match query.get("Action") {
-            Some(name) => name.to_owned(),
-            None => {
-                wire::json::action(&request.body)?.unwrap_or_else(|| UNNAMED_JSON_ACTION.to_owned())
-            }
-        };
-        return Ok((name, Input::Json(request.body.clone())));
+        return Ok((named_in_json(request)?, Input::Json(request.body.clone())));
     }
     let body = match request.method {
         Method::POST => std::str::from_utf8(&request.body)
@@ -309,6 +302,26 @@ fn named(request: &RawRequest, spoken: &Spoken) -> Result<(String, Input), Fault
         })?
         .to_owned();
     Ok((name, Input::Query(parameters)))
+}
+
+/// The action of a JSON request: by `?Action=`, by its path, or by a member of the body.
+fn named_in_json(request: &RawRequest) -> Result<String, Fault> {
+    let query = Parameters::parse(&request.query, "")?;
+    let in_query = query.get("Action").map(str::to_owned);
+    let in_path = Some(request.path.trim_matches('/'))
+        .filter(|path| !path.is_empty())
+        .map(str::to_owned);
+    let in_body = wire::json::action(&request.body)?;
+    let mut names = [in_query, in_path, in_body].into_iter().flatten();
+    let name = names.next();
+    match (name, names.next()) {
+        (Some(name), Some(other)) if name != other => Err(Fault::combination(format!(
+            "The request names two actions: {} and {}.",
+            cut(&name),
+            cut(&other)
+        ))),
+        (name, _) => Ok(name.unwrap_or_else(|| UNNAMED_JSON_ACTION.to_owned())),
+    }
 }
 
 /// What a host name says: `rds.us-east-1.amazonaws.com`.

@@ -14,6 +14,7 @@ mod keys;
 mod link;
 mod meter;
 mod mirror;
+pub mod openapi;
 mod presigned;
 mod runner;
 pub mod settings;

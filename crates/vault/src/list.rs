@@ -339,7 +339,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 4))]
         #[test]
         fn lists_come_back(entries in proptest::collection::vec(entry(), 0..300), sealed: bool, patches: bool) {
             let positions: Vec<u16> = (0..).step_by(2).take(entries.len()).collect();

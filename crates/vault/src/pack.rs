@@ -254,7 +254,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 10))]
         #[test]
         fn blocks_come_back_from_their_places(
             lengths in proptest::collection::vec(1..=BLOCK_BYTES, 1..80), sealed: bool

@@ -2,22 +2,22 @@
 use model::Snapshot;
 use serde::Serialize;
 
-use crate::action::Output;
+use crate::action::{Label, Layout, Output};
 
 /// The one attribute that cluster snapshots have.
 pub const RESTORE: &str = "restore";
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 struct AttributeValue(String);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename = "DBClusterSnapshotAttribute", rename_all = "PascalCase")]
 struct Attribute {
     attribute_name: &'static str,
     attribute_values: Vec<AttributeValue>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 struct AttributesResult {
     #[serde(rename = "DBClusterSnapshotIdentifier")]
     id: String,
@@ -26,7 +26,7 @@ struct AttributesResult {
 }
 
 /// The answer of the two attribute actions.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct AttributesOutput {
     #[serde(rename = "DBClusterSnapshotAttributesResult")]
     result: AttributesResult,
@@ -54,9 +54,10 @@ impl AttributesOutput {
 }
 
 impl Output for AttributesOutput {
-    fn data(&self) -> crate::action::Data {
-        crate::action::Data::Resource {
-            member: "DBClusterSnapshotAttributesResult",
+    const LAYOUT: Layout = Layout::Resource("DBClusterSnapshotAttributesResult");
+
+    fn label(&self) -> Label {
+        Label::Resource {
             id: self.result.id.clone(),
             created_at: None,
         }

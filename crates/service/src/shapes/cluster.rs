@@ -3,10 +3,10 @@ use model::Cluster;
 use serde::Serialize;
 
 use super::{AvailabilityZone, Tag};
-use crate::action::{Data, Output};
+use crate::action::{Label, Layout, Output};
 
 /// A cluster in an answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename = "DBCluster", rename_all = "PascalCase")]
 pub struct DbCluster {
     allocated_storage: u32,
@@ -114,7 +114,7 @@ impl DbCluster {
 }
 
 /// The answer of the actions that make, restore or delete one cluster.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ClusterOutput {
     #[serde(rename = "DBCluster")]
     cluster: DbCluster,
@@ -130,9 +130,10 @@ impl ClusterOutput {
 }
 
 impl Output for ClusterOutput {
-    fn data(&self) -> Data {
-        Data::Resource {
-            member: "DBCluster",
+    const LAYOUT: Layout = Layout::Resource("DBCluster");
+
+    fn label(&self) -> Label {
+        Label::Resource {
             id: self.cluster.id.clone(),
             created_at: Some(self.cluster.created_at.clone()),
         }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use crate::fault::Fault;
 
 /// A filter: any of its values may match; all filters must.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Filter {
     /// Which property.

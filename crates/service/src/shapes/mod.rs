@@ -22,11 +22,11 @@ pub use tags::{Tag, fault as tag_fault, to_records};
 use serde::Serialize;
 
 /// An item of `AvailabilityZones`, as answers name it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct AvailabilityZone(pub String);
 
 /// An item of `EventCategories`, as answers name it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct EventCategory(pub String);
 
 /// The zones of a region, `<region>a` to `<region>c`.

@@ -3,10 +3,10 @@ use model::{Account, Snapshot};
 use serde::Serialize;
 
 use super::{AvailabilityZone, Tag};
-use crate::action::{Data, Output};
+use crate::action::{Label, Layout, Output};
 
 /// A snapshot in an answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename = "DBClusterSnapshot", rename_all = "PascalCase")]
 pub struct DbClusterSnapshot {
     availability_zones: Vec<AvailabilityZone>,
@@ -111,7 +111,7 @@ impl DbClusterSnapshot {
 }
 
 /// The answer of the actions that make, copy or delete one snapshot.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct SnapshotOutput {
     #[serde(rename = "DBClusterSnapshot")]
     snapshot: DbClusterSnapshot,
@@ -127,9 +127,10 @@ impl SnapshotOutput {
 }
 
 impl Output for SnapshotOutput {
-    fn data(&self) -> Data {
-        Data::Resource {
-            member: "DBClusterSnapshot",
+    const LAYOUT: Layout = Layout::Resource("DBClusterSnapshot");
+
+    fn label(&self) -> Label {
+        Label::Resource {
             id: self.snapshot.id.clone(),
             created_at: Some(self.snapshot.recorded_at.clone()),
         }

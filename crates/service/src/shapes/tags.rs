@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::Fault;
 
 /// A tag in a request or an answer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Tag {
     key: String,

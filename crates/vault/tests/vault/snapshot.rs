@@ -337,7 +337,7 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 16))]
     #[test]
     fn any_tree_comes_back_also_on_a_base(
         first in proptest::collection::btree_map("[a-d](/[a-d]){0,1}[0-9]", content(), 0..8),

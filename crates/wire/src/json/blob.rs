@@ -4,6 +4,7 @@
 use std::fmt;
 
 use data_encoding::BASE64;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -31,5 +32,19 @@ impl<'de> Deserialize<'de> for Blob {
             .decode(text.as_bytes())
             .map(Self)
             .map_err(|_| D::Error::custom("it is not base64 with padding"))
+    }
+}
+
+impl JsonSchema for Blob {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Blob".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "contentEncoding": "base64" })
     }
 }

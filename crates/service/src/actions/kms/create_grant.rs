@@ -22,7 +22,7 @@ use crate::{
 const NAME_CHARS_MAX: usize = 256;
 
 /// `Constraints`.
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Constraints {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,7 +42,7 @@ impl Constraints {
 }
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateGrant {
     key_id: String,
@@ -57,7 +57,7 @@ pub struct CreateGrant {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct GrantCreated {
     grant_token: String,

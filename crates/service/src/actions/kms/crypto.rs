@@ -206,7 +206,7 @@ pub(super) fn no_such_token() -> Fault {
 }
 
 /// What GenerateDataKey and GenerateDataKeyWithoutPlaintext take.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DataKeyInput {
     key_id: String,
@@ -215,6 +215,7 @@ pub struct DataKeyInput {
     key_spec: Option<String>,
     #[serde(default)]
     grant_tokens: Vec<String>,
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     recipient: Option<serde::de::IgnoredAny>,
     dry_run: Option<bool>,
 }

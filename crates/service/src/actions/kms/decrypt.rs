@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Decrypt {
     ciphertext_blob: Blob,
@@ -19,12 +19,13 @@ pub struct Decrypt {
     grant_tokens: Vec<String>,
     key_id: Option<String>,
     encryption_algorithm: Option<String>,
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     recipient: Option<serde::de::IgnoredAny>,
     dry_run: Option<bool>,
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Decrypted {
     key_id: String,

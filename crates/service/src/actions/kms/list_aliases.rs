@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::shared;
 use crate::{
-    action::{Action, Api, Cx, Data, Output},
+    action::{Action, Api, Cx, Label, Layout, Output},
     fault::Fault,
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListAliases {
     key_id: Option<String>,
@@ -17,7 +17,7 @@ pub struct ListAliases {
     marker: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct AliasListEntry {
     alias_name: String,
@@ -28,7 +28,7 @@ struct AliasListEntry {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Aliases {
     aliases: Vec<AliasListEntry>,
@@ -38,9 +38,10 @@ pub struct Aliases {
 }
 
 impl Output for Aliases {
-    fn data(&self) -> Data {
-        Data::Page {
-            member: "Aliases",
+    const LAYOUT: Layout = Layout::Page("Aliases");
+
+    fn label(&self) -> Label {
+        Label::Page {
             next: self.next_marker.clone(),
         }
     }

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{create_grant::Constraints, shared};
 use crate::{
-    action::{Action, Api, Cx, Data, Output},
+    action::{Action, Api, Cx, Label, Layout, Output},
     fault::Fault,
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListGrants {
     key_id: String,
@@ -20,7 +20,7 @@ pub struct ListGrants {
     marker: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct GrantListEntry {
     key_id: String,
@@ -55,7 +55,7 @@ impl GrantListEntry {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Grants {
     grants: Vec<GrantListEntry>,
@@ -65,9 +65,10 @@ pub struct Grants {
 }
 
 impl Output for Grants {
-    fn data(&self) -> Data {
-        Data::Page {
-            member: "Grants",
+    const LAYOUT: Layout = Layout::Page("Grants");
+
+    fn label(&self) -> Label {
+        Label::Page {
             next: self.next_marker.clone(),
         }
     }

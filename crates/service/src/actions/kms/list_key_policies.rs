@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The input. There is but one page.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListKeyPolicies {
     key_id: String,
@@ -18,7 +18,7 @@ pub struct ListKeyPolicies {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Policies {
     policy_names: [&'static str; 1],

@@ -3,12 +3,12 @@ use serde::{Deserialize, Serialize};
 
 use super::shared;
 use crate::{
-    action::{Action, Api, Cx, Data, Output},
+    action::{Action, Api, Cx, Label, Layout, Output},
     fault::{Code, Fault},
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListKeyRotations {
     key_id: String,
@@ -17,7 +17,7 @@ pub struct ListKeyRotations {
     include_key_material: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct RotationsListEntry {
     key_id: String,
@@ -26,7 +26,7 @@ struct RotationsListEntry {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Rotations {
     rotations: Vec<RotationsListEntry>,
@@ -36,9 +36,10 @@ pub struct Rotations {
 }
 
 impl Output for Rotations {
-    fn data(&self) -> Data {
-        Data::Page {
-            member: "Rotations",
+    const LAYOUT: Layout = Layout::Page("Rotations");
+
+    fn label(&self) -> Label {
+        Label::Page {
             next: self.next_marker.clone(),
         }
     }

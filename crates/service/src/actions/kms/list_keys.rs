@@ -4,19 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use super::shared;
 use crate::{
-    action::{Action, Api, Cx, Data, Output},
+    action::{Action, Api, Cx, Label, Layout, Output},
     fault::Fault,
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListKeys {
     limit: Option<i64>,
     marker: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct KeyListEntry {
     key_id: String,
@@ -24,7 +24,7 @@ struct KeyListEntry {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Keys {
     keys: Vec<KeyListEntry>,
@@ -34,9 +34,10 @@ pub struct Keys {
 }
 
 impl Output for Keys {
-    fn data(&self) -> Data {
-        Data::Page {
-            member: "Keys",
+    const LAYOUT: Layout = Layout::Page("Keys");
+
+    fn label(&self) -> Label {
+        Label::Page {
             next: self.next_marker.clone(),
         }
     }

@@ -3,12 +3,12 @@ use serde::{Deserialize, Serialize};
 
 use super::shared;
 use crate::{
-    action::{Action, Api, Cx, Data, Output},
+    action::{Action, Api, Cx, Label, Layout, Output},
     fault::{Code, Fault},
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListResourceTags {
     key_id: String,
@@ -16,7 +16,7 @@ pub struct ListResourceTags {
     marker: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Tag {
     tag_key: String,
@@ -24,7 +24,7 @@ struct Tag {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Tags {
     tags: Vec<Tag>,
@@ -34,9 +34,10 @@ pub struct Tags {
 }
 
 impl Output for Tags {
-    fn data(&self) -> Data {
-        Data::Page {
-            member: "Tags",
+    const LAYOUT: Layout = Layout::Page("Tags");
+
+    fn label(&self) -> Label {
+        Label::Page {
             next: self.next_marker.clone(),
         }
     }

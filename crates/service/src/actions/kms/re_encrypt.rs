@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ReEncrypt {
     ciphertext_blob: Blob,
@@ -26,7 +26,7 @@ pub struct ReEncrypt {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ReEncrypted {
     ciphertext_blob: Blob,

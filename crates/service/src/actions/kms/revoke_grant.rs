@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct RevokeGrant {
     key_id: String,

@@ -24,7 +24,7 @@ pub(super) fn seconds(moment: Timestamp) -> f64 {
 }
 
 /// `KeyMetadata`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct KeyMetadata {
     #[serde(rename = "AWSAccountId")]
@@ -241,7 +241,7 @@ pub(super) fn paged<T>(
 }
 
 /// Tags as KMS spells them.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct KmsTag {
     tag_key: String,

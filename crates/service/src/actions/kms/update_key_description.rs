@@ -11,7 +11,7 @@ use crate::{
 const CHARS_MAX: usize = 8_192;
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct UpdateKeyDescription {
     key_id: String,

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The input. The source region is the source ARN's, whatever a `PreSignedUrl` says.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CopyDbClusterSnapshot {
     #[serde(rename = "SourceDBClusterSnapshotIdentifier")]

@@ -18,7 +18,7 @@ use crate::{
 const ENGINES: [&str; 2] = ["aurora-postgresql", "postgres"];
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateDbCluster {
     #[serde(rename = "DBClusterIdentifier")]

@@ -19,7 +19,7 @@ use crate::{
 use super::copy_db_cluster_snapshot::{insert, within_quota};
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateDbClusterSnapshot {
     #[serde(rename = "DBClusterSnapshotIdentifier")]

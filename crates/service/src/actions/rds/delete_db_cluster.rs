@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteDbCluster {
     #[serde(rename = "DBClusterIdentifier")]

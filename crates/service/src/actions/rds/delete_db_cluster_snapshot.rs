@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteDbClusterSnapshot {
     #[serde(rename = "DBClusterSnapshotIdentifier")]

@@ -5,16 +5,16 @@ use catalog::{CatalogExt, Tx, clusters, snapshots};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    action::{Action, Api, Cx, Data, Output},
+    action::{Action, Api, Cx, Label, Layout, Output},
     fault::Fault,
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 pub struct DescribeAccountAttributes {}
 
 /// One quota.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct AccountQuota {
     account_quota_name: &'static str,
@@ -23,18 +23,17 @@ struct AccountQuota {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Quotas {
     account_quotas: Vec<AccountQuota>,
 }
 
 impl Output for Quotas {
-    fn data(&self) -> Data {
-        Data::Page {
-            member: "AccountQuotas",
-            next: None,
-        }
+    const LAYOUT: Layout = Layout::Page("AccountQuotas");
+
+    fn label(&self) -> Label {
+        Label::Page { next: None }
     }
 }
 

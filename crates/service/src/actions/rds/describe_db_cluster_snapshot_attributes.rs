@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 pub struct DescribeDbClusterSnapshotAttributes {
     #[serde(rename = "DBClusterSnapshotIdentifier")]
     snapshot: String,

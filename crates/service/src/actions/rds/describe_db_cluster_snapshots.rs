@@ -10,13 +10,13 @@ use model::{Account, Arn, Region, Snapshot, SnapshotKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    action::{Action, Api, Cx, Data, Output},
+    action::{Action, Api, Cx, Label, Layout, Output},
     fault::{Code, Fault},
     shapes::{self, DbClusterSnapshot, Filter, Page},
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeDbClusterSnapshots {
     #[serde(rename = "DBClusterIdentifier")]
@@ -34,7 +34,7 @@ pub struct DescribeDbClusterSnapshots {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Snapshots {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,9 +44,10 @@ pub struct Snapshots {
 }
 
 impl Output for Snapshots {
-    fn data(&self) -> Data {
-        Data::Page {
-            member: "DBClusterSnapshots",
+    const LAYOUT: Layout = Layout::Page("DBClusterSnapshots");
+
+    fn label(&self) -> Label {
+        Label::Page {
             next: self.marker.clone(),
         }
     }

@@ -6,13 +6,13 @@ use model::{Cluster, ClusterName, ClusterStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    action::{Action, Api, Cx, Data, Output},
+    action::{Action, Api, Cx, Label, Layout, Output},
     fault::{Code, Fault},
     shapes::{self, DbCluster, Filter, Page},
 };
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeDbClusters {
     #[serde(rename = "DBClusterIdentifier")]
@@ -26,7 +26,7 @@ pub struct DescribeDbClusters {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Clusters {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,9 +36,10 @@ pub struct Clusters {
 }
 
 impl Output for Clusters {
-    fn data(&self) -> Data {
-        Data::Page {
-            member: "DBClusters",
+    const LAYOUT: Layout = Layout::Page("DBClusters");
+
+    fn label(&self) -> Label {
+        Label::Page {
             next: self.marker.clone(),
         }
     }

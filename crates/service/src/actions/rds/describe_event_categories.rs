@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::describe_events::check_source_type;
 use crate::{
-    action::{Action, Api, Cx, Data, Output},
+    action::{Action, Api, Cx, Label, Layout, Output},
     events,
     fault::Fault,
     shapes::{EventCategory, Filter},
 };
 
 /// The input. RDS documents `Filters` as not supported.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeEventCategories {
     source_type: Option<String>,
@@ -21,7 +21,7 @@ pub struct DescribeEventCategories {
 }
 
 /// One source type's categories.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct EventCategoriesMap {
     source_type: &'static str,
@@ -29,18 +29,17 @@ struct EventCategoriesMap {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Categories {
     event_categories_map_list: Vec<EventCategoriesMap>,
 }
 
 impl Output for Categories {
-    fn data(&self) -> Data {
-        Data::Page {
-            member: "EventCategoriesMapList",
-            next: None,
-        }
+    const LAYOUT: Layout = Layout::Page("EventCategoriesMapList");
+
+    fn label(&self) -> Label {
+        Label::Page { next: None }
     }
 }
 

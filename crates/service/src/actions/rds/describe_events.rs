@@ -11,7 +11,7 @@ use model::{Timestamp, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    action::{Action, Api, Cx, Data, Output},
+    action::{Action, Api, Cx, Label, Layout, Output},
     events,
     fault::Fault,
     shapes::{EventCategory, Filter, Page},
@@ -35,7 +35,7 @@ const SOURCE_TYPES: &[&str] = &[
 const MINUTES: i64 = 60;
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeEvents {
     source_identifier: Option<String>,
@@ -52,7 +52,7 @@ pub struct DescribeEvents {
 }
 
 /// An event in an answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename = "Event", rename_all = "PascalCase")]
 struct Told {
     source_identifier: String,
@@ -77,7 +77,7 @@ impl Told {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Events {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,9 +86,10 @@ pub struct Events {
 }
 
 impl Output for Events {
-    fn data(&self) -> Data {
-        Data::Page {
-            member: "Events",
+    const LAYOUT: Layout = Layout::Page("Events");
+
+    fn label(&self) -> Label {
+        Label::Page {
             next: self.marker.clone(),
         }
     }

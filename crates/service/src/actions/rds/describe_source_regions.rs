@@ -6,13 +6,13 @@ use model::{Region, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    action::{Action, Api, Cx, Data, Output},
+    action::{Action, Api, Cx, Label, Layout, Output},
     fault::Fault,
     shapes::{Filter, Page},
 };
 
 /// The input. RDS documents `Filters` as not supported.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeSourceRegions {
     region_name: Option<String>,
@@ -23,7 +23,7 @@ pub struct DescribeSourceRegions {
 }
 
 /// One region.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct SourceRegion {
     region_name: String,
@@ -34,7 +34,7 @@ struct SourceRegion {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Regions {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,9 +43,10 @@ pub struct Regions {
 }
 
 impl Output for Regions {
-    fn data(&self) -> Data {
-        Data::Page {
-            member: "SourceRegions",
+    const LAYOUT: Layout = Layout::Page("SourceRegions");
+
+    fn label(&self) -> Label {
+        Label::Page {
             next: self.marker.clone(),
         }
     }

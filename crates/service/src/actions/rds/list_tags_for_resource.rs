@@ -3,13 +3,13 @@ use serde::{Deserialize, Serialize};
 
 use super::tagged::{self, ResourceTags};
 use crate::{
-    action::{Action, Api, Cx, Data, Output},
+    action::{Action, Api, Cx, Label, Layout, Output},
     fault::Fault,
     shapes::{Filter, Tag},
 };
 
 /// The input. RDS documents `Filters` as not supported.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListTagsForResource {
     resource_name: String,
@@ -18,18 +18,17 @@ pub struct ListTagsForResource {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Tags {
     tag_list: Vec<Tag>,
 }
 
 impl Output for Tags {
-    fn data(&self) -> Data {
-        Data::Page {
-            member: "TagList",
-            next: None,
-        }
+    const LAYOUT: Layout = Layout::Page("TagList");
+
+    fn label(&self) -> Label {
+        Label::Page { next: None }
     }
 }
 

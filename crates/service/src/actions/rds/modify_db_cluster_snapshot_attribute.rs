@@ -17,7 +17,7 @@ use crate::{
 const ALL: &str = "all";
 
 /// The input.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ModifyDbClusterSnapshotAttribute {
     #[serde(rename = "DBClusterSnapshotIdentifier")]
