@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import threading
 import time
 
 import machine
@@ -37,6 +38,23 @@ def size_of(folder):
     return total
 
 
+class Peak(threading.Thread):
+    """Watches the memory of a process and its children. (`ru_maxrss` begins at what the parent had.)"""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid = pid
+        self.mib = 0.0
+        self.ended = threading.Event()
+
+    def run(self):
+        while not self.ended.is_set():
+            with contextlib.suppress(OSError, AttributeError):
+                listed = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
+                self.mib = max(self.mib, sum(machine.memory_mib(pid) for pid in [self.pid, *listed.split()]))
+            self.ended.wait(0.05)
+
+
 def run(*command, environment=None, cwd=None, output=None):
     """Runs a command and all it starts, then syncs; its CPU and memory, and the wall time with the sync."""
     begun = time.monotonic()
@@ -48,13 +66,16 @@ def run(*command, environment=None, cwd=None, output=None):
         stdout=output or subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     ) as process:
+        peak = Peak(process.pid)
+        peak.start()
         said = process.stderr.read().decode(errors="replace")
+        peak.ended.set()
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     os.sync()
     if process.returncode != 0:
         raise SystemExit(f"{command[0]} failed: {said[-800:]}")
-    return Spent(time.monotonic() - begun, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    return Spent(time.monotonic() - begun, used.ru_utime + used.ru_stime, peak.mib)
 
 
 class Tool:
