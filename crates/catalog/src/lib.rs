@@ -19,6 +19,7 @@ pub mod keys;
 pub mod meta;
 pub mod outbox;
 pub mod pins;
+pub mod postgres;
 pub mod snapshots;
 pub mod sqlite;
 mod stored;
@@ -27,6 +28,7 @@ pub mod uids;
 mod value;
 
 pub use error::{CatalogError, ErrorKind};
+pub use postgres::PostgresCatalog;
 pub use sqlite::SqliteCatalog;
 pub use stored::Stored;
 pub use transaction::{Catalog, CatalogExt, Tx, Verdict, Work};
