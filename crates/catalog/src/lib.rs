@@ -12,11 +12,13 @@ pub mod clusters;
 pub mod condemned;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod copy;
 mod error;
 pub mod events;
 pub mod jobs;
 pub mod keys;
 pub mod meta;
+pub mod nodes;
 pub mod outbox;
 pub mod pins;
 pub mod postgres;

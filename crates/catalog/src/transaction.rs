@@ -39,7 +39,8 @@ pub trait Tx {
     /// As [`Tx::execute`].
     fn next_version(&mut self) -> Result<u64, CatalogError>;
 
-    /// Lets the next version be above `floor`.
+    /// Lets the next version be above `floor`, and the next numbers of letters and events above
+    /// those that are there.
     ///
     /// # Errors
     /// As [`Tx::execute`].

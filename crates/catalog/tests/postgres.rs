@@ -7,9 +7,13 @@ use std::sync::{
 };
 
 use catalog::{
-    Catalog, CatalogError, CatalogExt, PostgresCatalog, Tx, conformance::Fixture,
-    conformance_tests, meta,
+    Catalog, CatalogError, CatalogExt, PostgresCatalog, SqliteCatalog, Tx,
+    conformance::{Fixture, samples},
+    conformance_tests,
+    copy::{self, CopyError},
+    meta, outbox, snapshots,
 };
+use model::SystemClock;
 use support::Server;
 
 struct Database {
@@ -201,4 +205,81 @@ async fn a_killed_server_loses_nothing_that_was_answered() {
         "a transaction was kept twice"
     );
     assert!(answered.iter().filter(|(_, good)| *good).count() > 20);
+}
+
+/// What a catalog of one kind holds is the same in one of the other kind, there and back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn catalogs_are_copied_and_compared() {
+    let (database, folder) = (Database::new(), tempfile::tempdir().expect("a folder"));
+    let sqlite = |name: &str| -> Arc<dyn Catalog> {
+        let path = folder.path().join(name);
+        Arc::new(SqliteCatalog::open(&path, Arc::new(SystemClock)).expect("it opens"))
+    };
+    let (first, middle, last) = (sqlite("first"), database.open(), sqlite("last"));
+    for number in 0..620 {
+        let filled: Result<(), CatalogError> = first
+            .write(move |tx| {
+                snapshots::insert(tx, samples::snapshot(&format!("s{number:04}")))?;
+                outbox::push(tx, &samples::region(), &format!("p{number}"), &[0, 255, 7])?;
+                Ok(())
+            })
+            .await;
+        filled.expect("kept");
+    }
+    let there = copy::copy(&first, &*middle).await.expect("copied");
+    let rows = |table: &str| {
+        there
+            .iter()
+            .find(|one| one.table == table)
+            .map(|one| one.rows)
+    };
+    assert_eq!((rows("snapshots"), rows("outbox")), (Some(620), Some(620)));
+    let again = copy::copy(&first, &*middle).await;
+    assert!(
+        matches!(again, Err(CopyError::NotEmpty { .. })),
+        "{again:?}"
+    );
+    // New rows and versions go on behind the old ones.
+    let (old, new): (u64, u64) = (
+        first.write(|tx| tx.next_version()).await.expect("drawn"),
+        middle.write(|tx| tx.next_version()).await.expect("drawn"),
+    );
+    assert!(old <= new, "{old} {new}");
+    let pushed: Result<(), CatalogError> = middle
+        .write(|tx| outbox::push(tx, &samples::region(), "later", &[1]))
+        .await;
+    pushed.expect("kept");
+    let back = copy::copy(&middle, &*last).await.expect("copied back");
+    for (there, back) in there
+        .iter()
+        .zip(&back)
+        .filter(|(there, _)| there.table != "outbox")
+    {
+        assert_eq!(there, back);
+    }
+}
+
+/// A table or column that a migration adds cannot be forgotten by the copy.
+#[test]
+fn every_table_and_column_is_copied() {
+    let database = Database::new();
+    drop(database.open());
+    let found = database.sql(
+        "SELECT table_name || '.' || column_name FROM information_schema.columns \
+         WHERE table_schema = current_schema() AND table_name NOT IN ('nodes', 'writers') \
+         ORDER BY 1",
+    );
+    let mut known: Vec<String> = copy::TABLES
+        .iter()
+        .flat_map(|table| {
+            table
+                .columns
+                .iter()
+                .map(|column| format!("{}.{column}", table.name))
+        })
+        .collect();
+    known.sort();
+    let mut found: Vec<&str> = found.lines().collect();
+    found.sort_unstable();
+    assert_eq!(found, known);
 }

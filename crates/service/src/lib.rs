@@ -13,6 +13,7 @@ mod keys;
 mod link;
 mod meter;
 mod mirror;
+mod nodes;
 mod runner;
 pub mod settings;
 mod shapes;
@@ -30,6 +31,7 @@ use model::{Clock, Entropy, Region};
 use tokio::task::JoinHandle;
 use wire::RawRequest;
 
+pub use nodes::{Membership, StartError};
 pub use settings::{Mode, Settings};
 
 pub use dispatch::{refuse, refuse_too_large};
@@ -68,6 +70,8 @@ impl fmt::Debug for Parts {
 pub struct Service {
     core: Arc<Core>,
     dispatch: Dispatch,
+    /// Names this process among those that had, or will have, the node's name.
+    incarnation: String,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -75,8 +79,8 @@ impl Service {
     /// Takes up where the last process left off: adopts or starts clusters, runs jobs.
     ///
     /// # Errors
-    /// When the catalog does not answer.
-    pub async fn start(parts: Parts, settings: Settings) -> Result<Arc<Self>, CatalogError> {
+    /// When the catalog does not answer, or the node's name is another's.
+    pub async fn start(parts: Parts, settings: Settings) -> Result<Arc<Self>, StartError> {
         let access = Access::new(
             parts.catalog.clone(),
             parts.master_key.clone(),
@@ -84,23 +88,21 @@ impl Service {
             &settings,
         );
         let core = Arc::new(Core::new(parts, settings));
-        // The data folder's lock says that no other process of this node lives: what one held
-        // when it died need not wait for its leases to end.
-        let node = format!("{}/", core.settings.node);
-        core.catalog
-            .write(move |tx| catalog::jobs::release_held_by(tx, &node))
-            .await?;
-        let owner = format!("{}/{}", core.settings.node, core.entropy.uuid());
+        let incarnation = core.entropy.uuid().to_string();
+        nodes::enter(&core, &incarnation).await?;
+        let owner = format!("{}/{incarnation}", core.settings.node);
         let tasks = vec![
             tokio::spawn(clusters::keep(core.clone())),
             tokio::spawn(runner::work(core.clone(), owner)),
             tokio::spawn(mirror::run(core.clone())),
             tokio::spawn(sweep::run(core.clone())),
+            tokio::spawn(nodes::beat(core.clone(), incarnation.clone())),
         ];
         let dispatch = Dispatch::new(core.clone(), access);
         Ok(Arc::new(Self {
             core,
             dispatch,
+            incarnation,
             tasks: Mutex::new(tasks),
         }))
     }
@@ -129,6 +131,11 @@ impl Service {
         )
     }
 
+    /// Resolves once the service has to end for a reason of its own.
+    pub async fn ended(&self) {
+        self.core.stopped().await;
+    }
+
     /// Ends jobs at their next step and stops every cluster: fast, and at once after `patience`.
     pub async fn stop(&self, patience: Duration) {
         self.core.begin_stop();
@@ -143,5 +150,6 @@ impl Service {
         tokio::join!(clusters::stop_all(&self.core, patience), ended);
         // A job that was stopped on its way may have started a server after the first look.
         clusters::stop_all(&self.core, STRAGGLER_PATIENCE).await;
+        nodes::leave(&self.core, &self.incarnation, STRAGGLER_PATIENCE).await;
     }
 }

@@ -64,6 +64,7 @@ async fn claim(core: &Arc<Core>, owner: &str) -> Result<Option<Run>, CatalogErro
     let wanted = Claim {
         owner: owner.to_owned(),
         node: core.settings.node.clone(),
+        free: !core.is_draining(),
         kinds: Vec::new(),
         lease: core.settings.lease,
     };

@@ -1,7 +1,7 @@
 //! Where a PostgreSQL catalog is: the URL, its TLS mode, and the name shown in messages.
 //!
 //! It does not connect.
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio_postgres::{
     Config,
@@ -45,7 +45,7 @@ impl Place {
         let (url, mode, roots) = take_tls(url)?;
         let mut config: Config = url
             .parse()
-            .map_err(|error: tokio_postgres::Error| refused(in_words(error.to_string())))?;
+            .map_err(|error: tokio_postgres::Error| refused(Arc::new(error)))?;
         if config.get_user().is_none() || config.get_dbname().is_none() {
             return Err(refused(in_words(
                 "the URL names no user or no database: postgres://USER@HOST/DATABASE",
@@ -154,7 +154,7 @@ mod tests {
                 "postgres://ferry@db1/snap?sslmode=verify-full&sslrootcert=/nowhere",
                 "/nowhere",
             ),
-            ("postgres://ferry@db1:x/snap", "port"),
+            ("postgres://ferry@db1:x/snap", "connection string"),
         ] {
             let error = Place::parse(url)
                 .err()

@@ -7,7 +7,10 @@ use super::{place::Place, session::Session, trouble::Trouble};
 use crate::{error::CatalogError, meta, value::args};
 
 /// Every migration in its order; the schema's number is how many of them were applied.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001_first.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_first.sql"),
+    include_str!("../../migrations/postgres/0004_nodes.sql"),
+];
 
 /// Held while the schema is looked at and changed: "SNFR".
 const LOCK: i64 = 0x534E_4652;

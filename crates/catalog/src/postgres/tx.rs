@@ -68,6 +68,17 @@ impl Tx for PostgresTx<'_> {
             "SELECT setval('versions', GREATEST(?1, (SELECT last_value FROM versions)))",
             args![floor.max(1)],
         )?;
+        // Rows that were copied in brought their own numbers along.
+        for table in ["outbox", "events"] {
+            self.query(
+                &format!(
+                    "SELECT setval(pg_get_serial_sequence('{table}', 'seq'), \
+                     GREATEST((SELECT max(seq) FROM {table}), \
+                     nextval(pg_get_serial_sequence('{table}', 'seq'))))"
+                ),
+                &[],
+            )?;
+        }
         Ok(())
     }
 }

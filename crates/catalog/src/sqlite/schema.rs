@@ -12,7 +12,10 @@ use crate::{error::CatalogError, meta};
 const APPLICATION_ID: i32 = 0x534E_4652;
 
 /// Every migration in its order; the schema's number is how many of them were applied.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_first.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../migrations/sqlite/0004_nodes.sql"),
+];
 
 /// Applies the migrations that a file lacks, in one transaction. Two processes that open a new
 /// file at once wait for each other here.
