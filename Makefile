@@ -26,7 +26,7 @@ test-rust: ## Only the Rust tests
 test-clients: ## Only the client tests: boto3, AWS CLI, curl (PYTEST_ARGS="-k copy" picks some)
 	@scripts/test clients $(PYTEST_ARGS)
 
-lint: ## Format check, clippy, and the allowed directions between crates
+lint: ## Format check, clippy, the allowed directions between crates, names in the documents
 	@scripts/test lint
 
 fmt: ## Format the Rust code

@@ -354,12 +354,14 @@ def main():
     for name in [name for name in os.environ if running.FOREIGN.match(name)]:
         del os.environ[name]
     demo = Demo(options, options.folder)
-    failure = None
+    failure, known = None, False
     begun = time.monotonic()
     try:
         demo.run()
     except KeyboardInterrupt:
         failure = "interrupted"
+    except Failed as error:
+        failure, known = str(error), True
     except Exception as error:  # every failure ends the same way: said, and cleaned up
         failure = f"{type(error).__name__}: {error}"
     finally:
@@ -371,8 +373,10 @@ def main():
     if not failure and left:
         failure = f"processes were left running: {left}"
     if failure:
+        if not known:
+            print(f"\nThe end of the server's log:\n{demo.server.tail()}", file=sys.stderr)
         print(f"\nThe demo FAILED after {time.monotonic() - begun:.0f} s: {failure}", file=sys.stderr)
-        print(f"\nThe end of the server's log ({demo.server.log}):\n{demo.server.tail()}", file=sys.stderr)
+        print(f"The server's log is {demo.server.log}; `make clean-demo` removes it and the data.", file=sys.stderr)
         return 1
     demo.table.print()
     print("\nAll of it held. Nothing is left running; `make clean-demo` removes the data.")

@@ -323,7 +323,7 @@ class Signer:
 
     def post(self, body, **more):
         """Sends a signed request."""
-        return send(self.server, headers=self.headers(body, **more), body=body)
+        return send(self.server, path=more.get("path", "/"), headers=self.headers(body, **more), body=body)
 
 
 def now():

@@ -16,7 +16,6 @@ from ferry import FAR, HOME, PASSWORD, USER
 def aws(closed):
     """Runs the AWS CLI with the profile that the server made; answers its JSON."""
     environment = running.clean_environment(
-        AWS_ENDPOINT_URL=closed.server.url,
         AWS_PROFILE="snapferry",
         AWS_SHARED_CREDENTIALS_FILE=str(closed.server.data / "credentials"),
         AWS_CONFIG_FILE=os.devnull,
@@ -24,9 +23,12 @@ def aws(closed):
         AWS_MAX_ATTEMPTS="1",
     )
 
+    program = pathlib.Path(sys.executable).with_name("aws")
+
+    # The endpoint is a flag, since version 1 of the CLI overlooks AWS_ENDPOINT_URL for RDS in us-east-1.
     def run(*words, region=HOME, fails=None):
         done = subprocess.run(
-            [pathlib.Path(sys.executable).with_name("aws"), "--region", region, "--output", "json", *words],
+            [program, "--endpoint-url", closed.server.url, "--region", region, "--output", "json", *words],
             capture_output=True,
             text=True,
             timeout=60,

@@ -24,10 +24,11 @@ AS_DOCUMENTED = [
 ]
 
 
-def curl(*words):
+def curl(*words, data=None):
     """Runs curl; answers (status, body as JSON)."""
     done = subprocess.run(
         [*words, "--write-out", "\n%{http_code}"],
+        input=data,
         capture_output=True,
         text=True,
         timeout=30,
@@ -48,8 +49,9 @@ def post(deployment, action, members, *more, accept="application/json"):
     return curl(
         *("curl", "--silent", "--show-error", "--header", "content-type: application/json"),
         *(("--header", f"accept: {accept}") if accept else ("--header", "accept:")),
-        *("--data", members if isinstance(members, str) else json.dumps(members), *more),
+        *("--data-binary", "@-", *more),
         f"{deployment.server.url}/" + (f"?Action={action}" if action else ""),
+        data=members if isinstance(members, str) else json.dumps(members),
     )
 
 
@@ -235,11 +237,3 @@ def test_signed_by_curl_without_an_action(closed, plain_snapshot):
     members = {"SourceDBClusterSnapshotIdentifier": "plain-snapshot", "TargetDBClusterSnapshotIdentifier": unique("c")}
     status, body = documented(closed, *user, "--data", json.dumps(members))
     assert status == 200, body
-
-
-def test_the_description_of_this_door(dev):
-    answer = ferry.send(dev.server, "GET", "/openapi.json")
-    assert answer.status == 200
-    document = json.loads(answer.text)
-    assert document["openapi"].startswith("3.1")
-    assert "CopyDBClusterSnapshot" in answer.text

@@ -89,7 +89,8 @@ def test_a_copy_goes_on_where_it_was(crashing, noise, rows):
     job = job_of(crashing, "copy-snapshot", name)
     progress = job["progress"]
     assert job["state"] == "done" and job["attempts"] >= 3
-    assert progress["bytes_total"] >= MEGABYTES << 20
+    # Each row has a kibibyte that does not compress.
+    assert progress["bytes_total"] >= rows[0] << 10
     assert progress["bytes_held"] > 0
     # Nothing that had arrived was shipped again: one object at most was cut off at each kill.
     assert progress["bytes_shipped"] <= progress["bytes_total"] + 2 * OBJECT_BYTES_MAX

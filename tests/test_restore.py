@@ -41,6 +41,21 @@ def drop(deployment, *clusters):
         )
 
 
+def test_a_key_that_is_disabled(closed, sealed):
+    old = closed.new_key()
+    copy = copied(closed, closed.new_snapshot(unique("fresh"), "sealed")["DBClusterSnapshotIdentifier"], KmsKeyId=old)
+    closed.kms().disable_key(KeyId=old)
+    refused(
+        "KMSKeyNotAccessibleFault",
+        closed.rds().restore_db_cluster_from_snapshot,
+        f"The source snapshot KMS key [{old}] does not exist, is not enabled or you do not have permissions to access it.",
+        400,
+        DBClusterIdentifier=unique("never"),
+        SnapshotIdentifier=copy["DBClusterSnapshotIdentifier"],
+        Engine="aurora-postgresql",
+    )
+
+
 def test_the_same_rows_and_the_same_password(closed, sealed, sealed_snapshot):
     restored = restore(closed, "sealed-snapshot")
     assert restored["StorageEncrypted"] is True and restored["KmsKeyId"] == sealed["KmsKeyId"]

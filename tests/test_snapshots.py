@@ -246,5 +246,6 @@ def test_the_next_snapshot_keeps_only_what_changed(closed):
         if job["kind"] == "create-snapshot"
     }
     assert stored[first] > 8 << 20
-    assert stored[second] < stored[first] / 4
+    # PostgreSQL itself fills the rest of the last log segment with zeros, so that is no part of it.
+    assert stored[second] < 2 << 20
     closed.rds().delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)

@@ -154,7 +154,8 @@ pub const TABLES: &[Table] = &[
             "error",
         ],
     ),
-    table("job_turns", 1, &["account", "turn"]),
+    table("job_turns", 2, &["region", "account", "turn"]),
+    table("webhooks", 1, &["address", "seq"]),
     table(
         "condemned",
         2,

@@ -46,6 +46,8 @@ pub struct Filter {
     pub from: Timestamp,
     /// Before this moment.
     pub to: Timestamp,
+    /// Only of one of these categories, which are plain words; empty for any.
+    pub categories: Vec<String>,
 }
 
 /// Where a page ends: an event's moment and its place in the order.
@@ -124,9 +126,45 @@ pub fn list(
     ] {
         one_of(&mut sql, &mut args, column, text.as_deref());
     }
+    let places: Vec<String> = filter
+        .categories
+        .iter()
+        .map(|category| {
+            args.push(format!("%{}%", encode(category)).into());
+            format!("categories LIKE ?{}", args.len())
+        })
+        .collect();
+    if !places.is_empty() {
+        sql.push_str(&format!(" AND ({})", places.join(" OR ")));
+    }
     args.push(limit.into());
     sql.push_str(&format!(" ORDER BY at, seq LIMIT ?{}", args.len()));
     tx.query(&sql, &args)?.iter().map(from_row).collect()
+}
+
+/// Every account's events behind the one of that number, in the order they were kept; at most
+/// `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn behind(tx: &mut dyn Tx, seq: i64, limit: usize) -> Result<Vec<(i64, Event)>, CatalogError> {
+    let rows = tx.query(
+        "SELECT region, account, source_type, source_id, source_arn, categories, message, \
+         event_id, at, seq FROM events WHERE ?1 < seq ORDER BY seq LIMIT ?2",
+        args![seq, limit],
+    )?;
+    rows.iter()
+        .map(|row| from_row(row).map(|((_, seq), event)| (seq, event)))
+        .collect()
+}
+
+/// The number of the newest event; 0 when there is none.
+///
+/// # Errors
+/// The database's.
+pub fn newest(tx: &mut dyn Tx) -> Result<i64, CatalogError> {
+    let rows = tx.query("SELECT COALESCE(max(seq), 0) FROM events", &[])?;
+    rows.first().map_or(Ok(0), |row| row.int(0))
 }
 
 /// Forgets up to `limit` events older than `age`; answers how many.

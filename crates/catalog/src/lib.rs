@@ -28,6 +28,7 @@ mod stored;
 mod transaction;
 pub mod uids;
 mod value;
+pub mod webhooks;
 
 pub use error::{CatalogError, ErrorKind};
 pub use postgres::PostgresCatalog;

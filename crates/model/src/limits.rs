@@ -32,6 +32,9 @@ pub const CLUSTERS_MAX: usize = 40;
 /// Rows on one page of a Describe action: the least, and the most and default.
 pub const PAGE_ROWS: std::ops::RangeInclusive<usize> = 20..=100;
 
+/// How long events are kept (API_DescribeEvents).
+pub const EVENTS_KEPT: Duration = Duration::from_secs(14 * 24 * 3_600);
+
 /// How long a job's lease lasts unless it is renewed.
 pub const LEASE: Duration = Duration::from_secs(15);
 /// How often a running job renews its lease and records its progress.

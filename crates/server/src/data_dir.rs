@@ -141,6 +141,11 @@ impl DataDir {
         self.path.join("catalog.sqlite")
     }
 
+    /// The name of the node that has this folder.
+    pub(crate) fn node(&self) -> PathBuf {
+        self.path.join("node.toml")
+    }
+
     /// The master key, unless it is given from outside.
     pub(crate) fn master_key(&self) -> PathBuf {
         self.path.join("master.key")
@@ -387,7 +392,7 @@ pub(crate) enum DataDirError {
         format: u32,
     },
     /// Closed and dev folders are never mixed.
-    #[error("the data folder {} {}", path.display(), if *dev { "belongs to --dev, which checks no signatures" } else { "belongs to a server that checks signatures, and --dev does not" })]
+    #[error("the data folder {} {}", path.display(), if *dev { "was made in dev mode, which checks no signatures, and this server would run in closed mode" } else { "was made in closed mode, where signatures are checked, and this server would run in dev mode" })]
     OtherMode {
         /// The folder.
         path: PathBuf,
@@ -408,7 +413,7 @@ pub(crate) enum DataDirError {
 }
 
 impl DataDirError {
-    fn io(verb: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(crate) fn io(verb: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io {
             verb,
             path: path.to_owned(),
@@ -429,6 +434,14 @@ impl DataDirError {
                     "choose a folder that you may write with --data DIR, or give yourself {}",
                     path.display()
                 ))
+            }
+            Self::Io { source, .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Some("a file is there; choose another folder with --data DIR".to_owned())
             }
             Self::Io { .. } | Self::Mark { .. } => None,
             Self::NoHome => Some("name a folder with --data DIR".to_owned()),

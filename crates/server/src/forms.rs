@@ -10,6 +10,7 @@ use std::{
 
 use model::limits;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 /// A text did not have the form that a setting asks for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +26,30 @@ impl FormError {
             value: value.chars().take(limits::ECHO_CHARS_MAX).collect(),
             expected,
         }
+    }
+}
+
+/// What signs; it never shows itself.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub(crate) struct Secret(pub(crate) Zeroizing<String>);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Zeroizing::new(text.to_owned())))
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! It does not know what the API's actions do.
 mod body;
+mod catalogs;
 mod cli;
+mod courier;
 mod credentials;
 mod data_dir;
 mod failure;
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
         Verb::Serve(arguments) => serve::run(*arguments),
         Verb::AccessKey { verb } => verbs::access_key(verb),
         Verb::Job { verb } => verbs::job(verb),
+        Verb::Node { verb } => verbs::node(verb),
+        Verb::Catalog { verb } => verbs::catalog(verb),
         Verb::Reference => verbs::print(&reference::page()),
     };
     match done {

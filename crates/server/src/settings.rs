@@ -2,6 +2,7 @@
 //!
 //! It does not know what the values do; `serve` hands them on.
 use std::{
+    collections::HashSet,
     fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
@@ -14,7 +15,11 @@ use model::{Region, limits};
 use serde::Deserialize;
 use service::Mode;
 
-use crate::forms::{ByteCount, Listen, Ports};
+use crate::{
+    catalogs::{CatalogUrl, NodeName},
+    courier::WebhookRow,
+    forms::{ByteCount, Listen, Ports, Secret},
+};
 
 /// The address of a server that was told none.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8085);
@@ -42,6 +47,23 @@ pub(crate) struct Layer {
     /// and it must be reachable by the users that clusters run as when Snapferry runs as root.
     #[arg(long, env = "SNAPFERRY_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// PostgreSQL database that keeps the catalog [default: a SQLite file in the data folder]
+    ///
+    /// As in postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full (or require, or disable;
+    /// sslrootcert=FILE names the authorities). Several nodes can share it, with the same --vault.
+    #[arg(
+        long,
+        env = "SNAPFERRY_CATALOG",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(crate) catalog: Option<CatalogUrl>,
+    /// Folder of the vault; nodes that share a catalog share it too [default: vault in the data folder]
+    #[arg(long, env = "SNAPFERRY_VAULT", value_name = "DIR")]
+    pub(crate) vault: Option<PathBuf>,
+    /// Name of this node among those that share a catalog [default: drawn once for a data folder]
+    #[arg(long, env = "SNAPFERRY_NODE", value_name = "NAME")]
+    pub(crate) node: Option<NodeName>,
     /// Region of requests that name none [default: us-east-1]
     #[arg(long, env = "SNAPFERRY_DEFAULT_REGION", value_name = "NAME")]
     pub(crate) default_region: Option<Region>,
@@ -104,6 +126,31 @@ pub(crate) struct Layer {
     /// Cross-region copies in progress into one region for one account [default: 5]
     #[arg(long, env = "SNAPFERRY_CROSS_REGION_COPIES_MAX", value_name = "COUNT")]
     pub(crate) cross_region_copies_max: Option<u32>,
+    /// Clusters of one account in one region [default: 40]
+    #[arg(long, env = "SNAPFERRY_CLUSTERS_MAX", value_name = "COUNT")]
+    pub(crate) clusters_max: Option<u32>,
+    /// Demand a PreSignedUrl for encrypted copies between regions everywhere, not in GovCloud only
+    #[arg(long, env = "SNAPFERRY_REQUIRE_PRESIGNED_URL", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) require_presigned_url: Option<bool>,
+    /// Refuse to copy snapshots of Multi-AZ DB clusters, as Amazon RDS does
+    #[arg(long, env = "SNAPFERRY_REFUSE_MULTI_AZ_COPIES", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) refuse_multi_az_copies: Option<bool>,
+    /// Address that events are posted to; the settings file can have several, as [[webhook]]
+    #[arg(long, env = "SNAPFERRY_WEBHOOK_URL", value_name = "URL")]
+    pub(crate) webhook_url: Option<String>,
+    /// What deliveries to --webhook-url are signed with, 16 characters or more
+    ///
+    /// Rather set the variable: other users of the machine can see a command line.
+    #[arg(
+        long,
+        env = "SNAPFERRY_WEBHOOK_SECRET",
+        value_name = "SECRET",
+        hide_env_values = true
+    )]
+    pub(crate) webhook_secret: Option<Secret>,
+    /// Webhooks of the settings file
+    #[arg(skip)]
+    pub(crate) webhook: Vec<WebhookRow>,
     /// Seconds after which the work of a process that died is taken over [default: 15]
     #[arg(long, env = "SNAPFERRY_LEASE_SECONDS", value_name = "SECONDS")]
     pub(crate) lease_seconds: Option<u64>,
@@ -150,6 +197,9 @@ impl Layer {
             dev: self.dev.or(below.dev),
             listen: self.listen.or(below.listen),
             data: self.data.or(below.data),
+            catalog: self.catalog.or(below.catalog),
+            vault: self.vault.or(below.vault),
+            node: self.node.or(below.node),
             default_region: self.default_region.or(below.default_region),
             region: either(self.region, below.region),
             host: either(self.host, below.host),
@@ -168,6 +218,12 @@ impl Layer {
             cross_region_copies_max: self
                 .cross_region_copies_max
                 .or(below.cross_region_copies_max),
+            clusters_max: self.clusters_max.or(below.clusters_max),
+            require_presigned_url: self.require_presigned_url.or(below.require_presigned_url),
+            refuse_multi_az_copies: self.refuse_multi_az_copies.or(below.refuse_multi_az_copies),
+            webhook_url: self.webhook_url.or(below.webhook_url),
+            webhook_secret: self.webhook_secret.or(below.webhook_secret),
+            webhook: either(self.webhook, below.webhook),
             lease_seconds: self.lease_seconds.or(below.lease_seconds),
             sweep_grace_seconds: self.sweep_grace_seconds.or(below.sweep_grace_seconds),
             log_format: self.log_format.or(below.log_format),
@@ -206,6 +262,9 @@ impl Layer {
                 return Err(SettingsError::PlainBeyondLoopback(listen));
             }
         }
+        if self.catalog.is_some() && self.vault.is_none() {
+            return Err(SettingsError::SharedWithoutVault);
+        }
         if let Some(memory) = self.snapshot_memory
             && memory.0 < SNAPSHOT_MEMORY_BYTES_MIN
         {
@@ -228,10 +287,30 @@ impl Layer {
                 expected: "2 to 3600",
             });
         }
+        if self.webhook_url.is_some() != self.webhook_secret.is_some() {
+            return Err(SettingsError::HalfWebhook);
+        }
+        let mut urls = HashSet::new();
+        for hook in self.webhooks() {
+            hook.check()?;
+            if !urls.insert(hook.url) {
+                return Err(SettingsError::Value {
+                    setting: "webhook",
+                    expected: "given once for each url",
+                });
+            }
+        }
         if let Some(host) = self.host.iter().find(|host| !is_host_name(host)) {
             return Err(SettingsError::Host(host.clone()));
         }
         Ok(())
+    }
+
+    /// The file's webhooks, and the one of the command line or the environment.
+    fn webhooks(&self) -> impl Iterator<Item = WebhookRow> {
+        let one = self.webhook_url.clone().zip(self.webhook_secret.clone());
+        let one = one.map(|(url, secret)| WebhookRow { url, secret });
+        self.webhook.clone().into_iter().chain(one)
     }
 
     /// What the service needs of these settings.
@@ -262,6 +341,18 @@ impl Layer {
         if let Some(count) = self.cross_region_copies_max {
             to.cross_region_copies_max = count as usize;
         }
+        if let Some(count) = self.clusters_max {
+            to.clusters_max = count as usize;
+        }
+        to.require_presigned_url = self.require_presigned_url.unwrap_or(false);
+        to.refuse_multi_az_copies = self.refuse_multi_az_copies.unwrap_or(false);
+        to.webhooks = self
+            .webhooks()
+            .map(|hook| service::Webhook {
+                url: hook.url,
+                secret: hook.secret.0,
+            })
+            .collect();
         if let Some(secs) = self.lease_seconds {
             to.lease = Duration::from_secs(secs);
         }
@@ -299,6 +390,9 @@ pub(crate) enum SettingsError {
         path: PathBuf,
         source: Box<toml::de::Error>,
     },
+    /// Other nodes could not read what this one stores.
+    #[error("--catalog needs --vault: nodes that share a catalog share the vault too")]
+    SharedWithoutVault,
     /// A certificate without its key, or the other way round.
     #[error("--tls-certificate and --tls-key go together")]
     HalfTls,
@@ -308,6 +402,9 @@ pub(crate) enum SettingsError {
     /// Readable for all on the way.
     #[error("{0} is not loopback, and without TLS all on the way can read and replay requests")]
     PlainBeyondLoopback(SocketAddr),
+    /// An address without its secret, or the other way round.
+    #[error("--webhook-url and --webhook-secret go together")]
+    HalfWebhook,
     /// A number out of its range.
     #[error("{setting} must be {expected}")]
     Value {
@@ -332,7 +429,8 @@ impl SettingsError {
             Self::Unreadable { .. } | Self::Malformed { .. } => {
                 Some("`snapferry serve --help` lists the settings; a key of the file is the flag's name without dashes in front".to_owned())
             }
-            Self::HalfTls | Self::Value { .. } | Self::Host(_) => None,
+            Self::SharedWithoutVault => Some("name a folder that every node reaches with --vault DIR; DATA/vault will do while there is one node".to_owned()),
+            Self::HalfTls | Self::HalfWebhook | Self::Value { .. } | Self::Host(_) => None,
         }
     }
 }

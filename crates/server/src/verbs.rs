@@ -3,16 +3,22 @@
 //! It does not know whether a server runs.
 use std::{
     io::{self, Write},
-    sync::Arc,
+    time::Duration,
 };
 
-use catalog::{CatalogError, CatalogExt, SqliteCatalog, access_keys, jobs};
-use model::{Account, Job, SystemClock};
+use catalog::{
+    Catalog, CatalogExt, access_keys,
+    copy::Copied,
+    jobs,
+    nodes::{self, NodeState},
+};
+use model::{Account, Job, limits};
 use serde_json::json;
 use service::Mode;
 
 use crate::{
-    cli::{AccessKeyVerb, Folder, JobVerb, KeyFormat, ListFormat},
+    catalogs,
+    cli::{AccessKeyVerb, CatalogVerb, Folder, JobVerb, KeyFormat, ListFormat, NodeVerb, Shared},
     credentials,
     credentials::NewAccessKey,
     data_dir::{DataDir, default_path},
@@ -22,14 +28,6 @@ use crate::{
 
 /// Rows of a list at most.
 const ROWS_MAX: usize = 10_000;
-
-/// Opens a folder's catalog.
-///
-/// # Errors
-/// The catalog's.
-pub(crate) fn open_catalog(dir: &DataDir) -> Result<SqliteCatalog, CatalogError> {
-    SqliteCatalog::open(&dir.catalog(), Arc::new(SystemClock))
-}
 
 /// `snapferry access-key ...`.
 ///
@@ -44,11 +42,16 @@ pub(crate) fn access_key(verb: AccessKeyVerb) -> Result<(), Failure> {
             format,
         } => {
             let dir = closed(&folder)?;
-            let sealing_key = master_key::obtain(&dir, master_key.master_key_fd)?;
-            let catalog = open_catalog(&dir)?;
+            let shared = folder.shared.catalog.as_ref();
+            // Only serving begins a catalog: here a key is never made for one.
+            let sealing_key = master_key::obtain(&dir, master_key.master_key_fd, true)?;
+            let catalog = catalogs::open(&dir, shared)?;
             let key = run(async {
-                master_key::check(&catalog, &sealing_key).await?;
-                Ok(credentials::create(&catalog, &sealing_key, account).await?)
+                if shared.is_some() {
+                    catalogs::check_mode(&*catalog, Mode::Closed).await?;
+                }
+                master_key::check(&*catalog, &sealing_key).await?;
+                Ok(credentials::create(&*catalog, &sealing_key, account).await?)
             })?;
             print(&shown_key(&key, format))
         }
@@ -57,8 +60,11 @@ pub(crate) fn access_key(verb: AccessKeyVerb) -> Result<(), Failure> {
             folder,
             format,
         } => {
-            let catalog = open_catalog(&closed(&folder)?)?;
-            let keys = run(async move { list_keys(&catalog, account).await })?;
+            let catalog = match &folder.shared.catalog {
+                Some(url) => catalogs::open_shared(url)?,
+                None => catalogs::open(&closed(&folder)?, None)?,
+            };
+            let keys = run(async move { list_keys(&*catalog, account).await })?;
             print(&shown_keys(&keys, format))
         }
     }
@@ -75,13 +81,65 @@ pub(crate) fn job(verb: JobVerb) -> Result<(), Failure> {
         format,
     } = verb;
     let mode = if dev { Mode::Dev } else { Mode::Closed };
-    let catalog = open_catalog(&attach(&folder, mode)?)?;
+    let catalog = match &folder.shared.catalog {
+        Some(url) => catalogs::open_shared(url)?,
+        None => catalogs::open(&attach(&folder, mode)?, None)?,
+    };
     let jobs = run(async move { Ok(catalog.read(|tx| jobs::list(tx, None, ROWS_MAX)).await?) })?;
     print(&shown_jobs(&jobs, format))
 }
 
+/// `snapferry node ...`.
+///
+/// # Errors
+/// Whatever kept it from its work.
+pub(crate) fn node(verb: NodeVerb) -> Result<(), Failure> {
+    let open = |shared: Shared| match &shared.catalog {
+        Some(url) => Ok(catalogs::open_shared(url)?),
+        None => Err(Failure::NoSharedCatalog),
+    };
+    match verb {
+        NodeVerb::List { shared, format } => {
+            let catalog = open(shared)?;
+            let listed = run(async move { Ok(catalog.read(nodes::list).await?) })?;
+            print(&shown_nodes(&listed, format))
+        }
+        NodeVerb::Drain {
+            name,
+            wait_seconds,
+            shared,
+        } => {
+            let catalog = open(shared)?;
+            run(async move {
+                let asked = name.clone();
+                if !catalog.write(move |tx| nodes::drain(tx, &asked)).await? {
+                    return Err(Failure::NoSuchNode(name));
+                }
+                let patience = Duration::from_secs(wait_seconds);
+                if patience.is_zero()
+                    || catalogs::wait_until_drained(&*catalog, &name, patience).await?
+                {
+                    Ok(())
+                } else {
+                    Err(Failure::StillBusy(name))
+                }
+            })
+        }
+    }
+}
+
+/// `snapferry catalog ...`.
+///
+/// # Errors
+/// Whatever kept it from its work.
+pub(crate) fn catalog(verb: CatalogVerb) -> Result<(), Failure> {
+    let CatalogVerb::Copy { from, to, format } = verb;
+    let copied = run(async move { Ok(catalogs::copy(&from, &to).await?) })?;
+    print(&shown_copy(&copied, format))
+}
+
 async fn list_keys(
-    catalog: &SqliteCatalog,
+    catalog: &dyn Catalog,
     account: Option<Account>,
 ) -> Result<Vec<access_keys::AccessKey>, Failure> {
     Ok(catalog
@@ -170,6 +228,70 @@ fn shown_keys(keys: &[access_keys::AccessKey], format: ListFormat) -> String {
     }
 }
 
+/// The word for a node: one that is silent is lost, whatever it said last.
+fn state_of(one: &nodes::Listed) -> &'static str {
+    match one.node.state {
+        NodeState::Stopped => "stopped",
+        _ if limits::NODE_SILENCE <= one.silent => "lost",
+        NodeState::Draining if one.leases == 0 => "drained",
+        state => state.as_str(),
+    }
+}
+
+fn shown_nodes(listed: &[nodes::Listed], format: ListFormat) -> String {
+    match format {
+        ListFormat::Text => table(
+            &[
+                "NAME", "STATE", "SILENT", "CLUSTERS", "JOBS", "VERSION", "STARTED", "ENDPOINT",
+            ],
+            listed.iter().map(|one| {
+                vec![
+                    one.node.name.clone(),
+                    state_of(one).to_owned(),
+                    format!("{} s", one.silent.as_secs()),
+                    one.clusters.to_string(),
+                    one.leases.to_string(),
+                    one.node.build.clone(),
+                    one.node.started_at.to_rfc3339_secs(),
+                    one.node.endpoint.clone(),
+                ]
+            }),
+        ),
+        ListFormat::Json => lines_of_json(listed.iter().map(|one| {
+            json!({
+                "name": one.node.name,
+                "state": state_of(one),
+                "silent_millis": u64::try_from(one.silent.as_millis()).unwrap_or(u64::MAX),
+                "clusters": one.clusters,
+                "jobs": one.leases,
+                "version": one.node.build,
+                "started_at": one.node.started_at.to_rfc3339_secs(),
+                "endpoint": one.node.endpoint,
+            })
+        })),
+    }
+}
+
+fn shown_copy(copied: &[Copied], format: ListFormat) -> String {
+    match format {
+        ListFormat::Text => table(
+            &["TABLE", "ROWS", "CHECKSUM"],
+            copied.iter().map(|one| {
+                vec![
+                    one.table.to_owned(),
+                    one.rows.to_string(),
+                    one.checksum.clone(),
+                ]
+            }),
+        ),
+        ListFormat::Json => {
+            lines_of_json(copied.iter().map(
+                |one| json!({ "table": one.table, "rows": one.rows, "checksum": one.checksum }),
+            ))
+        }
+    }
+}
+
 fn shown_jobs(jobs: &[Job], format: ListFormat) -> String {
     match format {
         ListFormat::Text => table(
@@ -203,6 +325,8 @@ fn shown_jobs(jobs: &[Job], format: ListFormat) -> String {
                 "id": job.id.to_string(),
                 "kind": job.kind.as_str(),
                 "state": job.state.as_str(),
+                "node": job.node,
+                "runner": job.lease_owner,
                 "region": job.region.as_str(),
                 "account": job.account.as_str(),
                 "subject": job.subject,

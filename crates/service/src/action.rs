@@ -8,7 +8,7 @@ use model::{Account, Region};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{core::Core, fault::Fault};
+use crate::{access::Access, core::Core, fault::Fault};
 
 /// The API that an action belongs to; also the service name in a credential's scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,6 +59,8 @@ pub struct Caller {
 pub struct Cx {
     /// The rooms.
     pub core: Arc<Core>,
+    /// Checks signatures beside the request's own.
+    pub access: Arc<Access>,
     /// Who asks.
     pub caller: Caller,
     /// The region that is asked.

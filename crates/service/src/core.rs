@@ -10,7 +10,7 @@ use std::{
 
 use model::{Clock, Entropy, Region, ResourceId, Timestamp};
 use tokio::sync::Notify;
-use vault::{Throttle, Vault, VaultError};
+use vault::{Intake, Throttle, Vault, VaultError};
 
 use crate::{Parts, Settings, keys::Keys};
 
@@ -99,6 +99,18 @@ impl Core {
         let vault = (self.open_vault)(region)?;
         vaults.insert(region.clone(), vault.clone());
         Ok(vault)
+    }
+
+    /// What went into all regions' vaults since the start: bytes, and waits for the disk.
+    pub fn intake(&self) -> Intake {
+        let vaults = self.vaults.lock().unwrap_or_else(PoisonError::into_inner);
+        vaults.values().map(Vault::intake).fold(
+            Intake::default(),
+            |Intake { bytes, syncs }, more| Intake {
+                bytes: bytes + more.bytes,
+                syncs: syncs + more.syncs,
+            },
+        )
     }
 
     /// The regions that have a vault by now.

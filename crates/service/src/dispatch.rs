@@ -21,7 +21,7 @@ const UNNAMED_JSON_ACTION: &str = "CopyDBClusterSnapshot";
 #[derive(Debug)]
 pub struct Dispatch {
     core: Arc<Core>,
-    access: Access,
+    access: Arc<Access>,
 }
 
 /// How a request is written, and how its answer is to be.
@@ -67,7 +67,7 @@ impl Spoken {
 }
 
 impl Dispatch {
-    pub(crate) fn new(core: Arc<Core>, access: Access) -> Self {
+    pub(crate) fn new(core: Arc<Core>, access: Arc<Access>) -> Self {
         Self { core, access }
     }
 
@@ -114,6 +114,7 @@ impl Dispatch {
             let region = self.region(&proof, &host)?;
             let cx = Cx {
                 core: self.core.clone(),
+                access: self.access.clone(),
                 caller: proof.caller,
                 region,
             };

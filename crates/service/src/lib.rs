@@ -7,6 +7,7 @@ pub mod actions;
 mod clusters;
 mod core;
 pub mod dispatch;
+mod events;
 pub mod fault;
 mod jobs;
 mod keys;
@@ -14,10 +15,12 @@ mod link;
 mod meter;
 mod mirror;
 mod nodes;
+mod presigned;
 mod runner;
 pub mod settings;
 mod shapes;
 mod sweep;
+pub mod webhooks;
 
 use std::{
     fmt,
@@ -32,7 +35,7 @@ use tokio::task::JoinHandle;
 use wire::RawRequest;
 
 pub use nodes::{Membership, StartError};
-pub use settings::{Mode, Settings};
+pub use settings::{Mode, Settings, Webhook};
 
 pub use dispatch::{refuse, refuse_too_large};
 
@@ -53,6 +56,8 @@ pub struct Parts {
     pub master_key: Arc<kms::MasterKey>,
     /// Runs databases.
     pub engine: Arc<dyn engine::Engine>,
+    /// Delivers events to webhooks.
+    pub courier: Arc<dyn webhooks::Courier>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws identifiers.
@@ -87,18 +92,20 @@ impl Service {
             parts.clock.clone(),
             &settings,
         );
+        let courier = parts.courier.clone();
         let core = Arc::new(Core::new(parts, settings));
         let incarnation = core.entropy.uuid().to_string();
         nodes::enter(&core, &incarnation).await?;
         let owner = format!("{}/{incarnation}", core.settings.node);
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(clusters::keep(core.clone())),
             tokio::spawn(runner::work(core.clone(), owner)),
             tokio::spawn(mirror::run(core.clone())),
             tokio::spawn(sweep::run(core.clone())),
             tokio::spawn(nodes::beat(core.clone(), incarnation.clone())),
         ];
-        let dispatch = Dispatch::new(core.clone(), access);
+        tasks.extend(webhooks::begin(&core, &courier).await?);
+        let dispatch = Dispatch::new(core.clone(), Arc::new(access));
         Ok(Arc::new(Self {
             core,
             dispatch,
@@ -123,12 +130,36 @@ impl Service {
 
     /// Counters in Prometheus' text format.
     pub fn metrics(&self) -> String {
-        format!(
-            "# HELP snapferry_catalog_commits_total Durable commits of the catalog since the start.\n\
-             # TYPE snapferry_catalog_commits_total counter\n\
-             snapferry_catalog_commits_total {}\n",
-            self.core.catalog.commits()
-        )
+        let commits = self.core.catalog.commits();
+        let intake = self.core.intake();
+        let counters = [
+            (
+                "catalog_commits",
+                "Durable commits of the catalog since the start.",
+                commits,
+            ),
+            (
+                "fsyncs",
+                "Waits for the disk since the start: one for each commit, and two for each object \
+                 in a folder's vault. The catalog's checkpoints and new folders are not counted.",
+                commits + intake.syncs,
+            ),
+            (
+                "vault_bytes_written",
+                "Bytes of objects and records written into the vaults since the start.",
+                intake.bytes,
+            ),
+        ];
+        counters
+            .iter()
+            .map(|(name, help, value)| {
+                format!(
+                    "# HELP snapferry_{name}_total {help}\n\
+                     # TYPE snapferry_{name}_total counter\n\
+                     snapferry_{name}_total {value}\n"
+                )
+            })
+            .collect()
     }
 
     /// Resolves once the service has to end for a reason of its own.

@@ -112,10 +112,14 @@ pub(crate) async fn beat(core: Arc<Core>, incarnation: String) {
 
 fn note(core: &Core, draining: bool) {
     if core.set_draining(draining) != draining {
-        tracing::info!(draining, "this node takes on {} work", match draining {
-            true => "no more",
-            false => "new",
-        });
+        tracing::info!(
+            draining,
+            "this node takes on {} work",
+            match draining {
+                true => "no more",
+                false => "new",
+            }
+        );
         core.work.notify_one();
     }
 }

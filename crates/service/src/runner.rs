@@ -21,6 +21,8 @@ use crate::{
 
 /// Jobs run at once by one node.
 const JOBS_AT_ONCE: usize = 6;
+/// Copies among them: slow ones must not keep clusters and snapshots from being made.
+const COPIES_AT_ONCE: usize = 4;
 /// How long work that is to stop may take to its next step.
 const STOP_PATIENCE: Duration = Duration::from_secs(4);
 /// The longest wait between two tries of a job.
@@ -29,6 +31,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// Runs jobs until the process is to end, then waits for the ones under way to stop.
 pub async fn work(core: Arc<Core>, owner: String) {
     let places = Arc::new(Semaphore::new(JOBS_AT_ONCE));
+    let copies = Arc::new(Semaphore::new(COPIES_AT_ONCE));
     let mut running = JoinSet::new();
     while !core.is_stopping() {
         let place = tokio::select! {
@@ -36,15 +39,20 @@ pub async fn work(core: Arc<Core>, owner: String) {
             () = core.stopped() => break,
         };
         while running.try_join_next().is_some() {}
-        match claim(&core, &owner).await {
+        let copying = copies.clone().try_acquire_owned().ok();
+        let except = copying.is_none().then_some(JobKind::CopySnapshot);
+        match claim(&core, &owner, except).await {
             Ok(Some(one)) => {
+                let copying = copying.filter(|_| one.job.kind == JobKind::CopySnapshot);
                 running.spawn(async move {
+                    let core = one.core.clone();
                     attempt(one).await;
-                    drop(place);
+                    drop((place, copying));
+                    core.work.notify_one();
                 });
             }
             Ok(None) => {
-                drop(place);
+                drop((place, copying));
                 tokio::select! {
                     () = core.work.notified() => {}
                     () = tokio::time::sleep(limits::RUNNER_POLL) => {}
@@ -60,12 +68,17 @@ pub async fn work(core: Arc<Core>, owner: String) {
     while running.join_next().await.is_some() {}
 }
 
-async fn claim(core: &Arc<Core>, owner: &str) -> Result<Option<Run>, CatalogError> {
+async fn claim(
+    core: &Arc<Core>,
+    owner: &str,
+    except: Option<JobKind>,
+) -> Result<Option<Run>, CatalogError> {
     let wanted = Claim {
         owner: owner.to_owned(),
         node: core.settings.node.clone(),
         free: !core.is_draining(),
         kinds: Vec::new(),
+        except,
         lease: core.settings.lease,
     };
     let claimed = core
@@ -109,7 +122,6 @@ async fn attempt(one: Run) {
         }
         Err(error) => end(&one, error).await,
     }
-    one.core.work.notify_one();
 }
 
 /// Renews the lease and records progress; answers why the work has to stop.

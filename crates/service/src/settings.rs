@@ -2,6 +2,7 @@
 use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use model::{Account, Region, limits};
+use zeroize::Zeroizing;
 
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +11,22 @@ pub enum Mode {
     Closed,
     /// For laptops and CI: signatures are not checked.
     Dev,
+}
+
+/// An address that events are delivered to.
+#[derive(Clone)]
+pub struct Webhook {
+    /// The http or https URL.
+    pub url: String,
+    /// What deliveries are signed with.
+    pub secret: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for Webhook {
+    /// Shows no secret; the URL's path may be one too.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Webhook")
+    }
 }
 
 /// What a deployment may choose.
@@ -47,6 +64,12 @@ pub struct Settings {
     pub cross_region_copies_max: usize,
     /// Clusters of one account in one region.
     pub clusters_max: usize,
+    /// Whether copies between regions need a `PreSignedUrl` outside GovCloud too.
+    pub require_presigned_url: bool,
+    /// Whether snapshots of Multi-AZ DB clusters cannot be copied, as in RDS.
+    pub refuse_multi_az_copies: bool,
+    /// Where events are delivered.
+    pub webhooks: Vec<Webhook>,
     /// How long a job's lease lasts unless it is renewed.
     pub lease: Duration,
     /// How long what nothing reaches is kept.
@@ -73,6 +96,9 @@ impl Settings {
             manual_snapshots_max: limits::MANUAL_SNAPSHOTS_MAX,
             cross_region_copies_max: limits::CROSS_REGION_COPIES_MAX,
             clusters_max: limits::CLUSTERS_MAX,
+            require_presigned_url: false,
+            refuse_multi_az_copies: false,
+            webhooks: Vec::new(),
             lease: limits::LEASE,
             sweep_grace: limits::SWEEP_GRACE,
         }

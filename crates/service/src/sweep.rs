@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use catalog::{CatalogError, CatalogExt, Tx, condemned, jobs, keys, pins, snapshots};
-use model::{Hash, Region, VolumeRef};
+use catalog::{CatalogError, CatalogExt, Tx, condemned, events, jobs, keys, pins, snapshots};
+use model::{Hash, Region, VolumeRef, limits::EVENTS_KEPT};
 use vault::{Vault, VaultError};
 
 use crate::{core::Core, fault::chain, nodes};
@@ -192,6 +192,7 @@ async fn forget(core: &Core) -> Result<(), CatalogError> {
     core.catalog
         .write(move |tx| {
             jobs::prune(tx, MEMORY, BATCH)?;
+            events::prune(tx, EVENTS_KEPT, BATCH)?;
             for region in &regions {
                 condemned::forget(tx, region, MEMORY, BATCH)?;
             }

@@ -26,7 +26,7 @@ pub use observer::{Observer, Unobserved};
 pub use read::{Restored, restore};
 pub use seal::{DataKey, Sealing};
 pub use ship::{Shipment, Shipped, ship};
-pub use store::{Condemned, Vault, remove_unfinished};
+pub use store::{Condemned, Intake, Vault, remove_unfinished};
 pub use sweep::{
     Header, ObjectEntry, Verified, delete, objects, reach, read_header, verify_manifest, volumes,
 };

@@ -3,7 +3,7 @@
 //! It does not know what is in them, nor who authenticates them.
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use object_store::{ObjectStoreExt, PutMode, PutOptions, path::Path};
+use object_store::{ObjectStoreExt, path::Path};
 
 use crate::{error::VaultError, store::Vault};
 
@@ -42,13 +42,8 @@ pub async fn put_record(vault: &Vault, path: &str, bytes: Bytes) -> Result<(), V
             why: "would name a record that is too large",
         });
     }
-    let options = PutOptions::from(PutMode::Create);
-    match vault
-        .store()
-        .put_opts(&name, bytes.clone().into(), options)
-        .await
-    {
-        Ok(_) => Ok(()),
+    match vault.create(&name, bytes.clone()).await {
+        Ok(()) => Ok(()),
         Err(object_store::Error::AlreadyExists { .. }) => match get_record(vault, path).await? {
             Some(there) if there == bytes => Ok(()),
             _ => Err(VaultError::Conflict {

@@ -7,7 +7,10 @@ use std::{
     io::Read,
     path::{Path as FsPath, PathBuf},
     str::FromStr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -32,6 +35,25 @@ pub type Condemned = HashSet<String>;
 #[derive(Debug, Clone)]
 pub struct Vault {
     store: Arc<dyn ObjectStore>,
+    /// Waits for the disk that one new object costs.
+    syncs_per_object: u64,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    bytes: AtomicU64,
+    syncs: AtomicU64,
+}
+
+/// What went into a vault since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Intake {
+    /// Bytes of objects and records.
+    pub bytes: u64,
+    /// Waits for this machine's disk: one for each object's bytes and one for the entry in its
+    /// folder. Folders that are new cost more of them, which are not counted.
+    pub syncs: u64,
 }
 
 /// The folder that volumes lie in.
@@ -43,7 +65,11 @@ pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 impl Vault {
     /// A vault behind any object store. A store on this machine must be durable by itself.
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store }
+        Self {
+            store,
+            syncs_per_object: 0,
+            counters: Arc::default(),
+        }
     }
 
     /// A vault in a local folder, which is made (mode 0700) when it is not there.
@@ -79,11 +105,33 @@ impl Vault {
         }
         let store = LocalFileSystem::new_with_prefix(path)
             .map_err(|source| VaultError::store("open the vault", path.display(), source))?;
-        Ok(Self::new(Arc::new(store.with_fsync(true))))
+        Ok(Self {
+            syncs_per_object: 2,
+            ..Self::new(Arc::new(store.with_fsync(true)))
+        })
+    }
+
+    /// What went into it since it was opened; clones count together.
+    pub fn intake(&self) -> Intake {
+        Intake {
+            bytes: self.counters.bytes.load(Ordering::Relaxed),
+            syncs: self.counters.syncs.load(Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn store(&self) -> &dyn ObjectStore {
         &*self.store
+    }
+
+    /// The only way into the store: under a name that is free, and durable when this returns.
+    pub(crate) async fn create(&self, path: &Path, bytes: Bytes) -> object_store::Result<()> {
+        let count = bytes.len() as u64;
+        let options = PutOptions::from(PutMode::Create);
+        self.store.put_opts(path, bytes.into(), options).await?;
+        let Counters { bytes, syncs } = &*self.counters;
+        bytes.fetch_add(count, Ordering::Relaxed);
+        syncs.fetch_add(self.syncs_per_object, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Writes an object under a fresh name. It is durable when this returns.
@@ -94,9 +142,8 @@ impl Vault {
         bytes: Bytes,
     ) -> Result<(), VaultError> {
         let path = ObjectName::fresh(object).path(volume);
-        let options = PutOptions::from(PutMode::Create);
-        match self.store.put_opts(&path, bytes.into(), options).await {
-            Ok(_) => Ok(()),
+        match self.create(&path, bytes).await {
+            Ok(()) => Ok(()),
             Err(object_store::Error::AlreadyExists { .. }) => Err(VaultError::Conflict {
                 path: path.to_string(),
             }),

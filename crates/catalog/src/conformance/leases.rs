@@ -24,6 +24,7 @@ fn claim(owner: &str, lease: Duration) -> Claim {
         node: "node-1".to_owned(),
         free: true,
         kinds: Vec::new(),
+        except: None,
         lease,
     }
 }
@@ -248,6 +249,11 @@ pub async fn jobs_wait_for_their_node_kind_and_time(fixture: &impl Fixture) {
         ..here.clone()
     };
     assert_eq!(take(&catalog, draining).await, None);
+    let no_room = Claim {
+        except: Some(JobKind::CreateCluster),
+        ..here.clone()
+    };
+    assert_eq!(take(&catalog, no_room).await, None);
     let one_kind = Claim {
         kinds: vec![JobKind::CreateCluster],
         ..here
@@ -293,6 +299,31 @@ pub async fn accounts_take_turns(fixture: &impl Fixture) {
         order.push_str(&job.subject);
     }
     assert_eq!(order, "adfbec");
+}
+
+/// Turns are per region: a long queue into one region holds up no other, also of one account.
+pub async fn regions_have_turns_of_their_own(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    for (region, digit, subject, due) in [
+        (samples::region(), 1, "a", 1),
+        (samples::region(), 1, "b", 2),
+        (samples::region(), 1, "c", 3),
+        (samples::other_region(), 1, "d", 4),
+        (samples::other_region(), 2, "e", 5),
+    ] {
+        let job = Job {
+            region,
+            account: samples::account(digit),
+            run_after: Timestamp(due),
+            ..samples::job(JobKind::CopySnapshot, subject)
+        };
+        add(&catalog, &job).await;
+    }
+    let mut order = String::new();
+    while let Some(job) = take(&catalog, claim("a", LONG)).await {
+        order.push_str(&job.subject);
+    }
+    assert_eq!(order, "adebc");
 }
 
 /// Progress that was recorded never falls, also across tries.

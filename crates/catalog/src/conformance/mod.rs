@@ -41,7 +41,7 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@each $fixture, leases:
             cancel_against_finish, expired_leases_are_fenced, live_leases_are_respected,
             a_dead_process_leaves_nothing_held, jobs_wait_for_their_node_kind_and_time,
-            accounts_take_turns, progress_never_falls, jobs_are_listed_and_pruned,
+            accounts_take_turns, regions_have_turns_of_their_own, progress_never_falls, jobs_are_listed_and_pruned,
             pins_end_with_their_job);
         $crate::conformance_tests!(@each $fixture, snapshots:
             pages_meet_every_snapshot_once, scopes_and_filters_select, sharing_follows_updates,
@@ -50,7 +50,7 @@ macro_rules! conformance_tests {
             names_are_one_folders, clusters_keep_their_folder, nodes_are_listed_and_drained);
         $crate::conformance_tests!(@each $fixture, upkeep:
             the_condemned_come_and_go, letters_keep_their_order, uids_are_given_once,
-            events_are_paged);
+            events_are_paged, webhooks_keep_their_place);
     };
     (@each $fixture:ty, $module:ident: $($case:ident),* $(,)?) => {
         $(

@@ -9,7 +9,7 @@ use super::{Fixture, read, samples, write};
 use crate::{
     condemned,
     events::{self, Event, Filter},
-    outbox, uids,
+    outbox, uids, webhooks,
 };
 
 /// Condemned names count until they are spared; deleted ones are never spared, only forgotten.
@@ -153,6 +153,7 @@ pub async fn events_are_paged(fixture: &impl Fixture) {
             source_id: source.map(str::to_owned),
             from: Timestamp(10),
             to: Timestamp(90),
+            categories: Vec::new(),
         };
         read(&catalog, move |tx| {
             events::list(
@@ -175,8 +176,68 @@ pub async fn events_are_paged(fixture: &impl Fixture) {
     assert_eq!(ids, ["e1", "e2", "e2b", "e3"]);
     assert_eq!(first[0].1, event("e1", "s", 10));
     assert_eq!(list(Some("t"), None, 10).await.len(), 1);
+    for (categories, count) in [
+        (vec!["backup"], 5),
+        (vec!["failure"], 0),
+        (vec!["failure", "backup"], 5),
+        (vec!["back"], 0),
+    ] {
+        let filter = Filter {
+            source_type: None,
+            source_id: None,
+            from: Timestamp(0),
+            to: Timestamp(100),
+            categories: categories.into_iter().map(str::to_owned).collect(),
+        };
+        let found = read(&catalog, move |tx| {
+            events::list(
+                tx,
+                &samples::region(),
+                &samples::account(1),
+                &filter,
+                None,
+                10,
+            )
+        })
+        .await;
+        assert_eq!(found.len(), count);
+    }
     let pruned = write(&catalog, |tx| {
         events::prune(tx, Duration::from_secs(60), 100)
     });
     assert_eq!(pruned.await, 5);
+}
+
+/// A webhook's place is kept, and events behind it come in the order they were kept.
+pub async fn webhooks_keep_their_place(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let address = "https://a.example/hook";
+    assert_eq!(read(&catalog, events::newest).await, 0);
+    assert_eq!(
+        read(&catalog, move |tx| webhooks::place(tx, address)).await,
+        None
+    );
+    write(&catalog, |tx| {
+        for (id, at) in [("late", 30), ("early", 10), ("middle", 20)] {
+            events::insert(tx, &event(id, "s", at))?;
+        }
+        Ok(())
+    })
+    .await;
+    let all = read(&catalog, |tx| events::behind(tx, 0, 10)).await;
+    let ids: Vec<_> = all.iter().map(|(_, one)| one.event_id.as_str()).collect();
+    assert_eq!(ids, ["late", "early", "middle"]);
+    let first = all[0].0;
+    write(&catalog, move |tx| webhooks::keep(tx, address, first)).await;
+    // A delivery that reports late takes nothing back.
+    write(&catalog, move |tx| webhooks::keep(tx, address, first - 1)).await;
+    let rest = read(&catalog, move |tx| {
+        let place = webhooks::place(tx, address)?.expect("it was kept");
+        events::behind(tx, place, 1)
+    })
+    .await;
+    assert_eq!(rest.len(), 1);
+    assert_eq!(rest[0].1.event_id, "early");
+    let newest = read(&catalog, events::newest).await;
+    assert_eq!(newest, all[2].0);
 }

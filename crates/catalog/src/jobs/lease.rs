@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use model::{
-    Account, Job, JobId, JobKind, JobState, Timestamp,
+    Account, Job, JobId, JobKind, JobState, Region, Timestamp,
     job::{Pin, Progress},
 };
 
@@ -27,6 +27,8 @@ pub struct Claim {
     pub free: bool,
     /// The kinds it can run; empty for all.
     pub kinds: Vec<JobKind>,
+    /// A kind that it has no room for now.
+    pub except: Option<JobKind>,
     /// How long the lease lasts unless it is renewed.
     pub lease: Duration,
 }
@@ -86,15 +88,15 @@ impl End {
 }
 
 /// Takes the next job under a lease: open, due, not held, of this node or of none. Accounts
-/// take turns: the one whose job was claimed longest ago comes first, then the job that is
-/// due longest. The claim raises `fence` and `attempts`.
+/// take turns within each region: the one whose job was claimed longest ago there comes first,
+/// then the job that is due longest. The claim raises `fence` and `attempts`.
 ///
 /// # Errors
 /// The database's.
 pub fn claim(tx: &mut dyn Tx, claim: &Claim) -> Result<Option<Job>, CatalogError> {
     let now = tx.now();
-    let mut sql = "SELECT j.id, j.account FROM jobs AS j \
-         LEFT JOIN job_turns AS t ON t.account = j.account \
+    let mut sql = "SELECT j.id, j.region, j.account FROM jobs AS j \
+         LEFT JOIN job_turns AS t ON t.region = j.region AND t.account = j.account \
          WHERE j.state = 'open' AND j.run_after <= ?1 \
          AND (j.lease_until IS NULL OR j.lease_until <= ?1) \
          AND (j.node = ?2"
@@ -107,12 +109,17 @@ pub fn claim(tx: &mut dyn Tx, claim: &Claim) -> Result<Option<Job>, CatalogError
     let mut args: Vec<Arg<'_>> = vec![now.into(), claim.node.as_str().into()];
     let kinds = claim.kinds.iter().map(|kind| kind.as_str());
     one_of(&mut sql, &mut args, "j.kind", kinds);
+    if let Some(kind) = claim.except {
+        args.push(kind.as_str().into());
+        sql.push_str(&format!(" AND j.kind <> ?{}", args.len()));
+    }
     sql.push_str(" ORDER BY COALESCE(t.turn, 0), j.run_after, j.created_at, j.id LIMIT 1");
     let rows = tx.query(&sql, &args)?;
     let Some(row) = rows.first() else {
         return Ok(None);
     };
-    let (id, account): (JobId, Account) = (row.parsed(0)?, row.parsed(1)?);
+    let id: JobId = row.parsed(0)?;
+    let (region, account): (Region, Account) = (row.parsed(1)?, row.parsed(2)?);
     tx.execute(
         "UPDATE jobs SET lease_owner = ?2, lease_until = ?3, fence = fence + 1, \
          attempts = attempts + 1 WHERE id = ?1",
@@ -120,9 +127,9 @@ pub fn claim(tx: &mut dyn Tx, claim: &Claim) -> Result<Option<Job>, CatalogError
     )?;
     let turn = tx.next_version()?;
     tx.execute(
-        "INSERT INTO job_turns (account, turn) VALUES (?1, ?2) \
-         ON CONFLICT (account) DO UPDATE SET turn = excluded.turn",
-        args![&account, turn],
+        "INSERT INTO job_turns (region, account, turn) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (region, account) DO UPDATE SET turn = excluded.turn",
+        args![&region, &account, turn],
     )?;
     get(tx, id)
 }

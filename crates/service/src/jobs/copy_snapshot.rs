@@ -5,7 +5,7 @@ use model::{Arn, Content, Region};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{JobError, Run, complete_snapshot, snapshot_of};
+use super::{JobError, Run, complete_snapshot, done, snapshot_of};
 use crate::link::{Link, LocalLink, Wanted};
 
 /// The job's document.
@@ -58,13 +58,13 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         throttle: throttle.as_ref(),
     };
     link.fetch(wanted, &*run.meter).await?;
-    let (lease, job) = (run.lease.clone(), run.job.clone());
+    let (lease, job, moved) = (run.lease.clone(), run.job.clone(), run.meter.progress());
     run.core
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
             complete_snapshot(tx, &job, &body.snapshot, &body.content)?;
-            jobs::finish(tx, &lease, &jobs::End::Done)?;
+            done(tx, &lease, moved)?;
             Ok::<_, JobError>(())
         })
         .await?;

@@ -5,7 +5,10 @@ use model::{Cluster, ClusterName, ClusterStatus, Job, ResourceId, cluster::Place
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, Run};
-use crate::clusters;
+use crate::{
+    clusters,
+    events::{self, OfCluster},
+};
 
 /// The job's document.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,7 +46,8 @@ pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Resul
             let mut stored = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
             stored.value.status = ClusterStatus::Available;
             stored.value.placement = Some(place.clone());
-            rows::update(tx, stored)?;
+            let stored = rows::update(tx, stored)?;
+            events::cluster(tx, &stored.value, OfCluster::Created)?;
             jobs::finish(tx, &lease, &jobs::End::Done)?;
             Ok(())
         })
@@ -61,7 +65,8 @@ pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &str) -> Result<(), Ca
     if cluster.status.may_become(ClusterStatus::Failed) {
         cluster.status = ClusterStatus::Failed;
         cluster.failure = Some(reason.to_owned());
-        rows::update(tx, stored)?;
+        let stored = rows::update(tx, stored)?;
+        events::cluster(tx, &stored.value, OfCluster::Failed(reason))?;
     }
     Ok(())
 }

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vault::{DataKey, Observer, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions};
 
-use super::{JobError, Run, complete_snapshot, placed_home, snapshot_of};
+use super::{JobError, Run, complete_snapshot, done, placed_home, snapshot_of};
 use crate::{
+    events,
     keys::{KeyUser, cluster_context},
     meter::Meter,
     mirror,
@@ -32,7 +33,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
     let cluster = run.cluster(&body.cluster).await?;
     let (content, base) = take(run, &cluster, &body).await?;
-    let (lease, job) = (run.lease.clone(), run.job.clone());
+    let (lease, job, moved) = (run.lease.clone(), run.job.clone(), run.meter.progress());
     run.core
         .catalog
         .write(move |tx| {
@@ -42,7 +43,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
                 stored.value.base = Some(base.clone());
                 rows::update(tx, stored)?;
             }
-            jobs::finish(tx, &lease, &jobs::End::Done)?;
+            done(tx, &lease, moved)?;
             Ok::<_, JobError>(())
         })
         .await?;
@@ -233,5 +234,6 @@ pub(super) fn fail_snapshot(
     stored.value.status = SnapshotStatus::Failed;
     stored.value.failure = Some(reason.to_owned());
     let stored = snapshots::update(tx, stored)?;
-    mirror::snapshot(tx, &stored)
+    mirror::snapshot(tx, &stored)?;
+    events::snapshot_is(tx, &stored.value)
 }

@@ -4,7 +4,10 @@ use model::{ClusterName, ClusterStatus, Job, ResourceId, SnapshotName, cluster::
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, Run, complete_snapshot, create_snapshot, snapshot_of};
-use crate::clusters;
+use crate::{
+    clusters,
+    events::{self, OfCluster},
+};
 
 /// The job's document.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -68,6 +71,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
             rows::delete(tx, &cluster.region, &cluster.account, &cluster.name)?;
+            events::cluster(tx, &cluster, OfCluster::Deleted)?;
             jobs::finish(tx, &lease, &jobs::End::Done)?;
             Ok::<_, JobError>(())
         })
@@ -130,6 +134,6 @@ pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &str) -> Result<(), Ca
         ClusterStatus::Failed
     };
     stored.value.failure = Some(reason.to_owned());
-    rows::update(tx, stored)?;
-    Ok(())
+    let stored = rows::update(tx, stored)?;
+    events::cluster(tx, &stored.value, OfCluster::DeletionFailed(reason))
 }

@@ -11,7 +11,10 @@ pub mod restore_cluster;
 
 use std::{path::Path, sync::Arc};
 
-use catalog::{CatalogError, Tx, jobs::Lease};
+use catalog::{
+    CatalogError, Tx,
+    jobs::{self, Lease},
+};
 use engine::{EngineError, Home};
 use model::{
     Account, Cluster, Job, JobId, JobKind, JobState, Region, ResourceId, Snapshot, SnapshotStatus,
@@ -23,6 +26,7 @@ use vault::VaultError;
 use crate::{
     clusters,
     core::Core,
+    events,
     fault::{Fault, chain},
     keys::KeyError,
     meter::Meter,
@@ -300,6 +304,16 @@ pub(crate) fn snapshot_of(
     }))
 }
 
+/// Ends a job whose work is done, with what it moved in all.
+fn done(tx: &mut dyn Tx, lease: &Lease, moved: Progress) -> Result<(), CatalogError> {
+    let last = jobs::Checkpoint {
+        progress: Some(moved),
+        ..Default::default()
+    };
+    jobs::checkpoint(tx, lease, &last)?;
+    jobs::finish(tx, lease, &jobs::End::Done)
+}
+
 /// Makes a job's snapshot available, in the transaction that ends the job.
 pub(crate) fn complete_snapshot(
     tx: &mut dyn Tx,
@@ -314,5 +328,6 @@ pub(crate) fn complete_snapshot(
     snapshot.content = Some(content.clone());
     let stored = catalog::snapshots::update(tx, stored)?;
     mirror::snapshot(tx, &stored)?;
+    events::snapshot_is(tx, &stored.value)?;
     Ok(())
 }

@@ -25,6 +25,10 @@ use serde::Serialize;
 #[derive(Debug, Clone, Serialize)]
 pub struct AvailabilityZone(pub String);
 
+/// An item of `EventCategories`, as answers name it.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventCategory(pub String);
+
 /// The zones of a region, `<region>a` to `<region>c`.
 pub fn zones_of(region: &model::Region) -> Vec<String> {
     ["a", "b", "c"]

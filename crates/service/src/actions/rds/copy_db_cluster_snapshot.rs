@@ -11,15 +11,15 @@ use serde::Deserialize;
 
 use crate::{
     action::{Action, Api, Cx},
+    events,
     fault::{Code, Fault},
     jobs::{copy_snapshot, new_job},
     keys::{RdsUse, snapshot_context},
-    mirror,
+    mirror, presigned,
     shapes::{self, SnapshotOutput, SnapshotRef, Tag},
 };
 
-/// The input. `PreSignedUrl` is accepted and ignored, as RDS does outside GovCloud: the source
-/// region is the source ARN's.
+/// The input. The source region is the source ARN's, whatever a `PreSignedUrl` says.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CopyDbClusterSnapshot {
@@ -31,8 +31,7 @@ pub struct CopyDbClusterSnapshot {
     copy_tags: Option<bool>,
     #[serde(default)]
     tags: Vec<Tag>,
-    #[serde(rename = "PreSignedUrl")]
-    _pre_signed_url: Option<String>,
+    pre_signed_url: Option<String>,
     // The SDKs' own: never on the wire of a current one, harmless from an older one.
     #[serde(rename = "SourceRegion")]
     _source_region: Option<String>,
@@ -79,11 +78,20 @@ impl Action for CopyDbClusterSnapshot {
             .await?;
         let (source, free) = found;
         let content = ready(&source)?;
+        copyable(&source, cx.core.settings.refuse_multi_az_copies)?;
         let mut tags = shapes::to_records(given_tags)?;
         if tags.is_empty() && self.copy_tags == Some(true) {
             tags = carried_tags(&source)?;
         }
         free?;
+        let outer = presigned::Outer {
+            action: Self::NAME,
+            source: (source_parameter, &self.source),
+            source_region: &source.region,
+            kms_key_id: self.kms_key_id.as_deref(),
+            encrypted_source: source.storage_encrypted.then(|| source.arn().to_string()),
+        };
+        presigned::check(cx, self.pre_signed_url.as_deref(), &outer).await?;
 
         let mut copy = target_record(cx, &source, target, tags);
         let crosses = source.region != cx.region;
@@ -200,6 +208,20 @@ fn ready(source: &Snapshot) -> Result<&Content, Fault> {
     })
 }
 
+/// RDS copies no snapshots of Multi-AZ DB clusters ("Limitations for Multi-AZ DB clusters").
+fn copyable(source: &Snapshot, refuse_multi_az: bool) -> Result<(), Fault> {
+    if !refuse_multi_az || source.engine.starts_with("aurora") {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Code::InvalidDbClusterSnapshotState,
+        format!(
+            "Cannot copy the snapshot because it is of a Multi-AZ DB cluster: {} has the engine {}.",
+            source.name, source.engine
+        ),
+    ))
+}
+
 fn carried_tags(source: &Snapshot) -> Result<Vec<model::Tag>, Fault> {
     model::tag::validate(&source.tags).map_err(shapes::tag_fault)?;
     Ok(source.tags.clone())
@@ -242,6 +264,7 @@ pub(super) fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Snapshot, Fa
         other => other.into(),
     })?;
     mirror::snapshot(tx, &stored)?;
+    events::snapshot_is(tx, &stored.value)?;
     Ok(stored.value)
 }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     action::{Action, Api, Cx},
+    events,
     fault::{Code, Fault},
     mirror,
     shapes::{self, SnapshotOutput},
@@ -78,6 +79,7 @@ impl Action for DeleteDbClusterSnapshot {
                 }
                 if let Some(version) = snapshots::delete(tx, &region, &caller, &snapshot.name)? {
                     mirror::snapshot_deleted(tx, &snapshot, version)?;
+                    events::snapshot_gone(tx, &snapshot)?;
                 }
                 Ok(snapshot)
             })

@@ -191,22 +191,26 @@ impl RestoreDbClusterFromSnapshot {
     ) -> Result<Option<WrappedKey>, Fault> {
         let user = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
         let shared = snapshot.account != cx.caller.account;
-        let key = match (&self.kms_key_id, &content.wrapped_key) {
+        if shared && self.kms_key_id.is_none() && content.wrapped_key.is_some() {
+            return Err(Fault::value(
+                "KmsKeyId must be specified to restore an encrypted snapshot that another account shared.",
+            ));
+        }
+        // The source's key comes first, so that a fault names it as what it is.
+        let opened = match &content.wrapped_key {
+            Some(wrapped) => Some((user.unwrap_source(wrapped).await?, wrapped.key.to_string())),
+            None => None,
+        };
+        let key = match (&self.kms_key_id, &opened) {
             (Some(given), _) => user.target(given).await?,
+            (None, Some((_, source))) => user.target(source).await?,
             (None, None) => return Ok(None),
-            (None, Some(_)) if shared => {
-                return Err(Fault::value(
-                    "KmsKeyId must be specified to restore an encrypted snapshot that another account shared.",
-                ));
-            }
-            (None, Some(wrapped)) => user.target(&wrapped.key.to_string()).await?,
         };
         cluster.storage_encrypted = true;
         cluster.kms_key = Some(key.arn());
-        let Some(wrapped) = &content.wrapped_key else {
+        let Some((data_key, _)) = opened else {
             return Ok(None);
         };
-        let data_key = user.unwrap_source(wrapped).await?;
         let context = cluster_context(&cluster.account, &cluster.resource_id, &content.volume);
         user.wrap(&key, &data_key, context).map(Some)
     }

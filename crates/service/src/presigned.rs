@@ -1,0 +1,122 @@
+//! `PreSignedUrl` of a copy between regions: the caller's own signature for the source region.
+//!
+//! Source: API_CopyDBClusterSnapshot: required for encrypted snapshots between GovCloud's
+//! regions, ignored elsewhere. A setting demands it in every region. Its host is never dialled,
+//! nor compared with anything: SDKs write this server's, or an AWS host of the source region.
+use model::{Account, Region};
+use wire::{query::Parameters, sigv4};
+
+use crate::{
+    access::Proof,
+    action::Cx,
+    fault::{Code, Fault},
+};
+
+/// What a presigned URL is compared with.
+#[derive(Debug)]
+pub struct Outer<'a> {
+    /// The action that was called.
+    pub action: &'a str,
+    /// The source's parameter and value, as sent.
+    pub source: (&'a str, &'a str),
+    /// Where the source is.
+    pub source_region: &'a Region,
+    /// `KmsKeyId`, as sent.
+    pub kms_key_id: Option<&'a str>,
+    /// The source's ARN when it is encrypted.
+    pub encrypted_source: Option<String>,
+}
+
+/// Checks a `PreSignedUrl`, where this region demands one.
+///
+/// # Errors
+/// `InvalidParameterCombination` when an encrypted source needs one and there is none;
+/// `InvalidParameterValue` for any defect.
+pub async fn check(cx: &Cx, url: Option<&str>, outer: &Outer<'_>) -> Result<(), Fault> {
+    let request = url.map(sigv4::url);
+    let demanded = cx.core.settings.require_presigned_url || cx.region.partition() == "aws-us-gov";
+    if !demanded || *outer.source_region == cx.region {
+        if let Some(Err(defect)) = request {
+            tracing::debug!(%defect, "a PreSignedUrl that is not needed does not read");
+        }
+        return Ok(());
+    }
+    let request = match request {
+        Some(Ok(request)) => request,
+        Some(Err(defect)) => return Err(refused(cx, &defect.to_string())),
+        None => {
+            return match &outer.encrypted_source {
+                Some(arn) => Err(Fault::combination(format!(
+                    "Source cluster snapshot {arn} is encrypted; pre-signed URL has to be specified"
+                ))),
+                None => Ok(()),
+            };
+        }
+    };
+    let proof = cx
+        .access
+        .authenticate_url(&request)
+        .await
+        .map_err(|fault| match fault.code.status() {
+            500.. => fault,
+            _ => refused(cx, &fault.message),
+        })?;
+    let parameters =
+        Parameters::parse(&request.query, "").map_err(|error| refused(cx, &error.to_string()))?;
+    match defect(&proof, &parameters, &cx.caller.account, &cx.region, outer) {
+        None => Ok(()),
+        Some(what) => Err(refused(cx, what)),
+    }
+}
+
+/// The fault that RDS has for all defects; which one it was is for the log.
+fn refused(cx: &Cx, defect: &str) -> Fault {
+    tracing::info!(account = %cx.caller.account, defect, "a PreSignedUrl was refused");
+    Fault::new(
+        Code::InvalidParameterValue,
+        "PreSignedurl could not be authenticated",
+    )
+}
+
+/// How a signed URL differs from the call that it came with.
+fn defect(
+    proof: &Proof,
+    parameters: &Parameters,
+    account: &Account,
+    region: &Region,
+    outer: &Outer<'_>,
+) -> Option<&'static str> {
+    let given = |name: &str| parameters.get(name).filter(|value| !value.is_empty());
+    let scope = proof.scope.as_ref();
+    let checks = [
+        (
+            proof.caller.account == *account,
+            "another account signed it",
+        ),
+        (
+            scope.is_some_and(|scope| {
+                scope.service == "rds" && scope.region == outer.source_region.as_str()
+            }),
+            "it is not signed for RDS in the source region",
+        ),
+        (
+            given("Action") == Some(outer.action),
+            "its Action is another",
+        ),
+        (
+            given("DestinationRegion") == Some(region.as_str()),
+            "its DestinationRegion is not the called region",
+        ),
+        (
+            given(outer.source.0) == Some(outer.source.1),
+            "its source is another",
+        ),
+        (
+            given("KmsKeyId") == outer.kms_key_id,
+            "its KmsKeyId is another",
+        ),
+    ];
+    checks
+        .into_iter()
+        .find_map(|(holds, what)| (!holds).then_some(what))
+}
