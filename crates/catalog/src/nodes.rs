@@ -159,19 +159,17 @@ pub fn enter(
 ) -> Result<Result<(), Taken>, CatalogError> {
     let now = tx.now();
     let found = get(tx, &entry.name)?;
-    if found.as_ref().is_none_or(|node| node.home != entry.home) {
-        if let Some(node) = &found {
-            let silent = now.since(node.heartbeat_at);
-            if node.state != NodeState::Stopped && silent < silence {
-                return Ok(Err(Taken::Alive {
-                    endpoint: node.endpoint.clone(),
-                    silent,
-                }));
-            }
-            let clusters = clusters_on(tx, &entry.name)?;
-            if 0 < clusters {
-                return Ok(Err(Taken::Clusters(clusters)));
-            }
+    if let Some(node) = found.filter(|node| node.home != entry.home) {
+        let silent = now.since(node.heartbeat_at);
+        if node.state != NodeState::Stopped && silent < silence {
+            return Ok(Err(Taken::Alive {
+                endpoint: node.endpoint,
+                silent,
+            }));
+        }
+        let clusters = clusters_on(tx, &entry.name)?;
+        if 0 < clusters {
+            return Ok(Err(Taken::Clusters(clusters)));
         }
     }
     tx.execute(
