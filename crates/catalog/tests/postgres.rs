@@ -283,3 +283,35 @@ fn every_table_and_column_is_copied() {
     found.sort_unstable();
     assert_eq!(found, known);
 }
+
+/// What `sslmode` promises is kept.
+#[test]
+fn tls_is_used_and_names_are_checked() {
+    let server = Server::begin();
+    let url = server.database();
+    let with = |host: &str, more: &str| {
+        let url = url.replace("127.0.0.1", host);
+        PostgresCatalog::open(&url.replace("sslmode=disable", more))
+    };
+    assert!(
+        with("localhost", "sslmode=require").is_err(),
+        "it is not sealed yet"
+    );
+    let authority = server.seal();
+    let known = format!("sslmode=verify-full&sslrootcert={}", authority.display());
+    let sealed = || with("localhost", "sslmode=require");
+    // The server takes a moment to read its settings again.
+    let began = std::time::Instant::now();
+    while sealed().is_err() && began.elapsed().as_secs() < 10 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let catalog = sealed().expect("whoever answers");
+    let count = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                 WHERE ssl AND application_name = 'snapferry'";
+    assert_eq!(server.try_sql("postgres", count).as_deref(), Ok("1"));
+    drop(catalog);
+    with("localhost", &known).expect("the name and the authority are right");
+    let error = with("127.0.0.1", &known).expect_err("another name");
+    assert!(matches!(error, CatalogError::Failed { .. }), "{error:?}");
+    with("localhost", "sslmode=verify-full").expect_err("nobody vouches for it");
+}

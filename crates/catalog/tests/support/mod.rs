@@ -107,6 +107,42 @@ impl Server {
         server
     }
 
+    /// Lets it take TLS connections; answers the file of the authority that vouches for it.
+    pub(crate) fn seal(&self) -> PathBuf {
+        let (data, authority) = (self.dir.path().join("data"), self.dir.path().join("ca.pem"));
+        let made = Command::new("openssl")
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+            ])
+            .args([
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+            ])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .arg("-keyout")
+            .arg(data.join("server.key"))
+            .arg("-out")
+            .arg(data.join("server.crt"))
+            .stderr(Stdio::null())
+            .status()
+            .expect("openssl runs");
+        assert!(made.success(), "openssl failed");
+        fs::copy(data.join("server.crt"), &authority).expect("copied");
+        if rustix::process::geteuid().is_root() {
+            let (uid, gid) = user();
+            for name in ["server.key", "server.crt"] {
+                chown(data.join(name), Some(uid), Some(gid)).expect("given away");
+            }
+        }
+        self.try_sql("postgres", "ALTER SYSTEM SET ssl = on")
+            .expect("set");
+        self.try_sql("postgres", "SELECT pg_reload_conf()")
+            .expect("told");
+        authority
+    }
+
     pub(crate) fn start(&self) {
         let log = self.dir.path().join("log");
         let mut process = self.process.lock().expect("not poisoned");
