@@ -138,6 +138,7 @@ class Server:
         self.data = pathlib.Path(data)
         self.flags = list(flags)
         self.environment = environment or {}
+        self.listen = "127.0.0.1:0"
         self.log = self.data.with_name(self.data.name + ".log")
         self.process = None
         self.url = None
@@ -160,7 +161,7 @@ class Server:
         self.stdout = []
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.binary, "serve", "--listen", "127.0.0.1:0", "--data", str(self.data), *self.flags],
+                [self.binary, "serve", "--listen", self.listen, "--data", str(self.data), *self.flags],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

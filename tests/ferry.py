@@ -2,13 +2,16 @@
 
 Knows the clients and the documented answers; nothing of how the server is made.
 """
+import base64
 import configparser
+import contextlib
 import datetime
 import functools
 import http.client
 import itertools
 import json
 import re
+import sqlite3
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
@@ -220,6 +223,38 @@ def copied(deployment, source, region=HOME, account=OWNER, **more):
     name = unique("copy")
     rds.copy_db_cluster_snapshot(**copy_request(source, name, **more))
     return wait_snapshot(rds, name)
+
+
+def wrapped_keys(server):
+    """(KMS key, blob, encryption context) of each data key that a server keeps."""
+    found = []
+
+    def walk(value):
+        if isinstance(value, dict):
+            if {"key", "blob", "context"} <= set(value):
+                found.append((value["key"], bytes.fromhex(value["blob"]), value["context"]))
+            value = list(value.values())
+        for part in value if isinstance(value, list) else []:
+            walk(part)
+
+    with contextlib.closing(sqlite3.connect(f"file:{server.data / 'catalog.sqlite'}?mode=ro", uri=True)) as catalog:
+        for table in ("snapshots", "clusters", "jobs"):
+            for (body,) in catalog.execute(f"select body from {table}"):
+                walk(json.loads(body))
+    return found
+
+
+def assert_nowhere(server, secrets):
+    """Asserts that bytes lie in no file of a server and not in its log, in no common spelling."""
+    spellings = [text for value in secrets for text in (value, base64.b64encode(value), value.hex().encode())]
+    own = ("master.key", "credentials")  # Made to hold a secret, for their owner alone.
+    files = [file for file in server.data.rglob("*") if file.is_file() and file.name not in own]
+    assert any(file.name.endswith("-wal") for file in files), "the catalog's log is looked through too"
+    for file in [*files, server.log]:
+        with contextlib.suppress(FileNotFoundError):
+            content = file.read_bytes()
+            for spelling in spellings:
+                assert spelling not in content, f"a secret lies in {file}"
 
 
 def cross_account_policy(*partners, owner=OWNER):

@@ -116,8 +116,18 @@ pub const TABLES: &[Table] = &[
             "deletion_at",
             "version",
             "body",
+            "managed",
+            "rotation_at",
         ],
     ),
+    table(
+        "kms_grants",
+        4,
+        &[
+            "region", "account", "key_id", "id", "grantee", "version", "body",
+        ],
+    ),
+    table("accounts", 1, &["id", "name", "created_at"]),
     table(
         "kms_aliases",
         3,

@@ -1,7 +1,7 @@
 //! KMS keys and their aliases.
 //!
 //! It does not know how key material is sealed, nor what a key policy allows.
-use model::{Account, Arn, Key, Region, Timestamp};
+use model::{Account, Arn, Key, KeyManager, Region, Timestamp};
 
 use crate::{
     error::CatalogError,
@@ -62,14 +62,17 @@ fn read(rows: &[Row]) -> Result<Vec<Stored<Key>>, CatalogError> {
 pub fn insert(tx: &mut dyn Tx, key: Key) -> Result<Stored<Key>, CatalogError> {
     insert_versioned(tx, key, what, |tx, key, version| {
         tx.execute(
-            "INSERT INTO kms_keys (region, account, id, state, deletion_at, version, body) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+            "INSERT INTO kms_keys \
+             (region, account, id, state, deletion_at, rotation_at, managed, version, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
             args![
                 &key.region,
                 &key.account,
                 &key.id,
                 key.state.as_str(),
                 key.deletion_at,
+                rotation_at(key),
+                i64::from(key.manager == KeyManager::Aws),
                 version,
                 encode(key)
             ],
@@ -113,7 +116,8 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Key>) -> Result<Stored<Key>, Catal
     update_versioned(tx, stored, what, |tx, stored, version| {
         let key = &stored.value;
         tx.execute(
-            "UPDATE kms_keys SET state = ?5, deletion_at = ?6, version = ?7, body = ?8 \
+            "UPDATE kms_keys \
+             SET state = ?5, deletion_at = ?6, rotation_at = ?7, version = ?8, body = ?9 \
              WHERE region = ?1 AND account = ?2 AND id = ?3 AND version = ?4",
             args![
                 &key.region,
@@ -122,11 +126,34 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Key>) -> Result<Stored<Key>, Catal
                 stored.version,
                 key.state.as_str(),
                 key.deletion_at,
+                rotation_at(key),
                 version,
                 encode(key)
             ],
         )
     })
+}
+
+/// When a key that rotates by itself is due; only keys in use are rotated.
+fn rotation_at(key: &Key) -> Option<Timestamp> {
+    let plan = key
+        .rotation
+        .filter(|_| key.state == model::KeyState::Enabled);
+    plan.map(|plan| plan.next_at)
+}
+
+/// Keys in use whose rotation is due, oldest date first; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn due_for_rotation(tx: &mut dyn Tx, limit: usize) -> Result<Vec<Stored<Key>>, CatalogError> {
+    let now = tx.now();
+    let rows = tx.query(
+        "SELECT version, body FROM kms_keys WHERE rotation_at IS NOT NULL AND rotation_at <= ?1 \
+         ORDER BY rotation_at LIMIT ?2",
+        args![now, limit],
+    )?;
+    read(&rows)
 }
 
 /// An account's keys by id, from the one behind `after` on; at most `limit`.
@@ -162,7 +189,7 @@ pub fn due_for_deletion(tx: &mut dyn Tx, limit: usize) -> Result<Vec<Stored<Key>
     read(&rows)
 }
 
-/// Forgets a key and its aliases; answers the version of its deletion (for its mark in the
+/// Forgets a key, its aliases and its grants; answers the version of its deletion (for its mark in the
 /// vault's mirror), or none when there was no such key.
 ///
 /// # Errors
@@ -175,6 +202,10 @@ pub fn delete(
 ) -> Result<Option<u64>, CatalogError> {
     tx.execute(
         "DELETE FROM kms_aliases WHERE region = ?1 AND account = ?2 AND key_id = ?3",
+        args![region, account, id],
+    )?;
+    tx.execute(
+        "DELETE FROM kms_grants WHERE region = ?1 AND account = ?2 AND key_id = ?3",
         args![region, account, id],
     )?;
     let deleted = tx.execute(

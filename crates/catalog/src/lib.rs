@@ -8,6 +8,7 @@
 //! SQLite and PostgreSQL share (`?1` placeholders; TEXT, BIGINT and BLOB columns), so a catalog
 //! on PostgreSQL can run the same functions: docs/decisions/0003-sqlite-shared-commits.md.
 pub mod access_keys;
+pub mod accounts;
 pub mod clusters;
 pub mod condemned;
 #[cfg(any(test, feature = "conformance"))]
@@ -15,6 +16,7 @@ pub mod conformance;
 pub mod copy;
 mod error;
 pub mod events;
+pub mod grants;
 pub mod jobs;
 pub mod keys;
 pub mod meta;

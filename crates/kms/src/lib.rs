@@ -5,6 +5,7 @@
 //!
 //! Invariant: keys, salts and nonces come from the operating system's generator only (see
 //! `secret`), never from `model::Entropy`, which tests may hold.
+pub mod grant;
 mod master;
 pub mod policy;
 mod reference;
@@ -13,9 +14,9 @@ mod secret;
 mod wrap;
 
 pub use master::{MasterKey, OpenError};
-pub use policy::{Policy, PolicyError, Request};
+pub use policy::{Decision, Policy, PolicyError, Request};
 pub use reference::{AliasError, KeyRef, KeyRefError, check_alias};
 pub use secret::KeyMaterial;
 pub use wrap::{
-    PLAINTEXT_BYTES_MAX, WrapError, generate_data_key, key_of, unwrap, unwrap_data_key, wrap,
+    PLAINTEXT_BYTES_MAX, WrapError, generate_data_key, key_of, random_bytes, unwrap, wrap,
 };

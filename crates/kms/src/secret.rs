@@ -14,9 +14,14 @@ const MATERIAL_PURPOSE: &str = "kms-key-material";
 /// Fresh bytes from the operating system's generator.
 pub(crate) fn draw<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes)
-        .expect("the operating system gives random bytes; nothing can be sealed without");
+    fill(&mut bytes);
     bytes
+}
+
+/// Fills with fresh bytes from the operating system's generator.
+pub(crate) fn fill(bytes: &mut [u8]) {
+    aws_lc_rs::rand::fill(bytes)
+        .expect("the operating system gives random bytes; nothing can be sealed without");
 }
 
 /// A KMS key's secret: 32 bytes, wiped when dropped. Data keys are wrapped by it.
@@ -34,21 +39,25 @@ impl KeyMaterial {
         Self(Zeroizing::new(draw()))
     }
 
-    /// Seals it for a key's record.
-    pub fn seal(&self, master: &MasterKey, key: &Arn) -> Vec<u8> {
-        master.seal(MATERIAL_PURPOSE, &key.to_string(), self.bytes())
+    /// Seals it for a key's record, as its material of that number.
+    pub fn seal(&self, master: &MasterKey, key: &Arn, number: u32) -> Vec<u8> {
+        master.seal(MATERIAL_PURPOSE, &bound_to(key, number), self.bytes())
     }
 
-    /// Opens the material in a key's record.
+    /// Opens one material of a key's record.
     ///
     /// # Errors
-    /// When the record was altered, is another key's, or the master key is another one.
-    pub fn open(master: &MasterKey, key: &Key) -> Result<Self, OpenError> {
-        let plain = master.open(
-            MATERIAL_PURPOSE,
-            &key.arn().to_string(),
-            &key.sealed_material,
-        )?;
+    /// When the record has none of that number, was altered, is another key's, or the master key
+    /// is another one.
+    pub fn open(master: &MasterKey, key: &Key, number: u32) -> Result<Self, OpenError> {
+        let sealed = match number.checked_sub(1) {
+            None => &key.sealed_material,
+            Some(rotation) => {
+                let found = key.rotations.get(rotation as usize);
+                &found.ok_or(OpenError::Refused)?.sealed_material
+            }
+        };
+        let plain = master.open(MATERIAL_PURPOSE, &bound_to(&key.arn(), number), sealed)?;
         let mut bytes = Zeroizing::new([0; 32]);
         if plain.len() != bytes.len() {
             return Err(OpenError::Malformed);
@@ -68,9 +77,14 @@ impl KeyMaterial {
     }
 }
 
+/// What sealed material is bound to: the key, and which of its materials it is.
+fn bound_to(key: &Arn, number: u32) -> String {
+    format!("{key}#{number}")
+}
+
 #[cfg(test)]
 mod tests {
-    use model::{KeyManager, KeyState, Timestamp};
+    use model::{KeyManager, KeyState, Timestamp, key::Rotation};
 
     use super::*;
 
@@ -87,26 +101,53 @@ mod tests {
             policy: String::new(),
             tags: Vec::new(),
             sealed_material,
+            rotations: Vec::new(),
+            current_material: 0,
+            rotation: None,
         }
     }
 
     #[test]
     fn material_opens_only_in_its_own_record() {
         let (master, material) = (MasterKey::generate(), KeyMaterial::generate());
-        let sealed = material.seal(&master, &key("a", Vec::new()).arn());
-        let opened = KeyMaterial::open(&master, &key("a", sealed.clone())).expect("opens");
+        let arn = key("a", Vec::new()).arn();
+        let sealed = material.seal(&master, &arn, 0);
+        let opened = KeyMaterial::open(&master, &key("a", sealed.clone()), 0).expect("opens");
         assert_eq!(opened.bytes(), material.bytes());
-        let moved = KeyMaterial::open(&master, &key("b", sealed.clone()));
+        let moved = KeyMaterial::open(&master, &key("b", sealed.clone()), 0);
         assert_eq!(moved.err(), Some(OpenError::Refused));
-        let other = KeyMaterial::open(&MasterKey::generate(), &key("a", sealed));
+        let other = KeyMaterial::open(&MasterKey::generate(), &key("a", sealed), 0);
         assert_eq!(other.err(), Some(OpenError::Refused));
-        let short = master.seal(
-            MATERIAL_PURPOSE,
-            &key("a", Vec::new()).arn().to_string(),
-            b"x",
-        );
-        let short = KeyMaterial::open(&master, &key("a", short));
+        let short = master.seal(MATERIAL_PURPOSE, &bound_to(&arn, 0), b"x");
+        let short = KeyMaterial::open(&master, &key("a", short), 0);
         assert_eq!(short.err(), Some(OpenError::Malformed));
         assert_eq!(format!("{material:?}"), "KeyMaterial(..)");
+    }
+
+    #[test]
+    fn each_rotation_has_material_of_its_own() {
+        let (master, first, second) = (
+            MasterKey::generate(),
+            KeyMaterial::generate(),
+            KeyMaterial::generate(),
+        );
+        let arn = key("a", Vec::new()).arn();
+        let mut key = key("a", first.seal(&master, &arn, 0));
+        let rotation = |number| Rotation {
+            sealed_material: second.seal(&master, &arn, number),
+            at: Timestamp(0),
+            on_demand: true,
+        };
+        key.rotations = vec![rotation(1)];
+        let opened = KeyMaterial::open(&master, &key, 1).expect("opens");
+        assert_eq!(opened.bytes(), second.bytes());
+        let opened = KeyMaterial::open(&master, &key, 0).expect("opens");
+        assert_eq!(opened.bytes(), first.bytes());
+        let none = KeyMaterial::open(&master, &key, 2);
+        assert_eq!(none.err(), Some(OpenError::Refused));
+        // Material stays at its number.
+        key.rotations = vec![rotation(2)];
+        let moved = KeyMaterial::open(&master, &key, 1);
+        assert_eq!(moved.err(), Some(OpenError::Refused));
     }
 }

@@ -2,15 +2,16 @@
 //!
 //! It does not know whether the caller may use the key: see `policy`, and `model::KeyState`.
 //!
-//! A blob is `version (1) | length of the key's ARN (2, big-endian) | ARN | sealed piece`. The
-//! ARN stands in clear so that Decrypt can find the key; it is bound to the piece together with
-//! the encryption context, so neither can be exchanged.
+//! A blob is `version (1) | number of the key's material (4, big-endian) | length of the key's ARN
+//! (2, big-endian) | ARN | sealed piece`. Number and ARN stand in clear so that Decrypt can find
+//! the material; they are bound to the piece together with the encryption context, so none of
+//! them can be exchanged.
 use model::{Arn, key::EncryptionContext};
 use zeroize::Zeroizing;
 
 use crate::{
     seal::{self, framed},
-    secret::{KeyMaterial, draw},
+    secret::{KeyMaterial, draw, fill},
 };
 
 /// The most that one blob can hold, bytes, as KMS's Encrypt has it.
@@ -38,13 +39,21 @@ pub fn generate_data_key() -> Zeroizing<[u8; 32]> {
     Zeroizing::new(draw())
 }
 
-/// Wraps a secret under a key's material, bound to the key's ARN and to `context`.
+/// Fresh random bytes, to be given away as they are.
+pub fn random_bytes(count: usize) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(vec![0; count]);
+    fill(&mut bytes);
+    bytes
+}
+
+/// Wraps a secret under a key's material of that number, bound to the key's ARN and `context`.
 ///
 /// # Errors
 /// `Length`.
 pub fn wrap(
     material: &KeyMaterial,
     key: &Arn,
+    number: u32,
     plain: &[u8],
     context: &EncryptionContext,
 ) -> Result<Vec<u8>, WrapError> {
@@ -54,12 +63,13 @@ pub fn wrap(
     let name = key.to_string();
     let length = u16::try_from(name.len()).map_err(|_| WrapError::Malformed)?;
     let mut blob = vec![VERSION];
+    blob.extend_from_slice(&number.to_be_bytes());
     blob.extend_from_slice(&length.to_be_bytes());
     blob.extend_from_slice(name.as_bytes());
     blob.extend(seal::seal(
         material.bytes(),
         DOMAIN,
-        &bound(&name, context),
+        &bound(&name, number, context),
         plain,
     ));
     Ok(blob)
@@ -74,53 +84,52 @@ pub fn unwrap(
     blob: &[u8],
     context: &EncryptionContext,
 ) -> Result<Zeroizing<Vec<u8>>, WrapError> {
-    let (name, piece) = split(blob)?;
-    seal::open(material.bytes(), DOMAIN, &bound(name, context), piece).ok_or(WrapError::Refused)
+    let Parts {
+        number,
+        name,
+        piece,
+    } = split(blob)?;
+    let aad = bound(name, number, context);
+    seal::open(material.bytes(), DOMAIN, &aad, piece).ok_or(WrapError::Refused)
 }
 
-/// Unwraps a data key.
-///
-/// # Errors
-/// As [`unwrap`]; `Malformed` also when it is not 32 bytes long.
-pub fn unwrap_data_key(
-    material: &KeyMaterial,
-    blob: &[u8],
-    context: &EncryptionContext,
-) -> Result<Zeroizing<[u8; 32]>, WrapError> {
-    let plain = unwrap(material, blob, context)?;
-    let mut key = Zeroizing::new([0; 32]);
-    if plain.len() != key.len() {
-        return Err(WrapError::Malformed);
-    }
-    key.copy_from_slice(&plain);
-    Ok(key)
-}
-
-/// The ARN of the key that a blob was wrapped under. Not authenticated before [`unwrap`].
+/// The ARN of the key that a blob was wrapped under, and the number of its material. Not
+/// authenticated before [`unwrap`].
 ///
 /// # Errors
 /// `Malformed`.
-pub fn key_of(blob: &[u8]) -> Result<Arn, WrapError> {
-    let (name, _) = split(blob)?;
-    Arn::parse(name).map_err(|_| WrapError::Malformed)
+pub fn key_of(blob: &[u8]) -> Result<(Arn, u32), WrapError> {
+    let parts = split(blob)?;
+    let arn = Arn::parse(parts.name).map_err(|_| WrapError::Malformed)?;
+    Ok((arn, parts.number))
 }
 
-fn split(blob: &[u8]) -> Result<(&str, &[u8]), WrapError> {
-    let (&[version, high, low], rest) =
-        blob.split_first_chunk::<3>().ok_or(WrapError::Malformed)?;
+struct Parts<'a> {
+    number: u32,
+    name: &'a str,
+    piece: &'a [u8],
+}
+
+fn split(blob: &[u8]) -> Result<Parts<'_>, WrapError> {
+    let (&[version, n0, n1, n2, n3, high, low], rest) =
+        blob.split_first_chunk::<7>().ok_or(WrapError::Malformed)?;
     let length = usize::from(u16::from_be_bytes([high, low]));
     if version != VERSION || rest.len() < length + seal::OVERHEAD_BYTES {
         return Err(WrapError::Malformed);
     }
     let (name, piece) = rest.split_at(length);
-    let name = std::str::from_utf8(name).map_err(|_| WrapError::Malformed)?;
-    Ok((name, piece))
+    Ok(Parts {
+        number: u32::from_be_bytes([n0, n1, n2, n3]),
+        name: std::str::from_utf8(name).map_err(|_| WrapError::Malformed)?,
+        piece,
+    })
 }
 
 /// What is authenticated beside the plaintext: the pairs in the order of their names, each
 /// with its length, so that no two contexts read the same.
-fn bound(key: &str, context: &EncryptionContext) -> Vec<u8> {
-    let mut parts: Vec<&[u8]> = vec![DOMAIN, &[VERSION], key.as_bytes()];
+fn bound(key: &str, number: u32, context: &EncryptionContext) -> Vec<u8> {
+    let number = number.to_be_bytes();
+    let mut parts: Vec<&[u8]> = vec![DOMAIN, &[VERSION], &number, key.as_bytes()];
     for (name, value) in context {
         parts.push(name.as_bytes());
         parts.push(value.as_bytes());
@@ -150,9 +159,10 @@ mod tests {
         let material = KeyMaterial::generate();
         let data_key = generate_data_key();
         let bound_to = context(&[("aws:rds:dbc-id", "cluster-A"), ("volume", "v")]);
-        let blob = wrap(&material, &arn("a"), data_key.as_slice(), &bound_to).expect("fits");
-        assert_eq!(key_of(&blob), Ok(arn("a")));
-        assert_eq!(unwrap_data_key(&material, &blob, &bound_to), Ok(data_key));
+        let blob = wrap(&material, &arn("a"), 0, data_key.as_slice(), &bound_to).expect("fits");
+        assert_eq!(key_of(&blob), Ok((arn("a"), 0)));
+        let opened = unwrap(&material, &blob, &bound_to).expect("opens");
+        assert_eq!(opened.as_slice(), data_key.as_slice());
         for other in [
             context(&[]),
             context(&[("aws:rds:dbc-id", "cluster-B"), ("volume", "v")]),
@@ -168,12 +178,12 @@ mod tests {
     #[test]
     fn a_blob_cannot_be_given_to_another_key_of_the_same_material() {
         let material = KeyMaterial::generate();
-        let blob = wrap(&material, &arn("a"), b"x", &context(&[])).expect("fits");
+        let blob = wrap(&material, &arn("a"), 0, b"x", &context(&[])).expect("fits");
         let mut moved = blob.clone();
-        let at = 3 + arn("a").to_string().len() - 1;
+        let at = 7 + arn("a").to_string().len() - 1;
         assert_eq!(moved[at], b'a');
         moved[at] = b'b';
-        assert_eq!(key_of(&moved), Ok(arn("b")));
+        assert_eq!(key_of(&moved), Ok((arn("b"), 0)));
         assert_eq!(
             unwrap(&material, &moved, &context(&[])),
             Err(WrapError::Refused)
@@ -185,18 +195,13 @@ mod tests {
         let material = KeyMaterial::generate();
         let none = context(&[]);
         assert_eq!(
-            wrap(&material, &arn("a"), b"", &none),
+            wrap(&material, &arn("a"), 0, b"", &none),
             Err(WrapError::Length(0))
         );
-        assert!(wrap(&material, &arn("a"), &[1; 4_096], &none).is_ok());
+        assert!(wrap(&material, &arn("a"), 0, &[1; 4_096], &none).is_ok());
         assert_eq!(
-            wrap(&material, &arn("a"), &[1; 4_097], &none),
+            wrap(&material, &arn("a"), 0, &[1; 4_097], &none),
             Err(WrapError::Length(4_097))
-        );
-        let blob = wrap(&material, &arn("a"), b"short", &none).expect("fits");
-        assert_eq!(
-            unwrap_data_key(&material, &blob, &none),
-            Err(WrapError::Malformed)
         );
     }
 
@@ -205,9 +210,9 @@ mod tests {
     fn what_was_wrapped_stays_readable() {
         let material = KeyMaterial::from_bytes([7; 32]);
         let stored = seal::unhex(
-            "01002861726e3a6177733a6b6d733a75732d656173742d313a3132333435363738393031323a6b65792f6126f3a09212991db8ca9434a3c3254fd0af97050e1ccf0527a5f4c56319358ce323f31b88c17f696c7d7b1b7284a83e4eef7e",
+            "0100000003002861726e3a6177733a6b6d733a75732d656173742d313a3132333435363738393031323a6b65792f61b09df54054150fd0e53b99bf98851f3c05d0cdbc310ae39cda58ecea177aeffa6731e71dc4d70fd284f28930cb42557bb5c9",
         );
-        assert_eq!(key_of(&stored), Ok(arn("a")));
+        assert_eq!(key_of(&stored), Ok((arn("a"), 3)));
         let plain = unwrap(&material, &stored, &context(&[("volume", "v")])).expect("opens");
         assert_eq!(plain.as_slice(), b"secret");
     }
@@ -217,7 +222,7 @@ mod tests {
         fn any_flipped_bit_is_refused(plain in proptest::collection::vec(any::<u8>(), 1..80), at in any::<prop::sample::Index>(), bit in 0..8) {
             let material = KeyMaterial::generate();
             let none = context(&[]);
-            let mut blob = wrap(&material, &arn("a"), &plain, &none).expect("fits");
+            let mut blob = wrap(&material, &arn("a"), 0, &plain, &none).expect("fits");
             prop_assert_eq!(&*unwrap(&material, &blob, &none).expect("opens"), &plain);
             let at = at.index(blob.len());
             blob[at] ^= 1u8 << bit;

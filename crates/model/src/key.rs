@@ -79,9 +79,40 @@ pub struct Key {
     pub policy: String,
     /// Its tags.
     pub tags: Vec<Tag>,
-    /// The key material, sealed by the master key and bound to the key's ARN.
+    /// The first key material, sealed by the master key and bound to the key's ARN.
     #[serde(with = "hex")]
     pub sealed_material: Vec<u8>,
+    /// The material of each rotation. All of it opens what it once wrapped.
+    #[serde(default)]
+    pub rotations: Vec<Rotation>,
+    /// The material that wraps: 0 is the first, `n` that of the n-th rotation. It lags one
+    /// behind while a rotation's material is not in the vault's mirror yet.
+    #[serde(default)]
+    pub current_material: u32,
+    /// Whether it is rotated by itself, and when.
+    #[serde(default)]
+    pub rotation: Option<RotationPlan>,
+}
+
+/// Material that a rotation brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// Sealed by the master key, bound to the key's ARN and the rotation's number.
+    #[serde(with = "hex")]
+    pub sealed_material: Vec<u8>,
+    /// When it was drawn.
+    pub at: Timestamp,
+    /// Whether somebody asked for it.
+    pub on_demand: bool,
+}
+
+/// How a key is rotated by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotationPlan {
+    /// Days between rotations.
+    pub period_days: u32,
+    /// When the next one is due.
+    pub next_at: Timestamp,
 }
 
 impl Key {
@@ -89,6 +120,42 @@ impl Key {
     pub fn arn(&self) -> Arn {
         Arn::kms(&self.region, &self.account, &format!("key/{}", self.id))
     }
+}
+
+/// Leave that one account has to use a key: what a policy would allow, without the policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The key.
+    pub key: Arn,
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Names the grant to those who were given it.
+    pub token: String,
+    /// As given; empty when none was.
+    #[serde(default)]
+    pub name: String,
+    /// Whoever may do the operations, as it was spelled.
+    pub grantee: String,
+    /// The account of the grantee.
+    pub grantee_account: Account,
+    /// Whoever may retire it beside the grantee, as it was spelled.
+    #[serde(default)]
+    pub retiring: Option<String>,
+    /// The account of whoever may retire it.
+    #[serde(default)]
+    pub retiring_account: Option<Account>,
+    /// The account that made it.
+    pub issuer: Account,
+    /// KMS's names of operations, such as `Decrypt`.
+    pub operations: Vec<String>,
+    /// What the encryption context must be, exactly.
+    #[serde(default)]
+    pub context_equals: Option<EncryptionContext>,
+    /// What the encryption context must have, at least.
+    #[serde(default)]
+    pub context_subset: Option<EncryptionContext>,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
 /// Bytes as hexadecimal text in JSON documents.

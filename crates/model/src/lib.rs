@@ -19,7 +19,7 @@ pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 pub use cluster::{Cluster, ClusterStatus};
 pub use ids::{Account, Hash, JobId, Region, ResourceId, VolumeId, VolumeRef};
 pub use job::{Job, JobKind, JobState};
-pub use key::{Key, KeyManager, KeyState, WrappedKey};
+pub use key::{Grant, Key, KeyManager, KeyState, WrappedKey};
 pub use names::{ClusterName, NameError, SnapshotName};
 pub use snapshot::{Content, Snapshot, SnapshotKind, SnapshotStatus};
 pub use tag::Tag;

@@ -31,6 +31,12 @@ pub const CROSS_REGION_COPIES_MAX: usize = 5;
 pub const CLUSTERS_MAX: usize = 40;
 /// Rows on one page of a Describe action: the least, and the most and default.
 pub const PAGE_ROWS: std::ops::RangeInclusive<usize> = 20..=100;
+/// Grants on one KMS key. KMS allows 50,000; each is looked at when a policy does not decide.
+pub const GRANTS_MAX: usize = 1_000;
+/// An encryption context's names and values, bytes together.
+pub const ENCRYPTION_CONTEXT_BYTES_MAX: usize = 8_192;
+/// Rotations of one key that its users asked for ("RotateKeyOnDemand").
+pub const ROTATIONS_ON_DEMAND_MAX: usize = 25;
 
 /// How long events are kept (API_DescribeEvents).
 pub const EVENTS_KEPT: Duration = Duration::from_secs(14 * 24 * 3_600);

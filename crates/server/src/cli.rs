@@ -54,16 +54,41 @@ pub(crate) enum Verb {
         snapferry serve --listen 0.0.0.0:8085 --host ferry.example.net --tls-certificate cert.pem --tls-key key.pem\n  \
         snapferry serve --config /etc/snapferry.toml --log-format json")]
     Serve(Box<Serve>),
-    /// Make and list access keys
+    /// Make, list and delete accounts
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Examples:\n  \
+        snapferry account create --name staging\n  \
+        snapferry account list\n  \
+        snapferry account delete 123456789012"
+    )]
+    Account {
+        #[command(subcommand)]
+        verb: AccountVerb,
+    },
+    /// Make, list, rotate, disable and delete access keys
     #[command(
         arg_required_else_help = true,
         after_help = "Examples:\n  \
         snapferry access-key create --account 123456789012\n  \
-        snapferry access-key list"
+        snapferry access-key list\n  \
+        snapferry access-key disable AKIAIOSFODNN7EXAMPLE"
     )]
     AccessKey {
         #[command(subcommand)]
         verb: AccessKeyVerb,
+    },
+    /// List the API's actions that are implemented
+    #[command(after_help = "Examples:\n  \
+        snapferry actions\n  \
+        snapferry actions --all --format json")]
+    Actions {
+        /// Also those of RDS, KMS and STS that are not
+        #[arg(long)]
+        all: bool,
+        /// How the list is printed
+        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        format: ListFormat,
     },
     /// Look at background work
     #[command(
@@ -208,8 +233,8 @@ pub(crate) enum CatalogVerb {
 pub(crate) enum AccessKeyVerb {
     /// Make an access key that acts for an account, and print it once
     ///
-    /// A server that runs on the data folder knows the key at once. An account exists as soon as it
-    /// has a key. The secret is not shown again, and cannot be found out later.
+    /// A server that runs on the data folder knows the key at once. An account that is not there yet
+    /// is made. The secret is not shown again, and cannot be found out later.
     #[command(after_help = "Examples:\n  \
         snapferry access-key create --account 123456789012\n  \
         eval \"$(snapferry access-key create --account 123456789012 --format env)\"\n  \
@@ -239,6 +264,97 @@ pub(crate) enum AccessKeyVerb {
         /// How the list is printed
         #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
         format: ListFormat,
+    },
+    /// Make a new access key for the same account, print it once, and disable the old one
+    ///
+    /// `access-key enable` undoes the latter, for clients that still have the old one. When it is the
+    /// administrator's, DATA/credentials gets the new key.
+    #[command(after_help = "Examples:\n  \
+        snapferry access-key rotate AKIAIOSFODNN7EXAMPLE\n  \
+        snapferry access-key rotate AKIAIOSFODNN7EXAMPLE --format env")]
+    Rotate {
+        #[command(flatten)]
+        key: ExistingKey,
+        #[command(flatten)]
+        master_key: MasterKeySource,
+        /// How the key is printed
+        #[arg(long, value_enum, default_value_t = KeyFormat::Text, value_name = "FORMAT")]
+        format: KeyFormat,
+    },
+    /// Refuse what an access key signs, until it is enabled
+    ///
+    /// A server that runs on the data folder does so within a second.
+    #[command(after_help = "Examples:\n  \
+        snapferry access-key disable AKIAIOSFODNN7EXAMPLE")]
+    Disable(ExistingKey),
+    /// Accept what an access key signs again
+    #[command(after_help = "Examples:\n  \
+        snapferry access-key enable AKIAIOSFODNN7EXAMPLE")]
+    Enable(ExistingKey),
+    /// Forget an access key; its account stays
+    #[command(after_help = "Examples:\n  \
+        snapferry access-key delete AKIAIOSFODNN7EXAMPLE")]
+    Delete(ExistingKey),
+}
+
+/// An access key that is there.
+#[derive(Debug, Args)]
+pub(crate) struct ExistingKey {
+    /// The access key's id, as `access-key list` shows it
+    #[arg(value_name = "ACCESS_KEY_ID")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) folder: Folder,
+}
+
+/// `snapferry account ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountVerb {
+    /// Make an account and print its number
+    ///
+    /// It owns nothing yet and nobody can act for it: `access-key create` makes a way in. Under
+    /// `serve --dev` every account is there already.
+    #[command(after_help = "Examples:\n  \
+        snapferry account create --name staging\n  \
+        snapferry account create --account 123456789012")]
+    Create {
+        /// The account's number, of 12 digits [default: a random one]
+        #[arg(long, value_name = "ID")]
+        account: Option<Account>,
+        /// A name for people
+        #[arg(
+            long,
+            default_value = "",
+            hide_default_value = true,
+            value_name = "TEXT"
+        )]
+        name: String,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// List accounts and how much each of them owns
+    #[command(after_help = "Examples:\n  \
+        snapferry account list\n  \
+        snapferry account list --format json")]
+    List {
+        #[command(flatten)]
+        folder: Folder,
+        /// How the list is printed
+        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        format: ListFormat,
+    },
+    /// Delete an account that owns nothing, and its access keys
+    ///
+    /// While it has a cluster, a snapshot, a KMS key or unfinished work, it is refused. A server that
+    /// runs on the data folder refuses the account's access keys within a second.
+    #[command(after_help = "Examples:\n  \
+        snapferry account delete 123456789012")]
+    Delete {
+        /// The account's number
+        #[arg(value_name = "ID")]
+        account: Account,
+        #[command(flatten)]
+        folder: Folder,
     },
 }
 

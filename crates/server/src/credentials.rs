@@ -1,13 +1,13 @@
 //! Access keys: drawing them, sealing them, and the first administrator's file.
 //!
 //! It does not know how signatures are checked.
-use std::{fmt, path::Path};
+use std::{fmt, fs, io, path::Path};
 
 use aws_lc_rs::error::Unspecified;
 use catalog::{
     Catalog, CatalogError, CatalogExt,
     access_keys::{self, AccessKeyStatus},
-    meta,
+    accounts, meta,
 };
 use data_encoding::{BASE32_NOPAD, BASE64};
 use kms::MasterKey;
@@ -97,10 +97,88 @@ pub(crate) async fn create(
     catalog
         .write(move |tx| {
             let row = row(tx.now());
+            accounts::ensure(tx, &row.account, "")?;
             access_keys::insert(tx, &row)
         })
         .await?;
     Ok(key)
+}
+
+/// A number for an account, of 12 digits that do not begin with 0.
+///
+/// # Errors
+/// When the system has no randomness to give.
+pub(crate) fn draw_account() -> Result<Account, CredentialsError> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes)?;
+    let number = 100_000_000_000 + u64::from_be_bytes(bytes) % 900_000_000_000;
+    Ok(number.to_string().parse().expect("twelve digits"))
+}
+
+/// Makes a new key for the account of another, and disables that one; none when there is no
+/// such key. The administrator's file gets the new key.
+///
+/// The steps stand in this order so that at each moment some key works that its owner knows.
+///
+/// # Errors
+/// When the file or the catalog cannot be written.
+pub(crate) async fn rotate(
+    dir: &DataDir,
+    catalog: &dyn Catalog,
+    master_key: &MasterKey,
+    id: &str,
+) -> Result<Option<NewAccessKey>, CredentialsError> {
+    let wanted = id.to_owned();
+    let (old, administrator) = catalog
+        .read(move |tx| {
+            Ok::<_, CatalogError>((
+                access_keys::get(tx, &wanted)?,
+                meta::get(tx, ADMINISTRATOR)?,
+            ))
+        })
+        .await?;
+    let Some(old) = old else {
+        return Ok(None);
+    };
+    let key = create(catalog, master_key, old.account).await?;
+    let is_administrator = administrator.as_deref() == Some(id);
+    if is_administrator {
+        rewrite(&dir.credentials(), &key)?;
+    }
+    let (old, new) = (id.to_owned(), key.id.clone());
+    catalog
+        .write(move |tx| {
+            if is_administrator {
+                meta::set(tx, ADMINISTRATOR, &new)?;
+            }
+            access_keys::set_status(tx, &old, AccessKeyStatus::Inactive)
+        })
+        .await?;
+    Ok(Some(key))
+}
+
+/// Puts another key into a credentials file; what else it says stays.
+fn rewrite(path: &Path, key: &NewAccessKey) -> Result<(), CredentialsError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => Zeroizing::new(text),
+        // Moved away by its owner: there is nothing to keep in step.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(DataDirError::io("read", path, source).into()),
+    };
+    let mut written = Zeroizing::new(String::new());
+    for line in text.lines() {
+        match line.split('=').next().map(str::trim) {
+            Some(name @ "aws_access_key_id") => {
+                written.push_str(&format!("{name} = {}", key.id));
+            }
+            Some(name @ "aws_secret_access_key") => {
+                written.push_str(&format!("{name} = {}", key.secret.as_str()));
+            }
+            _ => written.push_str(line),
+        }
+        written.push('\n');
+    }
+    Ok(write_private(path, written.as_bytes())?)
 }
 
 /// At a folder's first closed start: gives the administrator a key, in `DATA/credentials`.
@@ -133,6 +211,7 @@ pub(crate) async fn ensure_administrator(
             if meta::get_or_set(tx, ADMINISTRATOR, &row.id)? != row.id {
                 return Ok(false);
             }
+            accounts::ensure(tx, &row.account, "administrator")?;
             access_keys::insert(tx, &row)?;
             Ok::<_, CatalogError>(true)
         })

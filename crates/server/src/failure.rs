@@ -3,6 +3,8 @@
 //! It does not know where the failure came from.
 use std::{error::Error, io, path::PathBuf};
 
+use catalog::accounts::Holdings;
+use model::Account;
 use service::StartError;
 
 use crate::{
@@ -57,6 +59,24 @@ pub(crate) enum Failure {
     /// Access keys mean nothing to a server that checks no signatures.
     #[error("the data folder {} belongs to --dev, where no access keys are needed", .0.display())]
     DevHasNoKeys(PathBuf),
+    /// An id of no access key.
+    #[error("there is no access key {0}")]
+    NoAccessKey(String),
+    /// A number of no account.
+    #[error("there is no account {0}")]
+    NoAccount(Account),
+    /// The number is taken.
+    #[error("the account {0} is there already")]
+    AccountExists(Account),
+    /// No random number was free.
+    #[error("no free account number was found")]
+    NoFreeAccount,
+    /// Something would be left behind.
+    #[error("the account {account} still owns {}", owned(.holdings))]
+    AccountOwns {
+        account: Account,
+        holdings: Holdings,
+    },
     /// The terminal or pipe is gone, or the system has no thread left.
     #[error("cannot {doing}")]
     Io {
@@ -103,9 +123,33 @@ impl Failure {
                 Some(format!("let them pass with `chmod o+x {}`, or choose another folder with --data DIR", folder.display()))
             }
             Self::DevHasNoKeys(_) => Some("use twelve digits as the access key id to act for that account".to_owned()),
+            Self::NoAccessKey(_) => Some("`snapferry access-key list` shows those that are".to_owned()),
+            Self::NoAccount(_) => Some("`snapferry account list` shows those that are".to_owned()),
+            Self::AccountExists(account) => {
+                Some(format!("`snapferry access-key create --account {account}` lets somebody act for it"))
+            }
+            Self::NoFreeAccount => Some("give one with --account".to_owned()),
+            Self::AccountOwns { .. } => {
+                Some("delete these first, in all regions; a KMS key that is to be deleted is gone at its deletion date".to_owned())
+            }
             Self::Catalog(_) | Self::Io { .. } => None,
         }
     }
+}
+
+/// `2 snapshots and 1 KMS key`.
+fn owned(holdings: &Holdings) -> String {
+    let parts: Vec<String> = [
+        (holdings.clusters, "cluster"),
+        (holdings.snapshots, "snapshot"),
+        (holdings.kms_keys, "KMS key"),
+        (holdings.jobs, "unfinished job"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count != 0)
+    .map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }))
+    .collect();
+    parts.join(" and ")
 }
 
 fn list(paths: &[PathBuf]) -> String {

@@ -1,6 +1,7 @@
 //! The binary `snapferry`: command line, settings, listener and wiring around the service.
 //!
 //! It does not know what the API's actions do.
+mod account_verbs;
 mod body;
 mod catalogs;
 mod cli;
@@ -15,6 +16,9 @@ mod help_page;
 mod listen;
 mod logging;
 mod master_key;
+mod node_verbs;
+mod outbound;
+mod outside_kms;
 mod reference;
 mod serve;
 mod settings;
@@ -29,10 +33,12 @@ use crate::cli::{Cli, Verb};
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Serve(arguments) => serve::run(*arguments),
-        Verb::AccessKey { verb } => verbs::access_key(verb),
+        Verb::Account { verb } => account_verbs::account(verb),
+        Verb::AccessKey { verb } => account_verbs::access_key(verb),
+        Verb::Actions { all, format } => verbs::actions(all, format),
         Verb::Job { verb } => verbs::job(verb),
-        Verb::Node { verb } => verbs::node(verb),
-        Verb::Catalog { verb } => verbs::catalog(verb),
+        Verb::Node { verb } => node_verbs::node(verb),
+        Verb::Catalog { verb } => node_verbs::catalog(verb),
         Verb::Reference => verbs::print(&reference::page()),
     };
     match done {

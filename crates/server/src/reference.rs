@@ -53,8 +53,12 @@ fn is_own(argument: &Arg) -> bool {
 }
 
 fn row(argument: &Arg, page: &mut String) {
-    let flag = argument.get_long().unwrap_or_default();
+    let flag = match argument.get_long() {
+        Some(long) => format!("--{long}"),
+        None => String::new(),
+    };
     let value = match argument.get_value_names() {
+        Some([name, ..]) if flag.is_empty() => name.to_string(),
         Some([name, ..]) if argument.get_action().takes_values() => {
             if argument
                 .get_num_args()
@@ -92,7 +96,7 @@ fn row(argument: &Arg, page: &mut String) {
     if !choices.is_empty() {
         write!(text, "; one of {}", choices.join(", ")).expect("a String takes all");
     }
-    writeln!(page, "| `--{flag}{value}` | {variable} | {text} |").expect("a String takes all");
+    writeln!(page, "| `{flag}{value}` | {variable} | {text} |").expect("a String takes all");
 }
 
 #[cfg(test)]

@@ -138,7 +138,11 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>) -> Result<(), Failure> 
         above: layer.vault.clone().unwrap_or_else(|| dir.vaults()),
         shared: layer.catalog.is_some(),
     };
-    let service = Service::start(parts(vaults, catalog, master_key, engine), settings).await?;
+    let service = Service::start(
+        parts(vaults, catalog, master_key, engine, layer.kms.open()),
+        settings,
+    )
+    .await?;
     let front = Arc::new(Front::new(
         Guard::new(address, &layer.host, tls.is_some()),
         HelpPage::new(mode, scheme, &dir.credentials()),
@@ -246,6 +250,7 @@ fn parts(
     catalog: Arc<dyn Catalog>,
     master_key: MasterKey,
     engine: Arc<dyn Engine>,
+    outside_kms: Option<service::Outside>,
 ) -> Parts {
     let (listed, shared) = (vaults.above.clone(), vaults.shared);
     let vaults = vaults.above;
@@ -267,6 +272,7 @@ fn parts(
         }),
         vault_regions: Box::new(move || vault_regions(&listed)),
         master_key: Arc::new(master_key),
+        outside_kms,
         engine,
         courier: Arc::new(HttpCourier::default()),
         clock: Arc::new(SystemClock),

@@ -19,6 +19,7 @@ use crate::{
     catalogs::{CatalogUrl, NodeName},
     courier::WebhookRow,
     forms::{ByteCount, Listen, Ports, Secret},
+    outside_kms::KmsLayer,
 };
 
 /// The address of a server that was told none.
@@ -151,6 +152,9 @@ pub(crate) struct Layer {
     /// Webhooks of the settings file
     #[arg(skip)]
     pub(crate) webhook: Vec<WebhookRow>,
+    /// An outside KMS.
+    #[command(flatten)]
+    pub(crate) kms: KmsLayer,
     /// Seconds after which the work of a process that died is taken over [default: 15]
     #[arg(long, env = "SNAPFERRY_LEASE_SECONDS", value_name = "SECONDS")]
     pub(crate) lease_seconds: Option<u64>,
@@ -224,6 +228,7 @@ impl Layer {
             webhook_url: self.webhook_url.or(below.webhook_url),
             webhook_secret: self.webhook_secret.or(below.webhook_secret),
             webhook: either(self.webhook, below.webhook),
+            kms: self.kms.over(below.kms),
             lease_seconds: self.lease_seconds.or(below.lease_seconds),
             sweep_grace_seconds: self.sweep_grace_seconds.or(below.sweep_grace_seconds),
             log_format: self.log_format.or(below.log_format),
@@ -287,6 +292,7 @@ impl Layer {
                 expected: "2 to 3600",
             });
         }
+        self.kms.check()?;
         if self.webhook_url.is_some() != self.webhook_secret.is_some() {
             return Err(SettingsError::HalfWebhook);
         }

@@ -23,8 +23,8 @@ use crate::{
 
 /// The purpose that access keys' secrets are sealed for; their context is the access key's id.
 pub const SECRET_PURPOSE: &str = "access-key";
-/// A key's row is read again after this long, so a disabled key is soon refused.
-const ROW_LIFE: Duration = Duration::from_secs(1);
+/// A key's row is read again after this long, so a disabled key is refused within a second.
+const ROW_LIFE: Duration = Duration::from_millis(500);
 /// Access keys remembered at most; the table is emptied when it is full.
 const REMEMBERED_MAX: usize = 4_096;
 

@@ -8,7 +8,11 @@ use model::{Account, Region};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{access::Access, core::Core, fault::Fault};
+use crate::{
+    access::Access,
+    core::Core,
+    fault::{Code, Fault},
+};
 
 /// The API that an action belongs to; also the service name in a credential's scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -165,7 +169,11 @@ pub const fn entry<A: Action>() -> Entry {
 
 fn call<'a, A: Action>(input: &'a Input, cx: &'a Cx, form: Form, request_id: &'a str) -> Reply<'a> {
     Box::pin(async move {
-        let action: A = input.read()?;
+        let action: A = input.read().map_err(|error| match A::API {
+            // KMS has one word for all that is wrong with an input.
+            Api::Kms => Fault::new(Code::KmsValidation, error.message()),
+            Api::Rds | Api::Sts => Fault::from(error),
+        })?;
         let output = action.run(cx).await?;
         Ok(match form {
             Form::Xml => wire::xml::response(A::NAME, A::API.namespace(), &output, request_id),

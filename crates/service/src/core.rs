@@ -12,7 +12,10 @@ use model::{Clock, Entropy, Region, ResourceId, Timestamp};
 use tokio::sync::Notify;
 use vault::{Intake, Throttle, Vault, VaultError};
 
-use crate::{Parts, Settings, keys::Keys};
+use crate::{
+    Parts, Settings,
+    keys::{KeyService, Keys, Outside},
+};
 
 /// Opens one region's vault.
 pub type OpenVault = Box<dyn Fn(&Region) -> Result<Vault, VaultError> + Send + Sync>;
@@ -21,8 +24,12 @@ pub type OpenVault = Box<dyn Fn(&Region) -> Result<Vault, VaultError> + Send + S
 pub struct Core {
     /// What exists.
     pub catalog: Arc<dyn catalog::Catalog>,
-    /// Keys, and who may use them.
-    pub keys: Keys,
+    /// The built-in KMS.
+    pub kms: Arc<Keys>,
+    /// The keys that RDS uses: the built-in KMS's, or an outside one's.
+    pub keys: Arc<dyn KeyService>,
+    /// The outside KMS, when there is one.
+    pub outside_kms: Option<Outside>,
     /// Runs databases.
     pub engine: Arc<dyn engine::Engine>,
     /// Tells the time.
@@ -56,15 +63,21 @@ impl fmt::Debug for Core {
 
 impl Core {
     pub(crate) fn new(parts: Parts, settings: Settings) -> Self {
-        let keys = Keys::new(
+        let kms = Arc::new(Keys::new(
             parts.catalog.clone(),
             parts.master_key,
             parts.clock.clone(),
             parts.entropy.clone(),
-        );
+        ));
+        let keys: Arc<dyn KeyService> = match &parts.outside_kms {
+            Some(outside) => Arc::new(outside.clone()),
+            None => kms.clone(),
+        };
         Self {
             catalog: parts.catalog,
+            kms,
             keys,
+            outside_kms: parts.outside_kms,
             engine: parts.engine,
             clock: parts.clock,
             entropy: parts.entropy,

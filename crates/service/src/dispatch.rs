@@ -111,6 +111,15 @@ impl Dispatch {
                     ),
                 ));
             }
+            if let (Api::Kms, Some(outside)) = (entry.api, &self.core.outside_kms) {
+                return Err(Fault::new(
+                    Code::KmsUnsupported,
+                    format!(
+                        "The keys of this server are held by another KMS, at {}: ask it.",
+                        outside.endpoint
+                    ),
+                ));
+            }
             let region = self.region(&proof, &host)?;
             let cx = Cx {
                 core: self.core.clone(),
@@ -160,8 +169,11 @@ impl Dispatch {
         let (name, input) =
             named(request, spoken).map_err(|fault| (String::new(), api.unwrap_or(guess), fault))?;
         let entry = actions::find(api, &name).ok_or_else(|| {
+            let known = actions::known::is_known(api, &name);
             let api = api.unwrap_or(guess);
-            let fault = if spoken.form == Form::AwsJson {
+            let fault = if known {
+                not_implemented(&name, spoken.form)
+            } else if spoken.form == Form::AwsJson {
                 Fault::new(
                     Code::KmsUnknownOperation,
                     format!("Unknown operation: {}", cut(&name)),
@@ -207,6 +219,19 @@ impl Dispatch {
 
 fn cut(text: &str) -> String {
     text.chars().take(limits::ECHO_CHARS_MAX).collect()
+}
+
+/// What is said of an action that the API has and this server has not.
+fn not_implemented(name: &str, form: Form) -> Fault {
+    let code = if form == Form::AwsJson {
+        Code::KmsUnsupported
+    } else {
+        Code::InvalidAction
+    };
+    Fault::new(
+        code,
+        format!("{name} is not implemented here. `snapferry actions` lists the actions that are."),
+    )
 }
 
 fn too_large() -> Fault {

@@ -108,6 +108,13 @@ faults! {
     KmsMalformedPolicy: "MalformedPolicyDocumentException", 400, ValidationError;
     KmsTag: "TagException", 400, ValidationError;
     KmsUnsupported: "UnsupportedOperationException", 400, ValidationError;
+    KmsInvalidCiphertext: "InvalidCiphertextException", 400, ValidationError;
+    KmsIncorrectKey: "IncorrectKeyException", 400, ValidationError;
+    KmsInvalidKeyUsage: "InvalidKeyUsageException", 400, ValidationError;
+    KmsInvalidGrantToken: "InvalidGrantTokenException", 400, ValidationError;
+    KmsInvalidGrantId: "InvalidGrantIdException", 400, ValidationError;
+    KmsLimitExceeded: "LimitExceededException", 400, QuotaExceeded;
+    KmsDryRun: "DryRunOperationException", 400, InvalidState;
     KmsAccessDenied: "AccessDeniedException", 400, Forbidden;
     KmsValidation: "ValidationException", 400, ValidationError;
     KmsUnknownOperation: "UnknownOperationException", 400, ValidationError;

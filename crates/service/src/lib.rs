@@ -34,6 +34,7 @@ use model::{Clock, Entropy, Region};
 use tokio::task::JoinHandle;
 use wire::RawRequest;
 
+pub use keys::{CallError, Outside, OutsideKms, RetryPlan};
 pub use nodes::{Membership, StartError};
 pub use settings::{Mode, Settings, Webhook};
 
@@ -54,6 +55,8 @@ pub struct Parts {
     pub vault_regions: Box<dyn Fn() -> Vec<Region> + Send + Sync>,
     /// Seals key material and access keys.
     pub master_key: Arc<kms::MasterKey>,
+    /// Holds the keys in place of the built-in KMS.
+    pub outside_kms: Option<Outside>,
     /// Runs databases.
     pub engine: Arc<dyn engine::Engine>,
     /// Delivers events to webhooks.

@@ -1,12 +1,12 @@
 //! The vault's mirror of the records, from which a lost catalog is rebuilt.
 //!
 //! A record's change puts a letter into the outbox in its own transaction; the mirror writes
-//! letters to `records/<account>/<snapshot>/<version>`, sealed by the master key and bound to
+//! letters to `records/<account>/<snapshot>/<version>` and `grants/…`, sealed by the master key and bound to
 //! their path, and then forgets them. How far it is behind is a metric.
 use std::{sync::Arc, time::Duration};
 
 use catalog::{CatalogError, CatalogExt, Stored, Tx, outbox};
-use model::Snapshot;
+use model::{Grant, Snapshot};
 use serde::Serialize;
 
 use crate::{core::Core, fault::chain};
@@ -22,6 +22,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 enum Letter<'a> {
     Snapshot(&'a Snapshot),
     SnapshotDeleted(&'a uuid::Uuid),
+    Grant(&'a Grant),
+    GrantDeleted(&'a str),
 }
 
 fn push(
@@ -74,6 +76,29 @@ pub fn snapshot_deleted(
     )
 }
 
+/// Mirrors a grant beside its key's records, or its end.
+///
+/// # Errors
+/// The catalog's.
+pub fn grant(tx: &mut dyn Tx, grant: &Grant, version: u64, is: Is) -> Result<(), CatalogError> {
+    let letter = match is {
+        Is::There => Letter::Grant(grant),
+        Is::Gone => Letter::GrantDeleted(&grant.id),
+    };
+    let key = &grant.key;
+    let id = key.resource.strip_prefix("key/").unwrap_or_default();
+    let path = format!("grants/{}/{id}/{}/{version:020}", key.account, grant.id);
+    let body = serde_json::to_vec(&letter).expect("records serialize");
+    outbox::push(tx, &key.region, &path, &body)
+}
+
+/// Whether a record is there or was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Is {
+    There,
+    Gone,
+}
+
 /// Writes letters until the process is to end.
 pub async fn run(core: Arc<Core>) {
     loop {
@@ -115,7 +140,7 @@ async fn flush(core: &Core) -> Result<bool, String> {
     let mut written = Vec::with_capacity(letters.len());
     for letter in letters {
         let vault = core.vault(&letter.region).map_err(|error| chain(&error))?;
-        let sealed = core.keys.seal_record(&letter.path, &letter.body);
+        let sealed = core.kms.seal_record(&letter.path, &letter.body);
         match vault::records::put_record(&vault, &letter.path, sealed.into()).await {
             // Written by a process that died before it could say so: a path has one letter.
             Err(vault::VaultError::Conflict { .. }) => {}

@@ -57,6 +57,7 @@ pub async fn run(core: Arc<Core>) {
         if let Err(error) = forget(&core).await {
             tracing::warn!(cause = %chain(&error), "old rows were not removed");
         }
+        crate::keys::rotate_due(&core).await;
     }
 }
 
@@ -186,13 +187,26 @@ fn hash_of(path: &str) -> Option<Hash> {
     path.rsplit('/').next()?.split('.').next()?.parse().ok()
 }
 
-/// Drops rows whose time is over: finished jobs, deleted names, keys at their deletion date.
+/// Drops rows whose time is over: finished jobs, events, deleted names, keys at their deletion date.
 async fn forget(core: &Core) -> Result<(), CatalogError> {
+    // A batch a transaction, so that others get between; as many as there are, since a busy
+    // hour makes more rows than one batch has.
+    while !core.is_stopping() {
+        let gone = core
+            .catalog
+            .write(|tx| {
+                let jobs = jobs::prune(tx, MEMORY, BATCH)?;
+                let events = events::prune(tx, EVENTS_KEPT, BATCH)?;
+                Ok::<_, CatalogError>(jobs.max(events))
+            })
+            .await?;
+        if gone < BATCH as u64 {
+            break;
+        }
+    }
     let regions = core.vault_regions();
     core.catalog
         .write(move |tx| {
-            jobs::prune(tx, MEMORY, BATCH)?;
-            events::prune(tx, EVENTS_KEPT, BATCH)?;
             for region in &regions {
                 condemned::forget(tx, region, MEMORY, BATCH)?;
             }

@@ -1,4 +1,4 @@
-//! Raw records beside the volumes: the catalog's mirror under `records/` and `keys/`.
+//! Raw records beside the volumes: the catalog's mirror under `records/`, `keys/` and `grants/`.
 //!
 //! It does not know what is in them, nor who authenticates them.
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use object_store::{ObjectStoreExt, path::Path};
 use crate::{error::VaultError, store::Vault};
 
 /// The folders that records lie in.
-const FOLDERS: [&str; 2] = ["records", "keys"];
+const FOLDERS: [&str; 3] = ["records", "keys", "grants"];
 /// A record, bytes, at most.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 
@@ -19,7 +19,7 @@ fn checked(path: &str) -> Result<Path, VaultError> {
     };
     let folder = path.split_once('/').map(|(folder, _)| folder);
     if !folder.is_some_and(|folder| FOLDERS.contains(&folder)) {
-        return Err(refused("is not under records/ or keys/"));
+        return Err(refused("is not under records/, keys/ or grants/"));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/=+".contains(c);
     if !path.chars().all(plain) {
@@ -29,7 +29,7 @@ fn checked(path: &str) -> Result<Path, VaultError> {
     Path::parse(path).map_err(|_| refused("is no name of an object"))
 }
 
-/// Writes a record under `records/…` or `keys/…`. It is durable when this returns, and writing
+/// Writes a record under `records/…`, `keys/…` or `grants/…`. It is durable when this returns, and writing
 /// the same bytes again does nothing.
 ///
 /// # Errors

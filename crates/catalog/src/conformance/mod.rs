@@ -7,6 +7,7 @@
 pub mod commits;
 pub mod leases;
 pub mod nodes;
+pub mod owners;
 pub mod records;
 pub mod samples;
 pub mod snapshots;
@@ -34,6 +35,8 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@each $fixture, records:
             names_clash, versions_are_compared, versions_are_never_used_twice,
             clusters_are_found, access_keys_live, keys_and_aliases_live, facts_stay);
+        $crate::conformance_tests!(@each $fixture, owners:
+            grants_live_and_die_with_their_key, rotations_come_due, accounts_and_their_holdings);
         $crate::conformance_tests!(@each $fixture, commits:
             quotas_hold_under_concurrency, one_failure_leaves_the_others,
             a_panic_undoes_its_own_only, readers_cannot_write, reads_see_what_was_answered,

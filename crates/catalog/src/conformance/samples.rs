@@ -135,6 +135,9 @@ pub fn key(id: &str) -> Key {
         policy: "{}".to_owned(),
         tags: Vec::new(),
         sealed_material: vec![1, 2, 3],
+        rotations: Vec::new(),
+        current_material: 0,
+        rotation: None,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{error::CatalogError, meta, value::args};
 /// Every migration in its order; the schema's number is how many of them were applied.
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_first.sql"),
+    include_str!("../../migrations/postgres/0002_grants_accounts.sql"),
     include_str!("../../migrations/postgres/0003_webhooks_turns.sql"),
     include_str!("../../migrations/postgres/0004_nodes.sql"),
 ];

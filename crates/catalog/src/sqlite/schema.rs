@@ -14,6 +14,7 @@ const APPLICATION_ID: i32 = 0x534E_4652;
 /// Every migration in its order; the schema's number is how many of them were applied.
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../migrations/sqlite/0002_grants_accounts.sql"),
     include_str!("../../migrations/sqlite/0003_webhooks_turns.sql"),
     include_str!("../../migrations/sqlite/0004_nodes.sql"),
 ];

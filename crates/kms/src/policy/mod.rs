@@ -35,6 +35,17 @@ pub struct Policy {
     statements: Vec<Statement>,
 }
 
+/// What a policy says of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// A Deny applies: nothing else can allow it.
+    Deny,
+    /// An Allow applies, and no Deny.
+    Allow,
+    /// No statement applies: a grant may still allow it.
+    Silent,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Statement {
     effect: Effect,
@@ -82,7 +93,7 @@ pub struct Conditions {
     /// `kms:ViaService`: the service that acts for the caller, such as
     /// `rds.us-east-1.amazonaws.com`.
     pub via_service: Option<String>,
-    /// `kms:GrantIsForAWSResource`, in requests for grants.
+    /// `kms:GrantIsForAWSResource`, in requests about grants.
     pub grant_is_for_aws_resource: Option<bool>,
     /// `kms:EncryptionContext:…`.
     pub encryption_context: EncryptionContext,
@@ -104,15 +115,20 @@ impl Policy {
 
     /// Whether a request is allowed: some Allow applies, and no Deny does.
     pub fn allows(&self, request: &Request<'_>) -> bool {
-        let mut allowed = false;
+        self.decide(request) == Decision::Allow
+    }
+
+    /// What the policy says of a request.
+    pub fn decide(&self, request: &Request<'_>) -> Decision {
+        let mut decision = Decision::Silent;
         for statement in &self.statements {
             match (statement.applies(request), statement.effect) {
-                (Match::Yes | Match::Unknown, Effect::Deny) => return false,
-                (Match::Yes, Effect::Allow) => allowed = true,
+                (Match::Yes | Match::Unknown, Effect::Deny) => return Decision::Deny,
+                (Match::Yes, Effect::Allow) => decision = Decision::Allow,
                 _ => {}
             }
         }
-        allowed
+        decision
     }
 }
 
@@ -151,6 +167,20 @@ impl Principal {
             }
             Self::Stranger => false,
         }
+    }
+}
+
+/// The account that a principal of a grant belongs to: an account's root, a user or a role of it
+/// by its ARN, or the account's number.
+///
+/// # Errors
+/// When it is none of these; `*` is no grantee.
+pub fn principal_account(text: &str) -> Result<Account, PolicyError> {
+    match parse::principal(text) {
+        Ok(Principal::Account { account, .. }) => Ok(account),
+        _ => Err(PolicyError::Malformed(
+            "a principal is neither an account nor the ARN of one".to_owned(),
+        )),
     }
 }
 

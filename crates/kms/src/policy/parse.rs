@@ -140,7 +140,7 @@ fn principals(json: PrincipalJson) -> Result<Vec<Principal>, String> {
 
 /// An account id, `*`, or the ARN of an account's root, user, role or session. Wildcards within
 /// an ARN are not allowed here, as in IAM.
-fn principal(text: &str) -> Result<Principal, String> {
+pub(super) fn principal(text: &str) -> Result<Principal, String> {
     let wrong = || "a Principal is neither \"*\", nor an account, nor an ARN of one".to_owned();
     if text == "*" {
         return Ok(Principal::Everyone);

@@ -1,6 +1,7 @@
 //! Every API action, one file each. Adding one is its file, its line in its API's `mod.rs`,
 //! and its line here.
 mod kms;
+pub mod known;
 mod rds;
 mod sts;
 
@@ -36,15 +37,37 @@ actions! {
     kms {
         cancel_key_deletion::CancelKeyDeletion,
         create_alias::CreateAlias,
+        create_grant::CreateGrant,
         create_key::CreateKey,
+        decrypt::Decrypt,
+        delete_alias::DeleteAlias,
         describe_key::DescribeKey,
         disable_key::DisableKey,
+        disable_key_rotation::DisableKeyRotation,
         enable_key::EnableKey,
+        enable_key_rotation::EnableKeyRotation,
+        encrypt::Encrypt,
+        generate_data_key::GenerateDataKey,
+        generate_data_key_without_plaintext::GenerateDataKeyWithoutPlaintext,
+        generate_random::GenerateRandom,
         get_key_policy::GetKeyPolicy,
+        get_key_rotation_status::GetKeyRotationStatus,
         list_aliases::ListAliases,
+        list_grants::ListGrants,
+        list_key_policies::ListKeyPolicies,
+        list_key_rotations::ListKeyRotations,
         list_keys::ListKeys,
+        list_resource_tags::ListResourceTags,
         put_key_policy::PutKeyPolicy,
+        re_encrypt::ReEncrypt,
+        retire_grant::RetireGrant,
+        revoke_grant::RevokeGrant,
+        rotate_key_on_demand::RotateKeyOnDemand,
         schedule_key_deletion::ScheduleKeyDeletion,
+        tag_resource::TagResource,
+        untag_resource::UntagResource,
+        update_alias::UpdateAlias,
+        update_key_description::UpdateKeyDescription,
     }
     sts {
         get_caller_identity::GetCallerIdentity,

@@ -62,10 +62,7 @@ pub(super) async fn take(
     let home = placed_home(core, cluster)?;
     core.engine.start(&home).await?;
     let vault = core.vault(&cluster.region)?;
-    let user = KeyUser {
-        account: cluster.account.clone(),
-        via_rds: Some(cluster.region.clone()),
-    };
+    let user = KeyUser::rds(&cluster.account, &cluster.region);
     let data_key = match &body.wrapped_key {
         Some(wrapped) => Some(core.keys.unwrap(&user, wrapped).await?),
         None => None,
@@ -92,9 +89,8 @@ pub(super) async fn take(
     .map_err(|error| JobError::Retry(format!("the dump ended early: {error}")))??;
     let base_key = match (&cluster.kms_key, &data_key) {
         (Some(arn), Some(plain)) => {
-            let key = core.keys.by_arn(arn).await?;
             let context = cluster_context(&cluster.account, &cluster.resource_id, &cluster.volume);
-            Some(core.keys.wrap(&user, &key, plain, context)?)
+            Some(core.keys.wrap(&user, arn, plain, context).await?)
         }
         _ => None,
     };

@@ -91,6 +91,7 @@ impl From<KeyError> for JobError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Catalog(inner) => Self::from(inner),
+            KeyError::Unavailable { .. } => Self::Retry(chain(&error)),
             other => Self::Fail(chain(&other)),
         }
     }

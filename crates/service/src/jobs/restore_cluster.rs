@@ -24,10 +24,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     run.clear_other_attempts(&cluster, &place).await?;
     let home = clusters::home(core, &cluster, &place);
     run.make_way(&home)?;
-    let user = KeyUser {
-        account: cluster.account.clone(),
-        via_rds: Some(cluster.region.clone()),
-    };
+    let user = KeyUser::rds(&cluster.account, &cluster.region);
     let data_key = match &body.content.wrapped_key {
         Some(wrapped) => Some(core.keys.unwrap(&user, wrapped).await?),
         None => None,

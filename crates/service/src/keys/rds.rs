@@ -1,13 +1,13 @@
 //! How RDS uses keys on a caller's behalf, and what it says when it cannot.
 //!
 //! Source: "AWS KMS key management" and "Sharing a DB cluster snapshot", Aurora User Guide.
-use model::{Account, Key, Region, ResourceId, VolumeRef, WrappedKey, key::EncryptionContext};
+use model::{Account, Arn, Region, ResourceId, VolumeRef, WrappedKey, key::EncryptionContext};
 use vault::DataKey;
 
-use super::{KeyError, KeyUser, Keys, default_key};
+use super::{KeyError, KeyUser};
 use crate::{
     core::Core,
-    fault::{Code, Fault},
+    fault::{Code, Fault, chain},
 };
 
 /// Which key of a request failed; RDS words them differently.
@@ -58,18 +58,30 @@ impl<'a> RdsUse<'a> {
     pub fn new(core: &'a Core, account: &Account, region: &Region) -> Self {
         Self {
             core,
-            user: KeyUser {
-                account: account.clone(),
-                via_rds: Some(region.clone()),
-            },
+            user: KeyUser::rds(account, region),
             region: region.clone(),
         }
     }
 
     /// Every failure of a key has one code, so that it does not tell whether the key exists.
-    fn fault(error: &KeyError, side: KeySide<'_>, key: &str) -> Fault {
-        if let KeyError::Catalog(_) | KeyError::Material { .. } = error {
-            return Fault::internal(error);
+    fn fault(error: KeyError, side: KeySide<'_>, key: &str) -> Fault {
+        match error {
+            KeyError::Making(fault) => return fault,
+            KeyError::Catalog(_) | KeyError::Material { .. } => return Fault::internal(&error),
+            KeyError::Unavailable { .. } => {
+                tracing::warn!(cause = %chain(&error), "a key could not be used");
+                return Fault::new(
+                    Code::ServiceUnavailable,
+                    "The key management service does not answer. Nothing was changed; try again.",
+                );
+            }
+            KeyError::NoDefaultKey => {
+                return Fault::combination(
+                    "KmsKeyId must be given: this server's keys are held by an outside KMS, and no \
+                     default key is configured for it.",
+                );
+            }
+            _ => tracing::info!(cause = %chain(&error), "a key was refused"),
         }
         let what = match side {
             KeySide::Source => format!("The source snapshot KMS key [{key}]"),
@@ -87,68 +99,61 @@ impl<'a> RdsUse<'a> {
     ///
     /// # Errors
     /// `KMSKeyNotAccessibleFault`, whatever the reason.
-    pub async fn target(&self, given: &str) -> Result<Key, Fault> {
-        let fault = |error: &KeyError| Self::fault(error, KeySide::Target(given), given);
-        let found = self
-            .core
-            .keys
-            .find(given, &self.user.account, &self.region)
-            .await;
-        let key = match found {
+    pub async fn target(&self, given: &str) -> Result<TargetKey, Fault> {
+        let keys = &self.core.keys;
+        let found = match keys.target(&self.user, given, &self.region).await {
             // The default key's alias may be named before its first use made it.
-            Err(KeyError::NotFound(_)) if given == super::RDS_ALIAS => {
-                default_key(self.core, &self.user.account, &self.region).await?
-            }
-            other => other.map_err(|error| fault(&error))?,
+            Err(KeyError::NotFound(_)) if given == super::RDS_ALIAS => self.default_arn().await,
+            other => other,
         };
-        if key.region != self.region {
-            return Err(fault(&KeyError::NotFound(given.to_owned())));
-        }
-        for action in ["kms:DescribeKey", "kms:CreateGrant"] {
-            self.core
-                .keys
-                .authorise(&self.user, &key, action)
-                .map_err(|error| fault(&error))?;
-        }
-        Keys::usable(&key).map_err(|error| fault(&error))?;
-        Ok(key)
+        found
+            .map(TargetKey)
+            .map_err(|error| Self::fault(error, KeySide::Target(given), given))
+    }
+
+    async fn default_arn(&self) -> Result<Arn, KeyError> {
+        let keys = &self.core.keys;
+        keys.default_key(self.core, &self.user.account, &self.region)
+            .await
     }
 
     /// The account's default key in this region.
     ///
     /// # Errors
-    /// When the vault or the catalog fails.
-    pub async fn default_key(&self) -> Result<Key, Fault> {
-        default_key(self.core, &self.user.account, &self.region).await
+    /// When there is none and none can be made.
+    pub async fn default_key(&self) -> Result<TargetKey, Fault> {
+        let key = self.default_arn().await;
+        key.map(TargetKey).map_err(|error| {
+            Self::fault(error, KeySide::Target(super::RDS_ALIAS), super::RDS_ALIAS)
+        })
     }
 
     /// Draws a data key under a key of this region.
     ///
     /// # Errors
     /// `KMSKeyNotAccessibleFault`.
-    pub fn generate(
+    pub async fn generate(
         &self,
-        key: &Key,
+        key: &TargetKey,
         context: EncryptionContext,
     ) -> Result<(DataKey, WrappedKey), Fault> {
-        let arn = key.arn().to_string();
-        let made = self.core.keys.generate(&self.user, key, context);
-        made.map_err(|error| Self::fault(&error, KeySide::Target(&arn), &arn))
+        let made = self.core.keys.generate(&self.user, &key.0, context).await;
+        made.map_err(|error| key.fault(error))
     }
 
     /// Wraps a data key under a key of this region.
     ///
     /// # Errors
     /// `KMSKeyNotAccessibleFault`.
-    pub fn wrap(
+    pub async fn wrap(
         &self,
-        key: &Key,
+        key: &TargetKey,
         plain: &DataKey,
         context: EncryptionContext,
     ) -> Result<WrappedKey, Fault> {
-        let arn = key.arn().to_string();
-        let made = self.core.keys.wrap(&self.user, key, plain, context);
-        made.map_err(|error| Self::fault(&error, KeySide::Target(&arn), &arn))
+        let keys = &self.core.keys;
+        let made = keys.wrap(&self.user, &key.0, plain, context).await;
+        made.map_err(|error| key.fault(error))
     }
 
     /// Unwraps the data key of a source, as the caller.
@@ -156,24 +161,28 @@ impl<'a> RdsUse<'a> {
     /// # Errors
     /// `KMSKeyNotAccessibleFault` in the source key's wording.
     pub async fn unwrap_source(&self, wrapped: &WrappedKey) -> Result<DataKey, Fault> {
+        let keys = &self.core.keys;
+        let unwrapped = match keys.may_read(&self.user, &wrapped.key).await {
+            Ok(()) => keys.unwrap(&self.user, wrapped).await,
+            Err(error) => Err(error),
+        };
         let arn = wrapped.key.to_string();
-        let fault = |error: &KeyError| Self::fault(error, KeySide::Source, &arn);
-        let key = self
-            .core
-            .keys
-            .by_arn(&wrapped.key)
-            .await
-            .map_err(|error| fault(&error))?;
-        for action in ["kms:DescribeKey", "kms:CreateGrant"] {
-            self.core
-                .keys
-                .authorise(&self.user, &key, action)
-                .map_err(|error| fault(&error))?;
-        }
-        self.core
-            .keys
-            .unwrap(&self.user, wrapped)
-            .await
-            .map_err(|error| fault(&error))
+        unwrapped.map_err(|error| Self::fault(error, KeySide::Source, &arn))
+    }
+}
+
+/// A key that was found good for a new resource.
+#[derive(Debug, Clone)]
+pub struct TargetKey(Arn);
+
+impl TargetKey {
+    /// Its ARN.
+    pub fn arn(&self) -> Arn {
+        self.0.clone()
+    }
+
+    fn fault(&self, error: KeyError) -> Fault {
+        let arn = self.0.to_string();
+        RdsUse::fault(error, KeySide::Target(&arn), &arn)
     }
 }

@@ -1,6 +1,6 @@
 //! `CreateAlias`.
 use catalog::{CatalogError, CatalogExt, keys as rows};
-use model::{Arn, KeyState};
+use model::Arn;
 use serde::Deserialize;
 
 use super::shared;
@@ -23,25 +23,9 @@ impl Action for CreateAlias {
     type Output = ();
 
     async fn run(self, cx: &Cx) -> Result<(), Fault> {
-        kms::check_alias(&self.alias_name).map_err(|error| {
-            Fault::new(
-                Code::KmsInvalidAliasName,
-                format!("Invalid AliasName: {error}."),
-            )
-        })?;
-        let key = shared::find(cx, &self.target_key_id, "kms:CreateAlias").await?;
-        if key.account != cx.caller.account {
-            return Err(Fault::new(
-                Code::KmsNotFound,
-                format!("Key '{}' is not in your account.", key.arn()),
-            ));
-        }
-        if key.state == KeyState::PendingDeletion {
-            return Err(Fault::new(
-                Code::KmsInvalidState,
-                format!("{} is pending deletion.", key.arn()),
-            ));
-        }
+        shared::alias_name(&self.alias_name)?;
+        let key = shared::find_own(cx, &self.target_key_id, "kms:CreateAlias").await?;
+        shared::not_pending(&key)?;
         let now = cx.core.now();
         let alias = rows::Alias {
             region: key.region,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::shared;
 use crate::{
     action::{Action, Api, Cx},
-    fault::{Code, Fault},
+    fault::Fault,
 };
 
 /// The input.
@@ -22,12 +22,7 @@ impl Action for EnableKey {
 
     async fn run(self, cx: &Cx) -> Result<(), Fault> {
         shared::change(cx, &self.key_id, "kms:EnableKey", |key, _| {
-            if key.state == KeyState::PendingDeletion {
-                return Err(Fault::new(
-                    Code::KmsInvalidState,
-                    format!("{} is pending deletion.", key.arn()),
-                ));
-            }
+            shared::not_pending(key)?;
             key.state = KeyState::Enabled;
             Ok(())
         })

@@ -33,7 +33,7 @@ impl Action for GetKeyPolicy {
     type Output = KeyPolicy;
 
     async fn run(self, cx: &Cx) -> Result<KeyPolicy, Fault> {
-        let key = shared::find(cx, &self.key_id, "kms:GetKeyPolicy").await?;
+        let key = shared::find_own(cx, &self.key_id, "kms:GetKeyPolicy").await?;
         Ok(KeyPolicy {
             policy: key.policy,
             policy_name: "default",

@@ -51,12 +51,7 @@ impl Action for ScheduleKeyDeletion {
             &self.key_id,
             "kms:ScheduleKeyDeletion",
             move |key, now| {
-                if key.state == KeyState::PendingDeletion {
-                    return Err(Fault::new(
-                        Code::KmsInvalidState,
-                        format!("{} is pending deletion.", key.arn()),
-                    ));
-                }
+                shared::not_pending(key)?;
                 key.state = KeyState::PendingDeletion;
                 key.deletion_at = Some(now.plus(Duration::from_secs(days * 24 * 3_600)));
                 Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Source: the AWS KMS API reference.
 use catalog::{CatalogExt, Stored, keys as rows};
-use model::{Arn, Key, KeyManager, KeyState, Timestamp};
+use model::{Arn, Key, KeyManager, KeyState, Timestamp, key::EncryptionContext};
 use serde::Serialize;
 
 use crate::{
@@ -81,9 +81,14 @@ impl From<KeyError> for Fault {
             KeyError::Disabled(_) => Code::KmsDisabled,
             KeyError::PendingDeletion(_) => Code::KmsInvalidState,
             KeyError::Denied { .. } => Code::KmsAccessDenied,
-            KeyError::Ciphertext(_) | KeyError::Catalog(_) | KeyError::Material { .. } => {
-                return Self::internal(&error);
+            KeyError::Ciphertext(_) => {
+                return Self::new(
+                    Code::KmsInvalidCiphertext,
+                    "The ciphertext is altered, malformed, or bound to another encryption context.",
+                );
             }
+            KeyError::Wrap(_) => Code::KmsValidation,
+            _ => return Self::internal(&error),
         };
         Self::new(code, error.to_string())
     }
@@ -91,10 +96,20 @@ impl From<KeyError> for Fault {
 
 /// The key that a caller names in the asked region, if its policy lets the caller do `action`.
 pub(super) async fn find(cx: &Cx, key_id: &str, action: &'static str) -> Result<Key, Fault> {
-    let key = cx
-        .core
-        .keys
-        .find(key_id, &cx.caller.account, &cx.region)
+    find_with(cx, key_id, action, &EncryptionContext::new()).await
+}
+
+/// The same, for a use with an encryption context.
+pub(super) async fn find_with(
+    cx: &Cx,
+    key_id: &str,
+    action: &'static str,
+    context: &EncryptionContext,
+) -> Result<Key, Fault> {
+    let user = KeyUser::direct(&cx.caller.account);
+    let kms = &cx.core.kms;
+    let key = kms
+        .find_for(&user, key_id, &cx.region, action, context)
         .await?;
     if key.region != cx.region {
         let arn = key.arn();
@@ -103,11 +118,19 @@ pub(super) async fn find(cx: &Cx, key_id: &str, action: &'static str) -> Result<
             format!("Invalid arn {}", arn.region),
         ));
     }
-    let user = KeyUser {
-        account: cx.caller.account.clone(),
-        via_rds: None,
-    };
-    cx.core.keys.authorise(&user, &key, action)?;
+    Ok(key)
+}
+
+/// The caller's own key: what KMS lets nobody do from another account, whatever the policy says.
+pub(super) async fn find_own(cx: &Cx, key_id: &str, action: &'static str) -> Result<Key, Fault> {
+    let key = find(cx, key_id, action).await?;
+    if key.account != cx.caller.account {
+        return Err(Fault::from(KeyError::Denied {
+            account: cx.caller.account.clone(),
+            action,
+            key: cut(key_id),
+        }));
+    }
     Ok(key)
 }
 
@@ -118,26 +141,10 @@ pub(super) async fn change(
     action: &'static str,
     change: impl Fn(&mut Key, Timestamp) -> Result<(), Fault> + Send + Sync + 'static,
 ) -> Result<Key, Fault> {
-    if key_id.starts_with("alias/")
-        || Arn::parse(key_id).is_ok_and(|arn| arn.resource.starts_with("alias/"))
-    {
-        return Err(Fault::new(
-            Code::KmsInvalidArn,
-            format!(
-                "{} is an alias: this operation takes a key id or a key ARN.",
-                cut(key_id)
-            ),
-        ));
-    }
-    let key = find(cx, key_id, action).await?;
+    refuse_alias(key_id)?;
+    let key = find_own(cx, key_id, action).await?;
     if key.manager == KeyManager::Aws {
-        return Err(Fault::new(
-            Code::KmsAccessDenied,
-            format!(
-                "{} is managed by AWS: {action} is not for its users.",
-                key.arn()
-            ),
-        ));
+        return Err(managed(&key, action));
     }
     let (arn, now) = (key.arn(), cx.core.now());
     let stored: Stored<Key> = cx
@@ -153,6 +160,54 @@ pub(super) async fn change(
         .await?;
     mirror(&cx.core, &stored).await?;
     Ok(stored.value)
+}
+
+/// What is not for the users of a key that the service manages.
+pub(super) fn managed(key: &Key, action: &str) -> Fault {
+    Fault::new(
+        Code::KmsAccessDenied,
+        format!(
+            "{} is managed by AWS: {action} is not for its users.",
+            key.arn()
+        ),
+    )
+}
+
+/// Refuses an alias where KMS takes a key's id or ARN only.
+pub(super) fn refuse_alias(key_id: &str) -> Result<(), Fault> {
+    let alias = key_id.starts_with("alias/")
+        || Arn::parse(key_id).is_ok_and(|arn| arn.resource.starts_with("alias/"));
+    if alias {
+        return Err(Fault::new(
+            Code::KmsInvalidArn,
+            format!(
+                "{} is an alias: this operation takes a key id or a key ARN.",
+                cut(key_id)
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses the name of an alias that nobody can make.
+pub(super) fn alias_name(name: &str) -> Result<(), Fault> {
+    kms::check_alias(name).map_err(|error| {
+        Fault::new(
+            Code::KmsInvalidAliasName,
+            format!("Invalid AliasName: {error}."),
+        )
+    })
+}
+
+/// Refuses a change of a key that waits for its deletion.
+pub(super) fn not_pending(key: &Key) -> Result<(), Fault> {
+    if key.state == KeyState::PendingDeletion {
+        return Err(Fault::new(
+            Code::KmsInvalidState,
+            format!("{} is pending deletion.", key.arn()),
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn cut(text: &str) -> String {

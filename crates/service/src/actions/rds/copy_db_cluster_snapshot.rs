@@ -146,7 +146,7 @@ impl CopyDbClusterSnapshot {
                     None => here.target(&wrapped.key.to_string()).await?,
                 };
                 let context = snapshot_context(&copy.account, &copy.uid, &content.volume);
-                content.wrapped_key = Some(here.wrap(&key, &data_key, context)?);
+                content.wrapped_key = Some(here.wrap(&key, &data_key, context).await?);
                 copy.kms_key = Some(key.arn());
             }
         }

@@ -95,7 +95,7 @@ pub(super) async fn prepare(
             let user = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
             let key = user.target(&arn.to_string()).await?;
             let context = snapshot_context(&cluster.account, &uid, &cluster.volume);
-            Some(user.generate(&key, context)?.1)
+            Some(user.generate(&key, context).await?.1)
         }
     };
     let tags = if given_tags.is_empty() && cluster.copy_tags_to_snapshot {

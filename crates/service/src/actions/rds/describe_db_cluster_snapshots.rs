@@ -6,7 +6,7 @@ use catalog::{
     CatalogExt,
     snapshots::{self, After, Selection},
 };
-use model::{Arn, Snapshot, SnapshotKind};
+use model::{Account, Arn, Region, Snapshot, SnapshotKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -133,22 +133,31 @@ impl DescribeDbClusterSnapshots {
         // The other parameters narrow it further.
         let selection = self.selection(cx)?;
         let shown = selection.is_some_and(|selection| {
-            let mine = snapshot.account == caller;
-            let in_scope = if mine {
-                selection.owned_by.is_some() || selection.public
-            } else {
-                self.snapshot_type.is_none() || selection.shared_with.is_some() || selection.public
-            };
-            in_scope && passes(&snapshot, &selection)
+            self.in_scope(&snapshot, &caller) && passes(&snapshot, &selection)
         });
+        let public = self.snapshot_type.as_deref() == Some("public");
         let snapshots = shown
-            .then(|| self.shape(cx, &snapshot, false))
+            .then(|| self.shape(cx, &snapshot, public))
             .into_iter()
             .collect();
         Ok(Snapshots {
             marker: None,
             snapshots,
         })
+    }
+
+    /// Whether a snapshot that the caller may see is of the type asked for. One that is named
+    /// by its ARN needs no Include flag.
+    fn in_scope(&self, snapshot: &Snapshot, caller: &Account) -> bool {
+        let is_to = |grantee: &str| snapshot.shared_with.iter().any(|to| to == grantee);
+        let mine = snapshot.account == *caller;
+        match self.snapshot_type.as_deref() {
+            None => true,
+            Some("shared") => !mine && is_to(caller.as_str()),
+            Some("public") => is_to("all"),
+            // The kind itself is among the selection's filters.
+            Some(_) => mine,
+        }
     }
 
     /// What is asked for; none when nothing can match.
@@ -189,7 +198,7 @@ impl DescribeDbClusterSnapshots {
             }
         }
         for filter in &self.filters {
-            if !narrow(&mut selection, filter) {
+            if !narrow(&mut selection, filter, &cx.region) {
                 return Ok(None);
             }
         }
@@ -198,13 +207,15 @@ impl DescribeDbClusterSnapshots {
 }
 
 /// Lays one filter over the selection; false when nothing can match any more.
-fn narrow(selection: &mut Selection, filter: &Filter) -> bool {
+fn narrow(selection: &mut Selection, filter: &Filter, region: &Region) -> bool {
+    // What cannot be a name, such as another region's ARN, becomes one that nothing has.
     let lower = |kind: &str| -> Vec<String> {
         let name = |value: &String| match Arn::parse(value) {
-            Ok(arn) => arn
+            Ok(arn) if arn.region == *region => arn
                 .name_of(kind)
                 .map(str::to_ascii_lowercase)
                 .unwrap_or_default(),
+            Ok(_) => String::new(),
             Err(_) => value.to_ascii_lowercase(),
         };
         filter.values.iter().map(name).collect()

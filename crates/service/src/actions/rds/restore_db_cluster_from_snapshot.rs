@@ -212,6 +212,6 @@ impl RestoreDbClusterFromSnapshot {
             return Ok(None);
         };
         let context = cluster_context(&cluster.account, &cluster.resource_id, &content.volume);
-        user.wrap(&key, &data_key, context).map(Some)
+        user.wrap(&key, &data_key, context).await.map(Some)
     }
 }

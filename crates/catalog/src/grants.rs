@@ -1,0 +1,117 @@
+//! Grants on KMS keys. The key that a grant is on says its region and account.
+//!
+//! It does not know what a grant permits.
+use model::{Account, Arn, Grant};
+
+use crate::{
+    error::CatalogError,
+    stored::{Stored, encode, insert_versioned},
+    transaction::Tx,
+    value::{Row, args},
+};
+
+fn read(rows: &[Row]) -> Result<Vec<Stored<Grant>>, CatalogError> {
+    rows.iter()
+        .map(|row| Stored::from_row("a grant", row))
+        .collect()
+}
+
+/// The id in a key's ARN; an ARN of something else has grants of nothing.
+fn key_id(key: &Arn) -> &str {
+    key.resource.strip_prefix("key/").unwrap_or_default()
+}
+
+/// Keeps a new grant.
+///
+/// # Errors
+/// `Conflict` when its id is taken.
+pub fn insert(tx: &mut dyn Tx, grant: Grant) -> Result<Stored<Grant>, CatalogError> {
+    insert_versioned(
+        tx,
+        grant,
+        |grant| format!("the grant {}", grant.id),
+        |tx, grant, version| {
+            tx.execute(
+                "INSERT INTO kms_grants (region, account, key_id, id, grantee, version, body) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                args![
+                    &grant.key.region,
+                    &grant.key.account,
+                    key_id(&grant.key),
+                    &grant.id,
+                    &grant.grantee_account,
+                    version,
+                    encode(grant)
+                ],
+            )
+        },
+    )
+}
+
+/// Finds a key's grant by its id.
+///
+/// # Errors
+/// The database's.
+pub fn get(tx: &mut dyn Tx, key: &Arn, id: &str) -> Result<Option<Stored<Grant>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM kms_grants \
+         WHERE region = ?1 AND account = ?2 AND key_id = ?3 AND id = ?4",
+        args![&key.region, &key.account, key_id(key), id],
+    )?;
+    Ok(read(&rows)?.pop())
+}
+
+/// A key's grants to one account; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn to(
+    tx: &mut dyn Tx,
+    key: &Arn,
+    grantee: &Account,
+    limit: usize,
+) -> Result<Vec<Stored<Grant>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM kms_grants \
+         WHERE region = ?1 AND account = ?2 AND key_id = ?3 AND grantee = ?4 ORDER BY id LIMIT ?5",
+        args![&key.region, &key.account, key_id(key), grantee, limit],
+    )?;
+    read(&rows)
+}
+
+/// A key's grants by id, from the one behind `after` on; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn list(
+    tx: &mut dyn Tx,
+    key: &Arn,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Stored<Grant>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM kms_grants \
+         WHERE region = ?1 AND account = ?2 AND key_id = ?3 AND ?4 < id ORDER BY id LIMIT ?5",
+        args![
+            &key.region,
+            &key.account,
+            key_id(key),
+            after.unwrap_or(""),
+            limit
+        ],
+    )?;
+    read(&rows)
+}
+
+/// Forgets a grant; answers the version of its deletion (for its mark in the vault's mirror), or
+/// none when there was no such grant.
+///
+/// # Errors
+/// The database's.
+pub fn delete(tx: &mut dyn Tx, key: &Arn, id: &str) -> Result<Option<u64>, CatalogError> {
+    let deleted = tx.execute(
+        "DELETE FROM kms_grants WHERE region = ?1 AND account = ?2 AND key_id = ?3 AND id = ?4",
+        args![&key.region, &key.account, key_id(key), id],
+    )?;
+    (deleted == 1).then(|| tx.next_version()).transpose()
+}

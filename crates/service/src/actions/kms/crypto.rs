@@ -1,0 +1,272 @@
+//! What the actions with secrets share: contexts, grant tokens, lengths, trial runs.
+//!
+//! Source: Encrypt, Decrypt, ReEncrypt and GenerateDataKey in the AWS KMS API reference.
+use catalog::{CatalogExt, grants};
+use data_encoding::BASE64URL_NOPAD;
+use model::{Arn, Key, key::EncryptionContext, limits};
+use serde::Deserialize;
+use wire::json::Blob;
+
+use super::shared;
+use crate::{
+    action::Cx,
+    fault::{Code, Fault},
+    keys::{KeyError, KeyUser, Keys},
+};
+
+/// The one algorithm of symmetric keys.
+pub(super) const ALGORITHM: &str = "SYMMETRIC_DEFAULT";
+/// A data key's bytes at most (`NumberOfBytes`).
+pub(super) const RANDOM_BYTES_MAX: i64 = 1_024;
+/// A ciphertext blob's bytes at most.
+const CIPHERTEXT_BYTES_MAX: usize = 6_144;
+/// Grant tokens of one request at most.
+const TOKENS_MAX: usize = 10;
+
+/// `DryRun`, `GrantTokens` and an algorithm: what several actions take beside their own.
+#[derive(Debug, Default)]
+pub(super) struct Extras<'a> {
+    pub(super) tokens: &'a [String],
+    pub(super) algorithms: [Option<&'a str>; 2],
+    pub(super) contexts: [Option<&'a EncryptionContext>; 2],
+    pub(super) recipient: bool,
+}
+
+impl Extras<'_> {
+    /// Refuses what cannot be.
+    pub(super) async fn check(&self, cx: &Cx) -> Result<(), Fault> {
+        if let Some(other) = self
+            .algorithms
+            .iter()
+            .flatten()
+            .find(|one| **one != ALGORITHM)
+        {
+            return Err(Fault::new(
+                Code::KmsInvalidKeyUsage,
+                format!(
+                    "{} is no algorithm of a symmetric key: only {ALGORITHM} is.",
+                    shared::cut(other)
+                ),
+            ));
+        }
+        if self.recipient {
+            return Err(Fault::new(
+                Code::KmsUnsupported,
+                "Recipient is not supported here: there are no Nitro enclaves.",
+            ));
+        }
+        for context in self.contexts.iter().flatten() {
+            within_limit(context)?;
+        }
+        check_tokens(cx, self.tokens).await
+    }
+}
+
+/// Refuses an encryption context that is too large.
+pub(super) fn within_limit(context: &EncryptionContext) -> Result<(), Fault> {
+    let bytes: usize = context
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if limits::ENCRYPTION_CONTEXT_BYTES_MAX < bytes {
+        return Err(Fault::new(
+            Code::KmsValidation,
+            format!(
+                "The encryption context has {bytes} bytes: at most {} are possible.",
+                limits::ENCRYPTION_CONTEXT_BYTES_MAX
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// `DryRun`: everything was checked, and nothing is done.
+pub(super) fn unless_dry(dry_run: Option<bool>) -> Result<(), Fault> {
+    if dry_run == Some(true) {
+        return Err(Fault::new(
+            Code::KmsDryRun,
+            "The request would have succeeded, but the DryRun option is set.",
+        ));
+    }
+    Ok(())
+}
+
+/// The key that a caller names, allowed to it for this use and ready for it.
+pub(super) async fn usable(
+    cx: &Cx,
+    key_id: &str,
+    action: &'static str,
+    context: &EncryptionContext,
+) -> Result<Key, Fault> {
+    let key = shared::find_with(cx, key_id, action, context).await?;
+    Keys::usable(&key)?;
+    Ok(key)
+}
+
+/// The key that a blob names, allowed to the caller for this use; `expected` is the key that the
+/// caller says it is under.
+pub(super) async fn key_of(
+    cx: &Cx,
+    blob: &Blob,
+    expected: Option<&str>,
+    action: &'static str,
+    context: &EncryptionContext,
+) -> Result<Key, Fault> {
+    let malformed = || {
+        Fault::new(
+            Code::KmsInvalidCiphertext,
+            "The ciphertext is no ciphertext blob of this KMS.",
+        )
+    };
+    if CIPHERTEXT_BYTES_MAX < blob.0.len() {
+        return Err(Fault::new(
+            Code::KmsValidation,
+            format!("A ciphertext blob has at most {CIPHERTEXT_BYTES_MAX} bytes."),
+        ));
+    }
+    let (arn, _) = ::kms::key_of(&blob.0).map_err(|_| malformed())?;
+    // Of the named key first: who names a key that it may not use learns no more than that.
+    let expected = match expected {
+        Some(key_id) => Some(shared::find_with(cx, key_id, action, context).await?),
+        None => None,
+    };
+    if let Some(expected) = expected {
+        if expected.arn() != arn {
+            return Err(Fault::new(
+                Code::KmsIncorrectKey,
+                "The key ID in the request does not identify a CMK that can perform this operation.",
+            ));
+        }
+        Keys::usable(&expected)?;
+        return Ok(expected);
+    }
+    let user = KeyUser::direct(&cx.caller.account);
+    let found = cx
+        .core
+        .kms
+        .find_for(&user, &arn.to_string(), &cx.region, action, context)
+        .await;
+    let key = match found {
+        Ok(key) if key.region == cx.region => key,
+        Ok(_) | Err(KeyError::NotFound(_) | KeyError::Malformed(_) | KeyError::Denied { .. }) => {
+            return Err(Fault::new(
+                Code::KmsAccessDenied,
+                "The ciphertext refers to a customer master key that does not exist, does not exist in \
+                 this region, or you are not allowed to access.",
+            ));
+        }
+        Err(other) => return Err(other.into()),
+    };
+    Keys::usable(&key)?;
+    Ok(key)
+}
+
+/// A grant token: names the key and the grant, so that it is found again.
+pub(super) fn token(key: &Arn, grant_id: &str) -> String {
+    BASE64URL_NOPAD.encode(format!("{key} {grant_id}").as_bytes())
+}
+
+/// What a token names. Nobody is allowed anything by that alone.
+pub(super) fn read_token(token: &str) -> Option<(Arn, String)> {
+    let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (arn, id) = text.split_once(' ')?;
+    Some((Arn::parse(arn).ok()?, id.to_owned()))
+}
+
+/// Refuses tokens of no grant. Grants count at once here, so a token adds nothing else.
+async fn check_tokens(cx: &Cx, tokens: &[String]) -> Result<(), Fault> {
+    if TOKENS_MAX < tokens.len() {
+        return Err(Fault::new(
+            Code::KmsValidation,
+            format!("A request has at most {TOKENS_MAX} grant tokens."),
+        ));
+    }
+    for token in tokens {
+        let named = read_token(token).ok_or_else(no_such_token)?;
+        let found = cx
+            .core
+            .catalog
+            .read(move |tx| grants::get(tx, &named.0, &named.1))
+            .await
+            .map_err(|error: catalog::CatalogError| Fault::from(error))?;
+        if found.is_none_or(|stored| stored.value.token != *token) {
+            return Err(no_such_token());
+        }
+    }
+    Ok(())
+}
+
+/// `InvalidGrantTokenException`.
+pub(super) fn no_such_token() -> Fault {
+    Fault::new(
+        Code::KmsInvalidGrantToken,
+        "The grant token is not that of a grant.",
+    )
+}
+
+/// What GenerateDataKey and GenerateDataKeyWithoutPlaintext take.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DataKeyInput {
+    key_id: String,
+    encryption_context: Option<EncryptionContext>,
+    number_of_bytes: Option<i64>,
+    key_spec: Option<String>,
+    #[serde(default)]
+    grant_tokens: Vec<String>,
+    recipient: Option<serde::de::IgnoredAny>,
+    dry_run: Option<bool>,
+}
+
+/// A data key, plain and wrapped.
+pub(super) struct Made {
+    pub(super) key: Key,
+    pub(super) plain: zeroize::Zeroizing<Vec<u8>>,
+    pub(super) blob: Vec<u8>,
+}
+
+impl DataKeyInput {
+    /// Draws a data key and wraps it.
+    pub(super) async fn make(self, cx: &Cx, action: &'static str) -> Result<Made, Fault> {
+        let bytes = self.bytes()?;
+        let context = self.encryption_context.unwrap_or_default();
+        Extras {
+            tokens: &self.grant_tokens,
+            contexts: [Some(&context), None],
+            recipient: self.recipient.is_some(),
+            ..Extras::default()
+        }
+        .check(cx)
+        .await?;
+        let key = usable(cx, &self.key_id, action, &context).await?;
+        unless_dry(self.dry_run)?;
+        let plain = ::kms::random_bytes(bytes);
+        let blob = cx.core.kms.seal(&key, &plain, &context)?;
+        Ok(Made { key, plain, blob })
+    }
+
+    fn bytes(&self) -> Result<usize, Fault> {
+        let wrong = |message: &'static str| Fault::new(Code::KmsValidation, message);
+        match (self.number_of_bytes, self.key_spec.as_deref()) {
+            (None, Some("AES_256")) => Ok(32),
+            (None, Some("AES_128")) => Ok(16),
+            (None, Some(_)) => Err(wrong("KeySpec is neither AES_256 nor AES_128.")),
+            (Some(count), None) => random_count(count),
+            _ => Err(wrong("Please specify either number of bytes or key spec.")),
+        }
+    }
+}
+
+/// `NumberOfBytes`.
+pub(super) fn random_count(count: i64) -> Result<usize, Fault> {
+    usize::try_from(count)
+        .ok()
+        .filter(|_| (1..=RANDOM_BYTES_MAX).contains(&count))
+        .ok_or_else(|| {
+            Fault::new(
+                Code::KmsValidation,
+                format!("NumberOfBytes is {count}: it must be between 1 and {RANDOM_BYTES_MAX}."),
+            )
+        })
+}

@@ -1,0 +1,62 @@
+//! `Decrypt`: opens what Encrypt, ReEncrypt or GenerateDataKey wrapped.
+use model::key::EncryptionContext;
+use serde::{Deserialize, Serialize};
+use wire::json::Blob;
+
+use super::crypto::{ALGORITHM, Extras, key_of, unless_dry};
+use crate::{
+    action::{Action, Api, Cx, Output},
+    fault::Fault,
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Decrypt {
+    ciphertext_blob: Blob,
+    encryption_context: Option<EncryptionContext>,
+    #[serde(default)]
+    grant_tokens: Vec<String>,
+    key_id: Option<String>,
+    encryption_algorithm: Option<String>,
+    recipient: Option<serde::de::IgnoredAny>,
+    dry_run: Option<bool>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Decrypted {
+    key_id: String,
+    plaintext: Blob,
+    encryption_algorithm: &'static str,
+}
+
+impl Output for Decrypted {}
+
+impl Action for Decrypt {
+    const NAME: &'static str = "Decrypt";
+    const API: Api = Api::Kms;
+    type Output = Decrypted;
+
+    async fn run(self, cx: &Cx) -> Result<Decrypted, Fault> {
+        let context = self.encryption_context.unwrap_or_default();
+        Extras {
+            tokens: &self.grant_tokens,
+            algorithms: [self.encryption_algorithm.as_deref(), None],
+            contexts: [Some(&context), None],
+            recipient: self.recipient.is_some(),
+        }
+        .check(cx)
+        .await?;
+        let (blob, expected) = (&self.ciphertext_blob, self.key_id.as_deref());
+        let key = key_of(cx, blob, expected, "kms:Decrypt", &context).await?;
+        let plain = cx.core.kms.open(&key, &blob.0, &context)?;
+        unless_dry(self.dry_run)?;
+        Ok(Decrypted {
+            key_id: key.arn().to_string(),
+            plaintext: Blob(plain.to_vec()),
+            encryption_algorithm: ALGORITHM,
+        })
+    }
+}

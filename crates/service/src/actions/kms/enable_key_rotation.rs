@@ -1,0 +1,65 @@
+//! `EnableKeyRotation`: new material every year, or however often it is asked.
+use model::key::RotationPlan;
+use serde::Deserialize;
+
+use super::shared;
+use crate::{
+    action::{Action, Api, Cx},
+    fault::{Code, Fault},
+    keys::{self, Keys},
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct EnableKeyRotation {
+    key_id: String,
+    rotation_period_in_days: Option<i64>,
+}
+
+impl Action for EnableKeyRotation {
+    const NAME: &'static str = "EnableKeyRotation";
+    const API: Api = Api::Kms;
+    type Output = ();
+
+    async fn run(self, cx: &Cx) -> Result<(), Fault> {
+        let given = self.rotation_period_in_days;
+        let period_days = match given {
+            None => None,
+            Some(days) => Some(
+                u32::try_from(days)
+                    .ok()
+                    .filter(|days| (90..=2_560).contains(days))
+                    .ok_or_else(|| {
+                        Fault::new(
+                            Code::KmsValidation,
+                            format!(
+                                "RotationPeriodInDays is {days}: it must be between 90 and 2560."
+                            ),
+                        )
+                    })?,
+            ),
+        };
+        shared::change(
+            cx,
+            &self.key_id,
+            "kms:EnableKeyRotation",
+            move |key, now| {
+                Keys::usable(key)?;
+                // Asked again, it changes the period only when one is given.
+                let period_days = match (period_days, key.rotation) {
+                    (Some(days), _) => days,
+                    (None, Some(_)) => return Ok(()),
+                    (None, None) => keys::PERIOD_DAYS,
+                };
+                key.rotation = Some(RotationPlan {
+                    period_days,
+                    next_at: keys::next_rotation(now, period_days),
+                });
+                Ok(())
+            },
+        )
+        .await
+        .map(drop)
+    }
+}

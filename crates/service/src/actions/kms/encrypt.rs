@@ -1,0 +1,64 @@
+//! `Encrypt`: wraps up to 4096 bytes under a key.
+use model::key::EncryptionContext;
+use serde::{Deserialize, Serialize};
+use wire::json::Blob;
+
+use super::crypto::{ALGORITHM, Extras, unless_dry, usable};
+use crate::{
+    action::{Action, Api, Cx, Output},
+    fault::Fault,
+    keys::KeyError,
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Encrypt {
+    key_id: String,
+    plaintext: Blob,
+    encryption_context: Option<EncryptionContext>,
+    #[serde(default)]
+    grant_tokens: Vec<String>,
+    encryption_algorithm: Option<String>,
+    dry_run: Option<bool>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Encrypted {
+    ciphertext_blob: Blob,
+    key_id: String,
+    encryption_algorithm: &'static str,
+}
+
+impl Output for Encrypted {}
+
+impl Action for Encrypt {
+    const NAME: &'static str = "Encrypt";
+    const API: Api = Api::Kms;
+    type Output = Encrypted;
+
+    async fn run(self, cx: &Cx) -> Result<Encrypted, Fault> {
+        let length = self.plaintext.0.len();
+        if !(1..=kms::PLAINTEXT_BYTES_MAX).contains(&length) {
+            return Err(KeyError::Wrap(kms::WrapError::Length(length)).into());
+        }
+        let context = self.encryption_context.unwrap_or_default();
+        Extras {
+            tokens: &self.grant_tokens,
+            algorithms: [self.encryption_algorithm.as_deref(), None],
+            contexts: [Some(&context), None],
+            ..Extras::default()
+        }
+        .check(cx)
+        .await?;
+        let key = usable(cx, &self.key_id, "kms:Encrypt", &context).await?;
+        unless_dry(self.dry_run)?;
+        Ok(Encrypted {
+            ciphertext_blob: Blob(cx.core.kms.seal(&key, &self.plaintext.0, &context)?),
+            key_id: key.arn().to_string(),
+            encryption_algorithm: ALGORITHM,
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! `GenerateDataKey`: a fresh data key, in clear for its use and wrapped for its keeping.
+use serde::{Deserialize, Serialize};
+use wire::json::Blob;
+
+use super::crypto::DataKeyInput;
+use crate::{
+    action::{Action, Api, Cx, Output},
+    fault::Fault,
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct GenerateDataKey(DataKeyInput);
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Generated {
+    ciphertext_blob: Blob,
+    plaintext: Blob,
+    key_id: String,
+}
+
+impl Output for Generated {}
+
+impl Action for GenerateDataKey {
+    const NAME: &'static str = "GenerateDataKey";
+    const API: Api = Api::Kms;
+    type Output = Generated;
+
+    async fn run(self, cx: &Cx) -> Result<Generated, Fault> {
+        let made = self.0.make(cx, "kms:GenerateDataKey").await?;
+        Ok(Generated {
+            ciphertext_blob: Blob(made.blob),
+            plaintext: Blob(made.plain.to_vec()),
+            key_id: made.key.arn().to_string(),
+        })
+    }
+}

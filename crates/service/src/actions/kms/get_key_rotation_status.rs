@@ -1,0 +1,53 @@
+//! `GetKeyRotationStatus`: whether a key gets new material by itself, and when.
+use model::KeyState;
+use serde::{Deserialize, Serialize};
+
+use super::shared;
+use crate::{
+    action::{Action, Api, Cx, Output},
+    fault::Fault,
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetKeyRotationStatus {
+    key_id: String,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RotationStatus {
+    key_rotation_enabled: bool,
+    key_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation_period_in_days: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_rotation_date: Option<f64>,
+}
+
+impl Output for RotationStatus {}
+
+impl Action for GetKeyRotationStatus {
+    const NAME: &'static str = "GetKeyRotationStatus";
+    const API: Api = Api::Kms;
+    const READS: bool = true;
+    type Output = RotationStatus;
+
+    async fn run(self, cx: &Cx) -> Result<RotationStatus, Fault> {
+        shared::refuse_alias(&self.key_id)?;
+        let key = shared::find(cx, &self.key_id, "kms:GetKeyRotationStatus").await?;
+        let plan = key
+            .rotation
+            .filter(|_| key.state != KeyState::PendingDeletion);
+        Ok(RotationStatus {
+            key_rotation_enabled: plan.is_some(),
+            key_id: key.arn().to_string(),
+            rotation_period_in_days: plan.map(|plan| plan.period_days),
+            next_rotation_date: plan
+                .filter(|_| key.state == KeyState::Enabled)
+                .map(|plan| shared::seconds(plan.next_at)),
+        })
+    }
+}

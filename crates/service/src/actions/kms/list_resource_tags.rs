@@ -1,0 +1,78 @@
+//! `ListResourceTags`: a key's tags.
+use serde::{Deserialize, Serialize};
+
+use super::shared;
+use crate::{
+    action::{Action, Api, Cx, Data, Output},
+    fault::{Code, Fault},
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListResourceTags {
+    key_id: String,
+    limit: Option<i64>,
+    marker: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tag {
+    tag_key: String,
+    tag_value: String,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Tags {
+    tags: Vec<Tag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_marker: Option<String>,
+    truncated: bool,
+}
+
+impl Output for Tags {
+    fn data(&self) -> Data {
+        Data::Page {
+            member: "Tags",
+            next: self.next_marker.clone(),
+        }
+    }
+}
+
+impl Action for ListResourceTags {
+    const NAME: &'static str = "ListResourceTags";
+    const API: Api = Api::Kms;
+    const READS: bool = true;
+    type Output = Tags;
+
+    async fn run(self, cx: &Cx) -> Result<Tags, Fault> {
+        let rows_asked = shared::rows(self.limit)?;
+        shared::refuse_alias(&self.key_id)?;
+        let key = shared::find_own(cx, &self.key_id, "kms:ListResourceTags").await?;
+        // The marker is the number of tags before the page: a key has few.
+        let skipped = match &self.marker {
+            None => 0,
+            Some(marker) => marker.parse::<usize>().map_err(|_| {
+                Fault::new(Code::KmsInvalidMarker, "The marker is none of this list.")
+            })?,
+        };
+        let left = key.tags.into_iter().skip(skipped).collect();
+        let (page, next_marker) = shared::paged(left, rows_asked, |_| {
+            skipped.saturating_add(rows_asked).to_string()
+        });
+        Ok(Tags {
+            tags: page
+                .into_iter()
+                .map(|tag| Tag {
+                    tag_key: tag.key,
+                    tag_value: tag.value,
+                })
+                .collect(),
+            truncated: next_marker.is_some(),
+            next_marker,
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! `ReEncrypt`: from one key to another, and the secret never leaves.
+use model::key::EncryptionContext;
+use serde::{Deserialize, Serialize};
+use wire::json::Blob;
+
+use super::crypto::{ALGORITHM, Extras, key_of, unless_dry, usable};
+use crate::{
+    action::{Action, Api, Cx, Output},
+    fault::Fault,
+};
+
+/// The input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ReEncrypt {
+    ciphertext_blob: Blob,
+    source_encryption_context: Option<EncryptionContext>,
+    source_key_id: Option<String>,
+    destination_key_id: String,
+    destination_encryption_context: Option<EncryptionContext>,
+    source_encryption_algorithm: Option<String>,
+    destination_encryption_algorithm: Option<String>,
+    #[serde(default)]
+    grant_tokens: Vec<String>,
+    dry_run: Option<bool>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ReEncrypted {
+    ciphertext_blob: Blob,
+    source_key_id: String,
+    key_id: String,
+    source_encryption_algorithm: &'static str,
+    destination_encryption_algorithm: &'static str,
+}
+
+impl Output for ReEncrypted {}
+
+impl Action for ReEncrypt {
+    const NAME: &'static str = "ReEncrypt";
+    const API: Api = Api::Kms;
+    type Output = ReEncrypted;
+
+    async fn run(self, cx: &Cx) -> Result<ReEncrypted, Fault> {
+        let before = self.source_encryption_context.unwrap_or_default();
+        let after = self.destination_encryption_context.unwrap_or_default();
+        Extras {
+            tokens: &self.grant_tokens,
+            algorithms: [
+                self.source_encryption_algorithm.as_deref(),
+                self.destination_encryption_algorithm.as_deref(),
+            ],
+            contexts: [Some(&before), Some(&after)],
+            ..Extras::default()
+        }
+        .check(cx)
+        .await?;
+        let (blob, expected) = (&self.ciphertext_blob, self.source_key_id.as_deref());
+        let source = key_of(cx, blob, expected, "kms:ReEncryptFrom", &before).await?;
+        let key_id = &self.destination_key_id;
+        let destination = usable(cx, key_id, "kms:ReEncryptTo", &after).await?;
+        let plain = cx.core.kms.open(&source, &blob.0, &before)?;
+        unless_dry(self.dry_run)?;
+        Ok(ReEncrypted {
+            ciphertext_blob: Blob(cx.core.kms.seal(&destination, &plain, &after)?),
+            source_key_id: source.arn().to_string(),
+            key_id: destination.arn().to_string(),
+            source_encryption_algorithm: ALGORITHM,
+            destination_encryption_algorithm: ALGORITHM,
+        })
+    }
+}

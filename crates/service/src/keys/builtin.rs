@@ -1,0 +1,404 @@
+//! The built-in KMS: keys in the catalog, their material sealed by the master key.
+//!
+//! Key material leaves the catalog only sealed, and lives in memory only while one operation
+//! needs it.
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use catalog::{Catalog, CatalogError, CatalogExt, grants, keys};
+use kms::{Decision, KeyMaterial, KeyRef, MasterKey, grant, policy};
+use model::{
+    Account, Arn, Clock, Entropy, Grant, Key, KeyManager, KeyState, Region, Tag, WrappedKey,
+    key::{EncryptionContext, Rotation, RotationPlan},
+    limits,
+};
+use vault::DataKey;
+use zeroize::Zeroizing;
+
+use super::{KeyError, KeyService, KeyUser, create, data_key, echo, rotate};
+use crate::core::Core;
+
+const RECORD_PURPOSE: &str = "record";
+
+/// What a new key is to be.
+#[derive(Debug)]
+pub struct NewKey {
+    pub account: Account,
+    pub region: Region,
+    pub manager: KeyManager,
+    pub description: String,
+    pub policy: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+/// The built-in KMS.
+pub struct Keys {
+    catalog: Arc<dyn Catalog>,
+    master_key: Arc<MasterKey>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    pub(crate) fn new(
+        catalog: Arc<dyn Catalog>,
+        master_key: Arc<MasterKey>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self {
+            catalog,
+            master_key,
+            clock,
+            entropy,
+        }
+    }
+
+    /// Finds a key by any of its four identifier forms. A bare id or alias name is the
+    /// caller's own, in `region`; only an ARN names another account's.
+    ///
+    /// # Errors
+    /// Malformed or unknown.
+    pub async fn find(
+        &self,
+        text: &str,
+        caller: &Account,
+        region: &Region,
+    ) -> Result<Key, KeyError> {
+        let wanted =
+            KeyRef::parse(text, caller, region).map_err(|_| KeyError::Malformed(echo(text)))?;
+        let key = self
+            .catalog
+            .read(move |tx| {
+                let (region, account, id) = match &wanted {
+                    KeyRef::Id {
+                        region,
+                        account,
+                        id,
+                    } => (region.clone(), account.clone(), id.clone()),
+                    KeyRef::Alias {
+                        region,
+                        account,
+                        name,
+                    } => match keys::get_alias(tx, region, account, name)? {
+                        Some(alias) => (region.clone(), account.clone(), alias.key_id),
+                        None => {
+                            return Ok::<_, CatalogError>(Err(format!(
+                                "Alias {} is not found.",
+                                Arn::kms(region, account, name)
+                            )));
+                        }
+                    },
+                };
+                Ok(keys::get(tx, &region, &account, &id)?
+                    .map(|stored| stored.value)
+                    .ok_or_else(|| {
+                        format!(
+                            "Key '{}' does not exist",
+                            Arn::kms(&region, &account, &format!("key/{id}"))
+                        )
+                    }))
+            })
+            .await?;
+        key.map_err(KeyError::NotFound)
+    }
+
+    /// Finds a key and makes sure that the user may do `action` with it. Of another account's
+    /// keys a refusal tells nothing: neither whether there is one, nor what an alias stands for.
+    ///
+    /// # Errors
+    /// Malformed, unknown or `Denied`.
+    pub async fn find_for(
+        &self,
+        user: &KeyUser,
+        text: &str,
+        region: &Region,
+        action: &'static str,
+        context: &EncryptionContext,
+    ) -> Result<Key, KeyError> {
+        let foreign = KeyRef::parse(text, &user.account, region)
+            .is_ok_and(|wanted| *wanted.account() != user.account);
+        let found = match self.find(text, &user.account, region).await {
+            Ok(key) => self
+                .authorise_for(user, &key, action, context)
+                .await
+                .map(|()| key),
+            Err(error) => Err(error),
+        };
+        match found {
+            Err(KeyError::NotFound(_) | KeyError::Denied { .. }) if foreign => {
+                Err(KeyError::Denied {
+                    account: user.account.clone(),
+                    action,
+                    key: echo(text),
+                })
+            }
+            other => other,
+        }
+    }
+
+    /// Finds a key by its ARN.
+    ///
+    /// # Errors
+    /// Unknown.
+    pub async fn by_arn(&self, arn: &Arn) -> Result<Key, KeyError> {
+        self.find(&arn.to_string(), &arn.account, &arn.region).await
+    }
+
+    /// Whether the key's policy, or a grant, lets the user do something with it.
+    ///
+    /// # Errors
+    /// `Denied`.
+    pub async fn authorise(
+        &self,
+        user: &KeyUser,
+        key: &Key,
+        action: &'static str,
+    ) -> Result<(), KeyError> {
+        self.authorise_for(user, key, action, &EncryptionContext::new())
+            .await
+    }
+
+    /// The same, with an encryption context.
+    ///
+    /// # Errors
+    /// `Denied`.
+    pub async fn authorise_for(
+        &self,
+        user: &KeyUser,
+        key: &Key,
+        action: &'static str,
+        context: &EncryptionContext,
+    ) -> Result<(), KeyError> {
+        let allowed = match Self::policy_says(user, key, action, context) {
+            Decision::Allow => true,
+            Decision::Deny => false,
+            Decision::Silent => self
+                .grants_to(&user.account, key)
+                .await?
+                .iter()
+                .any(|grant| grant::permits(grant, &user.account, action, context)),
+        };
+        if allowed {
+            return Ok(());
+        }
+        Err(KeyError::Denied {
+            account: user.account.clone(),
+            action,
+            key: key.arn().to_string(),
+        })
+    }
+
+    /// What a key's policy says of a use; one that does not read denies.
+    pub fn policy_says(
+        user: &KeyUser,
+        key: &Key,
+        action: &str,
+        context: &EncryptionContext,
+    ) -> Decision {
+        let request = policy::Request {
+            principal_account: &user.account,
+            action,
+            key_arn: &key.arn(),
+            conditions: &user.conditions(action, context),
+        };
+        policy::Policy::parse(&key.policy).map_or(Decision::Deny, |policy| policy.decide(&request))
+    }
+
+    /// The grants that an account has on a key.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn grants_to(&self, account: &Account, key: &Key) -> Result<Vec<Grant>, KeyError> {
+        let (arn, account) = (key.arn(), account.clone());
+        let found = self
+            .catalog
+            .read(move |tx| grants::to(tx, &arn, &account, limits::GRANTS_MAX))
+            .await?;
+        Ok(found.into_iter().map(|stored| stored.value).collect())
+    }
+
+    /// Whether the key is in a state to be used.
+    ///
+    /// # Errors
+    /// `Disabled` or `PendingDeletion`.
+    pub fn usable(key: &Key) -> Result<(), KeyError> {
+        match key.state {
+            KeyState::Enabled => Ok(()),
+            KeyState::Disabled => Err(KeyError::Disabled(key.arn())),
+            KeyState::PendingDeletion => Err(KeyError::PendingDeletion(key.arn())),
+        }
+    }
+
+    fn material(&self, key: &Key, number: u32) -> Result<KeyMaterial, KeyError> {
+        KeyMaterial::open(&self.master_key, key, number).map_err(|source| KeyError::Material {
+            key: key.arn(),
+            source,
+        })
+    }
+
+    /// Wraps a secret under a key in use, with its current material. Authorised before.
+    ///
+    /// # Errors
+    /// When the key cannot be used, or the secret has no length that can be wrapped.
+    pub fn seal(
+        &self,
+        key: &Key,
+        plain: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<Vec<u8>, KeyError> {
+        Self::usable(key)?;
+        let number = key.current_material;
+        let material = self.material(key, number)?;
+        kms::wrap(&material, &key.arn(), number, plain, context).map_err(KeyError::Wrap)
+    }
+
+    /// Unwraps a blob of a key in use, with the material that the blob names. Authorised before.
+    ///
+    /// # Errors
+    /// When the key cannot be used, or the blob does not open.
+    pub fn open(
+        &self,
+        key: &Key,
+        blob: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        Self::usable(key)?;
+        let refused = || KeyError::Ciphertext(key.arn());
+        let (_, number) = kms::key_of(blob).map_err(|_| refused())?;
+        if key.rotations.len() < number as usize {
+            return Err(refused());
+        }
+        let material = self.material(key, number)?;
+        kms::unwrap(&material, blob, context).map_err(|_| refused())
+    }
+
+    /// A new key's record, its material drawn and sealed.
+    pub fn draw(&self, new: NewKey) -> Key {
+        let id = self.entropy.uuid().to_string();
+        let arn = Arn::kms(&new.region, &new.account, &format!("key/{id}"));
+        let now = self.clock.now();
+        // KMS rotates the keys that services manage; a customer's only when it is told to.
+        let rotation = (new.manager == KeyManager::Aws).then(|| RotationPlan {
+            period_days: rotate::PERIOD_DAYS,
+            next_at: rotate::next(now, rotate::PERIOD_DAYS),
+        });
+        Key {
+            policy: new.policy.unwrap_or_else(|| match new.manager {
+                KeyManager::Customer => policy::default_policy(&new.region, &new.account),
+                KeyManager::Aws => policy::service_policy(&new.region, &new.account),
+            }),
+            region: new.region,
+            account: new.account,
+            id,
+            state: KeyState::Enabled,
+            manager: new.manager,
+            created_at: now,
+            deletion_at: None,
+            description: new.description,
+            tags: new.tags,
+            sealed_material: KeyMaterial::generate().seal(&self.master_key, &arn, 0),
+            rotations: Vec::new(),
+            current_material: 0,
+            rotation,
+        }
+    }
+
+    /// A key's next material, drawn and sealed.
+    pub fn draw_rotation(&self, key: &Key, on_demand: bool) -> Rotation {
+        let number = u32::try_from(key.rotations.len() + 1).expect("rotations are few");
+        Rotation {
+            sealed_material: KeyMaterial::generate().seal(&self.master_key, &key.arn(), number),
+            at: self.clock.now(),
+            on_demand,
+        }
+    }
+
+    /// Seals a record for the vault's mirror, bound to the path it will have.
+    pub fn seal_record(&self, path: &str, record: &[u8]) -> Vec<u8> {
+        self.master_key.seal(RECORD_PURPOSE, path, record)
+    }
+}
+
+#[async_trait]
+impl KeyService for Keys {
+    async fn target(&self, user: &KeyUser, given: &str, region: &Region) -> Result<Arn, KeyError> {
+        let key = self.find(given, &user.account, region).await?;
+        if key.region != *region {
+            return Err(KeyError::NotFound(given.to_owned()));
+        }
+        for action in ["kms:DescribeKey", "kms:CreateGrant"] {
+            self.authorise(user, &key, action).await?;
+        }
+        Self::usable(&key)?;
+        Ok(key.arn())
+    }
+
+    async fn default_key(
+        &self,
+        core: &Core,
+        account: &Account,
+        region: &Region,
+    ) -> Result<Arn, KeyError> {
+        let key = create::default_key(core, account, region).await;
+        key.map(|key| key.arn()).map_err(KeyError::Making)
+    }
+
+    async fn may_read(&self, user: &KeyUser, key: &Arn) -> Result<(), KeyError> {
+        let key = self.by_arn(key).await?;
+        for action in ["kms:DescribeKey", "kms:CreateGrant"] {
+            self.authorise(user, &key, action).await?;
+        }
+        Ok(())
+    }
+
+    async fn generate(
+        &self,
+        user: &KeyUser,
+        key: &Arn,
+        context: EncryptionContext,
+    ) -> Result<(DataKey, WrappedKey), KeyError> {
+        let key = self.by_arn(key).await?;
+        self.authorise_for(user, &key, "kms:GenerateDataKey", &context)
+            .await?;
+        let plain = kms::generate_data_key();
+        let blob = self.seal(&key, plain.as_slice(), &context)?;
+        let wrapped = WrappedKey {
+            key: key.arn(),
+            blob,
+            context,
+        };
+        Ok((DataKey::from_bytes(*plain), wrapped))
+    }
+
+    async fn wrap(
+        &self,
+        user: &KeyUser,
+        key: &Arn,
+        plain: &DataKey,
+        context: EncryptionContext,
+    ) -> Result<WrappedKey, KeyError> {
+        let key = self.by_arn(key).await?;
+        self.authorise_for(user, &key, "kms:Encrypt", &context)
+            .await?;
+        Ok(WrappedKey {
+            blob: self.seal(&key, plain.bytes(), &context)?,
+            key: key.arn(),
+            context,
+        })
+    }
+
+    async fn unwrap(&self, user: &KeyUser, wrapped: &WrappedKey) -> Result<DataKey, KeyError> {
+        let key = self.by_arn(&wrapped.key).await?;
+        self.authorise_for(user, &key, "kms:Decrypt", &wrapped.context)
+            .await?;
+        let plain = self.open(&key, &wrapped.blob, &wrapped.context)?;
+        data_key(&plain, &wrapped.key)
+    }
+}

@@ -1,0 +1,92 @@
+//! Makes keys: their material reaches the vault's mirror before anyone learns their name.
+//!
+//! It does not know who asks for them.
+use catalog::{CatalogError, CatalogExt, Stored};
+use model::{Account, Key, KeyManager, Region};
+
+use super::{KeyError, NewKey, RDS_ALIAS};
+use crate::{core::Core, fault::Fault};
+
+/// Keeps a new key: its material reaches the vault's mirror before anyone learns its name.
+///
+/// # Errors
+/// When the vault or the catalog fails.
+pub async fn create(core: &Core, new: NewKey, alias: Option<&str>) -> Result<Key, Fault> {
+    let key = core.kms.draw(new);
+    let first = Stored {
+        version: 0,
+        value: key,
+    };
+    mirror(core, &first).await?;
+    let (row, alias) = (first.value, alias.map(str::to_owned));
+    let kept = core
+        .catalog
+        .write(move |tx| {
+            if let Some(name) = &alias {
+                if let Some(existing) =
+                    catalog::keys::get_alias(tx, &row.region, &row.account, name)?
+                {
+                    // Another request made it first: its key serves, this one is never kept.
+                    let stored =
+                        catalog::keys::get(tx, &row.region, &row.account, &existing.key_id)?;
+                    return Ok::<_, CatalogError>(
+                        stored.map_or_else(|| row.clone(), |stored| stored.value),
+                    );
+                }
+                catalog::keys::insert_alias(
+                    tx,
+                    &catalog::keys::Alias {
+                        region: row.region.clone(),
+                        account: row.account.clone(),
+                        name: name.clone(),
+                        key_id: row.id.clone(),
+                        created_at: row.created_at,
+                        updated_at: row.created_at,
+                    },
+                )?;
+            }
+            Ok(catalog::keys::insert(tx, row.clone())?.value)
+        })
+        .await?;
+    Ok(kept)
+}
+
+/// Writes a key's record to its region's vault.
+///
+/// # Errors
+/// When the vault fails.
+pub async fn mirror(core: &Core, stored: &Stored<Key>) -> Result<(), Fault> {
+    let (key, version) = (&stored.value, stored.version);
+    let path = format!("keys/{}/{}/{version:020}", key.account, key.id);
+    let record = serde_json::to_vec(key).expect("records serialize");
+    let sealed = core.kms.seal_record(&path, &record);
+    match vault::records::put_record(&core.vault(&key.region)?, &path, sealed.into()).await {
+        // A version of a record is one text, whoever mirrored it.
+        Err(vault::VaultError::Conflict { .. }) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// The account's `alias/aws/rds` key in a region, made at its first use.
+///
+/// # Errors
+/// When the vault or the catalog fails.
+pub async fn default_key(core: &Core, account: &Account, region: &Region) -> Result<Key, Fault> {
+    match core.kms.find(RDS_ALIAS, account, region).await {
+        Ok(key) => Ok(key),
+        Err(KeyError::NotFound(_)) => {
+            let new = NewKey {
+                account: account.clone(),
+                region: region.clone(),
+                manager: KeyManager::Aws,
+                description:
+                    "Default key that protects my RDS database volumes when no other key is defined"
+                        .to_owned(),
+                policy: None,
+                tags: Vec::new(),
+            };
+            create(core, new, Some(RDS_ALIAS)).await
+        }
+        Err(error) => Err(Fault::internal(&error)),
+    }
+}

@@ -1,0 +1,134 @@
+//! Rotation: new material for a key that keeps its name. What older material wrapped still opens.
+//!
+//! Invariant: no material wraps anything before it is in the vault's mirror, or a lost catalog
+//! would lose what it wrapped. So a rotation is two commits: the first adds the material, the
+//! second, once it is mirrored, makes it the current one. A rotation that stopped between the
+//! two is taken up by the next.
+use std::time::Duration;
+
+use catalog::{CatalogError, CatalogExt, Stored, keys};
+use model::{Arn, Key, Timestamp, key::RotationPlan, limits};
+
+use super::{Keys, mirror};
+use crate::{
+    core::Core,
+    fault::{Code, Fault, chain},
+};
+
+/// Days between rotations unless somebody says otherwise ("EnableKeyRotation").
+pub const PERIOD_DAYS: u32 = 365;
+/// Keys rotated by one look.
+const BATCH: usize = 100;
+
+/// When a key is due again.
+pub fn next(from: Timestamp, period_days: u32) -> Timestamp {
+    from.plus(Duration::from_secs(u64::from(period_days) * 24 * 3_600))
+}
+
+/// Why a key is rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Its date came.
+    Due,
+    /// Somebody asked.
+    Asked,
+}
+
+/// Rotates a key.
+///
+/// # Errors
+/// When it is gone or cannot be used, was rotated on demand too often, or the vault or the
+/// catalog fails.
+pub async fn rotate(core: &Core, arn: &Arn, reason: Reason) -> Result<Key, Fault> {
+    let (wanted, kms) = (arn.clone(), core.kms.clone());
+    let added = core
+        .catalog
+        .write(move |tx| {
+            let mut stored = find(tx, &wanted)?;
+            Keys::usable(&stored.value)?;
+            let key = &mut stored.value;
+            if reason == Reason::Asked {
+                within_limit(key)?;
+            }
+            if !is_waiting(key) {
+                let rotation = kms.draw_rotation(key, reason == Reason::Asked);
+                key.rotations.push(rotation);
+                stored = keys::update(tx, stored)?;
+            }
+            Ok::<_, Fault>(stored)
+        })
+        .await?;
+    mirror(core, &added).await?;
+    // Only what is mirrored by now: another rotation may have added more meanwhile.
+    let (wanted, mirrored) = (arn.clone(), count(&added.value));
+    let turned = core
+        .catalog
+        .write(move |tx| {
+            let now = tx.now();
+            let mut stored = find(tx, &wanted)?;
+            let key = &mut stored.value;
+            key.current_material = key.current_material.max(mirrored);
+            if let Some(plan) = key.rotation.filter(|plan| plan.next_at <= now) {
+                key.rotation = Some(RotationPlan {
+                    next_at: next(now, plan.period_days),
+                    ..plan
+                });
+            }
+            Ok::<_, Fault>(keys::update(tx, stored)?)
+        })
+        .await?;
+    mirror(core, &turned).await?;
+    tracing::info!(key = %arn, material = turned.value.current_material, "rotated");
+    Ok(turned.value)
+}
+
+fn find(tx: &mut dyn catalog::Tx, arn: &Arn) -> Result<Stored<Key>, Fault> {
+    keys::get_by_arn(tx, arn)?
+        .ok_or_else(|| Fault::new(Code::KmsNotFound, format!("Key '{arn}' does not exist")))
+}
+
+fn count(key: &Key) -> u32 {
+    u32::try_from(key.rotations.len()).expect("rotations are few")
+}
+
+/// Whether material was added that does not wrap yet.
+fn is_waiting(key: &Key) -> bool {
+    key.current_material < count(key)
+}
+
+fn within_limit(key: &Key) -> Result<(), Fault> {
+    let asked = key.rotations.iter().filter(|one| one.on_demand).count();
+    if limits::ROTATIONS_ON_DEMAND_MAX <= asked {
+        return Err(Fault::new(
+            Code::KmsLimitExceeded,
+            format!(
+                "{} was rotated on demand {asked} times: more than {} are not possible.",
+                key.arn(),
+                limits::ROTATIONS_ON_DEMAND_MAX
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Rotates the keys whose date has come.
+pub async fn rotate_due(core: &Core) {
+    let due = core
+        .catalog
+        .read(|tx| keys::due_for_rotation(tx, BATCH))
+        .await;
+    let due = match due {
+        Ok(due) => due,
+        Err(error) => {
+            let error: CatalogError = error;
+            tracing::warn!(cause = %chain(&error), "keys that are due for rotation were not found");
+            return;
+        }
+    };
+    for stored in due {
+        let arn = stored.value.arn();
+        if let Err(error) = rotate(core, &arn, Reason::Due).await {
+            tracing::warn!(key = %arn, cause = %chain(&error), "a key was not rotated");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+"""Every action, asked by an account that owns nothing, about what another account owns.
+
+Which arguments an action takes is read from the models, so a new action is walked without a word
+here unless it requires a member that nothing below fills.
+"""
+import json
+
+import botocore
+import botocore.exceptions
+import pytest
+
+import ferry
+import running
+from ferry import HOME, OWNER, STRANGER, unique
+
+# Members that name a resource, and which of the owner's identifiers they are given.
+NAMES = {
+    "DBClusterIdentifier": ("cluster", "cluster_arn"),
+    "SourceDBClusterIdentifier": ("cluster", "cluster_arn"),
+    "DBClusterSnapshotIdentifier": ("snapshot", "snapshot_arn"),
+    "SourceDBClusterSnapshotIdentifier": ("snapshot", "snapshot_arn"),
+    "SnapshotIdentifier": ("snapshot", "snapshot_arn"),
+    "SourceIdentifier": ("snapshot", "cluster"),
+    "SourceArn": ("snapshot_arn", "cluster_arn"),
+    "DbClusterResourceId": ("resource",),
+    "ResourceName": ("snapshot_arn", "cluster_arn"),
+    "KmsKeyId": ("key_id", "key", "alias", "alias_arn"),
+    "KeyId": ("key_id", "key", "alias_arn"),
+    "TargetKeyId": ("key_id", "key"),
+    "DestinationKeyId": ("key_id", "key"),
+    "SourceKeyId": ("key_id", "key"),
+    "AliasName": ("alias",),
+    "CiphertextBlob": ("blob",),
+    "GrantId": ("grant",),
+    "GrantToken": ("token",),
+}
+# What other members that are required get.
+FILL = {
+    "AttributeName": lambda: "restore",
+    "Description": lambda: "mine",
+    "Engine": lambda: "aurora-postgresql",
+    "GranteePrincipal": lambda: STRANGER,
+    "Operations": lambda: ["Decrypt"],
+    "Plaintext": lambda: b"x",
+    "Policy": lambda: ferry.cross_account_policy(owner=STRANGER),
+    "TargetDBClusterSnapshotIdentifier": lambda: unique("stolen"),
+    "TagKeys": lambda: ["team"],
+}
+# What makes a call get as far as the resource.
+MORE = {
+    "CreateDBCluster": {
+        "StorageEncrypted": True,
+        "MasterUsername": ferry.USER,
+        "MasterUserPassword": ferry.PASSWORD,
+    },
+    "DeleteDBCluster": {"SkipFinalSnapshot": True},
+    "GenerateDataKey": {"KeySpec": "AES_256"},
+    "GenerateDataKeyWithoutPlaintext": {"KeySpec": "AES_256"},
+    "GenerateRandom": {"NumberOfBytes": 8},
+    "ModifyDBClusterSnapshotAttribute": {"ValuesToAdd": [STRANGER]},
+    "RemoveTagsFromResource": {"TagKeys": ["team"]},
+}
+# Members that name what the call is to make, not what is there.
+MADE = {
+    "CreateDBCluster": {"DBClusterIdentifier"},
+    "CreateDBClusterSnapshot": {"DBClusterSnapshotIdentifier"},
+    "RestoreDBClusterFromSnapshot": {"DBClusterIdentifier"},
+    "RestoreDBClusterToPointInTime": {"DBClusterIdentifier"},
+    "CreateAlias": {"AliasName"},
+}
+
+
+@pytest.fixture(scope="module")
+def owned(closed, sealed, sealed_snapshot):
+    """The identifiers of what the owner has: all kinds of resources, with tags and a grant."""
+    kms, rds = closed.kms(), closed.rds()
+    tags = [{"Key": "team", "Value": "blue"}]
+    snapshot = ferry.copied(closed, "sealed-snapshot", Tags=tags)
+    key = closed.new_key(Tags=[{"TagKey": "team", "TagValue": "blue"}])
+    alias = f"alias/{unique('owned')}"
+    kms.create_alias(AliasName=alias, TargetKeyId=key)
+    grant = kms.create_grant(KeyId=key, GranteePrincipal=ferry.PARTNER, Operations=["Decrypt"])
+    cluster = rds.describe_db_clusters(DBClusterIdentifier="sealed")["DBClusters"][0]
+    return {
+        "cluster": "sealed",
+        "cluster_arn": cluster["DBClusterArn"],
+        "resource": cluster["DbClusterResourceId"],
+        "snapshot": snapshot["DBClusterSnapshotIdentifier"],
+        "snapshot_arn": snapshot["DBClusterSnapshotArn"],
+        "key": key,
+        "key_id": key.rpartition("/")[2],
+        "alias": alias,
+        "alias_arn": f"arn:aws:kms:{HOME}:{OWNER}:{alias}",
+        "blob": kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"],
+        "grant": grant["GrantId"],
+        "token": grant["GrantToken"],
+    }
+
+
+@pytest.fixture(scope="module")
+def ghosts(closed, owned):
+    """Identifiers of the same forms, of nothing: none was ever there, or it is gone."""
+    kms = closed.kms()
+    absent = f"{owned['snapshot']}-ghost"
+    no_alias = f"{owned['alias']}-ghost"
+    key_id = "00000000-0000-4000-8000-000000000000"
+    key = f"arn:aws:kms:{HOME}:{OWNER}:key/{key_id}"
+    gone = kms.create_grant(KeyId=owned["key"], GranteePrincipal=ferry.PARTNER, Operations=["Decrypt"])
+    kms.revoke_grant(KeyId=owned["key"], GrantId=gone["GrantId"])
+    return {
+        "cluster": "sealed-ghost",
+        "cluster_arn": f"{owned['cluster_arn']}-ghost",
+        "resource": f"{owned['resource'][:-5]}GHOST",
+        "snapshot": absent,
+        "snapshot_arn": f"{owned['snapshot_arn']}-ghost",
+        "key": key,
+        "key_id": key_id,
+        "alias": no_alias,
+        "alias_arn": f"{owned['alias_arn']}-ghost",
+        "blob": owned["blob"].replace(owned["key_id"].encode(), key_id.encode()),
+        "grant": gone["GrantId"],
+        "token": gone["GrantToken"],
+    }
+
+
+def actions(binary):
+    """(api, action) of all that is implemented."""
+    text = running.subprocess.check_output([binary, "actions", "--format", "json"])
+    return [(row["api"], row["action"]) for row in json.loads(text)]
+
+
+def calls(model, ids):
+    """Arguments for an action: what it requires, and one by one what else names a resource."""
+    shape = model.input_shape
+    members = dict(shape.members) if shape else {}
+    made = MADE.get(model.name, set())
+
+    def value(name, form=0):
+        if name in made:
+            return ("alias/" if name == "AliasName" else "") + unique("stolen")
+        if name in NAMES:
+            forms = NAMES[name]
+            return ids[forms[form % len(forms)]]
+        if name == "Tags":
+            pair = {"TagKey": "a", "TagValue": "b"} if model.service_model.service_name == "kms" else {"Key": "a"}
+            return [pair]
+        assert name in FILL, f"{model.name} requires {name}: say in FILL what it is to get"
+        return FILL[name]()
+
+    required = list(shape.required_members) if shape else []
+    naming = [name for name in members if name in NAMES and name not in made]
+    more = {name: what for name, what in MORE.get(model.name, {}).items() if name in members}
+    for form in range(4):
+        given = {name: value(name, form) for name in required} | more
+        if model.name not in ("CreateDBCluster",):
+            yield given
+        for name in naming:
+            if name not in required:
+                yield given | {name: value(name, form)}
+    if {"GrantId", "KeyId"} <= set(members) and "KeyId" not in required:
+        yield {"KeyId": ids["key"], "GrantId": ids["grant"]}
+
+
+def outcome(client, action, arguments, ids):
+    """What the caller learns, with the identifiers that it gave itself made alike."""
+    try:
+        answer = getattr(client, botocore.xform_name(action))(**arguments)
+    except botocore.exceptions.ClientError as error:
+        said = f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
+        for name in sorted(ids, key=lambda name: -len(ids[name])):
+            if isinstance(ids[name], str):
+                said = said.replace(ids[name], f"<{name}>")
+        return said
+    del answer["ResponseMetadata"]
+    return answer
+
+
+def everything(closed, owned):
+    """All that the owner can see of its own."""
+    rds, kms = closed.rds(), closed.kms()
+    tags = [rds.list_tags_for_resource(ResourceName=owned[name]) for name in ("snapshot_arn", "cluster_arn")]
+    seen = [
+        rds.describe_db_clusters(),
+        rds.describe_db_cluster_snapshots(),
+        rds.describe_db_cluster_snapshot_attributes(DBClusterSnapshotIdentifier=owned["snapshot"]),
+        *tags,
+        kms.list_keys(Limit=1_000),
+        kms.list_aliases(Limit=1_000),
+        kms.describe_key(KeyId=owned["key"]),
+        kms.get_key_policy(KeyId=owned["key"], PolicyName="default"),
+        kms.list_grants(KeyId=owned["key"]),
+        kms.list_resource_tags(KeyId=owned["key"]),
+        kms.get_key_rotation_status(KeyId=owned["key"]),
+    ]
+    for answer in seen:
+        del answer["ResponseMetadata"]
+    return seen
+
+
+def test_a_foreign_account_reaches_nothing(closed, binary, owned, ghosts):
+    before = everything(closed, owned)
+    walked = 0
+    for api, action in actions(binary):
+        client = closed.client(api, account=STRANGER)
+        model = client.meta.service_model.operation_model(action)
+        pairs = zip(calls(model, owned), calls(model, ghosts), strict=True)
+        for real, ghost in pairs:
+            where = f"{action} {real}"
+            learnt = outcome(client, action, real, owned)
+            told = repr(learnt)
+            if isinstance(learnt, str):
+                # What is there and what is not must look the same.
+                for given in real.values():
+                    told = told.replace(given, "<given>") if isinstance(given, str) else told
+                absent = outcome(client, action, ghost, ghosts)
+                strip = str.maketrans("", "", "0123456789")
+                assert isinstance(absent, str), f"{where}: refused, but of nothing it is {absent}"
+                assert learnt.translate(strip) == absent.translate(strip), where
+            for name in ("cluster_arn", "resource", "snapshot_arn", "key", "key_id", "token"):
+                assert owned[name] not in told, f"{where} told the owner's {name}: {told}"
+            walked += 1
+    assert walked > 150
+    assert everything(closed, owned) == before
