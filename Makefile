@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-micro bench-start soak
+.PHONY: help setup build demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-micro bench-start soak soak-nodes
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test-clients: ## Only the client tests: boto3, AWS CLI, curl (PYTEST_ARGS="-k co
 
 soak: ## Longer property tests and fuzzing of the JSON door (SOAK_CASES=5000 SOAK_EXAMPLES=300)
 	@scripts/soak
+
+soak-nodes: ## Kill nodes and the database at random, many times (ROUNDS=200), and check what was acknowledged
+	SNAPFERRY_SOAK_ROUNDS=$(or $(ROUNDS),200) scripts/test clients tests/test_nodes.py -k survives_any_kill -s
 
 lint: ## Format check, clippy, the allowed directions between crates, names in the documents
 	@scripts/test lint

@@ -44,17 +44,17 @@ pub enum CatalogError {
         "the catalog {path} has schema {found}, and this build knows schemas up to {known}: run the newer build, or restore a backup"
     )]
     NewerSchema {
-        /// The catalog's file.
+        /// The catalog's file, or its URL without the password.
         path: PathBuf,
         /// Its schema.
         found: u64,
         /// The newest schema that this build knows.
         known: u64,
     },
-    /// The file is a database of another program.
+    /// The database is another program's.
     #[error("{path} is a database, but not a catalog")]
     Foreign {
-        /// The file.
+        /// Its file, or its URL without the password.
         path: PathBuf,
     },
     /// Another process holds the write lock for too long.

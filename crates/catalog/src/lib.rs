@@ -13,14 +13,17 @@ pub mod clusters;
 pub mod condemned;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod copy;
 mod error;
 pub mod events;
 pub mod grants;
 pub mod jobs;
 pub mod keys;
 pub mod meta;
+pub mod nodes;
 pub mod outbox;
 pub mod pins;
+pub mod postgres;
 pub mod snapshots;
 pub mod sqlite;
 mod stored;
@@ -30,6 +33,7 @@ mod value;
 pub mod webhooks;
 
 pub use error::{CatalogError, ErrorKind};
+pub use postgres::PostgresCatalog;
 pub use sqlite::SqliteCatalog;
 pub use stored::Stored;
 pub use transaction::{Catalog, CatalogExt, Tx, Verdict, Work};

@@ -47,10 +47,5 @@ pub fn get_or_set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<String, Ca
 /// # Errors
 /// The database's.
 pub fn raise_version(tx: &mut dyn Tx, floor: u64) -> Result<(), CatalogError> {
-    tx.execute(
-        "INSERT INTO counters (name, value) VALUES ('version', ?1) ON CONFLICT (name) DO UPDATE \
-         SET value = CASE WHEN excluded.value < counters.value THEN counters.value ELSE excluded.value END",
-        args![floor],
-    )?;
-    Ok(())
+    tx.raise_version(floor)
 }

@@ -38,6 +38,13 @@ pub trait Tx {
     /// # Errors
     /// As [`Tx::execute`].
     fn next_version(&mut self) -> Result<u64, CatalogError>;
+
+    /// Lets the next version be above `floor`, and the next numbers of letters and events above
+    /// those that are there.
+    ///
+    /// # Errors
+    /// As [`Tx::execute`].
+    fn raise_version(&mut self, floor: u64) -> Result<(), CatalogError>;
 }
 
 /// What is to become of a transaction whose function has run.

@@ -150,6 +150,32 @@ impl Row {
         Self(values)
     }
 
+    /// The first columns as arguments.
+    pub(crate) fn args(&self, columns: usize) -> Vec<Arg<'_>> {
+        let arg = |value| match value {
+            &Value::Null => Arg::Null,
+            &Value::Int(number) => Arg::Int(number),
+            Value::Text(text) => Arg::Text(text),
+            Value::Blob(bytes) => Arg::Blob(bytes),
+        };
+        self.0.iter().take(columns).map(arg).collect()
+    }
+
+    /// Hands on what the row holds, such that different rows are different sequences.
+    pub(crate) fn feed(&self, into: &mut dyn FnMut(&[u8])) {
+        for value in &self.0 {
+            let (kind, bytes): (u8, &[u8]) = match value {
+                Value::Null => (0, &[]),
+                Value::Int(number) => (1, &number.to_le_bytes()),
+                Value::Text(text) => (2, text.as_bytes()),
+                Value::Blob(bytes) => (3, bytes),
+            };
+            into(&[kind]);
+            into(&(bytes.len() as u64).to_le_bytes());
+            into(bytes);
+        }
+    }
+
     fn wrong(&self, column: usize, expected: &str) -> CatalogError {
         CatalogError::Damaged {
             what: format!("column {column} of a row, which should be {expected},"),

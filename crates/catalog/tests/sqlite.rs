@@ -318,6 +318,10 @@ impl Tx for Explaining<'_> {
     fn next_version(&mut self) -> Result<u64, CatalogError> {
         self.tx.next_version()
     }
+
+    fn raise_version(&mut self, floor: u64) -> Result<(), CatalogError> {
+        self.tx.raise_version(floor)
+    }
 }
 
 /// What Describe and the sweep look for must not take longer as a region grows.

@@ -45,6 +45,10 @@ pub const EVENTS_KEPT: Duration = Duration::from_secs(14 * 24 * 3_600);
 pub const LEASE: Duration = Duration::from_secs(15);
 /// How often a running job renews its lease and records its progress.
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
+/// How often a node of a shared catalog says that it lives.
+pub const NODE_HEARTBEAT: Duration = Duration::from_secs(2);
+/// A node that was silent for this long counts as dead.
+pub const NODE_SILENCE: Duration = Duration::from_secs(12);
 /// How often the runner looks for work when no signal came.
 pub const RUNNER_POLL: Duration = Duration::from_secs(2);
 /// Tries of one job before it is given up as failed.

@@ -2,7 +2,7 @@
 //!
 //! It does not know whether a server runs: one that does sees the change within a second.
 use catalog::{
-    CatalogError, CatalogExt, SqliteCatalog,
+    Catalog, CatalogError, CatalogExt,
     access_keys::{self, AccessKeyStatus},
     accounts::{self, AccountRow, Holdings},
 };
@@ -10,11 +10,12 @@ use model::Account;
 use serde_json::json;
 
 use crate::{
+    catalogs,
     cli::{AccessKeyVerb, AccountVerb, ExistingKey, KeyFormat, ListFormat},
     credentials::{self, NewAccessKey},
     failure::Failure,
     master_key,
-    verbs::{ROWS_MAX, closed, lines_of_json, open_catalog, print, run, table},
+    verbs::{ROWS_MAX, closed, closed_catalog, lines_of_json, print, run, table},
 };
 
 /// Tries to find a number that no account has.
@@ -31,17 +32,17 @@ pub(crate) fn account(verb: AccountVerb) -> Result<(), Failure> {
             name,
             folder,
         } => {
-            let catalog = open_catalog(&closed(&folder)?)?;
-            let made = run(async { create_account(&catalog, account, name).await })?;
+            let catalog = closed_catalog(&folder)?;
+            let made = run(async { create_account(&*catalog, account, name).await })?;
             print(&format!("{made}\n"))
         }
         AccountVerb::List { folder, format } => {
-            let catalog = open_catalog(&closed(&folder)?)?;
+            let catalog = closed_catalog(&folder)?;
             let rows = run(async { Ok(catalog.read(list_accounts).await?) })?;
             print(&shown_accounts(&rows, format))
         }
         AccountVerb::Delete { account, folder } => {
-            let catalog = open_catalog(&closed(&folder)?)?;
+            let catalog = closed_catalog(&folder)?;
             run(async {
                 catalog
                     .write(move |tx| {
@@ -65,7 +66,7 @@ pub(crate) fn account(verb: AccountVerb) -> Result<(), Failure> {
 }
 
 async fn create_account(
-    catalog: &SqliteCatalog,
+    catalog: &dyn Catalog,
     wanted: Option<Account>,
     name: String,
 ) -> Result<Account, Failure> {
@@ -111,11 +112,11 @@ pub(crate) fn access_key(verb: AccessKeyVerb) -> Result<(), Failure> {
             format,
         } => {
             let dir = closed(&folder)?;
-            let sealing_key = master_key::obtain(&dir, master_key.master_key_fd)?;
-            let catalog = open_catalog(&dir)?;
+            let sealing_key = master_key::obtain(&dir, master_key.master_key_fd, true)?;
+            let catalog = catalogs::open(&dir, folder.shared.catalog.as_ref())?;
             let key = run(async {
-                master_key::check(&catalog, &sealing_key).await?;
-                Ok(credentials::create(&catalog, &sealing_key, account).await?)
+                master_key::check(&*catalog, &sealing_key).await?;
+                Ok(credentials::create(&*catalog, &sealing_key, account).await?)
             })?;
             print(&shown_key(&key, format))
         }
@@ -124,7 +125,7 @@ pub(crate) fn access_key(verb: AccessKeyVerb) -> Result<(), Failure> {
             folder,
             format,
         } => {
-            let catalog = open_catalog(&closed(&folder)?)?;
+            let catalog = closed_catalog(&folder)?;
             let keys = run(async move {
                 Ok(catalog
                     .read(move |tx| access_keys::list(tx, account.as_ref(), ROWS_MAX))
@@ -138,11 +139,11 @@ pub(crate) fn access_key(verb: AccessKeyVerb) -> Result<(), Failure> {
             format,
         } => {
             let dir = closed(&key.folder)?;
-            let sealing_key = master_key::obtain(&dir, master_key.master_key_fd)?;
-            let catalog = open_catalog(&dir)?;
+            let sealing_key = master_key::obtain(&dir, master_key.master_key_fd, true)?;
+            let catalog = catalogs::open(&dir, key.folder.shared.catalog.as_ref())?;
             let new = run(async {
-                master_key::check(&catalog, &sealing_key).await?;
-                let new = credentials::rotate(&dir, &catalog, &sealing_key, &key.id).await?;
+                master_key::check(&*catalog, &sealing_key).await?;
+                let new = credentials::rotate(&dir, &*catalog, &sealing_key, &key.id).await?;
                 new.ok_or(Failure::NoAccessKey(key.id))
             })?;
             print(&shown_key(&new, format))
@@ -162,7 +163,7 @@ fn change(
     key: ExistingKey,
     change: impl Fn(&mut dyn catalog::Tx, &str) -> Result<bool, CatalogError> + Send + Sync + 'static,
 ) -> Result<(), Failure> {
-    let catalog = open_catalog(&closed(&key.folder)?)?;
+    let catalog = closed_catalog(&key.folder)?;
     run(async move {
         let id = key.id.clone();
         let found: Result<bool, CatalogError> = catalog.write(move |tx| change(tx, &id)).await;

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::Account;
 
-use crate::settings::Layer;
+use crate::{
+    catalogs::{CatalogUrl, End},
+    settings::Layer,
+};
 
 /// Snapshots of real PostgreSQL clusters, copied between regions, accounts and encryption keys
 ///
@@ -98,6 +101,27 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: JobVerb,
     },
+    /// Look at the nodes that share a catalog, and drain one
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Examples:\n  \
+        snapferry node list --catalog postgres://ferry@db/snapferry\n  \
+        snapferry node drain node-1 --catalog postgres://ferry@db/snapferry"
+    )]
+    Node {
+        #[command(subcommand)]
+        verb: NodeVerb,
+    },
+    /// Move a catalog
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Examples:\n  \
+        snapferry catalog copy /var/lib/snapferry postgres://ferry@db/snapferry"
+    )]
+    Catalog {
+        #[command(subcommand)]
+        verb: CatalogVerb,
+    },
     /// Print this command line's reference page
     #[command(hide = true)]
     Reference,
@@ -136,6 +160,77 @@ pub(crate) struct Folder {
     /// Data folder [default: /var/lib/snapferry as root, else ~/.local/share/snapferry]
     #[arg(long, env = "SNAPFERRY_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+}
+
+/// The catalog of a verb, when it is not in the data folder.
+#[derive(Debug, Args)]
+pub(crate) struct Shared {
+    /// The postgres:// URL that the nodes were started with [default: the catalog in the data folder]
+    #[arg(
+        long,
+        env = "SNAPFERRY_CATALOG",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(crate) catalog: Option<CatalogUrl>,
+}
+
+/// `snapferry node ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeVerb {
+    /// List the nodes: who serves, who was not heard of, and what each holds
+    #[command(after_help = "Examples:\n  \
+        snapferry node list --catalog postgres://ferry@db/snapferry\n  \
+        snapferry node list --catalog postgres://ferry@db/snapferry --format json")]
+    List {
+        #[command(flatten)]
+        shared: Shared,
+        /// How the list is printed
+        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        format: ListFormat,
+    },
+    /// Let a node take on no more work, and wait until it has finished what it holds
+    ///
+    /// It goes on answering requests and running its clusters, and takes snapshots of those. Copies and
+    /// new clusters are left to the others. It serves in full again once it is restarted.
+    #[command(after_help = "Examples:\n  \
+        snapferry node drain node-1 --catalog postgres://ferry@db/snapferry\n  \
+        snapferry node drain node-1 --wait-seconds 0 --catalog postgres://ferry@db/snapferry")]
+    Drain {
+        /// The node's name, as `snapferry node list` shows it
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// How long to wait until it holds no job; 0 to wait for nothing
+        #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+        wait_seconds: u64,
+        #[command(flatten)]
+        shared: Shared,
+    },
+}
+
+/// `snapferry catalog ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogVerb {
+    /// Copy all of a catalog that nobody serves into an empty one, and compare the two
+    ///
+    /// Each end is a postgres:// URL, or a data folder, whose catalog is a SQLite file. The source stays
+    /// as it is. Start the servers with the new catalog afterwards, each on its data folder as before.
+    #[command(after_help = "Examples:\n  \
+        snapferry catalog copy /var/lib/snapferry postgres://ferry@db/snapferry\n  \
+        snapferry serve --catalog postgres://ferry@db/snapferry --vault /var/lib/snapferry/vault")]
+    Copy {
+        /// Where it is
+        #[arg(value_name = "FROM")]
+        from: End,
+        /// Where it is to go
+        #[arg(value_name = "TO")]
+        to: End,
+        /// How the tables are printed
+        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        format: ListFormat,
+    },
 }
 
 /// `snapferry access-key ...`.

@@ -205,15 +205,23 @@ pub(crate) async fn ensure_administrator(
     let path = dir.credentials();
     write_private(&path, credentials_file(&key, region).as_bytes())?;
     let row = key.row(master_key);
-    catalog
+    let kept = catalog
         .write(move |tx| {
             let row = row(tx.now());
-            meta::set(tx, ADMINISTRATOR, &row.id)?;
+            if meta::get_or_set(tx, ADMINISTRATOR, &row.id)? != row.id {
+                return Ok(false);
+            }
             accounts::ensure(tx, &row.account, "administrator")?;
-            access_keys::insert(tx, &row)
+            access_keys::insert(tx, &row)?;
+            Ok::<_, CatalogError>(true)
         })
         .await?;
-    Ok(Some(key))
+    if kept {
+        return Ok(Some(key));
+    }
+    // Another node was first: its file has the administrator's key, and this one has none.
+    std::fs::remove_file(&path).map_err(|source| DataDirError::io("remove", &path, source))?;
+    Ok(None)
 }
 
 /// The text of an AWS credentials file. SDKs read the region from the same section.

@@ -141,6 +141,11 @@ impl DataDir {
         self.path.join("catalog.sqlite")
     }
 
+    /// The name of the node that has this folder.
+    pub(crate) fn node(&self) -> PathBuf {
+        self.path.join("node.toml")
+    }
+
     /// The master key, unless it is given from outside.
     pub(crate) fn master_key(&self) -> PathBuf {
         self.path.join("master.key")

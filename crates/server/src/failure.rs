@@ -5,10 +5,12 @@ use std::{error::Error, io, path::PathBuf};
 
 use catalog::accounts::Holdings;
 use model::Account;
+use service::StartError;
 
 use crate::{
-    credentials::CredentialsError, data_dir::DataDirError, listen::ListenError,
-    logging::LoggingError, master_key::MasterKeyError, settings::SettingsError,
+    catalogs::CatalogsError, credentials::CredentialsError, data_dir::DataDirError,
+    listen::ListenError, logging::LoggingError, master_key::MasterKeyError,
+    settings::SettingsError,
 };
 
 /// Why a command failed.
@@ -23,12 +25,25 @@ pub(crate) enum Failure {
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
     #[error(transparent)]
+    Catalogs(#[from] CatalogsError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The catalog cannot be opened or read.
     #[error("the catalog cannot be used")]
     Catalog(#[from] catalog::CatalogError),
+    /// A catalog in a data folder has one node.
+    #[error("this catalog is in a data folder, so it has one node")]
+    NoSharedCatalog,
+    /// No node of that name runs.
+    #[error("no node of the name {0} runs")]
+    NoSuchNode(String),
+    /// Told to drain, and not there yet.
+    #[error("the node {0} still holds jobs")]
+    StillBusy(String),
     /// No database programs.
     #[error("no PostgreSQL of version 15 or later was found in {}", list(searched))]
     NoPostgres {
@@ -89,6 +104,14 @@ impl Failure {
         match self {
             Self::Settings(error) => error.hint(),
             Self::DataDir(error) => error.hint(),
+            Self::Catalogs(error) => error.hint(),
+            Self::Start(StartError::NameTaken { .. }) => {
+                Some("give this node another name with --node NAME, on a data folder of its own; `snapferry node list` shows who is there".to_owned())
+            }
+            Self::Start(StartError::Catalog(_)) => None,
+            Self::NoSharedCatalog => Some("nodes are listed where several share a catalog: name it with --catalog postgres://...".to_owned()),
+            Self::NoSuchNode(_) => Some("`snapferry node list` shows the nodes".to_owned()),
+            Self::StillBusy(_) => Some("it goes on without taking on new work; ask again, or look at `snapferry job list`".to_owned()),
             Self::MasterKey(error) => error.hint(),
             Self::Credentials(error) => error.hint(),
             Self::Listen(error) => error.hint(),

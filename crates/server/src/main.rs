@@ -3,6 +3,7 @@
 //! It does not know what the API's actions do.
 mod account_verbs;
 mod body;
+mod catalogs;
 mod cli;
 mod courier;
 mod credentials;
@@ -15,6 +16,7 @@ mod help_page;
 mod listen;
 mod logging;
 mod master_key;
+mod node_verbs;
 mod outbound;
 mod outside_kms;
 mod reference;
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
         Verb::AccessKey { verb } => account_verbs::access_key(verb),
         Verb::Actions { all, format } => verbs::actions(all, format),
         Verb::Job { verb } => verbs::job(verb),
+        Verb::Node { verb } => node_verbs::node(verb),
+        Verb::Catalog { verb } => node_verbs::catalog(verb),
         Verb::Reference => verbs::print(&reference::page()),
         Verb::Openapi => verbs::print(&reference::openapi()),
     };

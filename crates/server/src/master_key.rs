@@ -24,11 +24,15 @@ const FINGERPRINT: &str = "master_key_fingerprint";
 const TEXT_BYTES_MAX: u64 = 128;
 
 /// Finds the master key: the descriptor if one is named, else the environment, else the data
-/// folder, where it is made when the folder is new.
+/// folder, where it is made when the folder is new and no catalog was `begun` with another.
 ///
 /// # Errors
 /// When it is missing, does not read as a key, or is open to other users.
-pub(crate) fn obtain(dir: &DataDir, descriptor: Option<u32>) -> Result<MasterKey, MasterKeyError> {
+pub(crate) fn obtain(
+    dir: &DataDir,
+    descriptor: Option<u32>,
+    begun: bool,
+) -> Result<MasterKey, MasterKeyError> {
     if let Some(number) = descriptor {
         return from_descriptor(number);
     }
@@ -48,7 +52,9 @@ pub(crate) fn obtain(dir: &DataDir, descriptor: Option<u32>) -> Result<MasterKey
             decode(&text).ok_or_else(|| MasterKeyError::Form(path.display().to_string()))
         }
         // A catalog without its key is not begun anew: all that it keeps is sealed.
-        Err(source) if source.kind() == io::ErrorKind::NotFound && dir.catalog().exists() => {
+        Err(source)
+            if source.kind() == io::ErrorKind::NotFound && (begun || dir.catalog().exists()) =>
+        {
             Err(MasterKeyError::Missing(path))
         }
         Err(source) if source.kind() == io::ErrorKind::NotFound => make(&path),
@@ -57,6 +63,15 @@ pub(crate) fn obtain(dir: &DataDir, descriptor: Option<u32>) -> Result<MasterKey
             source,
         }),
     }
+}
+
+/// Whether a catalog was begun with some key.
+///
+/// # Errors
+/// The catalog's.
+pub(crate) async fn is_begun(catalog: &dyn Catalog) -> Result<bool, MasterKeyError> {
+    let known = catalog.read(move |tx| meta::get(tx, FINGERPRINT)).await?;
+    Ok(known.is_some())
 }
 
 /// Refuses a key that is not the one the catalog was begun with; a new catalog takes note of it.
@@ -139,7 +154,7 @@ pub(crate) enum MasterKeyError {
     #[error("{0} does not hold a master key of 64 hexadecimal digits")]
     Form(String),
     /// The folder has data, but not its key.
-    #[error("the master key {} is missing, and without it nothing in the folder can be opened", .0.display())]
+    #[error("the master key {} is missing, and without it nothing in the catalog can be opened", .0.display())]
     Missing(PathBuf),
     /// Another folder's key.
     #[error(
@@ -170,7 +185,7 @@ impl MasterKeyError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Missing(path) => Some(format!(
-                "put your backup of it back at {}, with mode 600",
+                "put it at {}, with mode 600: your backup of it, or the other nodes' master.key",
                 path.display()
             )),
             Self::Wrong { .. } => Some(format!(
@@ -198,15 +213,15 @@ mod tests {
     fn a_new_folder_gets_a_key_and_keeps_it() {
         let above = tempfile::tempdir().expect("a folder");
         let dir = DataDir::acquire(above.path(), Mode::Closed).expect("new");
-        let first = obtain(&dir, None).expect("made");
+        let first = obtain(&dir, None, false).expect("made");
         assert_eq!(
-            obtain(&dir, None).expect("read").fingerprint(),
+            obtain(&dir, None, false).expect("read").fingerprint(),
             first.fingerprint()
         );
         fs::remove_file(dir.master_key()).expect("removed");
         fs::write(dir.catalog(), "").expect("written");
         assert!(matches!(
-            obtain(&dir, None),
+            obtain(&dir, None, false),
             Err(MasterKeyError::Missing(_))
         ));
     }
@@ -220,13 +235,15 @@ mod tests {
         drop(writer);
         let number = u32::try_from(reader.as_raw_fd()).expect("a descriptor");
         assert_eq!(
-            obtain(&dir, Some(number)).expect("a key").fingerprint(),
+            obtain(&dir, Some(number), false)
+                .expect("a key")
+                .fingerprint(),
             MasterKey::from_bytes([0xab; 32]).fingerprint()
         );
         let file = tempfile::tempfile().expect("a file");
         let number = u32::try_from(file.as_raw_fd()).expect("a descriptor");
         assert!(matches!(
-            obtain(&dir, Some(number)),
+            obtain(&dir, Some(number), false),
             Err(MasterKeyError::NotAPipe(_))
         ));
     }

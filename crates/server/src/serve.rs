@@ -10,12 +10,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use catalog::SqliteCatalog;
+use catalog::Catalog;
 use engine::{Engine, Postgres};
 use kms::MasterKey;
 use model::{Region, SystemClock, SystemEntropy};
 use rustix::process::geteuid;
-use service::{Mode, Parts, Service};
+use service::{Membership, Mode, Parts, Service};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    catalogs::{self, CatalogUrl},
     cli,
     courier::HttpCourier,
     credentials::{self, NewAccessKey},
@@ -33,7 +34,6 @@ use crate::{
     help_page::HelpPage,
     listen, logging, master_key,
     settings::{Layer, LogFormat},
-    verbs::open_catalog,
 };
 
 /// When it is set, it alone is searched for PostgreSQL.
@@ -48,6 +48,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const STOP_TIMEOUT: Duration = Duration::from_millis(9_500);
 /// What still runs on blocking threads after that is left behind: jobs can stop anywhere.
 const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
+/// A file in a shared vault that was not finished for this long is a dead process's.
+const UNFINISHED_AGE: Duration = Duration::from_secs(24 * 3_600);
 /// A user number that clusters get, for asking beforehand whether they can reach their files.
 const CLUSTER_UID: u32 = 1_879_048_192;
 
@@ -106,18 +108,38 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>) -> Result<(), Failure> 
     };
     check_reach(&path, engine.as_ref())?;
     let dir = DataDir::acquire(&path, mode)?;
-    let (catalog, master_key) = open(&dir, master_key_fd).await?;
+    let node = catalogs::node_of(&dir, layer.node.as_ref())?;
+    let (catalog, master_key) = open(&dir, layer.catalog.as_ref(), master_key_fd).await?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let settings = layer.service(dir.path().to_owned(), geteuid().is_root());
+    let endpoint = format!("{scheme}://{address}");
+    let mut settings = layer.service(dir.path().to_owned(), geteuid().is_root());
+    settings.node = node.name;
+    if layer.catalog.is_some() {
+        catalogs::check_mode(&*catalog, mode).await?;
+        settings.membership = Some(Membership {
+            home: node.home,
+            endpoint: endpoint.clone(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+        });
+    }
     let administrator = match mode {
         Mode::Closed => {
-            credentials::ensure_administrator(&dir, &catalog, &master_key, &settings.default_region)
-                .await?
+            credentials::ensure_administrator(
+                &dir,
+                &*catalog,
+                &master_key,
+                &settings.default_region,
+            )
+            .await?
         }
         Mode::Dev => None,
     };
+    let vaults = Vaults {
+        above: layer.vault.clone().unwrap_or_else(|| dir.vaults()),
+        shared: layer.catalog.is_some(),
+    };
     let service = Service::start(
-        parts(&dir, catalog, master_key, engine, layer.kms.open()),
+        parts(vaults, catalog, master_key, engine, layer.kms.open()),
         settings,
     )
     .await?;
@@ -128,7 +150,6 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>) -> Result<(), Failure> 
         Arc::new(SystemEntropy),
     ));
     let (stop, stopped) = watch::channel(());
-    let endpoint = format!("{scheme}://{address}");
     introduce(
         mode,
         &endpoint,
@@ -139,8 +160,10 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>) -> Result<(), Failure> 
     let connections = tokio::spawn(listen::run(listener, tls, front, stopped));
     say_ready(&endpoint);
 
-    let name = signals.next().await;
-    tracing::info!(signal = name, "stopping");
+    tokio::select! {
+        name = signals.next() => tracing::info!(signal = name, "stopping"),
+        () = service.ended() => tracing::error!("stopping"),
+    }
     tokio::spawn(async move {
         let name = signals.next().await;
         tracing::warn!(
@@ -196,25 +219,51 @@ fn check_reach(path: &Path, engine: &dyn Engine) -> Result<(), Failure> {
 
 async fn open(
     dir: &DataDir,
+    url: Option<&CatalogUrl>,
     master_key_fd: Option<u32>,
-) -> Result<(SqliteCatalog, MasterKey), Failure> {
-    let master_key = master_key::obtain(dir, master_key_fd)?;
-    let catalog = open_catalog(dir)?;
-    master_key::check(&catalog, &master_key).await?;
+) -> Result<(Arc<dyn Catalog>, MasterKey), Failure> {
+    let (catalog, master_key) = match url {
+        Some(url) => {
+            let catalog = catalogs::open_shared(url)?;
+            let begun = master_key::is_begun(&*catalog).await?;
+            (catalog, master_key::obtain(dir, master_key_fd, begun)?)
+        }
+        None => {
+            let master_key = master_key::obtain(dir, master_key_fd, false)?;
+            (catalogs::open(dir, None)?, master_key)
+        }
+    };
+    master_key::check(&*catalog, &master_key).await?;
     Ok((catalog, master_key))
 }
 
+/// Where the vaults are.
+struct Vaults {
+    /// The folder with one folder for each region.
+    above: PathBuf,
+    /// Whether other nodes write there too.
+    shared: bool,
+}
+
 fn parts(
-    dir: &DataDir,
-    catalog: SqliteCatalog,
+    vaults: Vaults,
+    catalog: Arc<dyn Catalog>,
     master_key: MasterKey,
     engine: Arc<dyn Engine>,
     outside_kms: Option<service::Outside>,
 ) -> Parts {
-    let (vaults, listed) = (dir.vaults(), dir.vaults());
-    let started = SystemTime::now();
+    let (listed, shared) = (vaults.above.clone(), vaults.shared);
+    let vaults = vaults.above;
+    let now = SystemTime::now();
+    // What another node is writing now must not be taken for a dead process's.
+    let started = match shared {
+        true => now
+            .checked_sub(UNFINISHED_AGE)
+            .unwrap_or(SystemTime::UNIX_EPOCH),
+        false => now,
+    };
     Parts {
-        catalog: Arc::new(catalog),
+        catalog,
         open_vault: Box::new(move |region| {
             let folder = vaults.join(region.as_str());
             let vault = vault::Vault::local_folder(&folder)?;

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use service::Mode;
 
 use crate::{
+    catalogs::{CatalogUrl, NodeName},
     courier::WebhookRow,
     forms::{ByteCount, Listen, Ports, Secret},
     outside_kms::KmsLayer,
@@ -47,6 +48,23 @@ pub(crate) struct Layer {
     /// and it must be reachable by the users that clusters run as when Snapferry runs as root.
     #[arg(long, env = "SNAPFERRY_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// PostgreSQL database that keeps the catalog [default: a SQLite file in the data folder]
+    ///
+    /// As in postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full (or require, or disable;
+    /// sslrootcert=FILE names the authorities). Several nodes can share it, with the same --vault.
+    #[arg(
+        long,
+        env = "SNAPFERRY_CATALOG",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(crate) catalog: Option<CatalogUrl>,
+    /// Folder of the vault; nodes that share a catalog share it too [default: vault in the data folder]
+    #[arg(long, env = "SNAPFERRY_VAULT", value_name = "DIR")]
+    pub(crate) vault: Option<PathBuf>,
+    /// Name of this node among those that share a catalog [default: drawn once for a data folder]
+    #[arg(long, env = "SNAPFERRY_NODE", value_name = "NAME")]
+    pub(crate) node: Option<NodeName>,
     /// Region of requests that name none [default: us-east-1]
     #[arg(long, env = "SNAPFERRY_DEFAULT_REGION", value_name = "NAME")]
     pub(crate) default_region: Option<Region>,
@@ -183,6 +201,9 @@ impl Layer {
             dev: self.dev.or(below.dev),
             listen: self.listen.or(below.listen),
             data: self.data.or(below.data),
+            catalog: self.catalog.or(below.catalog),
+            vault: self.vault.or(below.vault),
+            node: self.node.or(below.node),
             default_region: self.default_region.or(below.default_region),
             region: either(self.region, below.region),
             host: either(self.host, below.host),
@@ -245,6 +266,9 @@ impl Layer {
             if self.tls_certificate.is_none() && self.insecure_listen != Some(true) {
                 return Err(SettingsError::PlainBeyondLoopback(listen));
             }
+        }
+        if self.catalog.is_some() && self.vault.is_none() {
+            return Err(SettingsError::SharedWithoutVault);
         }
         if let Some(memory) = self.snapshot_memory
             && memory.0 < SNAPSHOT_MEMORY_BYTES_MIN
@@ -372,6 +396,9 @@ pub(crate) enum SettingsError {
         path: PathBuf,
         source: Box<toml::de::Error>,
     },
+    /// Other nodes could not read what this one stores.
+    #[error("--catalog needs --vault: nodes that share a catalog share the vault too")]
+    SharedWithoutVault,
     /// A certificate without its key, or the other way round.
     #[error("--tls-certificate and --tls-key go together")]
     HalfTls,
@@ -408,6 +435,7 @@ impl SettingsError {
             Self::Unreadable { .. } | Self::Malformed { .. } => {
                 Some("`snapferry serve --help` lists the settings; a key of the file is the flag's name without dashes in front".to_owned())
             }
+            Self::SharedWithoutVault => Some("name a folder that every node reaches with --vault DIR; DATA/vault will do while there is one node".to_owned()),
             Self::HalfTls | Self::HalfWebhook | Self::Value { .. } | Self::Host(_) => None,
         }
     }

@@ -6,8 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use catalog::{CatalogError, CatalogExt, SqliteCatalog, jobs};
-use model::{Job, SystemClock};
+use catalog::{Catalog, CatalogExt, jobs};
+use model::Job;
 use serde_json::json;
 use service::{
     Mode,
@@ -15,6 +15,7 @@ use service::{
 };
 
 use crate::{
+    catalogs,
     cli::{Folder, JobVerb, ListFormat},
     data_dir::{DataDir, default_path},
     failure::Failure,
@@ -23,12 +24,15 @@ use crate::{
 /// Rows of a list at most.
 pub(crate) const ROWS_MAX: usize = 10_000;
 
-/// Opens a folder's catalog.
+/// The catalog that a verb about accounts and keys works on: the shared one, else the folder's.
 ///
 /// # Errors
-/// The catalog's.
-pub(crate) fn open_catalog(dir: &DataDir) -> Result<SqliteCatalog, CatalogError> {
-    SqliteCatalog::open(&dir.catalog(), Arc::new(SystemClock))
+/// The catalog's, or that the folder needs no keys.
+pub(crate) fn closed_catalog(folder: &Folder) -> Result<Arc<dyn Catalog>, Failure> {
+    Ok(match &folder.shared.catalog {
+        Some(url) => catalogs::open_shared(url)?,
+        None => catalogs::open(&closed(folder)?, None)?,
+    })
 }
 
 /// `snapferry actions`.
@@ -74,7 +78,10 @@ pub(crate) fn job(verb: JobVerb) -> Result<(), Failure> {
         format,
     } = verb;
     let mode = if dev { Mode::Dev } else { Mode::Closed };
-    let catalog = open_catalog(&attach(&folder, mode)?)?;
+    let catalog = match &folder.shared.catalog {
+        Some(url) => catalogs::open_shared(url)?,
+        None => catalogs::open(&attach(&folder, mode)?, None)?,
+    };
     let jobs = run(async move { Ok(catalog.read(|tx| jobs::list(tx, None, ROWS_MAX)).await?) })?;
     print(&shown_jobs(&jobs, format))
 }
@@ -152,6 +159,8 @@ fn shown_jobs(jobs: &[Job], format: ListFormat) -> String {
                 "id": job.id.to_string(),
                 "kind": job.kind.as_str(),
                 "state": job.state.as_str(),
+                "node": job.node,
+                "runner": job.lease_owner,
                 "region": job.region.as_str(),
                 "account": job.account.as_str(),
                 "subject": job.subject,

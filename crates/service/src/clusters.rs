@@ -135,6 +135,12 @@ pub async fn insert(
     port: Option<u16>,
     job: Job,
 ) -> Result<Cluster, Fault> {
+    if cx.core.is_draining() {
+        return Err(Fault::new(
+            Code::InsufficientStorageClusterCapacity,
+            "This node takes on no more clusters. Ask again, or ask another node.",
+        ));
+    }
     let settings = cx.core.settings.clone();
     let kept = cx
         .core

@@ -49,6 +49,7 @@ pub struct Core {
     vaults: Mutex<HashMap<Region, Vault>>,
     throttles: Mutex<HashMap<Region, Arc<Throttle>>>,
     stopping: AtomicBool,
+    draining: AtomicBool,
     stop_signal: Notify,
 }
 
@@ -89,6 +90,7 @@ impl Core {
             vaults: Mutex::default(),
             throttles: Mutex::default(),
             stopping: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             stop_signal: Notify::new(),
         }
     }
@@ -147,6 +149,16 @@ impl Core {
     /// Whether the process is to end: jobs stop at their next step.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether this node takes on no work that others can do.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Notes whether it does; answers what was so before.
+    pub fn set_draining(&self, draining: bool) -> bool {
+        self.draining.swap(draining, Ordering::AcqRel)
     }
 
     /// Resolves once the process is to end.

@@ -75,6 +75,7 @@ faults! {
     SharedSnapshotQuotaExceeded: "SharedSnapshotQuotaExceeded", 400, QuotaExceeded;
     DbClusterNotFound: "DBClusterNotFoundFault", 404, NotFound;
     DbClusterAlreadyExists: "DBClusterAlreadyExistsFault", 400, AlreadyExists;
+    InsufficientStorageClusterCapacity: "InsufficientStorageClusterCapacity", 400, InvalidState;
     DbClusterQuotaExceeded: "DBClusterQuotaExceededFault", 403, QuotaExceeded;
     InvalidDbClusterState: "InvalidDBClusterStateFault", 400, InvalidState;
     InvalidRestore: "InvalidRestoreFault", 400, ValidationError;

@@ -14,6 +14,7 @@ mod keys;
 mod link;
 mod meter;
 mod mirror;
+mod nodes;
 pub mod openapi;
 mod presigned;
 mod runner;
@@ -35,6 +36,7 @@ use tokio::task::JoinHandle;
 use wire::RawRequest;
 
 pub use keys::{CallError, Outside, OutsideKms, RetryPlan};
+pub use nodes::{Membership, StartError};
 pub use settings::{Mode, Settings, Webhook};
 
 pub use dispatch::{refuse, refuse_too_large};
@@ -77,6 +79,8 @@ impl fmt::Debug for Parts {
 pub struct Service {
     core: Arc<Core>,
     dispatch: Dispatch,
+    /// Names this process among those that had, or will have, the node's name.
+    incarnation: String,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -84,8 +88,8 @@ impl Service {
     /// Takes up where the last process left off: adopts or starts clusters, runs jobs.
     ///
     /// # Errors
-    /// When the catalog does not answer.
-    pub async fn start(parts: Parts, settings: Settings) -> Result<Arc<Self>, CatalogError> {
+    /// When the catalog does not answer, or the node's name is another's.
+    pub async fn start(parts: Parts, settings: Settings) -> Result<Arc<Self>, StartError> {
         let access = Access::new(
             parts.catalog.clone(),
             parts.master_key.clone(),
@@ -94,24 +98,22 @@ impl Service {
         );
         let courier = parts.courier.clone();
         let core = Arc::new(Core::new(parts, settings));
-        // The data folder's lock says that no other process of this node lives: what one held
-        // when it died need not wait for its leases to end.
-        let node = format!("{}/", core.settings.node);
-        core.catalog
-            .write(move |tx| catalog::jobs::release_held_by(tx, &node))
-            .await?;
-        let owner = format!("{}/{}", core.settings.node, core.entropy.uuid());
+        let incarnation = core.entropy.uuid().to_string();
+        nodes::enter(&core, &incarnation).await?;
+        let owner = format!("{}/{incarnation}", core.settings.node);
         let mut tasks = vec![
             tokio::spawn(clusters::keep(core.clone())),
             tokio::spawn(runner::work(core.clone(), owner)),
             tokio::spawn(mirror::run(core.clone())),
             tokio::spawn(sweep::run(core.clone())),
+            tokio::spawn(nodes::beat(core.clone(), incarnation.clone())),
         ];
         tasks.extend(webhooks::begin(&core, &courier).await?);
         let dispatch = Dispatch::new(core.clone(), Arc::new(access));
         Ok(Arc::new(Self {
             core,
             dispatch,
+            incarnation,
             tasks: Mutex::new(tasks),
         }))
     }
@@ -164,6 +166,11 @@ impl Service {
             .collect()
     }
 
+    /// Resolves once the service has to end for a reason of its own.
+    pub async fn ended(&self) {
+        self.core.stopped().await;
+    }
+
     /// Ends jobs at their next step and stops every cluster: fast, and at once after `patience`.
     pub async fn stop(&self, patience: Duration) {
         self.core.begin_stop();
@@ -178,5 +185,6 @@ impl Service {
         tokio::join!(clusters::stop_all(&self.core, patience), ended);
         // A job that was stopped on its way may have started a server after the first look.
         clusters::stop_all(&self.core, STRAGGLER_PATIENCE).await;
+        nodes::leave(&self.core, &self.incarnation, STRAGGLER_PATIENCE).await;
     }
 }

@@ -76,6 +76,7 @@ async fn claim(
     let wanted = Claim {
         owner: owner.to_owned(),
         node: core.settings.node.clone(),
+        free: !core.is_draining(),
         kinds: Vec::new(),
         except,
         lease: core.settings.lease,

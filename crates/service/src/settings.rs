@@ -34,8 +34,10 @@ impl std::fmt::Debug for Webhook {
 pub struct Settings {
     /// Who may ask.
     pub mode: Mode,
-    /// The name of this node; clusters stay with their node.
+    /// The name of this node: clusters stay with their node. No slash is in it.
     pub node: String,
+    /// What the nodes of a shared catalog know of one another; none: the catalog is this node's.
+    pub membership: Option<crate::Membership>,
     /// The region of requests that name none.
     pub default_region: Region,
     /// Regions beyond the ones that AWS has.
@@ -80,6 +82,7 @@ impl Settings {
         Self {
             mode,
             node: "local".to_owned(),
+            membership: None,
             default_region: "us-east-1".parse().expect("a region's name"),
             extra_regions: BTreeSet::new(),
             default_account: "000000000000".parse().expect("twelve digits"),

@@ -14,7 +14,7 @@ use catalog::{CatalogError, CatalogExt, Tx, condemned, events, jobs, keys, pins,
 use model::{Hash, Region, VolumeRef, limits::EVENTS_KEPT};
 use vault::{Vault, VaultError};
 
-use crate::{core::Core, fault::chain};
+use crate::{core::Core, fault::chain, nodes};
 
 /// Names handled by one transaction.
 const BATCH: usize = 1_000;
@@ -39,6 +39,15 @@ pub async fn run(core: Arc<Core>) {
         tokio::select! {
             () = core.stopped() => return,
             () = tokio::time::sleep(pause) => {}
+        }
+        match nodes::is_first(&core).await {
+            Ok(true) => {}
+            // Sweeping at once would be as safe, and list the vaults as often as there are nodes.
+            Ok(false) => continue,
+            Err(error) => {
+                tracing::warn!(cause = %chain(&error), "the nodes could not be listed");
+                continue;
+            }
         }
         for region in core.vault_regions() {
             if let Err(error) = region_once(&core, &region).await {

@@ -17,7 +17,7 @@ use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::task::JoinHandle;
 
-use crate::{core::Core, events, fault::chain, settings::Webhook};
+use crate::{core::Core, events, fault::chain, nodes, settings::Webhook};
 
 /// How often the catalog is asked for new events.
 const POLL: Duration = Duration::from_millis(500);
@@ -132,6 +132,11 @@ impl Route {
 
     /// Delivers what is behind the address's place, up to a batch; answers how many events.
     async fn deliver(&self) -> Result<usize, String> {
+        // Where nodes share a catalog one of them delivers, so that the order holds.
+        let first = nodes::is_first(&self.core).await;
+        if !first.map_err(|error| chain(&error))? {
+            return Ok(0);
+        }
         let name = self.name.clone();
         let waiting = self
             .core

@@ -22,6 +22,7 @@ fn claim(owner: &str, lease: Duration) -> Claim {
     Claim {
         owner: owner.to_owned(),
         node: "node-1".to_owned(),
+        free: true,
         kinds: Vec::new(),
         except: None,
         lease,
@@ -242,6 +243,12 @@ pub async fn jobs_wait_for_their_node_kind_and_time(fixture: &impl Fixture) {
         ..here.clone()
     };
     assert_eq!(take(&catalog, other_kinds).await, None);
+    let draining = Claim {
+        node: "node-3".to_owned(),
+        free: false,
+        ..here.clone()
+    };
+    assert_eq!(take(&catalog, draining).await, None);
     let no_room = Claim {
         except: Some(JobKind::CreateCluster),
         ..here.clone()

@@ -6,6 +6,7 @@
 //! a test of each.
 pub mod commits;
 pub mod leases;
+pub mod nodes;
 pub mod owners;
 pub mod records;
 pub mod samples;
@@ -48,6 +49,8 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@each $fixture, snapshots:
             pages_meet_every_snapshot_once, scopes_and_filters_select, sharing_follows_updates,
             roots_are_what_is_needed);
+        $crate::conformance_tests!(@each $fixture, nodes:
+            names_are_one_folders, clusters_keep_their_folder, nodes_are_listed_and_drained);
         $crate::conformance_tests!(@each $fixture, upkeep:
             the_condemned_come_and_go, letters_keep_their_order, uids_are_given_once,
             events_are_paged, webhooks_keep_their_place);

@@ -21,8 +21,10 @@ use crate::{
 pub struct Claim {
     /// Names the runner; a restarted one has another name.
     pub owner: String,
-    /// The node it runs on: it gets that node's jobs and those of no node.
+    /// The node it runs on: it gets that node's jobs.
     pub node: String,
+    /// Whether it gets jobs of no node too, which any other could run as well.
+    pub free: bool,
     /// The kinds it can run; empty for all.
     pub kinds: Vec<JobKind>,
     /// A kind that it has no room for now.
@@ -97,8 +99,13 @@ pub fn claim(tx: &mut dyn Tx, claim: &Claim) -> Result<Option<Job>, CatalogError
          LEFT JOIN job_turns AS t ON t.region = j.region AND t.account = j.account \
          WHERE j.state = 'open' AND j.run_after <= ?1 \
          AND (j.lease_until IS NULL OR j.lease_until <= ?1) \
-         AND (j.node IS NULL OR j.node = ?2)"
+         AND (j.node = ?2"
         .to_owned();
+    sql.push_str(if claim.free {
+        " OR j.node IS NULL)"
+    } else {
+        ")"
+    });
     let mut args: Vec<Arg<'_>> = vec![now.into(), claim.node.as_str().into()];
     let kinds = claim.kinds.iter().map(|kind| kind.as_str());
     one_of(&mut sql, &mut args, "j.kind", kinds);

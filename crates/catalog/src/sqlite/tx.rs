@@ -12,7 +12,7 @@ use rusqlite::{
 use crate::{
     error::{CatalogError, ErrorKind},
     transaction::Tx,
-    value::{Arg, Row, Value},
+    value::{Arg, Row, Value, args},
 };
 
 /// One request's view of the connection.
@@ -55,6 +55,15 @@ impl Tx for SqliteTx<'_> {
             &[],
         )?;
         rows.first().map_or(Ok(0), |row| row.count(0))
+    }
+
+    fn raise_version(&mut self, floor: u64) -> Result<(), CatalogError> {
+        self.execute(
+            "INSERT INTO counters (name, value) VALUES ('version', ?1) \
+             ON CONFLICT (name) DO UPDATE SET value = max(excluded.value, counters.value)",
+            args![floor],
+        )?;
+        Ok(())
     }
 }
 

@@ -1,0 +1,101 @@
+//! The threads that read, each request on one consistent state.
+//!
+//! They do not know what the requests look for; their transactions cannot write.
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    Answer, Request,
+    place::Place,
+    session::Session,
+    trouble::Trouble,
+    tx::PostgresTx,
+    writer::{CLOCK, moment},
+};
+use crate::{error::CatalogError, transaction::Work};
+
+/// How long a request may wait for a server that went away.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two tries to connect.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The queue that the reading threads take turns at.
+pub(super) type SharedQueue = Arc<Mutex<mpsc::Receiver<Request>>>;
+
+/// One reading thread's parts.
+pub(super) struct Reader {
+    pub(super) place: Place,
+    pub(super) session: Option<Session>,
+    pub(super) queue: SharedQueue,
+}
+
+impl Reader {
+    /// Serves until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        while let Some(request) = self.next() {
+            if !request.answer.is_closed() {
+                self.serve(request);
+            }
+        }
+    }
+
+    /// One idle thread waits in the queue, the others for the lock: the effect is the same.
+    fn next(&self) -> Option<Request> {
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .blocking_recv()
+    }
+
+    fn serve(&mut self, Request { work, answer }: Request) {
+        let began = Instant::now();
+        loop {
+            match self.attempt(&*work) {
+                Ok(outcome) => return self.end(answer, outcome),
+                Err(trouble) => {
+                    self.session = None;
+                    let again = matches!(trouble, Trouble::Lost(_) | Trouble::Conflict)
+                        && began.elapsed() < PATIENCE
+                        && !answer.is_closed();
+                    if !again {
+                        answer.send(Err(trouble.told())).ok();
+                        return;
+                    }
+                    thread::sleep(PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Answers first: what was read is decided before the transaction ends.
+    fn end(&mut self, answer: Answer, outcome: Result<(), CatalogError>) {
+        answer.send(outcome).ok();
+        if let Some(session) = &self.session
+            && session.simple("ROLLBACK").is_err()
+        {
+            self.session = None;
+        }
+    }
+
+    fn attempt(&mut self, work: &Work) -> Result<Result<(), CatalogError>, Trouble> {
+        let session = match &mut self.session {
+            Some(session) => session,
+            none => none.insert(Session::open(&self.place)?),
+        };
+        let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {CLOCK}");
+        let now = moment(&session.simple(&begin)?)?;
+        let mut tx = PostgresTx::new(session, now);
+        let ran = catch_unwind(AssertUnwindSafe(|| work(&mut tx)));
+        match (ran, tx.trouble) {
+            (_, Some(trouble @ (Trouble::Lost(_) | Trouble::Conflict))) => Err(trouble),
+            (Err(_), _) => Ok(Err(CatalogError::Panicked)),
+            (Ok(_), _) => Ok(Ok(())),
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Which catalog a deployment has, the name of this node in it, and moving from one to another.
+//!
+//! It does not know what catalogs hold.
+use std::{fmt, fs, io, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+
+use catalog::{
+    Catalog, CatalogError, CatalogExt, PostgresCatalog, SqliteCatalog,
+    copy::{self, CopyError},
+    meta, nodes,
+};
+use model::{SystemClock, limits};
+use serde::{Deserialize, Serialize};
+use service::Mode;
+
+use crate::data_dir::{DataDir, DataDirError, write_private};
+
+/// The note of a shared catalog that says whether signatures are checked.
+const MODE: &str = "mode";
+/// Names have this many random digits.
+const NAME_DIGITS: usize = 8;
+/// The longest name of a node.
+const NAME_CHARS_MAX: usize = 63;
+/// What the only node of a data folder was called before nodes had names.
+const OLD_NAME: &str = "local";
+
+/// A `postgres://` URL, which may hold a password: shown nowhere.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct CatalogUrl(String);
+
+impl fmt::Debug for CatalogUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a postgres:// URL")
+    }
+}
+
+impl FromStr for CatalogUrl {
+    type Err = CatalogsError;
+
+    fn from_str(text: &str) -> Result<Self, CatalogsError> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(CatalogsError::NoUrl)
+        }
+    }
+}
+
+impl TryFrom<String> for CatalogUrl {
+    type Error = CatalogsError;
+
+    fn try_from(text: String) -> Result<Self, CatalogsError> {
+        text.parse()
+    }
+}
+
+/// A node's name: it is part of its leases' owner names, so a slash is not in it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct NodeName(pub(crate) String);
+
+impl FromStr for NodeName {
+    type Err = CatalogsError;
+
+    fn from_str(text: &str) -> Result<Self, CatalogsError> {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        if !text.is_empty() && text.len() <= NAME_CHARS_MAX && text.bytes().all(legal) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(CatalogsError::NodeName)
+        }
+    }
+}
+
+impl TryFrom<String> for NodeName {
+    type Error = CatalogsError;
+
+    fn try_from(text: String) -> Result<Self, CatalogsError> {
+        text.parse()
+    }
+}
+
+/// Opens the catalog at a URL, or the one in a data folder.
+///
+/// # Errors
+/// The catalog's.
+pub(crate) fn open(
+    dir: &DataDir,
+    url: Option<&CatalogUrl>,
+) -> Result<Arc<dyn Catalog>, CatalogError> {
+    Ok(match url {
+        Some(url) => open_shared(url)?,
+        None => Arc::new(SqliteCatalog::open(&dir.catalog(), Arc::new(SystemClock))?),
+    })
+}
+
+/// Opens the catalog at a URL.
+///
+/// # Errors
+/// The catalog's.
+pub(crate) fn open_shared(url: &CatalogUrl) -> Result<Arc<dyn Catalog>, CatalogError> {
+    Ok(Arc::new(PostgresCatalog::open(&url.0)?))
+}
+
+/// Whether signatures are checked by those who share a catalog; a new one takes note of it.
+///
+/// # Errors
+/// `OtherMode`, or the catalog's.
+pub(crate) async fn check_mode(catalog: &dyn Catalog, mode: Mode) -> Result<(), CatalogsError> {
+    let word = match mode {
+        Mode::Closed => "closed",
+        Mode::Dev => "dev",
+    };
+    let noted = catalog
+        .write(move |tx| meta::get_or_set(tx, MODE, word))
+        .await?;
+    if noted == word {
+        Ok(())
+    } else {
+        Err(CatalogsError::OtherMode {
+            dev: mode == Mode::Closed,
+        })
+    }
+}
+
+/// The node that a data folder belongs to. Written once, so that its clusters stay found.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NodeMark {
+    /// The node's name.
+    pub(crate) name: String,
+    /// Names the folder: a copy of it by hand is another one's, but that nobody can see.
+    pub(crate) home: String,
+}
+
+/// Reads a folder's node, or draws one for a new folder, or keeps the name that is asked for.
+///
+/// # Errors
+/// When the folder belongs to a node of another name.
+pub(crate) fn node_of(dir: &DataDir, asked: Option<&NodeName>) -> Result<NodeMark, CatalogsError> {
+    let path = dir.node();
+    let mark = match fs::read_to_string(&path) {
+        Ok(text) => toml::from_str::<NodeMark>(&text).map_err(|source| CatalogsError::Mark {
+            path,
+            source: Box::new(source),
+        })?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => draw(dir, asked)?,
+        Err(source) => return Err(CatalogsError::Unreadable { path, source }),
+    };
+    match asked {
+        Some(asked) if asked.0 != mark.name => Err(CatalogsError::OtherNode {
+            asked: asked.0.clone(),
+            name: mark.name,
+        }),
+        _ => Ok(mark),
+    }
+}
+
+fn draw(dir: &DataDir, asked: Option<&NodeName>) -> Result<NodeMark, CatalogsError> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CatalogsError::NoRandom)?;
+    let home = data_encoding::HEXLOWER.encode(&bytes);
+    let name = match asked {
+        Some(asked) => asked.0.clone(),
+        None if dir.catalog().exists() => OLD_NAME.to_owned(),
+        None => format!("node-{}", &home[..NAME_DIGITS]),
+    };
+    let text = format!(
+        "# The node that this folder's clusters belong to. Written once; do not change it.\n\
+         name = \"{name}\"\nhome = \"{home}\"\n"
+    );
+    write_private(&dir.node(), text.as_bytes())?;
+    Ok(NodeMark { name, home })
+}
+
+/// One end of a copy: a URL, or a data folder.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    /// A PostgreSQL catalog.
+    Url(CatalogUrl),
+    /// A data folder with a catalog in it.
+    Folder(PathBuf),
+}
+
+impl FromStr for End {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(text
+            .parse()
+            .map_or_else(|_| Self::Folder(PathBuf::from(text)), Self::Url))
+    }
+}
+
+/// An opened end, with the lock that keeps servers out meanwhile.
+struct Opened {
+    catalog: Arc<dyn Catalog>,
+    _dir: Option<DataDir>,
+}
+
+impl End {
+    fn open(&self) -> Result<Opened, CatalogsError> {
+        match self {
+            Self::Url(url) => Ok(Opened {
+                catalog: open_shared(url)?,
+                _dir: None,
+            }),
+            Self::Folder(path) => {
+                let mode = DataDir::attach(path)?.mode();
+                let dir = DataDir::acquire(path, mode)?;
+                Ok(Opened {
+                    catalog: open(&dir, None)?,
+                    _dir: Some(dir),
+                })
+            }
+        }
+    }
+}
+
+/// Copies a catalog that nobody serves into an empty one, and compares the two.
+///
+/// # Errors
+/// When a server has the source, the target is not empty, or the two differ.
+pub(crate) async fn copy(from: &End, into: &End) -> Result<Vec<copy::Copied>, CatalogsError> {
+    let (from, into) = (from.open()?, into.open()?);
+    for catalog in [&from.catalog, &into.catalog] {
+        let alive = catalog
+            .read(|tx| nodes::first_alive(tx, limits::NODE_SILENCE))
+            .await?;
+        if let Some(node) = alive {
+            return Err(CatalogsError::Served(node));
+        }
+    }
+    Ok(copy::copy(&from.catalog, &*into.catalog).await?)
+}
+
+/// Waits until a node that was told to drain holds no job; answers whether it came to that.
+///
+/// # Errors
+/// The catalog's.
+pub(crate) async fn wait_until_drained(
+    catalog: &dyn Catalog,
+    name: &str,
+    patience: Duration,
+) -> Result<bool, CatalogError> {
+    let end = tokio::time::Instant::now() + patience;
+    // It hears of the drain at its next heartbeat; what it claims until then is counted after.
+    tokio::time::sleep((2 * limits::NODE_HEARTBEAT).min(patience)).await;
+    loop {
+        let listed = catalog.read(nodes::list).await?;
+        let busy = listed
+            .iter()
+            .any(|one| one.node.name == name && 0 < one.leases);
+        if !busy {
+            return Ok(true);
+        }
+        if end <= tokio::time::Instant::now() {
+            return Ok(false);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// What is wrong with a catalog's place, or a node's.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CatalogsError {
+    /// Not a URL of a catalog.
+    #[error("a catalog's URL begins with postgres://")]
+    NoUrl,
+    /// Not a node's name.
+    #[error("a node's name has 1 to 63 letters, digits, dots, dashes and underscores")]
+    NodeName,
+    /// Another name than before.
+    #[error("the data folder belongs to the node {name}, and not to {asked}")]
+    OtherNode {
+        /// The name that was asked for.
+        asked: String,
+        /// The folder's.
+        name: String,
+    },
+    /// The mark does not read.
+    #[error("{} does not read as a node's mark", path.display())]
+    Mark {
+        /// The mark.
+        path: PathBuf,
+        source: Box<toml::de::Error>,
+    },
+    /// The mark cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The mark.
+        path: PathBuf,
+        source: io::Error,
+    },
+    /// The system gave no randomness.
+    #[error("the operating system gave no random bytes")]
+    NoRandom,
+    /// Checked and unchecked signatures are never mixed.
+    #[error("the catalog {}", if *dev { "belongs to nodes with --dev, which check no signatures" } else { "belongs to nodes that check signatures, and --dev does not" })]
+    OtherMode {
+        /// Whether it is a dev catalog.
+        dev: bool,
+    },
+    /// Somebody writes into it.
+    #[error("the node {0} serves that catalog")]
+    Served(String),
+    /// A folder.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// A copy.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// The catalog does not answer.
+    #[error("the catalog cannot be used")]
+    Catalog(#[from] CatalogError),
+}
+
+impl CatalogsError {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoUrl => Some(
+                "such as postgres://user:password@host:5432/snapferry?sslmode=verify-full"
+                    .to_owned(),
+            ),
+            Self::OtherNode { name, .. } => Some(format!(
+                "leave --node out or say --node {name}: the clusters in the folder are found by that name"
+            )),
+            Self::OtherMode { dev: true } => Some("add --dev to join them".to_owned()),
+            Self::OtherMode { dev: false } => Some("leave --dev out to join them".to_owned()),
+            Self::Served(node) => Some(format!(
+                "stop every server on it, and wait {} s after one was killed (the node {node} was heard of lately)",
+                limits::NODE_SILENCE.as_secs()
+            )),
+            Self::DataDir(error) => error.hint(),
+            Self::Copy(CopyError::NotEmpty { .. }) => {
+                Some("copy into a fresh, empty database".to_owned())
+            }
+            Self::Copy(CopyError::Into(_) | CopyError::Differs { .. }) => {
+                Some("make the target anew, and copy again; the source is as it was".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_keeps_its_node() {
+        let above = tempfile::tempdir().expect("a folder");
+        let dir = DataDir::acquire(above.path(), Mode::Closed).expect("new");
+        let first = node_of(&dir, None).expect("drawn");
+        assert!(first.name.starts_with("node-"), "{}", first.name);
+        let again = node_of(&dir, None).expect("read");
+        assert_eq!((first.name, first.home), (again.name, again.home));
+        let other = NodeName("other".to_owned());
+        assert!(matches!(
+            node_of(&dir, Some(&other)),
+            Err(CatalogsError::OtherNode { .. })
+        ));
+    }
+
+    #[test]
+    fn names_and_urls_have_their_form() {
+        for name in ["a", "node-1.example_x"] {
+            assert!(name.parse::<NodeName>().is_ok(), "{name}");
+        }
+        for name in ["", "a/b", "a b", &"x".repeat(64)] {
+            assert!(name.parse::<NodeName>().is_err(), "{name}");
+        }
+        assert!("mysql://x".parse::<CatalogUrl>().is_err());
+        let url: CatalogUrl = "postgres://a:hush@b/c".parse().expect("a URL");
+        assert!(!format!("{url:?}").contains("hush"));
+    }
+}

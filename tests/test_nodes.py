@@ -1,0 +1,347 @@
+"""Several nodes on one PostgreSQL catalog and one vault: any of them may die, freeze or leave."""
+import itertools
+import json
+import os
+import random
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+import botocore.exceptions
+import pytest
+
+import database
+import ferry
+import running
+from ferry import FAR, HOME, THIRD, copy_request, unique
+
+MEGABYTES = 32
+LIMIT = 8_000_000
+LEASE_SECONDS = 3
+# What a node that is told something has heard of it by then, and what lets another count it as dead.
+HEARTBEAT_SECONDS = 2
+SILENCE_SECONDS = 12
+# A region that holds a snapshot's bytes already is shipped nothing more, so each slow copy has its own.
+REGIONS = itertools.cycle([FAR, THIRD, "us-west-2", "eu-central-1", "sa-east-1", "ca-central-1"])
+ROUNDS = int(os.environ.get("SNAPFERRY_SOAK_ROUNDS", "4"))
+
+
+class Fleet:
+    """Nodes that share a catalog and a vault."""
+
+    def __init__(self, deploy, flags=()):
+        self.database = database.Database()
+        self.vault = running.make_folder("snapferry-vault-")
+        self.key = secrets.token_hex(32)
+        self.flags = flags
+        self.deploy = deploy
+        self.nodes = {}
+
+    def add(self, name, start=True):
+        """One more node; all accept the first one's administrator."""
+        environment = {
+            "SNAPFERRY_CATALOG": self.database.url,
+            "SNAPFERRY_VAULT": str(self.vault),
+            "SNAPFERRY_MASTER_KEY": self.key,
+        }
+        node = self.deploy("--node", name, *self.flags, start=start, environment=environment)
+        if start and self.nodes:
+            shutil.copy(next(iter(self.nodes.values())).server.data / "credentials", node.server.data)
+        if start:
+            self.nodes[name] = node
+        return node
+
+    def verb(self, *words):
+        """Runs a verb that needs the catalog alone."""
+        done = subprocess.run(
+            [next(iter(self.nodes.values())).server.binary, *words],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=running.clean_environment(SNAPFERRY_CATALOG=self.database.url),
+        )
+        return done.stdout
+
+    def listed(self):
+        """The nodes by name, as `node list` shows them."""
+        return {one["name"]: one for one in json.loads(self.verb("node", "list", "--format", "json"))}
+
+    def job(self, subject, kind="copy-snapshot"):
+        """The newest job of a kind on a subject."""
+        jobs = json.loads(self.verb("job", "list", "--format", "json"))
+        return max((job for job in jobs if (job["kind"], job["subject"]) == (kind, subject)), key=lambda job: job["created_at"])
+
+    def runner(self, subject):
+        """The name of the node that has the job now."""
+        owner = running.wait_until(lambda: self.job(subject)["runner"], 20, f"{subject} is claimed")
+        return owner.partition("/")[0]
+
+    def remove(self):
+        """Ends the database and removes what is shared."""
+        for node in self.nodes.values():
+            if node.server.is_running:
+                node.server.process.send_signal(signal.SIGCONT)
+                node.server.stop()
+        self.database.remove()
+        running.remove_folder(self.vault)
+
+
+@pytest.fixture(scope="module")
+def fleet(deploy_for_module):
+    """Two nodes, and a cluster with its snapshot on the first."""
+    made = Fleet(
+        deploy_for_module,
+        ("--cross-region-bytes-per-second", str(LIMIT), "--lease-seconds", str(LEASE_SECONDS)),
+    )
+    try:
+        made.add("north")
+        made.add("south")
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="module")
+def noise(fleet):
+    """A cluster of incompressible rows on the first node; its snapshot, and its rows."""
+    north = fleet.nodes["north"]
+    cluster = north.new_cluster("noise")
+    with ferry.connect(cluster) as connection:
+        ferry.fill_with_noise(connection, MEGABYTES)
+        rows = ferry.table_of(connection, "noise")
+    return north.new_snapshot("noise-snapshot", "noise"), rows
+
+
+def far_copy(fleet, noise, through):
+    """Begins a slow copy through a node; answers its name, its region, and who runs it, midway."""
+    name, region = unique("far"), next(REGIONS)
+    rds = fleet.nodes[through].rds(region)
+    rds.copy_db_cluster_snapshot(**copy_request(noise[0]["DBClusterSnapshotArn"], name, SourceRegion=HOME))
+    ferry.wait_percent(rds, name, 25)
+    return name, region, fleet.runner(name)
+
+
+def check_restored(node, name, region, rows):
+    """A restore through a node has the rows."""
+    target = unique("check")
+    rds = node.rds(region)
+    rds.restore_db_cluster_from_snapshot(
+        DBClusterIdentifier=target, SnapshotIdentifier=name, Engine="aurora-postgresql"
+    )
+    with ferry.connect(ferry.wait_cluster(rds, target)) as connection:
+        assert ferry.table_of(connection, "noise") == rows
+    rds.delete_db_cluster(DBClusterIdentifier=target, SkipFinalSnapshot=True)
+
+
+def other(fleet, name):
+    """The node that is not the one of that name."""
+    return fleet.nodes["south" if name == "north" else "north"]
+
+
+def test_every_node_answers_for_every_cluster(fleet, noise):
+    north, south = fleet.nodes["north"], fleet.nodes["south"]
+    assert ferry.cluster_of(south.rds(), "noise") == ferry.cluster_of(north.rds(), "noise")
+    # The snapshot is asked of the one, and taken by the other, which has the files.
+    name = unique("through-south")
+    south.rds().create_db_cluster_snapshot(DBClusterSnapshotIdentifier=name, DBClusterIdentifier="noise")
+    ferry.wait_snapshot(south.rds(), name)
+    assert fleet.job(name, "create-snapshot")["runner"].startswith("north/")
+    north.rds().delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=name)
+    ferry.wait_gone(south.rds(), name)
+    assert {name: one["clusters"] for name, one in fleet.listed().items()} == {"north": 1, "south": 0}
+
+
+def test_an_access_key_that_one_node_made_is_known_to_the_other(fleet):
+    made = fleet.nodes["south"].server.create_access_key("222233334444")
+    account = fleet.nodes["north"]
+    session = ferry.boto3.Session(made["access_key_id"], made["secret_access_key"])
+    sts = session.client("sts", HOME, endpoint_url=account.server.url)
+    assert sts.get_caller_identity()["Account"] == "222233334444"
+
+
+def test_a_killed_nodes_copy_goes_on_elsewhere(fleet, noise):
+    name, region, runner = far_copy(fleet, noise, "north")
+    survivor = other(fleet, runner)
+    fleet.nodes[runner].server.kill()
+    done = ferry.wait_snapshot(survivor.rds(region), name)
+    assert done["PercentProgress"] == 100
+    job = fleet.job(name)
+    assert job["state"] == "done" and job["attempts"] == 2
+    assert not job["runner"].startswith(f"{runner}/")
+    # It comes back under its name at once, whatever its last heartbeat says.
+    fleet.nodes[runner].server.start()
+    check_restored(survivor, name, region, noise[1])
+
+
+def test_a_frozen_nodes_copy_goes_on_elsewhere_and_its_late_commit_is_refused(fleet, noise):
+    name, region, runner = far_copy(fleet, noise, "south")
+    frozen, survivor = fleet.nodes[runner].server, other(fleet, runner)
+    frozen.process.send_signal(signal.SIGSTOP)
+    try:
+        done = ferry.wait_snapshot(survivor.rds(region), name)
+        ended = fleet.job(name)
+        running.wait_until(
+            lambda: fleet.listed()[runner]["state"] == "lost", SILENCE_SECONDS + 10, "its silence is noticed"
+        )
+    finally:
+        frozen.process.send_signal(signal.SIGCONT)
+    assert ended["state"] == "done" and not ended["runner"].startswith(f"{runner}/")
+    # It wakes with half a copy and a lease that another has had since.
+    running.wait_until(
+        lambda: re.search(r"canceled, or taken over", frozen.log.read_text(errors="replace")), 30, "it gives up"
+    )
+    running.wait_until(lambda: fleet.listed()[runner]["state"] == "serving", 20, "it serves again")
+    assert fleet.job(name) == ended
+    assert ferry.snapshot_of(fleet.nodes[runner].rds(region), name) == done
+    check_restored(fleet.nodes[runner], name, region, noise[1])
+
+
+def test_a_stopped_node_hands_its_copy_over(fleet, noise):
+    name, region, runner = far_copy(fleet, noise, "north")
+    assert fleet.nodes[runner].server.stop() == 0
+    assert fleet.listed()[runner]["state"] == "stopped"
+    ferry.wait_snapshot(other(fleet, runner).rds(region), name)
+    fleet.nodes[runner].server.start()
+
+
+def test_a_drained_node_takes_on_nothing(fleet, noise):
+    fleet.verb("node", "drain", "north")
+    assert fleet.listed()["north"]["state"] == "drained"
+    try:
+        north = fleet.nodes["north"]
+        name = unique("far")
+        request = copy_request(noise[0]["DBClusterSnapshotArn"], name, SourceRegion=HOME)
+        north.rds(FAR).copy_db_cluster_snapshot(**request)
+        assert fleet.runner(name) == "south"
+        # Its own cluster's snapshots nobody else can take.
+        north.new_snapshot(unique("own"), "noise")
+        ferry.refused(
+            "InsufficientStorageClusterCapacity",
+            north.rds().create_db_cluster,
+            DBClusterIdentifier=unique("none"),
+            Engine="aurora-postgresql",
+            MasterUsername=ferry.USER,
+            MasterUserPassword=ferry.PASSWORD,
+        )
+        ferry.wait_snapshot(north.rds(FAR), name)
+    finally:
+        fleet.nodes["north"].server.stop()
+        fleet.nodes["north"].server.start()
+    assert fleet.listed()["north"]["state"] == "serving"
+
+
+def test_a_name_is_one_nodes(fleet):
+    with pytest.raises(running.StartError, match="the node name north is taken"):
+        fleet.add("north", start=False).server.start()
+
+
+def test_a_folders_clusters_are_never_looked_for_elsewhere(fleet, noise):
+    fleet.nodes["north"].server.stop()
+    try:
+        with pytest.raises(running.StartError, match="clusters of that name lie in another data folder"):
+            fleet.add("north", start=False).server.start()
+    finally:
+        fleet.nodes["north"].server.start()
+
+
+def test_another_master_key_is_refused(fleet):
+    stranger = fleet.add("stranger", start=False)
+    stranger.server.environment["SNAPFERRY_MASTER_KEY"] = secrets.token_hex(32)
+    with pytest.raises(running.StartError, match="is not the one"):
+        stranger.server.start()
+    del stranger.server.environment["SNAPFERRY_MASTER_KEY"]
+    with pytest.raises(running.StartError, match="master key .* is missing"):
+        stranger.server.start()
+
+
+def test_a_deployment_moves_to_postgresql(deploy):
+    alone = deploy("--dev")
+    alias = unique("alias/moved")
+    key = alone.new_key()
+    alone.kms().create_alias(AliasName=alias, TargetKeyId=key)
+    target = database.Database()
+    try:
+        words = ["catalog", "copy", str(alone.server.data), target.url, "--format", "json"]
+        refused = subprocess.run([alone.server.binary, *words], capture_output=True, text=True, check=False)
+        assert refused.returncode == 1 and "another server" in refused.stderr
+        alone.server.stop()
+        done = subprocess.run([alone.server.binary, *words], capture_output=True, text=True, check=True)
+        copied = {one["table"]: one["rows"] for one in json.loads(done.stdout)}
+        assert copied["kms_keys"] == 1 and copied["kms_aliases"] == 1
+        alone.server.environment |= {
+            "SNAPFERRY_CATALOG": target.url,
+            "SNAPFERRY_VAULT": str(alone.server.data / "vault"),
+        }
+        alone.server.start()
+        assert alone.kms().describe_key(KeyId=alias)["KeyMetadata"]["Arn"] == key
+        again = subprocess.run([alone.server.binary, *words], capture_output=True, text=True, check=False)
+        assert again.returncode == 1
+        alone.server.stop()
+        again = subprocess.run([alone.server.binary, *words], capture_output=True, text=True, check=False)
+        assert again.returncode == 1 and "already" in again.stderr
+    finally:
+        alone.server.stop()
+        target.remove()
+
+
+class Caller(threading.Thread):
+    """Copies a snapshot within its region under ever new names, and notes what was acknowledged."""
+
+    def __init__(self, fleet, number):
+        super().__init__(daemon=True)
+        self.fleet, self.number = fleet, number
+        self.ending = threading.Event()
+        self.acknowledged, self.refused = [], 0
+
+    def run(self):
+        """Goes round the nodes, as a balancer does."""
+        while not self.ending.is_set():
+            for name in list(self.fleet.nodes):
+                target = f"copy-{self.number}-{len(self.acknowledged) + self.refused}"
+                try:
+                    self.fleet.nodes[name].rds().copy_db_cluster_snapshot(**copy_request("noise-snapshot", target))
+                    self.acknowledged.append(target)
+                except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
+                    self.refused += 1
+                    time.sleep(0.05)
+
+
+def test_what_was_acknowledged_survives_any_kill(fleet, noise):
+    """Nodes and the database are killed at random; every copy that was answered is there, once."""
+    seed = int(os.environ.get("SNAPFERRY_SOAK_SEED", time.time_ns() % 1_000_000))
+    print(f"SNAPFERRY_SOAK_SEED={seed}")
+    chance = random.Random(seed)
+    for node in fleet.nodes.values():
+        node.server.stop()
+        node.server.flags += ["--manual-snapshots-max", "1000000"]
+        node.server.start()
+    callers = [Caller(fleet, number) for number in range(3)]
+    for caller in callers:
+        caller.start()
+    for number in range(ROUNDS):
+        time.sleep(chance.uniform(0.3, 1.2))
+        victim = ["database", "north", "database", "south"][number % 4]
+        if victim == "database":
+            fleet.database.kill()
+            time.sleep(chance.uniform(0, 0.5))
+            fleet.database.start()
+        else:
+            fleet.nodes[victim].server.kill()
+            fleet.nodes[victim].server.start()
+    time.sleep(1)
+    for caller in callers:
+        caller.ending.set()
+    for caller in callers:
+        caller.join(60)
+    acknowledged = [name for caller in callers for name in caller.acknowledged]
+    assert len(acknowledged) > ROUNDS
+    pages = fleet.nodes["south"].rds().get_paginator("describe_db_cluster_snapshots").paginate(SnapshotType="manual")
+    found = {one["DBClusterSnapshotIdentifier"]: one["Status"] for page in pages for one in page["DBClusterSnapshots"]}
+    assert [name for name in acknowledged if name not in found] == []
+    for name in acknowledged[-3:]:
+        ferry.wait_snapshot(fleet.nodes["north"].rds(), name)
