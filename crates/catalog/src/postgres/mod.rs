@@ -6,7 +6,7 @@
 //! Each node has one session that writes and a few that read, each on a thread of its own. As
 //! with SQLite, requests that wait while a commit is under way share the next one, each inside
 //! a savepoint. Transactions are SERIALIZABLE; one that met another is run again, alone:
-//! docs/decisions/0006-postgres-catalog.md.
+//! docs/decisions/0008-postgres-catalog.md.
 mod commit;
 mod place;
 mod reader;

@@ -26,7 +26,7 @@ use crate::{
 };
 
 const UNUSED: u32 = u32::MAX;
-/// A pack is sparse when fewer of its blocks than this share are live, percent: measured, see
+/// A pack is sparse when fewer of its blocks than this share are live, percent; argued in
 /// docs/decisions/0007-patches-evidence-sparse-packs.md.
 const SPARSE_PERCENT: u64 = 50;
 /// Live blocks of sparse packs that one snapshot writes anew, as a share of all live blocks, so
