@@ -136,7 +136,7 @@ pub(crate) struct Layer {
     /// Refuse to copy snapshots of Multi-AZ DB clusters, as Amazon RDS does
     #[arg(long, env = "SNAPFERRY_REFUSE_MULTI_AZ_COPIES", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) refuse_multi_az_copies: Option<bool>,
-    /// Address that events are posted to; the settings file can have several, as [[webhook]]
+    /// Address that events are posted to; the settings file can have several, as `[[webhook]]`
     #[arg(long, env = "SNAPFERRY_WEBHOOK_URL", value_name = "URL")]
     pub(crate) webhook_url: Option<String>,
     /// What deliveries to --webhook-url are signed with, 16 characters or more
