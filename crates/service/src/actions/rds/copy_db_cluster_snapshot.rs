@@ -3,7 +3,7 @@
 //! Source: API_CopyDBClusterSnapshot and "Copying a DB cluster snapshot" (Aurora User Guide).
 //! Checks run in one fixed order: identifiers, source, its state, tags, target, quotas, keys.
 //! In one region the copy is this action's one commit; from another region it is a job.
-use catalog::{CatalogError, CatalogExt, Tx, jobs, snapshots};
+use catalog::{CatalogError, CatalogExt, Stored, Tx, jobs, snapshots};
 use model::{
     Arn, Content, JobKind, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus, job::Pin,
 };
@@ -76,12 +76,13 @@ impl Action for CopyDbClusterSnapshot {
                 Ok::<_, Fault>((source, free))
             })
             .await?;
-        let (source, free) = found;
-        let content = ready(&source)?;
-        copyable(&source, cx.core.settings.refuse_multi_az_copies)?;
+        let (found, free) = found;
+        let source = &found.value;
+        let content = ready(source)?;
+        copyable(source, cx.core.settings.refuse_multi_az_copies)?;
         let mut tags = shapes::to_records(given_tags)?;
         if tags.is_empty() && self.copy_tags == Some(true) {
-            tags = carried_tags(&source)?;
+            tags = carried_tags(source)?;
         }
         free?;
         let outer = presigned::Outer {
@@ -93,11 +94,11 @@ impl Action for CopyDbClusterSnapshot {
         };
         presigned::check(cx, self.pre_signed_url.as_deref(), &outer).await?;
 
-        let mut copy = target_record(cx, &source, target, tags);
+        let mut copy = target_record(cx, source, target, tags);
         let crosses = source.region != cx.region;
-        self.seal(cx, &source, content.clone(), &mut copy, crosses)
+        self.seal(cx, source, content.clone(), &mut copy, crosses)
             .await?;
-        let kept = commit(cx, wanted, source, copy, crosses).await?;
+        let kept = commit(cx, wanted, found, copy, crosses).await?;
         if crosses {
             cx.core.work.notify_one();
         }
@@ -141,13 +142,12 @@ impl CopyDbClusterSnapshot {
                 let at_source = RdsUse::new(&cx.core, &cx.caller.account, &source.region);
                 let here = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
                 let data_key = at_source.unwrap_source(wrapped).await?;
-                let key = match given {
-                    Some(given) => here.target(given).await?,
-                    None => here.target(&wrapped.key.to_string()).await?,
-                };
+                let same = || wrapped.key.to_string();
+                let target = given.clone().unwrap_or_else(same);
                 let context = snapshot_context(&copy.account, &copy.uid, &content.volume);
-                content.wrapped_key = Some(here.wrap(&key, &data_key, context).await?);
-                copy.kms_key = Some(key.arn());
+                let wrapped = here.wrap_for(&target, &data_key, context).await?;
+                copy.kms_key = Some(wrapped.key.clone());
+                content.wrapped_key = Some(wrapped);
             }
         }
         copy.content = Some(content);
@@ -184,10 +184,9 @@ fn locate(
     tx: &mut dyn Tx,
     wanted: &SnapshotRef,
     caller: &model::Account,
-) -> Result<Snapshot, Fault> {
+) -> Result<Stored<Snapshot>, Fault> {
     snapshots::get(tx, &wanted.region, &wanted.account, &wanted.name)?
-        .map(|stored| stored.value)
-        .filter(|source| source.is_open_to(caller))
+        .filter(|source| source.value.is_open_to(caller))
         .ok_or_else(|| not_found(wanted))
 }
 
@@ -237,17 +236,19 @@ fn target_is_free(
     if snapshots::get(tx, region, account, target)?.is_some() {
         return Err(exists(target));
     }
-    within_quota(tx, account, region, limit)
+    within_quota(tx, account, region, limit, 1)
 }
 
-/// What RDS says of one manual snapshot too many.
+/// Whether an account may have so many manual snapshots more than it has; what RDS says of one
+/// too many.
 pub(super) fn within_quota(
     tx: &mut dyn Tx,
     account: &model::Account,
     region: &model::Region,
     limit: usize,
+    more: u64,
 ) -> Result<(), Fault> {
-    if (limit as u64) <= snapshots::count_manual(tx, region, account)? {
+    if (limit as u64) < snapshots::count_manual(tx, region, account)? + more {
         return Err(Fault::new(
             Code::SnapshotQuotaExceeded,
             format!("Cannot create more than {limit} manual snapshots"),
@@ -314,11 +315,11 @@ fn target_record(
 }
 
 /// Makes the copy's record, and for a copy between regions its job, if all that was checked
-/// still holds.
+/// still holds. A source of the version that was read is as it was then.
 async fn commit(
     cx: &Cx,
     wanted: SnapshotRef,
-    source: Snapshot,
+    source: Stored<Snapshot>,
     copy: Snapshot,
     crosses: bool,
 ) -> Result<Snapshot, Fault> {
@@ -327,16 +328,24 @@ async fn commit(
         settings.manual_snapshots_max,
         settings.cross_region_copies_max,
     );
-    let job = crosses.then(|| copy_job(cx, &source, &copy));
+    let job = crosses.then(|| copy_job(cx, &source.value, &copy));
     cx.core
         .catalog
         .write(move |tx| {
-            let still = locate(tx, &wanted, &copy.account)?;
-            if still.uid != source.uid {
-                return Err(not_found(&wanted));
+            if !snapshots::is_still(tx, &source)? {
+                let now = locate(tx, &wanted, &copy.account)?;
+                if now.value.uid != source.value.uid {
+                    return Err(not_found(&wanted));
+                }
             }
-            target_is_free(tx, &copy.account, &copy.region, &copy.name, snapshots_max)?;
             let mut kept = copy.clone();
+            if job.is_some() {
+                // Its bytes are not here yet.
+                kept.content = None;
+            }
+            // A name that is taken is told first, then the quotas: what they refuse is undone.
+            let kept = insert(tx, kept)?;
+            within_quota(tx, &copy.account, &copy.region, snapshots_max, 0)?;
             if let Some(job) = &job {
                 let running =
                     jobs::count_open(tx, &copy.region, &copy.account, JobKind::CopySnapshot)?;
@@ -347,10 +356,8 @@ async fn commit(
                     ));
                 }
                 jobs::insert(tx, job)?;
-                // Its bytes are not here yet.
-                kept.content = None;
             }
-            insert(tx, kept)
+            Ok(kept)
         })
         .await
 }
