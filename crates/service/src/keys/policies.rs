@@ -39,7 +39,10 @@ mod tests {
     #[test]
     fn a_policy_is_parsed_once_and_the_table_is_bounded() {
         let policies = Policies::default();
-        let (region, account) = ("us-east-1".parse().unwrap(), "123456789012".parse().unwrap());
+        let (region, account) = (
+            "us-east-1".parse().unwrap(),
+            "123456789012".parse().unwrap(),
+        );
         let text = kms::policy::default_policy(&region, &account);
         let (one, other) = (policies.parsed(&text), policies.parsed(&text));
         assert!(Arc::ptr_eq(&one.unwrap(), &other.unwrap()));
