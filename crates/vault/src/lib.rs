@@ -5,10 +5,12 @@
 mod block;
 mod body;
 mod cursor;
+mod direct;
 mod error;
 mod format;
 #[doc(hidden)]
 pub mod hot;
+mod large;
 mod layers;
 mod list;
 mod manifest;

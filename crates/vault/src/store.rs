@@ -4,7 +4,7 @@
 //! visible under its name before it is whole and, in a local folder, synced.
 use std::{
     collections::{HashMap, HashSet},
-    io::Read,
+    io::{ErrorKind, Read},
     path::{Path as FsPath, PathBuf},
     str::FromStr,
     sync::{
@@ -25,6 +25,7 @@ use object_store::{
 use crate::{
     error::{ObjectId, ObjectKind, VaultError},
     format::bytes_max,
+    large::LargeObjects,
     seal::draw,
 };
 
@@ -35,6 +36,8 @@ pub type Condemned = HashSet<String>;
 #[derive(Debug, Clone)]
 pub struct Vault {
     store: Arc<dyn ObjectStore>,
+    /// Takes large objects in a local folder.
+    large: Option<Arc<LargeObjects>>,
     /// Waits for the disk that one new object costs.
     syncs_per_object: u64,
     counters: Arc<Counters>,
@@ -67,6 +70,7 @@ impl Vault {
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
         Self {
             store,
+            large: None,
             syncs_per_object: 0,
             counters: Arc::default(),
         }
@@ -107,6 +111,7 @@ impl Vault {
             .map_err(|source| VaultError::store("open the vault", path.display(), source))?;
         Ok(Self {
             syncs_per_object: 2,
+            large: Some(Arc::new(LargeObjects::below(path))),
             ..Self::new(Arc::new(store.with_fsync(true)))
         })
     }
@@ -126,12 +131,36 @@ impl Vault {
     /// The only way into the store: under a name that is free, and durable when this returns.
     pub(crate) async fn create(&self, path: &Path, bytes: Bytes) -> object_store::Result<()> {
         let count = bytes.len() as u64;
-        let options = PutOptions::from(PutMode::Create);
-        self.store.put_opts(path, bytes.into(), options).await?;
+        if !self.create_large(path, &bytes).await? {
+            let options = PutOptions::from(PutMode::Create);
+            self.store.put_opts(path, bytes.into(), options).await?;
+        }
         let Counters { bytes, syncs } = &*self.counters;
         bytes.fetch_add(count, Ordering::Relaxed);
         syncs.fetch_add(self.syncs_per_object, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Creates a large object past the page cache; false when the store is to do it.
+    async fn create_large(&self, path: &Path, bytes: &Bytes) -> object_store::Result<bool> {
+        let large = self.large.clone().filter(|large| large.take(bytes.len()));
+        let Some(large) = large else {
+            return Ok(false);
+        };
+        let (at, bytes) = (path.to_string(), bytes.clone());
+        let put = tokio::task::spawn_blocking(move || large.put(&at, &bytes)).await;
+        put?.map_err(|error| {
+            let (taken, path) = (error.kind() == ErrorKind::AlreadyExists, path.to_string());
+            let source = Box::new(error);
+            if taken {
+                object_store::Error::AlreadyExists { path, source }
+            } else {
+                object_store::Error::Generic {
+                    store: "vault folder",
+                    source,
+                }
+            }
+        })
     }
 
     /// Writes an object under a fresh name. It is durable when this returns.
