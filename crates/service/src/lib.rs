@@ -36,6 +36,7 @@ use tokio::task::JoinHandle;
 use wire::RawRequest;
 
 pub use keys::{CallError, Outside, OutsideKms, RetryPlan};
+pub use mirror::owner::{OwnerError, succeed};
 pub use nodes::{Membership, StartError};
 pub use settings::{Mode, Settings, Webhook};
 
@@ -99,6 +100,7 @@ impl Service {
         let courier = parts.courier.clone();
         let core = Arc::new(Core::new(parts, settings));
         let incarnation = core.entropy.uuid().to_string();
+        nodes::check_vaults(&core).await?;
         nodes::enter(&core, &incarnation).await?;
         let owner = format!("{}/{incarnation}", core.settings.node);
         let mut tasks = vec![

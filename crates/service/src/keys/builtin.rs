@@ -18,8 +18,6 @@ use zeroize::Zeroizing;
 use super::{KeyError, KeyService, KeyUser, create, data_key, echo, rotate};
 use crate::core::Core;
 
-const RECORD_PURPOSE: &str = "record";
-
 /// What a new key is to be.
 #[derive(Debug)]
 pub struct NewKey {
@@ -318,11 +316,6 @@ impl Keys {
             at: self.clock.now(),
             on_demand,
         }
-    }
-
-    /// Seals a record for the vault's mirror, bound to the path it will have.
-    pub fn seal_record(&self, path: &str, record: &[u8]) -> Vec<u8> {
-        self.master_key.seal(RECORD_PURPOSE, path, record)
     }
 }
 

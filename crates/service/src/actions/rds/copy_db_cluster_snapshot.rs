@@ -15,7 +15,7 @@ use crate::{
     fault::{Code, Fault},
     jobs::{copy_snapshot, new_job},
     keys::{RdsUse, snapshot_context},
-    mirror, presigned,
+    presigned,
     shapes::{self, SnapshotOutput, SnapshotRef, Tag},
 };
 
@@ -263,7 +263,6 @@ pub(super) fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Snapshot, Fa
         CatalogError::Conflict { .. } => exists(&name),
         other => other.into(),
     })?;
-    mirror::snapshot(tx, &stored)?;
     events::snapshot_is(tx, &stored.value)?;
     Ok(stored.value)
 }
