@@ -117,11 +117,7 @@ pub fn list(tx: &mut dyn Tx, limit: usize) -> Result<Vec<AccountRow>, CatalogErr
 ///
 /// # Errors
 /// The database's.
-pub fn behind(
-    tx: &mut dyn Tx,
-    after: &str,
-    limit: usize,
-) -> Result<Vec<AccountRow>, CatalogError> {
+pub fn behind(tx: &mut dyn Tx, after: &str, limit: usize) -> Result<Vec<AccountRow>, CatalogError> {
     let rows = tx.query(
         "SELECT id, name, created_at FROM accounts WHERE ?1 < id ORDER BY id LIMIT ?2",
         args![after, limit],

@@ -206,9 +206,16 @@ pub fn page(
         Kind::Cluster => bodies(tx, "clusters", &["account", "name"], region, rest(2), limit)?
             .map(|row| Ok(of(Stored::from_row("a cluster", &row)?, Record::Cluster)))
             .collect(),
-        Kind::Snapshot => bodies(tx, "snapshots", &["account", "name"], region, rest(2), limit)?
-            .map(|row| Ok(of(Stored::from_row("a snapshot", &row)?, Record::Snapshot)))
-            .collect(),
+        Kind::Snapshot => bodies(
+            tx,
+            "snapshots",
+            &["account", "name"],
+            region,
+            rest(2),
+            limit,
+        )?
+        .map(|row| Ok(of(Stored::from_row("a snapshot", &row)?, Record::Snapshot)))
+        .collect(),
     }
 }
 
@@ -229,7 +236,9 @@ fn bodies(
     values.resize(key.len(), "");
     let mut args: Vec<Arg<'_>> = vec![region.map_or("", Region::as_str).into(), limit.into()];
     args.extend(values.into_iter().map(Arg::from));
-    let places: Vec<String> = (3..3 + key.len()).map(|place| format!("?{place}")).collect();
+    let places: Vec<String> = (3..3 + key.len())
+        .map(|place| format!("?{place}"))
+        .collect();
     let (key, places) = (key.join(", "), places.join(", "));
     let rows = tx.query(
         &format!(

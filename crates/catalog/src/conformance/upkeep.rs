@@ -84,7 +84,10 @@ pub async fn letters_keep_their_order(fixture: &impl Fixture) {
     write(&catalog, |tx| snapshots::insert(tx, samples::snapshot("s"))).await;
     write(&catalog, |tx| accounts::delete(tx, &samples::account(1))).await;
     let taken = read(&catalog, |tx| outbox::take(tx, 2)).await;
-    let (account, snapshot) = ("accounts/111111111111", "snapshots/us-east-1/111111111111/s");
+    let (account, snapshot) = (
+        "accounts/111111111111",
+        "snapshots/us-east-1/111111111111/s",
+    );
     let paths: Vec<_> = taken.iter().map(|letter| letter.path.as_str()).collect();
     assert_eq!(paths, [account, snapshot]);
     assert_eq!(taken[0].region, None);
@@ -170,7 +173,9 @@ pub async fn mirrored_records_are_walked_and_put_back(fixture: &impl Fixture) {
     .await;
     let records = met.clone();
     write(&catalog, move |tx| {
-        records.iter().try_for_each(|record| mirrored::keep(tx, record))
+        records
+            .iter()
+            .try_for_each(|record| mirrored::keep(tx, record))
     })
     .await;
     for record in met {

@@ -200,12 +200,7 @@ impl std::fmt::Debug for Packer<'_> {
 
 impl<'a> Packer<'a> {
     /// Bags of a position.
-    pub fn new(
-        seal: &'a Seal,
-        vault: &'a Vault,
-        entropy: &'a dyn Entropy,
-        position: u64,
-    ) -> Self {
+    pub fn new(seal: &'a Seal, vault: &'a Vault, entropy: &'a dyn Entropy, position: u64) -> Self {
         Self {
             seal,
             vault,
@@ -267,7 +262,13 @@ mod tests {
         for named in [Named::Bag(7), Named::Checkpoint(8), Named::Owner(9)] {
             assert_eq!(Named::parse(&named.path(&SystemEntropy)), Some(named));
         }
-        for other in ["records/x.y", "records/owner.1", "records/7", "keys/7.x", "records/owner"] {
+        for other in [
+            "records/x.y",
+            "records/owner.1",
+            "records/7",
+            "keys/7.x",
+            "records/owner",
+        ] {
             assert_eq!(Named::parse(other), None, "{other}");
         }
     }
@@ -297,9 +298,14 @@ mod tests {
             found.extend(seal.lines(&vault, path).await.expect("read"));
         }
         assert_eq!(found, (0..10).map(line).collect::<Vec<_>>());
-        let sealed = get_record(&vault, &paths[0]).await.expect("read").expect("there");
+        let sealed = get_record(&vault, &paths[0])
+            .await
+            .expect("read")
+            .expect("there");
         let elsewhere = Named::Bag(9).path(&SystemEntropy);
-        put_record(&vault, &elsewhere, sealed).await.expect("written");
+        put_record(&vault, &elsewhere, sealed)
+            .await
+            .expect("written");
         let moved = seal.lines(&vault, &elsewhere).await;
         assert!(matches!(moved, Err(BagError::Sealed { .. })), "{moved:?}");
         let mut huge = line(1);

@@ -101,7 +101,10 @@ async fn standing(vault: &Vault) -> Result<Standing, VaultError> {
             }
             // Sorted by name: of two marks of one generation the first counts, for both writers.
             Some(Named::Owner(generation))
-                if found.mark.as_ref().is_none_or(|(known, _)| *known < generation) =>
+                if found
+                    .mark
+                    .as_ref()
+                    .is_none_or(|(known, _)| *known < generation) =>
             {
                 found.mark = Some((generation, entry.path));
             }
@@ -137,7 +140,9 @@ pub async fn claim(
             Some(own) => own,
             None => {
                 let id = drawn.clone();
-                let noted = scribe.catalog.write(move |tx| meta::get_or_set(tx, ID, &id));
+                let noted = scribe
+                    .catalog
+                    .write(move |tx| meta::get_or_set(tx, ID, &id));
                 let noted: Result<String, CatalogError> = noted.await;
                 noted?
             }
@@ -214,26 +219,4 @@ pub async fn succeed(
             Ok(())
         })
         .await
-}
-
-/// Takes a vault over for a catalog that was rebuilt from it, whosever it was.
-///
-/// # Errors
-/// [`OwnerError`].
-pub async fn seize(
-    scribe: &Scribe,
-    vault: &Vault,
-    region: &Region,
-    now: Timestamp,
-) -> Result<(), OwnerError> {
-    let standing = standing(vault).await?;
-    if let Some((_, path)) = &standing.mark {
-        let mark = read(scribe, vault, region, path).await?;
-        scribe
-            .catalog
-            .write(move |tx| meta::set(tx, PREDECESSOR, &mark.catalog))
-            .await
-            .map_err(|error: CatalogError| OwnerError::Catalog(error))?;
-    }
-    claim(scribe, vault, region, now).await
 }

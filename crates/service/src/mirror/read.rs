@@ -98,8 +98,7 @@ impl Ledger {
         }
         let total = ledger.sources.iter().map(|source| source.size).sum();
         let sources = &ledger.sources;
-        let (newest, findings, floors) =
-            (&mut ledger.newest, &mut ledger.findings, &ledger.floors);
+        let (newest, findings, floors) = (&mut ledger.newest, &mut ledger.findings, &ledger.floors);
         let mut reads = stream::iter(sources)
             .map(|source| async move { (source, seal.lines(&source.vault, &source.path).await) })
             .buffered(AT_ONCE);
@@ -473,9 +472,8 @@ mod tests {
     async fn a_vault_has_one_catalog() {
         let room = Room::new();
         let now = SystemClock.now();
-        let claim = async |scribe: &Scribe| {
-            owner::claim(scribe, &room.vault, &room.region, now).await
-        };
+        let claim =
+            async |scribe: &Scribe| owner::claim(scribe, &room.vault, &room.region, now).await;
         for _ in 0..2 {
             claim(&room.scribe).await.expect("nobody's, then ours");
         }
@@ -485,30 +483,48 @@ mod tests {
         };
         let other = with(open(&room.folder.path().join("other")));
         let refused = claim(&other).await;
-        assert!(matches!(refused, Err(OwnerError::Another { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(OwnerError::Another { .. })),
+            "{refused:?}"
+        );
         let stranger = Scribe {
             seal: Seal::new(Arc::new(MasterKey::generate())),
             ..other.clone()
         };
         let refused = claim(&stranger).await;
-        assert!(matches!(refused, Err(OwnerError::OtherKey { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(OwnerError::OtherKey { .. })),
+            "{refused:?}"
+        );
 
         // A copy of it, as by `catalog copy`, takes over; then the source is refused.
         let successor: Arc<dyn Catalog> = open(&room.folder.path().join("successor"));
         catalog::copy::copy(&room.scribe.catalog, &*successor)
             .await
             .expect("copied");
-        owner::succeed(&*successor, &SystemEntropy).await.expect("kept");
+        owner::succeed(&*successor, &SystemEntropy)
+            .await
+            .expect("kept");
         let successor = with(successor);
         claim(&successor).await.expect("its predecessor's");
         let refused = claim(&room.scribe).await;
-        assert!(matches!(refused, Err(OwnerError::Another { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(OwnerError::Another { .. })),
+            "{refused:?}"
+        );
 
         // A catalog that is behind the mirror is refused, its own mark or not.
         let position = successor.catalog.read(meta::version).await.expect("read") + 3;
         let path = Named::Bag(position).path(&SystemEntropy);
-        room.scribe.seal.put(&room.vault, &path, b"").await.expect("written");
+        room.scribe
+            .seal
+            .put(&room.vault, &path, b"")
+            .await
+            .expect("written");
         let refused = claim(&successor).await;
-        assert!(matches!(refused, Err(OwnerError::Newer { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(OwnerError::Newer { .. })),
+            "{refused:?}"
+        );
     }
 }
