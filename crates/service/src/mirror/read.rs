@@ -429,6 +429,7 @@ mod tests {
         let region = room.region.clone();
         room.write(move |tx| {
             accounts::ensure(tx, &account(1), "one")?;
+            let now = tx.now();
             meta::set(tx, meta::ADMINISTRATOR, "AKIA1")?;
             access_keys::insert(
                 tx,
@@ -437,7 +438,7 @@ mod tests {
                     account: account(1),
                     sealed_secret: vec![0, 255],
                     status: access_keys::AccessKeyStatus::Inactive,
-                    created_at: tx.now(),
+                    created_at: now,
                 },
             )?;
             keys::insert_alias(
@@ -447,8 +448,8 @@ mod tests {
                     account: account(1),
                     name: "alias/a/b".to_owned(),
                     key_id: "k".to_owned(),
-                    created_at: tx.now(),
-                    updated_at: tx.now(),
+                    created_at: now,
+                    updated_at: now,
                 },
             )
         })
