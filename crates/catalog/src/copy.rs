@@ -171,7 +171,7 @@ pub const TABLES: &[Table] = &[
         2,
         &["region", "path", "condemned_at", "deleted_at"],
     ),
-    table("outbox", 1, &["seq", "region", "path", "body", "at"]),
+    table("outbox", 1, &["seq", "region", "path", "version", "at"]),
     table(
         "events",
         1,

@@ -20,6 +20,7 @@ pub mod grants;
 pub mod jobs;
 pub mod keys;
 pub mod meta;
+pub mod mirrored;
 pub mod nodes;
 pub mod outbox;
 pub mod pins;

@@ -13,6 +13,7 @@ use model::{
 
 use crate::{
     error::CatalogError,
+    outbox::{self, Kind},
     stored::{Stored, encode, insert_versioned, one_of, update_versioned},
     transaction::Tx,
     value::{Arg, Row, args},
@@ -83,7 +84,13 @@ pub fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Stored<Snapshot>, C
     })?;
     write_shares(tx, &stored.value)?;
     tally(tx, &stored.value, 1)?;
+    letter(tx, &stored.value, stored.version)?;
     Ok(stored)
+}
+
+fn letter(tx: &mut dyn Tx, snapshot: &Snapshot, version: u64) -> Result<(), CatalogError> {
+    let parts = [snapshot.account.as_str(), snapshot.name.as_str()];
+    outbox::push(tx, Kind::Snapshot, Some(&snapshot.region), &parts, version)
 }
 
 /// Finds a snapshot by its name.
@@ -152,11 +159,11 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Snapshot>) -> Result<Stored<Snapsh
     let snapshot = &stored.value;
     clear_shares(tx, &snapshot.region, &snapshot.account, &snapshot.name)?;
     write_shares(tx, snapshot)?;
+    letter(tx, snapshot, stored.version)?;
     Ok(stored)
 }
 
-/// Forgets a snapshot; answers the version of its deletion (for its mark in the vault's
-/// mirror), or none when there was no such snapshot.
+/// Forgets a snapshot; answers whether there was one.
 ///
 /// # Errors
 /// The database's.
@@ -165,9 +172,9 @@ pub fn delete(
     region: &Region,
     account: &Account,
     name: &SnapshotName,
-) -> Result<Option<u64>, CatalogError> {
+) -> Result<bool, CatalogError> {
     let Some(stored) = get(tx, region, account, name)? else {
-        return Ok(None);
+        return Ok(false);
     };
     tx.execute(
         "DELETE FROM snapshots WHERE region = ?1 AND account = ?2 AND name = ?3",
@@ -175,7 +182,9 @@ pub fn delete(
     )?;
     clear_shares(tx, region, account, name)?;
     tally(tx, &stored.value, -1)?;
-    tx.next_version().map(Some)
+    let version = tx.next_version()?;
+    letter(tx, &stored.value, version)?;
+    Ok(true)
 }
 
 /// How many manual snapshots an account has in a region, at the cost of one look.

@@ -39,6 +39,12 @@ pub trait Tx {
     /// As [`Tx::execute`].
     fn next_version(&mut self) -> Result<u64, CatalogError>;
 
+    /// The highest version drawn so far.
+    ///
+    /// # Errors
+    /// As [`Tx::execute`].
+    fn version(&mut self) -> Result<u64, CatalogError>;
+
     /// Lets the next version be above `floor`, and the next numbers of letters and events above
     /// those that are there.
     ///

@@ -16,6 +16,11 @@ use crate::{
     Parts, Settings,
     keys::{KeyService, Keys, Outside},
     link::http::Carrier,
+    mirror::{
+        bag::Seal,
+        checkpoint::Scribe,
+        owner::{self, OwnerError},
+    },
 };
 
 /// Opens one region's vault.
@@ -31,6 +36,8 @@ pub struct Core {
     pub keys: Arc<dyn KeyService>,
     /// The outside KMS, when there is one.
     pub outside_kms: Option<Outside>,
+    /// Writes the mirror of the records.
+    pub scribe: Scribe,
     /// Runs databases.
     pub engine: Arc<dyn engine::Engine>,
     /// Tells the time.
@@ -50,6 +57,7 @@ pub struct Core {
     open_vault: OpenVault,
     vault_regions: Box<dyn Fn() -> Vec<Region> + Send + Sync>,
     vaults: Mutex<HashMap<Region, Vault>>,
+    owned: Mutex<HashSet<Region>>,
     throttles: Mutex<HashMap<Region, Arc<Throttle>>>,
     stopping: AtomicBool,
     draining: AtomicBool,
@@ -66,6 +74,11 @@ impl fmt::Debug for Core {
 
 impl Core {
     pub(crate) fn new(parts: Parts, settings: Settings) -> Self {
+        let scribe = Scribe {
+            catalog: parts.catalog.clone(),
+            seal: Seal::new(parts.master_key.clone()),
+            entropy: parts.entropy.clone(),
+        };
         let kms = Arc::new(Keys::new(
             parts.catalog.clone(),
             parts.master_key,
@@ -81,6 +94,7 @@ impl Core {
             kms,
             keys,
             outside_kms: parts.outside_kms,
+            scribe,
             engine: parts.engine,
             clock: parts.clock,
             entropy: parts.entropy,
@@ -92,6 +106,7 @@ impl Core {
             open_vault: parts.open_vault,
             vault_regions: parts.vault_regions,
             vaults: Mutex::default(),
+            owned: Mutex::default(),
             throttles: Mutex::default(),
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -116,6 +131,30 @@ impl Core {
         let vault = (self.open_vault)(region)?;
         vaults.insert(region.clone(), vault.clone());
         Ok(vault)
+    }
+
+    /// One region's vault, once it is known to be this catalog's.
+    ///
+    /// # Errors
+    /// When it is another's, or cannot be asked.
+    pub async fn owned_vault(&self, region: &Region) -> Result<Vault, OwnerError> {
+        let vault = self.vault(region)?;
+        let known = |regions: &Mutex<HashSet<Region>>| {
+            let regions = regions.lock().unwrap_or_else(PoisonError::into_inner);
+            regions.contains(region)
+        };
+        if !known(&self.owned) {
+            owner::claim(&self.scribe, &vault, region, self.now()).await?;
+            let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+            owned.insert(region.clone());
+        }
+        Ok(vault)
+    }
+
+    /// Asks all regions' vaults anew whose they are.
+    pub fn doubt_owners(&self) {
+        let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        owned.clear();
     }
 
     /// What went into all regions' vaults since the start: bytes, and waits for the disk.

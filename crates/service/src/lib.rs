@@ -37,6 +37,11 @@ use wire::RawRequest;
 
 pub use crate::core::OpenVault;
 pub use keys::{CallError, Outside, OutsideKms, RetryPlan};
+pub use mirror::{
+    bag::Seal,
+    owner::{OwnerError, succeed},
+    read::{Findings, Ledger},
+};
 pub use nodes::{Membership, StartError};
 pub use settings::{Mode, Settings, Webhook};
 
@@ -103,6 +108,7 @@ impl Service {
         let courier = parts.courier.clone();
         let core = Arc::new(Core::new(parts, settings));
         let incarnation = core.entropy.uuid().to_string();
+        nodes::check_vaults(&core).await?;
         nodes::enter(&core, &incarnation).await?;
         let owner = format!("{}/{incarnation}", core.settings.node);
         let mut tasks = vec![

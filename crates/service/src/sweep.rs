@@ -14,7 +14,12 @@ use catalog::{CatalogError, CatalogExt, Tx, condemned, events, jobs, keys, pins,
 use model::{Hash, Region, VolumeRef, limits::EVENTS_KEPT};
 use vault::{Vault, VaultError};
 
-use crate::{core::Core, fault::chain, nodes};
+use crate::{
+    core::Core,
+    fault::chain,
+    mirror::{checkpoint, owner::OwnerError},
+    nodes,
+};
 
 /// Names handled by one transaction.
 const BATCH: usize = 1_000;
@@ -30,6 +35,8 @@ enum SweepError {
     Catalog(#[from] CatalogError),
     #[error(transparent)]
     Vault(#[from] VaultError),
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
 }
 
 /// Sweeps until the process is to end.
@@ -49,9 +56,18 @@ pub async fn run(core: Arc<Core>) {
                 continue;
             }
         }
+        core.doubt_owners();
         for region in core.vault_regions() {
-            if let Err(error) = region_once(&core, &region).await {
-                tracing::warn!(%region, cause = %chain(&error), "the sweep of a region stopped");
+            match region_once(&core, &region).await {
+                Ok(()) => {}
+                Err(SweepError::Owner(error)) if error.is_certain() => {
+                    tracing::error!(%region, cause = %chain(&error), "this server ends, so that it removes nothing of another catalog's");
+                    core.begin_stop();
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%region, cause = %chain(&error), "the sweep of a region stopped");
+                }
             }
         }
         if let Err(error) = forget(&core).await {
@@ -62,7 +78,13 @@ pub async fn run(core: Arc<Core>) {
 }
 
 async fn region_once(core: &Core, region: &Region) -> Result<(), SweepError> {
-    let vault = core.vault(region)?;
+    // Nothing is condemned where another catalog may know what lives.
+    let vault = core.owned_vault(region).await?;
+    let global = *region == core.settings.default_region;
+    let mirrored = checkpoint::when_due(&core.scribe, &vault, region, global, core.now()).await;
+    if let Err(error) = mirrored {
+        tracing::warn!(%region, cause = %chain(&error), "the mirror of the records was not written anew");
+    }
     for volume in vault::volumes(&vault).await? {
         // A header that cannot be read stops its own volume only.
         if let Err(error) = volume_once(core, &vault, region, &volume).await {

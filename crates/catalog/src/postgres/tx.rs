@@ -63,6 +63,11 @@ impl Tx for PostgresTx<'_> {
         rows.first().map_or(Ok(0), |row| row.count(0))
     }
 
+    fn version(&mut self) -> Result<u64, CatalogError> {
+        let rows = self.query("SELECT last_value FROM versions", &[])?;
+        rows.first().map_or(Ok(0), |row| row.count(0))
+    }
+
     fn raise_version(&mut self, floor: u64) -> Result<(), CatalogError> {
         self.query(
             "SELECT setval('versions', GREATEST(?1, (SELECT last_value FROM versions)))",

@@ -15,7 +15,6 @@ use crate::{
     events,
     keys::{KeyUser, cluster_context},
     meter::Meter,
-    mirror,
 };
 
 /// The job's document.
@@ -248,6 +247,5 @@ pub(super) fn fail_snapshot(
     stored.value.status = SnapshotStatus::Failed;
     stored.value.failure = Some(reason.to_owned());
     let stored = snapshots::update(tx, stored)?;
-    mirror::snapshot(tx, &stored)?;
     events::snapshot_is(tx, &stored.value)
 }

@@ -30,7 +30,6 @@ use crate::{
     fault::{Fault, chain},
     keys::KeyError,
     meter::Meter,
-    mirror,
 };
 
 /// Why a try at a job ended without its commit.
@@ -328,7 +327,6 @@ pub(crate) fn complete_snapshot(
     snapshot.percent_progress = 100;
     snapshot.content = Some(content.clone());
     let stored = catalog::snapshots::update(tx, stored)?;
-    mirror::snapshot(tx, &stored)?;
     events::snapshot_is(tx, &stored.value)?;
     Ok(())
 }

@@ -18,7 +18,6 @@ use zeroize::Zeroizing;
 use super::{KeyError, KeyService, KeyUser, create, data_key, echo, policies::Policies, rotate};
 use crate::core::Core;
 
-const RECORD_PURPOSE: &str = "record";
 const TOKEN_PURPOSE: &str = "link-token";
 
 /// What a new key is to be.
@@ -386,11 +385,6 @@ impl Keys {
     pub fn open_token(&self, purpose: &'static str, blob: &[u8]) -> Option<Vec<u8>> {
         let plain = self.master_key.open(TOKEN_PURPOSE, purpose, blob).ok()?;
         Some(plain.to_vec())
-    }
-
-    /// Seals a record for the vault's mirror, bound to the path it will have.
-    pub fn seal_record(&self, path: &str, record: &[u8]) -> Vec<u8> {
-        self.master_key.seal(RECORD_PURPOSE, path, record)
     }
 }
 

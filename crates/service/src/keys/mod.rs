@@ -19,7 +19,8 @@ use vault::DataKey;
 use crate::{core::Core, fault::Fault};
 
 pub use builtin::{Keys, NewKey};
-pub use create::{create, default_key, mirror};
+use create::mirror;
+pub use create::{create, default_key};
 pub use outside::{CallError, Outside, OutsideKms, RetryPlan};
 pub use rds::{RdsUse, TargetKey, cluster_context, snapshot_context};
 pub use rotate::{PERIOD_DAYS, Reason, next as next_rotation, rotate, rotate_due};

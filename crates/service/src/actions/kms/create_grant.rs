@@ -15,7 +15,6 @@ use crate::{
     action::{Action, Api, Cx, Output},
     fault::{Code, Fault},
     keys::{KeyError, KeyUser, Keys},
-    mirror,
 };
 
 /// A grant's name has at most so many characters.
@@ -214,7 +213,5 @@ fn keep(tx: &mut dyn catalog::Tx, grant: &Grant) -> Result<Grant, Fault> {
             ),
         ));
     }
-    let stored = grants::insert(tx, grant.clone())?;
-    mirror::grant(tx, &stored.value, stored.version, mirror::Is::There)?;
-    Ok(stored.value)
+    Ok(grants::insert(tx, grant.clone())?.value)
 }

@@ -16,7 +16,7 @@ use crate::{
     jobs::{copy_snapshot, new_job},
     keys::{RdsUse, snapshot_context},
     link::http::RemoteRegion,
-    mirror, presigned,
+    presigned,
     shapes::{self, SnapshotOutput, SnapshotRef, Tag},
 };
 
@@ -275,7 +275,6 @@ pub(super) fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Snapshot, Fa
         CatalogError::Conflict { .. } => exists(&name),
         other => other.into(),
     })?;
-    mirror::snapshot(tx, &stored)?;
     events::snapshot_is(tx, &stored.value)?;
     Ok(stored.value)
 }
