@@ -12,6 +12,7 @@ pub mod hot;
 mod layers;
 mod list;
 mod manifest;
+mod mend;
 mod observer;
 mod pack;
 mod part;
@@ -26,8 +27,9 @@ mod write;
 
 pub use body::Evidence;
 pub use error::{ErrorKind, ObjectId, ObjectKind, VaultError};
+pub use mend::{Mended, Mender};
 pub use observer::{Observer, Unobserved};
-pub use read::{Check, Checked, Damage, DamagedBytes, Restored, check, restore};
+pub use read::{Check, Checked, Damage, DamagedBytes, Passed, Restored, check, in_sample, restore};
 pub use seal::{DataKey, Sealing};
 pub use ship::{Shipment, Shipped, ship};
 pub use store::{Condemned, Intake, Vault, remove_unfinished};
