@@ -22,6 +22,7 @@ mod outside_kms;
 mod reference;
 mod serve;
 mod settings;
+mod vault_verbs;
 mod verbs;
 
 use std::process::ExitCode;
@@ -29,6 +30,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Verb};
+
+/// The exit status of a verification that found damage: it was done, and it is bad news.
+const DAMAGED: u8 = 3;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
@@ -39,6 +43,11 @@ fn main() -> ExitCode {
         Verb::Job { verb } => verbs::job(verb),
         Verb::Node { verb } => node_verbs::node(verb),
         Verb::Catalog { verb } => node_verbs::catalog(verb),
+        Verb::Vault { verb } => match vault_verbs::vault(verb) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(DAMAGED),
+            Err(failure) => Err(failure),
+        },
         Verb::Reference => verbs::print(&reference::page()),
         Verb::Openapi => verbs::print(&reference::openapi()),
     };

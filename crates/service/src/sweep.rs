@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use catalog::{CatalogError, CatalogExt, Tx, condemned, events, jobs, keys, pins, snapshots};
+use catalog::{
+    CatalogError, CatalogExt, Tx, condemned, events, jobs, keys, pins, snapshots, verified,
+};
 use model::{Hash, Region, VolumeRef, limits::EVENTS_KEPT};
 use vault::{Vault, VaultError};
 
@@ -207,6 +209,7 @@ async fn forget(core: &Core) -> Result<(), CatalogError> {
     let regions = core.vault_regions();
     core.catalog
         .write(move |tx| {
+            verified::forget(tx, BATCH)?;
             for region in &regions {
                 condemned::forget(tx, region, MEMORY, BATCH)?;
             }

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{JobError, Run, complete_snapshot, done, snapshot_of};
-use crate::link::{Link, LocalLink, Wanted};
+use crate::{
+    link::{Link, LocalLink, Wanted},
+    verify,
+};
 
 /// The job's document.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,7 +60,9 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         absent_there: &absent_there,
         throttle: throttle.as_ref(),
     };
-    link.fetch(wanted, &*run.meter).await?;
+    if let Err(error) = link.fetch(wanted, &*run.meter).await {
+        return Err(verify::mend_snapshot(run, &body.source_region, content, error).await);
+    }
     let (lease, job, moved) = (run.lease.clone(), run.job.clone(), run.meter.progress());
     run.core
         .catalog

@@ -153,7 +153,7 @@ pub fn check(what: Check<'_>, observer: &dyn Observer) -> Result<Checked, VaultE
         (_, key) => Some(Arc::new(job.manifest(what.manifest, key)?)),
     };
     let wanted: Vec<(ObjectId, u64)> = header
-        .reached()
+        .objects()
         .filter(|(object, _)| !what.passed.contains(object.hash))
         .filter(|(object, _)| in_sample(*object, what.sample_percent))
         .collect();
