@@ -15,6 +15,7 @@ use vault::{Intake, Throttle, Vault, VaultError};
 use crate::{
     Parts, Settings,
     keys::{KeyService, Keys, Outside},
+    link::http::Carrier,
 };
 
 /// Opens one region's vault.
@@ -73,6 +74,8 @@ pub struct Core {
     pub starting: Mutex<HashSet<ResourceId>>,
     /// What was damaged in the vaults.
     pub damage: DamageSeen,
+    /// Reaches regions that other deployments host.
+    pub carrier: Arc<dyn Carrier>,
     open_vault: OpenVault,
     vault_regions: Box<dyn Fn() -> Vec<Region> + Send + Sync>,
     vaults: Mutex<HashMap<Region, Vault>>,
@@ -115,6 +118,7 @@ impl Core {
             mirror: Notify::new(),
             starting: Mutex::default(),
             damage: DamageSeen::default(),
+            carrier: parts.carrier,
             open_vault: parts.open_vault,
             vault_regions: parts.vault_regions,
             vaults: Mutex::default(),

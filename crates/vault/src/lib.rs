@@ -4,8 +4,10 @@
 //! The bytes are described in docs/reference/vault-format.md.
 mod block;
 mod body;
+mod bucket;
 mod cursor;
 mod error;
+mod fetch;
 mod format;
 #[doc(hidden)]
 pub mod hot;
@@ -18,6 +20,7 @@ mod pack;
 mod part;
 mod read;
 pub mod records;
+mod reseal;
 mod seal;
 mod ship;
 mod store;
@@ -26,10 +29,13 @@ mod throttle;
 mod write;
 
 pub use body::Evidence;
+pub use bucket::Bucket;
 pub use error::{ErrorKind, ObjectId, ObjectKind, VaultError};
+pub use fetch::{Fetch, Origin, PIECE_BYTES_MAX, Reach, fetch};
 pub use mend::{Mended, Mender};
 pub use observer::{Observer, Unobserved};
 pub use read::{Check, Checked, Damage, DamagedBytes, Passed, Restored, check, in_sample, restore};
+pub use reseal::{Extent, Record, Reseal, Resealed, reseal};
 pub use seal::{DataKey, Sealing};
 pub use ship::{Shipment, Shipped, ship};
 pub use store::{Condemned, Intake, Vault, remove_unfinished};

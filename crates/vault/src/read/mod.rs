@@ -22,6 +22,7 @@ use crate::{
     store::{Condemned, Shelf, Vault},
 };
 pub use check::{Check, Checked, Damage, DamagedBytes, Passed, check, in_sample};
+pub(crate) use plan::stretches;
 use plan::{Plan, Run, object};
 use tree::Tree;
 
