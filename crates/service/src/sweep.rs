@@ -110,8 +110,15 @@ async fn volume_once(
     let manifests: Vec<Hash> = roots.iter().copied().collect();
     let reached = vault::reach(vault, volume, &manifests, &absent).await?;
     let before = core.now().minus(core.settings.sweep_grace);
-    let unreached: Vec<String> = vault::objects(vault, volume)
-        .await?
+    let objects = vault::objects(vault, volume).await?;
+    // What a record needs and no other name holds stays, although its name is condemned.
+    let mut alone = reached.clone();
+    for object in &objects {
+        if !absent.contains(&object.path) {
+            alone.remove(&object.hash);
+        }
+    }
+    let unreached: Vec<String> = objects
         .into_iter()
         .filter(|object| {
             !reached.contains(&object.hash)
@@ -136,7 +143,7 @@ async fn volume_once(
             })
             .await?;
     }
-    delete_condemned(core, vault, region, volume, &roots, &reached).await
+    delete_condemned(core, vault, region, volume, &roots, &alone).await
 }
 
 /// Deletes what was condemned a grace ago, if the roots are still the ones that were looked at.
@@ -146,7 +153,7 @@ async fn delete_condemned(
     region: &Region,
     volume: &VolumeRef,
     roots: &BTreeSet<Hash>,
-    reached: &HashSet<Hash>,
+    alone: &HashSet<Hash>,
 ) -> Result<(), SweepError> {
     let (at, of, roots, grace) = (
         region.clone(),
@@ -154,21 +161,19 @@ async fn delete_condemned(
         roots.clone(),
         core.settings.sweep_grace,
     );
-    let prefix = format!("volumes/{volume}/");
+    let below = format!("volumes/{volume}/");
     let due = core
         .catalog
         .read(move |tx| {
             if quiet_roots(tx, &at, &of)?.as_ref() != Some(&roots) {
                 return Ok(Vec::new());
             }
-            condemned::older_than(tx, &at, grace, BATCH)
+            condemned::older_than(tx, &at, &below, grace, BATCH)
         })
         .await?;
     let due: Vec<String> = due
         .into_iter()
-        .filter(|path| {
-            path.starts_with(&prefix) && !hash_of(path).is_some_and(|hash| reached.contains(&hash))
-        })
+        .filter(|path| !hash_of(path).is_some_and(|hash| alone.contains(&hash)))
         .collect();
     if due.is_empty() {
         return Ok(());

@@ -29,8 +29,8 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
             again,
             far.len(),
             condemned::list(tx, &region, "v/a/")?,
-            condemned::older_than(tx, &region, Duration::from_secs(3_600), 10)?.len(),
-            condemned::older_than(tx, &region, Duration::ZERO, 2)?.len(),
+            condemned::older_than(tx, &region, "v/", Duration::from_secs(3_600), 10)?.len(),
+            condemned::older_than(tx, &region, "v/a/", Duration::ZERO, 5)?.len(),
         ))
     })
     .await;
@@ -43,7 +43,7 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
         let spared = condemned::spare(tx, &region, &rest[..2])?;
         Ok((
             spared,
-            condemned::older_than(tx, &region, Duration::ZERO, 10)?,
+            condemned::older_than(tx, &region, "v/", Duration::ZERO, 10)?,
             condemned::list(tx, &region, "v/")?.len(),
         ))
     })
