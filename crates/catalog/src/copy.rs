@@ -171,6 +171,7 @@ pub const TABLES: &[Table] = &[
         2,
         &["region", "path", "condemned_at", "deleted_at"],
     ),
+    table("verified_objects", 4, &["job", "region", "volume", "hash"]),
     table("outbox", 1, &["seq", "region", "path", "version", "at"]),
     table(
         "events",

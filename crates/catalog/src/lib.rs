@@ -31,6 +31,7 @@ mod stored;
 mod transaction;
 pub mod uids;
 mod value;
+pub mod verified;
 pub mod webhooks;
 
 pub use error::{CatalogError, ErrorKind};

@@ -381,7 +381,7 @@ async fn looks_go_through_indexes() {
             keys::get_alias(tx, &region, &account, "alias/a")?;
             access_keys::get(tx, "AKIA1")?;
             condemned::list(tx, &region, "v/")?;
-            condemned::older_than(tx, &region, Duration::ZERO, 10)?;
+            condemned::older_than(tx, &region, "v", Duration::ZERO, 10)?;
             Ok(std::mem::take(&mut tx.plans))
         })
         .await;

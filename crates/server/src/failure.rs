@@ -46,6 +46,15 @@ pub(crate) enum Failure {
     /// Told to drain, and not there yet.
     #[error("the node {0} still holds jobs")]
     StillBusy(String),
+    /// A verb whose work a server does.
+    #[error("no server runs on that catalog, and the look is a server's work")]
+    NotServed,
+    /// There is one already that looks at something else.
+    #[error("another verification is under way")]
+    VerifyBusy,
+    /// The job did not come to its end.
+    #[error("the verification was given up: {0}")]
+    VerifyEnded(String),
     /// No database programs.
     #[error("no PostgreSQL of version 15 or later was found in {}", list(searched))]
     NoPostgres {
@@ -114,6 +123,9 @@ impl Failure {
             Self::Start(StartError::Catalog(_)) => None,
             Self::NoSharedCatalog => Some("nodes are listed where several share a catalog: name it with --catalog postgres://...".to_owned()),
             Self::NoSuchNode(_) => Some("`snapferry node list` shows the nodes".to_owned()),
+            Self::NotServed => Some("start it with `snapferry serve`, and ask again".to_owned()),
+            Self::VerifyBusy => Some("wait for it, give the same options to watch it, or add --restart to give it up".to_owned()),
+            Self::VerifyEnded(_) => Some("ask again; the server's log says more".to_owned()),
             Self::StillBusy(_) => Some("it goes on without taking on new work; ask again, or look at `snapferry job list`".to_owned()),
             Self::MasterKey(error) => error.hint(),
             Self::Credentials(error) => error.hint(),

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -25,6 +25,33 @@ use crate::{
 
 /// Opens one region's vault.
 pub type OpenVault = Box<dyn Fn(&Region) -> Result<Vault, VaultError> + Send + Sync>;
+
+/// What was damaged since the start.
+#[derive(Debug, Default)]
+pub struct DamageSeen {
+    found: AtomicU64,
+    mended: AtomicU64,
+}
+
+impl DamageSeen {
+    /// An object is damaged or gone.
+    pub fn found(&self) {
+        self.found.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One was fetched again.
+    pub fn mended(&self) {
+        self.mended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were found, and how many fetched again.
+    pub fn counts(&self) -> (u64, u64) {
+        (
+            self.found.load(Ordering::Relaxed),
+            self.mended.load(Ordering::Relaxed),
+        )
+    }
+}
 
 /// What actions and jobs share.
 pub struct Core {
@@ -52,6 +79,8 @@ pub struct Core {
     pub mirror: Notify,
     /// Clusters that this node is starting; their records say `available`.
     pub starting: Mutex<HashSet<ResourceId>>,
+    /// What was damaged in the vaults.
+    pub damage: DamageSeen,
     /// Reaches regions that other deployments host.
     pub carrier: Arc<dyn Carrier>,
     open_vault: OpenVault,
@@ -102,6 +131,7 @@ impl Core {
             work: Notify::new(),
             mirror: Notify::new(),
             starting: Mutex::default(),
+            damage: DamageSeen::default(),
             carrier: parts.carrier,
             open_vault: parts.open_vault,
             vault_regions: parts.vault_regions,

@@ -38,9 +38,36 @@ impl Meter {
         }
     }
 
+    /// There are so many bytes to do, of which earlier tries did so many.
+    pub fn begin(&self, total: u64, done: u64) {
+        self.total.store(total, Relaxed);
+        self.done.store(done, Relaxed);
+    }
+
+    /// Whether the work is to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
     /// Asks the work to end at its next step.
     pub fn stop(&self) {
         self.stop.store(true, Relaxed);
+    }
+}
+
+/// Counts what a part of the work does, and leaves the whole work's total alone.
+#[derive(Debug)]
+pub struct Counting<'a>(pub &'a Meter);
+
+impl Observer for Counting<'_> {
+    fn total(&self, _bytes: u64) {}
+    fn done(&self, bytes: u64) {
+        self.0.done(bytes);
+    }
+    fn shipped(&self, _bytes: u64, _objects: u64) {}
+    fn held(&self, _bytes: u64) {}
+    fn stop_requested(&self) -> bool {
+        self.0.stop_requested()
     }
 }
 

@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use catalog::{CatalogError, CatalogExt, Tx, condemned, events, jobs, keys, pins, snapshots};
+use catalog::{
+    CatalogError, CatalogExt, Tx, condemned, events, jobs, keys, pins, snapshots, verified,
+};
 use model::{Hash, Region, VolumeRef, limits::EVENTS_KEPT};
 use vault::{Vault, VaultError};
 
@@ -130,8 +132,15 @@ async fn volume_once(
     let manifests: Vec<Hash> = roots.iter().copied().collect();
     let reached = vault::reach(vault, volume, &manifests, &absent).await?;
     let before = core.now().minus(core.settings.sweep_grace);
-    let unreached: Vec<String> = vault::objects(vault, volume)
-        .await?
+    let objects = vault::objects(vault, volume).await?;
+    // What a record needs and no other name holds stays, although its name is condemned.
+    let mut alone = reached.clone();
+    for object in &objects {
+        if !absent.contains(&object.path) {
+            alone.remove(&object.hash);
+        }
+    }
+    let unreached: Vec<String> = objects
         .into_iter()
         .filter(|object| {
             !reached.contains(&object.hash)
@@ -156,7 +165,7 @@ async fn volume_once(
             })
             .await?;
     }
-    delete_condemned(core, vault, region, volume, &roots, &reached).await
+    delete_condemned(core, vault, region, volume, &roots, &alone).await
 }
 
 /// Deletes what was condemned a grace ago, if the roots are still the ones that were looked at.
@@ -166,7 +175,7 @@ async fn delete_condemned(
     region: &Region,
     volume: &VolumeRef,
     roots: &BTreeSet<Hash>,
-    reached: &HashSet<Hash>,
+    alone: &HashSet<Hash>,
 ) -> Result<(), SweepError> {
     let (at, of, roots, grace) = (
         region.clone(),
@@ -174,21 +183,19 @@ async fn delete_condemned(
         roots.clone(),
         core.settings.sweep_grace,
     );
-    let prefix = format!("volumes/{volume}/");
+    let below = format!("volumes/{volume}/");
     let due = core
         .catalog
         .read(move |tx| {
             if quiet_roots(tx, &at, &of)?.as_ref() != Some(&roots) {
                 return Ok(Vec::new());
             }
-            condemned::older_than(tx, &at, grace, BATCH)
+            condemned::older_than(tx, &at, &below, grace, BATCH)
         })
         .await?;
     let due: Vec<String> = due
         .into_iter()
-        .filter(|path| {
-            path.starts_with(&prefix) && !hash_of(path).is_some_and(|hash| reached.contains(&hash))
-        })
+        .filter(|path| !hash_of(path).is_some_and(|hash| alone.contains(&hash)))
         .collect();
     if due.is_empty() {
         return Ok(());
@@ -229,6 +236,7 @@ async fn forget(core: &Core) -> Result<(), CatalogError> {
     let regions = core.vault_regions();
     core.catalog
         .write(move |tx| {
+            verified::forget(tx, BATCH)?;
             for region in &regions {
                 condemned::forget(tx, region, MEMORY, BATCH)?;
             }

@@ -228,7 +228,7 @@ impl Vault {
         outcome
     }
 
-    async fn read_held(
+    pub(crate) async fn read_held(
         &self,
         object: ObjectId,
         held: &Held,

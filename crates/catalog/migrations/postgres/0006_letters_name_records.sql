@@ -1,4 +1,4 @@
--- The same step as ../sqlite/0005_letters_name_records.sql.
+-- The same step as ../sqlite/0006_letters_name_records.sql.
 
 DROP TABLE outbox;
 CREATE TABLE outbox (

@@ -3,13 +3,13 @@
 //! It does not know who works on them.
 use std::{collections::HashSet, time::Duration};
 
-use model::{Arn, Timestamp};
+use model::{Arn, JobKind, Timestamp, cluster::Base};
 
 use super::{Fixture, read, samples, write};
 use crate::{
     accounts, clusters, condemned,
     events::{self, Event, Filter},
-    keys, meta, mirrored, outbox, snapshots, uids, webhooks,
+    jobs, keys, meta, mirrored, outbox, snapshots, uids, verified, webhooks,
 };
 
 /// Condemned names count until they are spared; deleted ones are never spared, only forgotten.
@@ -29,8 +29,8 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
             again,
             far.len(),
             condemned::list(tx, &region, "v/a/")?,
-            condemned::older_than(tx, &region, Duration::from_secs(3_600), 10)?.len(),
-            condemned::older_than(tx, &region, Duration::ZERO, 2)?.len(),
+            condemned::older_than(tx, &region, "v/", Duration::from_secs(3_600), 10)?.len(),
+            condemned::older_than(tx, &region, "v/a/", Duration::ZERO, 5)?.len(),
         ))
     })
     .await;
@@ -43,7 +43,7 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
         let spared = condemned::spare(tx, &region, &rest[..2])?;
         Ok((
             spared,
-            condemned::older_than(tx, &region, Duration::ZERO, 10)?,
+            condemned::older_than(tx, &region, "v/", Duration::ZERO, 10)?,
             condemned::list(tx, &region, "v/")?.len(),
         ))
     })
@@ -324,4 +324,73 @@ pub async fn webhooks_keep_their_place(fixture: &impl Fixture) {
     assert_eq!(rest[0].1.event_id, "early");
     let newest = read(&catalog, events::newest).await;
     assert_eq!(newest, all[2].0);
+}
+
+/// Every manifest that a record needs is found once, and notes go with their job.
+pub async fn what_is_verified_is_noted(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let volume = samples::volume();
+    let of = volume.clone();
+    write(&catalog, move |tx| {
+        for (name, byte, region) in [
+            ("a", 2, samples::region()),
+            ("b", 1, samples::region()),
+            ("copy-of-b", 1, samples::region()),
+            ("far", 1, samples::other_region()),
+        ] {
+            let snapshot = model::Snapshot {
+                region,
+                content: Some(samples::content(&of, samples::hash(byte))),
+                ..samples::snapshot(name)
+            };
+            snapshots::insert(tx, snapshot)?;
+        }
+        snapshots::insert(tx, samples::snapshot("empty"))?;
+        let cluster = model::Cluster {
+            volume: of.clone(),
+            base: Some(Base {
+                manifest: samples::hash(3),
+                wrapped_key: None,
+            }),
+            ..samples::cluster("based")
+        };
+        clusters::insert(tx, cluster)?;
+        Ok(())
+    })
+    .await;
+    let place = |region, byte| (region, volume.clone(), samples::hash(byte));
+    let (here, far) = (samples::region(), samples::other_region());
+    let all = [(&far, 1), (&here, 1), (&here, 2), (&here, 3)]
+        .map(|(region, byte)| place(region.clone(), byte));
+    let asked = all.clone();
+    read(&catalog, move |tx| {
+        assert_eq!(verified::places(tx, None, None, 10)?, asked);
+        assert_eq!(verified::places(tx, None, Some(&asked[0]), 2)?, asked[1..3]);
+        let only = verified::places(tx, Some(&asked[1].0), Some(&asked[1]), 10)?;
+        assert_eq!(only, asked[2..]);
+        let (snapshots, clusters) = verified::needing(tx, &asked[1])?;
+        let names: Vec<&str> = snapshots.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!((names, clusters.len()), (vec!["b", "copy-of-b"], 0));
+        assert_eq!(verified::needing(tx, &asked[3])?.1.len(), 1);
+        Ok(())
+    })
+    .await;
+    let job = samples::job(JobKind::VerifyVault, "vault");
+    write(&catalog, move |tx| {
+        jobs::insert(tx, &job)?;
+        let hashes = [samples::hash(7), samples::hash(8)];
+        for _ in 0..2 {
+            verified::note(tx, job.id, &all[0].0, &all[0].1, &hashes)?;
+        }
+        let noted = |tx: &mut dyn crate::Tx, place: &verified::Place| {
+            verified::noted(tx, job.id, &place.0, &place.1).map(|noted| noted.len())
+        };
+        assert_eq!((noted(tx, &all[0])?, noted(tx, &all[1])?), (2, 0));
+        assert_eq!(verified::forget(tx, 10)?, 0, "the job is open");
+        assert_eq!(jobs::newest(tx, JobKind::VerifyVault)?.as_ref(), Some(&job));
+        jobs::cancel(tx, job.id)?;
+        assert_eq!((verified::forget(tx, 1)?, verified::forget(tx, 9)?), (1, 1));
+        Ok(())
+    })
+    .await;
 }

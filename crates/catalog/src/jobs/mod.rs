@@ -182,6 +182,20 @@ pub fn count_open(
     rows.first().map_or(Ok(0), |row| row.count(0))
 }
 
+/// The newest job of a kind, whatever it works on.
+///
+/// # Errors
+/// The database's.
+pub fn newest(tx: &mut dyn Tx, kind: JobKind) -> Result<Option<Job>, CatalogError> {
+    let rows = tx.query(
+        &format!(
+            "SELECT {COLUMNS} FROM jobs WHERE kind = ?1 ORDER BY created_at DESC, id DESC LIMIT 1"
+        ),
+        args![kind.as_str()],
+    )?;
+    Ok(read(&rows)?.pop())
+}
+
 /// The newest jobs, in one state or in any; at most `limit`.
 ///
 /// # Errors

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{JobError, Run, complete_snapshot, done, snapshot_of};
-use crate::link::{Link, LocalLink, Wanted, http::RemoteRegion};
+use crate::{
+    link::{Link, LocalLink, Wanted, http::RemoteRegion},
+    verify,
+};
 
 /// The job's document.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -81,7 +84,9 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         None => {
             let from = run.core.vault(&body.source_region)?;
             let link = LocalLink::new(from, absent_here);
-            link.fetch(wanted, &*run.meter).await?;
+            if let Err(error) = link.fetch(wanted, &*run.meter).await {
+                return Err(verify::mend_snapshot(run, &body.source_region, content, error).await);
+            }
         }
         Some(pass) => {
             let there = RemoteRegion::of(&run.core, &run.job.region, &body.source_region);

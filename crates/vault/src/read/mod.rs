@@ -21,7 +21,7 @@ use crate::{
     seal::DataKey,
     store::{Condemned, Shelf, Vault},
 };
-pub use check::{Check, Checked, Damage, DamagedBytes, check};
+pub use check::{Check, Checked, Damage, DamagedBytes, Passed, check, in_sample};
 pub(crate) use plan::stretches;
 use plan::{Plan, Run, object};
 use tree::Tree;

@@ -34,8 +34,15 @@ const FRAMES_STAGED: usize = 4;
 pub(super) enum Into<'a> {
     /// They are written; the first failure ends the work.
     Tree(&'a Tree<'a>),
-    /// They are only checked. Packs that fail are kept here, by number, and the others go on.
-    Nothing(&'a Mutex<Vec<(u32, VaultError)>>),
+    /// They are only checked, and so is every other frame of their packs. A pack that fails ends
+    /// nothing.
+    Nothing(&'a dyn Verdicts),
+}
+
+/// Hears how each pack of a check is, by its number in the manifest.
+pub(super) trait Verdicts: Sync {
+    fn whole(&self, pack: u32);
+    fn damaged(&self, pack: u32, error: VaultError);
 }
 
 /// Reads every pack that is needed and gives the bytes of the blocks that were good.
@@ -125,9 +132,11 @@ impl<'a> Work<'a> {
                 Ok(())
             });
             match (result, self.into) {
-                (Err(error), Into::Nothing(damage)) if error.kind() == ErrorKind::Repair => {
-                    let mut damage = damage.lock().unwrap_or_else(|e| e.into_inner());
-                    damage.push((runs[0].pack, error));
+                (Err(error), Into::Nothing(verdicts)) if error.kind() == ErrorKind::Repair => {
+                    verdicts.damaged(runs[0].pack, error);
+                }
+                (Ok(()), Into::Nothing(verdicts)) if !self.has_failed() => {
+                    verdicts.whole(runs[0].pack);
                 }
                 (result, _) => result?,
             }
@@ -167,8 +176,12 @@ impl<'a> Work<'a> {
         let key = self.manifest.pack_key(number);
         let mut reader = PackReader::new(hash, bytes, self.job.volume, key)?;
         let (mut stretches, mut frames) = (Vec::<Stretch>::new(), 0);
-        while !runs.is_empty() {
+        let needed_only = matches!(self.into, Into::Tree(_));
+        while !(needed_only && runs.is_empty()) {
             let Some(found) = reader.next_frame()? else {
+                if runs.is_empty() {
+                    break;
+                }
                 let id = object(ObjectKind::Pack, hash);
                 let why = "it lacks a frame that a list names";
                 return Err(VaultError::damaged(id, why));
@@ -176,7 +189,7 @@ impl<'a> Work<'a> {
             let here = runs.partition_point(|run| run.place.frame() == found.0);
             let (in_frame, rest) = runs.split_at(here);
             runs = rest;
-            if in_frame.is_empty() {
+            if needed_only && in_frame.is_empty() {
                 continue;
             }
             self.job.go_on()?;
