@@ -3,7 +3,21 @@
 //! It does not know what the bodies are.
 use model::{Region, Timestamp};
 
-use crate::{error::CatalogError, transaction::Tx, value::args};
+use crate::{
+    error::CatalogError,
+    transaction::Tx,
+    value::{Column, Ledger, args},
+};
+
+static LETTERS: Ledger = Ledger::new(
+    "outbox",
+    &[
+        ("region", Column::Text),
+        ("path", Column::Text),
+        ("body", Column::Blob),
+        ("at", Column::Int),
+    ],
+);
 
 /// An object to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +47,7 @@ pub struct Lag {
 /// The database's.
 pub fn push(tx: &mut dyn Tx, region: &Region, path: &str, body: &[u8]) -> Result<(), CatalogError> {
     let now = tx.now();
-    tx.execute(
-        "INSERT INTO outbox (region, path, body, at) VALUES (?1, ?2, ?3, ?4)",
-        args![region, path, body, now],
-    )?;
-    Ok(())
+    tx.append(&LETTERS, args![region, path, body, now])
 }
 
 /// The oldest letters; they stay until [`done`]. At most `limit`.
