@@ -9,7 +9,7 @@ use service::StartError;
 
 use crate::{
     catalogs::CatalogsError, credentials::CredentialsError, data_dir::DataDirError,
-    listen::ListenError, logging::LoggingError, master_key::MasterKeyError,
+    listen::ListenError, logging::LoggingError, master_key::MasterKeyError, s3::S3Error,
     settings::SettingsError,
 };
 
@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    S3(#[from] S3Error),
     /// The catalog cannot be opened or read.
     #[error("the catalog cannot be used")]
     Catalog(#[from] catalog::CatalogError),
@@ -132,7 +134,10 @@ impl Failure {
             Self::AccountOwns { .. } => {
                 Some("delete these first, in all regions; a KMS key that is to be deleted is gone at its deletion date".to_owned())
             }
-            Self::Catalog(_) | Self::Io { .. } => None,
+            Self::S3(S3Error::Vault(_)) => {
+                Some("check that the bucket exists, its --vault-endpoint, and the credentials' rights".to_owned())
+            }
+            Self::S3(_) | Self::Catalog(_) | Self::Io { .. } => None,
         }
     }
 }

@@ -126,6 +126,9 @@ impl Front {
             Err(error) => return self.early_fault(error),
         };
         raw.body = std::mem::take(&mut turn.body);
+        if raw.method == Method::POST && raw.path.starts_with("/link/") {
+            return self.service.handle_link(&raw).await;
+        }
         self.service.handle(raw).await
     }
 

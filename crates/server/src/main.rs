@@ -3,6 +3,7 @@
 //! It does not know what the API's actions do.
 mod account_verbs;
 mod body;
+mod carrier;
 mod catalogs;
 mod cli;
 mod courier;
@@ -19,9 +20,12 @@ mod master_key;
 mod node_verbs;
 mod outbound;
 mod outside_kms;
+mod peers;
 mod reference;
+mod s3;
 mod serve;
 mod settings;
+mod vaults;
 mod verbs;
 
 use std::process::ExitCode;

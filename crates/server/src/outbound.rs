@@ -131,19 +131,7 @@ impl Poster {
         body: Bytes,
         wanted: Wanted,
     ) -> Result<(u16, Bytes), NoAnswer> {
-        let stream = TcpStream::connect((address.host.as_str(), address.port))
-            .await
-            .map_err(|error| failed("no connection", error))?;
-        if !address.tls {
-            return exchange(stream, address, headers, body, wanted).await;
-        }
-        let name = ServerName::try_from(address.host.clone())
-            .map_err(|error| failed("the host's name is not one that TLS can check", error))?;
-        let stream = self
-            .connector()?
-            .connect(name, stream)
-            .await
-            .map_err(|error| failed("the TLS handshake failed", error))?;
+        let stream = connect(address, || self.connector()).await?;
         exchange(stream, address, headers, body, wanted).await
     }
 
@@ -152,37 +140,79 @@ impl Poster {
         if let Some(known) = self.tls.get() {
             return Ok(known.clone());
         }
-        let found = rustls_native_certs::load_native_certs();
-        let mut roots = RootCertStore::empty();
-        let (trusted, _) = roots.add_parsable_certificates(found.certs);
-        if trusted == 0 {
+        let roots = machine_roots();
+        if roots.is_empty() {
             return Err(NoAnswer(
                 "the machine has no root certificates: install ca-certificates, or name a file in SSL_CERT_FILE"
                     .to_owned(),
             ));
         }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| failed("TLS cannot be set up", error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = TlsConnector::from(Arc::new(config));
+        let connector = trusting(roots)?;
         Ok(self.tls.get_or_init(|| connector).clone())
     }
 }
 
+/// Whom the machine trusts, or the file in `SSL_CERT_FILE`; empty when there is no one.
+pub(crate) fn machine_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+/// TLS that believes these roots.
+///
+/// # Errors
+/// When the cryptography has no version of TLS to offer.
+pub(crate) fn trusting(roots: RootCertStore) -> Result<TlsConnector, NoAnswer> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| failed("TLS cannot be set up", error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// A connection, plain or TLS.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+/// Connects to an address; `connector` is asked when it is one of TLS.
+///
+/// # Errors
+/// Why there is no connection.
+pub(crate) async fn connect(
+    address: &Address,
+    connector: impl FnOnce() -> Result<TlsConnector, NoAnswer>,
+) -> Result<Box<dyn Duplex>, NoAnswer> {
+    let stream = TcpStream::connect((address.host.as_str(), address.port))
+        .await
+        .map_err(|error| failed("no connection", error))?;
+    // Requests are written at once.
+    stream
+        .set_nodelay(true)
+        .map_err(|error| failed("no connection", error))?;
+    if !address.tls {
+        return Ok(Box::new(stream));
+    }
+    let name = ServerName::try_from(address.host.clone())
+        .map_err(|error| failed("the host's name is not one that TLS can check", error))?;
+    let stream = connector()?
+        .connect(name, stream)
+        .await
+        .map_err(|error| failed("the TLS handshake failed", error))?;
+    Ok(Box::new(stream))
+}
+
 /// One request and its answer; the connection ends with it.
-async fn exchange<S>(
-    stream: S,
+async fn exchange(
+    stream: Box<dyn Duplex>,
     address: &Address,
     headers: HeaderMap,
     body: Bytes,
     wanted: Wanted,
-) -> Result<(u16, Bytes), NoAnswer>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+) -> Result<(u16, Bytes), NoAnswer> {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(ANSWER_HEAD_BYTES_MAX)
         .max_headers(ANSWER_HEADERS_MAX)

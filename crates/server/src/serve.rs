@@ -2,18 +2,18 @@
 //!
 //! It does not know any action or job; the service does.
 use std::{
-    env, fs,
+    env,
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     sync::Arc,
     thread,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use catalog::Catalog;
 use engine::{Engine, Postgres};
 use kms::MasterKey;
-use model::{Region, SystemClock, SystemEntropy};
+use model::{SystemClock, SystemEntropy};
 use rustix::process::geteuid;
 use service::{Membership, Mode, Parts, Service};
 use tokio::{
@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    carrier::HttpCarrier,
     catalogs::{self, CatalogUrl},
     cli,
     courier::HttpCourier,
@@ -34,6 +35,7 @@ use crate::{
     help_page::HelpPage,
     listen, logging, master_key,
     settings::{Layer, LogFormat},
+    vaults::{self, Vaults},
 };
 
 /// When it is set, it alone is searched for PostgreSQL.
@@ -48,8 +50,6 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const STOP_TIMEOUT: Duration = Duration::from_millis(9_500);
 /// What still runs on blocking threads after that is left behind: jobs can stop anywhere.
 const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
-/// A file in a shared vault that was not finished for this long is a dead process's.
-const UNFINISHED_AGE: Duration = Duration::from_secs(24 * 3_600);
 /// A user number that clusters get, for asking beforehand whether they can reach their files.
 const CLUSTER_UID: u32 = 1_879_048_192;
 
@@ -112,7 +112,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>) -> Result<(), Failure> 
     let (catalog, master_key) = open(&dir, layer.catalog.as_ref(), master_key_fd).await?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = format!("{scheme}://{address}");
-    let mut settings = layer.service(dir.path().to_owned(), geteuid().is_root());
+    let mut settings = layer.service(dir.path().to_owned(), geteuid().is_root())?;
     settings.node = node.name;
     if layer.catalog.is_some() {
         catalogs::check_mode(&*catalog, mode).await?;
@@ -134,10 +134,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>) -> Result<(), Failure> 
         }
         Mode::Dev => None,
     };
-    let vaults = Vaults {
-        above: layer.vault.clone().unwrap_or_else(|| dir.vaults()),
-        shared: layer.catalog.is_some(),
-    };
+    let vaults = vaults::open(&layer, &dir).await?;
     let service = Service::start(
         parts(vaults, catalog, master_key, engine, layer.kms.open()),
         settings,
@@ -237,14 +234,6 @@ async fn open(
     Ok((catalog, master_key))
 }
 
-/// Where the vaults are.
-struct Vaults {
-    /// The folder with one folder for each region.
-    above: PathBuf,
-    /// Whether other nodes write there too.
-    shared: bool,
-}
-
 fn parts(
     vaults: Vaults,
     catalog: Arc<dyn Catalog>,
@@ -252,74 +241,18 @@ fn parts(
     engine: Arc<dyn Engine>,
     outside_kms: Option<service::Outside>,
 ) -> Parts {
-    let (listed, shared) = (vaults.above.clone(), vaults.shared);
-    let vaults = vaults.above;
-    let now = SystemTime::now();
-    // What another node is writing now must not be taken for a dead process's.
-    let started = match shared {
-        true => now
-            .checked_sub(UNFINISHED_AGE)
-            .unwrap_or(SystemTime::UNIX_EPOCH),
-        false => now,
-    };
     Parts {
         catalog,
-        open_vault: Box::new(move |region| {
-            let folder = vaults.join(region.as_str());
-            let vault = vault::Vault::local_folder(&folder)?;
-            clear_unfinished(folder, started);
-            Ok(vault)
-        }),
-        vault_regions: Box::new(move || vault_regions(&listed)),
+        open_vault: vaults.open,
+        vault_regions: vaults.regions,
         master_key: Arc::new(master_key),
         outside_kms,
         engine,
+        carrier: Arc::new(HttpCarrier::default()),
         courier: Arc::new(HttpCourier::default()),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
     }
-}
-
-/// Removes what processes before this one left half written in a vault, beside everything else:
-/// it walks the whole folder.
-fn clear_unfinished(folder: PathBuf, started: SystemTime) {
-    let worker = thread::Builder::new().name("clear-vault".to_owned());
-    let spawned = worker.spawn(move || match vault::remove_unfinished(&folder, started) {
-        Ok(0) => {}
-        Ok(files) => {
-            tracing::info!(files, folder = %folder.display(), "removed unfinished uploads");
-        }
-        Err(error) => {
-            tracing::warn!(%error, folder = %folder.display(), "cannot clear unfinished uploads");
-        }
-    });
-    if let Err(error) = spawned {
-        tracing::warn!(%error, "cannot clear unfinished uploads");
-    }
-}
-
-/// The regions with a vault: the folders there that are named as regions are.
-fn vault_regions(vaults: &Path) -> Vec<Region> {
-    let entries = match fs::read_dir(vaults) {
-        Ok(entries) => entries,
-        Err(error) => {
-            if error.kind() != io::ErrorKind::NotFound {
-                tracing::warn!(%error, folder = %vaults.display(), "cannot list the vaults");
-            }
-            return Vec::new();
-        }
-    };
-    let mut regions: Vec<Region> = entries
-        .flatten()
-        .filter_map(|entry| {
-            entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-        })
-        .collect();
-    regions.sort();
-    regions
 }
 
 /// Tells people how to connect; the secret only at the first start, and only on a terminal.
@@ -404,24 +337,5 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.hangup.recv() => "SIGHUP",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn vaults_are_found_by_their_names() {
-        let above = tempfile::tempdir().expect("a folder");
-        assert_eq!(vault_regions(&above.path().join("none")), []);
-        for name in ["us-east-1", "eu-west-1", "Not a region"] {
-            fs::create_dir(above.path().join(name)).expect("made");
-        }
-        let names: Vec<String> = vault_regions(above.path())
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(names, ["eu-west-1", "us-east-1"]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It does not know what the values do; `serve` hands them on.
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
@@ -20,6 +20,8 @@ use crate::{
     courier::WebhookRow,
     forms::{ByteCount, Listen, Ports, Secret},
     outside_kms::KmsLayer,
+    peers::PeerRow,
+    vaults::VaultPlace,
 };
 
 /// The address of a server that was told none.
@@ -59,9 +61,18 @@ pub(crate) struct Layer {
         hide_env_values = true
     )]
     pub(crate) catalog: Option<CatalogUrl>,
-    /// Folder of the vault; nodes that share a catalog share it too [default: vault in the data folder]
-    #[arg(long, env = "SNAPFERRY_VAULT", value_name = "DIR")]
-    pub(crate) vault: Option<PathBuf>,
+    /// Where snapshots' bytes are kept: a folder, s3://BUCKET or s3://BUCKET/PREFIX [default: vault in the data folder]
+    ///
+    /// Each region has a folder or prefix of its own there. A bucket's credentials are found as AWS's tools
+    /// find them. Nodes that share a catalog share the vault too.
+    #[arg(long, env = "SNAPFERRY_VAULT", value_name = "PLACE")]
+    pub(crate) vault: Option<VaultPlace>,
+    /// Address of the S3-compatible store [default: Amazon S3 of AWS_REGION]
+    #[arg(long, env = "SNAPFERRY_VAULT_ENDPOINT", value_name = "URL")]
+    pub(crate) vault_endpoint: Option<String>,
+    /// Put the bucket's name into the host name, as Amazon S3 wants it [default: only without --vault-endpoint]
+    #[arg(long, env = "SNAPFERRY_VAULT_VIRTUAL_HOST", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) vault_virtual_host: Option<bool>,
     /// Name of this node among those that share a catalog [default: drawn once for a data folder]
     #[arg(long, env = "SNAPFERRY_NODE", value_name = "NAME")]
     pub(crate) node: Option<NodeName>,
@@ -149,6 +160,9 @@ pub(crate) struct Layer {
         hide_env_values = true
     )]
     pub(crate) webhook_secret: Option<Secret>,
+    /// Regions of other deployments, in the settings file
+    #[arg(skip)]
+    pub(crate) regions: BTreeMap<Region, PeerRow>,
     /// Webhooks of the settings file
     #[arg(skip)]
     pub(crate) webhook: Vec<WebhookRow>,
@@ -204,6 +218,8 @@ impl Layer {
             catalog: self.catalog.or(below.catalog),
             vault: self.vault.or(below.vault),
             node: self.node.or(below.node),
+            vault_endpoint: self.vault_endpoint.or(below.vault_endpoint),
+            vault_virtual_host: self.vault_virtual_host.or(below.vault_virtual_host),
             default_region: self.default_region.or(below.default_region),
             region: either(self.region, below.region),
             host: either(self.host, below.host),
@@ -227,6 +243,11 @@ impl Layer {
             refuse_multi_az_copies: self.refuse_multi_az_copies.or(below.refuse_multi_az_copies),
             webhook_url: self.webhook_url.or(below.webhook_url),
             webhook_secret: self.webhook_secret.or(below.webhook_secret),
+            regions: if self.regions.is_empty() {
+                below.regions
+            } else {
+                self.regions
+            },
             webhook: either(self.webhook, below.webhook),
             kms: self.kms.over(below.kms),
             lease_seconds: self.lease_seconds.or(below.lease_seconds),
@@ -269,6 +290,21 @@ impl Layer {
         }
         if self.catalog.is_some() && self.vault.is_none() {
             return Err(SettingsError::SharedWithoutVault);
+        }
+        match (&self.vault, &self.vault_endpoint) {
+            (None | Some(VaultPlace::Folder(_)), Some(_)) => {
+                return Err(SettingsError::Value {
+                    setting: "vault-endpoint",
+                    expected: "given together with a bucket as --vault",
+                });
+            }
+            (_, Some(url)) if !url.starts_with("http://") && !url.starts_with("https://") => {
+                return Err(SettingsError::Value {
+                    setting: "vault-endpoint",
+                    expected: "an http:// or https:// URL",
+                });
+            }
+            _ => {}
         }
         if let Some(memory) = self.snapshot_memory
             && memory.0 < SNAPSHOT_MEMORY_BYTES_MIN
@@ -320,7 +356,14 @@ impl Layer {
     }
 
     /// What the service needs of these settings.
-    pub(crate) fn service(&self, data_dir: PathBuf, os_users: bool) -> service::Settings {
+    ///
+    /// # Errors
+    /// When a peer's key cannot be read, or the default region is another deployment's.
+    pub(crate) fn service(
+        &self,
+        data_dir: PathBuf,
+        os_users: bool,
+    ) -> Result<service::Settings, SettingsError> {
         let mut to = service::Settings::new(self.mode(), data_dir);
         to.os_users = os_users;
         to.shared_os_user = self.allow_shared_os_user.unwrap_or(false) || to.mode == Mode::Dev;
@@ -365,7 +408,17 @@ impl Layer {
         if let Some(secs) = self.sweep_grace_seconds {
             to.sweep_grace = Duration::from_secs(secs);
         }
-        to
+        for (region, row) in &self.regions {
+            to.peers.insert(region.clone(), row.peer(region)?);
+        }
+        if to.peers.contains_key(&to.default_region) {
+            return Err(SettingsError::Peer {
+                region: to.default_region,
+                why: "it is this deployment's default region; set another with --default-region"
+                    .to_owned(),
+            });
+        }
+        Ok(to)
     }
 }
 
@@ -411,6 +464,14 @@ pub(crate) enum SettingsError {
     /// An address without its secret, or the other way round.
     #[error("--webhook-url and --webhook-secret go together")]
     HalfWebhook,
+    /// A region of another deployment that cannot be reached so.
+    #[error("[regions.{region}] of the settings file: {why}")]
+    Peer {
+        /// The region.
+        region: Region,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A number out of its range.
     #[error("{setting} must be {expected}")]
     Value {
@@ -435,8 +496,8 @@ impl SettingsError {
             Self::Unreadable { .. } | Self::Malformed { .. } => {
                 Some("`snapferry serve --help` lists the settings; a key of the file is the flag's name without dashes in front".to_owned())
             }
-            Self::SharedWithoutVault => Some("name a folder that every node reaches with --vault DIR; DATA/vault will do while there is one node".to_owned()),
-            Self::HalfTls | Self::HalfWebhook | Self::Value { .. } | Self::Host(_) => None,
+            Self::SharedWithoutVault => Some("name a bucket, or a folder that every node reaches, with --vault PLACE; DATA/vault will do while there is one node".to_owned()),
+            Self::HalfTls | Self::HalfWebhook | Self::Peer { .. } | Self::Value { .. } | Self::Host(_) => None,
         }
     }
 }
@@ -544,7 +605,7 @@ mod tests {
     #[test]
     fn a_default_region_of_ones_own_is_known() {
         let layer = flags(&["--default-region", "moon-1"]);
-        let settings = layer.service(PathBuf::from("/x"), false);
+        let settings = layer.service(PathBuf::from("/x"), false).expect("no peers");
         assert!(settings.knows(&settings.default_region));
         assert!(!settings.shared_os_user);
     }

@@ -15,6 +15,7 @@ use vault::{Intake, Throttle, Vault, VaultError};
 use crate::{
     Parts, Settings,
     keys::{KeyService, Keys, Outside},
+    link::http::Carrier,
 };
 
 /// Opens one region's vault.
@@ -44,6 +45,8 @@ pub struct Core {
     pub mirror: Notify,
     /// Clusters that this node is starting; their records say `available`.
     pub starting: Mutex<HashSet<ResourceId>>,
+    /// Reaches regions that other deployments host.
+    pub carrier: Arc<dyn Carrier>,
     open_vault: OpenVault,
     vault_regions: Box<dyn Fn() -> Vec<Region> + Send + Sync>,
     vaults: Mutex<HashMap<Region, Vault>>,
@@ -85,6 +88,7 @@ impl Core {
             work: Notify::new(),
             mirror: Notify::new(),
             starting: Mutex::default(),
+            carrier: parts.carrier,
             open_vault: parts.open_vault,
             vault_regions: parts.vault_regions,
             vaults: Mutex::default(),

@@ -199,7 +199,7 @@ impl Dispatch {
                 .ok()
                 .filter(|region| self.core.settings.knows(region));
             return match known {
-                Some(region) => Ok(region),
+                Some(region) => self.hosted(region),
                 None => Err(Fault::new(
                     Code::SignatureDoesNotMatch,
                     format!(
@@ -213,7 +213,18 @@ impl Dispatch {
             .region
             .clone()
             .filter(|region| self.core.settings.knows(region));
-        Ok(by_host.unwrap_or_else(|| self.core.settings.default_region.clone()))
+        self.hosted(by_host.unwrap_or_else(|| self.core.settings.default_region.clone()))
+    }
+
+    /// A region, unless another deployment hosts it.
+    fn hosted(&self, region: Region) -> Result<Region, Fault> {
+        match self.core.settings.peers.get(&region) {
+            None => Ok(region),
+            Some(peer) => Err(Fault::value(format!(
+                "Region {region} is hosted by another deployment: send the request to {}.",
+                peer.endpoint
+            ))),
+        }
     }
 }
 

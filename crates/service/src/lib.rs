@@ -11,7 +11,7 @@ mod events;
 pub mod fault;
 mod jobs;
 mod keys;
-mod link;
+pub mod link;
 mod meter;
 mod mirror;
 mod nodes;
@@ -35,13 +35,14 @@ use model::{Clock, Entropy, Region};
 use tokio::task::JoinHandle;
 use wire::RawRequest;
 
+pub use crate::core::OpenVault;
 pub use keys::{CallError, Outside, OutsideKms, RetryPlan};
 pub use nodes::{Membership, StartError};
 pub use settings::{Mode, Settings, Webhook};
 
 pub use dispatch::{refuse, refuse_too_large};
 
-use crate::{access::Access, core::Core, dispatch::Dispatch};
+use crate::{access::Access, core::Core, dispatch::Dispatch, link::LinkServer};
 
 /// What a server that was started while everything was being stopped gets.
 const STRAGGLER_PATIENCE: Duration = Duration::from_millis(500);
@@ -62,6 +63,8 @@ pub struct Parts {
     pub engine: Arc<dyn engine::Engine>,
     /// Delivers events to webhooks.
     pub courier: Arc<dyn webhooks::Courier>,
+    /// Reaches regions that other deployments host.
+    pub carrier: Arc<dyn link::http::Carrier>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws identifiers.
@@ -81,6 +84,7 @@ pub struct Service {
     dispatch: Dispatch,
     /// Names this process among those that had, or will have, the node's name.
     incarnation: String,
+    link: LinkServer,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -109,11 +113,14 @@ impl Service {
             tokio::spawn(nodes::beat(core.clone(), incarnation.clone())),
         ];
         tasks.extend(webhooks::begin(&core, &courier).await?);
-        let dispatch = Dispatch::new(core.clone(), Arc::new(access));
+        let access = Arc::new(access);
+        let link = LinkServer::new(core.clone(), access.clone());
+        let dispatch = Dispatch::new(core.clone(), access);
         Ok(Arc::new(Self {
             core,
             dispatch,
             incarnation,
+            link,
             tasks: Mutex::new(tasks),
         }))
     }
@@ -121,6 +128,11 @@ impl Service {
     /// Answers one request. Never fails: a fault is an answer.
     pub async fn handle(&self, request: RawRequest) -> http::Response<Bytes> {
         self.dispatch.handle(request).await
+    }
+
+    /// Answers another deployment's message.
+    pub async fn handle_link(&self, request: &RawRequest) -> http::Response<Bytes> {
+        self.link.handle(request).await
     }
 
     /// Whether the catalog answers.

@@ -4,10 +4,10 @@
 //! regions, ignored elsewhere. A setting demands it in every region. Its host is never dialled,
 //! nor compared with anything: SDKs write this server's, or an AWS host of the source region.
 use model::{Account, Region};
-use wire::{query::Parameters, sigv4};
+use wire::{RawRequest, query::Parameters, sigv4};
 
 use crate::{
-    access::Proof,
+    access::{Access, Proof},
     action::Cx,
     fault::{Code, Fault},
 };
@@ -43,7 +43,7 @@ pub async fn check(cx: &Cx, url: Option<&str>, outer: &Outer<'_>) -> Result<(), 
     }
     let request = match request {
         Some(Ok(request)) => request,
-        Some(Err(defect)) => return Err(refused(cx, &defect.to_string())),
+        Some(Err(defect)) => return Err(refused(&cx.caller.account, &defect.to_string())),
         None => {
             return match &outer.encrypted_source {
                 Some(arn) => Err(Fault::combination(format!(
@@ -53,25 +53,50 @@ pub async fn check(cx: &Cx, url: Option<&str>, outer: &Outer<'_>) -> Result<(), 
             };
         }
     };
-    let proof = cx
-        .access
-        .authenticate_url(&request)
-        .await
-        .map_err(|fault| match fault.code.status() {
-            500.. => fault,
-            _ => refused(cx, &fault.message),
-        })?;
-    let parameters =
-        Parameters::parse(&request.query, "").map_err(|error| refused(cx, &error.to_string()))?;
-    match defect(&proof, &parameters, &cx.caller.account, &cx.region, outer) {
+    prove_request(&cx.access, &cx.caller.account, &cx.region, &request, outer).await
+}
+
+/// Checks that an account signed a URL for a copy to `region`, as the source region that trusts
+/// nothing else does.
+///
+/// # Errors
+/// `InvalidParameterValue` for any defect.
+pub async fn prove(
+    access: &Access,
+    account: &Account,
+    region: &Region,
+    url: &str,
+    outer: &Outer<'_>,
+) -> Result<(), Fault> {
+    match sigv4::url(url) {
+        Ok(request) => prove_request(access, account, region, &request, outer).await,
+        Err(defect) => Err(refused(account, &defect.to_string())),
+    }
+}
+
+async fn prove_request(
+    access: &Access,
+    account: &Account,
+    region: &Region,
+    request: &RawRequest,
+    outer: &Outer<'_>,
+) -> Result<(), Fault> {
+    let proof = access.authenticate_url(request).await;
+    let proof = proof.map_err(|fault| match fault.code.status() {
+        500.. => fault,
+        _ => refused(account, &fault.message),
+    })?;
+    let parameters = Parameters::parse(&request.query, "")
+        .map_err(|error| refused(account, &error.to_string()))?;
+    match defect(&proof, &parameters, account, region, outer) {
         None => Ok(()),
-        Some(what) => Err(refused(cx, what)),
+        Some(what) => Err(refused(account, what)),
     }
 }
 
 /// The fault that RDS has for all defects; which one it was is for the log.
-fn refused(cx: &Cx, defect: &str) -> Fault {
-    tracing::info!(account = %cx.caller.account, defect, "a PreSignedUrl was refused");
+fn refused(account: &Account, defect: &str) -> Fault {
+    tracing::info!(%account, defect, "a PreSignedUrl was refused");
     Fault::new(
         Code::InvalidParameterValue,
         "PreSignedurl could not be authenticated",

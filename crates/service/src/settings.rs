@@ -1,8 +1,15 @@
 //! What a deployment may choose. Values only; the parts are in [`crate::Parts`].
-use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
 
 use model::{Account, Region, limits};
 use zeroize::Zeroizing;
+
+use crate::link::peer::Peer;
 
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +49,8 @@ pub struct Settings {
     pub default_region: Region,
     /// Regions beyond the ones that AWS has.
     pub extra_regions: BTreeSet<Region>,
+    /// Regions that other deployments host.
+    pub peers: BTreeMap<Region, Peer>,
     /// The account of requests that name none (`Dev`), and of the first administrator.
     pub default_account: Account,
     /// Where clusters' files lie: `clusters/` below it.
@@ -85,6 +94,7 @@ impl Settings {
             membership: None,
             default_region: "us-east-1".parse().expect("a region's name"),
             extra_regions: BTreeSet::new(),
+            peers: BTreeMap::new(),
             default_account: "000000000000".parse().expect("twelve digits"),
             data_dir,
             cluster_host: "127.0.0.1".to_owned(),
@@ -106,6 +116,6 @@ impl Settings {
 
     /// Whether requests and copies may name this region.
     pub fn knows(&self, region: &Region) -> bool {
-        region.is_known() || self.extra_regions.contains(region)
+        region.is_known() || self.extra_regions.contains(region) || self.peers.contains_key(region)
     }
 }

@@ -143,6 +143,22 @@ pub enum VaultError {
         /// The object's full path.
         path: String,
     },
+    /// What holds the other end of a link did not answer, or not in a way that can be used now.
+    #[error("the link to {peer} failed: {why}")]
+    Link {
+        /// Whom the link leads to.
+        peer: String,
+        /// What happened.
+        why: String,
+    },
+    /// The other end of a link refuses.
+    #[error("{peer} refuses: {why}")]
+    LinkRefused {
+        /// Whom the link leads to.
+        peer: String,
+        /// Its words.
+        why: String,
+    },
     /// The observer asked to stop.
     #[error("stopped on request")]
     Stopped,
@@ -198,11 +214,14 @@ impl VaultError {
             | Self::Sealing { .. }
             | Self::Format { .. }
             | Self::BadPath { .. }
+            | Self::LinkRefused { .. }
             | Self::TooMany { .. } => ErrorKind::Refuse,
             Self::Stopped => ErrorKind::Stop,
-            Self::Source { .. } | Self::Io { .. } | Self::Store { .. } | Self::Thread(_) => {
-                ErrorKind::Retry
-            }
+            Self::Source { .. }
+            | Self::Io { .. }
+            | Self::Store { .. }
+            | Self::Link { .. }
+            | Self::Thread(_) => ErrorKind::Retry,
             Self::Conflict { .. }
             | Self::Spent
             | Self::NoRuntime(_)

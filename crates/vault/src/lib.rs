@@ -4,8 +4,10 @@
 //! The bytes are described in docs/reference/vault-format.md.
 mod block;
 mod body;
+mod bucket;
 mod cursor;
 mod error;
+mod fetch;
 mod format;
 #[doc(hidden)]
 pub mod hot;
@@ -25,7 +27,9 @@ mod throttle;
 mod write;
 
 pub use body::Evidence;
+pub use bucket::Bucket;
 pub use error::{ErrorKind, ObjectId, ObjectKind, VaultError};
+pub use fetch::{Fetch, Origin, PIECE_BYTES_MAX, Reach, fetch};
 pub use observer::{Observer, Unobserved};
 pub use read::{Check, Checked, Damage, DamagedBytes, Restored, check, restore};
 pub use seal::{DataKey, Sealing};

@@ -42,6 +42,19 @@ pub async fn put_record(vault: &Vault, path: &str, bytes: Bytes) -> Result<(), V
             why: "would name a record that is too large",
         });
     }
+    // A bucket's put would overwrite. The catalog gives each version to one writer, so that
+    // looking first is enough.
+    if vault.place().is_some()
+        && let Some(there) = get_record(vault, path).await?
+    {
+        return if there == bytes {
+            Ok(())
+        } else {
+            Err(VaultError::Conflict {
+                path: path.to_owned(),
+            })
+        };
+    }
     match vault.create(&name, bytes.clone()).await {
         Ok(()) => Ok(()),
         Err(object_store::Error::AlreadyExists { .. }) => match get_record(vault, path).await? {

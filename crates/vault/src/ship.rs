@@ -11,9 +11,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use model::{Hash, VolumeRef};
 
 use crate::{
+    bucket,
     error::{ObjectId, ObjectKind, VaultError},
     observer::Observer,
-    store::{CHUNK_BYTES, Condemned, Shelf, Source, Vault},
+    store::{CHUNK_BYTES, Condemned, ObjectName, Shelf, Source, Vault},
     sweep::header,
     throttle::Throttle,
 };
@@ -141,6 +142,9 @@ impl Ferry<'_> {
     async fn carry(&self, object: ObjectId, size: u64) -> Result<(), VaultError> {
         let mut outcome = Err(VaultError::Missing { object });
         for held in self.here.find(object) {
+            if self.copy_there(object, held, size).await? {
+                return Ok(());
+            }
             match self.read(object, held, size).await {
                 Ok(bytes) => {
                     let Shipment { to, volume, .. } = self.shipment;
@@ -160,6 +164,41 @@ impl Ferry<'_> {
             }
         }
         outcome
+    }
+
+    /// Lets the store copy it, when both vaults lie in one bucket and no limit is set on the flow.
+    async fn copy_there(
+        &self,
+        object: ObjectId,
+        held: &crate::store::Held,
+        size: u64,
+    ) -> Result<bool, VaultError> {
+        let Shipment {
+            from,
+            to,
+            volume,
+            throttle: None,
+            ..
+        } = self.shipment
+        else {
+            return Ok(false);
+        };
+        let places = from.place().zip(to.place());
+        let Some((here, there)) = places.filter(|(here, there)| here.is_with(there)) else {
+            return Ok(false);
+        };
+        if self.observer.stop_requested() {
+            return Err(VaultError::Stopped);
+        }
+        let target = ObjectName::fresh(object).path(volume);
+        if !bucket::copy((here, held), (there, to), object, size, &target).await? {
+            return Ok(false);
+        }
+        self.tally.objects.fetch_add(1, Ordering::Relaxed);
+        self.tally.bytes.fetch_add(size, Ordering::Relaxed);
+        self.observer.done(size);
+        self.observer.shipped(size, 1);
+        Ok(true)
     }
 
     /// Reads an object chunk by chunk at the pace that is allowed, and checks its hash.

@@ -23,6 +23,7 @@ use object_store::{
 };
 
 use crate::{
+    bucket::{self, Place},
     error::{ObjectId, ObjectKind, VaultError},
     format::bytes_max,
     seal::draw,
@@ -37,6 +38,8 @@ pub struct Vault {
     store: Arc<dyn ObjectStore>,
     /// Waits for the disk that one new object costs.
     syncs_per_object: u64,
+    /// Where in a bucket it lies, when it does.
+    place: Option<Place>,
     counters: Arc<Counters>,
 }
 
@@ -68,8 +71,21 @@ impl Vault {
         Self {
             store,
             syncs_per_object: 0,
+            place: None,
             counters: Arc::default(),
         }
+    }
+
+    /// A vault in a bucket: plain puts, since its names are used once.
+    pub(crate) fn placed(store: Arc<dyn ObjectStore>, place: Place) -> Self {
+        Self {
+            place: Some(place),
+            ..Self::new(store)
+        }
+    }
+
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     /// A vault in a local folder, which is made (mode 0700) when it is not there.
@@ -126,8 +142,12 @@ impl Vault {
     /// The only way into the store: under a name that is free, and durable when this returns.
     pub(crate) async fn create(&self, path: &Path, bytes: Bytes) -> object_store::Result<()> {
         let count = bytes.len() as u64;
-        let options = PutOptions::from(PutMode::Create);
-        self.store.put_opts(path, bytes.into(), options).await?;
+        if self.place.is_some() {
+            bucket::put(&*self.store, path, bytes).await?;
+        } else {
+            let options = PutOptions::from(PutMode::Create);
+            self.store.put_opts(path, bytes.into(), options).await?;
+        }
         let Counters { bytes, syncs } = &*self.counters;
         bytes.fetch_add(count, Ordering::Relaxed);
         syncs.fetch_add(self.syncs_per_object, Ordering::Relaxed);
@@ -349,14 +369,14 @@ pub(crate) struct ObjectName {
 
 impl ObjectName {
     /// A name that was never used and never will be again.
-    fn fresh(object: ObjectId) -> Self {
+    pub(crate) fn fresh(object: ObjectId) -> Self {
         Self {
             object,
             incarnation: draw(),
         }
     }
 
-    fn path(&self, volume: &VolumeRef) -> Path {
+    pub(crate) fn path(&self, volume: &VolumeRef) -> Path {
         let hex = data_encoding::HEXLOWER.encode(&self.incarnation);
         let ObjectId { kind, hash } = self.object;
         Path::from(format!("{VOLUMES}/{volume}/{}/{hash}.{hex}", kind.folder()))

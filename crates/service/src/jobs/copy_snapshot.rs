@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{JobError, Run, complete_snapshot, done, snapshot_of};
-use crate::link::{Link, LocalLink, Wanted};
+use crate::link::{Link, LocalLink, Wanted, http::RemoteRegion};
 
 /// The job's document.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,6 +19,27 @@ pub struct Body {
     pub source_region: Region,
     /// What the copy will have: the data key is wrapped under the copy's key already.
     pub content: Content,
+    /// What another deployment gave to fetch the bytes with, when it hosts the source region.
+    #[serde(default)]
+    pub pass: Option<String>,
+}
+
+/// What another deployment said of a snapshot must be so in its manifest too.
+async fn agrees(wanted: &Wanted<'_>, content: &Content) -> Result<(), JobError> {
+    let header = vault::read_header(
+        wanted.to,
+        wanted.volume,
+        wanted.manifest,
+        wanted.absent_there,
+    )
+    .await?;
+    if header.sealed != content.wrapped_key.is_some() || header.total_bytes != content.stored_bytes
+    {
+        return Err(JobError::Fail(
+            "the source region described the snapshot otherwise than its manifest does".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 pub(super) async fn run(run: &Run) -> Result<(), JobError> {
@@ -48,7 +69,6 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             ))
         })
         .await?;
-    let link = LocalLink::new(run.core.vault(&body.source_region)?, absent_here);
     let throttle = run.core.throttle(&run.job.region);
     let wanted = Wanted {
         to: &run.core.vault(&run.job.region)?,
@@ -57,7 +77,25 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         absent_there: &absent_there,
         throttle: throttle.as_ref(),
     };
-    link.fetch(wanted, &*run.meter).await?;
+    match &body.pass {
+        None => {
+            let from = run.core.vault(&body.source_region)?;
+            let link = LocalLink::new(from, absent_here);
+            link.fetch(wanted, &*run.meter).await?;
+        }
+        Some(pass) => {
+            let there = RemoteRegion::of(&run.core, &run.job.region, &body.source_region);
+            let there = there.ok_or_else(|| {
+                JobError::Fail(format!(
+                    "region {} is not configured as another deployment's any more",
+                    body.source_region
+                ))
+            })?;
+            let link = there.link(pass, &*run.meter);
+            link.fetch(wanted, &*run.meter).await?;
+            agrees(&wanted, content).await?;
+        }
+    }
     let (lease, job, moved) = (run.lease.clone(), run.job.clone(), run.meter.progress());
     run.core
         .catalog

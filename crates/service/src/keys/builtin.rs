@@ -19,6 +19,7 @@ use super::{KeyError, KeyService, KeyUser, create, data_key, echo, rotate};
 use crate::core::Core;
 
 const RECORD_PURPOSE: &str = "record";
+const TOKEN_PURPOSE: &str = "link-token";
 
 /// What a new key is to be.
 #[derive(Debug)]
@@ -318,6 +319,17 @@ impl Keys {
             at: self.clock.now(),
             on_demand,
         }
+    }
+
+    /// Seals what a link's ticket or pass says, for this deployment to read again.
+    pub fn seal_token(&self, purpose: &'static str, plain: &[u8]) -> Vec<u8> {
+        self.master_key.seal(TOKEN_PURPOSE, purpose, plain)
+    }
+
+    /// Opens such a token; `None` when it is not one of this deployment and purpose.
+    pub fn open_token(&self, purpose: &'static str, blob: &[u8]) -> Option<Vec<u8>> {
+        let plain = self.master_key.open(TOKEN_PURPOSE, purpose, blob).ok()?;
+        Some(plain.to_vec())
     }
 
     /// Seals a record for the vault's mirror, bound to the path it will have.

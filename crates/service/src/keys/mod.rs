@@ -20,7 +20,7 @@ use crate::{core::Core, fault::Fault};
 pub use builtin::{Keys, NewKey};
 pub use create::{create, default_key, mirror};
 pub use outside::{CallError, Outside, OutsideKms, RetryPlan};
-pub use rds::{RdsUse, cluster_context, snapshot_context};
+pub use rds::{RdsUse, TargetKey, cluster_context, snapshot_context};
 pub use rotate::{PERIOD_DAYS, Reason, next as next_rotation, rotate, rotate_due};
 
 /// The alias of the key that RDS makes for an account when none is named.

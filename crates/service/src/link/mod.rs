@@ -1,13 +1,35 @@
 //! How one region reads another's vault. In one process a link is a function call; between
-//! deployments it will be HTTP.
+//! deployments it is HTTP, each message proved by a key that both hold.
+pub mod http;
 mod local;
+pub(crate) mod message;
+pub mod peer;
+mod sealed;
+mod serve;
 
 use std::sync::Arc;
 
-use model::{Hash, VolumeRef};
+use model::{Arn, Hash, VolumeRef};
 use vault::{Condemned, Observer, Shipped, Throttle, Vault, VaultError};
 
 pub use local::LocalLink;
+pub(crate) use message::TicketAsk;
+pub use serve::LinkServer;
+
+/// What a data key on its way is bound to.
+fn transcript_parts(claims: &message::Claims, target_key: &Arn, ticket: &str) -> Vec<String> {
+    vec![
+        claims.source.region.to_string(),
+        claims.to.to_string(),
+        claims.caller.to_string(),
+        claims.source.to_string(),
+        claims.snapshot.to_string(),
+        claims.volume.to_string(),
+        claims.manifest.to_string(),
+        target_key.to_string(),
+        ticket.to_owned(),
+    ]
+}
 
 /// What is to be fetched, and where to.
 #[derive(Debug, Clone, Copy)]

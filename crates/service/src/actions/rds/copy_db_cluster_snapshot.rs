@@ -15,6 +15,7 @@ use crate::{
     fault::{Code, Fault},
     jobs::{copy_snapshot, new_job},
     keys::{RdsUse, snapshot_context},
+    link::http::RemoteRegion,
     mirror, presigned,
     shapes::{self, SnapshotOutput, SnapshotRef, Tag},
 };
@@ -24,14 +25,14 @@ use crate::{
 #[serde(rename_all = "PascalCase")]
 pub struct CopyDbClusterSnapshot {
     #[serde(rename = "SourceDBClusterSnapshotIdentifier")]
-    source: String,
+    pub(super) source: String,
     #[serde(rename = "TargetDBClusterSnapshotIdentifier")]
     target: String,
-    kms_key_id: Option<String>,
-    copy_tags: Option<bool>,
+    pub(super) kms_key_id: Option<String>,
+    pub(super) copy_tags: Option<bool>,
     #[serde(default)]
-    tags: Vec<Tag>,
-    pre_signed_url: Option<String>,
+    pub(super) tags: Vec<Tag>,
+    pub(super) pre_signed_url: Option<String>,
     // The SDKs' own: never on the wire of a current one, harmless from an older one.
     #[serde(rename = "SourceRegion")]
     _source_region: Option<String>,
@@ -57,6 +58,11 @@ impl Action for CopyDbClusterSnapshot {
         )?;
         let target = shapes::manual_snapshot(target_parameter, &self.target)?;
         partitions_meet(&wanted, cx)?;
+        if let Some(source) = RemoteRegion::of(&cx.core, &cx.region, &wanted.region) {
+            return self
+                .copy_from_peer(cx, source, wanted.clone(), target)
+                .await;
+        }
 
         let given_tags = &self.tags;
         let read = (
@@ -97,7 +103,8 @@ impl Action for CopyDbClusterSnapshot {
         let crosses = source.region != cx.region;
         self.seal(cx, &source, content.clone(), &mut copy, crosses)
             .await?;
-        let kept = commit(cx, wanted, source, copy, crosses).await?;
+        let job = crosses.then(|| copy_job(cx, &source, &copy, None));
+        let kept = commit(cx, Some((wanted, source.uid)), copy, job).await?;
         if crosses {
             cx.core.work.notify_one();
         }
@@ -120,17 +127,8 @@ impl CopyDbClusterSnapshot {
         let shared = source.account != cx.caller.account;
         match (&content.wrapped_key, &self.kms_key_id) {
             (None, None) => {}
-            (None, Some(_)) => {
-                return Err(Fault::value(
-                    "KmsKeyId cannot be specified for an unencrypted DB cluster snapshot: its copies are \
-                     unencrypted too. Restore it with a KmsKeyId to get an encrypted cluster.",
-                ));
-            }
-            (Some(_), None) if crosses => {
-                return Err(Fault::value(
-                    "Must specify new KMS key for cross region encrypted snapshot copy.",
-                ));
-            }
+            (None, Some(_)) => return Err(key_without_encryption()),
+            (Some(_), None) if crosses => return Err(no_key_across_regions()),
             (Some(_), None) if shared => {
                 return Err(Fault::value(
                     "KmsKeyId must be specified to copy an encrypted snapshot that another account shared.",
@@ -153,6 +151,19 @@ impl CopyDbClusterSnapshot {
         copy.content = Some(content);
         Ok(())
     }
+}
+
+/// An unencrypted snapshot has unencrypted copies.
+pub(super) fn key_without_encryption() -> Fault {
+    Fault::value(
+        "KmsKeyId cannot be specified for an unencrypted DB cluster snapshot: its copies are \
+         unencrypted too. Restore it with a KmsKeyId to get an encrypted cluster.",
+    )
+}
+
+/// A key is of one region.
+pub(super) fn no_key_across_regions() -> Fault {
+    Fault::value("Must specify new KMS key for cross region encrypted snapshot copy.")
 }
 
 /// Snapshots do not leave their partition, and China's regions take no part in copies between regions.
@@ -209,7 +220,7 @@ fn ready(source: &Snapshot) -> Result<&Content, Fault> {
 }
 
 /// RDS copies no snapshots of Multi-AZ DB clusters ("Limitations for Multi-AZ DB clusters").
-fn copyable(source: &Snapshot, refuse_multi_az: bool) -> Result<(), Fault> {
+pub(super) fn copyable(source: &Snapshot, refuse_multi_az: bool) -> Result<(), Fault> {
     if !refuse_multi_az || source.engine.starts_with("aurora") {
         return Ok(());
     }
@@ -222,12 +233,12 @@ fn copyable(source: &Snapshot, refuse_multi_az: bool) -> Result<(), Fault> {
     ))
 }
 
-fn carried_tags(source: &Snapshot) -> Result<Vec<model::Tag>, Fault> {
+pub(super) fn carried_tags(source: &Snapshot) -> Result<Vec<model::Tag>, Fault> {
     model::tag::validate(&source.tags).map_err(shapes::tag_fault)?;
     Ok(source.tags.clone())
 }
 
-fn target_is_free(
+pub(super) fn target_is_free(
     tx: &mut dyn Tx,
     account: &model::Account,
     region: &model::Region,
@@ -278,7 +289,7 @@ fn exists(name: &SnapshotName) -> Fault {
 }
 
 /// The copy's record: what it inherits, and what is its own.
-fn target_record(
+pub(super) fn target_record(
     cx: &Cx,
     source: &Snapshot,
     name: SnapshotName,
@@ -315,25 +326,25 @@ fn target_record(
 
 /// Makes the copy's record, and for a copy between regions its job, if all that was checked
 /// still holds.
-async fn commit(
+pub(super) async fn commit(
     cx: &Cx,
-    wanted: SnapshotRef,
-    source: Snapshot,
+    source: Option<(SnapshotRef, uuid::Uuid)>,
     copy: Snapshot,
-    crosses: bool,
+    job: Option<model::Job>,
 ) -> Result<Snapshot, Fault> {
     let settings = &cx.core.settings;
     let (snapshots_max, copies_max) = (
         settings.manual_snapshots_max,
         settings.cross_region_copies_max,
     );
-    let job = crosses.then(|| copy_job(cx, &source, &copy));
     cx.core
         .catalog
         .write(move |tx| {
-            let still = locate(tx, &wanted, &copy.account)?;
-            if still.uid != source.uid {
-                return Err(not_found(&wanted));
+            if let Some((wanted, uid)) = &source {
+                let still = locate(tx, wanted, &copy.account)?;
+                if still.uid != *uid {
+                    return Err(not_found(wanted));
+                }
             }
             target_is_free(tx, &copy.account, &copy.region, &copy.name, snapshots_max)?;
             let mut kept = copy.clone();
@@ -355,7 +366,12 @@ async fn commit(
         .await
 }
 
-fn copy_job(cx: &Cx, source: &Snapshot, copy: &Snapshot) -> model::Job {
+pub(super) fn copy_job(
+    cx: &Cx,
+    source: &Snapshot,
+    copy: &Snapshot,
+    pass: Option<String>,
+) -> model::Job {
     let content = copy
         .content
         .clone()
@@ -365,12 +381,17 @@ fn copy_job(cx: &Cx, source: &Snapshot, copy: &Snapshot) -> model::Job {
         volume: content.volume.clone(),
         manifest: Some(content.manifest),
     };
-    let pins = vec![pin(&source.region), pin(&copy.region)];
+    // What another deployment keeps is not ours to pin.
+    let pins = match &pass {
+        None => vec![pin(&source.region), pin(&copy.region)],
+        Some(_) => vec![pin(&copy.region)],
+    };
     let body = copy_snapshot::Body {
         snapshot: copy.uid,
         source: Arn::clone(&source.arn()),
         source_region: source.region.clone(),
         content,
+        pass,
     };
     let mut job = new_job(
         &cx.core,

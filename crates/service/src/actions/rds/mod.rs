@@ -1,6 +1,7 @@
 //! RDS actions.
 pub(super) mod add_tags_to_resource;
 pub(super) mod copy_db_cluster_snapshot;
+mod copy_from_peer;
 pub(super) mod create_db_cluster;
 pub(super) mod create_db_cluster_snapshot;
 pub(super) mod delete_db_cluster;

@@ -1,0 +1,123 @@
+//! What two deployments say to each other, in JSON. Version 1; see docs/reference/link.md.
+//!
+//! It does not know who is asked or what is answered. Members may be added: both sides ignore
+//! those that they do not know.
+use model::{
+    Account, Arn, ClusterName, Hash, Region, ResourceId, SnapshotName, Tag, Timestamp, VolumeRef,
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The versions of the link that this release speaks.
+pub(crate) const VERSIONS: &[u32] = &[1];
+
+/// Where each message is posted.
+pub(crate) mod path {
+    pub(crate) const HELLO: &str = "/link/hello";
+    pub(crate) const TICKET: &str = "/link/v1/ticket";
+    pub(crate) const KEY: &str = "/link/v1/key";
+    pub(crate) const OBJECT: &str = "/link/v1/object";
+}
+
+/// The first message: what the asking side speaks.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) versions: Vec<u32>,
+    pub(crate) release: String,
+}
+
+/// The newest version that both speak.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Welcome {
+    pub(crate) version: u32,
+    pub(crate) release: String,
+}
+
+/// Asks for a ticket: who copies which snapshot, under which key, as the caller spelled them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TicketAsk {
+    pub(crate) caller: Account,
+    pub(crate) source: Arn,
+    pub(crate) source_given: String,
+    pub(crate) kms_key_id: Option<String>,
+    pub(crate) pre_signed_url: Option<String>,
+}
+
+/// A snapshot as the source describes it, and the ticket for its key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Offer {
+    pub(crate) ticket: String,
+    pub(crate) snapshot: Offered,
+}
+
+/// What a copy inherits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Offered {
+    pub(crate) name: SnapshotName,
+    pub(crate) uid: Uuid,
+    pub(crate) created_at: Timestamp,
+    pub(crate) cluster_name: ClusterName,
+    pub(crate) cluster_resource_id: ResourceId,
+    pub(crate) cluster_created_at: Timestamp,
+    pub(crate) engine: String,
+    pub(crate) engine_version: String,
+    pub(crate) engine_mode: String,
+    pub(crate) master_username: String,
+    pub(crate) port: u16,
+    pub(crate) allocated_storage_gib: u32,
+    pub(crate) storage_type: Option<String>,
+    pub(crate) storage_encrypted: bool,
+    pub(crate) tags: Vec<Tag>,
+    pub(crate) volume: VolumeRef,
+    pub(crate) manifest: Hash,
+    pub(crate) logical_bytes: u64,
+    pub(crate) stored_bytes: u64,
+}
+
+/// Redeems a ticket: the key is to be sealed for this public key, bound to that target key.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeyAsk {
+    pub(crate) ticket: String,
+    pub(crate) public: String,
+    pub(crate) target_key: Option<Arn>,
+}
+
+/// The data key when there is one, and the pass to the snapshot's objects.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeyGiven {
+    pub(crate) pass: String,
+    pub(crate) public: Option<String>,
+    pub(crate) blob: Option<String>,
+}
+
+/// What a ticket or a pass says, under the master key of the deployment that gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    pub(crate) id: String,
+    pub(crate) expires: i64,
+    /// The region that asked.
+    pub(crate) to: Region,
+    pub(crate) caller: Account,
+    pub(crate) source: Arn,
+    pub(crate) snapshot: Uuid,
+    pub(crate) volume: VolumeRef,
+    pub(crate) manifest: Hash,
+}
+
+/// Asks for a piece of an object.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ObjectAsk {
+    pub(crate) pass: String,
+    /// `pack`, `list` or `manifest`.
+    pub(crate) kind: String,
+    pub(crate) hash: Hash,
+    pub(crate) start: u64,
+    pub(crate) length: u64,
+}
+
+/// Why not, in RDS's codes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) code: String,
+    pub(crate) message: String,
+}

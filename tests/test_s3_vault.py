@@ -1,0 +1,157 @@
+"""A vault in a bucket: the main job, copies inside the store, and a store that fails now and then."""
+import itertools
+import re
+import socket
+import subprocess
+import sys
+
+import boto3
+import botocore.exceptions
+import pytest
+
+import ferry
+import relay as relays
+from ferry import FAR, HOME, copy_request
+
+ACCOUNT = {"AWS_ACCESS_KEY_ID": "AKTEST", "AWS_SECRET_ACCESS_KEY": "SKTEST", "AWS_REGION": "us-east-1"}
+
+
+class Store:
+    """An S3 server behind a relay, and its own client."""
+
+    def __init__(self, port, relay):
+        self.relay, relay.target = relay, port
+        self.client = boto3.client(
+            "s3",
+            "us-east-1",
+            endpoint_url=f"http://127.0.0.1:{port}",
+            aws_access_key_id=ACCOUNT["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=ACCOUNT["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def names(self, prefix=""):
+        """The names of all objects."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="vault", Prefix=prefix)
+        return [one["Key"] for page in pages for one in page.get("Contents", [])]
+
+
+@pytest.fixture(scope="module")
+def store():
+    """moto's S3 server, with a bucket."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    relay = relays.Relay()
+    try:
+        made = Store(port, relay)
+
+        def is_up():
+            try:
+                return made.client.create_bucket(Bucket="vault")
+            except botocore.exceptions.EndpointConnectionError:
+                return None
+
+        ferry.running.wait_until(is_up, 30, "the S3 server answers")
+        yield made
+    finally:
+        relay.close()
+        process.terminate()
+        process.wait(10)
+
+
+def flags(store):
+    """What tells a server to keep its vault in the store."""
+    return ["--vault", "s3://vault/ferry/one", "--vault-endpoint", store.relay.url]
+
+
+@pytest.fixture(scope="module")
+def bucketed(deploy_for_module, store):
+    """A deployment with its vault in the store."""
+    return deploy_for_module(*flags(store), environment=ACCOUNT)
+
+
+@pytest.fixture(scope="module")
+def snapshot(bucketed):
+    """An encrypted snapshot of incompressible rows."""
+    cluster = bucketed.new_cluster("stored", StorageEncrypted=True, KmsKeyId=bucketed.new_key())
+    with ferry.connect(cluster) as connection:
+        ferry.fill_with_noise(connection, 2)
+    return bucketed.new_snapshot("stored-snapshot", "stored")
+
+
+@pytest.fixture(autouse=True)
+def sound(store):
+    """After each test the store is sound again."""
+    yield
+    store.relay.change = None
+
+
+def restores(deployment, region, name, cluster):
+    """The snapshot restores to the rows of the cluster it is of."""
+    rds = deployment.rds(region)
+    rds.restore_db_cluster_from_snapshot(
+        DBClusterIdentifier=cluster, SnapshotIdentifier=name, Engine="aurora-postgresql"
+    )
+    with ferry.connect(ferry.wait_cluster(rds, cluster)) as there:
+        with ferry.connect(ferry.cluster_of(deployment.rds(), "stored")) as here:
+            assert ferry.table_of(there, "noise") == ferry.table_of(here, "noise")
+
+
+def copy_far(deployment, snapshot, name):
+    """Copies to the far region."""
+    rds = deployment.rds(FAR)
+    rds.copy_db_cluster_snapshot(
+        **copy_request(snapshot["DBClusterSnapshotArn"], name, KmsKeyId=deployment.new_key(FAR))
+    )
+    return ferry.wait_snapshot(rds, name)
+
+
+def test_the_main_job_in_a_bucket(bucketed, snapshot, store):
+    names = store.names("ferry/one/")
+    assert any(name.startswith(f"ferry/one/{HOME}/volumes/") and "/packs/" in name for name in names)
+    assert not (bucketed.server.data / "vaults" / HOME / "volumes").exists()
+    copies = []
+
+    def watch(method, path, _, status, headers, data):
+        copies.append((method, path, status))
+        return status, headers, data
+
+    store.relay.change = watch
+    copy_far(bucketed, snapshot, "stored-far")
+    store.relay.change = None
+    packs = [path for method, path, _ in copies if "/packs/" in path and method == "GET"]
+    assert packs == [], "the store copied the packs itself"
+    assert any(name.startswith(f"ferry/one/{FAR}/volumes/") for name in store.names("ferry/one/"))
+    restores(bucketed, FAR, "stored-far", "stored-there")
+
+
+def test_a_store_that_fails_now_and_then(bucketed, snapshot, store):
+    """Every third answer is a 500, a 503, torn, or none at all."""
+    turn = itertools.count()
+    ways = itertools.cycle(["500", "503", "torn", "none"])
+
+    def spoil(method, path, _, status, headers, data):
+        if next(turn) % 3:
+            return status, headers, data
+        way = next(ways)
+        if way == "none" or (way == "torn" and not data):
+            return None
+        if way == "torn":
+            return status, headers, relays.Torn(data)
+        return int(way), {"Content-Type": "application/xml"}, b"<Error><Code>SlowDown</Code></Error>"
+
+    store.relay.change = spoil
+    with ferry.connect(ferry.cluster_of(bucketed.rds(), "stored")) as connection:
+        connection.execute("insert into noise select i + 100000, content from noise limit 500")
+    later = bucketed.new_snapshot("stored-later", "stored")
+    copy_far(bucketed, later, "later-far")
+    restores(bucketed, FAR, "later-far", "later-there")
+
+
+def test_a_wrong_bucket_is_told_at_the_start(deploy, store):
+    wrong = deploy("--vault", "s3://none", "--vault-endpoint", store.relay.url, start=False, environment=ACCOUNT)
+    with pytest.raises(ferry.running.StartError, match=re.compile("the bucket cannot be used.*hint: check that", re.S)):
+        wrong.server.start()
