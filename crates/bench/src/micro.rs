@@ -172,6 +172,10 @@ fn blocks(timer: &Timer) {
         sealed.write(&frame)
     });
     timer.time("open and decompress a frame", FRAME_BYTES, || sealed.read());
+    let mut pack = vault::hot::WholePack::new();
+    timer.time("seal a pack anew, hashed", pack.stored_bytes(), || {
+        pack.seal_anew()
+    });
     let mut page = [0; BLOCK_BYTES];
     page.copy_from_slice(block);
     timer.time("a page's checksum", BLOCK_BYTES, || {

@@ -105,9 +105,13 @@ pub(crate) struct Body {
     pub(crate) directories: Vec<Directory>,
     pub(crate) files: Vec<File>,
     pub(crate) engine_document: String,
+    /// In a snapshot that was sealed anew: where its packs came from; empty in others.
+    pub(crate) origins: Vec<u8>,
 }
 
 const LAYER_BYTES: usize = 4 + 4 + 2;
+/// The section that says where packs of a snapshot sealed anew came from.
+const ORIGINS_TAG: u16 = 1;
 
 pub(crate) fn put_count(bytes: &mut Vec<u8>, count: usize) {
     let count = u32::try_from(count).expect("counts are bounded by the size of a manifest");
@@ -155,7 +159,12 @@ impl Body {
         }
         put_count(&mut bytes, self.engine_document.len());
         bytes.extend_from_slice(self.engine_document.as_bytes());
-        put_count(&mut bytes, 0); // sections that later releases may add
+        put_count(&mut bytes, usize::from(!self.origins.is_empty()));
+        if !self.origins.is_empty() {
+            bytes.extend_from_slice(&ORIGINS_TAG.to_le_bytes());
+            put_count(&mut bytes, self.origins.len());
+            bytes.extend_from_slice(&self.origins);
+        }
         debug_assert_eq!(bytes.len(), self.size());
         bytes
     }
@@ -178,6 +187,10 @@ impl Body {
             + 4
             + self.engine_document.len()
             + 4
+            + match self.origins.len() {
+                0 => 0,
+                bytes => 2 + 4 + bytes,
+            }
     }
 
     /// Reads a body.
@@ -217,11 +230,15 @@ impl Body {
             .map(|_| parse_file(&mut cursor, tables.lists.len()))
             .collect::<Option<Vec<_>>>()?;
         let engine_document = cursor.text32()?.to_owned();
-        // Sections that a later release added and that this one may leave aside.
+        let mut origins = Vec::new();
         for _ in 0..cursor.count(6)? {
-            let _tag = cursor.u16()?;
+            let tag = cursor.u16()?;
             let length = cursor.count(1)?;
-            cursor.take(length)?;
+            let section = cursor.take(length)?;
+            // Others a later release added, and this one may leave them aside.
+            if tag == ORIGINS_TAG {
+                origins = section.to_vec();
+            }
         }
         let whole: u64 = files
             .iter()
@@ -235,6 +252,7 @@ impl Body {
             directories,
             files,
             engine_document,
+            origins,
         })
     }
 }

@@ -1,11 +1,16 @@
 //! A door for the micro-benchmarks: the paths that every block takes, one by one.
 //!
 //! It does not write or read vaults; nothing else uses it.
+use model::Hash;
+
 use crate::{
+    Extent,
     block::IdKey,
     error::ObjectKind,
-    format::{BLOCK_BYTES, Head, VolumeTag},
+    format::{BLOCK_BYTES, FRAME_BYTES, Head, VolumeTag},
+    pack::{FinishedPack, PackBuffers, PackBuilder},
     part::{Packer, PartSpan, Unpacker, part_bytes_max},
+    reseal::frames::{Tools, Wanted, seal_anew},
     seal::{ObjectKey, Seal, draw},
 };
 
@@ -96,6 +101,76 @@ impl Frames {
     }
 }
 
+/// Seals a full pack anew, again and again.
+pub struct WholePack {
+    pack: FinishedPack,
+    masks: Vec<u32>,
+    bytes: Vec<u8>,
+    tools: Tools,
+}
+
+impl std::fmt::Debug for WholePack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WholePack(..)")
+    }
+}
+
+impl Default for WholePack {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl WholePack {
+    const FROM: VolumeTag = VolumeTag([1; 32]);
+    const TO: VolumeTag = VolumeTag([2; 32]);
+
+    /// Full of blocks as a table's.
+    pub fn new() -> Self {
+        let mut packer = Packer::new();
+        let mut pack = PackBuilder::begin(Self::FROM, true, PackBuffers::default());
+        let (text, mut masks) = (sample(FRAME_BYTES), Vec::new());
+        while !pack.is_full() {
+            for block in text.chunks(BLOCK_BYTES) {
+                pack.push(block, &mut packer);
+            }
+            masks.push(u32::MAX);
+        }
+        let (pack, _) = pack.finish(&mut packer);
+        Self {
+            bytes: pack.bytes.clone(),
+            pack,
+            masks,
+            tools: Tools::new(),
+        }
+    }
+
+    /// Its bytes.
+    pub fn stored_bytes(&self) -> usize {
+        self.pack.bytes.len()
+    }
+
+    /// What a copy does with it: hashes it, opens and seals every frame, and hashes what comes
+    /// of it. (It is copied before, since opening changes it; that is timed too.)
+    pub fn seal_anew(&mut self) -> bool {
+        self.bytes.copy_from_slice(&self.pack.bytes);
+        let hash = Hash(*blake3::hash(&self.bytes).as_bytes());
+        let wanted = Wanted {
+            hash,
+            bytes: &mut self.bytes,
+            volume: Self::FROM,
+            key: &self.pack.key,
+            masks: &self.masks,
+        };
+        let mut made = seal_anew(wanted, Self::TO, Extent::Frames, &mut self.tools);
+        let Ok([made]) = made.as_deref_mut() else {
+            return false;
+        };
+        self.tools.buffer = std::mem::take(&mut made.bytes);
+        hash == self.pack.hash
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +182,8 @@ mod tests {
         assert!(frames.write(&frame) < frame.len());
         assert!(frames.read());
         assert_eq!(frames.plain, frame);
+        let mut pack = WholePack::new();
+        assert!(15 << 20 < pack.stored_bytes() && pack.seal_anew() && pack.seal_anew());
         assert_ne!(
             block_id(&frame[..BLOCK_BYTES]),
             block_id(&frame[BLOCK_BYTES..2 * BLOCK_BYTES])

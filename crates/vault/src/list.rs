@@ -90,6 +90,11 @@ impl ListDraft {
         first
     }
 
+    /// A list of these entries, with a position for each in a list of patches.
+    pub(crate) fn of(entries: Vec<Entry>, positions: Option<Vec<u16>>) -> Self {
+        Self { entries, positions }
+    }
+
     /// Builds the object; `hash_of` gives the hash of a pack that is finished.
     pub(crate) fn finish(
         &self,
@@ -98,6 +103,16 @@ impl ListDraft {
         packer: &mut Packer,
         hash_of: impl Fn(u32) -> Hash,
     ) -> (Hash, ObjectKey, Vec<u8>) {
+        Self::seal(&self.plain(hash_of), volume, sealed, packer)
+    }
+
+    /// Builds the object of a plaintext that [`Self::plain`] gave.
+    pub(crate) fn seal(
+        plain: &[u8],
+        volume: VolumeTag,
+        sealed: bool,
+        packer: &mut Packer,
+    ) -> (Hash, ObjectKey, Vec<u8>) {
         let head = Head {
             kind: ObjectKind::List,
             sealed,
@@ -105,18 +120,17 @@ impl ListDraft {
             salt: draw(),
         };
         let key = ObjectKey::draw();
-        let plain = self.plain(hash_of);
         let mut object = vec![0; HEAD_BYTES + part_bytes_max(plain.len())];
         let head_bytes = head.to_bytes();
         object[..HEAD_BYTES].copy_from_slice(&head_bytes);
         let mut seal = Seal::new(&head, sealed.then_some(&key.0), &head_bytes);
-        let taken = packer.write(&mut seal, 0, &plain, &mut object[HEAD_BYTES..]);
+        let taken = packer.write(&mut seal, 0, plain, &mut object[HEAD_BYTES..]);
         object.truncate(HEAD_BYTES + taken);
         (Hash(*blake3::hash(&object).as_bytes()), key, object)
     }
 
     /// Columns rather than rows: the places then compress to little, and ids never do.
-    fn plain(&self, hash_of: impl Fn(u32) -> Hash) -> Vec<u8> {
+    pub(crate) fn plain(&self, hash_of: impl Fn(u32) -> Hash) -> Vec<u8> {
         let mut local = HashMap::new();
         let mut packs = Vec::new();
         let numbers: Vec<u16> = self

@@ -272,6 +272,7 @@ mod tests {
                 },
             ],
             engine_document: "{}".to_owned(),
+            origins: if sealed { vec![7; 9] } else { Vec::new() },
         }
     }
 

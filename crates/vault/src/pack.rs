@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct Place(pub(crate) u16);
 
 impl Place {
-    fn new(frame: usize, block: usize) -> Self {
+    pub(crate) fn new(frame: usize, block: usize) -> Self {
         let place = frame * FRAME_BLOCKS + block;
         Self(u16::try_from(place).expect("a pack's blocks are numbered with 16 bits"))
     }
@@ -212,6 +212,16 @@ impl<'a> PackReader<'a> {
         self.next = span.end();
         self.number += 1;
         Ok(Some((number, span)))
+    }
+
+    /// Opens a frame and gives its bytes as they were packed.
+    pub(crate) fn open_packed(
+        &mut self,
+        (number, span): (usize, PartSpan),
+    ) -> Result<&[u8], VaultError> {
+        let number = u32::try_from(number).expect("a pack has few frames");
+        span.open(&mut self.seal, number, self.bytes)
+            .map_err(|e| VaultError::damaged(self.object, e.why()))
     }
 
     /// Lays a frame's blocks into `plain`, which is as long as a whole frame.

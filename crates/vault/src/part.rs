@@ -70,7 +70,7 @@ impl Packer {
         plain: &[u8],
         dst: &mut [u8],
     ) -> usize {
-        let (header, body) = dst.split_at_mut(PART_HEADER_BYTES);
+        let body = &mut dst[PART_HEADER_BYTES..];
         // zstd fails when the result would not be smaller than the plain bytes.
         let (method, length) = match self.0.compress_to_buffer(plain, &mut body[..plain.len()]) {
             Ok(length) if length < plain.len() => (METHOD_ZSTD, length),
@@ -79,21 +79,44 @@ impl Packer {
                 (METHOD_NONE, plain.len())
             }
         };
-        let stored = length + seal.overhead();
-        header[..4].copy_from_slice(
-            &u32::try_from(stored)
-                .expect("parts are small")
-                .to_le_bytes(),
-        );
-        header[4..8].copy_from_slice(
-            &u32::try_from(plain.len())
-                .expect("parts are small")
-                .to_le_bytes(),
-        );
-        header[8..].copy_from_slice(&[method, 0, 0, 0]);
-        seal.close(number, header, &mut body[..stored]);
-        PART_HEADER_BYTES + stored
+        close(seal, number, method, (length, plain.len()), dst)
     }
+}
+
+/// Writes a part of bytes that are packed already, as [`PartSpan::open`] gave them, and gives
+/// the bytes it took of `dst`.
+pub(crate) fn write_packed(
+    seal: &mut Seal,
+    number: u32,
+    span: PartSpan,
+    packed: &[u8],
+    dst: &mut [u8],
+) -> usize {
+    dst[PART_HEADER_BYTES..PART_HEADER_BYTES + packed.len()].copy_from_slice(packed);
+    let method = if span.compressed {
+        METHOD_ZSTD
+    } else {
+        METHOD_NONE
+    };
+    close(seal, number, method, (packed.len(), span.plain), dst)
+}
+
+/// Lays the header before a part's bytes, which are in place, and seals them.
+fn close(
+    seal: &mut Seal,
+    number: u32,
+    method: u8,
+    (packed, plain): (usize, usize),
+    dst: &mut [u8],
+) -> usize {
+    let (header, body) = dst.split_at_mut(PART_HEADER_BYTES);
+    let stored = packed + seal.overhead();
+    let length = |bytes: usize| u32::try_from(bytes).expect("parts are small").to_le_bytes();
+    header[..4].copy_from_slice(&length(stored));
+    header[4..8].copy_from_slice(&length(plain));
+    header[8..].copy_from_slice(&[method, 0, 0, 0]);
+    seal.close(number, header, &mut body[..stored]);
+    PART_HEADER_BYTES + stored
 }
 
 /// Where a part lies in its object, by its header alone.
@@ -103,7 +126,8 @@ pub(crate) struct PartSpan {
     stored: usize,
     /// Bytes of plaintext.
     pub(crate) plain: usize,
-    compressed: bool,
+    /// Whether zstd made them fewer.
+    pub(crate) compressed: bool,
 }
 
 impl PartSpan {
@@ -137,6 +161,18 @@ impl PartSpan {
     pub(crate) fn end(&self) -> usize {
         self.start + PART_HEADER_BYTES + self.stored
     }
+
+    /// Opens the part, which changes the object's bytes in place, and gives its bytes as they
+    /// were packed.
+    pub(crate) fn open<'a>(
+        self,
+        seal: &mut Seal,
+        number: u32,
+        object: &'a mut [u8],
+    ) -> Result<&'a [u8], PartError> {
+        let (header, body) = object[self.start..self.end()].split_at_mut(PART_HEADER_BYTES);
+        Ok(seal.open(number, header, body)?)
+    }
 }
 
 /// Decompresses, and keeps its tables between parts.
@@ -157,8 +193,7 @@ impl Unpacker {
         object: &mut [u8],
         dst: &mut [u8],
     ) -> Result<(), PartError> {
-        let (header, body) = object[span.start..span.end()].split_at_mut(PART_HEADER_BYTES);
-        let packed = seal.open(number, header, body)?;
+        let packed = span.open(seal, number, object)?;
         let dst = &mut dst[..span.plain];
         if !span.compressed {
             if packed.len() != span.plain {

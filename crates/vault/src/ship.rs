@@ -22,9 +22,6 @@ use crate::{
 /// Objects on their way at once. Each has a buffer of its own size, 16 MiB at most but for
 /// manifests, so this also bounds the memory.
 const STREAMS: usize = 3;
-/// Below this limit, bytes a second, one stream is as fast as several, and objects then arrive
-/// one after another: more of them are whole when a shipment ends early.
-const SLOW: u64 = 64 << 20;
 
 /// What is to be shipped where.
 #[derive(Debug, Clone, Copy)]
@@ -98,9 +95,7 @@ pub async fn ship(shipment: Shipment<'_>, observer: &dyn Observer) -> Result<Shi
         tally: &tally,
         spare: Mutex::default(),
     };
-    let slow = shipment
-        .throttle
-        .is_some_and(|throttle| throttle.bytes_per_second() < SLOW);
+    let slow = shipment.throttle.is_some_and(|throttle| throttle.is_slow());
     let (last, rest): (Vec<_>, Vec<_>) = missing.into_iter().partition(|(id, _)| *id == root);
     stream::iter(rest)
         .map(|(id, size)| ferry.carry(id, size))

@@ -9,6 +9,9 @@ use crate::{error::VaultError, observer::Observer};
 
 /// How long a wait for the limit may last before the observer is asked again.
 const POLL: Duration = Duration::from_millis(100);
+/// Below this limit, bytes a second, one stream is as fast as several, and objects then arrive
+/// one after another: more of them are whole when a copy ends early.
+const SLOW: u64 = 64 << 20;
 
 /// Lets through so many bytes a second, over all that share it. Time that nobody used is lost:
 /// there is no burst after a pause.
@@ -31,6 +34,11 @@ impl Throttle {
     /// The limit.
     pub fn bytes_per_second(&self) -> u64 {
         self.bytes_per_second
+    }
+
+    /// Whether one stream is as fast as several.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.bytes_per_second < SLOW
     }
 
     /// Bytes to ask for at once so that the flow is smooth: an eighth of a second's, within

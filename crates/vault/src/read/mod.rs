@@ -22,6 +22,7 @@ use crate::{
     store::{Condemned, Shelf, Vault},
 };
 pub use check::{Check, Checked, Damage, DamagedBytes, check};
+pub(crate) use plan::stretches;
 use plan::{Plan, Run, object};
 use tree::Tree;
 

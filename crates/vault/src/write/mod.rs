@@ -376,6 +376,7 @@ impl SnapshotWriter {
             directories: std::mem::take(&mut self.directories),
             files,
             engine_document,
+            origins: Vec::new(),
         };
         let reached = inventory.lists.iter().chain(&inventory.packs);
         let reached_bytes: u64 = reached.map(|reached| reached.size).sum();

@@ -4,6 +4,7 @@ mod check;
 mod damage;
 mod format;
 mod layers;
+mod reseal;
 mod reuse;
 mod ship;
 mod snapshot;

@@ -1,19 +1,23 @@
 //! What an operator may choose, in layers: flags, then the environment, then a file, then defaults.
 //!
 //! It does not know what the values do; `serve` hands them on.
+mod chosen;
+mod error;
+mod rules;
+
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    ops::RangeInclusive,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use clap::Args;
-use model::{Region, limits};
+use model::Region;
 use serde::Deserialize;
 use service::Mode;
+
+pub(crate) use error::SettingsError;
 
 use crate::{
     catalogs::{CatalogUrl, NodeName},
@@ -26,10 +30,6 @@ use crate::{
 
 /// The address of a server that was told none.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8085);
-/// A lease shorter than this would run out between two heartbeats on a busy disk.
-const LEASE_SECS: RangeInclusive<u64> = 2..=3_600;
-/// Below this a snapshot could not fill one pack while it stores another.
-const SNAPSHOT_MEMORY_BYTES_MIN: u64 = 2 * limits::PACK_BYTES as u64;
 /// Room for every setting many times over; a larger file is not a settings file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -270,236 +270,6 @@ impl Layer {
     pub(crate) fn listen(&self) -> SocketAddr {
         self.listen.map_or(LISTEN, |listen| listen.0)
     }
-
-    /// Refuses values that cannot be, alone or together.
-    ///
-    /// # Errors
-    /// The rule that is broken.
-    pub(crate) fn check(&self) -> Result<(), SettingsError> {
-        let listen = self.listen();
-        if self.tls_certificate.is_some() != self.tls_key.is_some() {
-            return Err(SettingsError::HalfTls);
-        }
-        if !listen.ip().is_loopback() {
-            if self.mode() == Mode::Dev {
-                return Err(SettingsError::DevBeyondLoopback(listen));
-            }
-            if self.tls_certificate.is_none() && self.insecure_listen != Some(true) {
-                return Err(SettingsError::PlainBeyondLoopback(listen));
-            }
-        }
-        if self.catalog.is_some() && self.vault.is_none() {
-            return Err(SettingsError::SharedWithoutVault);
-        }
-        match (&self.vault, &self.vault_endpoint) {
-            (None | Some(VaultPlace::Folder(_)), Some(_)) => {
-                return Err(SettingsError::Value {
-                    setting: "vault-endpoint",
-                    expected: "given together with a bucket as --vault",
-                });
-            }
-            (_, Some(url)) if !url.starts_with("http://") && !url.starts_with("https://") => {
-                return Err(SettingsError::Value {
-                    setting: "vault-endpoint",
-                    expected: "an http:// or https:// URL",
-                });
-            }
-            _ => {}
-        }
-        if let Some(memory) = self.snapshot_memory
-            && memory.0 < SNAPSHOT_MEMORY_BYTES_MIN
-        {
-            return Err(SettingsError::Value {
-                setting: "snapshot-memory",
-                expected: "at least 32MiB",
-            });
-        }
-        if self.cross_region_bytes_per_second == Some(ByteCount(0)) {
-            return Err(SettingsError::Value {
-                setting: "cross-region-bytes-per-second",
-                expected: "at least 1",
-            });
-        }
-        if let Some(secs) = self.lease_seconds
-            && !LEASE_SECS.contains(&secs)
-        {
-            return Err(SettingsError::Value {
-                setting: "lease-seconds",
-                expected: "2 to 3600",
-            });
-        }
-        self.kms.check()?;
-        if self.webhook_url.is_some() != self.webhook_secret.is_some() {
-            return Err(SettingsError::HalfWebhook);
-        }
-        let mut urls = HashSet::new();
-        for hook in self.webhooks() {
-            hook.check()?;
-            if !urls.insert(hook.url) {
-                return Err(SettingsError::Value {
-                    setting: "webhook",
-                    expected: "given once for each url",
-                });
-            }
-        }
-        if let Some(host) = self.host.iter().find(|host| !is_host_name(host)) {
-            return Err(SettingsError::Host(host.clone()));
-        }
-        Ok(())
-    }
-
-    /// The file's webhooks, and the one of the command line or the environment.
-    fn webhooks(&self) -> impl Iterator<Item = WebhookRow> {
-        let one = self.webhook_url.clone().zip(self.webhook_secret.clone());
-        let one = one.map(|(url, secret)| WebhookRow { url, secret });
-        self.webhook.clone().into_iter().chain(one)
-    }
-
-    /// What the service needs of these settings.
-    ///
-    /// # Errors
-    /// When a peer's key cannot be read, or the default region is another deployment's.
-    pub(crate) fn service(
-        &self,
-        data_dir: PathBuf,
-        os_users: bool,
-    ) -> Result<service::Settings, SettingsError> {
-        let mut to = service::Settings::new(self.mode(), data_dir);
-        to.os_users = os_users;
-        to.shared_os_user = self.allow_shared_os_user.unwrap_or(false) || to.mode == Mode::Dev;
-        to.extra_regions = self.region.iter().cloned().collect();
-        if let Some(region) = &self.default_region {
-            to.default_region = region.clone();
-            if !region.is_known() {
-                to.extra_regions.insert(region.clone());
-            }
-        }
-        if let Some(host) = self.cluster_host {
-            to.cluster_host = host.to_string();
-        }
-        if let Some(ports) = &self.cluster_ports {
-            to.cluster_ports = ports.0.clone();
-        }
-        to.cross_region_bytes_per_sec = self.cross_region_bytes_per_second.map(|count| count.0);
-        if let Some(memory) = self.snapshot_memory {
-            to.snapshot_memory_bytes = usize::try_from(memory.0).unwrap_or(usize::MAX);
-        }
-        if let Some(count) = self.manual_snapshots_max {
-            to.manual_snapshots_max = count as usize;
-        }
-        if let Some(count) = self.cross_region_copies_max {
-            to.cross_region_copies_max = count as usize;
-        }
-        if let Some(count) = self.clusters_max {
-            to.clusters_max = count as usize;
-        }
-        to.require_presigned_url = self.require_presigned_url.unwrap_or(false);
-        to.refuse_multi_az_copies = self.refuse_multi_az_copies.unwrap_or(false);
-        to.webhooks = self
-            .webhooks()
-            .map(|hook| service::Webhook {
-                url: hook.url,
-                secret: hook.secret.0,
-            })
-            .collect();
-        if let Some(secs) = self.lease_seconds {
-            to.lease = Duration::from_secs(secs);
-        }
-        if let Some(secs) = self.sweep_grace_seconds {
-            to.sweep_grace = Duration::from_secs(secs);
-        }
-        for (region, row) in &self.regions {
-            to.peers.insert(region.clone(), row.peer(region)?);
-        }
-        if to.peers.contains_key(&to.default_region) {
-            return Err(SettingsError::Peer {
-                region: to.default_region,
-                why: "it is this deployment's default region; set another with --default-region"
-                    .to_owned(),
-            });
-        }
-        Ok(to)
-    }
-}
-
-/// A name or address without a port, as a Host header has it.
-fn is_host_name(text: &str) -> bool {
-    text.parse::<IpAddr>().is_ok()
-        || (!text.is_empty()
-            && text.len() <= 253
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_'))
-}
-
-/// What is wrong with the settings.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SettingsError {
-    /// The file cannot be read.
-    #[error("cannot read the settings file {}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        source: io::Error,
-    },
-    /// The file says what is no setting.
-    #[error("the settings file {} is not right", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        source: Box<toml::de::Error>,
-    },
-    /// Other nodes could not read what this one stores.
-    #[error("--catalog needs --vault: nodes that share a catalog share the vault too")]
-    SharedWithoutVault,
-    /// A certificate without its key, or the other way round.
-    #[error("--tls-certificate and --tls-key go together")]
-    HalfTls,
-    /// Unchecked signatures, open to the network.
-    #[error("--dev checks no signatures, so it listens on loopback only, and {0} is not loopback")]
-    DevBeyondLoopback(SocketAddr),
-    /// Readable for all on the way.
-    #[error("{0} is not loopback, and without TLS all on the way can read and replay requests")]
-    PlainBeyondLoopback(SocketAddr),
-    /// An address without its secret, or the other way round.
-    #[error("--webhook-url and --webhook-secret go together")]
-    HalfWebhook,
-    /// A region of another deployment that cannot be reached so.
-    #[error("[regions.{region}] of the settings file: {why}")]
-    Peer {
-        /// The region.
-        region: Region,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A number out of its range.
-    #[error("{setting} must be {expected}")]
-    Value {
-        /// The setting's name.
-        setting: &'static str,
-        /// What would be right.
-        expected: &'static str,
-    },
-    /// Not a host's name.
-    #[error("{0:?} is not a host name; give it without scheme and port")]
-    Host(String),
-}
-
-impl SettingsError {
-    /// What to do about it.
-    pub(crate) fn hint(&self) -> Option<String> {
-        match self {
-            Self::DevBeyondLoopback(_) => Some("leave --dev out, or listen on 127.0.0.1".to_owned()),
-            Self::PlainBeyondLoopback(_) => {
-                Some("give --tls-certificate and --tls-key, or accept the risk with --insecure-listen".to_owned())
-            }
-            Self::Unreadable { .. } | Self::Malformed { .. } => {
-                Some("`snapferry serve --help` lists the settings; a key of the file is the flag's name without dashes in front".to_owned())
-            }
-            Self::SharedWithoutVault => Some("name a bucket, or a folder that every node reaches, with --vault PLACE; DATA/vault will do while there is one node".to_owned()),
-            Self::HalfTls | Self::HalfWebhook | Self::Peer { .. } | Self::Value { .. } | Self::Host(_) => None,
-        }
-    }
 }
 
 /// How log lines are written.
@@ -514,7 +284,7 @@ pub(crate) enum LogFormat {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use clap::Parser;
 
     use super::*;
@@ -525,7 +295,7 @@ mod tests {
         layer: Layer,
     }
 
-    fn flags(args: &[&str]) -> Layer {
+    pub(super) fn flags(args: &[&str]) -> Layer {
         Flags::try_parse_from(std::iter::once(&"test").chain(args))
             .expect("legal flags")
             .layer
@@ -564,49 +334,5 @@ mod tests {
             Layer::read(&dir.path().join("none")),
             Err(SettingsError::Unreadable { .. })
         ));
-    }
-
-    #[test]
-    fn dev_and_plain_text_stay_on_loopback() {
-        let beyond = ["--listen", "0.0.0.0:8085"];
-        assert!(matches!(
-            flags(&beyond).check(),
-            Err(SettingsError::PlainBeyondLoopback(_))
-        ));
-        assert!(
-            flags(&["--listen", "0.0.0.0:8085", "--insecure-listen"])
-                .check()
-                .is_ok()
-        );
-        assert!(matches!(
-            flags(&["--listen", "0.0.0.0:8085", "--insecure-listen", "--dev"]).check(),
-            Err(SettingsError::DevBeyondLoopback(_))
-        ));
-        assert!(matches!(
-            flags(&["--tls-key", "x"]).check(),
-            Err(SettingsError::HalfTls)
-        ));
-        assert!(flags(&["--listen", "[::1]:1", "--dev"]).check().is_ok());
-        assert_eq!(flags(&["--dev=false"]).mode(), Mode::Closed);
-    }
-
-    #[test]
-    fn values_have_their_bounds() {
-        assert!(flags(&["--snapshot-memory", "1MiB"]).check().is_err());
-        assert!(flags(&["--lease-seconds", "1"]).check().is_err());
-        assert!(
-            flags(&["--cross-region-bytes-per-second", "0"])
-                .check()
-                .is_err()
-        );
-        assert!(flags(&["--host", "http://x"]).check().is_err());
-    }
-
-    #[test]
-    fn a_default_region_of_ones_own_is_known() {
-        let layer = flags(&["--default-region", "moon-1"]);
-        let settings = layer.service(PathBuf::from("/x"), false).expect("no peers");
-        assert!(settings.knows(&settings.default_region));
-        assert!(!settings.shared_os_user);
     }
 }

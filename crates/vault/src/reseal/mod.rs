@@ -1,0 +1,282 @@
+//! A snapshot to another volume under fresh keys: its live frames are opened and sealed as they
+//! were compressed, its lists rewritten, its manifest sealed under another data key.
+//!
+//! It does not know whose keys they are. Argued in docs/decisions/0009-sealing-anew.md.
+pub(crate) mod frames;
+mod ground;
+mod needs;
+mod origins;
+mod workshop;
+
+use std::sync::Arc;
+
+use model::{Hash, VolumeRef};
+use tokio::runtime::Handle;
+
+use crate::{
+    body::{Body, File},
+    error::{ErrorKind, ObjectId, ObjectKind, VaultError},
+    format::VolumeTag,
+    layers::Layers,
+    list::ListDraft,
+    manifest::{Manifest, Reached},
+    observer::Observer,
+    part::{Packer, Unpacker},
+    seal::{DataKey, ObjectKey},
+    store::{Condemned, Shelf, Vault},
+    throttle::Throttle,
+    write::Base,
+};
+pub use frames::Extent;
+use ground::{Ground, Inventory};
+use origins::Origins;
+use workshop::Workshop;
+
+/// What is to be sealed anew.
+#[derive(Debug, Clone, Copy)]
+pub struct Reseal<'a> {
+    /// The vault that holds the snapshot.
+    pub from: &'a Vault,
+    /// The volume it is in.
+    pub origin: &'a VolumeRef,
+    /// The snapshot.
+    pub manifest: Hash,
+    /// Its data key.
+    pub data_key: &'a DataKey,
+    /// Names in the source vault that count as absent.
+    pub condemned_here: &'a Condemned,
+    /// The vault that is to hold the copy.
+    pub to: &'a Vault,
+    /// The volume that it will be in, which is another one.
+    pub volume: &'a VolumeRef,
+    /// The copy's data key.
+    pub fresh_key: &'a DataKey,
+    /// Names in the target vault that count as absent.
+    pub condemned_there: &'a Condemned,
+    /// An earlier copy in the target volume: what it has of the origin is not moved again.
+    pub base: Option<&'a Base>,
+    /// What an earlier try at this copy recorded.
+    pub checkpoint: Option<Hash>,
+    /// What comes along with live blocks.
+    pub extent: Extent,
+    /// What all copies into the target's region share.
+    pub throttle: Option<&'a Arc<Throttle>>,
+}
+
+/// A copy that is whole and durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resealed {
+    /// Its manifest's hash: its root hash.
+    pub manifest: Hash,
+    /// Bytes of its files.
+    pub logical_bytes: u64,
+    /// Bytes of all that it reaches, the manifest included.
+    pub stored_bytes: u64,
+    /// Bytes that were written for it in this try.
+    pub new_bytes: u64,
+    /// Objects that were written for it in this try.
+    pub new_objects: u64,
+    /// Whether the base could not be used.
+    pub base_lost: bool,
+}
+
+/// Records the hash of a manifest that says how far a copy is; answers whether it could. After a
+/// `false` the copy stops.
+pub type Record<'a> = &'a (dyn Fn(Hash) -> bool + Sync);
+
+/// Copies a snapshot into another volume under fresh keys: packs first, then lists, then the
+/// manifest. Blocks: it belongs on a blocking thread of a tokio runtime.
+///
+/// From time to time, and when it ends early, it writes a manifest of what it made so far and
+/// calls `record`; another try goes on from that one. Every object's hash is checked when it is
+/// read, and every frame's seal.
+///
+/// Memory: three threads, each with a pack that is read and one that is made; and for each frame
+/// of the snapshot four bytes.
+///
+/// # Errors
+/// [`VaultError::Missing`], [`VaultError::Damaged`] and [`VaultError::WrongKey`] name the object
+/// of the origin; [`VaultError::Sealing`] when it is not sealed; [`VaultError::Stopped`]; those
+/// of both stores.
+pub fn reseal(
+    job: Reseal<'_>,
+    observer: &dyn Observer,
+    record: Record<'_>,
+) -> Result<Resealed, VaultError> {
+    let handle = Handle::try_current().map_err(VaultError::NoRuntime)?;
+    let Reseal { from, origin, .. } = job;
+    let listing = Shelf::list(from, origin, &ObjectKind::ALL, job.condemned_here);
+    let here = Arc::new(handle.block_on(listing)?);
+    let source = Arc::new(read_manifest(
+        &handle,
+        (from, origin),
+        &here,
+        job.manifest,
+        job.data_key,
+    )?);
+    observer.total(source.tables.reached_bytes());
+    let listing = Shelf::list(job.to, job.volume, &ObjectKind::ALL, job.condemned_there);
+    let there = handle.block_on(listing)?;
+    let (ground, base_lost) = learn(&job, &handle, &there)?;
+
+    let tag = VolumeTag::of(origin);
+    let (shelf, source_) = (Arc::clone(&here), Arc::clone(&source));
+    let layers = Layers::new(from, shelf, tag, handle.clone(), source_);
+    let masks = needs::live_blocks(&layers, observer)?;
+    let shop = Workshop::new(job, observer, record, handle, &source, &here, ground);
+    shop.packs(masks)?;
+    let copy = Copy {
+        shop,
+        layers: &layers,
+        source: &source,
+    };
+    let mut resealed = copy.finish()?;
+    resealed.base_lost = base_lost;
+    Ok(resealed)
+}
+
+fn read_manifest(
+    handle: &Handle,
+    (vault, volume): (&Vault, &VolumeRef),
+    shelf: &Shelf,
+    hash: Hash,
+    key: &DataKey,
+) -> Result<Manifest, VaultError> {
+    let object = ObjectId {
+        kind: ObjectKind::Manifest,
+        hash,
+    };
+    let mut bytes = handle.block_on(vault.read_whole(object, shelf, Vec::new()))?;
+    let tag = VolumeTag::of(volume);
+    Manifest::read(hash, &mut bytes, tag, Some(key), &mut Unpacker::new())
+}
+
+/// What is at the target already; and whether the base could not be used, which costs time and
+/// space, not the copy.
+fn learn(job: &Reseal<'_>, handle: &Handle, there: &Shelf) -> Result<(Ground, bool), VaultError> {
+    let mut ground = Ground::default();
+    let from = VolumeTag::of(job.origin);
+    let mut learn = |hash, key, own| {
+        match read_manifest(handle, (job.to, job.volume), there, hash, key) {
+            Ok(manifest) => ground.learn(&manifest, from, there, own),
+            Err(e) if matches!(e.kind(), ErrorKind::Repair | ErrorKind::Refuse) => return Ok(true),
+            Err(error) => return Err(error),
+        }
+        Ok(false)
+    };
+    let mut base_lost = false;
+    if let Some(base) = job.base {
+        base_lost = match &base.data_key {
+            Some(key) => learn(base.manifest, key, false)?,
+            None => true,
+        };
+    }
+    if let Some(checkpoint) = job.checkpoint {
+        learn(checkpoint, job.fresh_key, true)?;
+    }
+    Ok((ground, base_lost))
+}
+
+/// The last part of a copy, once its packs are there.
+struct Copy<'a> {
+    shop: Workshop<'a>,
+    layers: &'a Layers,
+    source: &'a Manifest,
+}
+
+impl Copy<'_> {
+    fn finish(self) -> Result<Resealed, VaultError> {
+        let mut packer = Packer::new();
+        let (mut lists, mut list_keys, mut digests) = (Vec::new(), Vec::new(), Vec::new());
+        let count = u32::try_from(self.source.tables.lists.len()).expect("it has 32 bits there");
+        for number in 0..count {
+            let (digest, reached, key) = self.list(number, &mut packer)?;
+            digests.push(digest);
+            lists.push(reached);
+            list_keys.push(key);
+        }
+        let Inventory {
+            packs,
+            pack_keys,
+            pack_uses,
+            rows,
+        } = self.shop.ground().whole();
+        let origins = Origins {
+            volume: self.shop.from_tag,
+            rows,
+            lists: digests,
+        };
+        let body = &self.source.body;
+        // Evidence is about files that no cluster of this volume has.
+        let files = body.files.iter().map(|file| File {
+            evidence: None,
+            ..file.clone()
+        });
+        let mut body = Body {
+            id_key: body.id_key.clone(),
+            list_keys,
+            pack_keys,
+            pack_uses,
+            logical_bytes: body.logical_bytes,
+            directories: body.directories.clone(),
+            files: files.collect(),
+            engine_document: body.engine_document.clone(),
+            origins: origins.to_bytes(),
+        };
+        let reached = lists.iter().chain(&packs).map(|row| row.size).sum::<u64>();
+        let (tag, key) = (self.shop.to_tag, Some(self.shop.job.fresh_key));
+        let mut write = |body: &Body| {
+            let (lists, packs) = (lists.clone(), packs.clone());
+            Manifest::write(tag, key, lists, packs, body, &mut packer)
+        };
+        let (manifest, bytes) = match write(&body) {
+            // Without the map the next copy moves everything again, but this one can be.
+            Err(VaultError::TooMany { .. }) => {
+                body.origins.clear();
+                write(&body)?
+            }
+            written => written?,
+        };
+        let stored_bytes = reached + bytes.len() as u64;
+        self.shop.put(ObjectKind::Manifest, manifest, bytes)?;
+        let (new_bytes, new_objects) = self.shop.written();
+        Ok(Resealed {
+            manifest,
+            logical_bytes: body.logical_bytes,
+            stored_bytes,
+            new_bytes,
+            new_objects,
+            base_lost: false,
+        })
+    }
+
+    /// One list of the origin with the places of the target: one that is there already, or a new one.
+    fn list(
+        &self,
+        number: u32,
+        packer: &mut Packer,
+    ) -> Result<([u8; 32], Reached, ObjectKey), VaultError> {
+        self.shop.go_on()?;
+        let size = self.source.tables.lists[number as usize].size;
+        let list = self.layers.list(number)?;
+        let (plain, digest, known) = {
+            let mut ground = self.shop.ground();
+            let plain = ground.rewrite(&list.list);
+            let digest = *blake3::hash(&plain).as_bytes();
+            let known = ground.take_list(&digest);
+            (plain, digest, known)
+        };
+        if let Some((reached, key)) = known {
+            self.shop.held(size);
+            return Ok((digest, reached, key));
+        }
+        let (hash, key, bytes) = ListDraft::seal(&plain, self.shop.to_tag, true, packer);
+        let reached = Reached {
+            hash,
+            size: bytes.len() as u64,
+        };
+        self.shop.put(ObjectKind::List, hash, bytes)?;
+        self.shop.moved(size)?;
+        Ok((digest, reached, key))
+    }
+}
