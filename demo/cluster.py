@@ -411,7 +411,6 @@ class Demo:
 
     def end(self):
         """Ends all that was started, each by its process."""
-        self.network.heal()
         for region in self.regions:
             for node in region.nodes.values():
                 if node.is_running:
@@ -461,10 +460,10 @@ def main():
         demo.end()
     if failure:
         print(f"\nThe demo FAILED after {time.monotonic() - begun:.0f} s: {failure}", file=sys.stderr)
-        print(f"The nodes' logs are in {demo.folder}; `make clean-demo` removes them.", file=sys.stderr)
+        print(f"The nodes' logs are in {demo.folder}.", file=sys.stderr)
         return 1
     demo.table.print()
-    print("\nAll of it held. Nothing is left running; `make clean-demo` removes the data.")
+    print("\nAll of it held, and nothing is left running.")
     return 0
 
 

@@ -130,9 +130,9 @@ class Namespaces:
         self._ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
         for side, (end, name) in enumerate(zip(ends, self.names)):
             self._ip("link", "set", end, "netns", name)
-            self._ip("link", "set", end, "name", "link", namespace=name)
-            self._ip("address", "add", f"{self.net}.{65 + side}/28", "dev", "link", namespace=name)
-            self._ip("link", "set", "link", "up", namespace=name)
+            self._ip("link", "set", end, "name", "across", namespace=name)
+            self._ip("address", "add", f"{self.net}.{65 + side}/28", "dev", "across", namespace=name)
+            self._ip("link", "set", "across", "up", namespace=name)
 
     def balance(self, count):
         """Starts the balancers, each before `count` nodes."""
@@ -143,11 +143,11 @@ class Namespaces:
 
     def cut(self):
         """Cuts the link."""
-        self._ip("link", "set", "link", "down", namespace=self.names[0])
+        self._ip("link", "set", "across", "down", namespace=self.names[0])
 
     def heal(self):
         """Mends the link."""
-        self._ip("link", "set", "link", "up", namespace=self.names[0])
+        self._ip("link", "set", "across", "up", namespace=self.names[0])
 
     def down(self):
         """Ends the balancers and removes the namespaces; their interfaces go with them."""

@@ -142,11 +142,7 @@ impl Writer {
 
     /// One try. Its trouble says whether anything may have been kept: only `Unknown` leaves
     /// that open.
-    fn attempt(
-        &mut self,
-        batch: &mut VecDeque<Request>,
-        alone: bool,
-    ) -> Result<Vec<Ran>, Trouble> {
+    fn attempt(&mut self, batch: &mut VecDeque<Request>, alone: bool) -> Result<Vec<Ran>, Trouble> {
         let mut session = match self.session.take() {
             Some(session) => session,
             None => {
