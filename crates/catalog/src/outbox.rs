@@ -4,7 +4,21 @@
 //! table's rows push its letters, so no caller can forget them.
 use model::{Region, Timestamp};
 
-use crate::{error::CatalogError, transaction::Tx, value::args};
+use crate::{
+    error::CatalogError,
+    transaction::Tx,
+    value::{Column, Ledger, args},
+};
+
+static LETTERS: Ledger = Ledger::new(
+    "outbox",
+    &[
+        ("region", Column::Text),
+        ("path", Column::Text),
+        ("version", Column::Int),
+        ("at", Column::Int),
+    ],
+);
 
 /// A kind of record that the mirror carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,11 +115,8 @@ pub(crate) fn push(
     version: u64,
 ) -> Result<(), CatalogError> {
     let (now, path) = (tx.now(), kind.path(region, parts));
-    tx.execute(
-        "INSERT INTO outbox (region, path, version, at) VALUES (?1, ?2, ?3, ?4)",
-        args![region.map_or("", Region::as_str), path, version, now],
-    )?;
-    Ok(())
+    let region = region.map_or("", Region::as_str);
+    tx.append(&LETTERS, args![region, path, version, now])
 }
 
 /// The same for a record that has no version of its own: one is drawn.

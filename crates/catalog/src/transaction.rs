@@ -12,7 +12,7 @@ use model::Timestamp;
 
 use crate::{
     error::CatalogError,
-    value::{Arg, Row},
+    value::{Arg, Ledger, Row},
 };
 
 /// A transaction that is under way.
@@ -32,8 +32,17 @@ pub trait Tx {
     /// `Failed` when the database refuses it, `Busy` when a lock is not to be had.
     fn query(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, CatalogError>;
 
-    /// A number that is higher than all drawn before. Record versions come from here, so that
-    /// a record that is deleted and made anew never has a version twice.
+    /// Adds a row to a table that grows at its end. Whatever this transaction does with the table
+    /// later finds the row there; a catalog may write several of them together.
+    ///
+    /// # Errors
+    /// As [`Tx::execute`].
+    fn append(&mut self, ledger: &'static Ledger, row: &[Arg<'_>]) -> Result<(), CatalogError> {
+        self.execute(ledger.insert(), row).map(|_| ())
+    }
+
+    /// A number that is higher than all that this transaction can have seen. Record versions come
+    /// from here, so that a record that is deleted and made anew never has a version twice.
     ///
     /// # Errors
     /// As [`Tx::execute`].
