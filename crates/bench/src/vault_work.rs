@@ -172,7 +172,7 @@ impl Content for Source {
         for (number, block) in (offset / BLOCK_BYTES..).zip(blocks) {
             // A multiplication spreads the numbers evenly.
             let drawn = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-            if drawn * (100 * PER_PERCENT) >> 32 < self.changed {
+            if (drawn * (100 * PER_PERCENT)) >> 32 < self.changed {
                 block.iter_mut().take(64).for_each(|byte| *byte ^= 0x55);
             }
         }
