@@ -133,7 +133,6 @@ pub struct Ledger {
 pub(crate) enum Column {
     Int,
     Text,
-    Blob,
 }
 
 impl Ledger {
@@ -198,13 +197,6 @@ impl Value {
     pub(crate) fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn as_blob(&self) -> Option<&[u8]> {
-        match self {
-            Self::Blob(bytes) => Some(bytes),
             _ => None,
         }
     }

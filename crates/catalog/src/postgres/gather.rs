@@ -77,7 +77,6 @@ fn insert(session: &mut Session, ledger: &Ledger, rows: &[&[Value]]) -> Result<(
         let (kind, arg): (&str, Box<dyn ToSql + Sync + '_>) = match column {
             Column::Int => ("BIGINT", Box::new(of(values, Value::as_int))),
             Column::Text => ("TEXT", Box::new(of(values, Value::as_text))),
-            Column::Blob => ("BYTEA", Box::new(of(values, Value::as_blob))),
         };
         places.push(format!("?{}::{kind}[]", index + 1));
         args.push(arg);
