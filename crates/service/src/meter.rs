@@ -27,9 +27,11 @@ impl Meter {
 
     /// The counters as they stand.
     pub fn progress(&self) -> Progress {
+        let (total, done) = (self.total.load(Relaxed), self.done.load(Relaxed));
         Progress {
-            bytes_total: self.total.load(Relaxed),
-            bytes_done: self.done.load(Relaxed),
+            // The total is what was known beforehand: files may have grown since.
+            bytes_total: if total == 0 { 0 } else { total.max(done) },
+            bytes_done: done,
             bytes_shipped: self.shipped_bytes.load(Relaxed),
             objects_shipped: self.shipped_objects.load(Relaxed),
             bytes_held: self.held.load(Relaxed),

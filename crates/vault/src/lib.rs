@@ -6,11 +6,13 @@ mod block;
 mod body;
 mod bucket;
 mod cursor;
+mod direct;
 mod error;
 mod fetch;
 mod format;
 #[doc(hidden)]
 pub mod hot;
+mod large;
 mod layers;
 mod list;
 mod manifest;

@@ -69,7 +69,7 @@ pub fn restore(
     let manifest = Arc::new(job.manifest(manifest, data_key)?);
     observer.total(manifest.body.logical_bytes);
     let runs = job.plan(&manifest)?;
-    let tree = Tree::make(into, &manifest.body)?;
+    let tree = Tree::make(into, &manifest.body, &runs)?;
     let packs = runs.chunk_by(|a, b| a.pack == b.pack).collect();
     let stored = scatter::scatter(&job, &manifest, packs, scatter::Into::Tree(&tree))?;
     drop(runs);
