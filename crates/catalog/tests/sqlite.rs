@@ -319,6 +319,10 @@ impl Tx for Explaining<'_> {
         self.tx.next_version()
     }
 
+    fn version(&mut self) -> Result<u64, CatalogError> {
+        self.tx.version()
+    }
+
     fn raise_version(&mut self, floor: u64) -> Result<(), CatalogError> {
         self.tx.raise_version(floor)
     }
