@@ -33,7 +33,7 @@ pub use error::{ErrorKind, ObjectId, ObjectKind, VaultError};
 pub use fetch::{Fetch, Origin, PIECE_BYTES_MAX, Reach, fetch};
 pub use observer::{Observer, Unobserved};
 pub use read::{Check, Checked, Damage, DamagedBytes, Restored, check, restore};
-pub use reseal::{Extent, Record, Reseal, Resealed, reseal};
+pub use reseal::{Extent, Record, Reseal, Resealed, reseal, volume_sealed_anew};
 pub use seal::{DataKey, Sealing};
 pub use ship::{Shipment, Shipped, ship};
 pub use store::{Condemned, Intake, Vault, remove_unfinished};

@@ -2,18 +2,20 @@
 //!
 //! Source: API_CopyDBClusterSnapshot and "Copying a DB cluster snapshot" (Aurora User Guide).
 //! Checks run in one fixed order: identifiers, source, its state, tags, target, quotas, keys.
-//! In one region the copy is this action's one commit; from another region it is a job.
+//! In one region the copy is this action's one commit; from another region, and where it is
+//! sealed anew, it is a job.
 use catalog::{CatalogError, CatalogExt, Tx, jobs, snapshots};
 use model::{
     Arn, Content, JobKind, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus, job::Pin,
 };
 use serde::Deserialize;
 
+use super::seal_anew;
 use crate::{
     action::{Action, Api, Cx},
     events,
     fault::{Code, Fault},
-    jobs::{copy_snapshot, new_job},
+    jobs::{copy_snapshot, new_job, seal_anew::Anew},
     keys::{RdsUse, snapshot_context},
     link::http::RemoteRegion,
     mirror, presigned,
@@ -101,11 +103,16 @@ impl Action for CopyDbClusterSnapshot {
 
         let mut copy = target_record(cx, &source, target, tags);
         let crosses = source.region != cx.region;
-        self.seal(cx, &source, content.clone(), &mut copy, crosses)
+        let anew = self
+            .seal(cx, &source, content.clone(), &mut copy, crosses)
             .await?;
-        let job = crosses.then(|| copy_job(cx, &source, &copy, None));
+        let job = match anew {
+            Some(anew) => Some(seal_anew::job(cx, &source, &mut copy, anew)),
+            None => crosses.then(|| copy_job(cx, &source, &copy, None)),
+        };
+        let works = job.is_some();
         let kept = commit(cx, Some((wanted, source.uid)), copy, job).await?;
-        if crosses {
+        if works {
             cx.core.work.notify_one();
         }
         cx.core.mirror.notify_one();
@@ -115,7 +122,7 @@ impl Action for CopyDbClusterSnapshot {
 
 impl CopyDbClusterSnapshot {
     /// Decides the copy's key, and wraps the data key for it: from here on the copy needs
-    /// nothing of the source's key.
+    /// nothing of the source's key. Answers how it is to be sealed anew, when it is.
     async fn seal(
         &self,
         cx: &Cx,
@@ -123,7 +130,8 @@ impl CopyDbClusterSnapshot {
         mut content: Content,
         copy: &mut Snapshot,
         crosses: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Anew>, Fault> {
+        let mut anew = None;
         let shared = source.account != cx.caller.account;
         match (&content.wrapped_key, &self.kms_key_id) {
             (None, None) => {}
@@ -143,13 +151,16 @@ impl CopyDbClusterSnapshot {
                     Some(given) => here.target(given).await?,
                     None => here.target(&wrapped.key.to_string()).await?,
                 };
+                if seal_anew::applies(cx, source, wrapped, &key) {
+                    anew = Some(seal_anew::begin(&here, &key, copy, &content.volume).await?);
+                }
                 let context = snapshot_context(&copy.account, &copy.uid, &content.volume);
                 content.wrapped_key = Some(here.wrap(&key, &data_key, context).await?);
                 copy.kms_key = Some(key.arn());
             }
         }
         copy.content = Some(content);
-        Ok(())
+        Ok(anew)
     }
 }
 
@@ -357,7 +368,8 @@ pub(super) async fn commit(
                         format!("Cannot copy more than {copies_max} snapshots across regions"),
                     ));
                 }
-                jobs::insert(tx, job)?;
+                let job = seal_anew::with_base(tx, job.clone(), &copy)?;
+                jobs::insert(tx, &job)?;
                 // Its bytes are not here yet.
                 kept.content = None;
             }
@@ -392,6 +404,7 @@ pub(super) fn copy_job(
         source_region: source.region.clone(),
         content,
         pass,
+        anew: None,
     };
     let mut job = new_job(
         &cx.core,
