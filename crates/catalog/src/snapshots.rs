@@ -286,6 +286,26 @@ pub fn page(
     Ok(found.into_values().take(limit).collect())
 }
 
+/// The snapshots of an account that have their bytes in a volume, the last changed first; at
+/// most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn in_volume(
+    tx: &mut dyn Tx,
+    region: &Region,
+    volume: &VolumeRef,
+    account: &Account,
+    limit: usize,
+) -> Result<Vec<Stored<Snapshot>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM snapshots WHERE region = ?1 AND volume = ?2 \
+         AND account = ?3 AND manifest IS NOT NULL ORDER BY version DESC LIMIT ?4",
+        args![region, volume, account, limit],
+    )?;
+    read(&rows)
+}
+
 /// The manifests in a volume that live records need: snapshots' own, and the bases that
 /// clusters compare their next snapshot with. Each once.
 ///

@@ -37,7 +37,7 @@ pub use fetch::{Fetch, Origin, PIECE_BYTES_MAX, Reach, fetch};
 pub use mend::{Mended, Mender};
 pub use observer::{Observer, Unobserved};
 pub use read::{Check, Checked, Damage, DamagedBytes, Passed, Restored, check, in_sample, restore};
-pub use reseal::{Extent, Record, Reseal, Resealed, reseal};
+pub use reseal::{Extent, Record, Reseal, Resealed, reseal, volume_sealed_anew};
 pub use seal::{DataKey, Sealing};
 pub use ship::{Shipment, Shipped, ship};
 pub use store::{Condemned, Intake, Vault, remove_unfinished};

@@ -119,8 +119,9 @@ fn close(
     error: Option<&String>,
 ) -> Result<(), CatalogError> {
     let now = tx.now();
+    // The document may hold wrapped keys, which must not outlast the work.
     tx.execute(
-        "UPDATE jobs SET state = ?2, finished_at = ?3, lease_until = NULL, \
+        "UPDATE jobs SET state = ?2, finished_at = ?3, lease_until = NULL, body = '{}', \
          error = COALESCE(?4, error) WHERE id = ?1",
         args![id, state.as_str(), now, error],
     )?;

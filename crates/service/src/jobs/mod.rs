@@ -8,6 +8,7 @@ pub mod create_cluster;
 pub mod create_snapshot;
 pub mod delete_cluster;
 pub mod restore_cluster;
+pub mod seal_anew;
 pub mod verify_vault;
 
 use std::{path::Path, sync::Arc};

@@ -2,18 +2,20 @@
 //!
 //! Source: API_CopyDBClusterSnapshot and "Copying a DB cluster snapshot" (Aurora User Guide).
 //! Checks run in one fixed order: identifiers, source, its state, tags, target, quotas, keys.
-//! In one region the copy is this action's one commit; from another region it is a job.
+//! In one region the copy is this action's one commit; from another region, and where it is
+//! sealed anew, it is a job.
 use catalog::{CatalogError, CatalogExt, Stored, Tx, jobs, snapshots};
 use model::{
     Arn, Content, JobKind, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus, job::Pin,
 };
 use serde::Deserialize;
 
+use super::seal_anew;
 use crate::{
     action::{Action, Api, Cx},
     events,
     fault::{Code, Fault},
-    jobs::{copy_snapshot, new_job},
+    jobs::{copy_snapshot, new_job, seal_anew::Anew},
     keys::{RdsUse, snapshot_context},
     link::http::RemoteRegion,
     presigned,
@@ -102,11 +104,16 @@ impl Action for CopyDbClusterSnapshot {
 
         let mut copy = target_record(cx, source, target, tags);
         let crosses = source.region != cx.region;
-        self.seal(cx, source, content.clone(), &mut copy, crosses)
+        let anew = self
+            .seal(cx, source, content.clone(), &mut copy, crosses)
             .await?;
-        let job = crosses.then(|| copy_job(cx, source, &copy, None));
+        let job = match anew {
+            Some(anew) => Some(seal_anew::job(cx, source, &mut copy, anew)),
+            None => crosses.then(|| copy_job(cx, source, &copy, None)),
+        };
+        let works = job.is_some();
         let kept = commit(cx, Some((wanted, found)), copy, job).await?;
-        if crosses {
+        if works {
             cx.core.work.notify_one();
         }
         cx.core.mirror.notify_one();
@@ -116,7 +123,7 @@ impl Action for CopyDbClusterSnapshot {
 
 impl CopyDbClusterSnapshot {
     /// Decides the copy's key, and wraps the data key for it: from here on the copy needs
-    /// nothing of the source's key.
+    /// nothing of the source's key. Answers how it is to be sealed anew, when it is.
     async fn seal(
         &self,
         cx: &Cx,
@@ -124,7 +131,8 @@ impl CopyDbClusterSnapshot {
         mut content: Content,
         copy: &mut Snapshot,
         crosses: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Anew>, Fault> {
+        let mut anew = None;
         let shared = source.account != cx.caller.account;
         match (&content.wrapped_key, &self.kms_key_id) {
             (None, None) => {}
@@ -142,6 +150,12 @@ impl CopyDbClusterSnapshot {
                 let data_key = at_source.unwrap_source(wrapped).await?;
                 let same = || wrapped.key.to_string();
                 let target = given.clone().unwrap_or_else(same);
+                if seal_anew::is_set(cx) {
+                    let key = here.target(&target).await?;
+                    if seal_anew::applies(cx, source, wrapped, &key) {
+                        anew = Some(seal_anew::begin(&here, &key, copy, &content.volume).await?);
+                    }
+                }
                 let context = snapshot_context(&copy.account, &copy.uid, &content.volume);
                 let wrapped = here.wrap_for(&target, &data_key, context).await?;
                 copy.kms_key = Some(wrapped.key.clone());
@@ -149,7 +163,7 @@ impl CopyDbClusterSnapshot {
             }
         }
         copy.content = Some(content);
-        Ok(())
+        Ok(anew)
     }
 }
 
@@ -365,7 +379,8 @@ pub(super) async fn commit(
                         format!("Cannot copy more than {copies_max} snapshots across regions"),
                     ));
                 }
-                jobs::insert(tx, job)?;
+                let job = seal_anew::with_base(tx, job.clone(), &copy)?;
+                jobs::insert(tx, &job)?;
             }
             Ok(kept)
         })
@@ -398,6 +413,7 @@ pub(super) fn copy_job(
         source_region: source.region.clone(),
         content,
         pass,
+        anew: None,
     };
     let mut job = new_job(
         &cx.core,
