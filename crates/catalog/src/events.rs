@@ -167,7 +167,7 @@ pub fn newest(tx: &mut dyn Tx) -> Result<i64, CatalogError> {
     rows.first().map_or(Ok(0), |row| row.int(0))
 }
 
-/// Forgets up to `limit` events older than `age`; answers how many.
+/// Forgets those older than `age` among the first `limit` that were kept; answers how many.
 ///
 /// # Errors
 /// The database's.
@@ -175,7 +175,8 @@ pub fn prune(tx: &mut dyn Tx, age: Duration, limit: usize) -> Result<u64, Catalo
     let before = tx.now().minus(age);
     tx.execute(
         "DELETE FROM events WHERE seq IN \
-         (SELECT seq FROM events WHERE at < ?1 ORDER BY at LIMIT ?2)",
+         (SELECT seq FROM (SELECT seq, at FROM events ORDER BY seq LIMIT ?2) AS oldest \
+         WHERE at < ?1)",
         args![before, limit],
     )
 }

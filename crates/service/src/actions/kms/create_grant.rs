@@ -171,7 +171,7 @@ async fn may_make(cx: &Cx, key: &Key, made: &Grant) -> Result<(), Fault> {
         KeyUser::direct(&cx.caller.account),
         EncryptionContext::new(),
     );
-    if Keys::policy_says(&user, key, ACTION, &none) == Decision::Allow {
+    if cx.core.kms.policy_says(&user, key, ACTION, &none) == Decision::Allow {
         return Ok(());
     }
     let own = cx.core.kms.grants_to(&user.account, key).await?;

@@ -3,7 +3,7 @@
 //! Source: API_CopyDBClusterSnapshot and "Copying a DB cluster snapshot" (Aurora User Guide).
 //! Checks run in one fixed order: identifiers, source, its state, tags, target, quotas, keys.
 //! In one region the copy is this action's one commit; from another region it is a job.
-use catalog::{CatalogError, CatalogExt, Tx, jobs, snapshots};
+use catalog::{CatalogError, CatalogExt, Stored, Tx, jobs, snapshots};
 use model::{
     Arn, Content, JobKind, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus, job::Pin,
 };
@@ -82,12 +82,13 @@ impl Action for CopyDbClusterSnapshot {
                 Ok::<_, Fault>((source, free))
             })
             .await?;
-        let (source, free) = found;
-        let content = ready(&source)?;
-        copyable(&source, cx.core.settings.refuse_multi_az_copies)?;
+        let (found, free) = found;
+        let source = &found.value;
+        let content = ready(source)?;
+        copyable(source, cx.core.settings.refuse_multi_az_copies)?;
         let mut tags = shapes::to_records(given_tags)?;
         if tags.is_empty() && self.copy_tags == Some(true) {
-            tags = carried_tags(&source)?;
+            tags = carried_tags(source)?;
         }
         free?;
         let outer = presigned::Outer {
@@ -99,12 +100,12 @@ impl Action for CopyDbClusterSnapshot {
         };
         presigned::check(cx, self.pre_signed_url.as_deref(), &outer).await?;
 
-        let mut copy = target_record(cx, &source, target, tags);
+        let mut copy = target_record(cx, source, target, tags);
         let crosses = source.region != cx.region;
-        self.seal(cx, &source, content.clone(), &mut copy, crosses)
+        self.seal(cx, source, content.clone(), &mut copy, crosses)
             .await?;
-        let job = crosses.then(|| copy_job(cx, &source, &copy, None));
-        let kept = commit(cx, Some((wanted, source.uid)), copy, job).await?;
+        let job = crosses.then(|| copy_job(cx, source, &copy, None));
+        let kept = commit(cx, Some((wanted, found)), copy, job).await?;
         if crosses {
             cx.core.work.notify_one();
         }
@@ -139,13 +140,12 @@ impl CopyDbClusterSnapshot {
                 let at_source = RdsUse::new(&cx.core, &cx.caller.account, &source.region);
                 let here = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
                 let data_key = at_source.unwrap_source(wrapped).await?;
-                let key = match given {
-                    Some(given) => here.target(given).await?,
-                    None => here.target(&wrapped.key.to_string()).await?,
-                };
+                let same = || wrapped.key.to_string();
+                let target = given.clone().unwrap_or_else(same);
                 let context = snapshot_context(&copy.account, &copy.uid, &content.volume);
-                content.wrapped_key = Some(here.wrap(&key, &data_key, context).await?);
-                copy.kms_key = Some(key.arn());
+                let wrapped = here.wrap_for(&target, &data_key, context).await?;
+                copy.kms_key = Some(wrapped.key.clone());
+                content.wrapped_key = Some(wrapped);
             }
         }
         copy.content = Some(content);
@@ -195,10 +195,9 @@ fn locate(
     tx: &mut dyn Tx,
     wanted: &SnapshotRef,
     caller: &model::Account,
-) -> Result<Snapshot, Fault> {
+) -> Result<Stored<Snapshot>, Fault> {
     snapshots::get(tx, &wanted.region, &wanted.account, &wanted.name)?
-        .map(|stored| stored.value)
-        .filter(|source| source.is_open_to(caller))
+        .filter(|source| source.value.is_open_to(caller))
         .ok_or_else(|| not_found(wanted))
 }
 
@@ -248,17 +247,19 @@ pub(super) fn target_is_free(
     if snapshots::get(tx, region, account, target)?.is_some() {
         return Err(exists(target));
     }
-    within_quota(tx, account, region, limit)
+    within_quota(tx, account, region, limit, 1)
 }
 
-/// What RDS says of one manual snapshot too many.
+/// Whether an account may have so many manual snapshots more than it has; what RDS says of one
+/// too many.
 pub(super) fn within_quota(
     tx: &mut dyn Tx,
     account: &model::Account,
     region: &model::Region,
     limit: usize,
+    more: u64,
 ) -> Result<(), Fault> {
-    if (limit as u64) <= snapshots::count_manual(tx, region, account)? {
+    if (limit as u64) < snapshots::count_manual(tx, region, account)? + more {
         return Err(Fault::new(
             Code::SnapshotQuotaExceeded,
             format!("Cannot create more than {limit} manual snapshots"),
@@ -325,10 +326,10 @@ pub(super) fn target_record(
 }
 
 /// Makes the copy's record, and for a copy between regions its job, if all that was checked
-/// still holds.
+/// still holds. A source of the version that was read is as it was then.
 pub(super) async fn commit(
     cx: &Cx,
-    source: Option<(SnapshotRef, uuid::Uuid)>,
+    source: Option<(SnapshotRef, Stored<Snapshot>)>,
     copy: Snapshot,
     job: Option<model::Job>,
 ) -> Result<Snapshot, Fault> {
@@ -340,14 +341,22 @@ pub(super) async fn commit(
     cx.core
         .catalog
         .write(move |tx| {
-            if let Some((wanted, uid)) = &source {
-                let still = locate(tx, wanted, &copy.account)?;
-                if still.uid != *uid {
+            if let Some((wanted, read)) = &source
+                && !snapshots::is_still(tx, read)?
+            {
+                let now = locate(tx, wanted, &copy.account)?;
+                if now.value.uid != read.value.uid {
                     return Err(not_found(wanted));
                 }
             }
-            target_is_free(tx, &copy.account, &copy.region, &copy.name, snapshots_max)?;
             let mut kept = copy.clone();
+            if job.is_some() {
+                // Its bytes are not here yet.
+                kept.content = None;
+            }
+            // A name that is taken is told first, then the quotas: what they refuse is undone.
+            let kept = insert(tx, kept)?;
+            within_quota(tx, &copy.account, &copy.region, snapshots_max, 0)?;
             if let Some(job) = &job {
                 let running =
                     jobs::count_open(tx, &copy.region, &copy.account, JobKind::CopySnapshot)?;
@@ -358,10 +367,8 @@ pub(super) async fn commit(
                     ));
                 }
                 jobs::insert(tx, job)?;
-                // Its bytes are not here yet.
-                kept.content = None;
             }
-            insert(tx, kept)
+            Ok(kept)
         })
         .await
 }
