@@ -166,8 +166,9 @@ def test_a_killed_verification_goes_on(kept):
     assert "another verification" in verify(kept, status=FAILED)
     server.kill()
     server.start()
-    reports = [json.loads(process.communicate(timeout=120)[0]) for process in (first, second)]
-    assert first.returncode == second.returncode == WHOLE
+    said = [process.communicate(timeout=120) for process in (first, second)]
+    assert first.returncode == second.returncode == WHOLE, said
+    reports = [json.loads(out) for out, _ in said]
     assert reports[0] == reports[1] and reports[0]["damaged"] == 0
 
 
