@@ -163,6 +163,7 @@ def test_a_killed_verification_goes_on(kept):
     first = begin(kept, "--read-data")
     running.wait_until(lambda: any(job["state"] == "open" for job in server.jobs()), 20, "the job is there")
     second = begin(kept, "--read-data")
+    assert "goes on" in second.stderr.readline()
     assert "another verification" in verify(kept, status=FAILED)
     server.kill()
     server.start()
