@@ -125,7 +125,13 @@ fn close(
         "UPDATE jobs SET state = ?2, finished_at = ?3, lease_until = NULL, \
          body = CASE kind WHEN ?5 THEN body ELSE '{}' END, \
          error = COALESCE(?4, error) WHERE id = ?1",
-        args![id, state.as_str(), now, error, JobKind::VerifyVault.as_str()],
+        args![
+            id,
+            state.as_str(),
+            now,
+            error,
+            JobKind::VerifyVault.as_str()
+        ],
     )?;
     Ok(())
 }
