@@ -129,9 +129,9 @@ def test_the_main_job_in_a_bucket(bucketed, snapshot, store):
 
 
 def test_a_store_that_fails_now_and_then(bucketed, snapshot, store):
-    """Every third answer is a 500, a 503, torn, or none at all."""
+    """Every third answer is a 500, a 503, torn, none at all, or has a wrong byte in an object."""
     turn = itertools.count()
-    ways = itertools.cycle(["500", "503", "torn", "none"])
+    ways = itertools.cycle(["500", "503", "torn", "none", "wrong"])
 
     def spoil(method, path, _, status, headers, data):
         if next(turn) % 3:
@@ -139,6 +139,9 @@ def test_a_store_that_fails_now_and_then(bucketed, snapshot, store):
         way = next(ways)
         if way == "none" or (way == "torn" and not data):
             return None
+        if way == "wrong":
+            is_object = method == "GET" and "/volumes/" in path and "list-type" not in path and data
+            return status, headers, bytes([data[0] ^ 1]) + data[1:] if is_object else data
         if way == "torn":
             return status, headers, relays.Torn(data)
         return int(way), {"Content-Type": "application/xml"}, b"<Error><Code>SlowDown</Code></Error>"

@@ -139,7 +139,8 @@ pub(crate) async fn copy(
     };
     let before = match from.root.head(&source).await {
         Ok(meta) => meta,
-        Err(object_store::Error::NotFound { .. }) => return Err(VaultError::Missing { object }),
+        // It may be gone, or the store may not know it yet: who carries it asks again.
+        Err(object_store::Error::NotFound { .. }) => return Ok(false),
         Err(error) => return Err(failed("look at")(error)),
     };
     match to.root.copy(&source, &full).await {
