@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-micro bench-start soak soak-nodes
+.PHONY: help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-micro bench-start soak soak-nodes
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ build: ## Build target/release/snapferry
 
 demo: ## Set up, build and run the main job end to end, with proof (DEMO_ARGS="--scale 5" for a small one)
 	@scripts/demo $(DEMO_ARGS)
+
+cluster-demo: ## Two regions of two nodes, PostgreSQL and S3: a copy that meets a cut link, a frozen and a killed node (DEMO_ARGS="--loopback")
+	@scripts/cluster-demo $(DEMO_ARGS)
 
 clean-demo: ## Remove what the demo left
 	@scripts/clean-demo
@@ -29,8 +32,8 @@ test-clients: ## Only the client tests: boto3, AWS CLI, curl (PYTEST_ARGS="-k co
 soak: ## Longer property tests and fuzzing of the JSON door (SOAK_CASES=5000 SOAK_EXAMPLES=300)
 	@scripts/soak
 
-soak-nodes: ## Kill nodes and the database at random, many times (ROUNDS=200), and check what was acknowledged
-	SNAPFERRY_SOAK_ROUNDS=$(or $(ROUNDS),200) scripts/test clients tests/test_nodes.py -k survives_any_kill -s
+soak-nodes: ## Kill and freeze nodes, the database and the S3 server at random (ROUNDS=200), and check what was acknowledged
+	SNAPFERRY_SOAK_ROUNDS=$(or $(ROUNDS),200) scripts/test clients tests/test_kills.py -s
 
 lint: ## Format check, clippy, the allowed directions between crates, names in the documents
 	@scripts/test lint
@@ -46,6 +49,9 @@ bench: ## Snapshots, copies, restores beside other tools; writes docs/benchmarks
 
 bench-api: ## The API beside moto's server; writes docs/benchmarks/api.md (BENCH_ARGS="--only copy --rounds 1" for a look)
 	@scripts/bench-api $(BENCH_ARGS)
+
+bench-nodes: ## Copies and describes with 1, 2 and 4 nodes on one PostgreSQL; writes docs/benchmarks/nodes.md (BENCH_ARGS="--rounds 1" for a look)
+	@scripts/bench-nodes $(BENCH_ARGS)
 
 bench-micro: ## Time the hot paths: block id, frame, page checksum, signature, Query, XML (BENCH_ARGS="--seconds 0.2")
 	cargo run --locked --quiet --release -p bench -- micro $(BENCH_ARGS)

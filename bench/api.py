@@ -139,22 +139,31 @@ class Bench:
             )
             rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
 
-    def load(self, server, body, clients, requests, seconds=None, **more):
-        """One run of the generator, with the server's CPU seconds beside what it saw."""
+    def begin(self, server, credentials, body, clients, requests, seconds, **more):
+        """Starts the generator against one server."""
         address = server.url.removeprefix("http://")
         command = [self.options.generator, "load", "--address", address, "--region", REGION]
-        command += ["--access-key-id", server.credentials[0], "--body", body]
-        command += ["--clients", str(clients), "--requests", str(requests)]
-        command += ["--seconds", str(seconds or self.options.seconds)]
+        command += ["--access-key-id", credentials[0], "--body", body]
+        command += ["--clients", str(clients), "--requests", str(requests), "--seconds", str(seconds)]
         for name, value in more.items():
             command += [f"--{name}", str(value)]
+        environment = running.clean_environment(SNAPFERRY_BENCH_SECRET=credentials[1])
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def finish(self, process, server):
+        """What a generator saw."""
+        said, complaint = process.communicate()
+        if process.returncode != 0:
+            raise SystemExit(f"the generator failed: {complaint.strip()}\n{server_tail(server)}")
+        return json.loads(said)
+
+    def load(self, server, body, clients, requests, seconds=None, **more):
+        """One run of the generator, with the server's CPU seconds beside what it saw."""
         pid = server.process.pid
         before = machine.own_cpu_seconds(pid)
-        environment = running.clean_environment(SNAPFERRY_BENCH_SECRET=server.credentials[1])
-        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise SystemExit(f"the generator failed: {done.stderr.strip()}\n{server_tail(server)}")
-        seen = json.loads(done.stdout)
+        seconds = seconds or self.options.seconds
+        process = self.begin(server, server.credentials, body, clients, requests, seconds, **more)
+        seen = self.finish(process, server)
         spent = machine.own_cpu_seconds(pid) - before
         seen["cpu_per_1000"] = 1000 * spent / seen["requests"]
         seen["generator_per_1000"] = 1000 * seen["generator_cpu_seconds"] / seen["requests"]

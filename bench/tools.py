@@ -201,7 +201,7 @@ def listens(port):
 
 
 class PgBackRest(Tool):
-    """pgBackRest, two processes, zstd 1, AES-256-CBC; file-level increments (the block-level ones need 2.46)."""
+    """pgBackRest, two processes, zstd 1, AES-256-CBC; increments of blocks where its version has them."""
 
     name = "pgBackRest"
     program = "pgbackrest"
@@ -211,6 +211,10 @@ class PgBackRest(Tool):
         for name in ("lock", "log", "spool"):
             (self.folder / name).mkdir()
 
+    @staticmethod
+    def _has_blocks():
+        return tuple(int(part) for part in version("pgbackrest").split()[1].split(".")[:2]) >= (2, 46)
+
     def _run(self, *words, path=None):
         options = {
             "stanza": "bench",
@@ -218,6 +222,7 @@ class PgBackRest(Tool):
             "repo1-path": self.repository,
             "repo1-cipher-type": "aes-256-cbc",
             "repo1-bundle": "y",
+            **({"repo1-block": "y"} if self._has_blocks() else {}),
             "compress-type": "zst",
             "compress-level": 1,
             "process-max": 2,
@@ -227,10 +232,10 @@ class PgBackRest(Tool):
             "log-level-console": "error",
         }
         known = {
-            "stanza-create": set(options) - {"compress-type", "compress-level", "process-max", "repo1-bundle", "spool-path"},
+            "stanza-create": set(options) - {"compress-type", "compress-level", "process-max", "repo1-bundle", "repo1-block", "spool-path"},
             "backup": set(options) - {"spool-path"},
-            "restore": set(options) - {"compress-type", "compress-level", "repo1-bundle"},
-            "verify": set(options) - {"compress-type", "compress-level", "repo1-bundle", "pg1-path", "spool-path", "lock-path"},
+            "restore": set(options) - {"compress-type", "compress-level", "repo1-bundle", "repo1-block"},
+            "verify": set(options) - {"compress-type", "compress-level", "repo1-bundle", "repo1-block", "pg1-path", "spool-path", "lock-path"},
         }[words[0]]
         given = [f"--{name}={value}" for name, value in options.items() if name in known]
         return run(
@@ -248,6 +253,20 @@ class PgBackRest(Tool):
 
     def do_verify(self):
         return self._run("verify")
+
+
+def version(program):
+    """What a tool says of its version, in one line; None when it is not there."""
+    with contextlib.suppress(OSError):
+        word = "--version" if program == "borg" else "version"
+        return subprocess.run([program, word], capture_output=True, text=True, check=True).stdout.split("\n")[0].strip()
+    return None
+
+
+def versions():
+    """The tools and their versions, for the report."""
+    said = [version(program) for program in ("pgbackrest", "restic", "borg")]
+    return ", ".join(" ".join(text.split()[:2]) for text in said if text)
 
 
 class Restic(Tool):
@@ -281,8 +300,7 @@ class Restic(Tool):
 
     @staticmethod
     def _copies():
-        said = subprocess.run(["restic", "version"], capture_output=True, text=True, check=True).stdout
-        return tuple(int(part) for part in said.split()[1].split(".")[:2]) >= (0, 14)
+        return tuple(int(part) for part in version("restic").split()[1].split(".")[:2]) >= (0, 14)
 
     def do_backup(self):
         return run("restic", "backup", self.source, environment=self.environment)

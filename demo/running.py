@@ -15,7 +15,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-READY = re.compile(r"http://127\.0\.0\.1:(\d+)")
+READY = re.compile(r"http://[\d.]+:(\d+)")
 # The server itself promises 10 seconds.
 STOP_SECONDS = 15
 START_SECONDS = 30
@@ -139,6 +139,8 @@ class Server:
         self.flags = list(flags)
         self.environment = environment or {}
         self.listen = "127.0.0.1:0"
+        # What runs it elsewhere, such as in a network namespace.
+        self.prefix = []
         self.log = self.data.with_name(self.data.name + ".log")
         self.process = None
         self.url = None
@@ -161,7 +163,7 @@ class Server:
         self.stdout = []
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.binary, "serve", "--listen", self.listen, "--data", str(self.data), *self.flags],
+                [*self.prefix, self.binary, "serve", "--listen", self.listen, "--data", str(self.data), *self.flags],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

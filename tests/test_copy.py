@@ -116,6 +116,15 @@ def test_tags(closed, plain_snapshot):
     assert copied(closed, source, CopyTags=True, Tags=[])["TagList"] == tags
 
 
+def test_rule_1_6_the_later_of_two_tags_wins(closed, plain_snapshot):
+    twice = [{"Key": "k", "Value": "first"}, {"Key": "k", "Value": "later"}]
+    made = copied(closed, "plain-snapshot", Tags=twice)
+    assert made["TagList"] == [{"Key": "k", "Value": "later"}]
+    closed.rds().add_tags_to_resource(ResourceName=made["DBClusterSnapshotArn"], Tags=[*twice, {"Key": "k", "Value": "last"}])
+    listed = closed.rds().list_tags_for_resource(ResourceName=made["DBClusterSnapshotArn"])["TagList"]
+    assert listed == [{"Key": "k", "Value": "last"}]
+
+
 @pytest.mark.parametrize("key", ["aws:x", "rds:x"])
 def test_reserved_tags(closed, plain_snapshot, key):
     copy_refused(
@@ -172,6 +181,22 @@ def test_an_existing_target(closed, plain_snapshot, sealed_snapshot):
             f" {target.lower()} already exists.",
             target=target,
         )
+
+
+def test_rule_1_12_checks_run_in_one_order(closed, plain_snapshot, sealed_snapshot):
+    """Each request is wrong in all that is left of the order; the first of it is told."""
+    copy = closed.rds().copy_db_cluster_snapshot
+    wrong = {"source": "nobody", "target": "a--b", "Tags": [{"Key": "aws:x", "Value": ""}], "KmsKeyId": "alias/nobody"}
+    order = [
+        ("InvalidParameterValue", 400, "TargetDBClusterSnapshotIdentifier", {"target": "sealed-snapshot"}),
+        ("DBClusterSnapshotNotFoundFault", 404, "nobody", {"source": "plain-snapshot"}),
+        ("InvalidParameterValue", 400, "reserved prefix", {"Tags": []}),
+        ("DBClusterSnapshotAlreadyExistsFault", 400, "sealed-snapshot", {"target": unique("ordered")}),
+        ("InvalidParameterValue", 400, "KmsKeyId", None),
+    ]
+    for code, status, says, mended in order:
+        refused(code, copy, re.compile(says), status, **copy_request(**wrong))
+        wrong |= mended or {}
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,18 @@
 """Several nodes on one PostgreSQL catalog and one vault: any of them may die, freeze or leave."""
 import itertools
 import json
-import os
-import random
 import re
 import secrets
-import shutil
 import signal
 import subprocess
-import threading
-import time
 
-import botocore.exceptions
 import pytest
 
 import database
 import ferry
 import running
 from ferry import FAR, HOME, THIRD, copy_request, unique
+from fleet import Fleet
 
 MEGABYTES = 32
 LIMIT = 8_000_000
@@ -27,68 +22,6 @@ HEARTBEAT_SECONDS = 2
 SILENCE_SECONDS = 12
 # A region that holds a snapshot's bytes already is shipped nothing more, so each slow copy has its own.
 REGIONS = itertools.cycle([FAR, THIRD, "us-west-2", "eu-central-1", "sa-east-1", "ca-central-1"])
-ROUNDS = int(os.environ.get("SNAPFERRY_SOAK_ROUNDS", "4"))
-
-
-class Fleet:
-    """Nodes that share a catalog and a vault."""
-
-    def __init__(self, deploy, flags=()):
-        self.database = database.Database()
-        self.vault = running.make_folder("snapferry-vault-")
-        self.key = secrets.token_hex(32)
-        self.flags = flags
-        self.deploy = deploy
-        self.nodes = {}
-
-    def add(self, name, start=True):
-        """One more node; all accept the first one's administrator."""
-        environment = {
-            "SNAPFERRY_CATALOG": self.database.url,
-            "SNAPFERRY_VAULT": str(self.vault),
-            "SNAPFERRY_MASTER_KEY": self.key,
-        }
-        node = self.deploy("--node", name, *self.flags, start=start, environment=environment)
-        if start and self.nodes:
-            shutil.copy(next(iter(self.nodes.values())).server.data / "credentials", node.server.data)
-        if start:
-            self.nodes[name] = node
-        return node
-
-    def verb(self, *words):
-        """Runs a verb that needs the catalog alone."""
-        done = subprocess.run(
-            [next(iter(self.nodes.values())).server.binary, *words],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=running.clean_environment(SNAPFERRY_CATALOG=self.database.url),
-        )
-        return done.stdout
-
-    def listed(self):
-        """The nodes by name, as `node list` shows them."""
-        return {one["name"]: one for one in json.loads(self.verb("node", "list", "--format", "json"))}
-
-    def job(self, subject, kind="copy-snapshot"):
-        """The newest job of a kind on a subject."""
-        jobs = json.loads(self.verb("job", "list", "--format", "json"))
-        return max((job for job in jobs if (job["kind"], job["subject"]) == (kind, subject)), key=lambda job: job["created_at"])
-
-    def runner(self, subject):
-        """The name of the node that has the job now."""
-        owner = running.wait_until(lambda: self.job(subject)["runner"], 20, f"{subject} is claimed")
-        return owner.partition("/")[0]
-
-    def remove(self):
-        """Ends the database and removes what is shared."""
-        for node in self.nodes.values():
-            if node.server.is_running:
-                node.server.process.send_signal(signal.SIGCONT)
-                node.server.stop()
-        self.database.remove()
-        running.remove_folder(self.vault)
 
 
 @pytest.fixture(scope="module")
@@ -287,61 +220,3 @@ def test_a_deployment_moves_to_postgresql(deploy):
     finally:
         alone.server.stop()
         target.remove()
-
-
-class Caller(threading.Thread):
-    """Copies a snapshot within its region under ever new names, and notes what was acknowledged."""
-
-    def __init__(self, fleet, number):
-        super().__init__(daemon=True)
-        self.fleet, self.number = fleet, number
-        self.ending = threading.Event()
-        self.acknowledged, self.refused = [], 0
-
-    def run(self):
-        """Goes round the nodes, as a balancer does."""
-        while not self.ending.is_set():
-            for name in list(self.fleet.nodes):
-                target = f"copy-{self.number}-{len(self.acknowledged) + self.refused}"
-                try:
-                    self.fleet.nodes[name].rds().copy_db_cluster_snapshot(**copy_request("noise-snapshot", target))
-                    self.acknowledged.append(target)
-                except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
-                    self.refused += 1
-                    time.sleep(0.05)
-
-
-def test_what_was_acknowledged_survives_any_kill(fleet, noise):
-    """Nodes and the database are killed at random; every copy that was answered is there, once."""
-    seed = int(os.environ.get("SNAPFERRY_SOAK_SEED", time.time_ns() % 1_000_000))
-    print(f"SNAPFERRY_SOAK_SEED={seed}")
-    chance = random.Random(seed)
-    for node in fleet.nodes.values():
-        node.server.stop()
-        node.server.flags += ["--manual-snapshots-max", "1000000"]
-        node.server.start()
-    callers = [Caller(fleet, number) for number in range(3)]
-    for caller in callers:
-        caller.start()
-    for number in range(ROUNDS):
-        time.sleep(chance.uniform(0.3, 1.2))
-        victim = ["database", "north", "database", "south"][number % 4]
-        if victim == "database":
-            fleet.database.kill()
-            time.sleep(chance.uniform(0, 0.5))
-            fleet.database.start()
-        else:
-            fleet.nodes[victim].server.kill()
-            fleet.nodes[victim].server.start()
-    time.sleep(1)
-    for caller in callers:
-        caller.ending.set()
-    for caller in callers:
-        caller.join(60)
-    acknowledged = [name for caller in callers for name in caller.acknowledged]
-    assert len(acknowledged) > ROUNDS
-    pages = fleet.nodes["south"].rds().get_paginator("describe_db_cluster_snapshots").paginate(SnapshotType="manual")
-    found = {one["DBClusterSnapshotIdentifier"]: one["Status"] for page in pages for one in page["DBClusterSnapshots"]}
-    assert [name for name in acknowledged if name not in found] == []
-    for name in acknowledged[-3:]:
-        ferry.wait_snapshot(fleet.nodes["north"].rds(), name)

@@ -120,6 +120,21 @@ def test_only_the_owner_shares(closed, shareable):
     assert shared_with(closed.rds(), shareable["DBClusterSnapshotIdentifier"]) == [PARTNER]
 
 
+def test_rule_2_5_only_the_owner_deletes(closed, shareable):
+    name, arn = shareable["DBClusterSnapshotIdentifier"], shareable["DBClusterSnapshotArn"]
+    share(closed.rds(), name, [PARTNER])
+    for account in (PARTNER, STRANGER):
+        for identifier in (name, arn):
+            refused(
+                "DBClusterSnapshotNotFoundFault",
+                closed.rds(account=account).delete_db_cluster_snapshot,
+                f"DBClusterSnapshot not found: {identifier}",
+                404,
+                DBClusterSnapshotIdentifier=identifier,
+            )
+    assert shared_with(closed.rds(), name) == [PARTNER]
+
+
 def test_what_the_other_account_sees(closed, shareable):
     arn, name = shareable["DBClusterSnapshotArn"], shareable["DBClusterSnapshotIdentifier"]
     theirs = closed.rds(account=PARTNER)

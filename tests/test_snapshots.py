@@ -231,6 +231,13 @@ def test_tags_of_a_snapshot(closed):
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
 
 
+def test_rule_2_3_tags_are_taken_only_when_the_cluster_says_so(closed):
+    rds, name = closed.rds(), unique("keeps")
+    closed.new_cluster(name, Tags=[{"Key": "team", "Value": "blue"}])
+    assert closed.new_snapshot(unique("bare"), name)["TagList"] == []
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+
+
 def test_the_next_snapshot_keeps_only_what_changed(closed):
     name = unique("grows")
     cluster = closed.new_cluster(name, StorageEncrypted=True)

@@ -3,8 +3,10 @@
 //! It does not start servers or know what the figures should be; the scripts under bench/ do.
 mod connection;
 mod load;
+mod meter;
 mod micro;
 mod signed;
+mod vault_work;
 
 use clap::{Parser, Subcommand};
 
@@ -22,11 +24,14 @@ enum Verb {
     Load(load::Options),
     /// Times the hot paths, one line each
     Micro(micro::Options),
+    /// Writes and restores snapshots of a folder, with the vault alone
+    Vault(vault_work::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().verb {
         Verb::Load(options) => load::run(&options),
         Verb::Micro(options) => micro::run(&options),
+        Verb::Vault(options) => vault_work::run(&options),
     }
 }

@@ -2,15 +2,18 @@
 //!
 //! It does not know how a secret is sealed, nor how a signature is checked.
 use model::{Account, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     error::CatalogError,
+    outbox::{self, Kind},
     transaction::Tx,
     value::{Row, args},
 };
 
 /// Whether a key signs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AccessKeyStatus {
     /// It does.
     Active,
@@ -29,7 +32,7 @@ impl AccessKeyStatus {
 }
 
 /// An access key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessKey {
     /// `AKIA` and 16 more characters.
     pub id: String,
@@ -90,7 +93,7 @@ pub fn insert(tx: &mut dyn Tx, key: &AccessKey) -> Result<(), CatalogError> {
             what: format!("the access key {}", key.id),
         });
     }
-    Ok(())
+    outbox::push_unversioned(tx, Kind::AccessKey, None, &[&key.id])
 }
 
 /// Finds a key.
@@ -120,12 +123,21 @@ pub fn list(
              WHERE account = ?1 ORDER BY id LIMIT ?2",
             args![account, limit],
         )?,
-        None => tx.query(
-            "SELECT id, account, sealed_secret, status, created_at FROM access_keys \
-             ORDER BY id LIMIT ?1",
-            args![limit],
-        )?,
+        None => return behind(tx, "", limit),
     };
+    rows.iter().map(AccessKey::from_row).collect()
+}
+
+/// All keys by id, from the one behind `after` on; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn behind(tx: &mut dyn Tx, after: &str, limit: usize) -> Result<Vec<AccessKey>, CatalogError> {
+    let rows = tx.query(
+        "SELECT id, account, sealed_secret, status, created_at FROM access_keys \
+         WHERE ?1 < id ORDER BY id LIMIT ?2",
+        args![after, limit],
+    )?;
     rows.iter().map(AccessKey::from_row).collect()
 }
 
@@ -142,6 +154,9 @@ pub fn set_status(
         "UPDATE access_keys SET status = ?2 WHERE id = ?1",
         args![id, status.as_str()],
     )?;
+    if changed == 1 {
+        outbox::push_unversioned(tx, Kind::AccessKey, None, &[id])?;
+    }
     Ok(changed == 1)
 }
 
@@ -150,5 +165,9 @@ pub fn set_status(
 /// # Errors
 /// The database's.
 pub fn delete(tx: &mut dyn Tx, id: &str) -> Result<bool, CatalogError> {
-    Ok(tx.execute("DELETE FROM access_keys WHERE id = ?1", args![id])? == 1)
+    let deleted = tx.execute("DELETE FROM access_keys WHERE id = ?1", args![id])? == 1;
+    if deleted {
+        outbox::push_unversioned(tx, Kind::AccessKey, None, &[id])?;
+    }
+    Ok(deleted)
 }

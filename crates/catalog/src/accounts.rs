@@ -4,14 +4,19 @@
 //! keep none here.
 use model::{Account, Timestamp};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
+    access_keys,
     error::CatalogError,
+    keys,
+    outbox::{self, Kind},
     transaction::Tx,
     value::{Row, args},
 };
 
 /// An account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountRow {
     /// Its number.
     pub id: Account,
@@ -56,12 +61,48 @@ fn from_row(row: &Row) -> Result<AccountRow, CatalogError> {
 /// # Errors
 /// The database's.
 pub fn ensure(tx: &mut dyn Tx, id: &Account, name: &str) -> Result<bool, CatalogError> {
-    let now = tx.now();
+    let row = AccountRow {
+        id: id.clone(),
+        name: name.to_owned(),
+        created_at: tx.now(),
+    };
+    add(tx, &row)
+}
+
+fn add(tx: &mut dyn Tx, row: &AccountRow) -> Result<bool, CatalogError> {
     let added = tx.execute(
         "INSERT INTO accounts (id, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        args![id, name, now],
+        args![&row.id, &row.name, row.created_at],
     )?;
+    if added == 1 {
+        outbox::push_unversioned(tx, Kind::Account, None, &[row.id.as_str()])?;
+    }
     Ok(added == 1)
+}
+
+/// Keeps an account as it was elsewhere.
+///
+/// # Errors
+/// `Conflict` when its number is taken.
+pub fn insert(tx: &mut dyn Tx, row: &AccountRow) -> Result<(), CatalogError> {
+    if add(tx, row)? {
+        return Ok(());
+    }
+    Err(CatalogError::Conflict {
+        what: format!("the account {}", row.id),
+    })
+}
+
+/// Finds an account.
+///
+/// # Errors
+/// The database's.
+pub fn get(tx: &mut dyn Tx, id: &Account) -> Result<Option<AccountRow>, CatalogError> {
+    let rows = tx.query(
+        "SELECT id, name, created_at FROM accounts WHERE id = ?1",
+        args![id],
+    )?;
+    rows.first().map(from_row).transpose()
 }
 
 /// The accounts by number; at most `limit`.
@@ -69,9 +110,17 @@ pub fn ensure(tx: &mut dyn Tx, id: &Account, name: &str) -> Result<bool, Catalog
 /// # Errors
 /// The database's.
 pub fn list(tx: &mut dyn Tx, limit: usize) -> Result<Vec<AccountRow>, CatalogError> {
+    behind(tx, "", limit)
+}
+
+/// The accounts by number, from the one behind `after` on; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn behind(tx: &mut dyn Tx, after: &str, limit: usize) -> Result<Vec<AccountRow>, CatalogError> {
     let rows = tx.query(
-        "SELECT id, name, created_at FROM accounts ORDER BY id LIMIT ?1",
-        args![limit],
+        "SELECT id, name, created_at FROM accounts WHERE ?1 < id ORDER BY id LIMIT ?2",
+        args![after, limit],
     )?;
     rows.iter().map(from_row).collect()
 }
@@ -100,11 +149,18 @@ pub fn holdings(tx: &mut dyn Tx, id: &Account) -> Result<Holdings, CatalogError>
 /// # Errors
 /// The database's.
 pub fn delete(tx: &mut dyn Tx, id: &Account) -> Result<bool, CatalogError> {
-    for table in ["access_keys", "kms_aliases", "kms_grants", "kms_keys"] {
-        tx.execute(
-            &format!("DELETE FROM {table} WHERE account = ?1"),
-            args![id],
-        )?;
+    for row in tx.query("SELECT id FROM access_keys WHERE account = ?1", args![id])? {
+        access_keys::delete(tx, row.text(0)?)?;
     }
-    Ok(tx.execute("DELETE FROM accounts WHERE id = ?1", args![id])? == 1)
+    for row in tx.query(
+        "SELECT region, id FROM kms_keys WHERE account = ?1",
+        args![id],
+    )? {
+        keys::delete(tx, &row.parsed(0)?, id, row.text(1)?)?;
+    }
+    let deleted = tx.execute("DELETE FROM accounts WHERE id = ?1", args![id])? == 1;
+    if deleted {
+        outbox::push_unversioned(tx, Kind::Account, None, &[id.as_str()])?;
+    }
+    Ok(deleted)
 }

@@ -5,6 +5,7 @@ use model::{Account, Cluster, ClusterName, Region, ResourceId};
 
 use crate::{
     error::CatalogError,
+    outbox::{self, Kind},
     stored::{Stored, encode, insert_versioned, update_versioned},
     transaction::Tx,
     value::{Row, args},
@@ -20,12 +21,17 @@ fn read(rows: &[Row]) -> Result<Vec<Stored<Cluster>>, CatalogError> {
         .collect()
 }
 
+fn letter(tx: &mut dyn Tx, cluster: &Cluster, version: u64) -> Result<(), CatalogError> {
+    let parts = [cluster.account.as_str(), cluster.name.as_str()];
+    outbox::push(tx, Kind::Cluster, Some(&cluster.region), &parts, version)
+}
+
 /// Keeps a new cluster.
 ///
 /// # Errors
 /// `Conflict` when its name or resource id is taken.
 pub fn insert(tx: &mut dyn Tx, cluster: Cluster) -> Result<Stored<Cluster>, CatalogError> {
-    insert_versioned(tx, cluster, what, |tx, cluster, version| {
+    let stored = insert_versioned(tx, cluster, what, |tx, cluster, version| {
         tx.execute(
             "INSERT INTO clusters (region, account, name, resource_id, status, node, volume, \
              base_manifest, version, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
@@ -43,7 +49,9 @@ pub fn insert(tx: &mut dyn Tx, cluster: Cluster) -> Result<Stored<Cluster>, Cata
                 encode(cluster)
             ],
         )
-    })
+    })?;
+    letter(tx, &stored.value, stored.version)?;
+    Ok(stored)
 }
 
 /// Finds a cluster by its name.
@@ -83,7 +91,7 @@ pub fn get_by_resource_id(
 /// # Errors
 /// `Stale` when it was changed or deleted since `stored` was read.
 pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster>, CatalogError> {
-    update_versioned(tx, stored, what, |tx, stored, version| {
+    let stored = update_versioned(tx, stored, what, |tx, stored, version| {
         let cluster = &stored.value;
         tx.execute(
             "UPDATE clusters SET resource_id = ?5, status = ?6, node = ?7, volume = ?8, \
@@ -103,11 +111,12 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster
                 encode(cluster)
             ],
         )
-    })
+    })?;
+    letter(tx, &stored.value, stored.version)?;
+    Ok(stored)
 }
 
-/// Forgets a cluster; answers the version of its deletion (for its mark in the vault's mirror),
-/// or none when there was no such cluster.
+/// Forgets a cluster; answers whether there was one.
 ///
 /// # Errors
 /// The database's.
@@ -116,12 +125,16 @@ pub fn delete(
     region: &Region,
     account: &Account,
     name: &ClusterName,
-) -> Result<Option<u64>, CatalogError> {
+) -> Result<bool, CatalogError> {
     let deleted = tx.execute(
         "DELETE FROM clusters WHERE region = ?1 AND account = ?2 AND name = ?3",
         args![region, account, name.as_str()],
     )?;
-    (deleted == 1).then(|| tx.next_version()).transpose()
+    if deleted == 1 {
+        let parts = [account.as_str(), name.as_str()];
+        outbox::push_unversioned(tx, Kind::Cluster, Some(region), &parts)?;
+    }
+    Ok(deleted == 1)
 }
 
 /// An account's clusters by name, from the one behind `after` on; at most `limit`.

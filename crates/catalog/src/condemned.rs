@@ -47,22 +47,26 @@ pub fn list(
         .collect()
 }
 
-/// Objects condemned at least `grace` ago and not deleted yet, oldest first; at most `limit`.
+/// Objects below `prefix` that were condemned at least `grace` ago and are not deleted yet, oldest
+/// first; at most `limit`.
 ///
 /// # Errors
 /// The database's.
 pub fn older_than(
     tx: &mut dyn Tx,
     region: &Region,
+    prefix: &str,
     grace: Duration,
     limit: usize,
 ) -> Result<Vec<String>, CatalogError> {
     let before = tx.now().minus(grace);
+    let end = format!("{prefix}\u{10ffff}");
+    // Joined to nothing, so that the index by time is used, which needs no sorting.
     let rows = tx.query(
         "SELECT path FROM condemned \
          WHERE region = ?1 AND deleted_at IS NULL AND condemned_at <= ?2 \
-         ORDER BY condemned_at LIMIT ?3",
-        args![region, before, limit],
+         AND ?4 <= path || '' AND path || '' < ?5 ORDER BY condemned_at LIMIT ?3",
+        args![region, before, limit, prefix, end],
     )?;
     rows.iter()
         .map(|row| row.text(0).map(str::to_owned))

@@ -171,7 +171,8 @@ pub const TABLES: &[Table] = &[
         2,
         &["region", "path", "condemned_at", "deleted_at"],
     ),
-    table("outbox", 1, &["seq", "region", "path", "body", "at"]),
+    table("verified_objects", 4, &["job", "region", "volume", "hash"]),
+    table("outbox", 1, &["seq", "region", "path", "version", "at"]),
     table(
         "events",
         1,

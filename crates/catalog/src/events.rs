@@ -9,8 +9,23 @@ use crate::{
     error::CatalogError,
     stored::{decode, encode, one_of},
     transaction::Tx,
-    value::{Arg, Row, args},
+    value::{Arg, Column, Ledger, Row, args},
 };
+
+static EVENTS: Ledger = Ledger::new(
+    "events",
+    &[
+        ("region", Column::Text),
+        ("account", Column::Text),
+        ("source_type", Column::Text),
+        ("source_id", Column::Text),
+        ("source_arn", Column::Text),
+        ("categories", Column::Text),
+        ("message", Column::Text),
+        ("event_id", Column::Text),
+        ("at", Column::Int),
+    ],
+);
 
 /// An event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +73,8 @@ pub type After = (Timestamp, i64);
 /// # Errors
 /// The database's.
 pub fn insert(tx: &mut dyn Tx, event: &Event) -> Result<(), CatalogError> {
-    tx.execute(
-        "INSERT INTO events (region, account, source_type, source_id, source_arn, categories, \
-         message, event_id, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    tx.append(
+        &EVENTS,
         args![
             &event.region,
             &event.account,
@@ -72,8 +86,7 @@ pub fn insert(tx: &mut dyn Tx, event: &Event) -> Result<(), CatalogError> {
             &event.event_id,
             event.at
         ],
-    )?;
-    Ok(())
+    )
 }
 
 fn from_row(row: &Row) -> Result<(After, Event), CatalogError> {
@@ -167,7 +180,7 @@ pub fn newest(tx: &mut dyn Tx) -> Result<i64, CatalogError> {
     rows.first().map_or(Ok(0), |row| row.int(0))
 }
 
-/// Forgets up to `limit` events older than `age`; answers how many.
+/// Forgets those older than `age` among the first `limit` that were kept; answers how many.
 ///
 /// # Errors
 /// The database's.
@@ -175,7 +188,8 @@ pub fn prune(tx: &mut dyn Tx, age: Duration, limit: usize) -> Result<u64, Catalo
     let before = tx.now().minus(age);
     tx.execute(
         "DELETE FROM events WHERE seq IN \
-         (SELECT seq FROM events WHERE at < ?1 ORDER BY at LIMIT ?2)",
+         (SELECT seq FROM (SELECT seq, at FROM events ORDER BY seq LIMIT ?2) AS oldest \
+         WHERE at < ?1)",
         args![before, limit],
     )
 }

@@ -5,6 +5,7 @@ use model::{Account, Arn, Grant};
 
 use crate::{
     error::CatalogError,
+    outbox::{self, Kind},
     stored::{Stored, encode, insert_versioned},
     transaction::Tx,
     value::{Row, args},
@@ -26,7 +27,7 @@ fn key_id(key: &Arn) -> &str {
 /// # Errors
 /// `Conflict` when its id is taken.
 pub fn insert(tx: &mut dyn Tx, grant: Grant) -> Result<Stored<Grant>, CatalogError> {
-    insert_versioned(
+    let stored = insert_versioned(
         tx,
         grant,
         |grant| format!("the grant {}", grant.id),
@@ -45,7 +46,14 @@ pub fn insert(tx: &mut dyn Tx, grant: Grant) -> Result<Stored<Grant>, CatalogErr
                 ],
             )
         },
-    )
+    )?;
+    letter(tx, &stored.value.key, &stored.value.id, stored.version)?;
+    Ok(stored)
+}
+
+fn letter(tx: &mut dyn Tx, key: &Arn, id: &str, version: u64) -> Result<(), CatalogError> {
+    let parts = [key.account.as_str(), key_id(key), id];
+    outbox::push(tx, Kind::Grant, Some(&key.region), &parts, version)
 }
 
 /// Finds a key's grant by its id.
@@ -103,15 +111,18 @@ pub fn list(
     read(&rows)
 }
 
-/// Forgets a grant; answers the version of its deletion (for its mark in the vault's mirror), or
-/// none when there was no such grant.
+/// Forgets a grant; answers whether there was one.
 ///
 /// # Errors
 /// The database's.
-pub fn delete(tx: &mut dyn Tx, key: &Arn, id: &str) -> Result<Option<u64>, CatalogError> {
+pub fn delete(tx: &mut dyn Tx, key: &Arn, id: &str) -> Result<bool, CatalogError> {
     let deleted = tx.execute(
         "DELETE FROM kms_grants WHERE region = ?1 AND account = ?2 AND key_id = ?3 AND id = ?4",
         args![&key.region, &key.account, key_id(key), id],
     )?;
-    (deleted == 1).then(|| tx.next_version()).transpose()
+    if deleted == 1 {
+        let version = tx.next_version()?;
+        letter(tx, key, id, version)?;
+    }
+    Ok(deleted == 1)
 }

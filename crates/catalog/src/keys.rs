@@ -2,16 +2,18 @@
 //!
 //! It does not know how key material is sealed, nor what a key policy allows.
 use model::{Account, Arn, Key, KeyManager, Region, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     error::CatalogError,
+    outbox::{self, Kind},
     stored::{Stored, encode, insert_versioned, update_versioned},
     transaction::Tx,
     value::{Row, args},
 };
 
 /// A name for a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alias {
     /// Its region.
     pub region: Region,
@@ -60,7 +62,7 @@ fn read(rows: &[Row]) -> Result<Vec<Stored<Key>>, CatalogError> {
 /// # Errors
 /// `Conflict` when its id is taken.
 pub fn insert(tx: &mut dyn Tx, key: Key) -> Result<Stored<Key>, CatalogError> {
-    insert_versioned(tx, key, what, |tx, key, version| {
+    let stored = insert_versioned(tx, key, what, |tx, key, version| {
         tx.execute(
             "INSERT INTO kms_keys \
              (region, account, id, state, deletion_at, rotation_at, managed, version, body) \
@@ -77,7 +79,23 @@ pub fn insert(tx: &mut dyn Tx, key: Key) -> Result<Stored<Key>, CatalogError> {
                 encode(key)
             ],
         )
-    })
+    })?;
+    letter(tx, &stored.value, stored.version)?;
+    Ok(stored)
+}
+
+fn letter(tx: &mut dyn Tx, key: &Key, version: u64) -> Result<(), CatalogError> {
+    let parts = [key.account.as_str(), &key.id];
+    outbox::push(tx, Kind::Key, Some(&key.region), &parts, version)
+}
+
+fn alias_letter(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &str,
+) -> Result<(), CatalogError> {
+    outbox::push_unversioned(tx, Kind::Alias, Some(region), &[account.as_str(), name])
 }
 
 /// Finds a key by its id.
@@ -113,7 +131,7 @@ pub fn get_by_arn(tx: &mut dyn Tx, arn: &Arn) -> Result<Option<Stored<Key>>, Cat
 /// # Errors
 /// `Stale` when it was changed or deleted since `stored` was read.
 pub fn update(tx: &mut dyn Tx, stored: Stored<Key>) -> Result<Stored<Key>, CatalogError> {
-    update_versioned(tx, stored, what, |tx, stored, version| {
+    let stored = update_versioned(tx, stored, what, |tx, stored, version| {
         let key = &stored.value;
         tx.execute(
             "UPDATE kms_keys \
@@ -131,7 +149,9 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Key>) -> Result<Stored<Key>, Catal
                 encode(key)
             ],
         )
-    })
+    })?;
+    letter(tx, &stored.value, stored.version)?;
+    Ok(stored)
 }
 
 /// When a key that rotates by itself is due; only keys in use are rotated.
@@ -189,8 +209,8 @@ pub fn due_for_deletion(tx: &mut dyn Tx, limit: usize) -> Result<Vec<Stored<Key>
     read(&rows)
 }
 
-/// Forgets a key, its aliases and its grants; answers the version of its deletion (for its mark in the
-/// vault's mirror), or none when there was no such key.
+/// Forgets a key, its aliases and its grants; answers whether there was one. The mirror hears of
+/// the key only: an alias or a grant without its key is none.
 ///
 /// # Errors
 /// The database's.
@@ -199,7 +219,7 @@ pub fn delete(
     region: &Region,
     account: &Account,
     id: &str,
-) -> Result<Option<u64>, CatalogError> {
+) -> Result<bool, CatalogError> {
     tx.execute(
         "DELETE FROM kms_aliases WHERE region = ?1 AND account = ?2 AND key_id = ?3",
         args![region, account, id],
@@ -212,7 +232,10 @@ pub fn delete(
         "DELETE FROM kms_keys WHERE region = ?1 AND account = ?2 AND id = ?3",
         args![region, account, id],
     )?;
-    (deleted == 1).then(|| tx.next_version()).transpose()
+    if deleted == 1 {
+        outbox::push_unversioned(tx, Kind::Key, Some(region), &[account.as_str(), id])?;
+    }
+    Ok(deleted == 1)
 }
 
 /// Keeps a new alias.
@@ -237,7 +260,7 @@ pub fn insert_alias(tx: &mut dyn Tx, alias: &Alias) -> Result<(), CatalogError> 
             what: format!("the alias {}", alias.arn()),
         });
     }
-    Ok(())
+    alias_letter(tx, &alias.region, &alias.account, &alias.name)
 }
 
 /// Finds an alias by its name, prefix included.
@@ -275,6 +298,9 @@ pub fn update_alias(
          WHERE region = ?1 AND account = ?2 AND name = ?3",
         args![region, account, name, key_id, now],
     )?;
+    if changed == 1 {
+        alias_letter(tx, region, account, name)?;
+    }
     Ok(changed == 1)
 }
 
@@ -292,7 +318,30 @@ pub fn delete_alias(
         "DELETE FROM kms_aliases WHERE region = ?1 AND account = ?2 AND name = ?3",
         args![region, account, name],
     )?;
+    if deleted == 1 {
+        alias_letter(tx, region, account, name)?;
+    }
     Ok(deleted == 1)
+}
+
+/// A region's aliases by account and name, from the one behind `account` and `name` on; at most
+/// `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn aliases_behind(
+    tx: &mut dyn Tx,
+    region: Option<&Region>,
+    account: &str,
+    name: &str,
+    limit: usize,
+) -> Result<Vec<Alias>, CatalogError> {
+    let rows = tx.query(
+        "SELECT region, account, name, key_id, created_at, updated_at FROM kms_aliases \
+         WHERE region = ?1 AND (?2, ?3) < (account, name) ORDER BY account, name LIMIT ?4",
+        args![region, account, name, limit],
+    )?;
+    rows.iter().map(Alias::from_row).collect()
 }
 
 /// An account's aliases by name, of one key or of all, from the one behind `after` on; at most

@@ -20,6 +20,7 @@ pub mod grants;
 pub mod jobs;
 pub mod keys;
 pub mod meta;
+pub mod mirrored;
 pub mod nodes;
 pub mod outbox;
 pub mod pins;
@@ -30,6 +31,7 @@ mod stored;
 mod transaction;
 pub mod uids;
 mod value;
+pub mod verified;
 pub mod webhooks;
 
 pub use error::{CatalogError, ErrorKind};

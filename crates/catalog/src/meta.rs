@@ -1,10 +1,21 @@
 //! Facts about the catalog itself, such as its schema and the data folder's mode.
 //!
 //! It does not know what they mean.
-use crate::{error::CatalogError, transaction::Tx, value::args};
+use crate::{
+    error::CatalogError,
+    outbox::{self, Kind},
+    transaction::Tx,
+    value::args,
+};
 
 /// The name that the schema's number is kept under; only migrations write it.
 pub(crate) const SCHEMA: &str = "schema";
+/// The id of the first administrator's access key, whose owner has it in a file.
+pub const ADMINISTRATOR: &str = "administrator_access_key";
+/// Whether the nodes that share the catalog check signatures.
+pub const MODE: &str = "mode";
+/// The facts that the vault's mirror carries; the others belong to this one catalog.
+pub(crate) const MIRRORED: [&str; 2] = [ADMINISTRATOR, MODE];
 
 /// Reads a fact.
 ///
@@ -27,6 +38,9 @@ pub fn set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<(), CatalogError>
          ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         args![name, value],
     )?;
+    if MIRRORED.contains(&name) {
+        outbox::push_unversioned(tx, Kind::Note, None, &[name])?;
+    }
     Ok(())
 }
 
@@ -40,6 +54,14 @@ pub fn get_or_set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<String, Ca
     }
     set(tx, name, value)?;
     Ok(value.to_owned())
+}
+
+/// The highest version drawn so far.
+///
+/// # Errors
+/// The database's.
+pub fn version(tx: &mut dyn Tx) -> Result<u64, CatalogError> {
+    tx.version()
 }
 
 /// Lets the next version be above `floor`, as after a rebuild from the vault's mirror.

@@ -1,43 +1,133 @@
-//! What is still to be mirrored into the vaults, in the order it was committed.
+//! Which records are still to be mirrored into the vaults, in the order they were changed.
 //!
-//! It does not know what the bodies are.
+//! It does not know what a record is: a letter only names one. The functions that write a
+//! table's rows push its letters, so no caller can forget them.
 use model::{Region, Timestamp};
 
-use crate::{error::CatalogError, transaction::Tx, value::args};
+use crate::{
+    error::CatalogError,
+    transaction::Tx,
+    value::{Column, Ledger, args},
+};
 
-/// An object to be written.
+static LETTERS: Ledger = Ledger::new(
+    "outbox",
+    &[
+        ("region", Column::Text),
+        ("path", Column::Text),
+        ("version", Column::Int),
+        ("at", Column::Int),
+    ],
+);
+
+/// A kind of record that the mirror carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Who there is.
+    Account,
+    /// A way in, its secret sealed.
+    AccessKey,
+    /// A fact about the deployment.
+    Note,
+    /// A KMS key, its material sealed.
+    Key,
+    /// A name for a KMS key.
+    Alias,
+    /// Leave to use a KMS key.
+    Grant,
+    /// A cluster.
+    Cluster,
+    /// A snapshot.
+    Snapshot,
+}
+
+impl Kind {
+    /// All, each behind those that it needs.
+    pub const ALL: [Self; 8] = [
+        Self::Account,
+        Self::AccessKey,
+        Self::Note,
+        Self::Key,
+        Self::Alias,
+        Self::Grant,
+        Self::Cluster,
+        Self::Snapshot,
+    ];
+
+    /// The first part of its records' paths.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "accounts",
+            Self::AccessKey => "access-keys",
+            Self::Note => "notes",
+            Self::Key => "keys",
+            Self::Alias => "aliases",
+            Self::Grant => "grants",
+            Self::Cluster => "clusters",
+            Self::Snapshot => "snapshots",
+        }
+    }
+
+    /// Whether its records belong to a region.
+    pub fn is_regional(self) -> bool {
+        !matches!(self, Self::Account | Self::AccessKey | Self::Note)
+    }
+
+    /// The path of a record: `<kind>/<region>/<parts>`, without a region where there is none.
+    pub fn path(self, region: Option<&Region>, parts: &[&str]) -> String {
+        let mut path = self.as_str().to_owned();
+        for part in region.map(Region::as_str).iter().chain(parts) {
+            path.push('/');
+            path.push_str(part);
+        }
+        path
+    }
+}
+
+/// A record that was changed or deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
     /// Its place in the order.
     pub seq: i64,
-    /// The region whose vault it goes to.
-    pub region: Region,
-    /// The object's path in that vault.
+    /// The region whose vault it goes to; none for records of no region.
+    pub region: Option<Region>,
+    /// The record's path.
     pub path: String,
-    /// The object's bytes.
-    pub body: Vec<u8>,
+    /// Rises with every change of the record, its deletion included.
+    pub version: u64,
 }
 
 /// How far the mirror is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lag {
-    /// Objects to be written.
+    /// Letters to be written.
     pub letters: u64,
     /// When the oldest of them was committed.
     pub oldest: Option<Timestamp>,
 }
 
-/// Adds an object, to be called in the transaction that writes the record it mirrors.
-///
-/// # Errors
-/// The database's.
-pub fn push(tx: &mut dyn Tx, region: &Region, path: &str, body: &[u8]) -> Result<(), CatalogError> {
-    let now = tx.now();
-    tx.execute(
-        "INSERT INTO outbox (region, path, body, at) VALUES (?1, ?2, ?3, ?4)",
-        args![region, path, body, now],
-    )?;
-    Ok(())
+/// Adds a letter, to be called in the transaction that changes the record.
+pub(crate) fn push(
+    tx: &mut dyn Tx,
+    kind: Kind,
+    region: Option<&Region>,
+    parts: &[&str],
+    version: u64,
+) -> Result<(), CatalogError> {
+    let (now, path) = (tx.now(), kind.path(region, parts));
+    let region = region.map_or("", Region::as_str);
+    tx.append(&LETTERS, args![region, path, version, now])
+}
+
+/// The same for a record that has no version of its own: one is drawn.
+pub(crate) fn push_unversioned(
+    tx: &mut dyn Tx,
+    kind: Kind,
+    region: Option<&Region>,
+    parts: &[&str],
+) -> Result<(), CatalogError> {
+    let version = tx.next_version()?;
+    push(tx, kind, region, parts, version)
 }
 
 /// The oldest letters; they stay until [`done`]. At most `limit`.
@@ -46,16 +136,19 @@ pub fn push(tx: &mut dyn Tx, region: &Region, path: &str, body: &[u8]) -> Result
 /// The database's.
 pub fn take(tx: &mut dyn Tx, limit: usize) -> Result<Vec<Letter>, CatalogError> {
     let rows = tx.query(
-        "SELECT seq, region, path, body FROM outbox ORDER BY seq LIMIT ?1",
+        "SELECT seq, region, path, version FROM outbox ORDER BY seq LIMIT ?1",
         args![limit],
     )?;
     rows.iter()
         .map(|row| {
             Ok(Letter {
                 seq: row.int(0)?,
-                region: row.parsed(1)?,
+                region: match row.text(1)? {
+                    "" => None,
+                    _ => Some(row.parsed(1)?),
+                },
                 path: row.text(2)?.to_owned(),
-                body: row.blob(3)?.to_vec(),
+                version: row.count(3)?,
             })
         })
         .collect()
@@ -75,6 +168,15 @@ pub fn done(tx: &mut dyn Tx, seqs: &[i64]) -> Result<(), CatalogError> {
             args![*first, *last],
         )?;
     }
+    Ok(())
+}
+
+/// Removes all letters: for a catalog whose records came out of the mirror.
+///
+/// # Errors
+/// The database's.
+pub fn clear(tx: &mut dyn Tx) -> Result<(), CatalogError> {
+    tx.execute("DELETE FROM outbox", &[])?;
     Ok(())
 }
 

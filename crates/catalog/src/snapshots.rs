@@ -13,6 +13,7 @@ use model::{
 
 use crate::{
     error::CatalogError,
+    outbox::{self, Kind},
     stored::{Stored, encode, insert_versioned, one_of, update_versioned},
     transaction::Tx,
     value::{Arg, Row, args},
@@ -83,7 +84,13 @@ pub fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Stored<Snapshot>, C
     })?;
     write_shares(tx, &stored.value)?;
     tally(tx, &stored.value, 1)?;
+    letter(tx, &stored.value, stored.version)?;
     Ok(stored)
+}
+
+fn letter(tx: &mut dyn Tx, snapshot: &Snapshot, version: u64) -> Result<(), CatalogError> {
+    let parts = [snapshot.account.as_str(), snapshot.name.as_str()];
+    outbox::push(tx, Kind::Snapshot, Some(&snapshot.region), &parts, version)
 }
 
 /// Finds a snapshot by its name.
@@ -101,6 +108,25 @@ pub fn get(
         args![region, account, name.as_str()],
     )?;
     Ok(read(&rows)?.pop())
+}
+
+/// Whether a snapshot is still as it was read.
+///
+/// # Errors
+/// The database's.
+pub fn is_still(tx: &mut dyn Tx, stored: &Stored<Snapshot>) -> Result<bool, CatalogError> {
+    let snapshot = &stored.value;
+    let rows = tx.query(
+        "SELECT 1 FROM snapshots \
+         WHERE region = ?1 AND account = ?2 AND name = ?3 AND version = ?4",
+        args![
+            &snapshot.region,
+            &snapshot.account,
+            snapshot.name.as_str(),
+            stored.version
+        ],
+    )?;
+    Ok(!rows.is_empty())
 }
 
 /// Writes a changed record, and whom it is shared with; region, account, name and kind stay.
@@ -133,11 +159,11 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Snapshot>) -> Result<Stored<Snapsh
     let snapshot = &stored.value;
     clear_shares(tx, &snapshot.region, &snapshot.account, &snapshot.name)?;
     write_shares(tx, snapshot)?;
+    letter(tx, snapshot, stored.version)?;
     Ok(stored)
 }
 
-/// Forgets a snapshot; answers the version of its deletion (for its mark in the vault's
-/// mirror), or none when there was no such snapshot.
+/// Forgets a snapshot; answers whether there was one.
 ///
 /// # Errors
 /// The database's.
@@ -146,9 +172,9 @@ pub fn delete(
     region: &Region,
     account: &Account,
     name: &SnapshotName,
-) -> Result<Option<u64>, CatalogError> {
+) -> Result<bool, CatalogError> {
     let Some(stored) = get(tx, region, account, name)? else {
-        return Ok(None);
+        return Ok(false);
     };
     tx.execute(
         "DELETE FROM snapshots WHERE region = ?1 AND account = ?2 AND name = ?3",
@@ -156,7 +182,9 @@ pub fn delete(
     )?;
     clear_shares(tx, region, account, name)?;
     tally(tx, &stored.value, -1)?;
-    tx.next_version().map(Some)
+    let version = tx.next_version()?;
+    letter(tx, &stored.value, version)?;
+    Ok(true)
 }
 
 /// How many manual snapshots an account has in a region, at the cost of one look.
@@ -258,6 +286,26 @@ pub fn page(
     Ok(found.into_values().take(limit).collect())
 }
 
+/// The snapshots of an account that have their bytes in a volume, the last changed first; at
+/// most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn in_volume(
+    tx: &mut dyn Tx,
+    region: &Region,
+    volume: &VolumeRef,
+    account: &Account,
+    limit: usize,
+) -> Result<Vec<Stored<Snapshot>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM snapshots WHERE region = ?1 AND volume = ?2 \
+         AND account = ?3 AND manifest IS NOT NULL ORDER BY version DESC LIMIT ?4",
+        args![region, volume, account, limit],
+    )?;
+    read(&rows)
+}
+
 /// The manifests in a volume that live records need: snapshots' own, and the bases that
 /// clusters compare their next snapshot with. Each once.
 ///
@@ -286,9 +334,11 @@ struct Query<'a> {
 impl<'a> Query<'a> {
     fn filtered(&mut self, selection: &'a Selection) -> &mut Self {
         let (sql, args) = (&mut self.sql, &mut self.args);
-        let kind = selection.kind.map(SnapshotKind::as_str);
         let resource = selection.resource_id.as_ref().map(ResourceId::as_str);
-        one_of(sql, args, "s.kind", kind);
+        if let Some(kind) = selection.kind {
+            // A literal: an argument would hide that an index of one kind serves.
+            sql.push_str(&format!(" AND s.kind = '{}'", kind.as_str()));
+        }
         one_of(sql, args, "s.cluster_resource_id", resource);
         for (column, texts) in [
             ("s.name", &selection.names),

@@ -12,7 +12,7 @@ use model::Timestamp;
 
 use crate::{
     error::CatalogError,
-    value::{Arg, Row},
+    value::{Arg, Ledger, Row},
 };
 
 /// A transaction that is under way.
@@ -32,12 +32,27 @@ pub trait Tx {
     /// `Failed` when the database refuses it, `Busy` when a lock is not to be had.
     fn query(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, CatalogError>;
 
-    /// A number that is higher than all drawn before. Record versions come from here, so that
-    /// a record that is deleted and made anew never has a version twice.
+    /// Adds a row to a table that grows at its end. Whatever this transaction does with the table
+    /// later finds the row there; a catalog may write several of them together.
+    ///
+    /// # Errors
+    /// As [`Tx::execute`].
+    fn append(&mut self, ledger: &'static Ledger, row: &[Arg<'_>]) -> Result<(), CatalogError> {
+        self.execute(ledger.insert(), row).map(|_| ())
+    }
+
+    /// A number that is higher than all that this transaction can have seen. Record versions come
+    /// from here, so that a record that is deleted and made anew never has a version twice.
     ///
     /// # Errors
     /// As [`Tx::execute`].
     fn next_version(&mut self) -> Result<u64, CatalogError>;
+
+    /// The highest version drawn so far.
+    ///
+    /// # Errors
+    /// As [`Tx::execute`].
+    fn version(&mut self) -> Result<u64, CatalogError>;
 
     /// Lets the next version be above `floor`, and the next numbers of letters and events above
     /// those that are there.

@@ -1,7 +1,7 @@
 //! What goes into statements and comes out of them, whichever database runs them.
 //!
 //! It does not know any database's driver.
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use model::{Account, Hash, JobId, Region, Timestamp, VolumeRef};
 
@@ -120,6 +120,48 @@ macro_rules! args {
 }
 pub(crate) use args;
 
+/// A table whose rows are added and not looked for at once: see [`crate::Tx::append`].
+#[derive(Debug)]
+pub struct Ledger {
+    pub(crate) table: &'static str,
+    pub(crate) columns: &'static [(&'static str, Column)],
+    insert: OnceLock<String>,
+}
+
+/// What a ledger's column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Column {
+    Int,
+    Text,
+}
+
+impl Ledger {
+    pub(crate) const fn new(
+        table: &'static str,
+        columns: &'static [(&'static str, Column)],
+    ) -> Self {
+        Self {
+            table,
+            columns,
+            insert: OnceLock::new(),
+        }
+    }
+
+    /// `INSERT INTO table (…)`.
+    pub(crate) fn head(&self) -> String {
+        let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
+        format!("INSERT INTO {} ({})", self.table, names.join(", "))
+    }
+
+    /// The statement that adds one row.
+    pub(crate) fn insert(&self) -> &str {
+        self.insert.get_or_init(|| {
+            let places: Vec<String> = (1..=self.columns.len()).map(|n| format!("?{n}")).collect();
+            format!("{} VALUES ({})", self.head(), places.join(", "))
+        })
+    }
+}
+
 /// A column's value in an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
@@ -131,6 +173,33 @@ pub enum Value {
     Text(String),
     /// BLOB.
     Blob(Vec<u8>),
+}
+
+impl Value {
+    /// An argument as a value of its own.
+    pub(crate) fn of(arg: &Arg<'_>) -> Self {
+        match arg {
+            Arg::Null => Self::Null,
+            Arg::Int(number) => Self::Int(*number),
+            Arg::Text(text) => Self::Text((*text).to_owned()),
+            Arg::Made(text) => Self::Text(text.clone()),
+            Arg::Blob(bytes) => Self::Blob(bytes.to_vec()),
+        }
+    }
+
+    pub(crate) fn as_int(&self) -> Option<i64> {
+        match self {
+            Self::Int(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// One row of an answer; columns by their position in the SELECT.

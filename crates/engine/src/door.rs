@@ -107,7 +107,7 @@ pub trait Content: Send + Sync {
 
 /// Takes a dump's folders and files, in the order of the dump.
 pub trait DumpSink: Send {
-    /// About how many bytes will come, said once before the first file.
+    /// About how many bytes will come: said before the first file, and again when more is known.
     fn expect_total(&mut self, bytes: u64);
 
     /// A folder; it comes before what is in it. `path` is relative, with `/` between its parts.

@@ -225,6 +225,13 @@ impl EngineError {
             | Self::NotWhole { .. }
             | Self::WillNotEnd { .. }
             | Self::Io { .. } => ErrorKind::Report,
+            // As many snapshots of the cluster are being taken as it has slots for.
+            Self::Sql { source, .. }
+                if source.code()
+                    == Some(&tokio_postgres::error::SqlState::CONFIGURATION_LIMIT_EXCEEDED) =>
+            {
+                ErrorKind::Retry
+            }
             // Without an answer of the server's, the connection failed.
             Self::Sql { source, .. } if source.is_closed() || source.code().is_none() => {
                 ErrorKind::Retry

@@ -226,6 +226,22 @@ impl fmt::Display for VolumeRef {
     }
 }
 
+impl FromStr for VolumeRef {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let mut parts = text.split('/');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(origin), Some(account), Some(id), None) => Ok(Self {
+                origin: origin.parse()?,
+                account: account.parse()?,
+                id: id.parse()?,
+            }),
+            _ => Err(IdError::new(text, "a volume of ORIGIN/ACCOUNT/ID")),
+        }
+    }
+}
+
 /// A BLAKE3 hash of an object's bytes: 32 bytes, 64 lower-case hexadecimal digits as text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

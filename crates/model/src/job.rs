@@ -20,6 +20,8 @@ pub enum JobKind {
     RestoreCluster,
     /// Removes a cluster, after its final snapshot if there is one.
     DeleteCluster,
+    /// Looks at what is kept in the vaults.
+    VerifyVault,
 }
 
 impl JobKind {
@@ -31,6 +33,7 @@ impl JobKind {
             Self::CopySnapshot => "copy-snapshot",
             Self::RestoreCluster => "restore-cluster",
             Self::DeleteCluster => "delete-cluster",
+            Self::VerifyVault => "verify-vault",
         }
     }
 }

@@ -8,14 +8,12 @@ use catalog::{
     copy::{self, CopyError},
     meta, nodes,
 };
-use model::{SystemClock, limits};
+use model::{SystemClock, SystemEntropy, limits};
 use serde::{Deserialize, Serialize};
 use service::Mode;
 
 use crate::data_dir::{DataDir, DataDirError, write_private};
 
-/// The note of a shared catalog that says whether signatures are checked.
-const MODE: &str = "mode";
 /// Names have this many random digits.
 const NAME_DIGITS: usize = 8;
 /// The longest name of a node.
@@ -112,7 +110,7 @@ pub(crate) async fn check_mode(catalog: &dyn Catalog, mode: Mode) -> Result<(), 
         Mode::Dev => "dev",
     };
     let noted = catalog
-        .write(move |tx| meta::get_or_set(tx, MODE, word))
+        .write(move |tx| meta::get_or_set(tx, meta::MODE, word))
         .await?;
     if noted == word {
         Ok(())
@@ -230,7 +228,9 @@ pub(crate) async fn copy(from: &End, into: &End) -> Result<Vec<copy::Copied>, Ca
             return Err(CatalogsError::Served(node));
         }
     }
-    Ok(copy::copy(&from.catalog, &*into.catalog).await?)
+    let copied = copy::copy(&from.catalog, &*into.catalog).await?;
+    service::succeed(&*into.catalog, &SystemEntropy).await?;
+    Ok(copied)
 }
 
 /// Waits until a node that was told to drain holds no job; answers whether it came to that.

@@ -1,10 +1,10 @@
 //! The command line: verbs, flags and their help.
 //!
 //! It does not know how a verb does its work.
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use model::Account;
+use model::{Account, Region, SnapshotName};
 
 use crate::{
     catalogs::{CatalogUrl, End},
@@ -122,6 +122,17 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: CatalogVerb,
     },
+    /// Look at what the vaults keep
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Examples:\n  \
+        snapferry vault verify\n  \
+        snapferry vault verify --read-data --sample 10%"
+    )]
+    Vault {
+        #[command(subcommand)]
+        verb: VaultVerb,
+    },
     /// Print this command line's reference page
     #[command(hide = true)]
     Reference,
@@ -208,6 +219,80 @@ pub(crate) enum NodeVerb {
         #[command(flatten)]
         shared: Shared,
     },
+}
+
+/// `snapferry vault ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultVerb {
+    /// Check all that snapshots need, and say which bytes of which files are damaged
+    ///
+    /// Without --read-data every stored byte is compared with its hash, and manifests and block lists
+    /// are opened as far as their KMS keys can be used. The running server does the work; when this verb
+    /// or the server is interrupted, the same command goes on where it was.
+    ///
+    /// Exit status: 0 when all is whole or was mended, 3 when something is damaged, 1 when the look
+    /// could not be taken.
+    #[command(after_help = "Examples:\n  \
+        snapferry vault verify\n  \
+        snapferry vault verify --read-data --sample 10%\n  \
+        snapferry vault verify --region eu-west-1 --repair\n  \
+        snapferry vault verify --snapshot nightly-7 --format json")]
+    Verify(Box<Verify>),
+}
+
+/// `snapferry vault verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Open packs too, and compare every block as a restore would
+    #[arg(long)]
+    pub(crate) read_data: bool,
+    /// Look at about so many of a hundred packs, the same ones each time; block lists and manifests are
+    /// all looked at
+    #[arg(long, default_value = "100%", value_name = "PERCENT")]
+    pub(crate) sample: Percent,
+    /// Fetch what is damaged or gone again from another region that holds it
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Begin anew, also when a verification is under way
+    #[arg(long)]
+    pub(crate) restart: bool,
+    /// Only this region's vault
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<Region>,
+    /// Only what this account's snapshots and clusters need
+    #[arg(long, value_name = "ID")]
+    pub(crate) account: Option<Account>,
+    /// Only snapshots of this name
+    #[arg(long, value_name = "NAME", value_parser = snapshot_name)]
+    pub(crate) snapshot: Option<SnapshotName>,
+    #[command(flatten)]
+    pub(crate) folder: Folder,
+    /// Look into the default data folder of `snapferry serve --dev`
+    #[arg(long, conflicts_with = "data")]
+    pub(crate) dev: bool,
+    /// How the report is printed
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
+
+/// How many of a hundred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Percent(pub(crate) u8);
+
+impl FromStr for Percent {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.strip_suffix('%').unwrap_or(text).parse().ok();
+        number
+            .filter(|percent| (1..=100).contains(percent))
+            .map(Self)
+            .ok_or("a whole percentage from 1% to 100% is needed")
+    }
+}
+
+fn snapshot_name(text: &str) -> Result<SnapshotName, &'static str> {
+    SnapshotName::parse_existing(text).map_err(|_| "no snapshot can have that name")
 }
 
 /// `snapferry catalog ...`.
@@ -393,6 +478,15 @@ pub(crate) enum KeyFormat {
     Json,
 }
 
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
 /// How a list is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ListFormat {
@@ -411,6 +505,15 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn percentages_are_whole() {
+        assert_eq!("7%".parse(), Ok(Percent(7)));
+        assert_eq!("100".parse(), Ok(Percent(100)));
+        for wrong in ["", "%", "0%", "101%", "1.5%", "-1"] {
+            assert!(wrong.parse::<Percent>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

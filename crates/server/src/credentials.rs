@@ -21,8 +21,6 @@ use crate::data_dir::{DataDir, DataDirError, write_private};
 pub(crate) const PROFILE: &str = "snapferry";
 /// The account of the first administrator.
 pub(crate) const ADMINISTRATOR_ACCOUNT: &str = "000000000000";
-/// The catalog's note that the first administrator has a key; its value is the key's id.
-const ADMINISTRATOR: &str = "administrator_access_key";
 
 /// A key as its owner gets it, once.
 pub(crate) struct NewAccessKey {
@@ -133,7 +131,7 @@ pub(crate) async fn rotate(
         .read(move |tx| {
             Ok::<_, CatalogError>((
                 access_keys::get(tx, &wanted)?,
-                meta::get(tx, ADMINISTRATOR)?,
+                meta::get(tx, meta::ADMINISTRATOR)?,
             ))
         })
         .await?;
@@ -149,7 +147,7 @@ pub(crate) async fn rotate(
     catalog
         .write(move |tx| {
             if is_administrator {
-                meta::set(tx, ADMINISTRATOR, &new)?;
+                meta::set(tx, meta::ADMINISTRATOR, &new)?;
             }
             access_keys::set_status(tx, &old, AccessKeyStatus::Inactive)
         })
@@ -193,7 +191,7 @@ pub(crate) async fn ensure_administrator(
     region: &Region,
 ) -> Result<Option<NewAccessKey>, CredentialsError> {
     if catalog
-        .read(|tx| meta::get(tx, ADMINISTRATOR))
+        .read(|tx| meta::get(tx, meta::ADMINISTRATOR))
         .await?
         .is_some()
     {
@@ -208,7 +206,7 @@ pub(crate) async fn ensure_administrator(
     let kept = catalog
         .write(move |tx| {
             let row = row(tx.now());
-            if meta::get_or_set(tx, ADMINISTRATOR, &row.id)? != row.id {
+            if meta::get_or_set(tx, meta::ADMINISTRATOR, &row.id)? != row.id {
                 return Ok(false);
             }
             accounts::ensure(tx, &row.account, "administrator")?;

@@ -5,7 +5,7 @@ use std::{error::Error, io, path::PathBuf};
 
 use catalog::accounts::Holdings;
 use model::Account;
-use service::StartError;
+use service::{OwnerError, StartError};
 
 use crate::{
     catalogs::CatalogsError, credentials::CredentialsError, data_dir::DataDirError,
@@ -46,6 +46,15 @@ pub(crate) enum Failure {
     /// Told to drain, and not there yet.
     #[error("the node {0} still holds jobs")]
     StillBusy(String),
+    /// A verb whose work a server does.
+    #[error("no server runs on that catalog, and the look is a server's work")]
+    NotServed,
+    /// There is one already that looks at something else.
+    #[error("another verification is under way")]
+    VerifyBusy,
+    /// The job did not come to its end.
+    #[error("the verification was given up: {0}")]
+    VerifyEnded(String),
     /// No database programs.
     #[error("no PostgreSQL of version 15 or later was found in {}", list(searched))]
     NoPostgres {
@@ -110,9 +119,13 @@ impl Failure {
             Self::Start(StartError::NameTaken { .. }) => {
                 Some("give this node another name with --node NAME, on a data folder of its own; `snapferry node list` shows who is there".to_owned())
             }
+            Self::Start(StartError::Owner(error)) => owner_hint(error),
             Self::Start(StartError::Catalog(_)) => None,
             Self::NoSharedCatalog => Some("nodes are listed where several share a catalog: name it with --catalog postgres://...".to_owned()),
             Self::NoSuchNode(_) => Some("`snapferry node list` shows the nodes".to_owned()),
+            Self::NotServed => Some("start it with `snapferry serve`, and ask again".to_owned()),
+            Self::VerifyBusy => Some("wait for it, give the same options to watch it, or add --restart to give it up".to_owned()),
+            Self::VerifyEnded(_) => Some("ask again; the server's log says more".to_owned()),
             Self::StillBusy(_) => Some("it goes on without taking on new work; ask again, or look at `snapferry job list`".to_owned()),
             Self::MasterKey(error) => error.hint(),
             Self::Credentials(error) => error.hint(),
@@ -139,6 +152,16 @@ impl Failure {
             }
             Self::S3(_) | Self::Catalog(_) | Self::Io { .. } => None,
         }
+    }
+}
+
+/// What to do about a vault that is not this catalog's.
+fn owner_hint(error: &OwnerError) -> Option<String> {
+    match error {
+        OwnerError::Another { .. } => Some("start with that catalog, or name a vault of its own with --vault; if that catalog is lost, `snapferry catalog rebuild` makes a new one from this vault".to_owned()),
+        OwnerError::Newer { .. } => Some("start with the newer catalog; if that is lost, put this one away and let `snapferry catalog rebuild` make one from this vault: it knows all that the vault mirrors".to_owned()),
+        OwnerError::OtherKey { .. } => Some("start with that deployment's master key and catalog, or name a vault of its own with --vault".to_owned()),
+        _ => None,
     }
 }
 

@@ -25,6 +25,7 @@ mod reference;
 mod s3;
 mod serve;
 mod settings;
+mod vault_verbs;
 mod vaults;
 mod verbs;
 
@@ -33,6 +34,12 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Verb};
+
+/// Measured: a fifth of a copy's CPU less than with glibc's, and as little memory when idle.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+/// The exit status of a verification that found damage: it was done, and it is bad news.
+const DAMAGED: u8 = 3;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
@@ -43,6 +50,11 @@ fn main() -> ExitCode {
         Verb::Job { verb } => verbs::job(verb),
         Verb::Node { verb } => node_verbs::node(verb),
         Verb::Catalog { verb } => node_verbs::catalog(verb),
+        Verb::Vault { verb } => match vault_verbs::vault(verb) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(DAMAGED),
+            Err(failure) => Err(failure),
+        },
         Verb::Reference => verbs::print(&reference::page()),
         Verb::Openapi => verbs::print(&reference::openapi()),
     };

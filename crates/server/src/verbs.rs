@@ -87,7 +87,7 @@ pub(crate) fn job(verb: JobVerb) -> Result<(), Failure> {
 }
 
 /// The folder that is named, else the default one of a mode.
-fn attach(folder: &Folder, mode: Mode) -> Result<DataDir, Failure> {
+pub(crate) fn attach(folder: &Folder, mode: Mode) -> Result<DataDir, Failure> {
     Ok(match &folder.data {
         Some(path) => DataDir::attach(path)?,
         None => DataDir::attach(&default_path(mode)?)?,

@@ -184,6 +184,7 @@ pub async fn insert(
         })
         .await?;
     cx.core.work.notify_one();
+    cx.core.mirror.notify_one();
     Ok(kept)
 }
 

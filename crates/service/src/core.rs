@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -16,10 +16,42 @@ use crate::{
     Parts, Settings,
     keys::{KeyService, Keys, Outside},
     link::http::Carrier,
+    mirror::{
+        bag::Seal,
+        checkpoint::Scribe,
+        owner::{self, OwnerError},
+    },
 };
 
 /// Opens one region's vault.
 pub type OpenVault = Box<dyn Fn(&Region) -> Result<Vault, VaultError> + Send + Sync>;
+
+/// What was damaged since the start.
+#[derive(Debug, Default)]
+pub struct DamageSeen {
+    found: AtomicU64,
+    mended: AtomicU64,
+}
+
+impl DamageSeen {
+    /// An object is damaged or gone.
+    pub fn found(&self) {
+        self.found.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One was fetched again.
+    pub fn mended(&self) {
+        self.mended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were found, and how many fetched again.
+    pub fn counts(&self) -> (u64, u64) {
+        (
+            self.found.load(Ordering::Relaxed),
+            self.mended.load(Ordering::Relaxed),
+        )
+    }
+}
 
 /// What actions and jobs share.
 pub struct Core {
@@ -31,6 +63,8 @@ pub struct Core {
     pub keys: Arc<dyn KeyService>,
     /// The outside KMS, when there is one.
     pub outside_kms: Option<Outside>,
+    /// Writes the mirror of the records.
+    pub scribe: Scribe,
     /// Runs databases.
     pub engine: Arc<dyn engine::Engine>,
     /// Tells the time.
@@ -45,11 +79,14 @@ pub struct Core {
     pub mirror: Notify,
     /// Clusters that this node is starting; their records say `available`.
     pub starting: Mutex<HashSet<ResourceId>>,
+    /// What was damaged in the vaults.
+    pub damage: DamageSeen,
     /// Reaches regions that other deployments host.
     pub carrier: Arc<dyn Carrier>,
     open_vault: OpenVault,
     vault_regions: Box<dyn Fn() -> Vec<Region> + Send + Sync>,
     vaults: Mutex<HashMap<Region, Vault>>,
+    owned: Mutex<HashSet<Region>>,
     throttles: Mutex<HashMap<Region, Arc<Throttle>>>,
     stopping: AtomicBool,
     draining: AtomicBool,
@@ -66,6 +103,11 @@ impl fmt::Debug for Core {
 
 impl Core {
     pub(crate) fn new(parts: Parts, settings: Settings) -> Self {
+        let scribe = Scribe {
+            catalog: parts.catalog.clone(),
+            seal: Seal::new(parts.master_key.clone()),
+            entropy: parts.entropy.clone(),
+        };
         let kms = Arc::new(Keys::new(
             parts.catalog.clone(),
             parts.master_key,
@@ -81,6 +123,7 @@ impl Core {
             kms,
             keys,
             outside_kms: parts.outside_kms,
+            scribe,
             engine: parts.engine,
             clock: parts.clock,
             entropy: parts.entropy,
@@ -88,10 +131,12 @@ impl Core {
             work: Notify::new(),
             mirror: Notify::new(),
             starting: Mutex::default(),
+            damage: DamageSeen::default(),
             carrier: parts.carrier,
             open_vault: parts.open_vault,
             vault_regions: parts.vault_regions,
             vaults: Mutex::default(),
+            owned: Mutex::default(),
             throttles: Mutex::default(),
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -116,6 +161,30 @@ impl Core {
         let vault = (self.open_vault)(region)?;
         vaults.insert(region.clone(), vault.clone());
         Ok(vault)
+    }
+
+    /// One region's vault, once it is known to be this catalog's.
+    ///
+    /// # Errors
+    /// When it is another's, or cannot be asked.
+    pub async fn owned_vault(&self, region: &Region) -> Result<Vault, OwnerError> {
+        let vault = self.vault(region)?;
+        let known = |regions: &Mutex<HashSet<Region>>| {
+            let regions = regions.lock().unwrap_or_else(PoisonError::into_inner);
+            regions.contains(region)
+        };
+        if !known(&self.owned) {
+            owner::claim(&self.scribe, &vault, region, self.now()).await?;
+            let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+            owned.insert(region.clone());
+        }
+        Ok(vault)
+    }
+
+    /// Asks all regions' vaults anew whose they are.
+    pub fn doubt_owners(&self) {
+        let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        owned.clear();
     }
 
     /// What went into all regions' vaults since the start: bytes, and waits for the disk.

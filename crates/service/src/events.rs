@@ -65,6 +65,7 @@ kinds! {
     CLUSTER_CREATED: "RDS-EVENT-0170", CLUSTER, "creation", "DB cluster created.";
     CLUSTER_DELETED: "RDS-EVENT-0171", CLUSTER, "deletion", "DB cluster deleted.";
     CLUSTER_FAILED: "SNAPFERRY-EVENT-0007", CLUSTER, "failure", "DB cluster creation failed.";
+    SNAPSHOT_DAMAGED: "SNAPFERRY-EVENT-0009", SNAPSHOT, "failure", "Cluster snapshot is damaged in the vault.";
     DELETION_FAILED: "SNAPFERRY-EVENT-0008", CLUSTER, "failure", "DB cluster deletion failed.";
 }
 
@@ -175,6 +176,19 @@ pub fn snapshot_gone(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), Catalog
     }
     let message = SNAPSHOT_DELETED.tells.to_owned();
     keep_snapshots(tx, snapshot, &SNAPSHOT_DELETED, message)
+}
+
+/// A verification found that a snapshot cannot be restored as it is.
+///
+/// # Errors
+/// The catalog's.
+pub fn snapshot_damaged(
+    tx: &mut dyn Tx,
+    snapshot: &Snapshot,
+    reason: &str,
+) -> Result<(), CatalogError> {
+    let message = with_reason(&SNAPSHOT_DAMAGED, reason);
+    keep_snapshots(tx, snapshot, &SNAPSHOT_DAMAGED, message)
 }
 
 /// What can be told of a cluster.

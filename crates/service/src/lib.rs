@@ -21,6 +21,7 @@ mod runner;
 pub mod settings;
 mod shapes;
 mod sweep;
+pub mod verify;
 pub mod webhooks;
 
 use std::{
@@ -37,6 +38,11 @@ use wire::RawRequest;
 
 pub use crate::core::OpenVault;
 pub use keys::{CallError, Outside, OutsideKms, RetryPlan};
+pub use mirror::{
+    bag::Seal,
+    owner::{OwnerError, succeed},
+    read::{Findings, Ledger},
+};
 pub use nodes::{Membership, StartError};
 pub use settings::{Mode, Settings, Webhook};
 
@@ -103,6 +109,7 @@ impl Service {
         let courier = parts.courier.clone();
         let core = Arc::new(Core::new(parts, settings));
         let incarnation = core.entropy.uuid().to_string();
+        nodes::check_vaults(&core).await?;
         nodes::enter(&core, &incarnation).await?;
         let owner = format!("{}/{incarnation}", core.settings.node);
         let mut tasks = vec![
@@ -147,7 +154,7 @@ impl Service {
     /// Counters in Prometheus' text format.
     pub fn metrics(&self) -> String {
         let commits = self.core.catalog.commits();
-        let intake = self.core.intake();
+        let (intake, damage) = (self.core.intake(), self.core.damage.counts());
         let counters = [
             (
                 "catalog_commits",
@@ -164,6 +171,16 @@ impl Service {
                 "vault_bytes_written",
                 "Bytes of objects and records written into the vaults since the start.",
                 intake.bytes,
+            ),
+            (
+                "vault_damage_found",
+                "Damaged or missing objects that verifications met since the start.",
+                damage.0,
+            ),
+            (
+                "vault_objects_mended",
+                "Objects that were fetched again from another region since the start.",
+                damage.1,
             ),
         ];
         counters

@@ -27,18 +27,47 @@ impl Meter {
 
     /// The counters as they stand.
     pub fn progress(&self) -> Progress {
+        let (total, done) = (self.total.load(Relaxed), self.done.load(Relaxed));
         Progress {
-            bytes_total: self.total.load(Relaxed),
-            bytes_done: self.done.load(Relaxed),
+            // The total is what was known beforehand: files may have grown since.
+            bytes_total: if total == 0 { 0 } else { total.max(done) },
+            bytes_done: done,
             bytes_shipped: self.shipped_bytes.load(Relaxed),
             objects_shipped: self.shipped_objects.load(Relaxed),
             bytes_held: self.held.load(Relaxed),
         }
     }
 
+    /// There are so many bytes to do, of which earlier tries did so many.
+    pub fn begin(&self, total: u64, done: u64) {
+        self.total.store(total, Relaxed);
+        self.done.store(done, Relaxed);
+    }
+
+    /// Whether the work is to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
     /// Asks the work to end at its next step.
     pub fn stop(&self) {
         self.stop.store(true, Relaxed);
+    }
+}
+
+/// Counts what a part of the work does, and leaves the whole work's total alone.
+#[derive(Debug)]
+pub struct Counting<'a>(pub &'a Meter);
+
+impl Observer for Counting<'_> {
+    fn total(&self, _bytes: u64) {}
+    fn done(&self, bytes: u64) {
+        self.0.done(bytes);
+    }
+    fn shipped(&self, _bytes: u64, _objects: u64) {}
+    fn held(&self, _bytes: u64) {}
+    fn stop_requested(&self) -> bool {
+        self.0.stop_requested()
     }
 }
 

@@ -10,7 +10,7 @@ use catalog::{
 };
 use model::limits;
 
-use crate::{core::Core, fault::chain};
+use crate::{core::Core, fault::chain, mirror::owner::OwnerError};
 
 /// What a node of a shared catalog tells the others.
 #[derive(Debug, Clone)]
@@ -34,6 +34,9 @@ pub enum StartError {
         /// By whom.
         taken: Taken,
     },
+    /// A vault is not this catalog's.
+    #[error(transparent)]
+    Owner(OwnerError),
     /// The catalog does not answer.
     #[error("the catalog cannot be used")]
     Catalog(#[from] CatalogError),
@@ -49,6 +52,29 @@ fn because(taken: &Taken) -> String {
             format!("{count} clusters of that name lie in another data folder")
         }
     }
+}
+
+/// Makes sure that the vaults that are there are this catalog's. One that does not answer is asked
+/// again before anything is mirrored or swept there.
+///
+/// # Errors
+/// When one is another's.
+pub(crate) async fn check_vaults(core: &Core) -> Result<(), StartError> {
+    let regions = core.vault_regions();
+    let claims = regions.iter().map(|region| core.owned_vault(region));
+    for (region, claim) in regions
+        .iter()
+        .zip(futures_util::future::join_all(claims).await)
+    {
+        match claim {
+            Ok(_) => {}
+            Err(error) if error.is_certain() => return Err(StartError::Owner(error)),
+            Err(error) => {
+                tracing::warn!(%region, cause = %chain(&error), "the vault does not say whose it is");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Takes the node's name, and back what its earlier processes held when they died.

@@ -49,6 +49,8 @@ pub struct Settings {
     pub default_region: Region,
     /// Regions beyond the ones that AWS has.
     pub extra_regions: BTreeSet<Region>,
+    /// Regions whose encrypted copies under another key or account share no key with their source.
+    pub seal_anew: BTreeSet<Region>,
     /// Regions that other deployments host.
     pub peers: BTreeMap<Region, Peer>,
     /// The account of requests that name none (`Dev`), and of the first administrator.
@@ -94,6 +96,7 @@ impl Settings {
             membership: None,
             default_region: "us-east-1".parse().expect("a region's name"),
             extra_regions: BTreeSet::new(),
+            seal_anew: BTreeSet::new(),
             peers: BTreeMap::new(),
             default_account: "000000000000".parse().expect("twelve digits"),
             data_dir,

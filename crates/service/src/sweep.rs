@@ -10,11 +10,18 @@ use std::{
     time::Duration,
 };
 
-use catalog::{CatalogError, CatalogExt, Tx, condemned, events, jobs, keys, pins, snapshots};
+use catalog::{
+    CatalogError, CatalogExt, Tx, condemned, events, jobs, keys, pins, snapshots, verified,
+};
 use model::{Hash, Region, VolumeRef, limits::EVENTS_KEPT};
 use vault::{Vault, VaultError};
 
-use crate::{core::Core, fault::chain, nodes};
+use crate::{
+    core::Core,
+    fault::chain,
+    mirror::{checkpoint, owner::OwnerError},
+    nodes,
+};
 
 /// Names handled by one transaction.
 const BATCH: usize = 1_000;
@@ -30,6 +37,8 @@ enum SweepError {
     Catalog(#[from] CatalogError),
     #[error(transparent)]
     Vault(#[from] VaultError),
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
 }
 
 /// Sweeps until the process is to end.
@@ -49,9 +58,18 @@ pub async fn run(core: Arc<Core>) {
                 continue;
             }
         }
+        core.doubt_owners();
         for region in core.vault_regions() {
-            if let Err(error) = region_once(&core, &region).await {
-                tracing::warn!(%region, cause = %chain(&error), "the sweep of a region stopped");
+            match region_once(&core, &region).await {
+                Ok(()) => {}
+                Err(SweepError::Owner(error)) if error.is_certain() => {
+                    tracing::error!(%region, cause = %chain(&error), "this server ends, so that it removes nothing of another catalog's");
+                    core.begin_stop();
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%region, cause = %chain(&error), "the sweep of a region stopped");
+                }
             }
         }
         if let Err(error) = forget(&core).await {
@@ -62,7 +80,13 @@ pub async fn run(core: Arc<Core>) {
 }
 
 async fn region_once(core: &Core, region: &Region) -> Result<(), SweepError> {
-    let vault = core.vault(region)?;
+    // Nothing is condemned where another catalog may know what lives.
+    let vault = core.owned_vault(region).await?;
+    let global = *region == core.settings.default_region;
+    let mirrored = checkpoint::when_due(&core.scribe, &vault, region, global, core.now()).await;
+    if let Err(error) = mirrored {
+        tracing::warn!(%region, cause = %chain(&error), "the mirror of the records was not written anew");
+    }
     for volume in vault::volumes(&vault).await? {
         // A header that cannot be read stops its own volume only.
         if let Err(error) = volume_once(core, &vault, region, &volume).await {
@@ -108,8 +132,15 @@ async fn volume_once(
     let manifests: Vec<Hash> = roots.iter().copied().collect();
     let reached = vault::reach(vault, volume, &manifests, &absent).await?;
     let before = core.now().minus(core.settings.sweep_grace);
-    let unreached: Vec<String> = vault::objects(vault, volume)
-        .await?
+    let objects = vault::objects(vault, volume).await?;
+    // What a record needs and no other name holds stays, although its name is condemned.
+    let mut alone = reached.clone();
+    for object in &objects {
+        if !absent.contains(&object.path) {
+            alone.remove(&object.hash);
+        }
+    }
+    let unreached: Vec<String> = objects
         .into_iter()
         .filter(|object| {
             !reached.contains(&object.hash)
@@ -134,7 +165,7 @@ async fn volume_once(
             })
             .await?;
     }
-    delete_condemned(core, vault, region, volume, &roots, &reached).await
+    delete_condemned(core, vault, region, volume, &roots, &alone).await
 }
 
 /// Deletes what was condemned a grace ago, if the roots are still the ones that were looked at.
@@ -144,7 +175,7 @@ async fn delete_condemned(
     region: &Region,
     volume: &VolumeRef,
     roots: &BTreeSet<Hash>,
-    reached: &HashSet<Hash>,
+    alone: &HashSet<Hash>,
 ) -> Result<(), SweepError> {
     let (at, of, roots, grace) = (
         region.clone(),
@@ -152,21 +183,19 @@ async fn delete_condemned(
         roots.clone(),
         core.settings.sweep_grace,
     );
-    let prefix = format!("volumes/{volume}/");
+    let below = format!("volumes/{volume}/");
     let due = core
         .catalog
         .read(move |tx| {
             if quiet_roots(tx, &at, &of)?.as_ref() != Some(&roots) {
                 return Ok(Vec::new());
             }
-            condemned::older_than(tx, &at, grace, BATCH)
+            condemned::older_than(tx, &at, &below, grace, BATCH)
         })
         .await?;
     let due: Vec<String> = due
         .into_iter()
-        .filter(|path| {
-            path.starts_with(&prefix) && !hash_of(path).is_some_and(|hash| reached.contains(&hash))
-        })
+        .filter(|path| !hash_of(path).is_some_and(|hash| alone.contains(&hash)))
         .collect();
     if due.is_empty() {
         return Ok(());
@@ -207,6 +236,7 @@ async fn forget(core: &Core) -> Result<(), CatalogError> {
     let regions = core.vault_regions();
     core.catalog
         .write(move |tx| {
+            verified::forget(tx, BATCH)?;
             for region in &regions {
                 condemned::forget(tx, region, MEMORY, BATCH)?;
             }

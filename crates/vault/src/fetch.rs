@@ -236,7 +236,7 @@ impl Reach {
             kind: ObjectKind::Manifest,
             hash: manifest,
         };
-        let sizes = header.reached().chain([(root, header.manifest_bytes)]);
+        let sizes = header.objects().chain([(root, header.manifest_bytes)]);
         Ok(Self {
             vault: vault.clone(),
             sizes: sizes.collect(),

@@ -1,16 +1,28 @@
-//! Raw records beside the volumes: the catalog's mirror under `records/`, `keys/` and `grants/`.
+//! Raw records beside the volumes: the catalog's mirror under `records/` and `keys/`.
 //!
 //! It does not know what is in them, nor who authenticates them.
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use model::Timestamp;
 use object_store::{ObjectStoreExt, path::Path};
 
 use crate::{error::VaultError, store::Vault};
 
 /// The folders that records lie in.
-const FOLDERS: [&str; 3] = ["records", "keys", "grants"];
+const FOLDERS: [&str; 2] = ["records", "keys"];
 /// A record, bytes, at most.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// A record that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordEntry {
+    /// Its path.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// When it was written, by the store's clock.
+    pub modified: Timestamp,
+}
 
 fn checked(path: &str) -> Result<Path, VaultError> {
     let refused = |why| VaultError::BadPath {
@@ -19,7 +31,7 @@ fn checked(path: &str) -> Result<Path, VaultError> {
     };
     let folder = path.split_once('/').map(|(folder, _)| folder);
     if !folder.is_some_and(|folder| FOLDERS.contains(&folder)) {
-        return Err(refused("is not under records/, keys/ or grants/"));
+        return Err(refused("is not under records/ or keys/"));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/=+".contains(c);
     if !path.chars().all(plain) {
@@ -29,7 +41,7 @@ fn checked(path: &str) -> Result<Path, VaultError> {
     Path::parse(path).map_err(|_| refused("is no name of an object"))
 }
 
-/// Writes a record under `records/…`, `keys/…` or `grants/…`. It is durable when this returns, and writing
+/// Writes a record under `records/…` or `keys/…`. It is durable when this returns, and writing
 /// the same bytes again does nothing.
 ///
 /// # Errors
@@ -85,11 +97,11 @@ pub async fn get_record(vault: &Vault, path: &str) -> Result<Option<Bytes>, Vaul
     }
 }
 
-/// The paths of all records under a folder such as `records/123456789012`, sorted.
+/// All records under a folder such as `records`, sorted by their paths.
 ///
 /// # Errors
 /// When the store fails; [`VaultError::BadPath`].
-pub async fn list_records(vault: &Vault, folder: &str) -> Result<Vec<String>, VaultError> {
+pub async fn list_records(vault: &Vault, folder: &str) -> Result<Vec<RecordEntry>, VaultError> {
     let name = if FOLDERS.contains(&folder) {
         Path::from(folder)
     } else {
@@ -102,12 +114,16 @@ pub async fn list_records(vault: &Vault, folder: &str) -> Result<Vec<String>, Va
         .try_collect()
         .await
         .map_err(failed)?;
-    let mut paths: Vec<String> = found
+    let mut entries: Vec<RecordEntry> = found
         .into_iter()
-        .map(|meta| meta.location.to_string())
+        .map(|meta| RecordEntry {
+            path: meta.location.to_string(),
+            size: meta.size,
+            modified: Timestamp(meta.last_modified.timestamp_micros()),
+        })
         .collect();
-    paths.sort();
-    Ok(paths)
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
 }
 
 /// Removes a record; that it is gone already is no error.
@@ -142,11 +158,14 @@ mod tests {
         assert!(matches!(other, Err(VaultError::Conflict { .. })));
         assert_eq!(get_record(&vault, path).await.unwrap().unwrap(), "one");
         put_record(&vault, "keys/k/1", Bytes::new()).await.unwrap();
-        assert_eq!(list_records(&vault, "records").await.unwrap(), [path]);
-        assert_eq!(
-            list_records(&vault, "records/123456789012").await.unwrap(),
-            [path]
-        );
+        for folder in ["records", "records/123456789012"] {
+            let listed = list_records(&vault, folder).await.unwrap();
+            let found: Vec<_> = listed
+                .iter()
+                .map(|one| (one.path.as_str(), one.size))
+                .collect();
+            assert_eq!(found, [(path, 3)]);
+        }
         delete_record(&vault, path).await.unwrap();
         delete_record(&vault, path).await.unwrap();
         assert_eq!(get_record(&vault, path).await.unwrap(), None);

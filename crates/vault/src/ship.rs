@@ -80,7 +80,7 @@ pub async fn ship(shipment: Shipment<'_>, observer: &dyn Observer) -> Result<Shi
         kind: ObjectKind::Manifest,
         hash: manifest,
     };
-    let whole = header.reached().chain([(root, header.manifest_bytes)]);
+    let whole = header.objects().chain([(root, header.manifest_bytes)]);
     let (held, missing): (Vec<_>, Vec<_>) = whole.partition(|(id, size)| there.holds(*id, *size));
     let held_bytes = held.iter().map(|(_, size)| size).sum();
     observer.total(header.total_bytes);

@@ -4,7 +4,7 @@
 //! visible under its name before it is whole and, in a local folder, synced.
 use std::{
     collections::{HashMap, HashSet},
-    io::Read,
+    io::{ErrorKind, Read},
     path::{Path as FsPath, PathBuf},
     str::FromStr,
     sync::{
@@ -26,6 +26,7 @@ use crate::{
     bucket::{self, Place},
     error::{ObjectId, ObjectKind, VaultError},
     format::bytes_max,
+    large::LargeObjects,
     seal::draw,
 };
 
@@ -36,6 +37,8 @@ pub type Condemned = HashSet<String>;
 #[derive(Debug, Clone)]
 pub struct Vault {
     store: Arc<dyn ObjectStore>,
+    /// Takes large objects in a local folder.
+    large: Option<Arc<LargeObjects>>,
     /// Waits for the disk that one new object costs.
     syncs_per_object: u64,
     /// Where in a bucket it lies, when it does.
@@ -75,6 +78,7 @@ impl Vault {
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
         Self {
             store,
+            large: None,
             syncs_per_object: 0,
             place: None,
             counters: Arc::default(),
@@ -128,6 +132,7 @@ impl Vault {
             .map_err(|source| VaultError::store("open the vault", path.display(), source))?;
         Ok(Self {
             syncs_per_object: 2,
+            large: Some(Arc::new(LargeObjects::below(path))),
             ..Self::new(Arc::new(store.with_fsync(true)))
         })
     }
@@ -149,7 +154,7 @@ impl Vault {
         let count = bytes.len() as u64;
         if self.place.is_some() {
             bucket::put(&*self.store, path, bytes).await?;
-        } else {
+        } else if !self.create_large(path, &bytes).await? {
             let options = PutOptions::from(PutMode::Create);
             self.store.put_opts(path, bytes.into(), options).await?;
         }
@@ -157,6 +162,28 @@ impl Vault {
         bytes.fetch_add(count, Ordering::Relaxed);
         syncs.fetch_add(self.syncs_per_object, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Creates a large object past the page cache; false when the store is to do it.
+    async fn create_large(&self, path: &Path, bytes: &Bytes) -> object_store::Result<bool> {
+        let large = self.large.clone().filter(|large| large.take(bytes.len()));
+        let Some(large) = large else {
+            return Ok(false);
+        };
+        let (at, bytes) = (path.to_string(), bytes.clone());
+        let put = tokio::task::spawn_blocking(move || large.put(&at, &bytes)).await;
+        put?.map_err(|error| {
+            let (taken, path) = (error.kind() == ErrorKind::AlreadyExists, path.to_string());
+            let source = Box::new(error);
+            if taken {
+                object_store::Error::AlreadyExists { path, source }
+            } else {
+                object_store::Error::Generic {
+                    store: "vault folder",
+                    source,
+                }
+            }
+        })
     }
 
     /// Writes an object under a fresh name. It is durable when this returns.
@@ -216,7 +243,7 @@ impl Vault {
         outcome
     }
 
-    async fn read_held(
+    pub(crate) async fn read_held(
         &self,
         object: ObjectId,
         held: &Held,

@@ -67,8 +67,9 @@ pub(crate) async fn header(
 }
 
 impl Header {
-    /// Packs, then lists: all but the manifest, in the order in which they are written.
-    pub(crate) fn reached(&self) -> impl Iterator<Item = (ObjectId, u64)> + '_ {
+    /// Packs, then lists, with their sizes in bytes: all but the manifest, in the order in which
+    /// they are written.
+    pub fn objects(&self) -> impl Iterator<Item = (ObjectId, u64)> + '_ {
         let of = |kind| move |&(hash, size): &(Hash, u64)| (ObjectId { kind, hash }, size);
         let packs = self.packs.iter().map(of(ObjectKind::Pack));
         packs.chain(self.lists.iter().map(of(ObjectKind::List)))
@@ -162,7 +163,7 @@ pub async fn reach(
     for manifest in manifests {
         if reached.insert(*manifest) {
             let header = header(vault, volume, *manifest, &shelf).await?;
-            reached.extend(header.reached().map(|(object, _)| object.hash));
+            reached.extend(header.objects().map(|(object, _)| object.hash));
         }
     }
     Ok(reached)
@@ -221,7 +222,7 @@ pub async fn verify_manifest(
     observer.done(header.manifest_bytes);
     let mut buffer = Vec::new();
     let mut objects = 1;
-    for (object, size) in header.reached() {
+    for (object, size) in header.objects() {
         if observer.stop_requested() {
             return Err(VaultError::Stopped);
         }

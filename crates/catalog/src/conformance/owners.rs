@@ -68,7 +68,7 @@ pub async fn grants_live_and_die_with_their_key(fixture: &impl Fixture) {
         ))
     })
     .await;
-    assert!(first.is_some() && second.is_none());
+    assert!(first && !second);
     assert!(left.is_empty() && others.len() == 1);
 }
 

@@ -109,11 +109,11 @@ pub async fn versions_are_never_used_twice(fixture: &impl Fixture) {
         let (made, deleted) = write(&catalog, |tx| {
             let stored = clusters::insert(tx, samples::cluster("c"))?;
             let value = &stored.value;
-            let deleted = clusters::delete(tx, &value.region, &value.account, &value.name)?;
-            Ok((stored.version, deleted))
+            let was = clusters::delete(tx, &value.region, &value.account, &value.name)?;
+            assert!(was, "the cluster was there");
+            Ok((stored.version, meta::version(tx)?))
         })
         .await;
-        let deleted = deleted.expect("the cluster was there");
         assert!(last < made && made < deleted, "{last} {made} {deleted}");
         last = deleted;
     }
@@ -280,8 +280,8 @@ pub async fn keys_and_aliases_live(fixture: &impl Fixture) {
     assert_eq!(all.len(), 2);
     assert_eq!(later[0].key_id, "j");
     let (gone, kept, unaliased) = write(&catalog, move |tx| {
-        assert!(keys::delete(tx, &region, &account, "k")?.is_some());
-        assert!(keys::delete(tx, &region, &account, "k")?.is_none());
+        assert!(keys::delete(tx, &region, &account, "k")?);
+        assert!(!keys::delete(tx, &region, &account, "k")?);
         Ok((
             keys::get_alias(tx, &region, &account, "alias/a")?,
             keys::get_alias(tx, &region, &account, "alias/b")?,

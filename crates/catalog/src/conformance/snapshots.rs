@@ -232,7 +232,7 @@ pub async fn sharing_follows_updates(fixture: &impl Fixture) {
         ))
     })
     .await;
-    assert!(deleted.is_some() && again.is_none());
+    assert!(deleted && !again);
     assert_eq!(names(&catalog, &to(3)).await, "");
     add(&catalog, samples::snapshot("s")).await;
     assert_eq!(

@@ -3,13 +3,13 @@
 //! It does not know who works on them.
 use std::{collections::HashSet, time::Duration};
 
-use model::{Arn, Timestamp};
+use model::{Arn, JobKind, Timestamp, cluster::Base};
 
 use super::{Fixture, read, samples, write};
 use crate::{
-    condemned,
+    accounts, clusters, condemned,
     events::{self, Event, Filter},
-    outbox, uids, webhooks,
+    jobs, keys, meta, mirrored, outbox, snapshots, uids, verified, webhooks,
 };
 
 /// Condemned names count until they are spared; deleted ones are never spared, only forgotten.
@@ -29,8 +29,8 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
             again,
             far.len(),
             condemned::list(tx, &region, "v/a/")?,
-            condemned::older_than(tx, &region, Duration::from_secs(3_600), 10)?.len(),
-            condemned::older_than(tx, &region, Duration::ZERO, 2)?.len(),
+            condemned::older_than(tx, &region, "v/", Duration::from_secs(3_600), 10)?.len(),
+            condemned::older_than(tx, &region, "v/a/", Duration::ZERO, 5)?.len(),
         ))
     })
     .await;
@@ -43,7 +43,7 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
         let spared = condemned::spare(tx, &region, &rest[..2])?;
         Ok((
             spared,
-            condemned::older_than(tx, &region, Duration::ZERO, 10)?,
+            condemned::older_than(tx, &region, "v/", Duration::ZERO, 10)?,
             condemned::list(tx, &region, "v/")?.len(),
         ))
     })
@@ -70,36 +70,120 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
     assert_eq!((forgotten, left.len()), (1, 1));
 }
 
-/// Letters leave in the order they came, stay until they are done, and are numbered once.
+/// Letters name what was changed, leave in the order they came, stay until they are done, and are
+/// numbered once.
 pub async fn letters_keep_their_order(fixture: &impl Fixture) {
     let catalog = fixture.open();
     assert_eq!(read(&catalog, outbox::lag).await.letters, 0);
-    for path in ["records/1", "records/2", "keys/3"] {
-        write(&catalog, move |tx| {
-            outbox::push(tx, &samples::region(), path, path.as_bytes())
-        })
-        .await;
-    }
+    write(&catalog, |tx| {
+        accounts::ensure(tx, &samples::account(1), "")?;
+        // Nothing was changed, so there is nothing to tell.
+        accounts::ensure(tx, &samples::account(1), "")
+    })
+    .await;
+    write(&catalog, |tx| snapshots::insert(tx, samples::snapshot("s"))).await;
+    write(&catalog, |tx| accounts::delete(tx, &samples::account(1))).await;
     let taken = read(&catalog, |tx| outbox::take(tx, 2)).await;
+    let (account, snapshot) = (
+        "accounts/111111111111",
+        "snapshots/us-east-1/111111111111/s",
+    );
     let paths: Vec<_> = taken.iter().map(|letter| letter.path.as_str()).collect();
-    assert_eq!(paths, ["records/1", "records/2"]);
-    assert_eq!(taken[0].body, b"records/1");
+    assert_eq!(paths, [account, snapshot]);
+    assert_eq!(taken[0].region, None);
+    assert_eq!(taken[1].region, Some(samples::region()));
     let lag = read(&catalog, outbox::lag).await;
     assert_eq!(lag.letters, 3);
     assert!(lag.oldest.is_some());
-    let last = write(&catalog, |tx| {
-        let all: Vec<i64> = outbox::take(tx, 10)?
-            .iter()
-            .map(|letter| letter.seq)
-            .collect();
-        outbox::done(tx, &all)?;
-        outbox::push(tx, &samples::region(), "records/4", b"4")?;
-        Ok(all.into_iter().max())
+    let (gone, there, position) = read(&catalog, |tx| {
+        Ok((
+            mirrored::find(tx, account)?,
+            mirrored::find(tx, snapshot)?,
+            meta::version(tx)?,
+        ))
     })
     .await;
+    assert_eq!(gone, None);
+    assert_eq!(there.expect("there").path(), snapshot);
+    let last = write(&catalog, |tx| {
+        let all = outbox::take(tx, 10)?;
+        let seqs: Vec<i64> = all.iter().map(|letter| letter.seq).collect();
+        outbox::done(tx, &seqs)?;
+        accounts::ensure(tx, &samples::account(2), "")?;
+        Ok(all.last().map(|letter| (letter.seq, letter.version)))
+    })
+    .await
+    .expect("a letter");
+    assert!(last.1 <= position, "a version is above the position");
     let next = read(&catalog, |tx| outbox::take(tx, 10)).await;
     assert_eq!(next.len(), 1);
-    assert!(last < Some(next[0].seq), "a letter's number was used again");
+    assert!(last.0 < next[0].seq, "a letter's number was used again");
+    assert!(last.1 < next[0].version, "a version was drawn twice");
+}
+
+/// A walk over what the mirror carries meets every record once, and puts it into another catalog.
+pub async fn mirrored_records_are_walked_and_put_back(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    write(&catalog, |tx| {
+        for digit in 1..4 {
+            accounts::ensure(tx, &samples::account(digit), "")?;
+        }
+        for name in ["a", "b-b", "c"] {
+            snapshots::insert(tx, samples::snapshot(name))?;
+            clusters::insert(tx, samples::cluster(name))?;
+            keys::insert(tx, samples::key(name))?;
+        }
+        Ok(())
+    })
+    .await;
+    let mut met = Vec::new();
+    for kind in outbox::Kind::ALL {
+        let region = kind.is_regional().then(samples::region);
+        let mut after: Option<mirrored::Record> = None;
+        loop {
+            let (region, from) = (region.clone(), after.clone());
+            let page = read(&catalog, move |tx| {
+                mirrored::page(tx, kind, region.as_ref(), from.as_ref(), 2)
+            })
+            .await;
+            let Some((_, last)) = page.last() else { break };
+            after = Some(last.clone());
+            met.extend(page.into_iter().map(|(_, record)| record));
+        }
+    }
+    assert_eq!(met.len(), 12);
+    for record in &met {
+        let path = record.path();
+        let found = read(&catalog, move |tx| mirrored::find(tx, &path)).await;
+        assert_eq!(found.as_ref(), Some(record));
+    }
+    write(&catalog, |tx| {
+        for digit in 1..4 {
+            accounts::delete(tx, &samples::account(digit))?;
+        }
+        for name in ["a", "b-b", "c"] {
+            let name = model::SnapshotName::parse_existing(name).expect("a name");
+            snapshots::delete(tx, &samples::region(), &samples::account(1), &name)?;
+            let name = model::ClusterName::parse(name.as_str()).expect("a name");
+            clusters::delete(tx, &samples::region(), &samples::account(1), &name)?;
+        }
+        assert!(mirrored::is_empty(tx)?);
+        Ok(())
+    })
+    .await;
+    let records = met.clone();
+    write(&catalog, move |tx| {
+        records
+            .iter()
+            .try_for_each(|record| mirrored::keep(tx, record))
+    })
+    .await;
+    for record in met {
+        let path = record.path();
+        let found = read(&catalog, move |tx| mirrored::find(tx, &path)).await;
+        assert_eq!(found, Some(record));
+    }
+    assert!(!read(&catalog, mirrored::is_empty).await);
 }
 
 /// OS user ids rise from the base and are never given twice.
@@ -240,4 +324,73 @@ pub async fn webhooks_keep_their_place(fixture: &impl Fixture) {
     assert_eq!(rest[0].1.event_id, "early");
     let newest = read(&catalog, events::newest).await;
     assert_eq!(newest, all[2].0);
+}
+
+/// Every manifest that a record needs is found once, and notes go with their job.
+pub async fn what_is_verified_is_noted(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let volume = samples::volume();
+    let of = volume.clone();
+    write(&catalog, move |tx| {
+        for (name, byte, region) in [
+            ("a", 2, samples::region()),
+            ("b", 1, samples::region()),
+            ("copy-of-b", 1, samples::region()),
+            ("far", 1, samples::other_region()),
+        ] {
+            let snapshot = model::Snapshot {
+                region,
+                content: Some(samples::content(&of, samples::hash(byte))),
+                ..samples::snapshot(name)
+            };
+            snapshots::insert(tx, snapshot)?;
+        }
+        snapshots::insert(tx, samples::snapshot("empty"))?;
+        let cluster = model::Cluster {
+            volume: of.clone(),
+            base: Some(Base {
+                manifest: samples::hash(3),
+                wrapped_key: None,
+            }),
+            ..samples::cluster("based")
+        };
+        clusters::insert(tx, cluster)?;
+        Ok(())
+    })
+    .await;
+    let place = |region, byte| (region, volume.clone(), samples::hash(byte));
+    let (here, far) = (samples::region(), samples::other_region());
+    let all = [(&far, 1), (&here, 1), (&here, 2), (&here, 3)]
+        .map(|(region, byte)| place(region.clone(), byte));
+    let asked = all.clone();
+    read(&catalog, move |tx| {
+        assert_eq!(verified::places(tx, None, None, 10)?, asked);
+        assert_eq!(verified::places(tx, None, Some(&asked[0]), 2)?, asked[1..3]);
+        let only = verified::places(tx, Some(&asked[1].0), Some(&asked[1]), 10)?;
+        assert_eq!(only, asked[2..]);
+        let (snapshots, clusters) = verified::needing(tx, &asked[1])?;
+        let names: Vec<&str> = snapshots.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!((names, clusters.len()), (vec!["b", "copy-of-b"], 0));
+        assert_eq!(verified::needing(tx, &asked[3])?.1.len(), 1);
+        Ok(())
+    })
+    .await;
+    let job = samples::job(JobKind::VerifyVault, "vault");
+    write(&catalog, move |tx| {
+        jobs::insert(tx, &job)?;
+        let hashes = [samples::hash(7), samples::hash(8)];
+        for _ in 0..2 {
+            verified::note(tx, job.id, &all[0].0, &all[0].1, &hashes)?;
+        }
+        let noted = |tx: &mut dyn crate::Tx, place: &verified::Place| {
+            verified::noted(tx, job.id, &place.0, &place.1).map(|noted| noted.len())
+        };
+        assert_eq!((noted(tx, &all[0])?, noted(tx, &all[1])?), (2, 0));
+        assert_eq!(verified::forget(tx, 10)?, 0, "the job is open");
+        assert_eq!(jobs::newest(tx, JobKind::VerifyVault)?.as_ref(), Some(&job));
+        jobs::cancel(tx, job.id)?;
+        assert_eq!((verified::forget(tx, 1)?, verified::forget(tx, 9)?), (1, 1));
+        Ok(())
+    })
+    .await;
 }

@@ -119,8 +119,9 @@ fn close(
     error: Option<&String>,
 ) -> Result<(), CatalogError> {
     let now = tx.now();
+    // The document may hold wrapped keys, which must not outlast the work.
     tx.execute(
-        "UPDATE jobs SET state = ?2, finished_at = ?3, lease_until = NULL, \
+        "UPDATE jobs SET state = ?2, finished_at = ?3, lease_until = NULL, body = '{}', \
          error = COALESCE(?4, error) WHERE id = ?1",
         args![id, state.as_str(), now, error],
     )?;
@@ -180,6 +181,20 @@ pub fn count_open(
         args![region, account, kind.as_str()],
     )?;
     rows.first().map_or(Ok(0), |row| row.count(0))
+}
+
+/// The newest job of a kind, whatever it works on.
+///
+/// # Errors
+/// The database's.
+pub fn newest(tx: &mut dyn Tx, kind: JobKind) -> Result<Option<Job>, CatalogError> {
+    let rows = tx.query(
+        &format!(
+            "SELECT {COLUMNS} FROM jobs WHERE kind = ?1 ORDER BY created_at DESC, id DESC LIMIT 1"
+        ),
+        args![kind.as_str()],
+    )?;
+    Ok(read(&rows)?.pop())
 }
 
 /// The newest jobs, in one state or in any; at most `limit`.

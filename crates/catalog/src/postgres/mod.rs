@@ -8,6 +8,7 @@
 //! a savepoint. Transactions are SERIALIZABLE; one that met another is run again, alone:
 //! docs/decisions/0008-postgres-catalog.md.
 mod commit;
+mod gather;
 mod place;
 mod reader;
 mod schema;
@@ -142,6 +143,8 @@ fn begin(
         queue,
         commits,
         away_since: None,
+        crowded: 0,
+        draws: false,
     })
 }
 

@@ -15,8 +15,7 @@ use super::{
     place::Place,
     session::Session,
     trouble::Trouble,
-    tx::PostgresTx,
-    writer::{CLOCK, moment},
+    tx::{PostgresTx, Shared},
 };
 use crate::{error::CatalogError, transaction::Work};
 
@@ -88,11 +87,11 @@ impl Reader {
             Some(session) => session,
             none => none.insert(Session::open(&self.place)?),
         };
-        let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {CLOCK}");
-        let now = moment(&session.simple(&begin)?)?;
-        let mut tx = PostgresTx::new(session, now);
+        session.ahead("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        let mut shared = Shared::default();
+        let mut tx = PostgresTx::new(session, &mut shared);
         let ran = catch_unwind(AssertUnwindSafe(|| work(&mut tx)));
-        match (ran, tx.trouble) {
+        match (ran, tx.trouble.take()) {
             (_, Some(trouble @ (Trouble::Lost(_) | Trouble::Conflict))) => Err(trouble),
             (Err(_), _) => Ok(Err(CatalogError::Panicked)),
             (Ok(_), _) => Ok(Ok(())),

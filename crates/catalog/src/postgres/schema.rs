@@ -12,6 +12,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0002_grants_accounts.sql"),
     include_str!("../../migrations/postgres/0003_webhooks_turns.sql"),
     include_str!("../../migrations/postgres/0004_nodes.sql"),
+    include_str!("../../migrations/postgres/0005_fewer_indexes.sql"),
+    include_str!("../../migrations/postgres/0006_letters_name_records.sql"),
+    include_str!("../../migrations/postgres/0007_verified.sql"),
+    include_str!("../../migrations/postgres/0008_index_order.sql"),
 ];
 
 /// Held while the schema is looked at and changed: "SNFR".

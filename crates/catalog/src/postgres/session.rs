@@ -4,7 +4,7 @@
 //!
 //! Each thread that runs transactions has a session and a runtime of its own, so an answer wakes
 //! no other thread, and callers' runtimes of any kind will do.
-use std::{collections::HashMap, future::Future, time::Duration};
+use std::{cell::RefCell, collections::HashMap, future::Future, time::Duration};
 
 use tokio::{
     runtime::{Builder, Runtime},
@@ -45,6 +45,8 @@ const SETUP: &str = "\
 /// One connection.
 pub(super) struct Session {
     client: Client,
+    /// Statements that go out ahead of the next one, in one turn with it.
+    ahead: RefCell<String>,
     statements: HashMap<String, Statement>,
     // Last: the connection's task ends with its runtime.
     runtime: Runtime,
@@ -72,6 +74,7 @@ impl Session {
         })?;
         let session = Self {
             client,
+            ahead: RefCell::default(),
             statements: HashMap::new(),
             runtime,
         };
@@ -100,9 +103,47 @@ impl Session {
             .map_err(|error| Trouble::of(doing, error))
     }
 
+    /// Leaves statements whose answers say nothing to go out with the next statement. When they
+    /// fail, that one fails: they are for the inside of a transaction, or begin one that reads.
+    pub(super) fn ahead(&self, sql: &str) {
+        let mut ahead = self.ahead.borrow_mut();
+        if !ahead.is_empty() {
+            ahead.push_str("; ");
+        }
+        ahead.push_str(sql);
+    }
+
+    /// Sends what was left to go ahead.
+    pub(super) fn settle(&self) -> Result<(), Trouble> {
+        let ahead = self.ahead.take();
+        if !ahead.is_empty() {
+            self.wait("running a statement", self.client.simple_query(&ahead))?;
+        }
+        Ok(())
+    }
+
     /// Runs statements without arguments, in one turn.
     pub(super) fn simple(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, Trouble> {
+        self.settle()?;
         self.wait("running a statement", self.client.simple_query(sql))
+    }
+
+    /// Waits for a statement, and for what goes ahead of it: all of it is sent before any of it
+    /// is answered.
+    fn wait_behind<T>(
+        &self,
+        doing: &'static str,
+        work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Trouble> {
+        let ahead = self.ahead.take();
+        if ahead.is_empty() {
+            return self.wait(doing, work);
+        }
+        self.wait(doing, async {
+            let (first, then) = tokio::join!(biased; self.client.simple_query(&ahead), work);
+            first?;
+            then
+        })
     }
 
     /// The first column of the last row that statements without arguments answer.
@@ -122,6 +163,7 @@ impl Session {
         if let Some(found) = self.statements.get(sql) {
             return Ok(found.clone());
         }
+        self.settle()?;
         let translated = sql.replace('?', "$");
         let statement = self.wait("preparing a statement", self.client.prepare(&translated))?;
         if STATEMENTS_MAX <= self.statements.len() {
@@ -133,19 +175,24 @@ impl Session {
 
     /// Runs a statement; answers how many rows it changed.
     pub(super) fn execute(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<u64, Trouble> {
+        self.execute_with(sql, &borrowed(args))
+    }
+
+    /// As [`Session::execute`], with arguments of any type that the driver knows.
+    pub(super) fn execute_with(
+        &mut self,
+        sql: &str,
+        args: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, Trouble> {
         let statement = self.prepared(sql)?;
-        let args = borrowed(args);
-        self.wait(
-            "running a statement",
-            self.client.execute(&statement, &args),
-        )
+        self.wait_behind("running a statement", self.client.execute(&statement, args))
     }
 
     /// Runs a query.
     pub(super) fn query(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, Trouble> {
         let statement = self.prepared(sql)?;
         let args = borrowed(args);
-        let rows = self.wait("running a query", self.client.query(&statement, &args))?;
+        let rows = self.wait_behind("running a query", self.client.query(&statement, &args))?;
         rows.iter()
             .map(|row| {
                 let columns = 0..row.len();

@@ -17,7 +17,7 @@ use std::{
 
 use model::Timestamp;
 use tokio::sync::mpsc;
-use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::{
     Request,
@@ -25,7 +25,7 @@ use super::{
     place::Place,
     session::Session,
     trouble::{Trouble, in_words},
-    tx::PostgresTx,
+    tx::{PostgresTx, Shared},
 };
 use crate::{
     error::CatalogError,
@@ -41,6 +41,9 @@ const TRIES_MAX: u32 = 6;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How many transactions run alone from the start after one met another: on one account's records
+/// nodes would else spend half their time on tries that are refused.
+const ALONE_AFTER_CONFLICT: u32 = 32;
 /// The present moment by the server's clock.
 pub(super) const CLOCK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
@@ -60,6 +63,10 @@ pub(super) struct Writer {
     pub(super) commits: Arc<AtomicU64>,
     /// Since when the server is away.
     pub(super) away_since: Option<Instant>,
+    /// Transactions that are still to run alone.
+    pub(super) crowded: u32,
+    /// Whether the last transaction needed versions.
+    pub(super) draws: bool,
 }
 
 impl Writer {
@@ -68,11 +75,6 @@ impl Writer {
         let mut batch = VecDeque::with_capacity(BATCH_MAX);
         while let Some(first) = self.queue.blocking_recv() {
             batch.push_back(first);
-            while batch.len() < BATCH_MAX
-                && let Ok(next) = self.queue.try_recv()
-            {
-                batch.push_back(next);
-            }
             // Where nobody waits for the answer any more, the caller gave up before it began.
             batch.retain(|request| !request.answer.is_closed());
             self.serve(&mut batch);
@@ -107,15 +109,19 @@ impl Writer {
         }
     }
 
-    fn decide(&mut self, batch: &VecDeque<Request>) -> Result<Vec<Ran>, Trouble> {
+    fn decide(&mut self, batch: &mut VecDeque<Request>) -> Result<Vec<Ran>, Trouble> {
         let (mut conflicts, mut lost) = (0, 0);
         loop {
-            match self.attempt(batch, 0 < conflicts) {
+            match self.attempt(batch, 0 < self.crowded) {
                 Ok(ran) => {
                     self.away_since = None;
+                    self.crowded = self.crowded.saturating_sub(1);
                     return Ok(ran);
                 }
-                Err(Trouble::Conflict) if conflicts < TRIES_MAX => conflicts += 1,
+                Err(Trouble::Conflict) if conflicts < TRIES_MAX => {
+                    conflicts += 1;
+                    self.crowded = ALONE_AFTER_CONFLICT;
+                }
                 Err(Trouble::Lost(source)) => {
                     self.session = None;
                     let away = *self.away_since.get_or_insert_with(Instant::now);
@@ -136,7 +142,7 @@ impl Writer {
 
     /// One try. Its trouble says whether anything may have been kept: only `Unknown` leaves
     /// that open.
-    fn attempt(&mut self, batch: &VecDeque<Request>, alone: bool) -> Result<Vec<Ran>, Trouble> {
+    fn attempt(&mut self, batch: &mut VecDeque<Request>, alone: bool) -> Result<Vec<Ran>, Trouble> {
         let mut session = match self.session.take() {
             Some(session) => session,
             None => {
@@ -145,7 +151,13 @@ impl Writer {
                 session
             }
         };
-        let worked = transaction(&mut session, batch, alone);
+        let worked = begin(&mut session, alone, self.draws).and_then(|mut shared| {
+            // Only now: more may have come while the lock was waited for.
+            gather(&mut self.queue, batch);
+            let ran = transaction(&mut session, batch, &mut shared)?;
+            self.draws = shared.drew;
+            Ok(ran)
+        });
         match worked {
             Ok((ran, true)) => {
                 // The session is given up when anything is unclear.
@@ -221,56 +233,101 @@ fn unknown(cause: Trouble) -> Trouble {
     }
 }
 
-/// The moment in the last row of an answer.
-pub(super) fn moment(answer: &[SimpleQueryMessage]) -> Result<Timestamp, Trouble> {
-    answer
-        .iter()
-        .rev()
-        .find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok().map(Timestamp),
-            _ => None,
-        })
+/// Takes what waits in the queue into the batch.
+fn gather(queue: &mut mpsc::Receiver<Request>, batch: &mut VecDeque<Request>) {
+    while batch.len() < BATCH_MAX
+        && let Ok(next) = queue.try_recv()
+    {
+        if !next.answer.is_closed() {
+            batch.push_back(next);
+        }
+    }
+}
+
+/// The last row of an answer.
+fn last_row(answer: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
+    answer.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    })
+}
+
+fn moment(row: Option<&SimpleQueryRow>) -> Result<Timestamp, Trouble> {
+    row.and_then(|row| row.get(0)?.parse().ok().map(Timestamp))
         .ok_or_else(|| Trouble::Lost(in_words("the server did not tell the time")))
+}
+
+/// The present moment, asked within a transaction.
+pub(super) fn ask_clock(session: &Session) -> Result<Timestamp, Trouble> {
+    moment(last_row(&session.simple(CLOCK)?))
+}
+
+/// Begins a transaction, and draws as many versions as it may need when the last one needed any.
+fn begin(session: &mut Session, alone: bool, draws: bool) -> Result<Shared, Trouble> {
+    // The lock comes before the first look at any row: LOCK takes no snapshot.
+    let lock = if alone { "EXCLUSIVE" } else { "ROW SHARE" };
+    // The SELECT does, before it draws: a version that was drawn for a state which this
+    // transaction can see is lower.
+    let versions = if draws {
+        format!(
+            ", (SELECT string_agg(nextval('versions')::text, ' ') FROM generate_series(1, {BATCH_MAX}))"
+        )
+    } else {
+        String::new()
+    };
+    let answer = session.simple(&format!(
+        "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE lane IN {lock} MODE; {CLOCK}{versions}"
+    ))?;
+    let row = last_row(&answer);
+    let drawn = row.filter(|_| draws).and_then(|row| row.get(1));
+    let mut versions: Vec<u64> = drawn
+        .unwrap_or_default()
+        .split(' ')
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    versions.sort_unstable();
+    Ok(Shared {
+        now: Some(moment(row)?),
+        versions: versions.into(),
+        ..Shared::default()
+    })
 }
 
 /// Runs a batch up to its commit; answers whether there is anything to commit.
 fn transaction(
     session: &mut Session,
     batch: &VecDeque<Request>,
-    alone: bool,
+    shared: &mut Shared,
 ) -> Result<(Vec<Ran>, bool), Trouble> {
-    // The lock comes before the first look at any row: LOCK takes no snapshot.
-    let lock = if alone { "EXCLUSIVE" } else { "ROW SHARE" };
-    let begin =
-        format!("BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE lane IN {lock} MODE; {CLOCK}");
-    let now = moment(&session.simple(&begin)?)?;
     let (mut all, mut changed) = (Vec::with_capacity(batch.len()), false);
     // What is alone in its transaction needs no savepoint: undoing it is undoing all.
     let parts = 1 < batch.len();
     for (index, request) in batch.iter().enumerate() {
         if parts {
-            session.simple(if index == 0 {
+            session.ahead(if index == 0 {
                 "SAVEPOINT request"
             } else {
                 "RELEASE request; SAVEPOINT request"
-            })?;
+            });
         }
-        let (ran, wrote) = run_one(session, now, &*request.work, parts)?;
+        let (ran, wrote) = run_one(session, shared, &*request.work, parts)?;
         changed |= wrote;
         all.push(ran);
     }
+    session.settle()?;
+    shared.gathered.write(session)?;
     Ok((all, changed))
 }
 
 fn run_one(
     session: &mut Session,
-    now: Timestamp,
+    shared: &mut Shared,
     work: &Work,
     parts: bool,
 ) -> Result<(Ran, bool), Trouble> {
-    let mut tx = PostgresTx::new(session, now);
+    let mut tx = PostgresTx::new(session, shared);
     let verdict = catch_unwind(AssertUnwindSafe(|| work(&mut tx)));
-    let (changed, trouble) = (tx.changed, tx.trouble);
+    let (changed, trouble) = (tx.changed, tx.trouble.take());
     let failed = match trouble {
         // The whole transaction is void, whatever the function made of it.
         Some(trouble @ (Trouble::Conflict | Trouble::Lost(_) | Trouble::Unknown(_))) => {
@@ -280,8 +337,10 @@ fn run_one(
         None => None,
     };
     if matches!(verdict, Ok(Verdict::Keep)) && failed.is_none() {
+        shared.gathered.keep();
         return Ok((Ran::Good, changed));
     }
+    shared.gathered.undo();
     if changed || failed.is_some() {
         session.simple(if parts {
             "ROLLBACK TO request"

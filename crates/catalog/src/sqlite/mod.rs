@@ -4,8 +4,8 @@
 //! too; SQLite's own locks keep them apart.
 //!
 //! Requests that wait while a commit is on its way to the disk are put into the next one
-//! together, each inside a savepoint of its own, and are answered only after that COMMIT
-//! (write-ahead log, `synchronous=FULL`): docs/decisions/0003-sqlite-shared-commits.md.
+//! together, and are answered only after that COMMIT (write-ahead log, `synchronous=FULL`):
+//! docs/decisions/0003-sqlite-shared-commits.md.
 mod reader;
 mod schema;
 mod tx;
@@ -45,9 +45,14 @@ const GLANCES: usize = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that each connection keeps prepared.
 const STATEMENTS_MAX: usize = 128;
-/// The write-ahead log is copied into the file after this many pages: rarely enough that a
-/// burst of commits waits for the disk only once each.
+/// The write-ahead log is copied into the file after this many pages, between two batches:
+/// rarely enough that a burst of commits waits for the disk only once each.
 const LOG_PAGES: i64 = 4_000;
+/// Where SQLite does the same by itself, within a commit.
+const LOG_PAGES_MAX: i64 = 4 * LOG_PAGES;
+/// Memory that the writing connection keeps pages in at most, KiB: what a large batch changes must
+/// fit, or it is written to the log twice. Those that read keep SQLite's 2,000.
+const CACHE_KIB: i64 = 8 << 10;
 /// The write-ahead log is cut back to this once it was copied into the file, bytes.
 const LOG_BYTES_KEPT: i64 = 16 << 20;
 /// Each thread's stack, bytes; functions over `Tx` are shallow, but answers can be large.
@@ -105,6 +110,8 @@ impl SqliteCatalog {
                 source: Arc::new(error),
             })?;
         let mut writing = connect(path)?;
+        // Negative for KiB, positive for pages.
+        set(&writing, "cache_size", -CACHE_KIB)?;
         schema::migrate(&mut writing, path)?;
         let views = |count: usize| {
             let view = |_| {
@@ -228,7 +235,9 @@ fn connect(path: &Path) -> Result<Connection, CatalogError> {
         });
     }
     set(&connection, "synchronous", "full")?;
-    set(&connection, "wal_autocheckpoint", LOG_PAGES)?;
+    set(&connection, "wal_autocheckpoint", LOG_PAGES_MAX)?;
+    // What a savepoint keeps to be undone is small and short-lived: no files for it.
+    set(&connection, "temp_store", "memory")?;
     set(&connection, "journal_size_limit", LOG_BYTES_KEPT)?;
     set(&connection, "trusted_schema", false)?;
     Ok(connection)

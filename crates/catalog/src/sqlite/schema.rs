@@ -17,6 +17,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_grants_accounts.sql"),
     include_str!("../../migrations/sqlite/0003_webhooks_turns.sql"),
     include_str!("../../migrations/sqlite/0004_nodes.sql"),
+    include_str!("../../migrations/sqlite/0005_fewer_indexes.sql"),
+    include_str!("../../migrations/sqlite/0006_letters_name_records.sql"),
+    include_str!("../../migrations/sqlite/0007_verified.sql"),
+    include_str!("../../migrations/sqlite/0008_index_order.sql"),
 ];
 
 /// Applies the migrations that a file lacks, in one transaction. Two processes that open a new

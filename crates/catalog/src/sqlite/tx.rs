@@ -57,6 +57,11 @@ impl Tx for SqliteTx<'_> {
         rows.first().map_or(Ok(0), |row| row.count(0))
     }
 
+    fn version(&mut self) -> Result<u64, CatalogError> {
+        let rows = self.query("SELECT value FROM counters WHERE name = 'version'", &[])?;
+        rows.first().map_or(Ok(0), |row| row.count(0))
+    }
+
     fn raise_version(&mut self, floor: u64) -> Result<(), CatalogError> {
         self.execute(
             "INSERT INTO counters (name, value) VALUES ('version', ?1) \

@@ -1,12 +1,15 @@
-//! The thread that writes: it gathers what waits, runs each request in a savepoint, commits once.
+//! The thread that writes: it gathers what waits, runs it in one transaction, commits once.
 //!
 //! It does not know what the requests do.
+//!
+//! A savepoint costs a copy of every page that changes after it, and nearly all requests are
+//! kept. So a batch runs without any; when one request in it is to be undone, all of it is
+//! undone, and runs again with a savepoint for each.
 //!
 //! Invariant: a request is answered only after the COMMIT that holds it has returned. A good
 //! answer before it could be lost with the power; a refusal before it could rest on another
 //! request's rows that are then lost.
 use std::{
-    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -19,7 +22,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::{
-    Answer, Request,
+    LOG_PAGES, Request,
     tx::{SqliteTx, failed},
 };
 use crate::{
@@ -42,64 +45,89 @@ pub(super) struct Writer {
 struct Ran {
     changed: bool,
     panicked: bool,
+    /// What it changed has to be undone, and there is no savepoint.
+    spoils: bool,
+}
+
+/// Whether each request of a batch can be undone alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Savepoints {
+    None,
+    Each,
+}
+
+/// What a batch came to.
+#[derive(Default)]
+struct Served {
+    changed: bool,
+    /// For each request that ran, whether its function panicked.
+    panicked: Vec<bool>,
 }
 
 impl Writer {
     /// Serves until the queue is closed and empty.
     pub(super) fn run(mut self) {
-        let mut batch = VecDeque::with_capacity(BATCH_MAX);
+        let mut batch = Vec::with_capacity(BATCH_MAX);
         while let Some(first) = self.queue.blocking_recv() {
-            batch.push_back(first);
+            batch.push(first);
             while batch.len() < BATCH_MAX
                 && let Ok(next) = self.queue.try_recv()
             {
-                batch.push_back(next);
+                batch.push(next);
             }
             // Where nobody waits for the answer any more, the caller gave up before it began.
             batch.retain(|request| !request.answer.is_closed());
-            self.serve(&mut batch);
+            if !batch.is_empty() {
+                self.serve(&mut batch);
+                self.shorten_log();
+            }
         }
     }
 
     /// Runs a batch in one transaction and answers each request.
-    fn serve(&self, batch: &mut VecDeque<Request>) {
-        if batch.is_empty() {
-            return;
-        }
-        let mut ran = Vec::with_capacity(batch.len());
-        let outcome = self.transaction(batch, &mut ran);
-        for (answer, panicked) in ran {
-            let outcome = match panicked {
-                true => Err(CatalogError::Panicked),
-                false => outcome.clone(),
+    fn serve(&self, batch: &mut Vec<Request>) {
+        let outcome = match self.transaction(batch, Savepoints::None) {
+            Ok(None) => self
+                .transaction(batch, Savepoints::Each)
+                .map(Option::unwrap_or_default),
+            other => other.map(Option::unwrap_or_default),
+        };
+        let mut panicked = outcome
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |served| served.panicked.clone())
+            .into_iter();
+        for request in batch.drain(..) {
+            let answer = match (&outcome, panicked.next()) {
+                (Ok(_), Some(true)) => Err(CatalogError::Panicked),
+                (Ok(_), _) => Ok(()),
+                (Err(error), _) => Err(error.clone()),
             };
             // Whoever asked may have gone since; what was kept stays kept.
-            answer.send(outcome).ok();
-        }
-        // Left over only when the transaction broke before their turn.
-        for request in batch.drain(..) {
-            let outcome = outcome.clone().and(Err(CatalogError::Closed));
-            request.answer.send(outcome).ok();
+            request.answer.send(answer).ok();
         }
     }
 
-    /// Moves what it ran from `batch` to `ran`, with whether the function panicked.
+    /// Runs a batch and commits it; none when it was undone because a request of it needs a
+    /// savepoint.
     fn transaction(
         &self,
-        batch: &mut VecDeque<Request>,
-        ran: &mut Vec<(Answer, bool)>,
-    ) -> Result<(), CatalogError> {
+        batch: &[Request],
+        savepoints: Savepoints,
+    ) -> Result<Option<Served>, CatalogError> {
         if !self.connection.is_autocommit() {
             // An earlier rollback failed; nothing can be begun before it has worked.
             self.statement("ROLLBACK", "rolling back")?;
         }
         self.statement("BEGIN IMMEDIATE", "beginning a transaction")?;
-        let result = self.run_all(batch, ran);
-        let result = result.and_then(|changed| {
+        let result = self.run_all(batch, savepoints).and_then(|served| {
+            let Some(served) = served else {
+                self.statement("ROLLBACK", "rolling back")?;
+                return Ok(None);
+            };
             self.statement("COMMIT", "committing")?;
             self.commits
-                .fetch_add(u64::from(changed), Ordering::Relaxed);
-            Ok(())
+                .fetch_add(u64::from(served.changed), Ordering::Relaxed);
+            Ok(Some(served))
         });
         if result.is_err()
             && !self.connection.is_autocommit()
@@ -113,28 +141,34 @@ impl Writer {
         result
     }
 
+    /// Runs each request; none as soon as one would have to be undone and has no savepoint.
     fn run_all(
         &self,
-        batch: &mut VecDeque<Request>,
-        ran: &mut Vec<(Answer, bool)>,
-    ) -> Result<bool, CatalogError> {
-        let mut changed = false;
-        while let Some(Request { work, answer }) = batch.pop_front() {
-            let one = self.run_one(&*work);
-            ran.push((answer, matches!(&one, Ok(one) if one.panicked)));
-            changed |= one?.changed;
+        batch: &[Request],
+        savepoints: Savepoints,
+    ) -> Result<Option<Served>, CatalogError> {
+        let mut served = Served::default();
+        for request in batch {
+            let ran = self.run_one(&*request.work, savepoints)?;
+            if ran.spoils {
+                return Ok(None);
+            }
+            served.changed |= ran.changed;
+            served.panicked.push(ran.panicked);
         }
-        Ok(changed)
+        Ok(Some(served))
     }
 
-    /// Runs one request in a savepoint.
-    fn run_one(&self, work: &Work) -> Result<Ran, CatalogError> {
+    /// Runs one request.
+    fn run_one(&self, work: &Work, savepoints: Savepoints) -> Result<Ran, CatalogError> {
         let before = self.connection.total_changes();
         let mut tx = SqliteTx {
             connection: &self.connection,
             now: self.clock.now(),
         };
-        self.statement("SAVEPOINT request", "setting a savepoint")?;
+        if savepoints == Savepoints::Each {
+            self.statement("SAVEPOINT request", "setting a savepoint")?;
+        }
         let verdict = catch_unwind(AssertUnwindSafe(|| work(&mut tx)));
         if self.connection.is_autocommit() {
             // A grave failure, such as a full disk, makes SQLite undo the whole transaction.
@@ -145,14 +179,40 @@ impl Writer {
             });
         }
         let keep = matches!(verdict, Ok(Verdict::Keep));
-        if !keep {
-            self.statement("ROLLBACK TO request", "rolling back a request")?;
+        let changed = self.connection.total_changes() != before;
+        if savepoints == Savepoints::Each {
+            if !keep {
+                self.statement("ROLLBACK TO request", "rolling back a request")?;
+            }
+            self.statement("RELEASE request", "releasing a savepoint")?;
         }
-        self.statement("RELEASE request", "releasing a savepoint")?;
         Ok(Ran {
-            changed: keep && self.connection.total_changes() != before,
+            changed: keep && changed,
             panicked: verdict.is_err(),
+            spoils: !keep && changed && savepoints == Savepoints::None,
         })
+    }
+
+    /// Copies the write-ahead log into the file once it is long. The batch before is answered
+    /// by then, so nobody waits for this but the next one.
+    fn shorten_log(&self) {
+        let log_pages = |mode: &str| {
+            self.connection
+                .prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))
+                .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(1)))
+        };
+        let outcome = match log_pages("NOOP") {
+            Ok(pages) if LOG_PAGES <= pages => log_pages("PASSIVE"),
+            other => other,
+        };
+        if let Err(error) = outcome {
+            // The log stays long; the next batch tries again, and SQLite's own threshold is
+            // still ahead.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the catalog's write-ahead log cannot be shortened"
+            );
+        }
     }
 
     fn statement(&self, sql: &str, doing: &'static str) -> Result<(), CatalogError> {

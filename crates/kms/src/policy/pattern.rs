@@ -35,6 +35,9 @@ impl Pattern {
 
     /// Whether all of `text`, taken literally, fits.
     pub(super) fn matches(&self, text: &str) -> Match {
+        if self.text == "*" {
+            return Match::Yes;
+        }
         if self.text.contains(VARIABLE) {
             return Match::Unknown;
         }

@@ -29,6 +29,7 @@ impl Layer {
         to.os_users = os_users;
         to.shared_os_user = self.allow_shared_os_user.unwrap_or(false) || to.mode == Mode::Dev;
         to.extra_regions = self.region.iter().cloned().collect();
+        to.seal_anew = self.seal_anew.iter().cloned().collect();
         if let Some(region) = &self.default_region {
             to.default_region = region.clone();
             if !region.is_known() {

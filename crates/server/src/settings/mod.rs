@@ -87,6 +87,17 @@ pub(crate) struct Layer {
         value_delimiter = ','
     )]
     pub(crate) region: Vec<Region>,
+    /// A region whose encrypted copies under another key or account share no key with their source
+    ///
+    /// Such a copy is a job and takes space, instead of one commit: every byte is sealed under fresh
+    /// keys. Can be given several times.
+    #[arg(
+        long,
+        env = "SNAPFERRY_SEAL_ANEW",
+        value_name = "REGION",
+        value_delimiter = ','
+    )]
+    pub(crate) seal_anew: Vec<Region>,
     /// A further host name that clients reach this server by; can be given several times
     #[arg(
         long,
@@ -222,6 +233,7 @@ impl Layer {
             vault_virtual_host: self.vault_virtual_host.or(below.vault_virtual_host),
             default_region: self.default_region.or(below.default_region),
             region: either(self.region, below.region),
+            seal_anew: either(self.seal_anew, below.seal_anew),
             host: either(self.host, below.host),
             tls_certificate: self.tls_certificate.or(below.tls_certificate),
             tls_key: self.tls_key.or(below.tls_key),

@@ -1,12 +1,19 @@
 //! Ships a snapshot from another region: what the destination's vault does not hold yet, as it
-//! lies. What arrived stays, so a copy that was interrupted goes on where it was.
+//! lies, or sealed anew. What arrived stays, so a copy that was interrupted goes on where it was.
 use catalog::{CatalogError, CatalogExt, condemned, jobs};
 use model::{Arn, Content, Region};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{JobError, Run, complete_snapshot, done, snapshot_of};
-use crate::link::{Link, LocalLink, Wanted, http::RemoteRegion};
+use super::{
+    JobError, Run, complete_snapshot, done,
+    seal_anew::{self, Anew},
+    snapshot_of,
+};
+use crate::{
+    link::{Link, LocalLink, Wanted, http::RemoteRegion},
+    verify,
+};
 
 /// The job's document.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,6 +29,9 @@ pub struct Body {
     /// What another deployment gave to fetch the bytes with, when it hosts the source region.
     #[serde(default)]
     pub pass: Option<String>,
+    /// How it is sealed anew, when it is.
+    #[serde(default)]
+    pub anew: Option<Anew>,
 }
 
 /// What another deployment said of a snapshot must be so in its manifest too.
@@ -53,6 +63,29 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     if wanted.is_none() {
         return Err(JobError::Gone);
     }
+    let content = match &body.anew {
+        Some(anew) => seal_anew::run(run, &body, anew).await?,
+        None => {
+            ship(run, &body).await?;
+            body.content.clone()
+        }
+    };
+    let (lease, job, moved) = (run.lease.clone(), run.job.clone(), run.meter.progress());
+    run.core
+        .catalog
+        .write(move |tx| {
+            jobs::guard(tx, &lease)?;
+            complete_snapshot(tx, &job, &body.snapshot, &content)?;
+            done(tx, &lease, moved)?;
+            Ok::<_, JobError>(())
+        })
+        .await?;
+    run.core.mirror.notify_one();
+    Ok(())
+}
+
+/// Brings the source's objects as they lie.
+async fn ship(run: &Run, body: &Body) -> Result<(), JobError> {
     let content = &body.content;
     let (from, to, prefix) = (
         body.source_region.clone(),
@@ -81,7 +114,9 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         None => {
             let from = run.core.vault(&body.source_region)?;
             let link = LocalLink::new(from, absent_here);
-            link.fetch(wanted, &*run.meter).await?;
+            if let Err(error) = link.fetch(wanted, &*run.meter).await {
+                return Err(verify::mend_snapshot(run, &body.source_region, content, error).await);
+            }
         }
         Some(pass) => {
             let there = RemoteRegion::of(&run.core, &run.job.region, &body.source_region);
@@ -96,16 +131,5 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             agrees(&wanted, content).await?;
         }
     }
-    let (lease, job, moved) = (run.lease.clone(), run.job.clone(), run.meter.progress());
-    run.core
-        .catalog
-        .write(move |tx| {
-            jobs::guard(tx, &lease)?;
-            complete_snapshot(tx, &job, &body.snapshot, &body.content)?;
-            done(tx, &lease, moved)?;
-            Ok::<_, JobError>(())
-        })
-        .await?;
-    run.core.mirror.notify_one();
     Ok(())
 }

@@ -8,14 +8,15 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use vault::{DataKey, Observer, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions};
+use vault::{
+    DataKey, ErrorKind, Observer, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions,
+};
 
 use super::{JobError, Run, complete_snapshot, done, placed_home, snapshot_of};
 use crate::{
     events,
     keys::{KeyUser, cluster_context},
     meter::Meter,
-    mirror,
 };
 
 /// The job's document.
@@ -128,7 +129,7 @@ async fn base_of(
     }))
 }
 
-/// A base that is gone costs reuse, not the snapshot.
+/// A base that is gone or damaged costs reuse, not the snapshot.
 fn begin(
     vault: &Vault,
     volume: &VolumeRef,
@@ -146,8 +147,8 @@ fn begin(
         absent,
         options.clone(),
     ) {
-        Err(VaultError::Missing { object }) if lost => {
-            tracing::warn!(%volume, %object, "the base is not in the vault: the snapshot is a full one");
+        Err(error) if lost && error.kind() == ErrorKind::Repair => {
+            tracing::warn!(%volume, %error, "the base cannot be read: the snapshot is a full one");
             SnapshotWriter::begin(
                 vault,
                 volume,
@@ -248,6 +249,5 @@ pub(super) fn fail_snapshot(
     stored.value.status = SnapshotStatus::Failed;
     stored.value.failure = Some(reason.to_owned());
     let stored = snapshots::update(tx, stored)?;
-    mirror::snapshot(tx, &stored)?;
     events::snapshot_is(tx, &stored.value)
 }

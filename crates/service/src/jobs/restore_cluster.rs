@@ -5,7 +5,7 @@ use model::{Content, ResourceId};
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, Run, create_cluster};
-use crate::{clusters, keys::KeyUser};
+use crate::{clusters, keys::KeyUser, verify};
 
 /// The job's document.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         Some(wrapped) => Some(core.keys.unwrap(&user, wrapped).await?),
         None => None,
     };
-    let content = body.content.clone();
+    let (content, source) = (body.content.clone(), body.content.clone());
     let (region, prefix) = (
         cluster.region.clone(),
         format!("volumes/{}/", content.volume),
@@ -54,11 +54,15 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             &absent,
             &into,
             &*meter,
-        )?;
+        );
         Ok::<_, JobError>(restored)
     })
     .await
     .map_err(|error| JobError::Retry(format!("the restore ended early: {error}")))??;
+    let restored = match restored {
+        Ok(restored) => restored,
+        Err(error) => return Err(verify::mend_snapshot(run, &cluster.region, &source, error).await),
+    };
     core.engine.load(&home, &restored.engine_document).await?;
     create_cluster::commit(run, cluster.resource_id, place).await
 }

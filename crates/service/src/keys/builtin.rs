@@ -15,10 +15,9 @@ use model::{
 use vault::DataKey;
 use zeroize::Zeroizing;
 
-use super::{KeyError, KeyService, KeyUser, create, data_key, echo, rotate};
+use super::{KeyError, KeyService, KeyUser, create, data_key, echo, policies::Policies, rotate};
 use crate::core::Core;
 
-const RECORD_PURPOSE: &str = "record";
 const TOKEN_PURPOSE: &str = "link-token";
 
 /// What a new key is to be.
@@ -38,6 +37,7 @@ pub struct Keys {
     master_key: Arc<MasterKey>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    policies: Policies,
 }
 
 impl std::fmt::Debug for Keys {
@@ -58,6 +58,7 @@ impl Keys {
             master_key,
             clock,
             entropy,
+            policies: Policies::default(),
         }
     }
 
@@ -177,7 +178,7 @@ impl Keys {
         action: &'static str,
         context: &EncryptionContext,
     ) -> Result<(), KeyError> {
-        let allowed = match Self::policy_says(user, key, action, context) {
+        let allowed = match self.policy_says(user, key, action, context) {
             Decision::Allow => true,
             Decision::Deny => false,
             Decision::Silent => self
@@ -198,6 +199,7 @@ impl Keys {
 
     /// What a key's policy says of a use; one that does not read denies.
     pub fn policy_says(
+        &self,
         user: &KeyUser,
         key: &Key,
         action: &str,
@@ -209,7 +211,9 @@ impl Keys {
             key_arn: &key.arn(),
             conditions: &user.conditions(action, context),
         };
-        policy::Policy::parse(&key.policy).map_or(Decision::Deny, |policy| policy.decide(&request))
+        self.policies
+            .parsed(&key.policy)
+            .map_or(Decision::Deny, |policy| policy.decide(&request))
     }
 
     /// The grants that an account has on a key.
@@ -321,6 +325,57 @@ impl Keys {
         }
     }
 
+    /// The key that a user names for a new resource of a region, ready to be used there.
+    async fn found_target(
+        &self,
+        user: &KeyUser,
+        given: &str,
+        region: &Region,
+    ) -> Result<Key, KeyError> {
+        let key = self.find(given, &user.account, region).await?;
+        if key.region != *region {
+            return Err(KeyError::NotFound(given.to_owned()));
+        }
+        self.may_hand_to_rds(user, &key).await?;
+        Self::usable(&key)?;
+        Ok(key)
+    }
+
+    async fn may_hand_to_rds(&self, user: &KeyUser, key: &Key) -> Result<(), KeyError> {
+        for action in ["kms:DescribeKey", "kms:CreateGrant"] {
+            self.authorise(user, key, action).await?;
+        }
+        Ok(())
+    }
+
+    async fn wrap_under(
+        &self,
+        user: &KeyUser,
+        key: &Key,
+        plain: &DataKey,
+        context: EncryptionContext,
+    ) -> Result<WrappedKey, KeyError> {
+        self.authorise_for(user, key, "kms:Encrypt", &context)
+            .await?;
+        Ok(WrappedKey {
+            blob: self.seal(key, plain.bytes(), &context)?,
+            key: key.arn(),
+            context,
+        })
+    }
+
+    async fn unwrap_under(
+        &self,
+        user: &KeyUser,
+        key: &Key,
+        wrapped: &WrappedKey,
+    ) -> Result<DataKey, KeyError> {
+        self.authorise_for(user, key, "kms:Decrypt", &wrapped.context)
+            .await?;
+        let plain = self.open(key, &wrapped.blob, &wrapped.context)?;
+        data_key(&plain, &wrapped.key)
+    }
+
     /// Seals what a link's ticket or pass says, for this deployment to read again.
     pub fn seal_token(&self, purpose: &'static str, plain: &[u8]) -> Vec<u8> {
         self.master_key.seal(TOKEN_PURPOSE, purpose, plain)
@@ -331,24 +386,12 @@ impl Keys {
         let plain = self.master_key.open(TOKEN_PURPOSE, purpose, blob).ok()?;
         Some(plain.to_vec())
     }
-
-    /// Seals a record for the vault's mirror, bound to the path it will have.
-    pub fn seal_record(&self, path: &str, record: &[u8]) -> Vec<u8> {
-        self.master_key.seal(RECORD_PURPOSE, path, record)
-    }
 }
 
 #[async_trait]
 impl KeyService for Keys {
     async fn target(&self, user: &KeyUser, given: &str, region: &Region) -> Result<Arn, KeyError> {
-        let key = self.find(given, &user.account, region).await?;
-        if key.region != *region {
-            return Err(KeyError::NotFound(given.to_owned()));
-        }
-        for action in ["kms:DescribeKey", "kms:CreateGrant"] {
-            self.authorise(user, &key, action).await?;
-        }
-        Self::usable(&key)?;
+        let key = self.found_target(user, given, region).await?;
         Ok(key.arn())
     }
 
@@ -362,12 +405,16 @@ impl KeyService for Keys {
         key.map(|key| key.arn()).map_err(KeyError::Making)
     }
 
-    async fn may_read(&self, user: &KeyUser, key: &Arn) -> Result<(), KeyError> {
-        let key = self.by_arn(key).await?;
-        for action in ["kms:DescribeKey", "kms:CreateGrant"] {
-            self.authorise(user, &key, action).await?;
-        }
-        Ok(())
+    async fn wrap_for(
+        &self,
+        user: &KeyUser,
+        given: &str,
+        region: &Region,
+        plain: &DataKey,
+        context: EncryptionContext,
+    ) -> Result<WrappedKey, KeyError> {
+        let key = self.found_target(user, given, region).await?;
+        self.wrap_under(user, &key, plain, context).await
     }
 
     async fn generate(
@@ -397,20 +444,21 @@ impl KeyService for Keys {
         context: EncryptionContext,
     ) -> Result<WrappedKey, KeyError> {
         let key = self.by_arn(key).await?;
-        self.authorise_for(user, &key, "kms:Encrypt", &context)
-            .await?;
-        Ok(WrappedKey {
-            blob: self.seal(&key, plain.bytes(), &context)?,
-            key: key.arn(),
-            context,
-        })
+        self.wrap_under(user, &key, plain, context).await
     }
 
     async fn unwrap(&self, user: &KeyUser, wrapped: &WrappedKey) -> Result<DataKey, KeyError> {
         let key = self.by_arn(&wrapped.key).await?;
-        self.authorise_for(user, &key, "kms:Decrypt", &wrapped.context)
-            .await?;
-        let plain = self.open(&key, &wrapped.blob, &wrapped.context)?;
-        data_key(&plain, &wrapped.key)
+        self.unwrap_under(user, &key, wrapped).await
+    }
+
+    async fn unwrap_source(
+        &self,
+        user: &KeyUser,
+        wrapped: &WrappedKey,
+    ) -> Result<DataKey, KeyError> {
+        let key = self.by_arn(&wrapped.key).await?;
+        self.may_hand_to_rds(user, &key).await?;
+        self.unwrap_under(user, &key, wrapped).await
     }
 }

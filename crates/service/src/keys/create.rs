@@ -1,11 +1,15 @@
 //! Makes keys: their material reaches the vault's mirror before anyone learns their name.
 //!
 //! It does not know who asks for them.
-use catalog::{CatalogError, CatalogExt, Stored};
+use catalog::{CatalogError, CatalogExt, Stored, mirrored::Record};
 use model::{Account, Key, KeyManager, Region};
 
 use super::{KeyError, NewKey, RDS_ALIAS};
-use crate::{core::Core, fault::Fault};
+use crate::{
+    core::Core,
+    fault::Fault,
+    mirror::bag::{KEYS_FOLDER, Line},
+};
 
 /// Keeps a new key: its material reaches the vault's mirror before anyone learns its name.
 ///
@@ -48,19 +52,27 @@ pub async fn create(core: &Core, new: NewKey, alias: Option<&str>) -> Result<Key
             Ok(catalog::keys::insert(tx, row.clone())?.value)
         })
         .await?;
+    core.mirror.notify_one();
     Ok(kept)
 }
 
-/// Writes a key's record to its region's vault.
+/// Writes a key's record to its region's vault at once, before what its commit says is told.
 ///
 /// # Errors
 /// When the vault fails.
 pub async fn mirror(core: &Core, stored: &Stored<Key>) -> Result<(), Fault> {
     let (key, version) = (&stored.value, stored.version);
-    let path = format!("keys/{}/{}/{version:020}", key.account, key.id);
-    let record = serde_json::to_vec(key).expect("records serialize");
-    let sealed = core.kms.seal_record(&path, &record);
-    match vault::records::put_record(&core.vault(&key.region)?, &path, sealed.into()).await {
+    let record = Record::Key(Box::new(key.clone()));
+    let line = Line {
+        path: record.path(),
+        version,
+        as_of: 0,
+        record: Some(record),
+    };
+    let path = format!("{KEYS_FOLDER}/{}/{}/{version:020}", key.account, key.id);
+    let text = serde_json::to_vec(&line).expect("records serialize");
+    let vault = core.vault(&key.region)?;
+    match core.scribe.seal.put(&vault, &path, &text).await {
         // A version of a record is one text, whoever mirrored it.
         Err(vault::VaultError::Conflict { .. }) => Ok(()),
         other => Ok(other?),

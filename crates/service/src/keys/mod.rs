@@ -6,6 +6,7 @@
 mod builtin;
 mod create;
 mod outside;
+mod policies;
 mod rds;
 mod rotate;
 
@@ -18,7 +19,8 @@ use vault::DataKey;
 use crate::{core::Core, fault::Fault};
 
 pub use builtin::{Keys, NewKey};
-pub use create::{create, default_key, mirror};
+use create::mirror;
+pub use create::{create, default_key};
 pub use outside::{CallError, Outside, OutsideKms, RetryPlan};
 pub use rds::{RdsUse, TargetKey, cluster_context, snapshot_context};
 pub use rotate::{PERIOD_DAYS, Reason, next as next_rotation, rotate, rotate_due};
@@ -152,11 +154,21 @@ pub trait KeyService: Send + Sync + std::fmt::Debug {
         region: &Region,
     ) -> Result<Arn, KeyError>;
 
-    /// Whether the user may hand a source's key to RDS.
+    /// Wraps a data key under the key that a user names for a new resource of a region.
     ///
     /// # Errors
-    /// When there is no such key, or the user may not.
-    async fn may_read(&self, user: &KeyUser, key: &Arn) -> Result<(), KeyError>;
+    /// As [`KeyService::target`] and [`KeyService::wrap`].
+    async fn wrap_for(
+        &self,
+        user: &KeyUser,
+        given: &str,
+        region: &Region,
+        plain: &DataKey,
+        context: EncryptionContext,
+    ) -> Result<WrappedKey, KeyError> {
+        let key = self.target(user, given, region).await?;
+        self.wrap(user, &key, plain, context).await
+    }
 
     /// Draws a data key and wraps it under `key`.
     ///
@@ -186,6 +198,17 @@ pub trait KeyService: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the user may not use the key it is wrapped under, or that key cannot be used.
     async fn unwrap(&self, user: &KeyUser, wrapped: &WrappedKey) -> Result<DataKey, KeyError>;
+
+    /// Unwraps the data key of a snapshot that the user copies, who must be allowed to hand the
+    /// key to RDS too.
+    ///
+    /// # Errors
+    /// When there is no such key, the user may not use it so, or it cannot be used.
+    async fn unwrap_source(
+        &self,
+        user: &KeyUser,
+        wrapped: &WrappedKey,
+    ) -> Result<DataKey, KeyError>;
 }
 
 /// A data key from what a KMS unwrapped.

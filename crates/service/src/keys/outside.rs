@@ -263,13 +263,6 @@ impl KeyService for Outside {
             .await
     }
 
-    async fn may_read(&self, user: &KeyUser, key: &Arn) -> Result<(), KeyError> {
-        let asked = self.region_of(key);
-        self.describe(user, &asked, &key.to_string())
-            .await
-            .map(drop)
-    }
-
     async fn generate(
         &self,
         user: &KeyUser,
@@ -328,6 +321,17 @@ impl KeyService for Outside {
             .ask(&user.account, &region, "Decrypt", &question)
             .await?;
         data_key(&answer.plaintext.0, &wrapped.key)
+    }
+
+    async fn unwrap_source(
+        &self,
+        user: &KeyUser,
+        wrapped: &WrappedKey,
+    ) -> Result<DataKey, KeyError> {
+        let asked = self.region_of(&wrapped.key);
+        self.describe(user, &asked, &wrapped.key.to_string())
+            .await?;
+        self.unwrap(user, wrapped).await
     }
 }
 

@@ -156,18 +156,38 @@ impl<'a> RdsUse<'a> {
         made.map_err(|error| key.fault(error))
     }
 
+    /// Wraps a data key under the key that a caller named for a new resource.
+    ///
+    /// # Errors
+    /// `KMSKeyNotAccessibleFault`, whatever the reason.
+    pub async fn wrap_for(
+        &self,
+        given: &str,
+        plain: &DataKey,
+        context: EncryptionContext,
+    ) -> Result<WrappedKey, Fault> {
+        let (keys, user) = (&self.core.keys, &self.user);
+        let made = keys.wrap_for(user, given, &self.region, plain, context.clone());
+        let made = match made.await {
+            // The default key's alias may be named before its first use made it.
+            Err(KeyError::NotFound(_)) if given == super::RDS_ALIAS => {
+                match self.default_arn().await {
+                    Ok(key) => keys.wrap(user, &key, plain, context).await,
+                    Err(error) => Err(error),
+                }
+            }
+            other => other,
+        };
+        made.map_err(|error| Self::fault(error, KeySide::Target(given), given))
+    }
+
     /// Unwraps the data key of a source, as the caller.
     ///
     /// # Errors
     /// `KMSKeyNotAccessibleFault` in the source key's wording.
     pub async fn unwrap_source(&self, wrapped: &WrappedKey) -> Result<DataKey, Fault> {
-        let keys = &self.core.keys;
-        let unwrapped = match keys.may_read(&self.user, &wrapped.key).await {
-            Ok(()) => keys.unwrap(&self.user, wrapped).await,
-            Err(error) => Err(error),
-        };
-        let arn = wrapped.key.to_string();
-        unwrapped.map_err(|error| Self::fault(error, KeySide::Source, &arn))
+        let unwrapped = self.core.keys.unwrap_source(&self.user, wrapped).await;
+        unwrapped.map_err(|error| Self::fault(error, KeySide::Source, &wrapped.key.to_string()))
     }
 }
 

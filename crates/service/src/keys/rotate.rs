@@ -77,7 +77,7 @@ pub async fn rotate(core: &Core, arn: &Arn, reason: Reason) -> Result<Key, Fault
             Ok::<_, Fault>(keys::update(tx, stored)?)
         })
         .await?;
-    mirror(core, &turned).await?;
+    core.mirror.notify_one();
     tracing::info!(key = %arn, material = turned.value.current_material, "rotated");
     Ok(turned.value)
 }

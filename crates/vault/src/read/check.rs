@@ -3,8 +3,8 @@
 //!
 //! It does not know how damage is mended.
 use std::{
-    collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use model::{Hash, VolumeRef};
@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use super::{
     Job,
     plan::{self, Plan, Run, object},
-    scatter::{Into, scatter},
+    scatter::{Into, Verdicts, scatter},
 };
 use crate::{
     body::{File, Layer},
@@ -48,8 +48,51 @@ pub struct Check<'a> {
     pub sample_percent: u8,
     /// Names that count as absent.
     pub condemned: &'a Condemned,
-    /// Packs and lists that were found whole before and need no other look.
-    pub passed: &'a HashSet<Hash>,
+    /// Packs and lists that were found whole before and need no other look; those that are found
+    /// whole now are added one by one.
+    pub passed: &'a Passed,
+}
+
+/// Packs and lists of one volume that were found whole. It grows while a check runs, so that one
+/// that ends early can go on where it was.
+#[derive(Debug, Default)]
+pub struct Passed(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    all: HashSet<Hash>,
+    new: Vec<(Hash, u64)>,
+}
+
+impl Passed {
+    /// What earlier checks found whole.
+    pub fn before(known: HashSet<Hash>) -> Self {
+        Self(Mutex::new(Known {
+            all: known,
+            new: Vec::new(),
+        }))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Whether an object was found whole.
+    pub fn contains(&self, hash: Hash) -> bool {
+        self.known().all.contains(&hash)
+    }
+
+    fn add(&self, hash: Hash, size: u64) {
+        let mut known = self.known();
+        if known.all.insert(hash) {
+            known.new.push((hash, size));
+        }
+    }
+
+    /// Those that were found whole since this was last asked, with their sizes in bytes.
+    pub fn take_new(&self) -> Vec<(Hash, u64)> {
+        std::mem::take(&mut self.known().new)
+    }
 }
 
 /// What a check found.
@@ -59,8 +102,6 @@ pub struct Checked {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Packs and lists that are whole.
-    pub passed: Vec<Hash>,
     /// Objects that are damaged or gone.
     pub damage: Vec<Damage>,
 }
@@ -112,15 +153,16 @@ pub fn check(what: Check<'_>, observer: &dyn Observer) -> Result<Checked, VaultE
         (_, key) => Some(Arc::new(job.manifest(what.manifest, key)?)),
     };
     let wanted: Vec<(ObjectId, u64)> = header
-        .reached()
-        .filter(|(object, _)| !what.passed.contains(&object.hash))
-        .filter(|(object, _)| object.kind == ObjectKind::List || drawn(&what, object.hash))
+        .objects()
+        .filter(|(object, _)| !what.passed.contains(object.hash))
+        .filter(|(object, _)| in_sample(*object, what.sample_percent))
         .collect();
     let wanted_bytes: u64 = wanted.iter().map(|(_, size)| size).sum();
     observer.total(header.manifest_bytes + wanted_bytes);
     observer.done(header.manifest_bytes);
     let mut found = Found {
         job: &job,
+        passed: what.passed,
         checked: Checked {
             objects: 1,
             bytes: header.manifest_bytes,
@@ -131,23 +173,31 @@ pub fn check(what: Check<'_>, observer: &dyn Observer) -> Result<Checked, VaultE
     let (lists, packs): (Vec<_>, Vec<_>) = wanted
         .into_iter()
         .partition(|(object, _)| object.kind == ObjectKind::List);
-    found.stored(&lists)?;
     match &manifest {
-        Some(manifest) if what.read_data => found.data(manifest, &packs)?,
-        _ => found.stored(&packs)?,
+        Some(manifest) if what.read_data => found.data(manifest, &lists, &packs)?,
+        Some(manifest) => {
+            found.lists(manifest, &lists)?;
+            found.stored(&packs)?;
+        }
+        None => {
+            found.stored(&lists)?;
+            found.stored(&packs)?;
+        }
     }
     found.trace(manifest)
 }
 
-/// Whether a pack is in the sample: the same packs in every run, so that a sample of twenty
-/// holds the sample of ten.
-fn drawn(what: &Check<'_>, hash: Hash) -> bool {
-    let [a, b, ..] = hash.0;
-    u32::from(u16::from_le_bytes([a, b])) * 100 < u32::from(what.sample_percent) << 16
+/// Whether an object is looked at: every list, and of the packs the same ones in every run, so
+/// that a sample of twenty holds the sample of ten.
+pub fn in_sample(object: ObjectId, percent: u8) -> bool {
+    let [a, b, ..] = object.hash.0;
+    object.kind != ObjectKind::Pack
+        || u32::from(u16::from_le_bytes([a, b])) * 100 < u32::from(percent) << 16
 }
 
 struct Found<'a> {
     job: &'a Job<'a>,
+    passed: &'a Passed,
     checked: Checked,
     bad: BTreeMap<ObjectId, VaultError>,
 }
@@ -186,22 +236,57 @@ impl Found<'_> {
     fn good(&mut self, object: ObjectId, size: u64) {
         self.checked.objects += 1;
         self.checked.bytes += size;
-        self.checked.passed.push(object.hash);
+        self.passed.add(object.hash, size);
+    }
+
+    /// Opens the lists too, and lays them upon each other as a restore would. Those that no file
+    /// needs are only read.
+    fn lists(
+        &mut self,
+        manifest: &Arc<Manifest>,
+        lists: &[(ObjectId, u64)],
+    ) -> Result<Vec<Run>, VaultError> {
+        if lists.is_empty() {
+            return Ok(Vec::new());
+        }
+        let runs = self.runs(manifest)?;
+        let whole: Vec<(ObjectId, u64)> = lists
+            .iter()
+            .filter(|(object, _)| !self.bad.contains_key(object))
+            .copied()
+            .collect();
+        for (_, size) in lists.iter().filter(|(id, _)| self.bad.contains_key(id)) {
+            self.job.observer.done(*size);
+        }
+        self.stored(&whole)?;
+        Ok(runs)
     }
 
     /// Opens packs and compares their blocks with what the lists say.
     fn data(
         &mut self,
         manifest: &Arc<Manifest>,
+        lists: &[(ObjectId, u64)],
         packs: &[(ObjectId, u64)],
     ) -> Result<(), VaultError> {
+        let mut runs = self.lists(manifest, lists)?;
+        if packs.is_empty() {
+            return Ok(());
+        }
+        if lists.is_empty() {
+            runs = self.runs(manifest)?;
+        }
         let wanted: HashSet<Hash> = packs.iter().map(|(object, _)| object.hash).collect();
-        let runs = self.runs(manifest)?;
         let groups = runs
             .chunk_by(|a, b| a.pack == b.pack)
-            .filter(|runs| wanted.contains(&pack_hash(manifest, runs[0].pack)))
+            .filter(|runs| wanted.contains(&manifest.tables.packs[runs[0].pack as usize].hash))
             .collect();
-        let damage = Mutex::new(Vec::new());
+        let opened = Opened {
+            manifest,
+            passed: self.passed,
+            observer: self.job.observer,
+            seen: Mutex::default(),
+        };
         // Told by packs, as everything else in a check, and not by blocks.
         let quiet = Job {
             observer: &Quiet(self.job.observer),
@@ -209,21 +294,21 @@ impl Found<'_> {
             handle: self.job.handle.clone(),
             ..*self.job
         };
-        scatter(&quiet, manifest, groups, Into::Nothing(&damage))?;
-        for (pack, error) in damage.into_inner().unwrap_or_else(|e| e.into_inner()) {
-            let id = object(ObjectKind::Pack, pack_hash(manifest, pack));
-            self.bad.insert(id, error);
-        }
-        let seen: HashSet<Hash> = runs.iter().map(|r| pack_hash(manifest, r.pack)).collect();
+        scatter(&quiet, manifest, groups, Into::Nothing(&opened))?;
+        let mut seen = opened.seen.into_inner().unwrap_or_else(|e| e.into_inner());
         // What no block of a readable list lies in was not opened.
-        let (opened, unseen): (Vec<_>, Vec<_>) = packs
-            .iter()
-            .partition::<Vec<(ObjectId, u64)>, _>(|(object, _)| seen.contains(&object.hash));
-        for (object, size) in opened {
-            if !self.bad.contains_key(&object) {
-                self.good(object, size);
+        let mut unseen = Vec::new();
+        for (object, size) in packs {
+            match seen.remove(&object.hash) {
+                Some(Ok(())) => {
+                    self.checked.objects += 1;
+                    self.checked.bytes += size;
+                }
+                Some(Err(error)) => {
+                    self.bad.insert(*object, error);
+                }
+                None => unseen.push((*object, *size)),
             }
-            self.job.observer.done(size);
         }
         self.stored(&unseen)
     }
@@ -298,6 +383,35 @@ impl Found<'_> {
             });
         }
         Ok(self.checked)
+    }
+}
+
+/// The packs that were opened so far.
+struct Opened<'a> {
+    manifest: &'a Manifest,
+    passed: &'a Passed,
+    observer: &'a dyn Observer,
+    seen: Mutex<HashMap<Hash, Result<(), VaultError>>>,
+}
+
+impl Opened<'_> {
+    fn note(&self, pack: u32, result: Result<(), VaultError>) {
+        let Reached { hash, size } = self.manifest.tables.packs[pack as usize];
+        if result.is_ok() {
+            self.passed.add(hash, size);
+        }
+        self.observer.done(size);
+        let mut seen = self.seen.lock().unwrap_or_else(|e| e.into_inner());
+        seen.insert(hash, result);
+    }
+}
+
+impl Verdicts for Opened<'_> {
+    fn whole(&self, pack: u32) {
+        self.note(pack, Ok(()));
+    }
+    fn damaged(&self, pack: u32, error: VaultError) {
+        self.note(pack, Err(error));
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     seal::DataKey,
     store::{Condemned, Shelf, Vault},
 };
-pub use check::{Check, Checked, Damage, DamagedBytes, check};
+pub use check::{Check, Checked, Damage, DamagedBytes, Passed, check, in_sample};
 pub(crate) use plan::stretches;
 use plan::{Plan, Run, object};
 use tree::Tree;
@@ -69,7 +69,7 @@ pub fn restore(
     let manifest = Arc::new(job.manifest(manifest, data_key)?);
     observer.total(manifest.body.logical_bytes);
     let runs = job.plan(&manifest)?;
-    let tree = Tree::make(into, &manifest.body)?;
+    let tree = Tree::make(into, &manifest.body, &runs)?;
     let packs = runs.chunk_by(|a, b| a.pack == b.pack).collect();
     let stored = scatter::scatter(&job, &manifest, packs, scatter::Into::Tree(&tree))?;
     drop(runs);

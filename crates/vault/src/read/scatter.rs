@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     block::{IdKey, RunCheck},
+    direct::Aligned,
     error::{ErrorKind, ObjectKind, VaultError},
     format::{BLOCK_BYTES, FRAME_BYTES},
     manifest::{Manifest, Reached},
@@ -24,14 +25,24 @@ use crate::{
 
 /// Threads of one restore at most.
 const THREADS_MAX: usize = 4;
+/// Frames that are opened before their blocks are written: runs that go on from one frame to the
+/// next become one write of up to 1 MiB.
+const FRAMES_STAGED: usize = 4;
 
 /// What becomes of the blocks.
 #[derive(Clone, Copy)]
 pub(super) enum Into<'a> {
     /// They are written; the first failure ends the work.
     Tree(&'a Tree<'a>),
-    /// They are only checked. Packs that fail are kept here, by number, and the others go on.
-    Nothing(&'a Mutex<Vec<(u32, VaultError)>>),
+    /// They are only checked, and so is every other frame of their packs. A pack that fails ends
+    /// nothing.
+    Nothing(&'a dyn Verdicts),
+}
+
+/// Hears how each pack of a check is, by its number in the manifest.
+pub(super) trait Verdicts: Sync {
+    fn whole(&self, pack: u32);
+    fn damaged(&self, pack: u32, error: VaultError);
 }
 
 /// Reads every pack that is needed and gives the bytes of the blocks that were good.
@@ -105,7 +116,7 @@ impl<'a> Work<'a> {
     /// One thread: the next pack is read while one is scattered.
     fn run(&self) -> Result<(), VaultError> {
         let mut unpacker = Unpacker::new();
-        let mut frame = vec![0; FRAME_BYTES];
+        let mut staged = Aligned::zeros(FRAMES_STAGED * FRAME_BYTES);
         let mut coming = self.begin(Vec::new());
         let mut spare = Vec::new();
         while let Some((runs, fetched)) = coming.take() {
@@ -116,14 +127,16 @@ impl<'a> Work<'a> {
                 .map_err(VaultError::Task)?;
             coming = self.begin(std::mem::take(&mut spare));
             let result = fetched.and_then(|mut bytes| {
-                self.pack(runs, &mut bytes, &mut frame, &mut unpacker)?;
+                self.pack(runs, &mut bytes, &mut staged, &mut unpacker)?;
                 spare = bytes;
                 Ok(())
             });
             match (result, self.into) {
-                (Err(error), Into::Nothing(damage)) if error.kind() == ErrorKind::Repair => {
-                    let mut damage = damage.lock().unwrap_or_else(|e| e.into_inner());
-                    damage.push((runs[0].pack, error));
+                (Err(error), Into::Nothing(verdicts)) if error.kind() == ErrorKind::Repair => {
+                    verdicts.damaged(runs[0].pack, error);
+                }
+                (Ok(()), Into::Nothing(verdicts)) if !self.has_failed() => {
+                    verdicts.whole(runs[0].pack);
                 }
                 (result, _) => result?,
             }
@@ -155,15 +168,20 @@ impl<'a> Work<'a> {
         &self,
         mut runs: &[Run],
         bytes: &mut [u8],
-        frame: &mut [u8],
+        staged: &mut [u8],
         unpacker: &mut Unpacker,
     ) -> Result<(), VaultError> {
         let number = runs[0].pack as usize;
         let hash = self.manifest.tables.packs[number].hash;
         let key = self.manifest.pack_key(number);
         let mut reader = PackReader::new(hash, bytes, self.job.volume, key)?;
-        while !runs.is_empty() {
+        let (mut stretches, mut frames) = (Vec::<Stretch>::new(), 0);
+        let needed_only = matches!(self.into, Into::Tree(_));
+        while !(needed_only && runs.is_empty()) {
             let Some(found) = reader.next_frame()? else {
+                if runs.is_empty() {
+                    break;
+                }
                 let id = object(ObjectKind::Pack, hash);
                 let why = "it lacks a frame that a list names";
                 return Err(VaultError::damaged(id, why));
@@ -171,33 +189,69 @@ impl<'a> Work<'a> {
             let here = runs.partition_point(|run| run.place.frame() == found.0);
             let (in_frame, rest) = runs.split_at(here);
             runs = rest;
-            if in_frame.is_empty() {
+            if needed_only && in_frame.is_empty() {
                 continue;
             }
             self.job.go_on()?;
             if self.has_failed() {
                 return Ok(());
             }
+            let start = frames * FRAME_BYTES;
+            let frame = &mut staged[start..start + FRAME_BYTES];
             reader.open_frame(found, unpacker, frame)?;
-            let mut written = 0;
             for run in in_frame {
-                written += run_out(run, self.manifest, &frame[..found.1.plain], self.into)?;
+                let mut next = check(run, self.manifest, &frame[..found.1.plain])?;
+                next.start += start;
+                match stretches.last_mut() {
+                    Some(last) if last.leads_to(&next) => last.length += next.length,
+                    _ => stretches.push(next),
+                }
             }
-            self.written.fetch_add(written, Ordering::Relaxed);
-            self.job.observer.done(written);
+            frames += 1;
+            if frames == FRAMES_STAGED || runs.is_empty() {
+                self.let_go(&stretches, staged)?;
+                stretches.clear();
+                frames = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets checked bytes go where they are to go.
+    fn let_go(&self, stretches: &[Stretch], staged: &[u8]) -> Result<(), VaultError> {
+        for at in stretches {
+            if let Into::Tree(tree) = self.into {
+                tree.write(at.file, &staged[at.start..at.start + at.length], at.offset)?;
+            }
+            self.written.fetch_add(at.length as u64, Ordering::Relaxed);
+            self.job.observer.done(at.length as u64);
         }
         Ok(())
     }
 }
 
-/// Checks that the ids of a run of blocks are those that the list names, and lets it go where
-/// it is to go.
-fn run_out(
-    run: &Run,
-    manifest: &Manifest,
-    frame: &[u8],
-    into: Into<'_>,
-) -> Result<u64, VaultError> {
+/// Bytes that lie together in memory and in a file.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    file: u32,
+    /// Where in the file.
+    offset: u64,
+    /// Where in memory.
+    start: usize,
+    length: usize,
+}
+
+impl Stretch {
+    fn leads_to(&self, next: &Self) -> bool {
+        self.file == next.file
+            && self.start + self.length == next.start
+            && self.offset + self.length as u64 == next.offset
+    }
+}
+
+/// Checks that the ids of a run of blocks are those that the list names. Gives where in the
+/// frame its bytes lie, and where in the file.
+fn check(run: &Run, manifest: &Manifest, frame: &[u8]) -> Result<Stretch, VaultError> {
     let file = &manifest.body.files[run.file as usize];
     let offset = u64::from(run.block) * BLOCK_BYTES as u64;
     let length = (u64::from(run.blocks) * BLOCK_BYTES as u64).min(file.size - offset);
@@ -215,10 +269,12 @@ fn run_out(
             start: offset,
             end: offset + length,
         })?;
-    if let Into::Tree(tree) = into {
-        tree.write(run.file, bytes, offset)?;
-    }
-    Ok(length)
+    Ok(Stretch {
+        file: run.file,
+        offset,
+        start,
+        length: bytes.len(),
+    })
 }
 
 fn condense(id_key: &IdKey, bytes: &[u8]) -> [u8; 16] {

@@ -2,39 +2,67 @@
 //!
 //! It does not know what is written into it. Paths were checked when the manifest was read, and
 //! nothing in the folder is anything but what was made here, so no link is ever followed.
+//!
+//! Files that come in long runs are written past the page cache. A file is written in one way or
+//! the other, never both: where pages of the cache are larger than blocks, a cached page could
+//! lay old bytes over what was written past it.
 use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use crate::{body::Body, error::VaultError};
+use super::plan::Run;
+use crate::{
+    body::Body,
+    direct::{self, ALIGNMENT},
+    error::VaultError,
+    format::BLOCK_BYTES,
+};
 
 /// Files kept open at once.
 const OPEN_FILES_MAX: usize = 128;
 /// Set-user-id and its like never come from a snapshot.
 const MODE_MASK: u32 = 0o777;
+/// Files below this size are not worth a direct write, bytes.
+const DIRECT_FILE_BYTES: u64 = 1 << 20;
+/// Nor are files whose runs of blocks are shorter than this on average: each is a wait for the
+/// disk, and the page cache would put them together.
+const DIRECT_RUN_BYTES: u64 = 64 << 10;
 
 pub(crate) struct Tree<'a> {
     root: PathBuf,
     /// Opened before anything is written: the file system reports failed writes to it.
     root_file: File,
     body: &'a Body,
+    /// For each file, whether it is written past the page cache.
+    direct: Vec<bool>,
+    /// Set once the file system has refused a direct write: none is tried any more.
+    refused: AtomicBool,
     open: Mutex<Open>,
 }
 
 /// Files that were written to lately.
 #[derive(Default)]
 struct Open {
-    files: HashMap<u32, (Arc<File>, u64)>,
+    files: HashMap<u32, (Arc<Opened>, u64)>,
     turn: u64,
 }
 
+struct Opened {
+    file: File,
+    direct: bool,
+}
+
 impl<'a> Tree<'a> {
-    /// Makes the folder, its directories, and the files with their sizes.
-    pub(crate) fn make(root: &Path, body: &'a Body) -> Result<Self, VaultError> {
+    /// Makes the folder, its directories, and the files with their sizes. `runs` are all that
+    /// will be written.
+    pub(crate) fn make(root: &Path, body: &'a Body, runs: &[Run]) -> Result<Self, VaultError> {
         let failed = |what, path: &Path| {
             let path = path.to_owned();
             move |source| VaultError::io(what, &path, source)
@@ -74,6 +102,8 @@ impl<'a> Tree<'a> {
             root: root.to_owned(),
             root_file,
             body,
+            direct: in_long_runs(body, runs),
+            refused: AtomicBool::new(false),
             open: Mutex::default(),
         })
     }
@@ -81,16 +111,26 @@ impl<'a> Tree<'a> {
     /// Writes into a file by its number in the manifest; several threads may.
     pub(crate) fn write(&self, file: u32, bytes: &[u8], offset: u64) -> Result<(), VaultError> {
         let path = || self.root.join(&self.body.files[file as usize].path);
-        let opened = self
-            .open(file, path)
-            .map_err(|source| VaultError::io("open", &path(), source))?;
-        opened
-            .write_all_at(bytes, offset)
-            .map_err(|source| VaultError::io("write", &path(), source))
+        let failed = |what: &'static str| move |source| VaultError::io(what, &path(), source);
+        let opened = self.open(file, path).map_err(failed("open"))?;
+        match opened.file.write_all_at(bytes, offset) {
+            Err(error) if opened.direct && direct::is_refusal(&error) => {
+                self.refused.store(true, Ordering::Relaxed);
+                self.opened().files.remove(&file);
+                let opened = self.open(file, path).map_err(failed("open"))?;
+                opened.file.write_all_at(bytes, offset)
+            }
+            other => other,
+        }
+        .map_err(failed("write"))
     }
 
-    fn open(&self, file: u32, path: impl Fn() -> PathBuf) -> std::io::Result<Arc<File>> {
-        let mut open = self.open.lock().unwrap_or_else(|e| e.into_inner());
+    fn opened(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn open(&self, file: u32, path: impl Fn() -> PathBuf) -> std::io::Result<Arc<Opened>> {
+        let mut open = self.opened();
         let Open { files, turn } = &mut *open;
         *turn += 1;
         if let Some((known, used)) = files.get_mut(&file) {
@@ -102,9 +142,23 @@ impl<'a> Tree<'a> {
             let oldest = oldest.map(|(file, _)| *file).expect("many are open");
             files.remove(&oldest);
         }
-        let opened = Arc::new(OpenOptions::new().write(true).open(path())?);
+        let opened = Arc::new(self.open_new(file, &path())?);
         files.insert(file, (Arc::clone(&opened), *turn));
         Ok(opened)
+    }
+
+    fn open_new(&self, file: u32, path: &Path) -> std::io::Result<Opened> {
+        if self.direct[file as usize]
+            && !self.refused.load(Ordering::Relaxed)
+            && let Some(file) = direct::open(OpenOptions::new().write(true), path)?
+        {
+            return Ok(Opened { file, direct: true });
+        }
+        let file = OpenOptions::new().write(true).open(path)?;
+        Ok(Opened {
+            file,
+            direct: false,
+        })
     }
 
     /// Gives everything its mode and makes it durable: one sync of the file system, since one
@@ -122,4 +176,23 @@ impl<'a> Tree<'a> {
         rustix::fs::syncfs(&self.root_file)
             .map_err(|source| VaultError::io("sync", &self.root, source.into()))
     }
+}
+
+/// For each file, whether it is large, of a length that direct writes take, and comes in runs
+/// that are long on average.
+fn in_long_runs(body: &Body, runs: &[Run]) -> Vec<bool> {
+    let mut seen = vec![(0_u64, 0_u64); body.files.len()];
+    for run in runs {
+        let (count, blocks) = &mut seen[run.file as usize];
+        *count += 1;
+        *blocks += u64::from(run.blocks);
+    }
+    let files = body.files.iter().zip(seen);
+    files
+        .map(|(file, (count, blocks))| {
+            DIRECT_FILE_BYTES <= file.size
+                && file.size.is_multiple_of(ALIGNMENT as u64)
+                && count * DIRECT_RUN_BYTES <= blocks * BLOCK_BYTES as u64
+        })
+        .collect()
 }

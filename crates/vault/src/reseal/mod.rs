@@ -10,7 +10,7 @@ mod workshop;
 
 use std::sync::Arc;
 
-use model::{Hash, VolumeRef};
+use model::{Account, Hash, Region, VolumeRef};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -133,6 +133,28 @@ pub fn reseal(
     let mut resealed = copy.finish()?;
     resealed.base_lost = base_lost;
     Ok(resealed)
+}
+
+/// The volume of an account's copies of a volume under one KMS key: always the same one, so that
+/// the next copy finds the one before, and no other key's.
+pub fn volume_sealed_anew(
+    region: &Region,
+    account: &Account,
+    origin: &VolumeRef,
+    key: &str,
+) -> VolumeRef {
+    let text = format!("{region}/{account}/{origin}/{key}");
+    let context = "snapferry vault volume sealed anew, format 1";
+    let mut id = [0; 16];
+    id.copy_from_slice(&blake3::derive_key(context, text.as_bytes())[..16]);
+    // A UUID of version 8: its bits are the maker's own.
+    (id[6], id[8]) = (id[6] & 0x0f | 0x80, id[8] & 0x3f | 0x80);
+    let id = data_encoding::HEXLOWER.encode(&id);
+    VolumeRef {
+        origin: region.clone(),
+        account: account.clone(),
+        id: id.parse().expect("32 hexadecimal digits are a UUID"),
+    }
 }
 
 fn read_manifest(

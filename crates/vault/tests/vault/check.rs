@@ -1,8 +1,9 @@
 //! Checking a snapshot: damage is told by object, file and bytes, and nothing else is.
 use std::collections::HashSet;
 
-use model::Hash;
-use vault::{Check, Checked, DataKey, ObjectKind, Sealing, Unobserved, VaultError, Written};
+use vault::{
+    Check, Checked, DataKey, ObjectKind, Passed, Sealing, Unobserved, VaultError, Written,
+};
 
 use crate::world::{Files, World, key, pages, sealed, small_tree, touch};
 
@@ -11,7 +12,7 @@ fn look(
     written: &Written,
     data_key: Option<&DataKey>,
     read_data: bool,
-    passed: &HashSet<Hash>,
+    passed: &Passed,
 ) -> Result<Checked, VaultError> {
     let _entered = world.runtime.enter();
     let check = Check {
@@ -34,22 +35,24 @@ fn what_is_whole_passes_once() {
     let first = world.write(&files, sealed(), None);
     touch(files.get_mut("base/1/1255").unwrap(), 30);
     let second = world.write(&files, sealed(), Some(&first));
-    let mut passed = HashSet::new();
+    let (passed, mut known) = (Passed::default(), HashSet::new());
     for (written, objects, again) in [(&first, 3, 1), (&second, 3, 1)] {
         let key = key(1);
         for read_data in [true, false] {
-            let found = look(&world, written, Some(&key), read_data, &passed).unwrap();
+            let known = Passed::before(known.clone());
+            let found = look(&world, written, Some(&key), read_data, &known).unwrap();
             assert!(found.damage.is_empty(), "{found:?}");
             assert_eq!(found.objects, objects, "{found:?}");
+            assert_eq!(known.take_new().len() as u64, objects - 1);
         }
-        let found = look(&world, written, Some(&key), true, &passed).unwrap();
-        passed.extend(found.passed);
+        look(&world, written, Some(&key), true, &passed).unwrap();
+        known.extend(passed.take_new().into_iter().map(|(hash, _)| hash));
         let found = look(&world, written, Some(&key), true, &passed).unwrap();
         assert_eq!(found.objects, again);
     }
-    let found = look(&world, &second, None, false, &HashSet::new()).unwrap();
+    let found = look(&world, &second, None, false, &Passed::default()).unwrap();
     assert_eq!((found.objects, found.bytes), (5, second.stored_bytes));
-    let wrong = look(&world, &second, Some(&key(2)), true, &HashSet::new());
+    let wrong = look(&world, &second, Some(&key(2)), true, &Passed::default());
     assert!(matches!(wrong, Err(VaultError::WrongKey { .. })));
 }
 
@@ -81,7 +84,7 @@ fn damage_is_told_by_file_and_bytes() {
             *bytes.last_mut().unwrap() ^= 4;
             std::fs::write(&path, &bytes).unwrap();
             for read_data in [true, false] {
-                let none = HashSet::new();
+                let none = Passed::default();
                 let found = look(&world, &second, data_key.as_ref(), read_data, &none).unwrap();
                 let [damage] = found.damage.as_slice() else {
                     panic!("{found:?}")

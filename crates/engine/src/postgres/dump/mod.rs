@@ -164,7 +164,10 @@ fn dump_online(
     copier.bytes("backup_label", stopped.label.as_bytes())?;
     let segments = Segments::of(&control, control.timeline);
     // The place where the log stops is the first byte after it.
-    for number in segments.number(facts.start_lsn)..=segments.number(stopped.lsn - 1) {
+    let log = segments.number(facts.start_lsn)..=segments.number(stopped.lsn - 1);
+    let log_bytes = (log.end() + 1).saturating_sub(*log.start()) * segments.bytes;
+    copier.sink.expect_total(plan.bytes + log_bytes);
+    for number in log {
         if !copier.segment(&segments, number)? {
             return Err(log_missing(&segments, number));
         }

@@ -6,7 +6,6 @@ use super::shared;
 use crate::{
     action::Cx,
     fault::{Code, Fault},
-    mirror,
 };
 
 /// The last digits of a key's grant.
@@ -42,8 +41,8 @@ pub(super) async fn end(cx: &Cx, grant: Grant) -> Result<(), Fault> {
     cx.core
         .catalog
         .write(move |tx| match grants::delete(tx, &grant.key, &grant.id)? {
-            Some(version) => Ok(mirror::grant(tx, &grant, version, mirror::Is::Gone)?),
-            None => Err(no_such_grant(&grant.id)),
+            true => Ok(()),
+            false => Err(no_such_grant(&grant.id)),
         })
         .await?;
     cx.core.mirror.notify_one();

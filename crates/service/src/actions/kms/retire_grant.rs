@@ -13,7 +13,7 @@ use super::{
 use crate::{
     action::{Action, Api, Cx},
     fault::{Code, Fault},
-    keys::{KeyError, KeyUser, Keys},
+    keys::{KeyError, KeyUser},
 };
 
 /// The input.
@@ -87,7 +87,7 @@ async fn may_retire(cx: &Cx, grant: &Grant) -> Result<bool, Fault> {
     let (caller, none) = (&cx.caller.account, EncryptionContext::new());
     let key = cx.core.kms.by_arn(&grant.key).await?;
     let user = KeyUser::direct(caller);
-    Ok(match Keys::policy_says(&user, &key, ACTION, &none) {
+    Ok(match cx.core.kms.policy_says(&user, &key, ACTION, &none) {
         Decision::Deny => false,
         _ => {
             key.account == *caller

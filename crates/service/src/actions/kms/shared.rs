@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     action::Cx,
     fault::{Code, Fault},
-    keys::{KeyError, KeyUser, mirror},
+    keys::{KeyError, KeyUser},
 };
 
 /// Rows of a list at most, and by default (`Limit`).
@@ -158,7 +158,7 @@ pub(super) async fn change(
             rows::update(tx, stored).map_err(Fault::from)
         })
         .await?;
-    mirror(&cx.core, &stored).await?;
+    cx.core.mirror.notify_one();
     Ok(stored.value)
 }
 

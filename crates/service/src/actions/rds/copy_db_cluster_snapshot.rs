@@ -2,21 +2,23 @@
 //!
 //! Source: API_CopyDBClusterSnapshot and "Copying a DB cluster snapshot" (Aurora User Guide).
 //! Checks run in one fixed order: identifiers, source, its state, tags, target, quotas, keys.
-//! In one region the copy is this action's one commit; from another region it is a job.
-use catalog::{CatalogError, CatalogExt, Tx, jobs, snapshots};
+//! In one region the copy is this action's one commit; from another region, and where it is
+//! sealed anew, it is a job.
+use catalog::{CatalogError, CatalogExt, Stored, Tx, jobs, snapshots};
 use model::{
     Arn, Content, JobKind, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus, job::Pin,
 };
 use serde::Deserialize;
 
+use super::seal_anew;
 use crate::{
     action::{Action, Api, Cx},
     events,
     fault::{Code, Fault},
-    jobs::{copy_snapshot, new_job},
+    jobs::{copy_snapshot, new_job, seal_anew::Anew},
     keys::{RdsUse, snapshot_context},
     link::http::RemoteRegion,
-    mirror, presigned,
+    presigned,
     shapes::{self, SnapshotOutput, SnapshotRef, Tag},
 };
 
@@ -82,12 +84,13 @@ impl Action for CopyDbClusterSnapshot {
                 Ok::<_, Fault>((source, free))
             })
             .await?;
-        let (source, free) = found;
-        let content = ready(&source)?;
-        copyable(&source, cx.core.settings.refuse_multi_az_copies)?;
+        let (found, free) = found;
+        let source = &found.value;
+        let content = ready(source)?;
+        copyable(source, cx.core.settings.refuse_multi_az_copies)?;
         let mut tags = shapes::to_records(given_tags)?;
         if tags.is_empty() && self.copy_tags == Some(true) {
-            tags = carried_tags(&source)?;
+            tags = carried_tags(source)?;
         }
         free?;
         let outer = presigned::Outer {
@@ -99,13 +102,18 @@ impl Action for CopyDbClusterSnapshot {
         };
         presigned::check(cx, self.pre_signed_url.as_deref(), &outer).await?;
 
-        let mut copy = target_record(cx, &source, target, tags);
+        let mut copy = target_record(cx, source, target, tags);
         let crosses = source.region != cx.region;
-        self.seal(cx, &source, content.clone(), &mut copy, crosses)
+        let anew = self
+            .seal(cx, source, content.clone(), &mut copy, crosses)
             .await?;
-        let job = crosses.then(|| copy_job(cx, &source, &copy, None));
-        let kept = commit(cx, Some((wanted, source.uid)), copy, job).await?;
-        if crosses {
+        let job = match anew {
+            Some(anew) => Some(seal_anew::job(cx, source, &mut copy, anew)),
+            None => crosses.then(|| copy_job(cx, source, &copy, None)),
+        };
+        let works = job.is_some();
+        let kept = commit(cx, Some((wanted, found)), copy, job).await?;
+        if works {
             cx.core.work.notify_one();
         }
         cx.core.mirror.notify_one();
@@ -115,7 +123,7 @@ impl Action for CopyDbClusterSnapshot {
 
 impl CopyDbClusterSnapshot {
     /// Decides the copy's key, and wraps the data key for it: from here on the copy needs
-    /// nothing of the source's key.
+    /// nothing of the source's key. Answers how it is to be sealed anew, when it is.
     async fn seal(
         &self,
         cx: &Cx,
@@ -123,7 +131,8 @@ impl CopyDbClusterSnapshot {
         mut content: Content,
         copy: &mut Snapshot,
         crosses: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Anew>, Fault> {
+        let mut anew = None;
         let shared = source.account != cx.caller.account;
         match (&content.wrapped_key, &self.kms_key_id) {
             (None, None) => {}
@@ -139,17 +148,22 @@ impl CopyDbClusterSnapshot {
                 let at_source = RdsUse::new(&cx.core, &cx.caller.account, &source.region);
                 let here = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
                 let data_key = at_source.unwrap_source(wrapped).await?;
-                let key = match given {
-                    Some(given) => here.target(given).await?,
-                    None => here.target(&wrapped.key.to_string()).await?,
-                };
+                let same = || wrapped.key.to_string();
+                let target = given.clone().unwrap_or_else(same);
+                if seal_anew::is_set(cx) {
+                    let key = here.target(&target).await?;
+                    if seal_anew::applies(cx, source, wrapped, &key) {
+                        anew = Some(seal_anew::begin(&here, &key, copy, &content.volume).await?);
+                    }
+                }
                 let context = snapshot_context(&copy.account, &copy.uid, &content.volume);
-                content.wrapped_key = Some(here.wrap(&key, &data_key, context).await?);
-                copy.kms_key = Some(key.arn());
+                let wrapped = here.wrap_for(&target, &data_key, context).await?;
+                copy.kms_key = Some(wrapped.key.clone());
+                content.wrapped_key = Some(wrapped);
             }
         }
         copy.content = Some(content);
-        Ok(())
+        Ok(anew)
     }
 }
 
@@ -195,10 +209,9 @@ fn locate(
     tx: &mut dyn Tx,
     wanted: &SnapshotRef,
     caller: &model::Account,
-) -> Result<Snapshot, Fault> {
+) -> Result<Stored<Snapshot>, Fault> {
     snapshots::get(tx, &wanted.region, &wanted.account, &wanted.name)?
-        .map(|stored| stored.value)
-        .filter(|source| source.is_open_to(caller))
+        .filter(|source| source.value.is_open_to(caller))
         .ok_or_else(|| not_found(wanted))
 }
 
@@ -248,17 +261,19 @@ pub(super) fn target_is_free(
     if snapshots::get(tx, region, account, target)?.is_some() {
         return Err(exists(target));
     }
-    within_quota(tx, account, region, limit)
+    within_quota(tx, account, region, limit, 1)
 }
 
-/// What RDS says of one manual snapshot too many.
+/// Whether an account may have so many manual snapshots more than it has; what RDS says of one
+/// too many.
 pub(super) fn within_quota(
     tx: &mut dyn Tx,
     account: &model::Account,
     region: &model::Region,
     limit: usize,
+    more: u64,
 ) -> Result<(), Fault> {
-    if (limit as u64) <= snapshots::count_manual(tx, region, account)? {
+    if (limit as u64) < snapshots::count_manual(tx, region, account)? + more {
         return Err(Fault::new(
             Code::SnapshotQuotaExceeded,
             format!("Cannot create more than {limit} manual snapshots"),
@@ -274,7 +289,6 @@ pub(super) fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Snapshot, Fa
         CatalogError::Conflict { .. } => exists(&name),
         other => other.into(),
     })?;
-    mirror::snapshot(tx, &stored)?;
     events::snapshot_is(tx, &stored.value)?;
     Ok(stored.value)
 }
@@ -325,10 +339,10 @@ pub(super) fn target_record(
 }
 
 /// Makes the copy's record, and for a copy between regions its job, if all that was checked
-/// still holds.
+/// still holds. A source of the version that was read is as it was then.
 pub(super) async fn commit(
     cx: &Cx,
-    source: Option<(SnapshotRef, uuid::Uuid)>,
+    source: Option<(SnapshotRef, Stored<Snapshot>)>,
     copy: Snapshot,
     job: Option<model::Job>,
 ) -> Result<Snapshot, Fault> {
@@ -340,14 +354,22 @@ pub(super) async fn commit(
     cx.core
         .catalog
         .write(move |tx| {
-            if let Some((wanted, uid)) = &source {
-                let still = locate(tx, wanted, &copy.account)?;
-                if still.uid != *uid {
+            if let Some((wanted, read)) = &source
+                && !snapshots::is_still(tx, read)?
+            {
+                let now = locate(tx, wanted, &copy.account)?;
+                if now.value.uid != read.value.uid {
                     return Err(not_found(wanted));
                 }
             }
-            target_is_free(tx, &copy.account, &copy.region, &copy.name, snapshots_max)?;
             let mut kept = copy.clone();
+            if job.is_some() {
+                // Its bytes are not here yet.
+                kept.content = None;
+            }
+            // A name that is taken is told first, then the quotas: what they refuse is undone.
+            let kept = insert(tx, kept)?;
+            within_quota(tx, &copy.account, &copy.region, snapshots_max, 0)?;
             if let Some(job) = &job {
                 let running =
                     jobs::count_open(tx, &copy.region, &copy.account, JobKind::CopySnapshot)?;
@@ -357,11 +379,10 @@ pub(super) async fn commit(
                         format!("Cannot copy more than {copies_max} snapshots across regions"),
                     ));
                 }
-                jobs::insert(tx, job)?;
-                // Its bytes are not here yet.
-                kept.content = None;
+                let job = seal_anew::with_base(tx, job.clone(), &copy)?;
+                jobs::insert(tx, &job)?;
             }
-            insert(tx, kept)
+            Ok(kept)
         })
         .await
 }
@@ -392,6 +413,7 @@ pub(super) fn copy_job(
         source_region: source.region.clone(),
         content,
         pass,
+        anew: None,
     };
     let mut job = new_job(
         &cx.core,

@@ -57,7 +57,7 @@ impl Action for CreateDbClusterSnapshot {
                 if still.value.status != ClusterStatus::Available {
                     return Err(not_available(&still.value));
                 }
-                within_quota(tx, &snapshot.account, &snapshot.region, limit)?;
+                within_quota(tx, &snapshot.account, &snapshot.region, limit, 1)?;
                 jobs::insert(tx, &job)?;
                 insert(tx, snapshot.clone())
             })

@@ -10,7 +10,6 @@ use crate::{
     action::{Action, Api, Cx},
     events,
     fault::{Code, Fault},
-    mirror,
     shapes::{self, SnapshotOutput},
 };
 
@@ -77,8 +76,7 @@ impl Action for DeleteDbClusterSnapshot {
                     }
                     SnapshotStatus::Available | SnapshotStatus::Failed => {}
                 }
-                if let Some(version) = snapshots::delete(tx, &region, &caller, &snapshot.name)? {
-                    mirror::snapshot_deleted(tx, &snapshot, version)?;
+                if snapshots::delete(tx, &region, &caller, &snapshot.name)? {
                     events::snapshot_gone(tx, &snapshot)?;
                 }
                 Ok(snapshot)

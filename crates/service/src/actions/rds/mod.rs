@@ -17,4 +17,5 @@ pub(super) mod list_tags_for_resource;
 pub(super) mod modify_db_cluster_snapshot_attribute;
 pub(super) mod remove_tags_from_resource;
 pub(super) mod restore_db_cluster_from_snapshot;
+mod seal_anew;
 mod tagged;

@@ -9,7 +9,6 @@ use super::describe_db_cluster_snapshot_attributes::own;
 use crate::{
     action::{Action, Api, Cx},
     fault::{Code, Fault},
-    mirror,
     shapes::{self, AttributesOutput, RESTORE},
 };
 
@@ -54,7 +53,6 @@ impl Action for ModifyDbClusterSnapshotAttribute {
                 };
                 self.apply(&mut stored.value, default_key)?;
                 let stored = snapshots::update(tx, stored)?;
-                mirror::snapshot(tx, &stored)?;
                 Ok::<_, Fault>(stored.value)
             })
             .await?;

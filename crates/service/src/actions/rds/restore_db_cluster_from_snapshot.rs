@@ -91,7 +91,10 @@ impl Action for RestoreDbClusterFromSnapshot {
             failure: None,
         };
         let wrapped_key = self.seal(cx, &snapshot, &content, &mut cluster).await?;
-        if goes_on(&snapshot, &content, &cluster) {
+        // Where copies share no keys, nor does a cluster under another key.
+        let apart =
+            cx.core.settings.seal_anew.contains(&cx.region) && snapshot.kms_key != cluster.kms_key;
+        if goes_on(&snapshot, &content, &cluster) && !apart {
             cluster.volume = content.volume.clone();
             cluster.base = Some(Base {
                 manifest: content.manifest,

@@ -6,7 +6,6 @@ use model::{Account, Arn, ClusterName, Region, SnapshotName, Tag};
 use crate::{
     action::Cx,
     fault::{Code, Fault},
-    mirror,
 };
 
 /// Which resource's tags.
@@ -124,8 +123,7 @@ fn apply(
             let mut stored =
                 snapshots::get(tx, region, account, name)?.ok_or_else(|| resource.not_found())?;
             change(&mut stored.value.tags)?;
-            let stored = snapshots::update(tx, stored)?;
-            mirror::snapshot(tx, &stored)?;
+            snapshots::update(tx, stored)?;
         }
     }
     Ok(())

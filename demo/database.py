@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests that keep the catalog in one: on a free port, in a folder of its own.
+"""A PostgreSQL server to keep catalogs in: on a free port, in a folder of its own.
 
 Knows nothing of Snapferry.
 """
@@ -17,13 +17,15 @@ START_SECONDS = 60
 
 
 class Database:
-    """A server with one empty database."""
+    """A server with one empty database, and more when asked for."""
 
-    def __init__(self):
+    def __init__(self, *settings, host="127.0.0.1"):
+        self.host = host
+        self.settings = [word for setting in settings for word in ("-c", setting)]
         self.folder = running.make_folder("snapferry-catalog-")
         self.process = None
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind((host, 0))
             self.port = probe.getsockname()[1]
         # PostgreSQL does not run as root.
         self.user = "postgres" if os.geteuid() == 0 else None
@@ -31,9 +33,11 @@ class Database:
             found = pwd.getpwnam(self.user)
             os.chown(self.folder, found.pw_uid, found.pw_gid)
         self._run("initdb", "--no-sync", "--auth=trust", "--username=ferry", "--encoding=UTF8", "-D", self.data)
+        if host != "127.0.0.1":
+            with (self.folder / "data" / "pg_hba.conf").open("a", encoding="utf-8") as rules:
+                rules.write(f"host all ferry {host}/24 trust\n")
         self.start()
-        with self.connect("postgres") as connection:
-            connection.execute("create database snapferry template template0")
+        self.create("snapferry")
 
     @property
     def data(self):
@@ -42,8 +46,18 @@ class Database:
 
     @property
     def url(self):
-        """The database's URL."""
-        return f"postgres://ferry@127.0.0.1:{self.port}/snapferry?sslmode=disable"
+        """The first database's URL."""
+        return self.url_of("snapferry")
+
+    def url_of(self, name):
+        """A database's URL."""
+        return f"postgres://ferry@{self.host}:{self.port}/{name}?sslmode=disable"
+
+    def create(self, name):
+        """Makes an empty database; answers its URL."""
+        with self.connect("postgres") as connection:
+            connection.execute(f"create database {name} template template0")
+        return self.url_of(name)
 
     def _popen(self, program, *words, **more):
         return subprocess.Popen(
@@ -62,7 +76,7 @@ class Database:
 
     def connect(self, name="snapferry"):
         """SQL on one of its databases."""
-        return psycopg.connect(f"postgres://ferry@127.0.0.1:{self.port}/{name}", connect_timeout=5, autocommit=True)
+        return psycopg.connect(f"postgres://ferry@{self.host}:{self.port}/{name}", connect_timeout=5, autocommit=True)
 
     def answers(self):
         """Whether it takes connections."""
@@ -79,8 +93,8 @@ class Database:
             if self.process is None or self.process.poll() is not None:
                 with (self.folder / "log").open("ab") as log:
                     self.process = self._popen(
-                        "postgres", "-D", self.data, "-c", f"port={self.port}", "-c", "listen_addresses=127.0.0.1",
-                        "-c", "unix_socket_directories=", stdout=subprocess.DEVNULL, stderr=log,
+                        "postgres", "-D", self.data, "-c", f"port={self.port}", "-c", f"listen_addresses={self.host}",
+                        "-c", "unix_socket_directories=", *self.settings, stdout=subprocess.DEVNULL, stderr=log,
                         start_new_session=True,
                     )
             return self.answers()

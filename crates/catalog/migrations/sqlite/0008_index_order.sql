@@ -1,0 +1,2 @@
+-- The step ../postgres/0008_index_order.sql changes indexes that SQLite chooses well: it prefers a
+-- unique one whose columns are all given.

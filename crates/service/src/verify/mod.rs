@@ -1,0 +1,100 @@
+//! Looking at what is kept: what was asked, what was found, and the job that does it.
+//!
+//! It does not know who asks, nor how a report is shown.
+mod mending;
+mod report;
+
+use catalog::{CatalogError, Tx, jobs};
+use model::{Account, Entropy, Job, JobId, JobKind, JobState, Region, SnapshotName};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use mending::{Menders, absent, mend_snapshot};
+pub use report::{Affected, Finding, Range, Remedy, Report};
+
+/// The subject of the job's row.
+const SUBJECT: &str = "vault";
+/// The account in the job's row: it belongs to the deployment.
+const NOBODY: &str = "000000000000";
+/// The region in the job's row when all of them are looked at.
+const ANYWHERE: &str = "us-east-1";
+
+/// What is to be looked at, and what is to be done about damage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Whether packs are opened and their blocks compared, as a restore would.
+    pub read_data: bool,
+    /// Of a hundred packs, about how many are looked at.
+    pub sample_percent: u8,
+    /// Whether what is damaged is fetched again from another region.
+    pub repair: bool,
+    /// Only this region's vault.
+    pub region: Option<Region>,
+    /// Only what this account's records need.
+    pub account: Option<Account>,
+    /// Only snapshots of this name.
+    pub snapshot: Option<SnapshotName>,
+}
+
+/// What became of an ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// A job was made.
+    New(JobId),
+    /// The same was asked for before, and is still under way: it goes on.
+    Resumed(JobId),
+    /// Another verification is under way.
+    Busy(JobId),
+}
+
+/// The verification that is under way, if there is one.
+///
+/// # Errors
+/// The catalog's.
+pub fn open(tx: &mut dyn Tx) -> Result<Option<Job>, CatalogError> {
+    let newest = jobs::newest(tx, JobKind::VerifyVault)?;
+    Ok(newest.filter(|job| job.state == JobState::Open))
+}
+
+/// Asks for a verification; `restart` gives up the one that is under way.
+///
+/// # Errors
+/// The catalog's.
+pub fn begin(
+    tx: &mut dyn Tx,
+    entropy: &dyn Entropy,
+    ask: &Ask,
+    restart: bool,
+) -> Result<Begun, CatalogError> {
+    if let Some(job) = open(tx)? {
+        if restart {
+            jobs::cancel(tx, job.id)?;
+        } else if Report::of(&job).is_some_and(|report| report.ask == *ask) {
+            return Ok(Begun::Resumed(job.id));
+        } else {
+            return Ok(Begun::Busy(job.id));
+        }
+    }
+    let region = ask.region.clone();
+    let now = tx.now();
+    let job = Job {
+        id: JobId::draw(entropy),
+        kind: JobKind::VerifyVault,
+        region: region.unwrap_or_else(|| ANYWHERE.parse().expect("a region's name")),
+        account: NOBODY.parse().expect("twelve digits"),
+        subject: SUBJECT.to_owned(),
+        state: JobState::Open,
+        node: None,
+        created_at: now,
+        run_after: now,
+        lease_owner: None,
+        lease_until: None,
+        fence: 0,
+        attempts: 0,
+        progress: model::job::Progress::default(),
+        pins: Vec::new(),
+        body: Report::begin(ask.clone()).to_text(),
+        error: None,
+    };
+    jobs::insert(tx, &job)?;
+    Ok(Begun::New(job.id))
+}
