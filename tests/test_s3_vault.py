@@ -4,6 +4,8 @@ import re
 import socket
 import subprocess
 import sys
+import time
+import urllib.parse
 
 import boto3
 import botocore.exceptions
@@ -152,6 +154,36 @@ def test_a_store_that_fails_now_and_then(bucketed, snapshot, store):
     later = bucketed.new_snapshot("stored-later", "stored")
     copy_far(bucketed, later, "later-far")
     restores(bucketed, FAR, "later-far", "later-there")
+
+
+def test_a_store_that_is_slow_and_stale(bucketed, snapshot, store):
+    """What was put is told only later: reads say 404 for half a second, lists omit it a little longer."""
+    put, told = {}, {"read": 0, "list": 0}
+
+    def is_newer(name, seconds, kind):
+        newer = time.monotonic() < put.get(name, -seconds) + seconds
+        told[kind] += newer
+        return newer
+
+    def forget(method, path, _, status, headers, data):
+        name = urllib.parse.unquote(path.partition("?")[0]).removeprefix("/vault/")
+        time.sleep(0.05)
+        if "list-type" in path:
+            drop = lambda row: b"" if is_newer(row[1].decode(), 0.8, "list") else row[0]
+            return status, headers, re.sub(rb"<Contents>\s*<Key>([^<]*).*?</Contents>", drop, data, flags=re.S)
+        if method == "PUT" and "/volumes/" in name:
+            put[name] = time.monotonic()
+        elif method in ("GET", "HEAD") and is_newer(name, 0.5, "read"):
+            return 404, {"Content-Type": "application/xml"}, b"<Error><Code>NoSuchKey</Code></Error>"
+        return status, headers, data
+
+    store.relay.change = forget
+    with ferry.connect(ferry.cluster_of(bucketed.rds(), "stored")) as connection:
+        connection.execute("insert into noise select i + 200000, content from noise limit 500")
+    later = bucketed.new_snapshot("stored-stale", "stored")
+    copy_far(bucketed, later, "stale-far")
+    restores(bucketed, FAR, "stale-far", "stale-there")
+    assert told["read"] and told["list"]
 
 
 def test_a_wrong_bucket_is_told_at_the_start(deploy, store):
