@@ -1,4 +1,5 @@
 """A vault in a bucket: the main job, copies inside the store, and a store that fails now and then."""
+import collections
 import itertools
 import re
 import socket
@@ -157,23 +158,27 @@ def test_a_store_that_fails_now_and_then(bucketed, snapshot, store):
 
 
 def test_a_store_that_is_slow_and_stale(bucketed, snapshot, store):
-    """What was put is told only later: reads say 404 for half a second, lists omit it a little longer."""
-    put, told = {}, {"read": 0, "list": 0}
+    """The first list leaves a new name out, and the first two reads of it say 404."""
+    unread, unlisted, told = {}, set(), collections.Counter()
 
-    def is_newer(name, seconds, kind):
-        newer = time.monotonic() < put.get(name, -seconds) + seconds
-        told[kind] += newer
-        return newer
+    def is_late(name):
+        late = name in unlisted
+        unlisted.discard(name)
+        told["list"] += late
+        return late
 
     def forget(method, path, _, status, headers, data):
         name = urllib.parse.unquote(path.partition("?")[0]).removeprefix("/vault/")
         time.sleep(0.05)
         if "list-type" in path:
-            drop = lambda row: b"" if is_newer(row[1].decode(), 0.8, "list") else row[0]
+            drop = lambda row: b"" if is_late(row[1].decode()) else row[0]
             return status, headers, re.sub(rb"<Contents>\s*<Key>([^<]*).*?</Contents>", drop, data, flags=re.S)
         if method == "PUT" and "/volumes/" in name:
-            put[name] = time.monotonic()
-        elif method in ("GET", "HEAD") and is_newer(name, 0.5, "read"):
+            unread[name] = 2
+            unlisted.add(name)
+        elif method in ("GET", "HEAD") and unread.get(name, 0):
+            unread[name] -= 1
+            told[method] += 1
             return 404, {"Content-Type": "application/xml"}, b"<Error><Code>NoSuchKey</Code></Error>"
         return status, headers, data
 
@@ -183,7 +188,7 @@ def test_a_store_that_is_slow_and_stale(bucketed, snapshot, store):
     later = bucketed.new_snapshot("stored-stale", "stored")
     copy_far(bucketed, later, "stale-far")
     restores(bucketed, FAR, "stale-far", "stale-there")
-    assert told["read"] and told["list"]
+    assert told["GET"] and told["HEAD"] and told["list"], told
 
 
 def test_a_wrong_bucket_is_told_at_the_start(deploy, store):

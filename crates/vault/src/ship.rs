@@ -136,11 +136,6 @@ impl Ferry<'_> {
 
     /// Carries one object over: by the store itself where it can, else through here.
     async fn carry(&self, object: ObjectId, size: u64) -> Result<(), VaultError> {
-        for held in self.here.find(object) {
-            if self.copy_there(object, held, size).await? {
-                return Ok(());
-            }
-        }
         let Shipment {
             from,
             to,
@@ -148,13 +143,19 @@ impl Ferry<'_> {
             throttle,
             ..
         } = self.shipment;
+        let here = self.here.holding(from, object).await?;
+        for held in here.find(object) {
+            if self.copy_there(object, held, size).await? {
+                return Ok(());
+            }
+        }
         let paced = Paced {
             vault: from,
             throttle,
             observer: self.observer,
         };
         let spare = self.spares().pop().unwrap_or_default();
-        let bytes = Bytes::from(paced.read(object, size, self.here, spare).await?);
+        let bytes = Bytes::from(paced.read(object, size, here, spare).await?);
         to.put_new(volume, object, bytes.clone()).await?;
         if let Ok(buffer) = bytes.try_into_mut() {
             self.spares().push(Vec::from(buffer));
