@@ -1,9 +1,12 @@
 """A vault in a bucket: the main job, copies inside the store, and a store that fails now and then."""
+import collections
 import itertools
 import re
 import socket
 import subprocess
 import sys
+import time
+import urllib.parse
 
 import boto3
 import botocore.exceptions
@@ -129,9 +132,9 @@ def test_the_main_job_in_a_bucket(bucketed, snapshot, store):
 
 
 def test_a_store_that_fails_now_and_then(bucketed, snapshot, store):
-    """Every third answer is a 500, a 503, torn, or none at all."""
+    """Every third answer is a 500, a 503, torn, none at all, or has a wrong byte in an object."""
     turn = itertools.count()
-    ways = itertools.cycle(["500", "503", "torn", "none"])
+    ways = itertools.cycle(["500", "503", "torn", "none", "wrong"])
 
     def spoil(method, path, _, status, headers, data):
         if next(turn) % 3:
@@ -139,6 +142,9 @@ def test_a_store_that_fails_now_and_then(bucketed, snapshot, store):
         way = next(ways)
         if way == "none" or (way == "torn" and not data):
             return None
+        if way == "wrong":
+            is_object = method == "GET" and "/volumes/" in path and "list-type" not in path and data
+            return status, headers, bytes([data[0] ^ 1]) + data[1:] if is_object else data
         if way == "torn":
             return status, headers, relays.Torn(data)
         return int(way), {"Content-Type": "application/xml"}, b"<Error><Code>SlowDown</Code></Error>"
@@ -149,6 +155,40 @@ def test_a_store_that_fails_now_and_then(bucketed, snapshot, store):
     later = bucketed.new_snapshot("stored-later", "stored")
     copy_far(bucketed, later, "later-far")
     restores(bucketed, FAR, "later-far", "later-there")
+
+
+def test_a_store_that_is_slow_and_stale(bucketed, snapshot, store):
+    """The first list leaves a new name out, and the first two reads of it say 404."""
+    unread, unlisted, told = {}, set(), collections.Counter()
+
+    def is_late(name):
+        late = name in unlisted
+        unlisted.discard(name)
+        told["list"] += late
+        return late
+
+    def forget(method, path, _, status, headers, data):
+        name = urllib.parse.unquote(path.partition("?")[0]).removeprefix("/vault/")
+        time.sleep(0.05)
+        if "list-type" in path:
+            drop = lambda row: b"" if is_late(row[1].decode()) else row[0]
+            return status, headers, re.sub(rb"<Contents>\s*<Key>([^<]*).*?</Contents>", drop, data, flags=re.S)
+        if method == "PUT" and "/volumes/" in name:
+            unread[name] = 2
+            unlisted.add(name)
+        elif method in ("GET", "HEAD") and unread.get(name, 0):
+            unread[name] -= 1
+            told[method] += 1
+            return 404, {"Content-Type": "application/xml"}, b"<Error><Code>NoSuchKey</Code></Error>"
+        return status, headers, data
+
+    store.relay.change = forget
+    with ferry.connect(ferry.cluster_of(bucketed.rds(), "stored")) as connection:
+        connection.execute("insert into noise select i + 200000, content from noise limit 500")
+    later = bucketed.new_snapshot("stored-stale", "stored")
+    copy_far(bucketed, later, "stale-far")
+    restores(bucketed, FAR, "stale-far", "stale-there")
+    assert told["GET"] and told["HEAD"] and told["list"], told
 
 
 def test_a_wrong_bucket_is_told_at_the_start(deploy, store):

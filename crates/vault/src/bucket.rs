@@ -12,7 +12,7 @@ use object_store::{
 
 use crate::{
     error::{ObjectId, VaultError},
-    store::{Held, Source, Vault},
+    store::{Held, Shelf, Vault},
 };
 
 /// Objects above this are uploaded in parts, so that a broken connection costs one part.
@@ -124,7 +124,8 @@ pub(crate) async fn put(
 ///
 /// Equal entity tags and sizes say that the copy has the source's bytes; where the store gives
 /// the copy another tag (as after an upload in parts), the copy is read back and hashed. An
-/// answer of `false` means that the copy is of no use and the bytes have to be carried.
+/// answer of `false` means that there is no copy of use and the bytes have to be carried: who
+/// carries them asks again, and names what is damaged.
 pub(crate) async fn copy(
     (from, here): (&Place, &Held),
     (to, vault): (&Place, &Vault),
@@ -139,44 +140,47 @@ pub(crate) async fn copy(
     };
     let before = match from.root.head(&source).await {
         Ok(meta) => meta,
-        Err(object_store::Error::NotFound { .. }) => return Err(VaultError::Missing { object }),
+        // It may be gone, or the store may not know it yet.
+        Err(object_store::Error::NotFound { .. }) => return Ok(false),
         Err(error) => return Err(failed("look at")(error)),
     };
+    if before.size != size {
+        return Ok(false);
+    }
     match to.root.copy(&source, &full).await {
         Ok(()) => {}
         Err(
-            object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. },
+            object_store::Error::NotSupported { .. }
+            | object_store::Error::NotImplemented { .. }
+            | object_store::Error::NotFound { .. },
         ) => {
             return Ok(false);
         }
         Err(error) => return Err(failed("copy to")(error)),
     }
-    let after = to.root.head(&full).await.map_err(failed("look at"))?;
-    if before.size != size || after.size != size {
-        remove(to, &full).await;
-        return Err(VaultError::damaged(object, "it does not have its size"));
-    }
-    if before.e_tag.is_some() && before.e_tag == after.e_tag {
-        return Ok(true);
-    }
-    let held = Held {
-        path: target.clone(),
-        size,
-        modified: here.modified,
+    let after = match to.root.head(&full).await {
+        Ok(meta) => Some(meta),
+        Err(object_store::Error::NotFound { .. }) => None,
+        Err(error) => return Err(failed("look at")(error)),
     };
-    let mut copied = Source::open(vault, object, &held).await?;
-    let mut buffer = Vec::new();
-    while (buffer.len() as u64) < size {
-        buffer = copied.next(buffer, PART_BYTES).await?;
-    }
-    if copied.hash() == object.hash {
-        return Ok(true);
+    if let Some(after) = after.filter(|after| after.size == size) {
+        if before.e_tag.is_some() && before.e_tag == after.e_tag {
+            return Ok(true);
+        }
+        let held = Held {
+            path: target.clone(),
+            size,
+            modified: here.modified,
+        };
+        let copied = Shelf::of(object, held);
+        match vault.read_whole(object, &copied, Vec::new()).await {
+            Ok(_) => return Ok(true),
+            Err(VaultError::Missing { .. } | VaultError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     remove(to, &full).await;
-    Err(VaultError::damaged(
-        object,
-        "its bytes do not have its hash",
-    ))
+    Ok(false)
 }
 
 /// What is of no use is also removed by the sweep.

@@ -18,6 +18,7 @@ mod list;
 mod manifest;
 mod mend;
 mod observer;
+mod paced;
 mod pack;
 mod part;
 mod read;

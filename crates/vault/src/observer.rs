@@ -6,8 +6,7 @@
 pub trait Observer: Send + Sync {
     /// The bytes that the whole work is about, once they are known.
     fn total(&self, bytes: u64);
-    /// So many more bytes of that total are dealt with. (More than the total when a damaged
-    /// incarnation of an object was read before a whole one.)
+    /// So many more bytes of that total are dealt with.
     fn done(&self, bytes: u64);
     /// So many bytes, in so many objects, have become durable in the target vault.
     fn shipped(&self, bytes: u64, objects: u64);

@@ -14,7 +14,8 @@ use crate::{
     bucket,
     error::{ObjectId, ObjectKind, VaultError},
     observer::Observer,
-    store::{CHUNK_BYTES, Condemned, ObjectName, Shelf, Source, Vault},
+    paced::Paced,
+    store::{Condemned, Held, ObjectName, Shelf, Vault},
     sweep::header,
     throttle::Throttle,
 };
@@ -133,39 +134,43 @@ impl Ferry<'_> {
         self.spare.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Carries one object over, from the first incarnation that has its hash.
+    /// Carries one object over: by the store itself where it can, else through here.
     async fn carry(&self, object: ObjectId, size: u64) -> Result<(), VaultError> {
-        let mut outcome = Err(VaultError::Missing { object });
-        for held in self.here.find(object) {
+        let Shipment {
+            from,
+            to,
+            volume,
+            throttle,
+            ..
+        } = self.shipment;
+        let here = self.here.holding(from, object).await?;
+        for held in here.find(object) {
             if self.copy_there(object, held, size).await? {
                 return Ok(());
             }
-            match self.read(object, held, size).await {
-                Ok(bytes) => {
-                    let Shipment { to, volume, .. } = self.shipment;
-                    to.put_new(volume, object, bytes.clone()).await?;
-                    if let Ok(buffer) = bytes.try_into_mut() {
-                        self.spares().push(Vec::from(buffer));
-                    }
-                    self.tally.objects.fetch_add(1, Ordering::Relaxed);
-                    self.tally.bytes.fetch_add(size, Ordering::Relaxed);
-                    self.observer.shipped(size, 1);
-                    return Ok(());
-                }
-                Err(error @ (VaultError::Missing { .. } | VaultError::Damaged { .. })) => {
-                    outcome = Err(error);
-                }
-                Err(error) => return Err(error),
-            }
         }
-        outcome
+        let paced = Paced {
+            vault: from,
+            throttle,
+            observer: self.observer,
+        };
+        let spare = self.spares().pop().unwrap_or_default();
+        let bytes = Bytes::from(paced.read(object, size, here, spare).await?);
+        to.put_new(volume, object, bytes.clone()).await?;
+        if let Ok(buffer) = bytes.try_into_mut() {
+            self.spares().push(Vec::from(buffer));
+        }
+        self.tally.objects.fetch_add(1, Ordering::Relaxed);
+        self.tally.bytes.fetch_add(size, Ordering::Relaxed);
+        self.observer.shipped(size, 1);
+        Ok(())
     }
 
     /// Lets the store copy it, when both vaults lie in one bucket and no limit is set on the flow.
     async fn copy_there(
         &self,
         object: ObjectId,
-        held: &crate::store::Held,
+        held: &Held,
         size: u64,
     ) -> Result<bool, VaultError> {
         let Shipment {
@@ -194,41 +199,5 @@ impl Ferry<'_> {
         self.observer.done(size);
         self.observer.shipped(size, 1);
         Ok(true)
-    }
-
-    /// Reads an object chunk by chunk at the pace that is allowed, and checks its hash.
-    async fn read(
-        &self,
-        object: ObjectId,
-        held: &crate::store::Held,
-        size: u64,
-    ) -> Result<Bytes, VaultError> {
-        let mut source = Source::open(self.shipment.from, object, held).await?;
-        if source.size != size {
-            return Err(VaultError::damaged(object, "it does not have its size"));
-        }
-        let throttle = self.shipment.throttle;
-        let most = throttle.map_or(CHUNK_BYTES, |throttle| throttle.chunk_bytes(CHUNK_BYTES));
-        let mut buffer = self.spares().pop().unwrap_or_default();
-        buffer.clear();
-        while (buffer.len() as u64) < size {
-            if self.observer.stop_requested() {
-                return Err(VaultError::Stopped);
-            }
-            let from = buffer.len();
-            buffer = source.next(buffer, most).await?;
-            let count = buffer.len() - from;
-            if let Some(throttle) = throttle {
-                throttle.pass(count, self.observer).await?;
-            }
-            self.observer.done(count as u64);
-        }
-        if source.hash() != object.hash {
-            return Err(VaultError::damaged(
-                object,
-                "its bytes do not have its hash",
-            ));
-        }
-        Ok(Bytes::from(buffer))
     }
 }

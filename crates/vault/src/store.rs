@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use object_store::{
     GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, local::LocalFileSystem,
     path::Path,
 };
+use tokio::sync::OnceCell;
 
 use crate::{
     bucket::{self, Place},
@@ -64,6 +65,13 @@ pub struct Intake {
 
 /// The folder that volumes lie in.
 pub(crate) const VOLUMES: &str = "volumes";
+
+/// A bucket is asked so often for an object before it counts as missing or damaged.
+const BUCKET_READS: u32 = 4;
+/// The pause before such a question is repeated; it grows with each.
+const BUCKET_PAUSE: Duration = Duration::from_millis(200);
+/// A bucket that lists its newest names late is listed once more after this.
+const BUCKET_SETTLE: Duration = Duration::from_secs(1);
 
 /// Bytes read at once: progress and requests to stop are seen this often.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
@@ -199,33 +207,49 @@ impl Vault {
     }
 
     /// Reads a whole object into `buffer` and checks its hash, from the first incarnation that
-    /// has it.
+    /// has it. What a bucket answers wrongly is asked for again: an answer may be torn or stale
+    /// while the object is sound.
     pub(crate) async fn read_whole(
         &self,
         object: ObjectId,
         shelf: &Shelf,
         mut buffer: Vec<u8>,
     ) -> Result<Vec<u8>, VaultError> {
+        let shelf = shelf.holding(self, object).await?;
         let mut outcome = Err(VaultError::Missing { object });
-        for held in shelf.find(object) {
-            buffer.clear();
-            let read = self.read_held(object, held, buffer).await;
-            match read {
-                Ok((bytes, hash)) if hash == object.hash => return Ok(bytes),
-                Ok((bytes, _)) => {
-                    outcome = Err(VaultError::damaged(
-                        object,
-                        "its bytes do not have its hash",
-                    ));
-                    buffer = bytes;
+        for round in 0.. {
+            for held in shelf.find(object) {
+                buffer.clear();
+                match self.read_held(object, held, buffer).await {
+                    Ok((bytes, hash)) if hash == object.hash => return Ok(bytes),
+                    Ok((bytes, _)) => {
+                        outcome = Err(VaultError::damaged(
+                            object,
+                            "its bytes do not have its hash",
+                        ));
+                        buffer = bytes;
+                    }
+                    Err(error) => {
+                        outcome = Err(error);
+                        buffer = Vec::new();
+                    }
                 }
-                Err(error) => {
-                    outcome = Err(error);
-                    buffer = Vec::new();
-                }
+            }
+            if shelf.find(object).is_empty() || !self.ask_again(round).await {
+                break;
             }
         }
         outcome
+    }
+
+    /// Waits before what a bucket answered in `round` is asked for again; false when it has been
+    /// asked often enough, or this is no bucket.
+    pub(crate) async fn ask_again(&self, round: u32) -> bool {
+        let again = self.place.is_some() && round + 1 < BUCKET_READS;
+        if again {
+            tokio::time::sleep(BUCKET_PAUSE * (round + 1)).await;
+        }
+        again
     }
 
     pub(crate) async fn read_held(
@@ -434,6 +458,17 @@ pub(crate) struct Held {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shelf {
     held: HashMap<ObjectId, Vec<Held>>,
+    /// How to list it again, when it is in a bucket.
+    listing: Option<Arc<Listing>>,
+}
+
+/// What a shelf is a list of, and what it was when it was listed once more.
+#[derive(Debug)]
+struct Listing {
+    volume: VolumeRef,
+    kinds: Vec<ObjectKind>,
+    condemned: Condemned,
+    again: OnceCell<Shelf>,
 }
 
 impl Shelf {
@@ -466,7 +501,44 @@ impl Shelf {
                 }
             }
         }
-        Ok(Self { held })
+        let listing = vault.place.is_some().then(|| {
+            Arc::new(Listing {
+                volume: volume.clone(),
+                kinds: kinds.to_vec(),
+                condemned: condemned.clone(),
+                again: OnceCell::new(),
+            })
+        });
+        Ok(Self { held, listing })
+    }
+
+    /// One incarnation of one object.
+    pub(crate) fn of(object: ObjectId, held: Held) -> Self {
+        Self {
+            held: HashMap::from([(object, vec![held])]),
+            listing: None,
+        }
+    }
+
+    /// Where to look for an object that must be there: here, or in what a bucket lists a little
+    /// later when it is not here. That is done once for all objects.
+    pub(crate) async fn holding(
+        &self,
+        vault: &Vault,
+        object: ObjectId,
+    ) -> Result<&Self, VaultError> {
+        let Some(listing) = self
+            .listing
+            .as_ref()
+            .filter(|_| self.find(object).is_empty())
+        else {
+            return Ok(self);
+        };
+        let list = || async {
+            tokio::time::sleep(BUCKET_SETTLE).await;
+            Self::list(vault, &listing.volume, &listing.kinds, &listing.condemned).await
+        };
+        listing.again.get_or_try_init(list).await
     }
 
     pub(crate) fn find(&self, object: ObjectId) -> &[Held] {
@@ -478,6 +550,7 @@ impl Shelf {
         let held = self.find(object).to_vec();
         Self {
             held: HashMap::from([(object, held)]),
+            listing: self.listing.clone(),
         }
     }
 

@@ -25,8 +25,9 @@ use crate::{
     format::VolumeTag,
     manifest::Manifest,
     observer::Observer,
+    paced::Paced,
     part::Packer,
-    store::{CHUNK_BYTES, Held, Shelf, Source},
+    store::Shelf,
 };
 
 /// Packs under way at once: one is read while another is sealed on each of two cores.
@@ -236,57 +237,19 @@ impl<'a> Workshop<'a> {
     }
 
     /// Reads a pack of the origin from the first incarnation that has its hash.
-    fn read(&self, pack: usize, mut buffer: Vec<u8>) -> Result<Vec<u8>, VaultError> {
+    fn read(&self, pack: usize, buffer: Vec<u8>) -> Result<Vec<u8>, VaultError> {
         let row = self.source.tables.packs[pack];
         let object = ObjectId {
             kind: ObjectKind::Pack,
             hash: row.hash,
         };
-        let mut outcome = Err(VaultError::Missing { object });
-        for held in self.here.find(object) {
-            buffer.clear();
-            let read = self.read_held(object, held, row.size, buffer);
-            match self.handle.block_on(read) {
-                Err(error @ (VaultError::Missing { .. } | VaultError::Damaged { .. })) => {
-                    outcome = Err(error);
-                    buffer = Vec::new();
-                }
-                other => return other,
-            }
-        }
-        outcome
-    }
-
-    async fn read_held(
-        &self,
-        object: ObjectId,
-        held: &Held,
-        size: u64,
-        mut buffer: Vec<u8>,
-    ) -> Result<Vec<u8>, VaultError> {
-        let mut source = Source::open(self.job.from, object, held).await?;
-        if source.size != size {
-            return Err(VaultError::damaged(object, "it does not have its size"));
-        }
-        let throttle = self.job.throttle;
-        let most = throttle.map_or(CHUNK_BYTES, |throttle| throttle.chunk_bytes(CHUNK_BYTES));
-        while (buffer.len() as u64) < size {
-            self.go_on()?;
-            let from = buffer.len();
-            buffer = source.next(buffer, most).await?;
-            let count = buffer.len() - from;
-            if let Some(throttle) = throttle {
-                throttle.pass(count, self.observer).await?;
-            }
-            self.observer.done(count as u64);
-        }
-        if source.hash() != object.hash {
-            return Err(VaultError::damaged(
-                object,
-                "its bytes do not have its hash",
-            ));
-        }
-        Ok(buffer)
+        let paced = Paced {
+            vault: self.job.from,
+            throttle: self.job.throttle,
+            observer: self.observer,
+        };
+        let read = paced.read(object, row.size, self.here, buffer);
+        self.handle.block_on(read)
     }
 
     /// Records what was made when it is time, or when some was and it `must` be.
