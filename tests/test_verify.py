@@ -163,11 +163,13 @@ def test_a_killed_verification_goes_on(kept):
     first = begin(kept, "--read-data")
     running.wait_until(lambda: any(job["state"] == "open" for job in server.jobs()), 20, "the job is there")
     second = begin(kept, "--read-data")
+    assert "goes on" in second.stderr.readline()
     assert "another verification" in verify(kept, status=FAILED)
     server.kill()
     server.start()
-    reports = [json.loads(process.communicate(timeout=120)[0]) for process in (first, second)]
-    assert first.returncode == second.returncode == WHOLE
+    said = [process.communicate(timeout=120) for process in (first, second)]
+    assert first.returncode == second.returncode == WHOLE, said
+    reports = [json.loads(out) for out, _ in said]
     assert reports[0] == reports[1] and reports[0]["damaged"] == 0
 
 

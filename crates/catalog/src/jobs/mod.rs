@@ -119,11 +119,19 @@ fn close(
     error: Option<&String>,
 ) -> Result<(), CatalogError> {
     let now = tx.now();
-    // The document may hold wrapped keys, which must not outlast the work.
+    // The document may hold wrapped keys, which must not outlast the work; a verification's holds
+    // what it found, which is for later.
     tx.execute(
-        "UPDATE jobs SET state = ?2, finished_at = ?3, lease_until = NULL, body = '{}', \
+        "UPDATE jobs SET state = ?2, finished_at = ?3, lease_until = NULL, \
+         body = CASE kind WHEN ?5 THEN body ELSE '{}' END, \
          error = COALESCE(?4, error) WHERE id = ?1",
-        args![id, state.as_str(), now, error],
+        args![
+            id,
+            state.as_str(),
+            now,
+            error,
+            JobKind::VerifyVault.as_str()
+        ],
     )?;
     Ok(())
 }
