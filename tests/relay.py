@@ -10,10 +10,11 @@ import time
 
 
 class Relay:
-    """Passes requests on to `target` (a port), each answer through `change`."""
+    """Passes requests that `refuse` has no answer to on to `target` (a port), each answer through `change`."""
 
     def __init__(self):
         self.target = None
+        self.refuse = None
         self.change = None
         self.answers = 0
         relay = self
@@ -46,6 +47,10 @@ class Relay:
         """One request and its answer."""
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         headers = dict(handler.headers.items())
+        refusal = self.refuse and self.refuse(handler.command, handler.path, body, headers)
+        if refusal:
+            self._answer(handler, *refusal)
+            return
         try:
             upstream = http.client.HTTPConnection("127.0.0.1", self.target, timeout=30)
             with contextlib.closing(upstream):
@@ -61,7 +66,10 @@ class Relay:
         if got is None:
             handler.close_connection = True
             return
-        status, headers, data = got
+        self._answer(handler, *got)
+
+    @staticmethod
+    def _answer(handler, status, headers, data):
         with contextlib.suppress(OSError):
             handler.send_response_only(status)
             for name, value in headers.items():

@@ -1,5 +1,6 @@
 """A vault in a bucket: the main job, copies inside the store, and a store that fails now and then."""
 import collections
+import hashlib
 import itertools
 import re
 import socket
@@ -9,6 +10,9 @@ import time
 import urllib.parse
 
 import boto3
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
 import botocore.exceptions
 import pytest
 
@@ -19,11 +23,28 @@ from ferry import FAR, HOME, copy_request
 ACCOUNT = {"AWS_ACCESS_KEY_ID": "AKTEST", "AWS_SECRET_ACCESS_KEY": "SKTEST", "AWS_REGION": "us-east-1"}
 
 
+def refuse_unsigned(method, path, body, headers):
+    """The answer to a request that the account has not signed, or not with this body."""
+    headers = {name.lower(): value for name, value in headers.items()}
+    given = re.fullmatch(r"AWS4-HMAC-SHA256 .*SignedHeaders=([^,]+), ?Signature=(\w+)", headers.get("authorization", ""))
+    if given:
+        signed = {name: headers[name] for name in given[1].split(";")}
+        request = botocore.awsrequest.AWSRequest(method, f"http://{headers['host']}{path}", signed, body)
+        request.context["timestamp"] = headers["x-amz-date"]
+        key = botocore.credentials.Credentials(ACCOUNT["AWS_ACCESS_KEY_ID"], ACCOUNT["AWS_SECRET_ACCESS_KEY"])
+        signer = botocore.auth.S3SigV4Auth(key, "s3", ACCOUNT["AWS_REGION"])
+        text = signer.string_to_sign(request, signer.canonical_request(request))
+        is_body = signed["x-amz-content-sha256"] in ("UNSIGNED-PAYLOAD", hashlib.sha256(body).hexdigest())
+        if is_body and given[2] == signer.signature(text, request):
+            return None
+    return 403, {"Content-Type": "application/xml"}, b"<Error><Code>SignatureDoesNotMatch</Code></Error>"
+
+
 class Store:
     """An S3 server behind a relay, and its own client."""
 
     def __init__(self, port, relay):
-        self.relay, relay.target = relay, port
+        self.relay, relay.target, relay.refuse = relay, port, refuse_unsigned
         self.client = boto3.client(
             "s3",
             "us-east-1",
@@ -191,7 +212,10 @@ def test_a_store_that_is_slow_and_stale(bucketed, snapshot, store):
     assert told["GET"] and told["HEAD"] and told["list"], told
 
 
-def test_a_wrong_bucket_is_told_at_the_start(deploy, store):
-    wrong = deploy("--vault", "s3://none", "--vault-endpoint", store.relay.url, start=False, environment=ACCOUNT)
+@pytest.mark.parametrize("what", ["bucket", "secret"])
+def test_what_is_wrong_is_told_at_the_start(deploy, store, what):
+    environment = ACCOUNT | ({"AWS_SECRET_ACCESS_KEY": "other"} if what == "secret" else {})
+    vault = "s3://vault/ferry/one" if what == "secret" else "s3://none"
+    wrong = deploy("--vault", vault, "--vault-endpoint", store.relay.url, start=False, environment=environment)
     with pytest.raises(ferry.running.StartError, match=re.compile("the bucket cannot be used.*hint: check that", re.S)):
         wrong.server.start()

@@ -158,8 +158,8 @@ impl Failure {
 /// What to do about a vault that is not this catalog's.
 fn owner_hint(error: &OwnerError) -> Option<String> {
     match error {
-        OwnerError::Another { .. } => Some("start with that catalog, or name a vault of its own with --vault; if that catalog is lost, `snapferry catalog rebuild` makes a new one from this vault".to_owned()),
-        OwnerError::Newer { .. } => Some("start with the newer catalog; if that is lost, put this one away and let `snapferry catalog rebuild` make one from this vault: it knows all that the vault mirrors".to_owned()),
+        OwnerError::Another { .. } => Some("start with that catalog, or name a vault of its own with --vault".to_owned()),
+        OwnerError::Newer { .. } => Some("start with the newer catalog, or with the newest backup of it".to_owned()),
         OwnerError::OtherKey { .. } => Some("start with that deployment's master key and catalog, or name a vault of its own with --vault".to_owned()),
         _ => None,
     }

@@ -190,3 +190,21 @@ async fn remove(to: &Place, path: &Path) {
         let _ = error;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object_store::memory::InMemory;
+
+    #[tokio::test]
+    async fn what_is_put_in_parts_is_whole() {
+        let store = InMemory::new();
+        for size in [0, WHOLE_PUT_BYTES, WHOLE_PUT_BYTES + 1, 3 * PART_BYTES] {
+            let bytes: Bytes = (0..size).map(|at| (at / 251) as u8).collect();
+            let path = Path::from(format!("o/{size}"));
+            put(&store, &path, bytes.clone()).await.unwrap();
+            let read = store.get(&path).await.unwrap().bytes().await.unwrap();
+            assert!(read == bytes, "{size} bytes");
+        }
+    }
+}
