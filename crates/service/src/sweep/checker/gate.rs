@@ -19,7 +19,7 @@ use futures_util::{
 use model::Timestamp;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
     memory::InMemory, path::Path,
 };
 
@@ -34,8 +34,6 @@ pub(super) enum Broken {
     SweepLooksOnce,
     /// Writers take condemned objects for present.
     WritersTakeCondemned,
-    /// Names have no incarnation, so a name is used again.
-    NamesAreReused,
     /// A snapshot's record is committed before its objects are written.
     RecordComesFirst,
     /// Jobs name nothing that they need.
@@ -116,7 +114,8 @@ impl Gate {
     /// The calls that wait: number and actor, the oldest of each actor first.
     pub(super) fn waiting(&self) -> Vec<(usize, u64)> {
         let state = self.state();
-        let mut all: Vec<(usize, u64)> = state.waiting.iter().map(|(id, w)| (w.actor, *id)).collect();
+        let mut all: Vec<(usize, u64)> =
+            state.waiting.iter().map(|(id, w)| (w.actor, *id)).collect();
         all.sort_unstable();
         all
     }
@@ -124,7 +123,11 @@ impl Gate {
     /// Whether an actor waits, and none of its calls is on its way through.
     pub(super) fn rests(&self, actor: usize) -> bool {
         let state = self.state();
-        let mut of_actor = state.waiting.values().filter(|w| w.actor == actor).peekable();
+        let mut of_actor = state
+            .waiting
+            .values()
+            .filter(|w| w.actor == actor)
+            .peekable();
         of_actor.peek().is_some() && of_actor.all(|w| !w.granted)
     }
 
@@ -186,7 +189,6 @@ pub(super) struct GatedStore {
     pub(super) actor: usize,
     pub(super) inner: Arc<InMemory>,
     pub(super) held: Option<Held>,
-    pub(super) broken: Broken,
 }
 
 impl fmt::Debug for GatedStore {
@@ -204,8 +206,17 @@ impl fmt::Display for GatedStore {
 /// The last parts of a path, which say enough.
 fn short(path: &Path) -> String {
     let parts: Vec<String> = path.parts().map(|part| part.as_ref().to_owned()).collect();
-    let name: String = parts.last().map(|name| name.chars().take(6).collect()).unwrap_or_default();
-    format!("{}/{name}", parts.get(parts.len().saturating_sub(2)).cloned().unwrap_or_default())
+    let name: String = parts
+        .last()
+        .map(|name| name.chars().take(6).collect())
+        .unwrap_or_default();
+    format!(
+        "{}/{name}",
+        parts
+            .get(parts.len().saturating_sub(2))
+            .cloned()
+            .unwrap_or_default()
+    )
 }
 
 impl GatedStore {
@@ -222,18 +233,11 @@ impl ObjectStore for GatedStore {
         &self,
         path: &Path,
         payload: PutPayload,
-        mut options: PutOptions,
+        options: PutOptions,
     ) -> Result<PutResult> {
-        let mut path = path.clone();
-        if self.broken == Broken::NamesAreReused {
-            let whole = path.to_string();
-            let stem = whole.rsplit_once('.').map_or(whole.as_str(), |(stem, _)| stem);
-            path = Path::from(format!("{stem}.{}", "0".repeat(32)));
-            options.mode = PutMode::Overwrite;
-        }
         if let Some(held) = &self.held {
             let mut held = held.lock().expect("no holder panics");
-            held.push((Arc::clone(&self.inner), path, payload));
+            held.push((Arc::clone(&self.inner), path.clone(), payload));
             return Ok(PutResult {
                 e_tag: None,
                 version: None,
@@ -241,8 +245,8 @@ impl ObjectStore for GatedStore {
             });
         }
         let late = Late::Put(Arc::clone(&self.inner), path.clone(), payload.clone());
-        self.pass(format!("put {}", short(&path)), Some(late)).await;
-        self.inner.put_opts(&path, payload, options).await
+        self.pass(format!("put {}", short(path)), Some(late)).await;
+        self.inner.put_opts(path, payload, options).await
     }
 
     async fn put_multipart_opts(
@@ -268,7 +272,8 @@ impl ObjectStore for GatedStore {
             async move {
                 let path = path?;
                 let late = Late::Delete(Arc::clone(&inner), path.clone());
-                gate.pass(actor, format!("delete {}", short(&path)), Some(late)).await;
+                gate.pass(actor, format!("delete {}", short(&path)), Some(late))
+                    .await;
                 inner.delete(&path).await.map(|()| path)
             }
         };
@@ -280,7 +285,12 @@ impl ObjectStore for GatedStore {
         let (prefix, gated) = (prefix.cloned(), self.held.is_none());
         let listed = async move {
             if gated {
-                gate.pass(actor, format!("list {}", prefix.as_ref().map(short).unwrap_or_default()), None).await;
+                gate.pass(
+                    actor,
+                    format!("list {}", prefix.as_ref().map(short).unwrap_or_default()),
+                    None,
+                )
+                .await;
             }
             stream::iter(inner.list(prefix.as_ref()).collect::<Vec<_>>().await)
         };
@@ -338,7 +348,9 @@ impl GatedCatalog {
         };
         for (store, path, payload) in held {
             let late = Late::Put(Arc::clone(&store), path.clone(), payload.clone());
-            self.gate.pass(self.actor, format!("put {}", short(&path)), Some(late)).await;
+            self.gate
+                .pass(self.actor, format!("put {}", short(&path)), Some(late))
+                .await;
             store.put(&path, payload).await.expect("memory takes it");
         }
     }
@@ -350,14 +362,18 @@ impl Catalog for GatedCatalog {
         if self.broken != Broken::RecordComesFirst {
             self.flush().await;
         }
-        self.gate.pass(self.actor, "write the catalog".to_owned(), None).await;
+        self.gate
+            .pass(self.actor, "write the catalog".to_owned(), None)
+            .await;
         let done = self.inner.write_boxed(self.bent(work)).await;
         self.flush().await;
         done
     }
 
     async fn read_boxed(&self, work: Box<Work>) -> std::result::Result<(), CatalogError> {
-        self.gate.pass(self.actor, "read the catalog".to_owned(), None).await;
+        self.gate
+            .pass(self.actor, "read the catalog".to_owned(), None)
+            .await;
         self.inner.read_boxed(self.bent(work)).await
     }
 
@@ -386,7 +402,11 @@ impl Tx for BentTx<'_> {
         self.tx.execute(sql, args)
     }
 
-    fn query(&mut self, sql: &str, args: &[Arg<'_>]) -> std::result::Result<Vec<Row>, CatalogError> {
+    fn query(
+        &mut self,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> std::result::Result<Vec<Row>, CatalogError> {
         let pins = sql.starts_with("SELECT pins FROM jobs");
         let roots = sql.starts_with("SELECT manifest FROM snapshots");
         let condemned = sql.starts_with("SELECT path FROM condemned") && sql.contains("?2 <= path");
@@ -399,11 +419,18 @@ impl Tx for BentTx<'_> {
                     return Ok(rows.clone());
                 }
                 let rows = self.tx.query(sql, args)?;
-                self.seen.lock().expect("no holder panics").insert(key, rows.clone());
+                self.seen
+                    .lock()
+                    .expect("no holder panics")
+                    .insert(key, rows.clone());
                 Ok(rows)
             }
             _ => self.tx.query(sql, args),
         }
+    }
+
+    fn version(&mut self) -> std::result::Result<u64, CatalogError> {
+        self.tx.version()
     }
 
     fn next_version(&mut self) -> std::result::Result<u64, CatalogError> {

@@ -13,9 +13,8 @@ use std::{
 
 use async_trait::async_trait;
 use catalog::{
-    CatalogError, CatalogExt, SqliteCatalog, Tx, clusters, condemned,
-    conformance::samples,
-    jobs, snapshots,
+    CatalogError, CatalogExt, SqliteCatalog, Tx, clusters, condemned, conformance::samples, jobs,
+    snapshots,
 };
 use engine::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster};
 use model::{
@@ -24,7 +23,7 @@ use model::{
     cluster::Base,
     job::{Job, Pin},
 };
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, memory::InMemory, path::Path};
+use object_store::{ObjectStoreExt, PutPayload, memory::InMemory, path::Path};
 use vault::{Condemned, Sealing, SnapshotWriter, Unobserved, Vault, WriteOptions};
 
 use super::gate::{Broken, Gate, GatedCatalog, GatedStore, Held, Seen};
@@ -32,6 +31,7 @@ use crate::{
     Mode, Parts, Settings,
     core::Core,
     jobs::{copy_snapshot, create_snapshot},
+    link::http as http_link,
     webhooks::{Courier, CourierError},
 };
 
@@ -44,7 +44,10 @@ pub(super) struct SetClock(AtomicI64);
 
 impl SetClock {
     pub(super) fn advance(&self, by: Duration) {
-        self.0.fetch_add(i64::try_from(by.as_micros()).expect("short"), Ordering::SeqCst);
+        self.0.fetch_add(
+            i64::try_from(by.as_micros()).expect("short"),
+            Ordering::SeqCst,
+        );
     }
 }
 
@@ -90,8 +93,12 @@ impl Ground {
             .worker_threads(2)
             .build()
             .expect("a runtime");
-        let folder = tempfile::tempdir_in(if std::path::Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" })
-            .expect("a folder");
+        let folder = tempfile::tempdir_in(if std::path::Path::new("/dev/shm").is_dir() {
+            "/dev/shm"
+        } else {
+            "/tmp"
+        })
+        .expect("a folder");
         // A day ahead of the stores' clock: every object there is old enough to be swept.
         let start = SystemClock.now().plus(Duration::from_secs(24 * 3_600));
         let clock = Arc::new(SetClock(AtomicI64::new(start.0)));
@@ -130,10 +137,18 @@ fn snapshots_of(runtime: &tokio::runtime::Runtime, volume: &VolumeRef) -> Vec<Ke
             memory_bytes: 0,
             observer: Arc::new(Unobserved),
         };
-        let mut writer =
-            SnapshotWriter::begin(&vault, volume, Sealing::Open, base, &Condemned::new(), options)
-                .expect("begins");
-        writer.file("a", 0o600, Arc::new(content.concat())).expect("is taken");
+        let mut writer = SnapshotWriter::begin(
+            &vault,
+            volume,
+            Sealing::Open,
+            base,
+            &Condemned::new(),
+            options,
+        )
+        .expect("begins");
+        writer
+            .file("a", 0o600, Arc::new(content.concat()))
+            .expect("is taken");
         writer.settle().expect("settles");
         let written = writer.finish("{}".to_owned()).expect("is written");
         let objects = runtime.block_on(async {
@@ -191,13 +206,22 @@ impl World {
         let world = Self {
             ground: ground.clone(),
             gate: Arc::default(),
-            stores: HashMap::from([home(), far()].map(|region| (region, Arc::new(InMemory::new())))),
+            stores: HashMap::from(
+                [home(), far()].map(|region| (region, Arc::new(InMemory::new()))),
+            ),
             broken,
         };
         world.write(|tx| {
             for table in [
-                "snapshots", "snapshot_shares", "snapshot_tallies", "clusters", "jobs", "condemned",
-                "outbox", "events", "job_turns",
+                "snapshots",
+                "snapshot_shares",
+                "snapshot_tallies",
+                "clusters",
+                "jobs",
+                "condemned",
+                "outbox",
+                "events",
+                "job_turns",
             ] {
                 tx.execute(&format!("DELETE FROM {table}"), &[])?;
             }
@@ -212,7 +236,10 @@ impl World {
         work: impl Fn(&mut dyn Tx) -> Result<T, CatalogError> + Send + Sync + 'static,
     ) -> T {
         let done = self.ground.catalog.write(work);
-        self.ground.runtime.block_on(done).expect("the world's own transactions are good")
+        self.ground
+            .runtime
+            .block_on(done)
+            .expect("the world's own transactions are good")
     }
 
     /// Lays a snapshot's own objects into a region's vault.
@@ -258,7 +285,7 @@ impl World {
             broken: self.broken,
             seen: seen.clone(),
         };
-        let (gate, stores, broken) = (self.gate.clone(), self.stores.clone(), self.broken);
+        let (gate, stores) = (self.gate.clone(), self.stores.clone());
         let parts = Parts {
             catalog: Arc::new(catalog),
             open_vault: Box::new(move |region| {
@@ -267,7 +294,6 @@ impl World {
                     actor,
                     inner: stores[region].clone(),
                     held: held.clone(),
-                    broken,
                 })))
             }),
             vault_regions: Box::new(|| vec![home(), far()]),
@@ -275,6 +301,7 @@ impl World {
             outside_kms: None,
             engine: Arc::new(Pages),
             courier: Arc::new(NoCourier),
+            carrier: Arc::new(NoCarrier),
             clock: self.ground.clock.clone(),
             entropy: Arc::new(SystemEntropy),
         };
@@ -318,7 +345,10 @@ impl World {
             });
             roots.dedup();
             let vault = Vault::new(self.stores[&region].clone());
-            let present = self.ground.runtime.block_on(vault::objects(&vault, &volume));
+            let present = self
+                .ground
+                .runtime
+                .block_on(vault::objects(&vault, &volume));
             let present: HashSet<Hash> = present
                 .expect("memory lists")
                 .into_iter()
@@ -332,32 +362,14 @@ impl World {
                     .runtime
                     .block_on(header)
                     .map_err(|error| format!("{who} in {region}: {error}"))?;
-                if let Some((object, _)) = header.objects().find(|(o, _)| !present.contains(&o.hash)) {
+                if let Some((object, _)) =
+                    header.objects().find(|(o, _)| !present.contains(&o.hash))
+                {
                     return Err(format!("{who} in {region} needs {object}, which is gone"));
                 }
             }
         }
         Ok(())
-    }
-
-    /// How many objects there are that no record needs.
-    pub(super) fn garbage(&self) -> usize {
-        let volume = self.ground.volume.clone();
-        let mut count = 0;
-        for region in [home(), far()] {
-            let (at, of) = (region.clone(), volume.clone());
-            let roots = self.write(move |tx| snapshots::roots(tx, &at, &of));
-            let vault = Vault::new(self.stores[&region].clone());
-            let all = async {
-                let reached = vault::reach(&vault, &volume, &roots, &Condemned::new()).await?;
-                let objects = vault::objects(&vault, &volume).await?;
-                Ok::<_, vault::VaultError>(
-                    objects.iter().filter(|object| !reached.contains(&object.hash)).count(),
-                )
-            };
-            count += self.ground.runtime.block_on(all).expect("all roots are readable");
-        }
-        count
     }
 }
 
@@ -372,7 +384,12 @@ pub(super) fn available(region: &Region, name: &str, content: Content) -> Snapsh
 
 /// What the action CopyDBClusterSnapshot commits for a copy to another region: both rows, once
 /// the source is there.
-pub(super) fn ask_for_copy(tx: &mut dyn Tx, source: &str, name: &str, broken: Broken) -> Result<(), CatalogError> {
+pub(super) fn ask_for_copy(
+    tx: &mut dyn Tx,
+    source: &str,
+    name: &str,
+    broken: Broken,
+) -> Result<(), CatalogError> {
     let sample = samples::snapshot(source);
     let Some(stored) = snapshots::get(tx, &home(), &sample.account, &sample.name)? else {
         return Ok(());
@@ -394,6 +411,8 @@ pub(super) fn ask_for_copy(tx: &mut dyn Tx, source: &str, name: &str, broken: Br
         source: stored.value.arn(),
         source_region: home(),
         content: content.clone(),
+        pass: None,
+        anew: None,
     };
     let pins = vec![pin(home()), pin(far())];
     insert_job(tx, JobKind::CopySnapshot, &copy, pins, &body, broken)?;
@@ -436,7 +455,11 @@ fn insert_job(
         account: subject.account.clone(),
         created_at: now,
         run_after: now,
-        pins: if broken == Broken::JobsPinNothing { Vec::new() } else { pins },
+        pins: if broken == Broken::JobsPinNothing {
+            Vec::new()
+        } else {
+            pins
+        },
         body: serde_json::to_string(body).expect("it serializes"),
         ..samples::job(kind, subject.name.as_str())
     };
@@ -494,7 +517,9 @@ impl Engine for Pages {
         let mut next = NEXT.lock().expect("no holder panics");
         *next = next.wrapping_add(1).max(10);
         let content = Bytes([page(1), page(*next)].concat());
-        let taken = sink.file("a", 0o600, Arc::new(content)).and_then(|()| sink.settle());
+        let taken = sink
+            .file("a", 0o600, Arc::new(content))
+            .and_then(|()| sink.settle());
         taken.map_err(|source| EngineError::Sink {
             source,
             file: "a".to_owned(),
@@ -522,7 +547,29 @@ struct NoCourier;
 
 #[async_trait]
 impl Courier for NoCourier {
-    async fn post(&self, _: &str, _: http::HeaderMap, _: bytes::Bytes) -> Result<u16, CourierError> {
+    async fn post(
+        &self,
+        _: &str,
+        _: http::HeaderMap,
+        _: bytes::Bytes,
+    ) -> Result<u16, CourierError> {
         Ok(200)
+    }
+}
+
+#[derive(Debug)]
+struct NoCarrier;
+
+#[async_trait]
+impl http_link::Carrier for NoCarrier {
+    async fn post(
+        &self,
+        _: &crate::link::peer::Peer,
+        _: &str,
+        _: (&'static str, String),
+        _: bytes::Bytes,
+        _: usize,
+    ) -> Result<http_link::Answer, http_link::CarrierError> {
+        unreachable!("no region here is another deployment's")
     }
 }
