@@ -68,7 +68,7 @@ pub async fn work(core: Arc<Core>, owner: String) {
     while running.join_next().await.is_some() {}
 }
 
-async fn claim(
+pub(crate) async fn claim(
     core: &Arc<Core>,
     owner: &str,
     except: Option<JobKind>,
@@ -177,7 +177,7 @@ async fn renew(one: &Run) -> Result<bool, CatalogError> {
 }
 
 /// Records how a try without a commit ended.
-async fn end(one: &Run, error: JobError) {
+pub(crate) async fn end(one: &Run, error: JobError) {
     let core = &one.core;
     let (lease, job) = (one.lease.clone(), one.job.clone());
     let progress = one.meter.progress();

@@ -31,6 +31,9 @@ const MEMORY: Duration = Duration::from_secs(7 * 24 * 3_600);
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(600);
 
+#[cfg(test)]
+mod checker;
+
 #[derive(Debug, thiserror::Error)]
 enum SweepError {
     #[error(transparent)]
