@@ -159,7 +159,7 @@ impl Failure {
 fn owner_hint(error: &OwnerError) -> Option<String> {
     match error {
         OwnerError::Another { .. } => Some("start with that catalog, or name a vault of its own with --vault".to_owned()),
-        OwnerError::Newer { .. } => Some("start with the newer catalog, or with the newest backup of it".to_owned()),
+        OwnerError::Newer { .. } => Some("start with the newer catalog or its newest backup; to give up what was made since, start once with --accept-older-catalog".to_owned()),
         OwnerError::OtherKey { .. } => Some("start with that deployment's master key and catalog, or name a vault of its own with --vault".to_owned()),
         _ => None,
     }

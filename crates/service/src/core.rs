@@ -174,7 +174,8 @@ impl Core {
             regions.contains(region)
         };
         if !known(&self.owned) {
-            owner::claim(&self.scribe, &vault, region, self.now()).await?;
+            let accept_older = self.settings.accept_older_catalog;
+            owner::claim(&self.scribe, &vault, region, self.now(), accept_older).await?;
             let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
             owned.insert(region.clone());
         }

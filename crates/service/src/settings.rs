@@ -79,6 +79,8 @@ pub struct Settings {
     pub require_presigned_url: bool,
     /// Whether snapshots of Multi-AZ DB clusters cannot be copied, as in RDS.
     pub refuse_multi_az_copies: bool,
+    /// Whether a catalog that knows less than the vault's mirror may go on with that vault.
+    pub accept_older_catalog: bool,
     /// Where events are delivered.
     pub webhooks: Vec<Webhook>,
     /// How long a job's lease lasts unless it is renewed.
@@ -111,6 +113,7 @@ impl Settings {
             clusters_max: limits::CLUSTERS_MAX,
             require_presigned_url: false,
             refuse_multi_az_copies: false,
+            accept_older_catalog: false,
             webhooks: Vec::new(),
             lease: limits::LEASE,
             sweep_grace: limits::SWEEP_GRACE,

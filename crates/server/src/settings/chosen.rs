@@ -57,6 +57,7 @@ impl Layer {
         }
         to.require_presigned_url = self.require_presigned_url.unwrap_or(false);
         to.refuse_multi_az_copies = self.refuse_multi_az_copies.unwrap_or(false);
+        to.accept_older_catalog = self.accept_older_catalog.unwrap_or(false);
         to.webhooks = self
             .webhooks()
             .map(|hook| service::Webhook {

@@ -158,6 +158,11 @@ pub(crate) struct Layer {
     /// Refuse to copy snapshots of Multi-AZ DB clusters, as Amazon RDS does
     #[arg(long, env = "SNAPFERRY_REFUSE_MULTI_AZ_COPIES", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) refuse_multi_az_copies: Option<bool>,
+
+    /// Go on with a catalog brought back from a backup that is older than the vault: what was made
+    /// since is lost, and its bytes are swept
+    #[arg(long, env = "SNAPFERRY_ACCEPT_OLDER_CATALOG", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) accept_older_catalog: Option<bool>,
     /// Address that events are posted to; the settings file can have several, as `[[webhook]]`
     #[arg(long, env = "SNAPFERRY_WEBHOOK_URL", value_name = "URL")]
     pub(crate) webhook_url: Option<String>,
@@ -253,6 +258,7 @@ impl Layer {
             clusters_max: self.clusters_max.or(below.clusters_max),
             require_presigned_url: self.require_presigned_url.or(below.require_presigned_url),
             refuse_multi_az_copies: self.refuse_multi_az_copies.or(below.refuse_multi_az_copies),
+            accept_older_catalog: self.accept_older_catalog.or(below.accept_older_catalog),
             webhook_url: self.webhook_url.or(below.webhook_url),
             webhook_secret: self.webhook_secret.or(below.webhook_secret),
             regions: if self.regions.is_empty() {

@@ -115,7 +115,8 @@ async fn standing(vault: &Vault) -> Result<Standing, VaultError> {
 }
 
 /// Makes sure that a region's vault is this catalog's; one that is nobody's, or was its
-/// predecessor's, becomes so.
+/// predecessor's, becomes so. With `accept_older`, a catalog that is older than the vault's mirror
+/// goes on from there: what only the mirror knows is then nobody's, and is swept.
 ///
 /// # Errors
 /// [`OwnerError`].
@@ -124,6 +125,7 @@ pub async fn claim(
     vault: &Vault,
     region: &Region,
     now: Timestamp,
+    accept_older: bool,
 ) -> Result<(), OwnerError> {
     let drawn = scribe.entropy.uuid().to_string();
     for _ in 0..2 {
@@ -163,11 +165,20 @@ pub async fn claim(
             _ => false,
         };
         if known < standing.mirrored {
-            return Err(OwnerError::Newer {
-                region: region.clone(),
-                mirrored: standing.mirrored,
-                known,
-            });
+            if !accept_older {
+                return Err(OwnerError::Newer {
+                    region: region.clone(),
+                    mirrored: standing.mirrored,
+                    known,
+                });
+            }
+            let floor = standing.mirrored;
+            let raised = scribe
+                .catalog
+                .write(move |tx| meta::raise_version(tx, floor));
+            let raised: Result<(), CatalogError> = raised.await;
+            raised?;
+            tracing::warn!(%region, mirrored = floor, known, "an older catalog goes on with a newer vault");
         }
         if ours {
             return Ok(());

@@ -473,8 +473,9 @@ mod tests {
     async fn a_vault_has_one_catalog() {
         let room = Room::new();
         let now = SystemClock.now();
-        let claim =
-            async |scribe: &Scribe| owner::claim(scribe, &room.vault, &room.region, now).await;
+        let claim = async |scribe: &Scribe| {
+            owner::claim(scribe, &room.vault, &room.region, now, false).await
+        };
         for _ in 0..2 {
             claim(&room.scribe).await.expect("nobody's, then ours");
         }
@@ -527,5 +528,9 @@ mod tests {
             matches!(refused, Err(OwnerError::Newer { .. })),
             "{refused:?}"
         );
+        owner::claim(&successor, &room.vault, &room.region, now, true)
+            .await
+            .expect("it was told to go on");
+        claim(&successor).await.expect("and goes on");
     }
 }
