@@ -35,7 +35,7 @@ use clap::Parser;
 
 use crate::cli::{Cli, Verb};
 
-/// Measured: a fifth of a copy's CPU less than with glibc's, and as little memory when idle.
+/// Less CPU a copy than with glibc's (docs/benchmarks/profile.md), and as little memory when idle.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// The exit status of a verification that found damage: it was done, and it is bad news.
