@@ -95,7 +95,7 @@ impl Seal {
     /// Reads an object.
     ///
     /// # Errors
-    /// [`BagError`].
+    /// `BagError`.
     pub async fn get(&self, vault: &Vault, path: &str) -> Result<Zeroizing<Vec<u8>>, BagError> {
         let sealed = get_record(vault, path)
             .await?
@@ -111,7 +111,7 @@ impl Seal {
     /// Reads an object that is one JSON document.
     ///
     /// # Errors
-    /// [`BagError`].
+    /// `BagError`.
     pub async fn document<T: serde::de::DeserializeOwned>(
         &self,
         vault: &Vault,
@@ -125,7 +125,7 @@ impl Seal {
     /// Reads a bag.
     ///
     /// # Errors
-    /// [`BagError`].
+    /// `BagError`.
     pub async fn lines(&self, vault: &Vault, path: &str) -> Result<Vec<Line>, BagError> {
         let plain = self.get(vault, path).await?;
         plain
