@@ -1,10 +1,11 @@
 //! DB clusters: records by name, by resource id and by node.
 //!
 //! It does not know which changes of state are legal: see `model::ClusterStatus`.
-use model::{Account, Cluster, ClusterName, Region, ResourceId};
+use model::{Account, Cluster, ClusterName, Hash, Region, ResourceId, VolumeRef};
 
 use crate::{
     error::CatalogError,
+    marks,
     outbox::{self, Kind},
     stored::{Stored, encode, insert_versioned, update_versioned},
     transaction::Tx,
@@ -91,6 +92,13 @@ pub fn get_by_resource_id(
 /// # Errors
 /// `Stale` when it was changed or deleted since `stored` was read.
 pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster>, CatalogError> {
+    let Cluster {
+        region,
+        account,
+        name,
+        ..
+    } = &stored.value;
+    let before = root(tx, region, account, name)?;
     let stored = update_versioned(tx, stored, what, |tx, stored, version| {
         let cluster = &stored.value;
         tx.execute(
@@ -112,8 +120,32 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster
             ],
         )
     })?;
-    letter(tx, &stored.value, stored.version)?;
+    let cluster = &stored.value;
+    letter(tx, cluster, stored.version)?;
+    let after = cluster.base.as_ref().map(|base| base.manifest);
+    if let Some((volume, manifest)) = before
+        && (cluster.volume != volume || after != Some(manifest))
+    {
+        marks::root_ended(tx, &cluster.region, &volume, manifest)?;
+    }
     Ok(stored)
+}
+
+/// The base that the row of a cluster's name needs.
+fn root(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &ClusterName,
+) -> Result<Option<(VolumeRef, Hash)>, CatalogError> {
+    let rows = tx.query(
+        "SELECT volume, base_manifest FROM clusters WHERE region = ?1 AND account = ?2 \
+         AND name = ?3 AND base_manifest IS NOT NULL",
+        args![region, account, name.as_str()],
+    )?;
+    rows.first()
+        .map(|row| Ok((row.parsed(0)?, row.parsed(1)?)))
+        .transpose()
 }
 
 /// Forgets a cluster; answers whether there was one.
@@ -126,6 +158,7 @@ pub fn delete(
     account: &Account,
     name: &ClusterName,
 ) -> Result<bool, CatalogError> {
+    let before = root(tx, region, account, name)?;
     let deleted = tx.execute(
         "DELETE FROM clusters WHERE region = ?1 AND account = ?2 AND name = ?3",
         args![region, account, name.as_str()],
@@ -133,6 +166,9 @@ pub fn delete(
     if deleted == 1 {
         let parts = [account.as_str(), name.as_str()];
         outbox::push_unversioned(tx, Kind::Cluster, Some(region), &parts)?;
+        if let Some((volume, manifest)) = before {
+            marks::root_ended(tx, region, &volume, manifest)?;
+        }
     }
     Ok(deleted == 1)
 }

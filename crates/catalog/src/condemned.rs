@@ -6,7 +6,7 @@
 //! used again; otherwise a late delete could hit an object that a new snapshot relies on.
 use std::{collections::HashSet, time::Duration};
 
-use model::Region;
+use model::{Region, Timestamp};
 
 use crate::{error::CatalogError, transaction::Tx, value::args};
 
@@ -47,29 +47,23 @@ pub fn list(
         .collect()
 }
 
-/// Objects below `prefix` that were condemned at least `grace` ago and are not deleted yet, oldest
-/// first; at most `limit`.
+/// Objects below `prefix` that are condemned and not deleted yet, and since when; oldest first.
 ///
 /// # Errors
 /// The database's.
-pub fn older_than(
+pub fn waiting(
     tx: &mut dyn Tx,
     region: &Region,
     prefix: &str,
-    grace: Duration,
-    limit: usize,
-) -> Result<Vec<String>, CatalogError> {
-    let before = tx.now().minus(grace);
+) -> Result<Vec<(String, Timestamp)>, CatalogError> {
     let end = format!("{prefix}\u{10ffff}");
-    // Joined to nothing, so that the index by time is used, which needs no sorting.
     let rows = tx.query(
-        "SELECT path FROM condemned \
-         WHERE region = ?1 AND deleted_at IS NULL AND condemned_at <= ?2 \
-         AND ?4 <= path || '' AND path || '' < ?5 ORDER BY condemned_at LIMIT ?3",
-        args![region, before, limit, prefix, end],
+        "SELECT path, condemned_at FROM condemned WHERE region = ?1 AND ?2 <= path \
+         AND path < ?3 AND deleted_at IS NULL ORDER BY condemned_at, path",
+        args![region, prefix, end],
     )?;
     rows.iter()
-        .map(|row| row.text(0).map(str::to_owned))
+        .map(|row| Ok((row.text(0)?.to_owned(), Timestamp(row.int(1)?))))
         .collect()
 }
 

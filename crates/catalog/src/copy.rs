@@ -172,6 +172,11 @@ pub const TABLES: &[Table] = &[
         &["region", "path", "condemned_at", "deleted_at"],
     ),
     table("verified_objects", 4, &["job", "region", "volume", "hash"]),
+    table(
+        "sweep_marks",
+        2,
+        &["region", "volume", "marked_at", "due_at", "version"],
+    ),
     table("outbox", 1, &["seq", "region", "path", "version", "at"]),
     table(
         "events",

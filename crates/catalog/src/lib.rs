@@ -19,6 +19,7 @@ pub mod events;
 pub mod grants;
 pub mod jobs;
 pub mod keys;
+pub mod marks;
 pub mod meta;
 pub mod mirrored;
 pub mod nodes;

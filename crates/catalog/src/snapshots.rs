@@ -13,6 +13,7 @@ use model::{
 
 use crate::{
     error::CatalogError,
+    marks,
     outbox::{self, Kind},
     stored::{Stored, encode, insert_versioned, one_of, update_versioned},
     transaction::Tx,
@@ -134,6 +135,7 @@ pub fn is_still(tx: &mut dyn Tx, stored: &Stored<Snapshot>) -> Result<bool, Cata
 /// # Errors
 /// `Stale` when it was changed or deleted since `stored` was read.
 pub fn update(tx: &mut dyn Tx, stored: Stored<Snapshot>) -> Result<Stored<Snapshot>, CatalogError> {
+    let before = root(tx, &stored.value)?;
     let stored = update_versioned(tx, stored, what, |tx, stored, version| {
         let snapshot = &stored.value;
         tx.execute(
@@ -160,7 +162,25 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Snapshot>) -> Result<Stored<Snapsh
     clear_shares(tx, &snapshot.region, &snapshot.account, &snapshot.name)?;
     write_shares(tx, snapshot)?;
     letter(tx, snapshot, stored.version)?;
+    let after = snapshot.content.as_ref();
+    if let Some((volume, manifest)) = before
+        && after.is_none_or(|content| content.volume != volume || content.manifest != manifest)
+    {
+        marks::root_ended(tx, &snapshot.region, &volume, manifest)?;
+    }
     Ok(stored)
+}
+
+/// The manifest that the row of a snapshot's name needs.
+fn root(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<Option<(VolumeRef, Hash)>, CatalogError> {
+    let rows = tx.query(
+        "SELECT volume, manifest FROM snapshots WHERE region = ?1 AND account = ?2 \
+         AND name = ?3 AND manifest IS NOT NULL",
+        args![&snapshot.region, &snapshot.account, snapshot.name.as_str()],
+    )?;
+    rows.first()
+        .map(|row| Ok((row.parsed(0)?, row.parsed(1)?)))
+        .transpose()
 }
 
 /// Forgets a snapshot; answers whether there was one.
@@ -184,6 +204,9 @@ pub fn delete(
     tally(tx, &stored.value, -1)?;
     let version = tx.next_version()?;
     letter(tx, &stored.value, version)?;
+    if let Some(content) = &stored.value.content {
+        marks::root_ended(tx, region, &content.volume, content.manifest)?;
+    }
     Ok(true)
 }
 

@@ -55,6 +55,8 @@ pub const RUNNER_POLL: Duration = Duration::from_secs(2);
 pub const JOB_ATTEMPTS_MAX: u32 = 8;
 /// How long an object that nothing reaches is kept before the sweep removes it.
 pub const SWEEP_GRACE: Duration = Duration::from_secs(3_600);
+/// What a sweep remembers of manifests' headers, bytes; one costs 32 an object, and some.
+pub const SWEEP_HEADERS_BYTES_MAX: usize = 32 << 20;
 
 /// A block: the unit of comparison between snapshots, bytes. PostgreSQL's page size.
 pub const BLOCK_BYTES: usize = 8 << 10;

@@ -61,7 +61,7 @@ pub(crate) fn bytes_max(kind: ObjectKind) -> usize {
 }
 
 /// What stands for a volume inside objects, so that none of them can be moved to another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct VolumeTag(pub(crate) [u8; 32]);
 
 impl VolumeTag {

@@ -27,6 +27,7 @@ mod reseal;
 mod seal;
 mod ship;
 mod store;
+mod survey;
 mod sweep;
 mod throttle;
 mod write;
@@ -42,8 +43,9 @@ pub use reseal::{Extent, Record, Reseal, Resealed, reseal, volume_sealed_anew};
 pub use seal::{DataKey, Sealing};
 pub use ship::{Shipment, Shipped, ship};
 pub use store::{Condemned, Intake, Vault, remove_unfinished};
+pub use survey::{Headers, Survey, survey};
 pub use sweep::{
-    Header, ObjectEntry, Verified, delete, objects, reach, read_header, verify_manifest, volumes,
+    Header, ObjectEntry, Verified, delete, objects, read_header, verify_manifest, volumes,
 };
 pub use throttle::Throttle;
 pub use write::{Base, Content, SnapshotWriter, WriteOptions, Written};

@@ -471,6 +471,25 @@ struct Listing {
     again: OnceCell<Shelf>,
 }
 
+impl Listing {
+    /// None in a folder, which lists what is there.
+    fn of(
+        vault: &Vault,
+        volume: &VolumeRef,
+        kinds: Vec<ObjectKind>,
+        condemned: &Condemned,
+    ) -> Option<Arc<Self>> {
+        vault.place.is_some().then(|| {
+            Arc::new(Self {
+                volume: volume.clone(),
+                kinds,
+                condemned: condemned.clone(),
+                again: OnceCell::new(),
+            })
+        })
+    }
+}
+
 impl Shelf {
     /// Lists the kinds of objects that are asked for.
     pub(crate) async fn list(
@@ -501,15 +520,33 @@ impl Shelf {
                 }
             }
         }
-        let listing = vault.place.is_some().then(|| {
-            Arc::new(Listing {
-                volume: volume.clone(),
-                kinds: kinds.to_vec(),
-                condemned: condemned.clone(),
-                again: OnceCell::new(),
-            })
-        });
-        Ok(Self { held, listing })
+        Ok(Self {
+            held,
+            listing: Listing::of(vault, volume, kinds.to_vec(), condemned),
+        })
+    }
+
+    /// The manifests that are not condemned, of a list of everything.
+    pub(crate) fn sound_manifests(
+        &self,
+        vault: &Vault,
+        volume: &VolumeRef,
+        condemned: &Condemned,
+    ) -> Self {
+        let mut held: HashMap<ObjectId, Vec<Held>> = HashMap::new();
+        for (object, all) in &self.held {
+            let sound = all
+                .iter()
+                .filter(|held| !condemned.contains(held.path.as_ref()));
+            if object.kind == ObjectKind::Manifest {
+                held.insert(*object, sound.cloned().collect());
+            }
+        }
+        let kinds = vec![ObjectKind::Manifest];
+        Self {
+            held,
+            listing: Listing::of(vault, volume, kinds, condemned),
+        }
     }
 
     /// One incarnation of one object.

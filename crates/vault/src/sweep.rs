@@ -1,9 +1,7 @@
-//! What is in a vault, what manifests reach, whether it is whole, and removing what is not reached.
+//! What is in a vault, what a manifest reaches, whether it is whole, and removing an object.
 //!
 //! It does not know which manifests are live, nor what is condemned: the catalog does. It needs
 //! no key for anything.
-use std::collections::HashSet;
-
 use model::{Hash, Timestamp, VolumeId, VolumeRef};
 use object_store::{ObjectStoreExt, path::Path};
 
@@ -97,6 +95,10 @@ pub struct ObjectEntry {
 /// The store's.
 pub async fn objects(vault: &Vault, volume: &VolumeRef) -> Result<Vec<ObjectEntry>, VaultError> {
     let shelf = Shelf::list(vault, volume, &ObjectKind::ALL, &Condemned::new()).await?;
+    Ok(entries(shelf))
+}
+
+pub(crate) fn entries(shelf: Shelf) -> Vec<ObjectEntry> {
     let mut entries: Vec<ObjectEntry> = shelf
         .into_all()
         .map(|(object, held)| ObjectEntry {
@@ -108,7 +110,7 @@ pub async fn objects(vault: &Vault, volume: &VolumeRef) -> Result<Vec<ObjectEntr
         })
         .collect();
     entries.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(entries)
+    entries
 }
 
 /// Every volume that has a folder in the vault.
@@ -145,28 +147,6 @@ async fn folders(vault: &Vault, under: Path) -> Result<Vec<Path>, VaultError> {
     found
         .map(|found| found.common_prefixes)
         .map_err(|source| VaultError::store("list", under, source))
-}
-
-/// The hashes of everything that the given manifests reach, themselves included.
-///
-/// # Errors
-/// When any header cannot be read: what it reaches is then unknown, and nothing of the volume
-/// may be swept.
-pub async fn reach(
-    vault: &Vault,
-    volume: &VolumeRef,
-    manifests: &[Hash],
-    condemned: &Condemned,
-) -> Result<HashSet<Hash>, VaultError> {
-    let shelf = Shelf::list(vault, volume, &[ObjectKind::Manifest], condemned).await?;
-    let mut reached = HashSet::new();
-    for manifest in manifests {
-        if reached.insert(*manifest) {
-            let header = header(vault, volume, *manifest, &shelf).await?;
-            reached.extend(header.objects().map(|(object, _)| object.hash));
-        }
-    }
-    Ok(reached)
 }
 
 /// Removes one incarnation by its full path; that it is gone already is no error.

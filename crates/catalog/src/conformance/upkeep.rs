@@ -29,13 +29,16 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
             again,
             far.len(),
             condemned::list(tx, &region, "v/a/")?,
-            condemned::older_than(tx, &region, "v/", Duration::from_secs(3_600), 10)?.len(),
-            condemned::older_than(tx, &region, "v/a/", Duration::ZERO, 5)?.len(),
+            condemned::waiting(tx, &region, "v/a/")?,
+            tx.now(),
         ))
     })
     .await;
     let expected: HashSet<String> = paths[..2].iter().cloned().collect();
-    assert_eq!(outcome, (3, 0, 0, expected, 0, 2));
+    let (added, again, far, listed, waiting, now) = outcome;
+    assert_eq!((added, again, far, listed), (3, 0, 0, expected));
+    let since: Vec<_> = paths[..2].iter().map(|path| (path.clone(), now)).collect();
+    assert_eq!(waiting, since);
     let (first, rest) = (paths[..1].to_vec(), paths);
     let (spared, waiting, listed) = write(&catalog, move |tx| {
         let region = samples::region();
@@ -43,13 +46,14 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
         let spared = condemned::spare(tx, &region, &rest[..2])?;
         Ok((
             spared,
-            condemned::older_than(tx, &region, "v/", Duration::ZERO, 10)?,
+            condemned::waiting(tx, &region, "v/")?,
             condemned::list(tx, &region, "v/")?.len(),
         ))
     })
     .await;
     assert_eq!((spared, listed), (1, 2));
-    assert_eq!(waiting, ["v/a0/packs/3"]);
+    let paths: Vec<_> = waiting.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(paths, ["v/a0/packs/3"]);
     let forgotten = write(&catalog, |tx| {
         condemned::forget(tx, &samples::region(), Duration::from_secs(3_600), 10)
     });

@@ -11,6 +11,7 @@ use model::{
 use super::{close, get};
 use crate::{
     error::CatalogError,
+    marks,
     stored::{encode, one_of},
     transaction::Tx,
     value::{Arg, args},
@@ -200,6 +201,10 @@ pub fn checkpoint(
     checkpoint: &Checkpoint,
 ) -> Result<(), CatalogError> {
     let job = held(tx, lease)?;
+    let pins = checkpoint.pins.as_ref().unwrap_or(&job.pins);
+    for gone in job.pins.iter().filter(|pin| !pins.contains(pin)) {
+        marks::put(tx, &gone.region, &gone.volume)?;
+    }
     let progress = checkpoint
         .progress
         .map_or(job.progress, |new| forward(&job.progress, &new));
@@ -208,7 +213,7 @@ pub fn checkpoint(
         args![
             lease.job,
             checkpoint.body.as_ref().unwrap_or(&job.body),
-            encode(checkpoint.pins.as_ref().unwrap_or(&job.pins)),
+            encode(pins),
             encode(&progress)
         ],
     )?;
@@ -231,12 +236,12 @@ fn forward(old: &Progress, new: &Progress) -> Progress {
 /// # Errors
 /// `LeaseLost`.
 pub fn finish(tx: &mut dyn Tx, lease: &Lease, end: &End) -> Result<(), CatalogError> {
-    guard(tx, lease)?;
+    let job = held(tx, lease)?;
     let reason = match end {
         End::Failed(reason) => Some(reason),
         End::Done | End::Canceled => None,
     };
-    close(tx, lease.job, end.state(), reason)
+    close(tx, &job, end.state(), reason)
 }
 
 /// Gives a job back, to be tried again from `run_after` on.

@@ -18,6 +18,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use crate::{
     error::CatalogError,
+    marks,
     stored::{decode, encode, one_of},
     transaction::Tx,
     value::{Row, args},
@@ -114,7 +115,7 @@ pub fn get(tx: &mut dyn Tx, id: JobId) -> Result<Option<Job>, CatalogError> {
 
 fn close(
     tx: &mut dyn Tx,
-    id: JobId,
+    job: &Job,
     state: JobState,
     error: Option<&String>,
 ) -> Result<(), CatalogError> {
@@ -126,14 +127,14 @@ fn close(
          body = CASE kind WHEN ?5 THEN body ELSE '{}' END, \
          error = COALESCE(?4, error) WHERE id = ?1",
         args![
-            id,
+            job.id,
             state.as_str(),
             now,
             error,
             JobKind::VerifyVault.as_str()
         ],
     )?;
-    Ok(())
+    marks::job_ended(tx, job, state)
 }
 
 /// Ends an open job whoever holds it; answers whether it was open. Its holder learns of it at
@@ -144,7 +145,7 @@ fn close(
 pub fn cancel(tx: &mut dyn Tx, id: JobId) -> Result<bool, CatalogError> {
     match get(tx, id)? {
         Some(job) if job.state == JobState::Open => {
-            close(tx, id, JobState::Canceled, None)?;
+            close(tx, &job, JobState::Canceled, None)?;
             Ok(true)
         }
         _ => Ok(false),

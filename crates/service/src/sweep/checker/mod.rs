@@ -3,15 +3,26 @@
 //! live record still has all that it needs.
 //!
 //! It does not know how calls are held up, nor what a world is made of.
+mod asks;
+mod broken;
 mod gate;
+mod gated;
+pub(super) mod ground;
+pub(super) mod idle;
 mod world;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
-use world::{GRACE, Ground, Node, World, ask_for_copy, ask_for_snapshot, delete, far, home};
 
-use self::gate::{Broken, Late};
+use self::{
+    asks::{ask_for_copy, ask_for_snapshot, delete},
+    broken::Broken,
+    gate::Late,
+    ground::{GRACE, Ground, far, home},
+    world::{Node, World},
+};
+use super::Look;
 use crate::{jobs, runner};
 
 /// Steps of one schedule, far beyond what any needs.
@@ -54,12 +65,20 @@ async fn sweeps(
     node: Node,
     region: model::Region,
     volume: model::VolumeRef,
-    clock: Arc<world::SetClock>,
+    clock: Arc<ground::SetClock>,
 ) {
     let vault = node.core.vault(&region).expect("a vault");
+    let headers = vault::Headers::remembering(1 << 20);
     for _ in 0..2 {
         // A store that answers no more is another try's matter.
-        let _ = super::volume_once(&node.core, &vault, &region, &volume).await;
+        let look = Look {
+            core: &node.core,
+            vault: &vault,
+            headers: &headers,
+            region: &region,
+            volume: &volume,
+        };
+        let _ = look.take().await;
         // A rule-breaking look lasts one sweep.
         node.seen.lock().expect("no holder panics").clear();
         node.step("a grace goes by").await;

@@ -1,0 +1,19 @@
+-- Volumes that a sweep has to look at, since something that reached their objects ended; and an
+-- index that answers whether a manifest is still needed by one look.
+
+CREATE TABLE sweep_marks (
+    region TEXT NOT NULL,
+    volume TEXT NOT NULL,
+    marked_at INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (region, volume)
+) STRICT, WITHOUT ROWID;
+
+DROP INDEX snapshots_by_volume;
+CREATE INDEX snapshots_by_volume ON snapshots (region, volume, manifest)
+    WHERE manifest IS NOT NULL;
+
+-- Condemned names are looked for by their volume; deleted ones by their age.
+DROP INDEX condemned_waiting;
+CREATE INDEX condemned_deleted ON condemned (region, deleted_at) WHERE deleted_at IS NOT NULL;

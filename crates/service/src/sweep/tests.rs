@@ -1,0 +1,396 @@
+//! What sweeps list, read and delete, counted; and what must not keep them from it.
+//!
+//! They do not know in which order other nodes act: the checker does.
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use catalog::{CatalogError, CatalogExt, Tx, condemned, conformance::samples, jobs, snapshots};
+use futures_util::stream::BoxStream;
+use model::{
+    Clock, Content, JobKind, Snapshot, SnapshotStatus, SystemClock, SystemEntropy, VolumeRef,
+    job::Pin,
+};
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
+};
+use vault::Vault;
+
+use super::{
+    BATCH, Sweeper,
+    checker::{
+        ground::{GRACE, Ground, home, page, written},
+        idle::{NoCarrier, NoCourier, Pages},
+    },
+};
+use crate::{Mode, Parts, Settings, core::Core};
+
+/// What a store was asked for.
+#[derive(Debug, Default)]
+struct Asked {
+    lists: AtomicU64,
+    manifests: AtomicU64,
+    deletes: AtomicU64,
+}
+
+/// The counts of lists, manifests read and deletes.
+type Counts = (u64, u64, u64);
+
+impl Asked {
+    fn take(&self) -> Counts {
+        (
+            self.lists.swap(0, Relaxed),
+            self.manifests.swap(0, Relaxed),
+            self.deletes.swap(0, Relaxed),
+        )
+    }
+}
+
+/// A store in memory that counts.
+#[derive(Debug)]
+struct Counted {
+    inner: Arc<InMemory>,
+    asked: Arc<Asked>,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Counted")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Counted {
+    async fn put_opts(&self, at: &Path, body: PutPayload, o: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(at, body, o).await
+    }
+    async fn put_multipart_opts(
+        &self,
+        at: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(at, options).await
+    }
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        if at.parts().any(|part| part.as_ref() == "manifests") {
+            self.asked.manifests.fetch_add(1, Relaxed);
+        }
+        self.inner.get_opts(at, options).await
+    }
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.asked.deletes.fetch_add(1, Relaxed);
+        self.inner.delete_stream(paths)
+    }
+    fn list(&self, below: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.asked.lists.fetch_add(1, Relaxed);
+        self.inner.list(below)
+    }
+    async fn list_with_delimiter(&self, below: Option<&Path>) -> Result<ListResult> {
+        self.asked.lists.fetch_add(1, Relaxed);
+        self.inner.list_with_delimiter(below).await
+    }
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+/// One region with a vault that counts, and a process that sweeps it.
+struct Scene {
+    ground: Ground,
+    store: Arc<InMemory>,
+    asked: Arc<Asked>,
+    core: Core,
+    sweeper: Sweeper,
+}
+
+fn core(ground: &Ground, store: &Arc<InMemory>, asked: &Arc<Asked>) -> Core {
+    let (inner, asked) = (store.clone(), asked.clone());
+    let parts = Parts {
+        catalog: ground.catalog.clone(),
+        open_vault: Box::new(move |_| {
+            Ok(Vault::new(Arc::new(Counted {
+                inner: inner.clone(),
+                asked: asked.clone(),
+            })))
+        }),
+        vault_regions: Box::new(|| vec![home()]),
+        master_key: Arc::new(kms::MasterKey::from_bytes([1; 32])),
+        outside_kms: None,
+        engine: Arc::new(Pages),
+        courier: Arc::new(NoCourier),
+        carrier: Arc::new(NoCarrier),
+        clock: ground.clock.clone(),
+        entropy: Arc::new(SystemEntropy),
+    };
+    let mut settings = Settings::new(Mode::Dev, "/nowhere".into());
+    settings.sweep_grace = GRACE;
+    Core::new(parts, settings)
+}
+
+impl Scene {
+    fn new() -> Self {
+        let ground = Ground::new();
+        let (store, asked) = (Arc::default(), Arc::default());
+        let core = core(&ground, &store, &asked);
+        Self {
+            ground,
+            store,
+            asked,
+            core,
+            sweeper: Sweeper::default(),
+        }
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut dyn Tx) -> Result<T, CatalogError> + Send + Sync + 'static,
+    ) -> T {
+        let done = self.ground.catalog.write(work);
+        self.ground.runtime.block_on(done).expect("it is good")
+    }
+
+    /// Takes a snapshot of a volume; its pages are like no other's.
+    fn snapshot(&self, volume: &VolumeRef, name: &str, number: usize) -> Content {
+        let vault = Vault::new(self.store.clone());
+        let mut bytes = page(1);
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        let content = written(&self.ground.runtime, &vault, volume, bytes, None);
+        self.record(name, content.clone());
+        content
+    }
+
+    fn record(&self, name: &str, content: Content) {
+        let snapshot = Snapshot {
+            status: SnapshotStatus::Available,
+            content: Some(content),
+            ..samples::snapshot(name)
+        };
+        self.write(move |tx| snapshots::insert(tx, snapshot.clone()).map(drop));
+    }
+
+    fn delete(&self, name: &str) {
+        let sample = samples::snapshot(name);
+        let gone = self
+            .write(move |tx| snapshots::delete(tx, &sample.region, &sample.account, &sample.name));
+        assert!(gone, "{name} was there");
+    }
+
+    /// One round of the sweep; answers what the vault was asked for.
+    fn round(&mut self) -> Counts {
+        let sweeper = &mut self.sweeper;
+        let swept = self
+            .ground
+            .runtime
+            .block_on(sweeper.region(&self.core, &home()));
+        swept.expect("it is swept");
+        self.asked.take()
+    }
+
+    fn a_grace_goes_by(&self) {
+        self.ground.clock.advance(GRACE + Duration::from_secs(1));
+    }
+
+    fn objects(&self, volume: &VolumeRef) -> Vec<String> {
+        let vault = Vault::new(self.store.clone());
+        let objects = self.ground.runtime.block_on(vault::objects(&vault, volume));
+        let objects = objects.expect("memory lists");
+        objects.into_iter().map(|object| object.path).collect()
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        let (from, to) = (Path::from(from), Path::from(to));
+        let copied = self.store.copy_opts(&from, &to, CopyOptions::default());
+        self.ground.runtime.block_on(copied).expect("memory copies");
+    }
+
+    fn condemn(&self, paths: Vec<String>) {
+        self.write(move |tx| condemned::condemn(tx, &home(), &paths).map(drop));
+    }
+}
+
+fn volumes(count: usize) -> Vec<VolumeRef> {
+    (0..count).map(|_| samples::volume()).collect()
+}
+
+#[test]
+fn a_sweep_costs_what_was_removed() {
+    let mut scene = Scene::new();
+    let volumes = volumes(10);
+    for number in 0..500 {
+        scene.snapshot(&volumes[number % 10], &format!("s{number}"), number);
+    }
+    let (lists, manifests, deletes) = scene.round();
+    assert!(30 <= lists, "the first round looks at all: {lists} lists");
+    assert_eq!((manifests, deletes), (500, 0));
+    let idle = scene.round();
+    assert!(idle.0 <= 2, "a round with nothing to do: {idle:?}");
+    assert_eq!((idle.1, idle.2), (0, 0));
+
+    scene.delete("s123");
+    let condemning = scene.round();
+    assert_eq!(condemning, (idle.0 + 3, 0, 0), "its volume, listed once");
+    assert_eq!(scene.round(), idle, "nothing is due within the grace");
+    assert_eq!(scene.objects(&volumes[3]).len(), 150);
+    scene.a_grace_goes_by();
+    let deleting = scene.round();
+    assert_eq!(deleting, (idle.0 + 3, 0, 3), "pack, list and manifest");
+    assert_eq!(scene.objects(&volumes[3]).len(), 147);
+    scene.a_grace_goes_by();
+    assert_eq!(scene.round(), idle);
+    println!("all {lists} lists; idle {idle:?}; 1 of 500: {condemning:?}, then {deleting:?}");
+}
+
+/// An open job that uses a volume.
+fn job_in(volume: &VolumeRef) -> model::Job {
+    model::Job {
+        pins: vec![Pin {
+            region: home(),
+            volume: volume.clone(),
+            manifest: None,
+        }],
+        ..samples::job(JobKind::CopySnapshot, "busy")
+    }
+}
+
+#[test]
+fn a_mark_waits_for_the_jobs_of_its_volume() {
+    let mut scene = Scene::new();
+    let volume = samples::volume();
+    scene.snapshot(&volume, "a", 1);
+    let busy = job_in(&volume);
+    let (id, row) = (busy.id, busy);
+    scene.write(move |tx| jobs::insert(tx, &row));
+    scene.round();
+    scene.delete("a");
+    let waiting = scene.round();
+    assert_eq!(waiting.0, scene.round().0, "it is not listed while in use");
+    scene.write(move |tx| jobs::cancel(tx, id));
+    for _ in 0..2 {
+        scene.round();
+        scene.a_grace_goes_by();
+    }
+    scene.round();
+    assert_eq!(scene.objects(&volume), [""; 0]);
+}
+
+#[test]
+fn what_nothing_marked_is_found_within_a_day() {
+    for taken_over in [false, true] {
+        let mut scene = Scene::new();
+        let volume = samples::volume();
+        scene.snapshot(&volume, "a", 1);
+        scene.round();
+        // A put of a process that died long ago arrives only now.
+        let lone = samples::volume();
+        scene.snapshot(&lone, "b", 2);
+        let kept = scene.objects(&volume);
+        scene.write(|tx| {
+            tx.execute("DELETE FROM snapshots WHERE name = 'b'", &[])
+                .map(drop)
+        });
+        scene.a_grace_goes_by();
+        scene.round();
+        assert_eq!(scene.objects(&lone).len(), 3);
+        if taken_over {
+            scene.sweeper.rest();
+        } else {
+            scene.ground.clock.advance(super::ALL_EVERY);
+        }
+        scene.round();
+        scene.a_grace_goes_by();
+        scene.round();
+        assert_eq!(scene.objects(&lone), [""; 0]);
+        assert_eq!(scene.objects(&volume), kept);
+    }
+}
+
+#[test]
+fn objects_too_young_are_looked_at_when_they_are_not() {
+    let mut scene = Scene::new();
+    let volume = samples::volume();
+    scene.snapshot(&volume, "a", 1);
+    // Not the day ahead that makes objects of other tests old.
+    scene.ground.clock.set(SystemClock.now());
+    scene.round();
+    scene.delete("a");
+    let (young, idle) = (scene.round(), scene.round());
+    assert!(idle.0 < young.0);
+    scene.a_grace_goes_by();
+    assert_eq!(scene.round(), young, "condemned");
+    scene.a_grace_goes_by();
+    assert_eq!(scene.round(), (young.0, 0, 3));
+    assert_eq!(scene.objects(&volume), [""; 0]);
+}
+
+#[test]
+fn a_volume_with_much_to_delete_keeps_no_other_from_it() {
+    let mut scene = Scene::new();
+    let (first, second) = (samples::volume(), samples::volume());
+    scene.snapshot(&first, "a", 1);
+    scene.snapshot(&second, "b", 2);
+    scene.delete("b");
+    // More than a transaction's worth of old names, which cannot go while a job is open.
+    let names = (0..=BATCH).map(|n| format!("volumes/{first}/packs/{n:064x}.{n:032x}"));
+    scene.condemn(names.collect());
+    let busy = job_in(&first);
+    scene.write(move |tx| jobs::insert(tx, &busy));
+    scene.a_grace_goes_by();
+    scene.round();
+    scene.a_grace_goes_by();
+    scene.round();
+    assert_eq!(scene.objects(&second), [""; 0]);
+    let waiting =
+        scene.write(move |tx| condemned::waiting(tx, &home(), &format!("volumes/{first}/")));
+    assert_eq!(waiting.len(), BATCH + 1);
+}
+
+#[test]
+fn a_condemned_name_goes_only_when_another_holds_what_is_needed() {
+    let mut scene = Scene::new();
+    let volume = samples::volume();
+    scene.snapshot(&volume, "a", 1);
+    let condemned = scene.objects(&volume);
+    scene.condemn(condemned.clone());
+    for _ in 0..2 {
+        // Without the names of the manifest nothing is known to be needed: the sweep stops.
+        scene.a_grace_goes_by();
+        scene.round();
+        assert_eq!(scene.objects(&volume), condemned);
+    }
+    let twin = |path: &str| {
+        let (stem, _) = path.split_once('.').expect("an incarnation");
+        format!("{stem}.{:032x}", 7)
+    };
+    let manifest = condemned.iter().find(|path| path.contains("/manifests/"));
+    let manifest = manifest.expect("a manifest").clone();
+    scene.copy(&manifest, &twin(&manifest));
+    let mut left = condemned.clone();
+    left.push(twin(&manifest));
+    left.retain(|path| *path != manifest);
+    left.sort();
+    scene.a_grace_goes_by();
+    scene.round();
+    assert_eq!(
+        scene.objects(&volume),
+        left,
+        "pack and list have no twin yet"
+    );
+    for path in condemned.iter().filter(|path| **path != manifest) {
+        scene.copy(path, &twin(path));
+    }
+    scene.ground.clock.advance(super::ALL_EVERY);
+    scene.round();
+    let mut twins: Vec<String> = condemned.iter().map(|path| twin(path)).collect();
+    twins.sort();
+    assert_eq!(scene.objects(&volume), twins);
+}
