@@ -29,8 +29,10 @@ def restore(deployment, snapshot, **more):
     made = rds.restore_db_cluster_from_snapshot(
         **{"DBClusterIdentifier": name, "SnapshotIdentifier": snapshot, "Engine": "aurora-postgresql"} | more
     )["DBCluster"]
-    assert made["Status"] == "creating"
-    return ferry.wait_cluster(rds, name)
+    assert (made["Status"], made["PercentProgress"]) == ("creating", "0")
+    restored = ferry.wait_cluster(rds, name)
+    assert "PercentProgress" not in restored, "no operation goes on"
+    return restored
 
 
 def drop(deployment, *clusters):
@@ -72,6 +74,26 @@ def test_the_same_rows_and_the_same_password(closed, sealed, sealed_snapshot):
             assert there.execute(timeline).fetchone()[0] > here.execute(timeline).fetchone()[0]
         except ferry.psycopg.errors.InsufficientPrivilege:
             pass
+    drop(closed, restored)
+
+
+def test_progress_is_shown_and_never_falls(closed, sealed_snapshot):
+    rds, name = closed.rds(), unique("watched")
+    rds.restore_db_cluster_from_snapshot(
+        DBClusterIdentifier=name, SnapshotIdentifier="sealed-snapshot", Engine="aurora-postgresql"
+    )
+    seen = []
+
+    def ended():
+        cluster = ferry.cluster_of(rds, name)
+        if cluster["Status"] == "available":
+            return cluster
+        seen.append(int(cluster["PercentProgress"]))
+        return None
+
+    restored = running.wait_until(ended, 60, f"{name} is available", every=0.02)
+    assert "PercentProgress" not in restored and "PercentProgress" not in ferry.cluster_of(rds, "sealed")
+    assert seen == sorted(seen) and set(seen) <= set(range(100)), seen
     drop(closed, restored)
 
 

@@ -59,12 +59,15 @@ pub fn waiting(
     let end = format!("{prefix}\u{10ffff}");
     let rows = tx.query(
         "SELECT path, condemned_at FROM condemned WHERE region = ?1 AND ?2 <= path \
-         AND path < ?3 AND deleted_at IS NULL ORDER BY condemned_at, path",
+         AND path < ?3 AND deleted_at IS NULL",
         args![region, prefix, end],
     )?;
-    rows.iter()
-        .map(|row| Ok((row.text(0)?.to_owned(), Timestamp(row.int(1)?))))
-        .collect()
+    let waiting = rows
+        .iter()
+        .map(|row| Ok((row.text(0)?.to_owned(), Timestamp(row.int(1)?))));
+    let mut waiting = waiting.collect::<Result<Vec<_>, CatalogError>>()?;
+    waiting.sort_unstable_by(|(a, at), (b, bt)| (at, a).cmp(&(bt, b)));
+    Ok(waiting)
 }
 
 /// Notes that objects are deleted; their names stay on the list.

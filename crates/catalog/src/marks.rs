@@ -58,10 +58,9 @@ pub(crate) fn root_ended(
     manifest: Hash,
 ) -> Result<(), CatalogError> {
     let needed = tx.query(
-        "SELECT 1 WHERE EXISTS (SELECT 1 FROM snapshots \
-         WHERE region = ?1 AND volume = ?2 AND manifest = ?3) \
-         OR EXISTS (SELECT 1 FROM clusters \
-         WHERE region = ?1 AND volume = ?2 AND base_manifest = ?3)",
+        "SELECT 1 FROM snapshots WHERE region = ?1 AND volume = ?2 AND manifest = ?3 \
+         UNION ALL SELECT 1 FROM clusters \
+         WHERE region = ?1 AND volume = ?2 AND base_manifest = ?3 LIMIT 1",
         args![region, volume, manifest],
     )?;
     if needed.is_empty() {

@@ -1,11 +1,11 @@
 //! The SQLite catalog passes the suite, shares commits, and refuses files that are not its own.
-use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
+use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
 
 use catalog::{
     Arg, Catalog, CatalogError, CatalogExt, ErrorKind, Row, SqliteCatalog, Tx, access_keys,
     clusters, condemned,
     conformance::{Fixture, samples},
-    conformance_tests, jobs, keys, meta,
+    conformance_tests, jobs, keys, marks, meta,
     snapshots::{self, Selection},
 };
 use model::SystemClock;
@@ -385,7 +385,9 @@ async fn looks_go_through_indexes() {
             keys::get_alias(tx, &region, &account, "alias/a")?;
             access_keys::get(tx, "AKIA1")?;
             condemned::list(tx, &region, "v/")?;
-            condemned::older_than(tx, &region, "v", Duration::ZERO, 10)?;
+            condemned::waiting(tx, &region, "v/")?;
+            marks::get(tx, &region, &volume)?;
+            marks::due(tx, &region, Some(&volume), 10)?;
             Ok(std::mem::take(&mut tx.plans))
         })
         .await;

@@ -127,6 +127,9 @@ pub struct Cluster {
     pub tags: Vec<Tag>,
     /// Why it failed.
     pub failure: Option<String>,
+    /// Whole percent of the restore that makes it; none when no restore does.
+    #[serde(default)]
+    pub percent_progress: Option<u8>,
 }
 
 impl Cluster {

@@ -5,11 +5,11 @@
 use std::{sync::Arc, time::Duration};
 
 use catalog::{
-    CatalogError, CatalogExt,
+    CatalogError, CatalogExt, Tx, clusters,
     jobs::{self, Claim, Lease},
     snapshots,
 };
-use model::{JobKind, SnapshotStatus, limits};
+use model::{ClusterName, ClusterStatus, Job, JobKind, SnapshotStatus, limits};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
@@ -159,21 +159,46 @@ async fn renew(one: &Run) -> Result<bool, CatalogError> {
             if !jobs::renew(tx, &lease, extent, &progress)? {
                 return Ok(false);
             }
-            if matches!(job.kind, JobKind::CreateSnapshot | JobKind::CopySnapshot)
-                && let Ok(name) = model::SnapshotName::parse_existing(&job.subject)
-                && let Some(mut stored) = snapshots::get(tx, &job.region, &job.account, &name)?
-                && matches!(
-                    stored.value.status,
-                    SnapshotStatus::Creating | SnapshotStatus::Copying
-                )
-                && stored.value.percent_progress < progress.percent()
-            {
-                stored.value.percent_progress = progress.percent();
-                snapshots::update(tx, stored)?;
+            match job.kind {
+                JobKind::CreateSnapshot | JobKind::CopySnapshot => {
+                    show_on_snapshot(tx, &job, progress.percent())?;
+                }
+                JobKind::RestoreCluster => show_on_cluster(tx, &job, progress.percent())?,
+                JobKind::CreateCluster | JobKind::DeleteCluster | JobKind::VerifyVault => {}
             }
             Ok(true)
         })
         .await
+}
+
+fn show_on_snapshot(tx: &mut dyn Tx, job: &Job, percent: u8) -> Result<(), CatalogError> {
+    if let Ok(name) = model::SnapshotName::parse_existing(&job.subject)
+        && let Some(mut stored) = snapshots::get(tx, &job.region, &job.account, &name)?
+        && matches!(
+            stored.value.status,
+            SnapshotStatus::Creating | SnapshotStatus::Copying
+        )
+        && stored.value.percent_progress < percent
+    {
+        stored.value.percent_progress = percent;
+        snapshots::update(tx, stored)?;
+    }
+    Ok(())
+}
+
+fn show_on_cluster(tx: &mut dyn Tx, job: &Job, percent: u8) -> Result<(), CatalogError> {
+    if let Ok(name) = ClusterName::parse(&job.subject)
+        && let Some(mut stored) = clusters::get(tx, &job.region, &job.account, &name)?
+        && stored.value.status == ClusterStatus::Creating
+        && stored
+            .value
+            .percent_progress
+            .is_some_and(|shown| shown < percent)
+    {
+        stored.value.percent_progress = Some(percent);
+        clusters::update(tx, stored)?;
+    }
+    Ok(())
 }
 
 /// Records how a try without a commit ended.
@@ -244,5 +269,58 @@ pub(crate) async fn end(one: &Run, error: JobError) {
         Err(error) => {
             tracing::warn!(job = %one.job.id, cause = %chain(&error), "a job's end was not recorded")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use catalog::{SqliteCatalog, conformance::samples};
+    use model::SystemClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_restore_shows_how_far_it_is_until_it_ends() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalog = SqliteCatalog::open(&folder.path().join("catalog"), Arc::new(SystemClock));
+        let catalog = catalog.expect("a catalog");
+        let done = catalog.write(|tx| {
+            let job = samples::job(JobKind::RestoreCluster, "c");
+            show_on_cluster(tx, &job, 5)?;
+            let stored = clusters::insert(
+                tx,
+                model::Cluster {
+                    status: ClusterStatus::Creating,
+                    percent_progress: Some(0),
+                    ..samples::cluster("c")
+                },
+            )?;
+            let shown = |tx: &mut dyn Tx, percent| {
+                show_on_cluster(tx, &job, percent)?;
+                let stored = clusters::get_by_resource_id(tx, &stored.value.resource_id)?;
+                Ok::<_, CatalogError>(stored.expect("it is kept"))
+            };
+            let mut last = 0;
+            for (percent, expected) in [(7, 7), (3, 7), (99, 99)] {
+                let now = shown(tx, percent)?;
+                assert_eq!(now.value.percent_progress, Some(expected));
+                assert!(
+                    last == now.version || expected == percent,
+                    "written for nothing"
+                );
+                last = now.version;
+            }
+            let mut stored = shown(tx, 99)?;
+            stored.value.status = ClusterStatus::Available;
+            stored.value.percent_progress = None;
+            let version = clusters::update(tx, stored.clone())?.version;
+            show_on_cluster(tx, &job, 99)?;
+            let after = clusters::get_by_resource_id(tx, &stored.value.resource_id)?;
+            assert_eq!(after.map(|one| one.version), Some(version), "it has ended");
+            Ok::<_, CatalogError>(())
+        });
+        done.await.expect("it is good");
     }
 }

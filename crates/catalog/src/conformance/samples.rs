@@ -74,6 +74,7 @@ pub fn cluster(name: &str) -> Cluster {
         instance_class: None,
         tags: Vec::new(),
         failure: None,
+        percent_progress: None,
     }
 }
 

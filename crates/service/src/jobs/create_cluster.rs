@@ -45,6 +45,7 @@ pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Resul
             jobs::guard(tx, &lease)?;
             let mut stored = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
             stored.value.status = ClusterStatus::Available;
+            stored.value.percent_progress = None;
             stored.value.placement = Some(place.clone());
             let stored = rows::update(tx, stored)?;
             events::cluster(tx, &stored.value, OfCluster::Created)?;
@@ -65,6 +66,7 @@ pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &str) -> Result<(), Ca
     if cluster.status.may_become(ClusterStatus::Failed) {
         cluster.status = ClusterStatus::Failed;
         cluster.failure = Some(reason.to_owned());
+        cluster.percent_progress = None;
         let stored = rows::update(tx, stored)?;
         events::cluster(tx, &stored.value, OfCluster::Failed(reason))?;
     }

@@ -17,6 +17,9 @@ pub struct DbCluster {
     #[serde(rename = "DBClusterIdentifier")]
     id: String,
     status: &'static str,
+    /// While a restore runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    percent_progress: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,6 +78,7 @@ impl DbCluster {
             database_name: record.database_name.clone(),
             id: record.name.to_string(),
             status: record.status.as_str(),
+            percent_progress: record.percent_progress.map(|percent| percent.to_string()),
             reader_endpoint: endpoint.clone(),
             endpoint,
             multi_az: !record.is_aurora(),

@@ -3,6 +3,7 @@
 mod check;
 mod damage;
 mod format;
+mod fuzz;
 mod layers;
 mod reseal;
 mod reuse;

@@ -98,6 +98,7 @@ impl Action for CreateDbCluster {
             instance_class: self.instance_class.clone(),
             tags: shapes::to_records(&self.tags)?,
             failure: None,
+            percent_progress: None,
         };
         self.seal(cx, &mut cluster).await?;
         clusters::check_host(cx, &cluster.account).await?;

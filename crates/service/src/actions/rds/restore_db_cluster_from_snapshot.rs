@@ -89,6 +89,7 @@ impl Action for RestoreDbClusterFromSnapshot {
             instance_class: self.instance_class.clone(),
             tags: shapes::to_records(&self.tags)?,
             failure: None,
+            percent_progress: Some(0),
         };
         let wrapped_key = self.seal(cx, &snapshot, &content, &mut cluster).await?;
         // Where copies share no keys, nor does a cluster under another key.

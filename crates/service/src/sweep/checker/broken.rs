@@ -24,6 +24,10 @@ pub(super) enum Broken {
     RecordComesFirst,
     /// Jobs name nothing that they need.
     JobsPinNothing,
+    /// The sweep deletes what it has just condemned.
+    SweepWaitsNoGrace,
+    /// An object written anew gets the name that it had before.
+    NamesAreReused,
 }
 
 /// Answers that a rule-breaking actor keeps instead of asking again.

@@ -33,6 +33,7 @@ pub(super) struct GatedStore {
     pub(super) actor: usize,
     pub(super) inner: Arc<InMemory>,
     pub(super) held: Option<Held>,
+    pub(super) broken: Broken,
 }
 
 impl fmt::Debug for GatedStore {
@@ -63,6 +64,13 @@ fn short(path: &Path) -> String {
     )
 }
 
+/// The name that every object of these bytes has where names are used again.
+pub(super) fn reused(path: &Path) -> Path {
+    let text = path.as_ref();
+    let stem = text.split_once('.').map_or(text, |(stem, _)| stem);
+    Path::from(format!("{stem}.{:032x}", 0))
+}
+
 impl GatedStore {
     async fn pass(&self, what: String, late: Option<Late>) {
         if self.held.is_none() {
@@ -88,6 +96,10 @@ impl ObjectStore for GatedStore {
                 extensions: Default::default(),
             });
         }
+        let (path, options) = match self.broken {
+            Broken::NamesAreReused => (&reused(path), PutOptions::default()),
+            _ => (path, options),
+        };
         let late = Late::Put(Arc::clone(&self.inner), path.clone(), payload.clone());
         self.pass(format!("put {}", short(path)), Some(late)).await;
         self.inner.put_opts(path, payload, options).await

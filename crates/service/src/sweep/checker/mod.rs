@@ -11,8 +11,14 @@ pub(super) mod ground;
 pub(super) mod idle;
 mod world;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use catalog::{CatalogError, CatalogExt, Tx, condemned, conformance::samples, snapshots};
+use model::Clock;
 use tokio::task::JoinHandle;
 
 use self::{
@@ -28,13 +34,27 @@ use crate::{jobs, runner};
 /// Steps of one schedule, far beyond what any needs.
 const STEPS_MAX: usize = 2_000;
 
-/// Two actors beside a sweep.
+/// What goes on beside a sweep.
 #[derive(Debug, Clone, Copy)]
 enum Scene {
     /// A copy arrives where objects of a deleted copy still lie.
     Copy,
     /// A snapshot builds on one that is deleted meanwhile.
     Snapshot,
+    /// A copy whose lease runs out while its node still works: another takes it over.
+    Takeover,
+    /// Another deployment reads a snapshot, which no pin holds, while it is deleted.
+    Reader,
+}
+
+impl Scene {
+    /// Where the sweep goes on.
+    fn region(self) -> model::Region {
+        match self {
+            Self::Copy | Self::Takeover => far(),
+            Self::Snapshot | Self::Reader => home(),
+        }
+    }
 }
 
 /// Who acts next: the place of the choice among those possible.
@@ -86,70 +106,91 @@ async fn sweeps(
     }
 }
 
-async fn works(node: Node) {
-    // The second try is that of a node which takes over.
-    for _ in 0..2 {
-        let Ok(Some(one)) = runner::claim(&node.core, &node.name, None).await else {
-            return;
-        };
-        if let Err(error) = jobs::run(&one).await {
-            runner::end(&one, error).await;
+async fn works(node: Node, tries: usize) {
+    for _ in 0..tries {
+        match runner::claim(&node.core, &node.name, None).await {
+            Ok(Some(one)) => {
+                if let Err(error) = jobs::run(&one).await {
+                    runner::end(&one, error).await;
+                }
+            }
+            Ok(None) => node.step("no job is free").await,
+            Err(_) => return,
         }
     }
 }
 
+/// Reads all of a snapshot if it is there, as a peer does that pins nothing here.
+async fn reads(node: Node, ground: Arc<Ground>, missed: Arc<Mutex<Option<String>>>) {
+    let (region, volume) = (home(), ground.volume.clone());
+    let began = ground.clock.now();
+    let of = volume.clone();
+    let known = node.core.catalog.read(move |tx| {
+        let sample = samples::snapshot("a");
+        let found = snapshots::get(tx, &home(), &sample.account, &sample.name)?;
+        let absent = condemned::list(tx, &home(), &format!("volumes/{of}/"))?;
+        Ok::<_, CatalogError>((found.and_then(|found| found.value.content), absent))
+    });
+    let Ok((Some(content), absent)) = known.await else {
+        return;
+    };
+    let vault = node.core.vault(&region).expect("a vault");
+    let manifest = content.manifest;
+    let read = vault::verify_manifest(&vault, &volume, manifest, &absent, &vault::Unobserved).await;
+    if let Err(error) = read
+        && ground.clock.now().since(began) < GRACE
+    {
+        *missed.lock().expect("no holder panics") = Some(format!("a reader: {error}"));
+    }
+}
+
 fn begin(scene: Scene, ground: &Arc<Ground>, world: &World) -> Vec<JoinHandle<()>> {
-    let (region, broken) = (
-        match scene {
-            Scene::Copy => far(),
-            Scene::Snapshot => home(),
-        },
-        world.broken,
-    );
+    let (region, broken) = (scene.region(), world.broken);
     world.lay(&home(), 0);
     world.record(&home(), "a", 0);
-    let cluster = world.cluster(0);
-    if matches!(scene, Scene::Copy) {
+    if region == far() {
         world.lay(&far(), 0);
     }
-    let sweeper = world.node(0, "sweeper", false);
-    let worker = world.node(1, "worker", matches!(scene, Scene::Snapshot));
     let (volume, clock) = (ground.volume.clone(), ground.clock.clone());
-    let asks = async move {
-        use catalog::CatalogExt;
-        let asked = match scene {
-            Scene::Copy => {
-                worker
-                    .core
-                    .catalog
-                    .write(move |tx| ask_for_copy(tx, "a", "b", broken))
-                    .await
+    let sweeper = world.node(0, "sweeper", false);
+    let spawn = &ground.runtime;
+    let mut tasks = vec![spawn.spawn(sweeps(sweeper, region, volume, clock))];
+    match scene {
+        Scene::Copy | Scene::Takeover => {
+            // Alone, its second try is that of a node which takes over.
+            let tries = if matches!(scene, Scene::Copy) { 2 } else { 1 };
+            let worker = world.node(1, "worker", false);
+            tasks.push(spawn.spawn(async move {
+                let ask = move |tx: &mut dyn Tx| ask_for_copy(tx, "a", "b", broken);
+                worker.core.catalog.write(ask).await.expect("is asked");
+                works(worker, tries).await;
+            }));
+            if matches!(scene, Scene::Takeover) {
+                tasks.push(spawn.spawn(works(world.node(2, "heir", false), 3)));
             }
-            Scene::Snapshot => {
-                let cluster = cluster.clone();
-                worker
-                    .core
-                    .catalog
-                    .write(move |tx| ask_for_snapshot(tx, &cluster, "b", broken))
-                    .await
-            }
-        };
-        asked.expect("is asked");
-        works(worker).await;
-    };
-    let mut tasks = vec![
-        ground.runtime.spawn(sweeps(sweeper, region, volume, clock)),
-        ground.runtime.spawn(asks),
-    ];
-    if matches!(scene, Scene::Snapshot) {
-        let node = world.node(2, "deleter", false);
-        tasks.push(ground.runtime.spawn(async move {
-            use catalog::CatalogExt;
-            let done = node.core.catalog.write(|tx| delete(tx, &home(), "a")).await;
-            done.expect("is deleted");
-        }));
+        }
+        Scene::Snapshot => {
+            let cluster = world.cluster(0);
+            let worker = world.node(1, "worker", true);
+            tasks.push(spawn.spawn(async move {
+                let ask = move |tx: &mut dyn Tx| ask_for_snapshot(tx, &cluster, "b", broken);
+                worker.core.catalog.write(ask).await.expect("is asked");
+                works(worker, 2).await;
+            }));
+            tasks.push(spawn.spawn(deletes(world.node(2, "deleter", false))));
+        }
+        Scene::Reader => {
+            tasks.push(spawn.spawn(deletes(world.node(1, "deleter", false))));
+            let reader = world.node(2, "reader", false);
+            tasks.push(spawn.spawn(reads(reader, ground.clone(), world.missed.clone())));
+        }
     }
     tasks
+}
+
+async fn deletes(node: Node) {
+    let done = node.core.catalog.write(|tx| delete(tx, &home(), "a")).await;
+    done.expect("is deleted");
 }
 
 /// Waits until every actor waits at the gate or has ended.
@@ -278,9 +319,17 @@ fn explore(
     (count, deleting, None)
 }
 
+/// A number from the environment, for longer runs.
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 fn holds(scene: Scene) {
     let ground = Arc::new(Ground::new());
-    let (count, deleting, found) = explore(scene, &ground, Broken::Nothing, 2, 60);
+    // `make soak` asks for more.
+    let more = setting("SWEEP_SCHEDULES");
+    let most = more.map_or(60, |more| usize::try_from(more).expect("few"));
+    let (count, deleting, found) = explore(scene, &ground, Broken::Nothing, 2, most);
     assert!(
         found.is_none(),
         "after {count} schedules of {scene:?}: {found:#?}"
@@ -290,11 +339,8 @@ fn holds(scene: Scene) {
         0 < deleting,
         "no sweep beside {scene:?} deleted anything: nothing was tried"
     );
-    let first: u64 = std::env::var("SWEEP_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(0x5eed);
-    for number in 0..40 {
+    let first = setting("SWEEP_SEED").unwrap_or(0x5eed);
+    for number in 0..more.unwrap_or(40) {
         let seed = (first + number).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let ran = schedule(scene, &ground, Broken::Nothing, &[], Some(Dice(seed)));
         assert!(
@@ -322,6 +368,26 @@ fn a_copy_beside_a_sweep_keeps_all_it_needs() {
 #[test]
 fn a_snapshot_beside_a_sweep_keeps_all_it_needs() {
     holds(Scene::Snapshot);
+}
+
+#[test]
+fn a_copy_that_is_taken_over_beside_a_sweep_keeps_all_it_needs() {
+    holds(Scene::Takeover);
+}
+
+#[test]
+fn a_reader_that_pins_nothing_has_a_grace() {
+    holds(Scene::Reader);
+}
+
+#[test]
+fn a_sweep_that_waits_no_grace_is_found() {
+    finds(Scene::Reader, Broken::SweepWaitsNoGrace);
+}
+
+#[test]
+fn a_name_that_is_used_again_is_found() {
+    finds(Scene::Takeover, Broken::NamesAreReused);
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! It does not know in which order things happen.
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use catalog::{
@@ -18,7 +19,7 @@ use super::{
     asks::available,
     broken::{Broken, Seen},
     gate::Gate,
-    gated::{GatedCatalog, GatedStore, Held},
+    gated::{GatedCatalog, GatedStore, Held, reused},
     ground::{GRACE, Ground, far, home},
     idle::{NoCarrier, NoCourier, Pages},
 };
@@ -30,6 +31,8 @@ pub(super) struct World {
     pub(super) gate: Arc<Gate>,
     stores: HashMap<Region, Arc<InMemory>>,
     pub(super) broken: Broken,
+    /// What a reader missed that it had to find.
+    pub(super) missed: Arc<Mutex<Option<String>>>,
 }
 
 /// An actor's view of the world.
@@ -58,6 +61,7 @@ impl World {
                 [home(), far()].map(|region| (region, Arc::new(InMemory::new()))),
             ),
             broken,
+            missed: Arc::default(),
         };
         world.write(|tx| {
             for table in [
@@ -70,6 +74,7 @@ impl World {
                 "outbox",
                 "events",
                 "job_turns",
+                "sweep_marks",
             ] {
                 tx.execute(&format!("DELETE FROM {table}"), &[])?;
             }
@@ -93,6 +98,10 @@ impl World {
     /// Lays a snapshot's own objects into a region's vault.
     pub(super) fn lay(&self, region: &Region, number: usize) {
         for (path, payload) in &self.ground.kept[number].objects {
+            let path = match self.broken {
+                Broken::NamesAreReused => &reused(path),
+                _ => path,
+            };
             let put = self.stores[region].put(path, payload.clone());
             self.ground.runtime.block_on(put).expect("memory takes it");
         }
@@ -133,7 +142,7 @@ impl World {
             broken: self.broken,
             seen: seen.clone(),
         };
-        let (gate, stores) = (self.gate.clone(), self.stores.clone());
+        let (gate, stores, broken) = (self.gate.clone(), self.stores.clone(), self.broken);
         let parts = Parts {
             catalog: Arc::new(catalog),
             open_vault: Box::new(move |region| {
@@ -142,6 +151,7 @@ impl World {
                     actor,
                     inner: stores[region].clone(),
                     held: held.clone(),
+                    broken,
                 })))
             }),
             vault_regions: Box::new(|| vec![home(), far()]),
@@ -154,7 +164,10 @@ impl World {
             entropy: Arc::new(SystemEntropy),
         };
         let mut settings = Settings::new(Mode::Dev, "/nowhere".into());
-        settings.sweep_grace = GRACE;
+        settings.sweep_grace = match self.broken {
+            Broken::SweepWaitsNoGrace => Duration::ZERO,
+            _ => GRACE,
+        };
         settings.snapshot_memory_bytes = 0;
         // The node of the sample cluster's files.
         settings.node = "node-1".to_owned();
@@ -168,15 +181,18 @@ impl World {
     }
 
     /// The rule: each object that a live record needs, or the source of an open copy, is there
-    /// under a name that is not condemned.
+    /// under a name that is not condemned; and a reader missed nothing.
     ///
     /// # Errors
     /// What is not.
     pub(super) fn check(&self) -> Result<(), String> {
+        if let Some(missed) = self.missed.lock().expect("no holder panics").take() {
+            return Err(missed);
+        }
         let volume = self.ground.volume.clone();
         for region in [home(), far()] {
             let (at, of, prefix) = (region.clone(), volume.clone(), format!("volumes/{volume}/"));
-            let (mut roots, condemned) = self.write(move |tx| {
+            let known = self.ground.catalog.read(move |tx| {
                 let mut roots: Vec<(String, Hash)> = snapshots::roots(tx, &at, &of)?
                     .into_iter()
                     .map(|root| ("a record".to_owned(), root))
@@ -189,8 +205,10 @@ impl World {
                         roots.push(("an open copy".to_owned(), body.content.manifest));
                     }
                 }
-                Ok((roots, condemned::list(tx, &at, &prefix)?))
+                Ok::<_, CatalogError>((roots, condemned::list(tx, &at, &prefix)?))
             });
+            let known = self.ground.runtime.block_on(known);
+            let (mut roots, condemned) = known.expect("the world's own reads are good");
             roots.dedup();
             let vault = Vault::new(self.stores[&region].clone());
             let present = self
