@@ -103,6 +103,11 @@ impl Gate {
         of_actor.peek().is_some() && of_actor.all(|w| !w.granted)
     }
 
+    /// What a call does to a store.
+    pub(super) fn late(&self, id: u64) -> Option<Late> {
+        self.state().waiting.get(&id)?.late.clone()
+    }
+
     /// Lets a call through; answers what it is.
     pub(super) fn grant(&self, id: u64) -> String {
         let mut state = self.state();

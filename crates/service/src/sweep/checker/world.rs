@@ -11,14 +11,14 @@ use std::{
 use catalog::{
     CatalogError, CatalogExt, Tx, clusters, condemned, conformance::samples, jobs, snapshots,
 };
-use model::{Hash, JobKind, Region, SystemEntropy, cluster::Base};
+use model::{Clock, Hash, JobKind, Region, SystemEntropy, Timestamp, cluster::Base};
 use object_store::{ObjectStoreExt, memory::InMemory};
 use vault::Vault;
 
 use super::{
     asks::available,
     broken::{Broken, Seen},
-    gate::Gate,
+    gate::{Gate, Late},
     gated::{GatedCatalog, GatedStore, Held, reused},
     ground::{GRACE, Ground, far, home},
     idle::{NoCarrier, NoCourier, Pages},
@@ -31,8 +31,16 @@ pub(super) struct World {
     pub(super) gate: Arc<Gate>,
     stores: HashMap<Region, Arc<InMemory>>,
     pub(super) broken: Broken,
-    /// What a reader missed that it had to find.
+    pub(super) reader: Reader,
+}
+
+/// What concerns a reader that pins nothing.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reader {
+    /// What it missed that it had to find.
     pub(super) missed: Arc<Mutex<Option<String>>>,
+    /// When the first object was deleted.
+    pub(super) deleted_at: Arc<Mutex<Option<Timestamp>>>,
 }
 
 /// An actor's view of the world.
@@ -61,7 +69,7 @@ impl World {
                 [home(), far()].map(|region| (region, Arc::new(InMemory::new()))),
             ),
             broken,
-            missed: Arc::default(),
+            reader: Reader::default(),
         };
         world.write(|tx| {
             for table in [
@@ -81,6 +89,22 @@ impl World {
             Ok(())
         });
         world
+    }
+
+    /// Lets an actor's call through; answers what it is.
+    pub(super) fn grant(&self, (actor, id): (usize, u64)) -> String {
+        if let Some(call) = self.gate.late(id) {
+            self.note(&call);
+        }
+        format!("{actor} {}", self.gate.grant(id))
+    }
+
+    /// Notes the first delete.
+    pub(super) fn note(&self, call: &Late) {
+        if let Late::Delete(..) = call {
+            let mut deleted = self.reader.deleted_at.lock().expect("no holder panics");
+            deleted.get_or_insert(self.ground.clock.now());
+        }
     }
 
     /// A transaction of the world's own, through no gate.
@@ -186,7 +210,7 @@ impl World {
     /// # Errors
     /// What is not.
     pub(super) fn check(&self) -> Result<(), String> {
-        if let Some(missed) = self.missed.lock().expect("no holder panics").take() {
+        if let Some(missed) = self.reader.missed.lock().expect("no holder panics").take() {
             return Err(missed);
         }
         let volume = self.ground.volume.clone();
