@@ -33,7 +33,7 @@ soak: ## Longer property tests and fuzzing of the JSON door (SOAK_CASES=5000 SOA
 	@scripts/soak
 
 soak-nodes: ## Kill and freeze nodes, the database and the S3 server at random (ROUNDS=200), and check what was acknowledged
-	SNAPFERRY_SOAK_ROUNDS=$(or $(ROUNDS),200) scripts/test clients tests/test_kills.py -s
+	SOAK_ROUNDS=$(or $(ROUNDS),200) scripts/test clients tests/test_kills.py -s
 
 lint: ## Format check, clippy, the allowed directions between crates, names in the documents
 	@scripts/test lint
