@@ -13,6 +13,7 @@ import time
 
 import botocore.config
 import botocore.exceptions
+import psycopg
 import pytest
 
 import ferry
@@ -200,9 +201,16 @@ def test_what_was_acknowledged_survives_any_kill(deploy_for_module, vault):
 
 
 def add_rows(world):
-    """More rows, where the cluster's server answers: it went on without its node."""
-    with ferry.connect(world.cluster) as connection:
-        connection.execute(ROWS)
+    """More rows, where the cluster's server answers: it went on without its node. A busy machine may be slow."""
+    def added():
+        try:
+            with ferry.connect(world.cluster) as connection:
+                connection.execute(ROWS)
+        except psycopg.errors.ConnectionTimeout:
+            return False
+        return True
+
+    running.wait_until(added, 60, "the cluster takes rows")
 
 
 def settle(world):
