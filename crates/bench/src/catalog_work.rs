@@ -209,7 +209,10 @@ impl Bench<'_> {
                 .await?;
             by_name.add(begun);
             if found.is_none() {
-                bail!("the catalog has fewer than {} snapshots", self.options.snapshots);
+                bail!(
+                    "the catalog has fewer than {} snapshots",
+                    self.options.snapshots
+                );
             }
         }
         said["by_name"] = by_name.said();
@@ -298,7 +301,9 @@ impl Times {
         self.0.sort_unstable();
         let at = |share: usize| {
             let place = (self.0.len() * share / 100).min(self.0.len().saturating_sub(1));
-            self.0.get(place).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+            self.0
+                .get(place)
+                .map_or(0.0, |time| time.as_secs_f64() * 1e6)
         };
         json!({"looks": self.0.len(), "p50_us": at(50), "p99_us": at(99)})
     }

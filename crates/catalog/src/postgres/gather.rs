@@ -84,9 +84,7 @@ fn insert(session: &mut Session, ledger: &Ledger, rows: &[&[Value]]) -> Result<(
         });
     }
     let args: Vec<&(dyn ToSql + Sync)> = args.iter().map(AsRef::as_ref).collect();
-    session
-        .execute_with(&statement(ledger), &args)
-        .map(|_| ())
+    session.execute_with(&statement(ledger), &args).map(|_| ())
 }
 
 fn statement(ledger: &Ledger) -> String {
