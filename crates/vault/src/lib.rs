@@ -43,7 +43,8 @@ pub use seal::{DataKey, Sealing};
 pub use ship::{Shipment, Shipped, ship};
 pub use store::{Condemned, Intake, Vault, remove_unfinished};
 pub use sweep::{
-    Header, ObjectEntry, Verified, delete, objects, reach, read_header, verify_manifest, volumes,
+    Header, ObjectEntry, Verified, delete, manifests, objects, reach, read_header, verify_manifest,
+    volumes,
 };
 pub use throttle::Throttle;
 pub use write::{Base, Content, SnapshotWriter, WriteOptions, Written};
