@@ -13,7 +13,8 @@ use model::{Hash, VolumeRef};
 use crate::{
     error::{ObjectKind, VaultError},
     format::VolumeTag,
-    store::{Condemned, Shelf, Vault},
+    shelf::{Condemned, Shelf},
+    store::Vault,
     sweep::{ObjectEntry, entries, header},
 };
 

@@ -21,7 +21,8 @@ use crate::{
     manifest::Manifest,
     part::Unpacker,
     seal::DataKey,
-    store::{Shelf, Vault},
+    shelf::Shelf,
+    store::Vault,
     write::ledger::Ledger,
 };
 
