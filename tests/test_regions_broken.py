@@ -80,7 +80,8 @@ def certificate(folder, name):
     key, made = folder / f"{name}.key", folder / f"{name}.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-        + ["-keyout", key, "-out", made, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        + ["-keyout", key, "-out", made, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+        + ["-addext", "basicConstraints=critical,CA:FALSE"],
         check=True,
         capture_output=True,
     )
