@@ -26,6 +26,7 @@ pub mod outbox;
 pub mod passes;
 pub mod pins;
 pub mod postgres;
+pub mod rebuilt;
 pub mod snapshots;
 pub mod sqlite;
 mod stored;

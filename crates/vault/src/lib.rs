@@ -23,18 +23,22 @@ mod paced;
 mod pack;
 mod part;
 mod pieces;
+mod ranges;
 mod read;
 pub mod records;
 mod reseal;
 mod seal;
+mod shelf;
 mod ship;
+mod source;
 mod store;
 mod sweep;
 mod throttle;
+mod unfinished;
 mod write;
 
 pub use body::Evidence;
-pub use bucket::Bucket;
+pub use bucket::{Bucket, BucketOptions, PART_BYTES_MIN};
 pub use error::{ErrorKind, ObjectId, ObjectKind, VaultError};
 pub use fetch::{Fetch, Reach, fetch};
 pub use mend::{Mended, Mender};
@@ -45,10 +49,13 @@ pub use reseal::{
     Extent, ReadFrom, Record, Reseal, ResealKeys, Resealed, reseal, volume_sealed_anew,
 };
 pub use seal::{DataKey, Sealing};
+pub use shelf::Condemned;
 pub use ship::{Shipment, Shipped, ship};
-pub use store::{Condemned, Intake, Vault, remove_unfinished};
+pub use store::{Intake, Vault};
 pub use sweep::{
-    Header, ObjectEntry, Verified, delete, objects, reach, read_header, verify_manifest, volumes,
+    Header, ObjectEntry, Verified, delete, manifests, objects, reach, read_header, verify_manifest,
+    volumes,
 };
 pub use throttle::Throttle;
+pub use unfinished::remove_unfinished;
 pub use write::{Base, Content, SnapshotWriter, WriteOptions, Written};

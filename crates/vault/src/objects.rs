@@ -8,7 +8,8 @@ use crate::{
     observer::{Observer, Unobserved},
     paced::Paced,
     pieces::{Origin, Pieces},
-    store::{Shelf, Vault},
+    shelf::Shelf,
+    store::Vault,
     throttle::Throttle,
 };
 

@@ -24,7 +24,8 @@ use crate::{
     objects::Objects,
     observer::Observer,
     seal::DataKey,
-    store::{Condemned, Shelf, Vault},
+    shelf::{Condemned, Shelf},
+    store::Vault,
     sweep::header,
 };
 

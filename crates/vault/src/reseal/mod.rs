@@ -25,7 +25,8 @@ use crate::{
     part::{Packer, Unpacker},
     pieces::Origin,
     seal::{DataKey, ObjectKey},
-    store::{Condemned, Shelf, Vault},
+    shelf::{Condemned, Shelf},
+    store::Vault,
     throttle::Throttle,
     write::Base,
 };

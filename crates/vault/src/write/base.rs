@@ -22,7 +22,8 @@ use crate::{
     objects::Objects,
     part::Unpacker,
     seal::DataKey,
-    store::{Shelf, Vault},
+    shelf::Shelf,
+    store::Vault,
     write::ledger::Ledger,
 };
 
