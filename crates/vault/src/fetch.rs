@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -96,12 +96,18 @@ pub async fn fetch(fetch: Fetch<'_>, observer: &dyn Observer) -> Result<Shipped,
         bytes.fetch_add(size, Ordering::Relaxed);
         observer.shipped(size, 1);
     };
+    // Buffers of objects that arrived: fresh pages cost more than writing to them.
+    let spare = Mutex::new(Vec::<Vec<u8>>::new());
     // One after another arrives sooner whole, where all together are slow.
     let slow = fetch.throttle.is_some_and(|throttle| throttle.is_slow());
     stream::iter(missing)
         .map(async |(object, size)| {
-            let whole = pieces.whole(object, size, Vec::new()).await?;
-            to.put_new(volume, object, whole.into()).await?;
+            let buffer = spares(&spare).pop().unwrap_or_default();
+            let whole = Bytes::from(pieces.whole(object, size, buffer).await?);
+            to.put_new(volume, object, whole.clone()).await?;
+            if let Ok(buffer) = whole.try_into_mut() {
+                spares(&spare).push(Vec::from(buffer));
+            }
             arrived(size);
             Ok::<_, VaultError>(())
         })
@@ -119,6 +125,10 @@ pub async fn fetch(fetch: Fetch<'_>, observer: &dyn Observer) -> Result<Shipped,
         held_bytes,
         total_bytes,
     })
+}
+
+fn spares(spare: &Mutex<Vec<Vec<u8>>>) -> MutexGuard<'_, Vec<Vec<u8>>> {
+    spare.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 impl Fetch<'_> {
