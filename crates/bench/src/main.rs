@@ -6,6 +6,7 @@ mod load;
 mod meter;
 mod micro;
 mod signed;
+mod sparse;
 mod vault_work;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +25,8 @@ enum Verb {
     Load(load::Options),
     /// Times the hot paths, one line each
     Micro(micro::Options),
+    /// Chains of snapshots at several thresholds for leaving sparse packs, as a table
+    Sparse(sparse::Options),
     /// Writes and restores snapshots of a folder, with the vault alone
     Vault(vault_work::Options),
 }
@@ -32,6 +35,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().verb {
         Verb::Load(options) => load::run(&options),
         Verb::Micro(options) => micro::run(&options),
+        Verb::Sparse(options) => sparse::run(&options),
         Verb::Vault(options) => vault_work::run(&options),
     }
 }

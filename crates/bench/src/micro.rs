@@ -162,6 +162,9 @@ fn blocks(timer: &Timer) {
     let frame = vault::hot::sample(FRAME_BYTES);
     let block = &frame[..BLOCK_BYTES];
     timer.time("a block's id", BLOCK_BYTES, || vault::hot::block_id(block));
+    timer.time("the ids of a frame's blocks", FRAME_BYTES, || {
+        vault::hot::block_ids(&frame)
+    });
     let mut other = frame.clone();
     other[BLOCK_BYTES - 1] ^= 1;
     timer.time("compare two blocks", BLOCK_BYTES, || {

@@ -1,10 +1,10 @@
 //! A door for the micro-benchmarks: the paths that every block takes, one by one.
 //!
 //! It does not write or read vaults; nothing else uses it.
-use model::Hash;
+use model::{Hash, VolumeRef};
 
 use crate::{
-    Extent,
+    Base, Condemned, Extent, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions,
     block::IdKey,
     error::ObjectKind,
     format::{BLOCK_BYTES, FRAME_BYTES, Head, VolumeTag},
@@ -31,6 +31,13 @@ pub fn sample(bytes: usize) -> Vec<u8> {
 /// A block's id under a fixed key.
 pub fn block_id(block: &[u8]) -> [u8; 16] {
     IdKey([7; 32]).id(block)
+}
+
+/// The ids of all blocks of a frame under a fixed key, the last one of them.
+pub fn block_ids(frame: &[u8]) -> [u8; 16] {
+    let mut last = [0; 16];
+    IdKey([7; 32]).ids(frame.chunks(BLOCK_BYTES), |id| last = id);
+    last
 }
 
 /// Compresses and seals frames, and reads the last one back.
@@ -99,6 +106,30 @@ impl Frames {
             .read(&mut seal, 0, span, &mut self.opened, &mut self.plain)
             .is_ok()
     }
+}
+
+/// Begins a snapshot that leaves packs of which fewer blocks than this share are live, percent.
+///
+/// # Errors
+/// As [`SnapshotWriter::begin`].
+pub fn begin_leaving(
+    vault: &Vault,
+    volume: &VolumeRef,
+    sealing: Sealing,
+    base: Option<Base>,
+    sparse_percent: u64,
+    options: WriteOptions,
+) -> Result<SnapshotWriter, VaultError> {
+    let none = Condemned::new();
+    SnapshotWriter::begin_leaving(
+        vault,
+        volume,
+        sealing,
+        base,
+        &none,
+        options,
+        sparse_percent,
+    )
 }
 
 /// Seals a full pack anew, again and again.

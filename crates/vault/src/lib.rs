@@ -29,6 +29,7 @@ mod ship;
 mod store;
 mod sweep;
 mod throttle;
+mod tree_hash;
 mod write;
 
 pub use body::Evidence;
@@ -46,4 +47,4 @@ pub use sweep::{
     Header, ObjectEntry, Verified, delete, objects, reach, read_header, verify_manifest, volumes,
 };
 pub use throttle::Throttle;
-pub use write::{Base, Content, SnapshotWriter, WriteOptions, Written};
+pub use write::{Base, Content, Looked, SnapshotWriter, WriteOptions, Written};
