@@ -175,6 +175,8 @@ fn blocks(timer: &Timer) {
         sealed.write(&frame)
     });
     timer.time("open and decompress a frame", FRAME_BYTES, || sealed.read());
+    let stored = sealed.write(&vault::hot::noise(FRAME_BYTES));
+    timer.time("open and seal a frame anew", stored, || sealed.seal_anew());
     let mut pack = vault::hot::WholePack::new();
     timer.time("seal a pack anew, hashed", pack.stored_bytes(), || {
         pack.seal_anew()

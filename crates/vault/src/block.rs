@@ -51,7 +51,9 @@ impl IdKey {
                     let hashes = side_by_side(&self.0, &whole);
                     hashes.iter().map(first_half).for_each(&mut take);
                 }
-                _ => waiting[..count].iter().for_each(|block| take(self.id(block))),
+                _ => waiting[..count]
+                    .iter()
+                    .for_each(|block| take(self.id(block))),
             }
             if count < SIDE_BY_SIDE {
                 return;

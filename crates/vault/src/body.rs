@@ -207,7 +207,10 @@ impl Body {
             + 4
             + self.engine_document.len()
             + 4
-            + self.sections().map(|(_, length)| 2 + 4 + length).sum::<usize>()
+            + self
+                .sections()
+                .map(|(_, length)| 2 + 4 + length)
+                .sum::<usize>()
     }
 
     /// Reads a body.

@@ -9,7 +9,7 @@ use crate::{
     error::ObjectKind,
     format::{BLOCK_BYTES, FRAME_BYTES, Head, VolumeTag},
     pack::{FinishedPack, PackBuffers, PackBuilder},
-    part::{Packer, PartSpan, Unpacker, part_bytes_max},
+    part::{Packer, PartSpan, Unpacker, part_bytes_max, write_packed},
     reseal::frames::{Tools, Wanted, seal_anew},
     seal::{ObjectKey, Seal, draw},
 };
@@ -26,6 +26,13 @@ pub fn sample(bytes: usize) -> Vec<u8> {
         .collect();
     text.truncate(bytes);
     text
+}
+
+/// Bytes that do not compress.
+pub fn noise(bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    noise
 }
 
 /// A block's id under a fixed key.
@@ -48,6 +55,7 @@ pub struct Frames {
     unpacker: Unpacker,
     sealed: Vec<u8>,
     opened: Vec<u8>,
+    resealed: Vec<u8>,
     plain: Vec<u8>,
 }
 
@@ -78,6 +86,7 @@ impl Frames {
             unpacker: Unpacker::new(),
             sealed: Vec::new(),
             opened: Vec::new(),
+            resealed: Vec::new(),
             plain: vec![0; BLOCK_BYTES],
         }
     }
@@ -92,6 +101,23 @@ impl Frames {
         self.sealed.resize(part_bytes_max(frame.len()), 0);
         self.plain.resize(frame.len(), 0);
         self.packer.write(&mut seal, 0, frame, &mut self.sealed)
+    }
+
+    /// Opens the frame that was written last and seals it under another key as it was compressed;
+    /// answers the bytes it took, none when it could not.
+    pub fn seal_anew(&mut self) -> usize {
+        let mut seal = self.seal();
+        self.opened.clear();
+        self.opened.extend_from_slice(&self.sealed);
+        let Ok(span) = PartSpan::read(&self.opened, 0, self.plain.len()) else {
+            return 0;
+        };
+        let Ok(packed) = span.open(&mut seal, 0, &mut self.opened) else {
+            return 0;
+        };
+        let mut fresh = Seal::new(&self.head, Some(&[9; 32]), &self.head.to_bytes());
+        self.resealed.resize(part_bytes_max(self.plain.len()), 0);
+        write_packed(&mut fresh, 0, span, packed, &mut self.resealed)
     }
 
     /// Opens and decompresses the frame that was written last; answers whether it could.
@@ -121,15 +147,7 @@ pub fn begin_leaving(
     options: WriteOptions,
 ) -> Result<SnapshotWriter, VaultError> {
     let none = Condemned::new();
-    SnapshotWriter::begin_leaving(
-        vault,
-        volume,
-        sealing,
-        base,
-        &none,
-        options,
-        sparse_percent,
-    )
+    SnapshotWriter::begin_leaving(vault, volume, sealing, base, &none, options, sparse_percent)
 }
 
 /// Seals a full pack anew, again and again.
@@ -213,6 +231,7 @@ mod tests {
         assert!(frames.write(&frame) < frame.len());
         assert!(frames.read());
         assert_eq!(frames.plain, frame);
+        assert_eq!(frames.seal_anew(), frames.write(&frame));
         let mut pack = WholePack::new();
         assert!(15 << 20 < pack.stored_bytes() && pack.seal_anew() && pack.seal_anew());
         assert_ne!(

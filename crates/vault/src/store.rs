@@ -5,6 +5,7 @@
 use std::{
     collections::{HashMap, HashSet},
     io::{ErrorKind, Read},
+    num::NonZeroU64,
     path::{Path as FsPath, PathBuf},
     str::FromStr,
     sync::{
@@ -379,6 +380,13 @@ impl Source {
                 let mut hasher = std::mem::take(&mut self.hasher);
                 // Hashed by the thread that read it, while it is in that thread's cache.
                 let read = tokio::task::spawn_blocking(move || {
+                    if from == 0 {
+                        // All of it is wanted: the disk is kept busy while this is hashed.
+                        // Advice only: a file system that takes none reads as well.
+                        let advice = rustix::fs::Advice::WillNeed;
+                        let _ =
+                            rustix::fs::fadvise(&*file, 0, NonZeroU64::new(size as u64), advice);
+                    }
                     buffer.resize(from + most, 0);
                     (&*file).read_exact(&mut buffer[from..])?;
                     hasher.update(&buffer[from..]);

@@ -73,7 +73,10 @@ fn hash_with(
         let (pairs, _) = nodes[..SIDE_BY_SIDE * width].as_flattened().as_chunks();
         let mut parents: [&[u8; 2 * OUT_LEN]; SIDE_BY_SIDE * CHUNKS / 2] =
             [&pairs[0]; SIDE_BY_SIDE * CHUNKS / 2];
-        parents.iter_mut().zip(pairs).for_each(|(to, pair)| *to = pair);
+        parents
+            .iter_mut()
+            .zip(pairs)
+            .for_each(|(to, pair)| *to = pair);
         width /= 2;
         let made = &mut made[..SIDE_BY_SIDE * width];
         let root = if width == 1 { ROOT } else { 0 };

@@ -278,7 +278,9 @@ fn check(runs: &[Run], manifest: &Manifest, frame: &[u8]) -> Result<Vec<Stretch>
         .collect::<Result<Vec<_>, VaultError>>()?;
     // All at once: that is faster than run by run.
     let bytes = |at: &Stretch| &frame[at.start..at.start + at.length];
-    let blocks = stretches.iter().flat_map(|at| bytes(at).chunks(BLOCK_BYTES));
+    let blocks = stretches
+        .iter()
+        .flat_map(|at| bytes(at).chunks(BLOCK_BYTES));
     let mut ids = Vec::with_capacity(FRAME_BLOCKS);
     manifest.body.id_key.ids(blocks, |id| ids.push(id));
     let mut ids = ids.iter();

@@ -14,7 +14,8 @@ use crate::{
     list::Entry,
     observer::Observer,
     write::{
-        FileDraft, Found, Looked, Task, base::BaseSnapshot, ledger::Ledger, queue::Queue, stock::Stock,
+        FileDraft, Found, Looked, Task, base::BaseSnapshot, ledger::Ledger, queue::Queue,
+        stock::Stock,
     },
 };
 
