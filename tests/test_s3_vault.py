@@ -152,6 +152,41 @@ def test_the_main_job_in_a_bucket(bucketed, snapshot, store):
     restores(bucketed, FAR, "stored-far", "stored-there")
 
 
+def test_large_objects_go_in_parts_and_come_in_ranges(deploy, store):
+    """Objects above 5 MiB, through a server that is told to part them."""
+    seen = collections.Counter()
+
+    def watch(method, path, _, status, headers, data):
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(path).query, keep_blank_values=True)
+        if "uploads" in query or "uploadId" in query:
+            seen[method] += status == 200
+        seen["range"] += status == 206
+        return status, headers, data
+
+    parting = deploy(
+        "--vault", "s3://vault/ferry/parts", "--vault-endpoint", store.relay.url, "--vault-part-size", "5MiB", environment=ACCOUNT
+    )
+    cluster = parting.new_cluster("parted")
+    with ferry.connect(cluster) as connection:
+        ferry.fill_with_noise(connection, 12)
+        rows = ferry.table_of(connection, "noise")
+    store.relay.change = watch
+    snapshot = parting.new_snapshot("parted-snapshot", "parted")
+    assert seen["POST"] == 2 and 2 <= seen["PUT"], f"one upload, begun and completed: {seen}"
+    # The store gives a copy another entity tag, so it is read back, in ranges.
+    parting.rds(FAR).copy_db_cluster_snapshot(**copy_request(snapshot["DBClusterSnapshotArn"], "parted-far"))
+    ferry.wait_snapshot(parting.rds(FAR), "parted-far")
+    assert 2 <= seen["range"]
+    seen.clear()
+    parting.rds(FAR).restore_db_cluster_from_snapshot(
+        DBClusterIdentifier="parted-there", SnapshotIdentifier="parted-far", Engine="aurora-postgresql"
+    )
+    with ferry.connect(ferry.wait_cluster(parting.rds(FAR), "parted-there")) as there:
+        assert ferry.table_of(there, "noise") == rows
+    assert 2 <= seen["range"]
+    assert not store.client.list_multipart_uploads(Bucket="vault").get("Uploads"), "none is left unfinished"
+
+
 def test_a_store_that_fails_now_and_then(bucketed, snapshot, store):
     """Every third answer is a 500, a 503, torn, none at all, or has a wrong byte in an object."""
     turn = itertools.count()

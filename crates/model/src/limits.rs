@@ -62,5 +62,9 @@ pub const BLOCK_BYTES: usize = 8 << 10;
 pub const FRAME_BYTES_MAX: usize = 256 << 10;
 /// A pack is closed once it has this many bytes.
 pub const PACK_BYTES: usize = 16 << 20;
+/// Requests that carry objects to or from a bucket at once, of all regions' vaults, by default.
+pub const VAULT_STREAMS: usize = 16;
+/// Objects above this are uploaded to a bucket in parts of this size, bytes, by default: no pack is.
+pub const VAULT_PART_BYTES: usize = PACK_BYTES;
 /// Memory that one snapshot may use for packs on their way to the vault, bytes, by default.
 pub const SNAPSHOT_MEMORY_BYTES: usize = 128 << 20;

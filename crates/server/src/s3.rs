@@ -7,7 +7,7 @@ use object_store::{
     BackoffConfig, ClientOptions, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
 };
-use vault::Bucket;
+use vault::{Bucket, BucketOptions};
 
 /// The whole of one request, its body included: 16 MiB at half a megabyte a second.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
@@ -83,6 +83,7 @@ pub(crate) fn open(
     url: &BucketUrl,
     endpoint: Option<&str>,
     virtual_host: bool,
+    options: BucketOptions,
 ) -> Result<Bucket, S3Error> {
     let mut builder = AmazonS3Builder::new();
     for (name, value) in env::vars_os() {
@@ -124,7 +125,7 @@ pub(crate) fn open(
             retry_timeout: RETRY_TIMEOUT,
         })
         .build()?;
-    Ok(Bucket::new(Arc::new(store), &url.prefix)?)
+    Ok(Bucket::new(Arc::new(store), &url.prefix, options)?)
 }
 
 struct Profile {

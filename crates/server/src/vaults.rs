@@ -14,7 +14,7 @@ use std::{
 use model::Region;
 use serde::Deserialize;
 use service::OpenVault;
-use vault::Vault;
+use vault::{BucketOptions, Vault};
 
 use crate::{
     data_dir::DataDir,
@@ -77,7 +77,14 @@ pub(crate) async fn open(layer: &Layer, dir: &DataDir) -> Result<Vaults, Failure
 async fn bucket(layer: &Layer, url: &BucketUrl) -> Result<Vaults, Failure> {
     let endpoint = layer.vault_endpoint.as_deref();
     let virtual_host = layer.vault_virtual_host.unwrap_or(endpoint.is_none());
-    let bucket = s3::open(url, endpoint, virtual_host)?;
+    let mut options = BucketOptions::default();
+    if let Some(streams) = layer.vault_streams {
+        options.streams = usize::from(streams);
+    }
+    if let Some(bytes) = layer.vault_part_size {
+        options.part_bytes = usize::try_from(bytes.0).unwrap_or(usize::MAX);
+    }
+    let bucket = s3::open(url, endpoint, virtual_host, options)?;
     // Also the proof that the bucket is there and may be read.
     let known = bucket.regions().await.map_err(S3Error::Vault)?;
     let known = Arc::new(Mutex::new(BTreeSet::from_iter(known)));

@@ -20,8 +20,9 @@ use crate::{
     format::{VolumeTag, bytes_max},
     manifest::Tables,
     observer::Observer,
+    shelf::{Condemned, Shelf},
     ship::Shipped,
-    store::{Condemned, Shelf, Vault},
+    store::Vault,
     sweep::header,
     throttle::Throttle,
 };
@@ -268,10 +269,17 @@ impl Reach {
             .iter()
             .find(|held| held.size == size);
         let path = &held.ok_or(VaultError::Missing { object })?.path;
-        match self.vault.store().get_range(path, start..end).await {
-            Ok(bytes) => Ok(bytes),
-            Err(object_store::Error::NotFound { .. }) => Err(VaultError::Missing { object }),
-            Err(source) => Err(VaultError::store("read", path, source)),
+        let mut round = 0;
+        loop {
+            let error = match self.vault.store().get_range(path, start..end).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(object_store::Error::NotFound { .. }) => VaultError::Missing { object },
+                Err(source) => VaultError::store("read", path, source),
+            };
+            if !self.vault.ask_again(round).await {
+                return Err(error);
+            }
+            round += 1;
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::{
     manifest::Manifest,
     pack::Place,
     part::Unpacker,
-    store::{Shelf, Vault},
+    shelf::Shelf,
+    store::Vault,
 };
 
 /// Lists kept decoded, bytes.

@@ -21,19 +21,23 @@ mod observer;
 mod paced;
 mod pack;
 mod part;
+mod ranges;
 mod read;
 pub mod records;
 mod reseal;
 mod seal;
+mod shelf;
 mod ship;
+mod source;
 mod store;
 mod sweep;
 mod throttle;
 mod tree_hash;
+mod unfinished;
 mod write;
 
 pub use body::Evidence;
-pub use bucket::Bucket;
+pub use bucket::{Bucket, BucketOptions, PART_BYTES_MIN};
 pub use error::{ErrorKind, ObjectId, ObjectKind, VaultError};
 pub use fetch::{Fetch, Origin, PIECE_BYTES_MAX, Reach, fetch};
 pub use mend::{Mended, Mender};
@@ -41,10 +45,12 @@ pub use observer::{Observer, Unobserved};
 pub use read::{Check, Checked, Damage, DamagedBytes, Passed, Restored, check, in_sample, restore};
 pub use reseal::{Extent, Record, Reseal, Resealed, reseal, volume_sealed_anew};
 pub use seal::{DataKey, Sealing};
+pub use shelf::Condemned;
 pub use ship::{Shipment, Shipped, ship};
-pub use store::{Condemned, Intake, Vault, remove_unfinished};
+pub use store::{Intake, Vault};
 pub use sweep::{
     Header, ObjectEntry, Verified, delete, objects, reach, read_header, verify_manifest, volumes,
 };
 pub use throttle::Throttle;
+pub use unfinished::remove_unfinished;
 pub use write::{Base, Content, Looked, SnapshotWriter, WriteOptions, Written};

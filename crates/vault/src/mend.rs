@@ -7,7 +7,8 @@ use model::VolumeRef;
 
 use crate::{
     error::{ErrorKind, ObjectId, ObjectKind, VaultError},
-    store::{Condemned, Shelf, Vault},
+    shelf::{Condemned, Shelf},
+    store::Vault,
 };
 
 /// Mends objects of one volume. What the vaults hold is listed once, at the beginning.
@@ -77,13 +78,14 @@ impl Mender {
     /// The stores'. What a vault lacks or has damaged is no error.
     pub async fn mend(&self, object: ObjectId) -> Result<Mended, VaultError> {
         let mut bad = Vec::new();
-        for held in self.shelf.find(object) {
-            match self.vault.read_held(object, held, Vec::new()).await {
-                Ok((_, hash)) if hash == object.hash => return Ok(Mended::Whole),
-                Ok(_) | Err(VaultError::Damaged { .. }) => bad.push(held.path.to_string()),
-                Err(VaultError::Missing { .. }) => {}
-                Err(error) => return Err(error),
-            }
+        let own = self
+            .vault
+            .read_noting(object, &self.shelf, Vec::new(), &mut bad)
+            .await;
+        match own {
+            Ok(_) => return Ok(Mended::Whole),
+            Err(error) if error.kind() == ErrorKind::Repair => {}
+            Err(error) => return Err(error),
         }
         for (from, (other, shelf)) in self.others.iter().enumerate() {
             match other.read_whole(object, shelf, Vec::new()).await {

@@ -1,16 +1,23 @@
-//! One object of a known size out of a vault: at the pace that is allowed, its hash checked.
+//! Whole objects out of a vault: at the pace that is allowed, from whichever incarnation has the
+//! hash. All reading of objects goes through here, and so does all asking again.
 //!
 //! It does not know where the bytes go.
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use crate::{
-    error::{ObjectId, VaultError},
+    error::{ErrorKind, ObjectId, VaultError},
     observer::Observer,
-    store::{CHUNK_BYTES, Held, Shelf, Source, Vault},
+    ranges::{self, RANGE_BYTES},
+    shelf::{Held, Shelf},
+    source::{CHUNK_BYTES, Source},
+    store::Vault,
     throttle::Throttle,
 };
 
-/// How objects are read for a copy.
+/// How objects are read.
 #[derive(Clone, Copy)]
 pub(crate) struct Paced<'a> {
     pub(crate) vault: &'a Vault,
@@ -19,70 +26,147 @@ pub(crate) struct Paced<'a> {
 }
 
 impl Paced<'_> {
-    /// Reads it from the first incarnation that has its hash. As in [`Vault::read_whole`], a
-    /// bucket is asked again for what it answered wrongly; such bytes count as done only once.
+    /// Reads an object of a known size from the first incarnation that has its hash.
+    ///
+    /// A bucket is asked again for what it answered wrongly, since an answer may be torn or stale
+    /// while the object is sound; such bytes count as done only once.
     pub(crate) async fn read(
         &self,
         object: ObjectId,
         size: u64,
         shelf: &Shelf,
+        buffer: Vec<u8>,
+    ) -> Result<Vec<u8>, VaultError> {
+        let bad = &mut Vec::new();
+        self.read_noting(object, Some(size), shelf, buffer, bad)
+            .await
+    }
+
+    /// The same for an object of any size; `bad` becomes the full paths of the incarnations that
+    /// were there and do not have its hash, as far as none that has it was found before.
+    ///
+    /// # Errors
+    /// That some incarnation could not be read goes before that others are damaged: it may be
+    /// the whole one.
+    pub(crate) async fn read_noting(
+        &self,
+        object: ObjectId,
+        size: Option<u64>,
+        shelf: &Shelf,
         mut buffer: Vec<u8>,
+        bad: &mut Vec<String>,
     ) -> Result<Vec<u8>, VaultError> {
         let shelf = shelf.holding(self.vault, object).await?;
-        let mut outcome = Err(VaultError::Missing { object });
-        let mut told = 0;
-        for round in 0.. {
+        let flow = Flow {
+            throttle: self.throttle,
+            observer: self.observer,
+            arrived: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+        };
+        let mut round = 0;
+        loop {
+            bad.clear();
+            let mut failure = None;
             for held in shelf.find(object) {
-                buffer.clear();
-                match self.read_held(object, held, size, buffer, &mut told).await {
+                let read = self.read_held(object, held, size, buffer, &flow);
+                let error = match read.await {
+                    Ok(bytes) => return Ok(bytes),
                     Err(VaultError::Stopped) => return Err(VaultError::Stopped),
-                    Err(error) => outcome = Err(error),
-                    whole => return whole,
+                    Err(error) => error,
+                };
+                if matches!(error, VaultError::Damaged { .. }) {
+                    bad.push(held.path.to_string());
+                }
+                let is_worse = |known: &VaultError| known.kind() == ErrorKind::Repair;
+                if failure.as_ref().is_none_or(is_worse) {
+                    failure = Some(error);
                 }
                 buffer = Vec::new();
             }
-            if shelf.find(object).is_empty() || !self.vault.ask_again(round).await {
-                break;
+            match failure {
+                Some(_) if self.vault.ask_again(round).await => round += 1,
+                failure => return Err(failure.unwrap_or(VaultError::Missing { object })),
             }
         }
-        outcome
     }
 
-    /// `told` is how many of its bytes the observer has heard of.
     async fn read_held(
         &self,
         object: ObjectId,
         held: &Held,
-        size: u64,
+        size: Option<u64>,
         mut buffer: Vec<u8>,
-        told: &mut u64,
+        flow: &Flow<'_>,
     ) -> Result<Vec<u8>, VaultError> {
-        let mut source = Source::open(self.vault, object, held).await?;
-        if source.size != size {
-            return Err(VaultError::damaged(object, "it does not have its size"));
+        buffer.clear();
+        flow.begin();
+        let wrong_size = || VaultError::damaged(object, "it does not have its size");
+        if size.is_some_and(|size| size != held.size) {
+            return Err(wrong_size());
         }
-        let most = self
-            .throttle
-            .map_or(CHUNK_BYTES, |throttle| throttle.chunk_bytes(CHUNK_BYTES));
-        while (buffer.len() as u64) < size {
-            if self.observer.stop_requested() {
-                return Err(VaultError::Stopped);
+        let is_slow = self.throttle.is_some_and(|throttle| throttle.is_slow());
+        let hash = if let Some(place) = self.vault.place()
+            && RANGE_BYTES < held.size
+            && !is_slow
+        {
+            buffer = ranges::read((self.vault, place), object, held, buffer, flow).await?;
+            *blake3::hash(&buffer).as_bytes()
+        } else {
+            let mut source = Source::open(self.vault, object, held).await?;
+            if size.is_some_and(|size| size != source.size) {
+                return Err(wrong_size());
             }
-            let from = buffer.len();
-            buffer = source.next(buffer, most).await?;
-            if let Some(throttle) = self.throttle {
-                throttle.pass(buffer.len() - from, self.observer).await?;
+            let most = match self.throttle {
+                Some(throttle) => throttle.chunk_bytes(CHUNK_BYTES),
+                None if size.is_some() => CHUNK_BYTES,
+                // Nobody waits for its progress.
+                None => 4 * CHUNK_BYTES,
+            };
+            while (buffer.len() as u64) < source.size {
+                let from = buffer.len();
+                buffer = source.next(buffer, most).await?;
+                flow.pass(buffer.len() - from).await?;
             }
-            let there = buffer.len() as u64;
-            self.observer.done(there.saturating_sub(*told));
-            *told = there.max(*told);
-        }
-        if source.hash() != object.hash {
-            return Err(VaultError::damaged(
-                object,
-                "its bytes do not have its hash",
-            ));
+            source.hash().0
+        };
+        if hash != object.hash.0 {
+            let why = "its bytes do not have its hash";
+            return Err(VaultError::damaged(object, why));
         }
         Ok(buffer)
+    }
+}
+
+/// The bytes of one object on their way: what holds them back, and who hears of them. Whatever
+/// is read a second time is told only once.
+pub(crate) struct Flow<'a> {
+    throttle: Option<&'a Arc<Throttle>>,
+    observer: &'a dyn Observer,
+    arrived: AtomicU64,
+    told: AtomicU64,
+}
+
+impl Flow<'_> {
+    /// The object is read from its beginning.
+    fn begin(&self) {
+        self.arrived.store(0, Ordering::Relaxed);
+    }
+
+    /// So many more bytes arrived.
+    ///
+    /// # Errors
+    /// [`VaultError::Stopped`].
+    pub(crate) async fn pass(&self, bytes: usize) -> Result<(), VaultError> {
+        if self.observer.stop_requested() {
+            return Err(VaultError::Stopped);
+        }
+        if let Some(throttle) = self.throttle {
+            throttle.pass(bytes, self.observer).await?;
+        }
+        let bytes = bytes as u64;
+        let arrived = self.arrived.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let told = self.told.fetch_max(arrived, Ordering::Relaxed);
+        self.observer.done(arrived.saturating_sub(told));
+        Ok(())
     }
 }

@@ -2,9 +2,8 @@
 //!
 //! It does not know what is in them, nor who authenticates them.
 use bytes::Bytes;
-use futures_util::TryStreamExt;
 use model::Timestamp;
-use object_store::{ObjectStoreExt, path::Path};
+use object_store::{ObjectMeta, ObjectStoreExt, path::Path};
 
 use crate::{error::VaultError, store::Vault};
 
@@ -56,16 +55,17 @@ pub async fn put_record(vault: &Vault, path: &str, bytes: Bytes) -> Result<(), V
     }
     // A bucket's put would overwrite. The catalog gives each version to one writer, so that
     // looking first is enough.
-    if vault.place().is_some()
-        && let Some(there) = get_record(vault, path).await?
-    {
-        return if there == bytes {
-            Ok(())
-        } else {
-            Err(VaultError::Conflict {
-                path: path.to_owned(),
-            })
-        };
+    if vault.place().is_some() {
+        let may_be = |found: Option<&Bytes>| found.is_none_or(|there| *there == bytes);
+        match asked(vault, path, may_be).await? {
+            None => {}
+            Some(there) if there == bytes => return Ok(()),
+            Some(_) => {
+                return Err(VaultError::Conflict {
+                    path: path.to_owned(),
+                });
+            }
+        }
     }
     match vault.create(&name, bytes.clone()).await {
         Ok(()) => Ok(()),
@@ -84,11 +84,54 @@ pub async fn put_record(vault: &Vault, path: &str, bytes: Bytes) -> Result<(), V
 /// # Errors
 /// When the store fails; [`VaultError::BadPath`].
 pub async fn get_record(vault: &Vault, path: &str) -> Result<Option<Bytes>, VaultError> {
+    asked(vault, path, |_| true).await
+}
+
+/// What `open` makes of a record that must be there; none when there is no such record. A bucket
+/// is asked again while it has none, or one that does not open.
+///
+/// # Errors
+/// When the store fails; [`VaultError::BadPath`].
+pub async fn open_record<T, E>(
+    vault: &Vault,
+    path: &str,
+    open: impl Fn(&[u8]) -> Result<T, E>,
+) -> Result<Option<Result<T, E>>, VaultError> {
+    let mut opened = None;
+    asked(vault, path, |found| {
+        opened = found.map(|bytes| open(bytes));
+        matches!(opened, Some(Ok(_)))
+    })
+    .await?;
+    Ok(opened)
+}
+
+/// Reads a record until it is one that can be right; the last answer, when none is.
+async fn asked(
+    vault: &Vault,
+    path: &str,
+    mut can_be_right: impl FnMut(Option<&Bytes>) -> bool,
+) -> Result<Option<Bytes>, VaultError> {
     let name = checked(path)?;
-    let failed = |source| VaultError::store("read", &name, source);
-    match vault.store().get(&name).await {
+    let mut round = 0;
+    loop {
+        let answer = once(vault, &name).await;
+        let is_final = match &answer {
+            Ok(found) => can_be_right(found.as_ref()),
+            Err(_) => false,
+        };
+        if is_final || !vault.ask_again(round).await {
+            return answer;
+        }
+        round += 1;
+    }
+}
+
+async fn once(vault: &Vault, name: &Path) -> Result<Option<Bytes>, VaultError> {
+    let failed = |source| VaultError::store("read", name, source);
+    match vault.store().get(name).await {
         Ok(found) if (RECORD_BYTES_MAX as u64) < found.meta.size => Err(VaultError::BadPath {
-            path: path.to_owned(),
+            path: name.to_string(),
             why: "names a record that is too large",
         }),
         Ok(found) => found.bytes().await.map(Some).map_err(failed),
@@ -107,21 +150,15 @@ pub async fn list_records(vault: &Vault, folder: &str) -> Result<Vec<RecordEntry
     } else {
         checked(folder)?
     };
-    let failed = |source| VaultError::store("list", &name, source);
-    let found: Vec<_> = vault
-        .store()
-        .list(Some(&name))
-        .try_collect()
-        .await
-        .map_err(failed)?;
-    let mut entries: Vec<RecordEntry> = found
-        .into_iter()
-        .map(|meta| RecordEntry {
+    let mut entries = Vec::new();
+    let each = |meta: ObjectMeta| {
+        entries.push(RecordEntry {
             path: meta.location.to_string(),
             size: meta.size,
             modified: Timestamp(meta.last_modified.timestamp_micros()),
-        })
-        .collect();
+        });
+    };
+    vault.list(&name, each).await?;
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(entries)
 }

@@ -9,20 +9,24 @@ use std::sync::{
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use model::{Hash, VolumeRef};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
-    bucket,
+    bucket::{self, Copied},
     error::{ObjectId, ObjectKind, VaultError},
     observer::Observer,
     paced::Paced,
-    store::{Condemned, Held, ObjectName, Shelf, Vault},
+    shelf::{Condemned, Held, ObjectName, Shelf},
+    store::Vault,
     sweep::header,
     throttle::Throttle,
 };
 
-/// Objects on their way at once. Each has a buffer of its own size, 16 MiB at most but for
-/// manifests, so this also bounds the memory.
+/// Objects on their way through here at once. Each has a buffer of its own size, 16 MiB at most
+/// but for manifests, so this also bounds the memory.
 const STREAMS: usize = 3;
+/// Objects that a store copies by itself at once: each waits for three answers, and has no buffer.
+const COPIES: usize = 16;
 
 /// What is to be shipped where.
 #[derive(Debug, Clone, Copy)]
@@ -95,12 +99,17 @@ pub async fn ship(shipment: Shipment<'_>, observer: &dyn Observer) -> Result<Shi
         observer,
         tally: &tally,
         spare: Mutex::default(),
+        buffers: Semaphore::new(STREAMS),
     };
-    let slow = shipment.throttle.is_some_and(|throttle| throttle.is_slow());
+    let at_once = match shipment.throttle {
+        None => COPIES,
+        Some(throttle) if throttle.is_slow() => 1,
+        Some(_) => STREAMS,
+    };
     let (last, rest): (Vec<_>, Vec<_>) = missing.into_iter().partition(|(id, _)| *id == root);
     stream::iter(rest)
         .map(|(id, size)| ferry.carry(id, size))
-        .buffer_unordered(if slow { 1 } else { STREAMS })
+        .buffer_unordered(at_once)
         .try_collect::<()>()
         .await?;
     for (id, size) in last {
@@ -127,11 +136,18 @@ struct Ferry<'a> {
     tally: &'a Tally,
     /// Buffers of objects that arrived: fresh pages cost more than writing to them.
     spare: Mutex<Vec<Vec<u8>>>,
+    /// One for each object that may lie in memory.
+    buffers: Semaphore,
 }
 
 impl Ferry<'_> {
     fn spares(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
         self.spare.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    async fn buffer(&self) -> SemaphorePermit<'_> {
+        let turn = self.buffers.acquire().await;
+        turn.expect("nobody closes it")
     }
 
     /// Carries one object over: by the store itself where it can, else through here.
@@ -149,6 +165,7 @@ impl Ferry<'_> {
                 return Ok(());
             }
         }
+        let _buffer = self.buffer().await;
         let paced = Paced {
             vault: from,
             throttle,
@@ -191,7 +208,16 @@ impl Ferry<'_> {
             return Err(VaultError::Stopped);
         }
         let target = ObjectName::fresh(object).path(volume);
-        if !bucket::copy((here, held), (there, to), object, size, &target).await? {
+        let copied = bucket::copy((here, held), there, size, &target).await?;
+        let is_whole = match copied {
+            Copied::Whole => true,
+            Copied::Unlike => {
+                let _buffer = self.buffer().await;
+                bucket::is_whole(to, object, size, &target).await?
+            }
+            Copied::Not => false,
+        };
+        if !is_whole {
             return Ok(false);
         }
         self.tally.objects.fetch_add(1, Ordering::Relaxed);

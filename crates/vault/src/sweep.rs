@@ -12,7 +12,8 @@ use crate::{
     format::VolumeTag,
     manifest::Tables,
     observer::Observer,
-    store::{Condemned, Shelf, VOLUMES, Vault},
+    shelf::{Condemned, Shelf, VOLUMES},
+    store::Vault,
 };
 
 /// The clear part of a manifest: all that the snapshot reaches.
@@ -117,9 +118,9 @@ pub async fn objects(vault: &Vault, volume: &VolumeRef) -> Result<Vec<ObjectEntr
 /// The store's.
 pub async fn volumes(vault: &Vault) -> Result<Vec<VolumeRef>, VaultError> {
     let mut found = Vec::new();
-    for origin in folders(vault, Path::from(VOLUMES)).await? {
-        for account in folders(vault, origin.clone()).await? {
-            for id in folders(vault, account.clone()).await? {
+    for origin in vault.folders(&Path::from(VOLUMES)).await? {
+        for account in vault.folders(&origin).await? {
+            for id in vault.folders(&account).await? {
                 let named = (name(&origin), name(&account), name(&id));
                 // A folder of another shape is not ours.
                 if let (Some(origin), Some(account), Some(id)) = named {
@@ -138,13 +139,6 @@ pub async fn volumes(vault: &Vault) -> Result<Vec<VolumeRef>, VaultError> {
 
 fn name<T: std::str::FromStr>(path: &Path) -> Option<T> {
     path.filename()?.parse().ok()
-}
-
-async fn folders(vault: &Vault, under: Path) -> Result<Vec<Path>, VaultError> {
-    let found = vault.store().list_with_delimiter(Some(&under)).await;
-    found
-        .map(|found| found.common_prefixes)
-        .map_err(|source| VaultError::store("list", under, source))
 }
 
 /// The hashes of everything that the given manifests reach, themselves included.
@@ -186,7 +180,7 @@ pub async fn delete(vault: &Vault, path: &str) -> Result<(), VaultError> {
     let kind = ObjectKind::ALL
         .into_iter()
         .find(|kind| kind.folder() == folder.as_ref());
-    let known = kind.and_then(|kind| crate::store::ObjectName::parse(kind, name.as_ref()));
+    let known = kind.and_then(|kind| crate::shelf::ObjectName::parse(kind, name.as_ref()));
     if volumes.as_ref() != VOLUMES || known.is_none() {
         return Err(refused());
     }

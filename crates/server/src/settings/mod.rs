@@ -73,6 +73,12 @@ pub(crate) struct Layer {
     /// Put the bucket's name into the host name, as Amazon S3 wants it [default: only without --vault-endpoint]
     #[arg(long, env = "SNAPFERRY_VAULT_VIRTUAL_HOST", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) vault_virtual_host: Option<bool>,
+    /// Requests that carry objects to or from the bucket at once [default: 16]
+    #[arg(long, env = "SNAPFERRY_VAULT_STREAMS", value_name = "COUNT")]
+    pub(crate) vault_streams: Option<u16>,
+    /// Objects above this go to the bucket in parts of this size, several at once [default: 16MiB]
+    #[arg(long, env = "SNAPFERRY_VAULT_PART_SIZE", value_name = "BYTES")]
+    pub(crate) vault_part_size: Option<ByteCount>,
     /// Name of this node among those that share a catalog [default: drawn once for a data folder]
     #[arg(long, env = "SNAPFERRY_NODE", value_name = "NAME")]
     pub(crate) node: Option<NodeName>,
@@ -236,6 +242,8 @@ impl Layer {
             node: self.node.or(below.node),
             vault_endpoint: self.vault_endpoint.or(below.vault_endpoint),
             vault_virtual_host: self.vault_virtual_host.or(below.vault_virtual_host),
+            vault_streams: self.vault_streams.or(below.vault_streams),
+            vault_part_size: self.vault_part_size.or(below.vault_part_size),
             default_region: self.default_region.or(below.default_region),
             region: either(self.region, below.region),
             seal_anew: either(self.seal_anew, below.seal_anew),

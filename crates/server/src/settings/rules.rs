@@ -14,6 +14,11 @@ const LEASE_SECS: RangeInclusive<u64> = 2..=3_600;
 /// Below this a snapshot could not fill one pack while it stores another.
 const SNAPSHOT_MEMORY_BYTES_MIN: u64 = 2 * limits::PACK_BYTES as u64;
 
+/// More requests than this at once are more sockets than speed.
+const VAULT_STREAMS: RangeInclusive<u16> = 1..=256;
+/// S3 takes no smaller parts, and no object is larger.
+const VAULT_PART_BYTES: RangeInclusive<u64> = (vault::PART_BYTES_MIN as u64)..=(256 << 20);
+
 impl Layer {
     /// Refuses values that cannot be, alone or together.
     ///
@@ -35,21 +40,7 @@ impl Layer {
         if self.catalog.is_some() && self.vault.is_none() {
             return Err(SettingsError::SharedWithoutVault);
         }
-        match (&self.vault, &self.vault_endpoint) {
-            (None | Some(VaultPlace::Folder(_)), Some(_)) => {
-                return Err(SettingsError::Value {
-                    setting: "vault-endpoint",
-                    expected: "given together with a bucket as --vault",
-                });
-            }
-            (_, Some(url)) if !url.starts_with("http://") && !url.starts_with("https://") => {
-                return Err(SettingsError::Value {
-                    setting: "vault-endpoint",
-                    expected: "an http:// or https:// URL",
-                });
-            }
-            _ => {}
-        }
+        self.check_bucket()?;
         if let Some(memory) = self.snapshot_memory
             && memory.0 < SNAPSHOT_MEMORY_BYTES_MIN
         {
@@ -88,6 +79,32 @@ impl Layer {
         }
         if let Some(host) = self.host.iter().find(|host| !is_host_name(host)) {
             return Err(SettingsError::Host(host.clone()));
+        }
+        Ok(())
+    }
+
+    fn check_bucket(&self) -> Result<(), SettingsError> {
+        let wrong = |setting, expected| Err(SettingsError::Value { setting, expected });
+        if !matches!(self.vault, Some(VaultPlace::Bucket(_))) {
+            let given = [
+                ("vault-endpoint", self.vault_endpoint.is_some()),
+                ("vault-streams", self.vault_streams.is_some()),
+                ("vault-part-size", self.vault_part_size.is_some()),
+            ];
+            if let Some((setting, _)) = given.into_iter().find(|(_, given)| *given) {
+                return wrong(setting, "given together with a bucket as --vault");
+            }
+        }
+        let is_web = |url: &String| url.starts_with("http://") || url.starts_with("https://");
+        if self.vault_endpoint.as_ref().is_some_and(|url| !is_web(url)) {
+            return wrong("vault-endpoint", "an http:// or https:// URL");
+        }
+        if (self.vault_streams).is_some_and(|count| !VAULT_STREAMS.contains(&count)) {
+            return wrong("vault-streams", "within 1..=256");
+        }
+        let bytes = self.vault_part_size.as_ref().map(|size| size.0);
+        if bytes.is_some_and(|bytes| !VAULT_PART_BYTES.contains(&bytes)) {
+            return wrong("vault-part-size", "within 5MiB..=256MiB");
         }
         Ok(())
     }
@@ -135,6 +152,11 @@ mod tests {
     fn values_have_their_bounds() {
         assert!(flags(&["--snapshot-memory", "1MiB"]).check().is_err());
         assert!(flags(&["--lease-seconds", "1"]).check().is_err());
+        assert!(flags(&["--vault-streams", "4"]).check().is_err());
+        let bucket = |flag, value| flags(&["--vault", "s3://b", flag, value]).check();
+        assert!(bucket("--vault-streams", "0").is_err());
+        assert!(bucket("--vault-part-size", "4MiB").is_err());
+        assert!(bucket("--vault-part-size", "5MiB").is_ok());
         assert!(
             flags(&["--cross-region-bytes-per-second", "0"])
                 .check()

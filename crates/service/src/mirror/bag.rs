@@ -13,7 +13,7 @@ use model::{Entropy, limits::ECHO_CHARS_MAX};
 use serde::{Deserialize, Serialize};
 use vault::{
     Vault, VaultError,
-    records::{RECORD_BYTES_MAX, get_record, put_record},
+    records::{RECORD_BYTES_MAX, open_record, put_record},
 };
 use zeroize::Zeroizing;
 
@@ -97,11 +97,10 @@ impl Seal {
     /// # Errors
     /// `BagError`.
     pub async fn get(&self, vault: &Vault, path: &str) -> Result<Zeroizing<Vec<u8>>, BagError> {
-        let sealed = get_record(vault, path)
+        let open = |sealed: &[u8]| self.0.open(PURPOSE, path, sealed);
+        open_record(vault, path, open)
             .await?
-            .ok_or_else(|| BagError::Missing(path.to_owned()))?;
-        self.0
-            .open(PURPOSE, path, &sealed)
+            .ok_or_else(|| BagError::Missing(path.to_owned()))?
             .map_err(|source| BagError::Sealed {
                 path: path.to_owned(),
                 source,
@@ -254,6 +253,8 @@ impl<'a> Packer<'a> {
 #[cfg(test)]
 mod tests {
     use model::SystemEntropy;
+
+    use vault::records::get_record;
 
     use super::*;
 

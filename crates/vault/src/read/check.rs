@@ -23,7 +23,8 @@ use crate::{
     manifest::{Manifest, Reached},
     observer::Observer,
     seal::DataKey,
-    store::{Condemned, Shelf, Vault},
+    shelf::{Condemned, Shelf},
+    store::Vault,
     sweep::header,
 };
 

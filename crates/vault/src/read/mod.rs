@@ -19,7 +19,8 @@ use crate::{
     observer::Observer,
     part::Unpacker,
     seal::DataKey,
-    store::{Condemned, Shelf, Vault},
+    shelf::{Condemned, Shelf},
+    store::Vault,
 };
 pub use check::{Check, Checked, Damage, DamagedBytes, Passed, check, in_sample};
 pub(crate) use plan::stretches;

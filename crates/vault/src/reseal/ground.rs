@@ -17,7 +17,7 @@ use crate::{
     manifest::{Manifest, Reached},
     pack::Place,
     seal::ObjectKey,
-    store::Shelf,
+    shelf::Shelf,
 };
 
 /// A pack here that holds frames of a pack of the origin.

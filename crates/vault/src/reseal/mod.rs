@@ -23,7 +23,8 @@ use crate::{
     observer::Observer,
     part::{Packer, Unpacker},
     seal::{DataKey, ObjectKey},
-    store::{Condemned, Shelf, Vault},
+    shelf::{Condemned, Shelf},
+    store::Vault,
     throttle::Throttle,
     write::Base,
 };

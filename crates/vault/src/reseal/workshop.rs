@@ -27,7 +27,7 @@ use crate::{
     observer::Observer,
     paced::Paced,
     part::Packer,
-    store::Shelf,
+    shelf::Shelf,
 };
 
 /// Packs under way at once: one is read while another is sealed on each of two cores.

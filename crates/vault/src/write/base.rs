@@ -20,7 +20,8 @@ use crate::{
     layers::{Layers, Slot},
     manifest::Manifest,
     part::Unpacker,
-    store::{Shelf, Vault},
+    shelf::Shelf,
+    store::Vault,
     write::{Base, ledger::Ledger},
 };
 

@@ -30,7 +30,8 @@ use crate::{
     observer::Observer,
     part::Packer,
     seal::{DataKey, Sealing, draw},
-    store::{Condemned, Shelf, Vault},
+    shelf::{Condemned, Shelf},
+    store::Vault,
 };
 use base::{BaseSnapshot, SPARSE_PERCENT};
 pub use content::{Content, Looked};
