@@ -192,6 +192,40 @@ def test_another_master_key_is_refused(fleet):
         stranger.server.start()
 
 
+def test_a_node_that_never_comes_back_is_forgotten(fleet, noise):
+    west, north = fleet.add("west"), fleet.nodes["north"]
+    west.new_cluster("western")
+    west.server.kill()
+    del fleet.nodes["west"]
+    north.rds().create_db_cluster_snapshot(DBClusterSnapshotIdentifier="stuck", DBClusterIdentifier="western")
+
+    def forget(*words):
+        command = [north.server.binary, "node", "forget", *words, "--format", "json"]
+        environment = running.clean_environment(SNAPFERRY_CATALOG=fleet.database.url)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+
+    for name, says in {"west": "was heard of", "north": "was heard of", "nobody": "nothing is known"}.items():
+        refused = forget(name, "--drop-clusters")
+        assert refused.returncode == 1 and says in refused.stderr, refused.stderr
+    running.wait_until(lambda: fleet.listed()["west"]["state"] == "lost", SILENCE_SECONDS + 20, "its silence is noticed")
+    refused = forget("west")
+    assert refused.returncode == 1 and ":western" in refused.stderr and "--drop-clusters" in refused.stderr
+    assert ferry.cluster_of(north.rds(), "western")["Status"]
+    gone = json.loads(forget("west", "--drop-clusters").stdout)
+    assert len(gone["clusters"]) == 1 and gone["jobs_failed"] == 1
+    assert set(fleet.listed()) == {"north", "south"}
+    with pytest.raises(north.rds().exceptions.DBClusterNotFoundFault):
+        ferry.cluster_of(north.rds(), "western")
+    assert ferry.snapshot_of(north.rds(), "stuck")["Status"] == "failed"
+    events = north.rds().describe_events(SourceType="db-cluster", SourceIdentifier="western")["Events"]
+    assert "is lost: its node west was forgotten" in events[-1]["Message"]
+    north.rds().delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="stuck")
+    # Its name is free for another data folder.
+    fleet.add("west").server.stop()
+    del fleet.nodes["west"]
+    forget("west")
+
+
 def test_a_deployment_moves_to_postgresql(deploy):
     alone = deploy("--dev")
     alias = unique("alias/moved")

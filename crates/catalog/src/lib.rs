@@ -25,6 +25,7 @@ pub mod nodes;
 pub mod outbox;
 pub mod pins;
 pub mod postgres;
+pub mod rebuilt;
 pub mod snapshots;
 pub mod sqlite;
 mod stored;

@@ -56,6 +56,15 @@ pub fn get_or_set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<String, Ca
     Ok(value.to_owned())
 }
 
+/// Removes a fact that is only this catalog's, or is not to be remembered by the mirror either.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn unset(tx: &mut dyn Tx, name: &str) -> Result<(), CatalogError> {
+    tx.execute("DELETE FROM meta WHERE name = ?1", args![name])?;
+    Ok(())
+}
+
 /// The highest version drawn so far.
 ///
 /// # Errors

@@ -239,6 +239,15 @@ pub fn drain(tx: &mut dyn Tx, name: &str) -> Result<bool, CatalogError> {
     Ok(changed == 1)
 }
 
+/// Removes a node's row; a process that still has its name hears of it at its next heartbeat.
+///
+/// # Errors
+/// The database's.
+pub fn forget(tx: &mut dyn Tx, name: &str) -> Result<(), CatalogError> {
+    tx.execute("DELETE FROM nodes WHERE name = ?1", args![name])?;
+    Ok(())
+}
+
 /// Every node by its name, with what it is busy with.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::{fmt, fs, io, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use catalog::{
     Catalog, CatalogError, CatalogExt, PostgresCatalog, SqliteCatalog,
     copy::{self, CopyError},
-    meta, nodes,
+    meta, nodes, rebuilt,
 };
 use model::{SystemClock, SystemEntropy, limits};
 use serde::{Deserialize, Serialize};
@@ -121,6 +121,29 @@ pub(crate) async fn check_mode(catalog: &dyn Catalog, mode: Mode) -> Result<(), 
     }
 }
 
+/// Refuses a catalog that a rebuild has filled in part.
+///
+/// # Errors
+/// `HalfRebuilt`, or the catalog's.
+pub(crate) async fn check_whole(catalog: &dyn Catalog) -> Result<(), CatalogsError> {
+    match catalog.read(rebuilt::is_under_way).await? {
+        true => Err(CatalogsError::HalfRebuilt),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a shared catalog that some node serves.
+///
+/// # Errors
+/// `Served`, or the catalog's.
+pub(crate) async fn check_unserved(catalog: &dyn Catalog) -> Result<(), CatalogsError> {
+    let alive = catalog.read(|tx| nodes::first_alive(tx, limits::NODE_SILENCE));
+    match alive.await? {
+        Some(node) => Err(CatalogsError::Served(node)),
+        None => Ok(()),
+    }
+}
+
 /// The node that a data folder belongs to. Written once, so that its clusters stay found.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct NodeMark {
@@ -221,12 +244,8 @@ impl End {
 pub(crate) async fn copy(from: &End, into: &End) -> Result<Vec<copy::Copied>, CatalogsError> {
     let (from, into) = (from.open()?, into.open()?);
     for catalog in [&from.catalog, &into.catalog] {
-        let alive = catalog
-            .read(|tx| nodes::first_alive(tx, limits::NODE_SILENCE))
-            .await?;
-        if let Some(node) = alive {
-            return Err(CatalogsError::Served(node));
-        }
+        check_unserved(&**catalog).await?;
+        check_whole(&**catalog).await?;
     }
     let copied = copy::copy(&from.catalog, &*into.catalog).await?;
     service::succeed(&*into.catalog, &SystemEntropy).await?;
@@ -300,6 +319,9 @@ pub(crate) enum CatalogsError {
         /// Whether it is a dev catalog.
         dev: bool,
     },
+    /// A rebuild did not come to its end.
+    #[error("the catalog holds a part of its records: a rebuild of it was cut short")]
+    HalfRebuilt,
     /// Somebody writes into it.
     #[error("the node {0} serves that catalog")]
     Served(String),
@@ -327,6 +349,10 @@ impl CatalogsError {
             )),
             Self::OtherMode { dev: true } => Some("add --dev to join them".to_owned()),
             Self::OtherMode { dev: false } => Some("leave --dev out to join them".to_owned()),
+            Self::HalfRebuilt => Some(
+                "give `snapferry catalog rebuild` again, with the same options: it begins anew"
+                    .to_owned(),
+            ),
             Self::Served(node) => Some(format!(
                 "stop every server on it, and wait {} s after one was killed (the node {node} was heard of lately)",
                 limits::NODE_SILENCE.as_secs()

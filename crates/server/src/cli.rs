@@ -9,6 +9,7 @@ use model::{Account, Region, SnapshotName};
 use crate::{
     catalogs::{CatalogUrl, End},
     settings::Layer,
+    vaults::VaultPlace,
 };
 
 /// Snapshots of real PostgreSQL clusters, copied between regions, accounts and encryption keys
@@ -101,7 +102,7 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: JobVerb,
     },
-    /// Look at the nodes that share a catalog, and drain one
+    /// Look at the nodes that share a catalog, drain one, or forget one
     #[command(
         arg_required_else_help = true,
         after_help = "Examples:\n  \
@@ -112,11 +113,12 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: NodeVerb,
     },
-    /// Move a catalog
+    /// Move a catalog, or rebuild a lost one
     #[command(
         arg_required_else_help = true,
         after_help = "Examples:\n  \
-        snapferry catalog copy /var/lib/snapferry postgres://ferry@db/snapferry"
+        snapferry catalog copy /var/lib/snapferry postgres://ferry@db/snapferry\n  \
+        snapferry catalog rebuild"
     )]
     Catalog {
         #[command(subcommand)]
@@ -219,6 +221,27 @@ pub(crate) enum NodeVerb {
         #[command(flatten)]
         shared: Shared,
     },
+    /// Forget a node that never comes back
+    ///
+    /// Refused while the node is heard of. Work that only it could do is given up, with events; copies
+    /// that it had begun go on elsewhere. Clusters whose files it had are named, and stay unless
+    /// --drop-clusters is given: then their records go too, and they can be restored from snapshots.
+    #[command(after_help = "Examples:\n  \
+        snapferry node forget node-1 --catalog postgres://ferry@db/snapferry\n  \
+        snapferry node forget node-1 --drop-clusters --catalog postgres://ferry@db/snapferry")]
+    Forget {
+        /// The node's name, as `snapferry node list` shows it
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Also the records of clusters whose files it had
+        #[arg(long)]
+        drop_clusters: bool,
+        #[command(flatten)]
+        shared: Shared,
+        /// How what was forgotten is printed
+        #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+        format: Format,
+    },
 }
 
 /// `snapferry vault ...`.
@@ -316,6 +339,58 @@ pub(crate) enum CatalogVerb {
         #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
         format: ListFormat,
     },
+    /// Fill a new catalog with the records that the vault mirrors
+    ///
+    /// For when the catalog is lost. The vault and the master key are enough: accounts, access keys, KMS
+    /// keys, snapshots, whom they are shared with, tags and clusters come back as the mirror last had them.
+    /// Jobs and events do not. What was acknowledged within the last moments before the loss may be
+    /// missing; the report says when the mirror was last written.
+    ///
+    /// Stop every server of the deployment first. The new catalog must be empty. The vaults are its own
+    /// afterwards: a server with the old one, should that turn up again, is refused. When the command is
+    /// interrupted, give it again.
+    ///
+    /// Exit status: 0 when all that the mirror has was brought back, 3 when part of the mirror is damaged
+    /// or a snapshot's manifest is gone, 1 when nothing could be done.
+    #[command(after_help = "Examples:\n  \
+        snapferry catalog rebuild\n  \
+        snapferry catalog rebuild --data /srv/snapferry --vault /mnt/vault\n  \
+        snapferry catalog rebuild --catalog postgres://ferry@db/snapferry --vault s3://bucket/ferry --format json")]
+    Rebuild(Box<Rebuild>),
+}
+
+/// `snapferry catalog rebuild`.
+#[derive(Debug, Args)]
+pub(crate) struct Rebuild {
+    /// Settings file of the servers, for what is not said here
+    #[arg(long, env = "SNAPFERRY_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The deployment's servers run with --dev
+    #[arg(long)]
+    pub(crate) dev: bool,
+    #[command(flatten)]
+    pub(crate) folder: Folder,
+    #[command(flatten)]
+    pub(crate) place: VaultAt,
+    #[command(flatten)]
+    pub(crate) master_key: MasterKeySource,
+    /// How the report is printed
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
+
+/// Where the vaults are.
+#[derive(Debug, Args)]
+pub(crate) struct VaultAt {
+    /// Where snapshots' bytes are kept, as the servers have it [default: vault in the data folder]
+    #[arg(long, env = "SNAPFERRY_VAULT", value_name = "PLACE")]
+    pub(crate) vault: Option<VaultPlace>,
+    /// Address of the S3-compatible store [default: Amazon S3 of AWS_REGION]
+    #[arg(long, env = "SNAPFERRY_VAULT_ENDPOINT", value_name = "URL")]
+    pub(crate) vault_endpoint: Option<String>,
+    /// Put the bucket's name into the host name [default: only without --vault-endpoint]
+    #[arg(long, env = "SNAPFERRY_VAULT_VIRTUAL_HOST", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) vault_virtual_host: Option<bool>,
 }
 
 /// `snapferry access-key ...`.

@@ -24,6 +24,10 @@ const MARK: &str = "snapferry.toml";
 const LOCK: &str = "lock";
 /// Folders of clusters' files and sockets, which their users have to pass through.
 const PASSED_THROUGH: [&str; 2] = ["clusters", "run"];
+/// What is brought back to a new machine, beside its master key, before the first start there.
+const BROUGHT_BACK: [&str; 4] = [MASTER_KEY, "vault", "node.toml", "credentials"];
+/// The master key's file.
+const MASTER_KEY: &str = "master.key";
 /// Files of a file system itself, which do not make a folder another program's.
 const NOT_CONTENT: [&str; 1] = ["lost+found"];
 
@@ -148,12 +152,17 @@ impl DataDir {
 
     /// The master key, unless it is given from outside.
     pub(crate) fn master_key(&self) -> PathBuf {
-        self.path.join("master.key")
+        self.path.join(MASTER_KEY)
     }
 
     /// The first administrator's access key.
     pub(crate) fn credentials(&self) -> PathBuf {
         self.path.join("credentials")
+    }
+
+    /// The folder with each cluster's files, by its resource id.
+    pub(crate) fn clusters(&self) -> PathBuf {
+        self.path.join("clusters")
     }
 
     /// The folder with each region's vault, by the region's name.
@@ -246,6 +255,7 @@ fn make_folder(path: &Path) -> Result<(), DataDirError> {
 
 fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
     let entries = fs::read_dir(path).map_err(|source| DataDirError::io("read", path, source))?;
+    let brought_back = path.join(MASTER_KEY).is_file();
     for entry in entries {
         let name = entry
             .map_err(|source| DataDirError::io("read", path, source))?
@@ -253,6 +263,7 @@ fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
         // A first start that was cut short leaves its lock, empty folders, or half a mark.
         let ours = name == LOCK
             || PASSED_THROUGH.iter().any(|within| name == *within)
+            || (brought_back && BROUGHT_BACK.iter().any(|known| name == *known))
             || name.to_string_lossy().starts_with(MARK);
         if !ours && !NOT_CONTENT.iter().any(|known| name == *known) {
             return Err(DataDirError::Foreign(path.to_owned()));
@@ -527,6 +538,11 @@ mod tests {
             Err(DataDirError::Foreign(_))
         ));
         assert!(!other.path().join(LOCK).exists());
+        let moved = tempfile::tempdir().expect("a folder");
+        fs::create_dir(moved.path().join("vault")).expect("made");
+        assert!(DataDir::acquire(moved.path(), Mode::Closed).is_err());
+        fs::write(moved.path().join(MASTER_KEY), "").expect("written");
+        assert!(DataDir::acquire(moved.path(), Mode::Closed).is_ok());
     }
 
     #[test]

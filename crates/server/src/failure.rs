@@ -4,8 +4,8 @@
 use std::{error::Error, io, path::PathBuf};
 
 use catalog::accounts::Holdings;
-use model::Account;
-use service::{OwnerError, StartError};
+use model::{Account, Region};
+use service::{OwnerError, RebuildError, StartError, forget::ForgetError};
 
 use crate::{
     catalogs::CatalogsError, credentials::CredentialsError, data_dir::DataDirError,
@@ -34,6 +34,13 @@ pub(crate) enum Failure {
     Listen(#[from] ListenError),
     #[error(transparent)]
     S3(#[from] S3Error),
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
+    #[error(transparent)]
+    Forget(#[from] ForgetError),
+    /// A vault cannot be opened.
+    #[error("the vault of {0} cannot be opened")]
+    Vault(Region, #[source] vault::VaultError),
     /// The catalog cannot be opened or read.
     #[error("the catalog cannot be used")]
     Catalog(#[from] catalog::CatalogError),
@@ -121,6 +128,8 @@ impl Failure {
             }
             Self::Start(StartError::Owner(error)) => owner_hint(error),
             Self::Start(StartError::Catalog(_)) => None,
+            Self::Rebuild(error) => rebuild_hint(error),
+            Self::Forget(error) => forget_hint(error),
             Self::NoSharedCatalog => Some("nodes are listed where several share a catalog: name it with --catalog postgres://...".to_owned()),
             Self::NoSuchNode(_) => Some("`snapferry node list` shows the nodes".to_owned()),
             Self::NotServed => Some("start it with `snapferry serve`, and ask again".to_owned()),
@@ -150,7 +159,7 @@ impl Failure {
             Self::S3(S3Error::Vault(_)) => {
                 Some("check that the bucket exists, its --vault-endpoint, and the credentials' rights".to_owned())
             }
-            Self::S3(_) | Self::Catalog(_) | Self::Io { .. } => None,
+            Self::S3(_) | Self::Catalog(_) | Self::Vault(..) | Self::Io { .. } => None,
         }
     }
 }
@@ -158,10 +167,52 @@ impl Failure {
 /// What to do about a vault that is not this catalog's.
 fn owner_hint(error: &OwnerError) -> Option<String> {
     match error {
-        OwnerError::Another { .. } => Some("start with that catalog, or name a vault of its own with --vault".to_owned()),
+        OwnerError::Another { .. } => Some("start with that catalog, or name a vault of its own with --vault; when that catalog is lost, move this new one away and bring it back with `snapferry catalog rebuild`".to_owned()),
         OwnerError::Newer { .. } => Some("start with the newer catalog or its newest backup; to give up what was made since, start once with --accept-older-catalog".to_owned()),
         OwnerError::OtherKey { .. } => Some("start with that deployment's master key and catalog, or name a vault of its own with --vault".to_owned()),
         _ => None,
+    }
+}
+
+/// What to do when a catalog was not rebuilt.
+fn rebuild_hint(error: &RebuildError) -> Option<String> {
+    let text = match error {
+        RebuildError::Nothing => {
+            "name the place that the servers had, with --vault PLACE (or --data DIR, when it is in the data folder)"
+        }
+        RebuildError::Unreadable(_) => {
+            "give the deployment's own master key, by DATA/master.key, SNAPFERRY_MASTER_KEY or --master-key-fd"
+        }
+        RebuildError::Strangers { .. } => {
+            "move the folder or prefix of the region that is not this deployment's elsewhere"
+        }
+        RebuildError::Filled => {
+            "fill a new one: with a catalog in the data folder, move catalog.sqlite and its -wal and -shm elsewhere; in PostgreSQL, name an empty database"
+        }
+        RebuildError::OtherMode { closed: true } => {
+            "leave --dev out, and give a --data folder that is not of --dev"
+        }
+        RebuildError::OtherMode { closed: false } => {
+            "add --dev, and give a --data folder that is of --dev"
+        }
+        RebuildError::Owner(OwnerError::OtherKey { .. }) => {
+            "give that deployment's master key, by DATA/master.key, SNAPFERRY_MASTER_KEY or --master-key-fd; or name its own vault with --vault"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+/// What to do about a node that is not forgotten.
+fn forget_hint(error: &ForgetError) -> Option<String> {
+    match error {
+        ForgetError::Unknown(_) => Some("`snapferry node list` shows the nodes".to_owned()),
+        ForgetError::Alive { .. } => Some(format!(
+            "stop it first, or drain it with `snapferry node drain`; one that died is forgotten {} s after its last word",
+            model::limits::NODE_SILENCE.as_secs()
+        )),
+        ForgetError::HasClusters { .. } => Some("start the node again on its data folder; when that is gone for good, add --drop-clusters, and restore the clusters from their snapshots".to_owned()),
+        ForgetError::Catalog(_) => None,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It does not know what the API's actions do.
 mod account_verbs;
+mod bar;
 mod body;
 mod carrier;
 mod catalogs;
@@ -21,6 +22,7 @@ mod node_verbs;
 mod outbound;
 mod outside_kms;
 mod peers;
+mod rebuild_verb;
 mod reference;
 mod s3;
 mod serve;
@@ -33,12 +35,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Verb};
+use crate::cli::{CatalogVerb, Cli, Verb};
 
 /// Less CPU a copy than with glibc's (docs/benchmarks/profile.md), and as little memory when idle.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-/// The exit status of a verification that found damage: it was done, and it is bad news.
+/// The exit status of work that was done and met damage.
 const DAMAGED: u8 = 3;
 
 fn main() -> ExitCode {
@@ -49,7 +51,16 @@ fn main() -> ExitCode {
         Verb::Actions { all, format } => verbs::actions(all, format),
         Verb::Job { verb } => verbs::job(verb),
         Verb::Node { verb } => node_verbs::node(verb),
-        Verb::Catalog { verb } => node_verbs::catalog(verb),
+        Verb::Catalog {
+            verb: CatalogVerb::Copy { from, to, format },
+        } => node_verbs::copy(&from, &to, format),
+        Verb::Catalog {
+            verb: CatalogVerb::Rebuild(asked),
+        } => match rebuild_verb::rebuild(*asked) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(DAMAGED),
+            Err(failure) => Err(failure),
+        },
         Verb::Vault { verb } => match vault_verbs::vault(verb) {
             Ok(true) => Ok(()),
             Ok(false) => return ExitCode::from(DAMAGED),

@@ -10,10 +10,12 @@ use catalog::{
 };
 use model::limits;
 use serde_json::json;
+use service::forget::{self, Forgotten, ItsClusters};
 
 use crate::{
-    catalogs,
-    cli::{CatalogVerb, ListFormat, NodeVerb, Shared},
+    bar::counted,
+    catalogs::{self, End},
+    cli::{Format, ListFormat, NodeVerb, Shared},
     failure::Failure,
     verbs::{lines_of_json, print, run, table},
 };
@@ -28,6 +30,20 @@ pub(crate) fn node(verb: NodeVerb) -> Result<(), Failure> {
         None => Err(Failure::NoSharedCatalog),
     };
     match verb {
+        NodeVerb::Forget {
+            name,
+            drop_clusters,
+            shared,
+            format,
+        } => {
+            let catalog = open(shared)?;
+            let its_clusters = match drop_clusters {
+                true => ItsClusters::Drop,
+                false => ItsClusters::Keep,
+            };
+            let gone = run(async { Ok(forget::node(&*catalog, &name, its_clusters).await?) })?;
+            print(&shown_forgotten(&name, &gone, format))
+        }
         NodeVerb::List { shared, format } => {
             let catalog = open(shared)?;
             let listed = run(async move { Ok(catalog.read(nodes::list).await?) })?;
@@ -57,13 +73,12 @@ pub(crate) fn node(verb: NodeVerb) -> Result<(), Failure> {
     }
 }
 
-/// `snapferry catalog ...`.
+/// `snapferry catalog copy`.
 ///
 /// # Errors
 /// Whatever kept it from its work.
-pub(crate) fn catalog(verb: CatalogVerb) -> Result<(), Failure> {
-    let CatalogVerb::Copy { from, to, format } = verb;
-    let copied = run(async move { Ok(catalogs::copy(&from, &to).await?) })?;
+pub(crate) fn copy(from: &End, to: &End, format: ListFormat) -> Result<(), Failure> {
+    let copied = run(async move { Ok(catalogs::copy(from, to).await?) })?;
     print(&shown_copy(&copied, format))
 }
 
@@ -109,6 +124,28 @@ fn shown_nodes(listed: &[nodes::Listed], format: ListFormat) -> String {
             })
         })),
     }
+}
+
+fn shown_forgotten(name: &str, gone: &Forgotten, format: Format) -> String {
+    if format == Format::Json {
+        let value = json!({
+            "name": name,
+            "clusters": gone.clusters,
+            "jobs_failed": gone.jobs_failed,
+            "jobs_released": gone.jobs_released,
+        });
+        return format!("{value:#}\n");
+    }
+    let mut text = String::new();
+    for cluster in &gone.clusters {
+        text.push_str(&format!("dropped {cluster}\n"));
+    }
+    text.push_str(&format!(
+        "forgot {name}: {} given up, {} left to others\n",
+        counted(gone.jobs_failed, "job"),
+        counted(gone.jobs_released, "job")
+    ));
+    text
 }
 
 fn shown_copy(copied: &[Copied], format: ListFormat) -> String {

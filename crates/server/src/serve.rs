@@ -122,24 +122,34 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>) -> Result<(), Failure> 
             build: env!("CARGO_PKG_VERSION").to_owned(),
         });
     }
-    let administrator = match mode {
-        Mode::Closed => {
-            credentials::ensure_administrator(
-                &dir,
-                &*catalog,
-                &master_key,
-                &settings.default_region,
-            )
-            .await?
-        }
-        Mode::Dev => None,
-    };
     let vaults = vaults::open(&layer, &dir).await?;
+    let (region, master_key) = (settings.default_region.clone(), Arc::new(master_key));
     let service = Service::start(
-        parts(vaults, catalog, master_key, engine, layer.kms.open()),
+        parts(
+            vaults,
+            Arc::clone(&catalog),
+            Arc::clone(&master_key),
+            engine,
+            layer.kms.open(),
+        ),
         settings,
     )
     .await?;
+    // Not before the vaults were asked whose they are: a new catalog in a lost one's place must not
+    // write over the credentials.
+    let administrator = match mode {
+        Mode::Closed => {
+            credentials::ensure_administrator(&dir, &*catalog, &master_key, &region).await
+        }
+        Mode::Dev => Ok(None),
+    };
+    let administrator = match administrator {
+        Ok(made) => made,
+        Err(error) => {
+            service.stop(PATIENCE).await;
+            return Err(error.into());
+        }
+    };
     let front = Arc::new(Front::new(
         Guard::new(address, &layer.host, tls.is_some()),
         HelpPage::new(mode, scheme, &dir.credentials()),
@@ -230,6 +240,7 @@ async fn open(
             (catalogs::open(dir, None)?, master_key)
         }
     };
+    catalogs::check_whole(&*catalog).await?;
     master_key::check(&*catalog, &master_key).await?;
     Ok((catalog, master_key))
 }
@@ -237,7 +248,7 @@ async fn open(
 fn parts(
     vaults: Vaults,
     catalog: Arc<dyn Catalog>,
-    master_key: MasterKey,
+    master_key: Arc<MasterKey>,
     engine: Arc<dyn Engine>,
     outside_kms: Option<service::Outside>,
 ) -> Parts {
@@ -245,7 +256,7 @@ fn parts(
         catalog,
         open_vault: vaults.open,
         vault_regions: vaults.regions,
-        master_key: Arc::new(master_key),
+        master_key,
         outside_kms,
         engine,
         carrier: Arc::new(HttpCarrier::default()),

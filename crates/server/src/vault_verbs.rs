@@ -1,10 +1,7 @@
 //! The verbs about what is kept: verifying a vault, and showing how far that is.
 //!
 //! It does not look at objects itself: a running server does, as a job that this verb watches.
-use std::{
-    io::{self, IsTerminal, Write},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use catalog::{Catalog, CatalogExt, jobs, nodes};
 use model::{Job, JobId, JobState, SystemEntropy, limits};
@@ -15,6 +12,7 @@ use service::{
 };
 
 use crate::{
+    bar::{self, Bar, counted, size},
     catalogs,
     cli::{Format, VaultVerb, Verify},
     data_dir::{DataDir, DataDirError},
@@ -24,8 +22,6 @@ use crate::{
 
 /// How often the job is looked at.
 const POLL: Duration = Duration::from_millis(200);
-/// The bar's width.
-const BAR_CHARS: usize = 30;
 
 /// `snapferry vault ...`. Answers whether all that was looked at is whole.
 ///
@@ -44,14 +40,15 @@ pub(crate) fn vault(verb: VaultVerb) -> Result<bool, Failure> {
     run(async move {
         must_be_served(&*catalog, dir.as_ref()).await?;
         let id = begin(&*catalog, &asked).await?;
-        let mut bar = Bar::new(asked.format);
+        let bar = Bar::new(asked.format);
+        let (begun, mut before) = (Instant::now(), None);
         let job = loop {
             let found = catalog.read(move |tx| jobs::get(tx, id)).await?;
             let job = found.ok_or(Failure::VerifyEnded("its record is gone".to_owned()))?;
             if job.state != JobState::Open {
                 break job;
             }
-            bar.show(&job);
+            bar.show(&shown_job(&job, begun, &mut before));
             tokio::time::sleep(POLL).await;
         };
         bar.clear();
@@ -117,75 +114,16 @@ async fn begin(catalog: &dyn Catalog, asked: &Verify) -> Result<JobId, Failure> 
     }
 }
 
-/// How far it is, on a line of its own; only on a terminal, and never beside JSON.
-struct Bar {
-    shown: bool,
-    begun: Instant,
-    done_before: Option<u64>,
-}
-
-impl Bar {
-    fn new(format: Format) -> Self {
-        Self {
-            shown: format == Format::Text && io::stderr().is_terminal(),
-            begun: Instant::now(),
-            done_before: None,
-        }
+/// How far the job is.
+fn shown_job(job: &Job, begun: Instant, done_before: &mut Option<u64>) -> String {
+    let done = job.progress.bytes_done;
+    let before = *done_before.get_or_insert(done);
+    let rate = (done.saturating_sub(before)) as f64 / begun.elapsed().as_secs_f64();
+    match (&job.lease_owner, job.progress.bytes_total) {
+        (None, _) => "waits for the server".to_owned(),
+        (_, 0) => "counts what there is".to_owned(),
+        (_, total) => bar::of_bytes(done, total, rate),
     }
-
-    fn show(&mut self, job: &Job) {
-        if !self.shown {
-            return;
-        }
-        let done = job.progress.bytes_done;
-        let before = *self.done_before.get_or_insert(done);
-        let rate = (done.saturating_sub(before)) as f64 / self.begun.elapsed().as_secs_f64();
-        let line = match (&job.lease_owner, job.progress.bytes_total) {
-            (None, _) => "waits for the server".to_owned(),
-            (_, 0) => "counts what there is".to_owned(),
-            (_, total) => line_of(done, total, rate),
-        };
-        // Without anyone to see it, it needs not be shown.
-        let _ = write!(io::stderr(), "\r\x1b[K{line}");
-    }
-
-    fn clear(&self) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
-}
-
-fn line_of(done: u64, total: u64, rate: f64) -> String {
-    let part = (done as f64 / total as f64).min(1.0);
-    let full = (part * BAR_CHARS as f64) as usize;
-    format!(
-        "[{}{}] {:3.0}%  {} of {}  {}/s",
-        "#".repeat(full),
-        "-".repeat(BAR_CHARS - full),
-        (part * 100.0).floor(),
-        size(done),
-        size(total),
-        size(rate as u64)
-    )
-}
-
-/// `1.5 GiB`.
-fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            let digits = usize::from(unit != "B");
-            return format!("{value:.digits$} {unit}");
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} TiB")
-}
-
-/// `1 snapshot`, `2 snapshots`.
-fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn shown(report: &Report) -> String {
@@ -306,18 +244,4 @@ fn as_json(report: &Report) -> String {
         "more_findings": report.more_findings,
     });
     format!("{value:#}\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_and_bars_read_well() {
-        assert_eq!(size(1_023), "1023 B");
-        assert_eq!(size(1_536 << 20), "1.5 GiB");
-        let line = line_of(1 << 20, 4 << 20, 1e6);
-        assert!(line.starts_with("[#######-----------------------]  25%  1.0 MiB of 4.0 MiB"));
-        assert!(line_of(9, 4, 0.0).contains("100%"));
-    }
 }

@@ -66,6 +66,7 @@ kinds! {
     CLUSTER_DELETED: "RDS-EVENT-0171", CLUSTER, "deletion", "DB cluster deleted.";
     CLUSTER_FAILED: "SNAPFERRY-EVENT-0007", CLUSTER, "failure", "DB cluster creation failed.";
     SNAPSHOT_DAMAGED: "SNAPFERRY-EVENT-0009", SNAPSHOT, "failure", "Cluster snapshot is damaged in the vault.";
+    CLUSTER_LOST: "SNAPFERRY-EVENT-0010", CLUSTER, "failure", "DB cluster is lost.";
     DELETION_FAILED: "SNAPFERRY-EVENT-0008", CLUSTER, "failure", "DB cluster deletion failed.";
 }
 
@@ -200,6 +201,8 @@ pub enum OfCluster<'a> {
     Failed(&'a str),
     /// It is gone.
     Deleted,
+    /// Its files are gone, and so is its record.
+    Lost(&'a str),
     /// It could not be deleted, and is kept.
     DeletionFailed(&'a str),
 }
@@ -217,6 +220,7 @@ pub fn cluster(
         OfCluster::Created => (&CLUSTER_CREATED, CLUSTER_CREATED.tells.to_owned()),
         OfCluster::Deleted => (&CLUSTER_DELETED, CLUSTER_DELETED.tells.to_owned()),
         OfCluster::Failed(reason) => (&CLUSTER_FAILED, with_reason(&CLUSTER_FAILED, reason)),
+        OfCluster::Lost(reason) => (&CLUSTER_LOST, with_reason(&CLUSTER_LOST, reason)),
         OfCluster::DeletionFailed(reason) => {
             (&DELETION_FAILED, with_reason(&DELETION_FAILED, reason))
         }

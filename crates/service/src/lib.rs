@@ -9,6 +9,7 @@ mod core;
 pub mod dispatch;
 mod events;
 pub mod fault;
+pub mod forget;
 mod jobs;
 mod keys;
 pub mod link;
@@ -40,8 +41,10 @@ pub use crate::core::OpenVault;
 pub use keys::{CallError, Outside, OutsideKms, RetryPlan};
 pub use mirror::{
     bag::Seal,
+    checkpoint::Scribe,
     owner::{OwnerError, succeed},
-    read::{Findings, Ledger},
+    read::Findings,
+    rebuild::{self, RebuildError},
 };
 pub use nodes::{Membership, StartError};
 pub use settings::{Mode, Settings, Webhook};

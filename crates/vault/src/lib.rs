@@ -49,7 +49,8 @@ pub use shelf::Condemned;
 pub use ship::{Shipment, Shipped, ship};
 pub use store::{Intake, Vault};
 pub use sweep::{
-    Header, ObjectEntry, Verified, delete, objects, reach, read_header, verify_manifest, volumes,
+    Header, ObjectEntry, Verified, delete, manifests, objects, reach, read_header, verify_manifest,
+    volumes,
 };
 pub use throttle::Throttle;
 pub use unfinished::remove_unfinished;

@@ -44,10 +44,7 @@ impl Source {
         held: &Held,
     ) -> Result<Self, VaultError> {
         let path = held.path.clone();
-        let lane = match vault.place() {
-            Some(place) => Some(place.lane().await),
-            None => None,
-        };
+        let lane = vault.lane().await;
         let found = match vault.store().get(&path).await {
             Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => {

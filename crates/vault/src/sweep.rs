@@ -112,6 +112,15 @@ pub async fn objects(vault: &Vault, volume: &VolumeRef) -> Result<Vec<ObjectEntr
     Ok(entries)
 }
 
+/// The manifests in a volume, by the hashes that their names claim.
+///
+/// # Errors
+/// The store's.
+pub async fn manifests(vault: &Vault, volume: &VolumeRef) -> Result<HashSet<Hash>, VaultError> {
+    let shelf = Shelf::list(vault, volume, &[ObjectKind::Manifest], &Condemned::new()).await?;
+    Ok(shelf.into_all().map(|(object, _)| object.hash).collect())
+}
+
 /// Every volume that has a folder in the vault.
 ///
 /// # Errors

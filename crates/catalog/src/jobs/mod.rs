@@ -151,6 +151,28 @@ pub fn cancel(tx: &mut dyn Tx, id: JobId) -> Result<bool, CatalogError> {
     }
 }
 
+/// Ends a job as failed, whoever holds it: for one that nobody can do any more.
+///
+/// # Errors
+/// The database's.
+pub fn fail(tx: &mut dyn Tx, id: JobId, reason: &str) -> Result<(), CatalogError> {
+    close(tx, id, JobState::Failed, Some(&reason.to_owned()))
+}
+
+/// The open jobs that only one node may run, oldest first.
+///
+/// # Errors
+/// The database's.
+pub fn bound_to(tx: &mut dyn Tx, node: &str) -> Result<Vec<Job>, CatalogError> {
+    let rows = tx.query(
+        &format!(
+            "SELECT {COLUMNS} FROM jobs WHERE state = ?1 AND node = ?2 ORDER BY created_at, id"
+        ),
+        args![JobState::Open.as_str(), node],
+    )?;
+    read(&rows)
+}
+
 /// The jobs of one kind on a record's name, newest first; at most 100. Names are used again, so
 /// older ones may belong to an earlier record.
 ///

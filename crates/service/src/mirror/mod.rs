@@ -10,8 +10,10 @@
 //! written; the newer one counts. What piles up is written anew now and then (`checkpoint`).
 pub mod bag;
 pub mod checkpoint;
+mod mend;
 pub mod owner;
 pub mod read;
+pub mod rebuild;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

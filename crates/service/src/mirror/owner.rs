@@ -7,13 +7,13 @@
 //! catalog that was copied or rebuilt names its predecessor and takes the vault over with the
 //! next generation; any other one is refused. And a catalog that is older than the vault's mirror
 //! is refused too: a backup that was brought back does not know what was written since.
-use catalog::{CatalogError, CatalogExt, meta};
+use catalog::{CatalogError, CatalogExt, Tx, meta};
 use model::{Entropy, Region, Timestamp};
 use serde::{Deserialize, Serialize};
 use vault::{Vault, VaultError, records::list_records};
 
 use super::{
-    bag::{BagError, FOLDER, Named},
+    bag::{BagError, FOLDER, Named, Seal},
     checkpoint::Scribe,
 };
 
@@ -150,7 +150,7 @@ pub async fn claim(
             }
         };
         let mark = match &standing.mark {
-            Some((_, path)) => Some(read(scribe, vault, region, path).await?),
+            Some((_, path)) => Some(read(&scribe.seal, vault, region, path).await?),
             None => None,
         };
         let ours = match &mark {
@@ -183,26 +183,28 @@ pub async fn claim(
         if ours {
             return Ok(());
         }
-        let generation = standing.mark.map_or(0, |(generation, _)| generation) + 1;
-        let mark = Mark {
-            catalog: own,
-            at: now,
-        };
-        let text = serde_json::to_vec(&mark).expect("a mark serializes");
-        let path = Named::Owner(generation).path(&*scribe.entropy);
-        scribe.seal.put(vault, &path, &text).await?;
+        sign(scribe, vault, &standing, own, now).await?;
         // Once more, in case another catalog did the same.
     }
     Ok(())
 }
 
-async fn read(
+/// Writes the mark of the next generation.
+async fn sign(
     scribe: &Scribe,
     vault: &Vault,
-    region: &Region,
-    path: &str,
-) -> Result<Mark, OwnerError> {
-    let read = scribe.seal.document(vault, path, "a mark").await;
+    standing: &Standing,
+    catalog: String,
+    at: Timestamp,
+) -> Result<(), VaultError> {
+    let highest = standing.mark.as_ref().map_or(0, |(highest, _)| *highest);
+    let text = serde_json::to_vec(&Mark { catalog, at }).expect("a mark serializes");
+    let path = Named::Owner(highest + 1).path(&*scribe.entropy);
+    scribe.seal.put(vault, &path, &text).await
+}
+
+async fn read(seal: &Seal, vault: &Vault, region: &Region, path: &str) -> Result<Mark, OwnerError> {
+    let read = seal.document(vault, path, "a mark").await;
     read.map_err(|error| match error {
         BagError::Sealed { .. } => OwnerError::OtherKey {
             region: region.clone(),
@@ -210,6 +212,54 @@ async fn read(
         },
         other => other.into(),
     })
+}
+
+/// The catalogs that a vault has had, the present one last; none when it bears no mark.
+///
+/// # Errors
+/// [`OwnerError`].
+pub async fn lineage(
+    seal: &Seal,
+    vault: &Vault,
+    region: &Region,
+) -> Result<Vec<String>, OwnerError> {
+    let mut catalogs = Vec::new();
+    let mut highest = None;
+    // Sorted by name, so by generation; the first of each counts, as in `standing`.
+    for entry in list_records(vault, FOLDER).await? {
+        if let Some(Named::Owner(generation)) = Named::parse(&entry.path)
+            && highest < Some(generation)
+        {
+            highest = Some(generation);
+            catalogs.push(read(seal, vault, region, &entry.path).await?.catalog);
+        }
+    }
+    Ok(catalogs)
+}
+
+/// Makes a catalog the owner of a vault, whoever was it before.
+///
+/// # Errors
+/// The vault's.
+pub async fn take_over(
+    scribe: &Scribe,
+    vault: &Vault,
+    id: &str,
+    now: Timestamp,
+) -> Result<(), VaultError> {
+    let standing = standing(vault).await?;
+    sign(scribe, vault, &standing, id.to_owned(), now).await
+}
+
+/// Gives a catalog an id, and the id of the one whose records it has.
+///
+/// # Errors
+/// The catalog's.
+pub fn name(tx: &mut dyn Tx, id: &str, predecessor: Option<&str>) -> Result<(), CatalogError> {
+    if let Some(predecessor) = predecessor {
+        meta::set(tx, PREDECESSOR, predecessor)?;
+    }
+    meta::set(tx, ID, id)
 }
 
 /// Gives a catalog that holds another's records an id of its own, as that one's successor.
@@ -224,8 +274,7 @@ pub async fn succeed(
     catalog
         .write(move |tx| {
             if let Some(old) = meta::get(tx, ID)? {
-                meta::set(tx, PREDECESSOR, &old)?;
-                meta::set(tx, ID, &new)?;
+                name(tx, &new, Some(&old))?;
             }
             Ok(())
         })

@@ -137,7 +137,8 @@ impl Ledger {
         let findings = &mut self.findings;
         for entry in &listed {
             match Named::parse(&entry.path) {
-                Some(Named::Bag(_)) => {
+                Some(Named::Bag(position)) => {
+                    findings.version = findings.version.max(position);
                     findings.newest = findings.newest.max(Some(entry.modified));
                     self.sources.push(Source {
                         region: region.clone(),
@@ -148,6 +149,7 @@ impl Ledger {
                     });
                 }
                 Some(Named::Checkpoint(position)) => {
+                    findings.version = findings.version.max(position);
                     let end: Result<End, BagError> =
                         seal.document(vault, &entry.path, "a checkpoint").await;
                     let end = match end {
