@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-start bench-model soak soak-nodes
+.PHONY: help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-model soak soak-nodes
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench-link: ## Copies between two deployments beside curl, with and without a lo
 
 bench-micro: ## Time the hot paths: block id, frame, page checksum, signature, Query, XML (BENCH_ARGS="--seconds 0.2")
 	cargo run --locked --quiet --release -p bench -- micro $(BENCH_ARGS)
+
+bench-sparse: ## What thresholds for leaving sparse packs keep, write and cost (BENCH_ARGS="--mib 64 --snapshots 40" for a look)
+	@scripts/bench-sparse $(BENCH_ARGS)
 
 bench-start: ## Time from exec to the first answer, and idle memory (release build)
 	@scripts/bench-start

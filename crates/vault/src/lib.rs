@@ -34,6 +34,7 @@ mod source;
 mod store;
 mod sweep;
 mod throttle;
+mod tree_hash;
 mod unfinished;
 mod write;
 
@@ -58,4 +59,4 @@ pub use sweep::{
 };
 pub use throttle::Throttle;
 pub use unfinished::remove_unfinished;
-pub use write::{Base, Content, SnapshotWriter, WriteOptions, Written};
+pub use write::{Base, Content, Looked, SnapshotWriter, WriteOptions, Written};
