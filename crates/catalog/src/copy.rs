@@ -177,6 +177,11 @@ pub const TABLES: &[Table] = &[
         2,
         &["region", "volume", "marked_at", "due_at", "version"],
     ),
+    table(
+        "link_passes",
+        1,
+        &["ticket", "region", "volume", "manifest", "held_until"],
+    ),
     table("outbox", 1, &["seq", "region", "path", "version", "at"]),
     table(
         "events",

@@ -6,6 +6,7 @@ mod damage;
 mod format;
 mod fuzz;
 mod layers;
+mod looks;
 mod reseal;
 mod reuse;
 mod ship;

@@ -39,7 +39,7 @@ enum Scene {
     Snapshot,
     /// A copy whose lease runs out while its node still works: another takes it over.
     Takeover,
-    /// Another deployment reads a snapshot, which no pin holds, while it is deleted.
+    /// Someone whom no pin holds reads a snapshot while it is deleted.
     Reader,
 }
 
@@ -116,7 +116,7 @@ async fn works(node: Node, tries: usize) {
     }
 }
 
-/// Reads all of a snapshot if it is there, as a peer does that pins nothing here.
+/// Reads all of a snapshot if it is there, as one does that pins nothing.
 async fn reads(node: Node, ground: Arc<Ground>, seen: world::Reader) {
     let (region, volume) = (home(), ground.volume.clone());
     let began = ground.clock.now();
