@@ -1,8 +1,8 @@
 """The main job across two deployments of two nodes each, while nodes die and the link breaks.
 
 PostgreSQL keeps a catalog for each region, an S3 server the vaults; each region is a network namespace of its
-own where this user may make them. A copy between the regions meets a cut link, a frozen node and a killed
-one, and must end right. Exit status 0 only if all of it held.
+own where this user may make them. A copy between the regions meets a cut link, a frozen node, killed nodes
+and a killed PostgreSQL, and must end right. Exit status 0 only if all of it held.
 """
 import argparse
 import configparser
@@ -27,7 +27,7 @@ import database
 import network
 import proof
 import running
-from progress import Table, show_bytes
+from progress import Table, print_proven, say, show_bytes
 
 REGIONS = ("us-east-1", "eu-west-1")
 EAST, WEST = 0, 1
@@ -197,6 +197,8 @@ class Demo:
     def __init__(self, options, folder):
         self.options, self.folder = options, folder
         self.table = Table()
+        # What held, each beside what showed it.
+        self.proven = []
         self.password = secrets.token_hex(12)
         self.peer_key = secrets.token_hex(32)
         spaces = not options.loopback and network.is_possible()
@@ -223,6 +225,11 @@ class Demo:
 
     def start(self):
         """PostgreSQL, the S3 server, the network, the nodes."""
+        say(f"""
+            Two regions, each a deployment of its own: {NODES} nodes behind a balancer, a catalog in PostgreSQL, a
+            vault in an S3 bucket. They share no file, only the link between them, over which they prove who they
+            are by a key that both hold.
+        """)
         with self.table.step("make two places and a link") as step:
             self.network.up()
             step.note = self.network.kind
@@ -268,6 +275,10 @@ class Demo:
 
     def create(self, east, key):
         """An encrypted cluster with rows."""
+        say("""
+            A node of the east runs a PostgreSQL cluster, encrypted under a key of the east, with rows that do not
+            compress, so that a copy has bytes to ship. A snapshot of it goes into the east's bucket.
+        """)
         with self.table.step("create the encrypted cluster") as step:
             east.rds.create_db_cluster(
                 DBClusterIdentifier="shop", Engine="aurora-postgresql", DatabaseName=DATABASE,
@@ -291,6 +302,11 @@ class Demo:
     def copy(self, snapshot, key):
         """The copy to the other region, with all its trouble."""
         east, west = self.regions
+        say(f"""
+            An ordinary SDK asks the west for a copy under a key of the west. Some node of the west claims the job
+            under a lease of {LEASE_SECONDS} seconds, and ships what its bucket lacks, slowed down to some
+            {COPY_SECONDS} seconds so that there is a middle to meet trouble in.
+        """)
         with self.table.step("begin the copy to the other region") as step:
             arn = snapshot["DBClusterSnapshotArn"]
             url = east.presigned(SourceDBClusterSnapshotIdentifier=arn, KmsKeyId=key, DestinationRegion=west.name)
@@ -302,6 +318,10 @@ class Demo:
         self.cut_the_link(west)
         frozen = self.freeze_the_runner(west)
         self.kill_the_runner(west)
+        self.kill_the_database(west)
+        say("""
+            Whoever has the job now ends it. What arrived before each accident was kept, so it is not shipped again.
+        """)
         with self.table.step("the copy ends") as step:
             west.await_snapshot("monday-west", step)
             job = west.job("monday-west")
@@ -309,6 +329,7 @@ class Demo:
                 raise Failed(f"the copy's job is {job['state']} after {job['attempts']} tries; 3 or more were due")
             step.bytes = job["progress"]["bytes_shipped"]
             step.note = f"{show_bytes(step.bytes)} shipped in {job['attempts']} tries"
+            self.proven.append(("the copy ended right, whatever it met", step.note))
         with self.table.step("the frozen node's late commit is refused") as step:
             running.wait_until(
                 lambda: re.search("canceled, or taken over", frozen.log.read_text(errors="replace")),
@@ -317,9 +338,14 @@ class Demo:
             if west.job("monday-west") != job:
                 raise Failed("the job was changed after its end")
             step.note = "its lease's fence has risen since"
+            self.proven.append(("a frozen node's late commit changes nothing", "it gave up, and the job's row stayed as it was"))
 
     def cut_the_link(self, west):
         """The link is cut for some seconds, midway."""
+        say(f"""
+            First the link between the regions is cut for {CUT_SECONDS} seconds. The copy must wait, not fail, and
+            both regions must go on answering their own callers.
+        """)
         with self.table.step("cut the link") as step:
             west.await_snapshot("monday-west", step, percent=15)
             self.network.cut()
@@ -327,6 +353,7 @@ class Demo:
             before = west.snapshot("monday-west")["PercentProgress"]
             time.sleep(CUT_SECONDS)
             after = west.snapshot("monday-west", step, "cut")
+            self.regions[EAST].snapshot("monday")
             self.network.heal()
             if after["PercentProgress"] > before + 10 or after["Status"] != "copying":
                 raise Failed(f"the copy went on over a cut link, from {before} to {after['PercentProgress']} percent")
@@ -334,9 +361,15 @@ class Demo:
         with self.table.step("mend the link") as step:
             west.await_snapshot("monday-west", step, percent=min(95, after["PercentProgress"] + 8), note="goes on")
             step.note = "it goes on"
+        self.proven.append(("a cut link only makes a copy wait", f"{after['PercentProgress']} percent, and on when it was mended"))
 
     def freeze_the_runner(self, west):
         """SIGSTOP for longer than the lease."""
+        say("""
+            Now the node that copies is stopped with SIGSTOP, as a machine that swaps or a virtual machine that is
+            moved would be. It renews its lease no more, so another node takes the job over. Then it wakes, and does
+            not know that it lost the job.
+        """)
         with self.table.step("freeze the node that copies") as step:
             frozen = west.runner("monday-west")
             frozen.process.send_signal(signal.SIGSTOP)
@@ -351,11 +384,16 @@ class Demo:
             finally:
                 frozen.process.send_signal(signal.SIGCONT)
             step.note = f"{named(frozen)} slept, {named(now)} took the copy over at {percent} percent"
+        self.proven.append(("a frozen node's copy goes on elsewhere", step.note))
         return frozen
 
     def kill_the_runner(self, west):
         """SIGKILL for the node that copies now, and for one of the source's."""
         east = self.regions[EAST]
+        say("""
+            The node that copies now is killed with SIGKILL, and with it a node of the east, from which it may be
+            reading. The balancers notice, the job's lease ends, and the woken node takes it up again.
+        """)
         with self.table.step("kill a node of each region") as step:
             killed = west.runner("monday-west")
             killed.kill()
@@ -367,9 +405,30 @@ class Demo:
                 every=0.3,
             )
             step.note = f"{named(killed)} and {named(other)} died; {named(west.runner('monday-west'))} goes on"
+        self.proven.append(("a killed node's copy goes on elsewhere", step.note))
+
+    def kill_the_database(self, west):
+        """SIGKILL for PostgreSQL, and with it for both catalogs."""
+        say("""
+            PostgreSQL, which keeps both catalogs, is killed with SIGKILL and started again. Requests wait for it, up
+            to ten seconds; what was acknowledged is there.
+        """)
+        with self.table.step("kill PostgreSQL, and start it again") as step:
+            before = west.job("monday-west")
+            self.database.kill()
+            self.database.start()
+            west.snapshot("monday-west", step)
+            after = west.job("monday-west")
+            if after["id"] != before["id"] or after["attempts"] < before["attempts"]:
+                raise Failed(f"the job was {before}, and is {after}")
+            step.note = "both catalogs are as they were"
+        self.proven.append(("the catalogs outlive kill -9 of PostgreSQL", "the snapshots and the job are there"))
 
     def check_copy(self, key):
         """What the copy says of itself; and the dead come back."""
+        say("""
+            The dead nodes are started again, each on its own folder, where its name is.
+        """)
         west = self.regions[WEST]
         copy = west.snapshot("monday-west")
         if not copy["StorageEncrypted"] or copy.get("KmsKeyId") != key:
@@ -384,9 +443,11 @@ class Demo:
                     every=0.3,
                 )
             step.note = "all four serve, under their old names"
+        self.proven.append(("dead nodes come back under their names", step.note))
 
     def restore(self, west):
         """A new cluster in the other region."""
+        say("Last the copy is restored in the west, and every row compared with the source's.")
         with self.table.step("restore it there") as step:
             west.rds.restore_db_cluster_from_snapshot(
                 DBClusterIdentifier="shop-west", SnapshotIdentifier="monday-west", Engine="aurora-postgresql"
@@ -408,6 +469,7 @@ class Demo:
             if found or count < self.options.megabytes * ROWS_A_MEGABYTE:
                 raise Failed("the clusters do not hold the same rows: " + "; ".join(found or ["rows are missing"]))
             step.note = f"{count} rows are the same"
+            self.proven.append(("the copy holds what the source held", step.note))
 
     def end(self):
         """Ends all that was started, each by its process."""
@@ -463,6 +525,7 @@ def main():
         print(f"The nodes' logs are in {demo.folder}.", file=sys.stderr)
         return 1
     demo.table.print()
+    print_proven(demo.proven)
     print("\nAll of it held, and nothing is left running.")
     return 0
 

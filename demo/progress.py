@@ -3,9 +3,27 @@
 Knows nothing of what is measured.
 """
 import sys
+import textwrap
 import time
 
 WIDTH = 30
+# What people read comfortably, and terminals have.
+COLUMNS = 100
+
+
+def say(text, stream=sys.stdout):
+    """A paragraph between the steps: what comes, and why."""
+    stream.write("\n" + textwrap.fill(" ".join(text.split()), COLUMNS) + "\n")
+    stream.flush()
+
+
+def print_proven(proven, stream=sys.stdout):
+    """The closing table of what held, each beside what showed it."""
+    wide = max(len(claim) for claim, _ in proven)
+    stream.write(f"\n{'what held':<{wide}}  seen\n{'-' * (wide + 2)}{'-' * 48}\n")
+    for claim, seen in proven:
+        stream.write(f"{claim:<{wide}}  {seen}\n")
+    stream.flush()
 
 
 def show_bytes(count):
@@ -35,18 +53,18 @@ class Bar:
         if self.live:
             filled = WIDTH * percent // 100
             bar = "#" * filled + "-" * (WIDTH - filled)
-            line = f"  {self.label:<34} [{bar}] {percent:>3} %  {note}"
+            line = f"  {self.label:<41} [{bar}] {percent:>3} %  {note}"
             self.stream.write(f"\r\x1b[K{line}")
-        elif percent // 25 > self.printed:
+        elif note and percent // 25 > self.printed:
             self.printed = percent // 25
-            self.stream.write(f"  {self.label:<34} {percent:>3} %  {note}\n")
+            self.stream.write(f"  {self.label:<41} {percent:>3} %  {note}\n")
         self.stream.flush()
 
     def done(self, note):
         """Closes the line."""
         seconds = time.monotonic() - self.begun
         start = "\r\x1b[K" if self.live else ""
-        self.stream.write(f"{start}  {self.label:<34} {note} ({seconds:.1f} s)\n")
+        self.stream.write(f"{start}  {self.label:<41} {note} ({seconds:.1f} s)\n")
         self.stream.flush()
 
 

@@ -30,6 +30,11 @@ class Store(http.server.ThreadingHTTPServer):
         self.uploads.mkdir(parents=True, exist_ok=True)
         super().__init__(address, Handler)
 
+    def handle_error(self, request, client_address):
+        """A caller that went away, or was killed, is no news."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class Refused(Exception):
     """An answer that is an error: status and S3's code."""

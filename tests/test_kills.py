@@ -2,8 +2,9 @@
 
 Callers note what they were told. In the end every snapshot whose making was acknowledged is available, every
 one whose deletion was acknowledged is gone, and what is restored has the rows of its moment.
-SNAPFERRY_SOAK_SEED repeats a run's choices, though not its timing.
+SOAK_SEED repeats a run's choices, though not its timing.
 """
+import collections
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ import time
 
 import botocore.config
 import botocore.exceptions
+import psycopg
 import pytest
 
 import ferry
@@ -19,8 +21,8 @@ import running
 from ferry import FAR, HOME, copy_request
 from fleet import Bucket, Fleet, Folder
 
-ROUNDS = int(os.environ.get("SNAPFERRY_SOAK_ROUNDS", "6"))
-SEED = int(os.environ.get("SNAPFERRY_SOAK_SEED", time.time_ns() % 1_000_000))
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "6"))
+SEED = int(os.environ.get("SOAK_SEED", time.time_ns() % 1_000_000))
 LEASE_SECONDS = 3
 FREEZE_SECONDS = LEASE_SECONDS + 1.5
 CALLERS = 3
@@ -134,7 +136,7 @@ class World:
 
 
 def disturb(world, chance, victim):
-    """One disturbance, and its end."""
+    """One disturbance, and its end; answers what it was."""
     fleet = world.fleet
     if victim in fleet.nodes:
         server = fleet.nodes[victim].server
@@ -144,15 +146,16 @@ def disturb(world, chance, victim):
                 time.sleep(FREEZE_SECONDS)
             finally:
                 server.process.send_signal(signal.SIGCONT)
-        else:
-            server.kill()
-            time.sleep(chance.uniform(0, 1))
-            server.start()
-    else:
-        what = fleet.database if victim == "database" else fleet.vault
-        what.kill()
-        time.sleep(chance.uniform(0, 0.7))
-        what.start()
+            return "node frozen"
+        server.kill()
+        time.sleep(chance.uniform(0, 1))
+        server.start()
+        return "node killed"
+    what = fleet.database if victim == "database" else fleet.vault
+    what.kill()
+    time.sleep(chance.uniform(0, 0.7))
+    what.start()
+    return f"{victim} killed"
 
 
 def check_rows(world, region, name, number):
@@ -169,7 +172,7 @@ def check_rows(world, region, name, number):
 
 @pytest.mark.parametrize("vault", [Folder, Bucket])
 def test_what_was_acknowledged_survives_any_kill(deploy_for_module, vault):
-    print(f"SNAPFERRY_SOAK_SEED={SEED}")
+    print(f"SOAK_SEED={SEED}")
     chance = random.Random(SEED)
     fleet = Fleet(deploy_for_module, FLAGS, vault())
     try:
@@ -179,12 +182,14 @@ def test_what_was_acknowledged_survives_any_kill(deploy_for_module, vault):
         victims = ["north", "south", "database"] + (["bucket"] if vault is Bucket else [])
         for caller in world.callers:
             caller.start()
+        troubles = collections.Counter()
         for number in range(ROUNDS):
             time.sleep(chance.uniform(0.2, 1.2))
             victim = chance.choice(victims) if len(victims) <= number else victims[number]
             print(f"{number}: {victim}", flush=True)
-            disturb(world, chance, victim)
+            troubles[disturb(world, chance, victim)] += 1
             add_rows(world)
+        print(f"{ROUNDS} rounds: " + ", ".join(f"{what} {count}" for what, count in sorted(troubles.items())))
         for caller in world.callers:
             caller.ending.set()
         for caller in world.callers:
@@ -196,9 +201,16 @@ def test_what_was_acknowledged_survives_any_kill(deploy_for_module, vault):
 
 
 def add_rows(world):
-    """More rows, where the cluster's server answers: it went on without its node."""
-    with ferry.connect(world.cluster) as connection:
-        connection.execute(ROWS)
+    """More rows, where the cluster's server answers: it went on without its node. A busy machine may be slow."""
+    def added():
+        try:
+            with ferry.connect(world.cluster) as connection:
+                connection.execute(ROWS)
+        except psycopg.errors.ConnectionTimeout:
+            return False
+        return True
+
+    running.wait_until(added, 60, "the cluster takes rows")
 
 
 def settle(world):

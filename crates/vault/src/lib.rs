@@ -17,10 +17,12 @@ mod layers;
 mod list;
 mod manifest;
 mod mend;
+mod objects;
 mod observer;
 mod paced;
 mod pack;
 mod part;
+mod pieces;
 mod ranges;
 mod read;
 pub mod records;
@@ -32,17 +34,21 @@ mod source;
 mod store;
 mod sweep;
 mod throttle;
+mod tree_hash;
 mod unfinished;
 mod write;
 
 pub use body::Evidence;
 pub use bucket::{Bucket, BucketOptions, PART_BYTES_MIN};
 pub use error::{ErrorKind, ObjectId, ObjectKind, VaultError};
-pub use fetch::{Fetch, Origin, PIECE_BYTES_MAX, Reach, fetch};
+pub use fetch::{Fetch, Reach, fetch};
 pub use mend::{Mended, Mender};
 pub use observer::{Observer, Unobserved};
+pub use pieces::{Origin, PIECE_BYTES_MAX};
 pub use read::{Check, Checked, Damage, DamagedBytes, Passed, Restored, check, in_sample, restore};
-pub use reseal::{Extent, Record, Reseal, Resealed, reseal, volume_sealed_anew};
+pub use reseal::{
+    Extent, ReadFrom, Record, Reseal, ResealKeys, Resealed, reseal, volume_sealed_anew,
+};
 pub use seal::{DataKey, Sealing};
 pub use shelf::Condemned;
 pub use ship::{Shipment, Shipped, ship};
@@ -53,4 +59,4 @@ pub use sweep::{
 };
 pub use throttle::Throttle;
 pub use unfinished::remove_unfinished;
-pub use write::{Base, Content, SnapshotWriter, WriteOptions, Written};
+pub use write::{Base, Content, Looked, SnapshotWriter, WriteOptions, Written};

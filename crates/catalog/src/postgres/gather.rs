@@ -46,48 +46,60 @@ impl Gathered {
 
     /// Writes what waits.
     pub(super) fn write(&mut self, session: &mut Session) -> Result<(), Trouble> {
+        for (ledger, rows) in self.waiting() {
+            insert(session, ledger, &rows)?;
+        }
+        self.written();
+        Ok(())
+    }
+
+    /// What waits: the ledgers in the order in which they are written, each with its rows.
+    fn waiting(&self) -> Vec<(&'static Ledger, Vec<&[Value]>)> {
         let waiting = self.rows.get(self.written..).unwrap_or_default();
-        let mut ledgers: Vec<&'static Ledger> = Vec::new();
-        for (ledger, _) in waiting {
-            if ledgers.iter().all(|known| known.table != ledger.table) {
-                ledgers.push(*ledger);
+        let mut ledgers: Vec<(&'static Ledger, Vec<&[Value]>)> = Vec::new();
+        for (ledger, row) in waiting {
+            match ledgers.iter_mut().find(|(of, _)| of.table == ledger.table) {
+                Some((_, rows)) => rows.push(row),
+                None => ledgers.push((ledger, vec![row])),
             }
         }
         // Events come last: their numbers are drawn under a lock that is held to the commit.
-        ledgers.sort_by_key(|ledger| ledger.table == "events");
-        for ledger in ledgers {
-            let rows: Vec<&[Value]> = waiting
-                .iter()
-                .filter(|(of, _)| of.table == ledger.table)
-                .map(|(_, row)| row.as_slice())
-                .collect();
-            insert(session, ledger, &rows)?;
-        }
+        ledgers.sort_by_key(|(ledger, _)| ledger.table == "events");
+        ledgers
+    }
+
+    fn written(&mut self) {
         self.written = self.rows.len();
-        Ok(())
     }
 }
 
 /// One statement for any number of rows: a column's values are one argument.
 fn insert(session: &mut Session, ledger: &Ledger, rows: &[&[Value]]) -> Result<(), Trouble> {
-    let mut places = Vec::with_capacity(ledger.columns.len());
     let mut args: Vec<Box<dyn ToSql + Sync + '_>> = Vec::with_capacity(ledger.columns.len());
     for (index, (_, column)) in ledger.columns.iter().enumerate() {
         let values = rows.iter().map(|row| row.get(index));
-        let (kind, arg): (&str, Box<dyn ToSql + Sync + '_>) = match column {
-            Column::Int => ("BIGINT", Box::new(of(values, Value::as_int))),
-            Column::Text => ("TEXT", Box::new(of(values, Value::as_text))),
-        };
-        places.push(format!("?{}::{kind}[]", index + 1));
-        args.push(arg);
+        args.push(match column {
+            Column::Int => Box::new(of(values, Value::as_int)),
+            Column::Text => Box::new(of(values, Value::as_text)),
+        });
     }
-    let sql = format!(
+    let args: Vec<&(dyn ToSql + Sync)> = args.iter().map(AsRef::as_ref).collect();
+    session.execute_with(&statement(ledger), &args).map(|_| ())
+}
+
+fn statement(ledger: &Ledger) -> String {
+    let columns = (1..).zip(ledger.columns);
+    let places: Vec<String> = columns
+        .map(|(place, (_, column))| match column {
+            Column::Int => format!("?{place}::BIGINT[]"),
+            Column::Text => format!("?{place}::TEXT[]"),
+        })
+        .collect();
+    format!(
         "{} SELECT * FROM unnest({})",
         ledger.head(),
         places.join(", ")
-    );
-    let args: Vec<&(dyn ToSql + Sync)> = args.iter().map(AsRef::as_ref).collect();
-    session.execute_with(&sql, &args).map(|_| ())
+    )
 }
 
 fn of<'v, T: 'v>(
@@ -95,4 +107,98 @@ fn of<'v, T: 'v>(
     read: impl Fn(&'v Value) -> Option<T>,
 ) -> Vec<Option<T>> {
     values.map(|value| value.and_then(&read)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::args;
+
+    static EVENTS: Ledger = Ledger::new("events", &[("at", Column::Int)]);
+    static OUTBOX: Ledger = Ledger::new("outbox", &[("seq", Column::Int), ("path", Column::Text)]);
+
+    /// The tables that wait, and the first column of each of their rows.
+    fn shown(gathered: &Gathered) -> Vec<(&str, Vec<i64>)> {
+        let number = |row: &&[Value]| row.first().and_then(Value::as_int).expect("a number");
+        let waiting = gathered.waiting();
+        waiting
+            .iter()
+            .map(|(ledger, rows)| (ledger.table, rows.iter().map(number).collect()))
+            .collect()
+    }
+
+    fn letter(gathered: &mut Gathered, number: i64) {
+        gathered.add(&OUTBOX, args![number, "a/path"]);
+    }
+
+    #[test]
+    fn rows_keep_their_order_and_events_come_last() {
+        let mut gathered = Gathered::default();
+        gathered.add(&EVENTS, args![7_i64]);
+        letter(&mut gathered, 1);
+        gathered.keep();
+        letter(&mut gathered, 2);
+        gathered.add(&EVENTS, args![8_i64]);
+        gathered.keep();
+        assert_eq!(
+            shown(&gathered),
+            [("outbox", vec![1, 2]), ("events", vec![7, 8])]
+        );
+    }
+
+    #[test]
+    fn a_request_that_is_undone_takes_only_its_own_rows_along() {
+        let mut gathered = Gathered::default();
+        letter(&mut gathered, 1);
+        gathered.keep();
+        letter(&mut gathered, 2);
+        gathered.undo();
+        letter(&mut gathered, 3);
+        gathered.keep();
+        assert_eq!(shown(&gathered), [("outbox", vec![1, 3])]);
+    }
+
+    #[test]
+    fn what_an_undone_request_had_to_write_for_others_waits_again() {
+        let mut gathered = Gathered::default();
+        letter(&mut gathered, 1);
+        gathered.keep();
+        letter(&mut gathered, 2);
+        gathered.written();
+        assert!(shown(&gathered).is_empty());
+        // The savepoint takes both rows back.
+        gathered.undo();
+        assert_eq!(shown(&gathered), [("outbox", vec![1])]);
+    }
+
+    #[test]
+    fn what_a_kept_request_wrote_is_not_written_twice() {
+        let mut gathered = Gathered::default();
+        letter(&mut gathered, 1);
+        gathered.written();
+        letter(&mut gathered, 2);
+        gathered.keep();
+        assert_eq!(shown(&gathered), [("outbox", vec![2])]);
+        letter(&mut gathered, 3);
+        gathered.undo();
+        assert_eq!(shown(&gathered), [("outbox", vec![2])]);
+    }
+
+    #[test]
+    fn a_statement_concerns_only_what_waits() {
+        let mut gathered = Gathered::default();
+        letter(&mut gathered, 1);
+        assert!(gathered.concern("SELECT count(*) FROM outbox"));
+        assert!(!gathered.concern("SELECT count(*) FROM events"));
+        gathered.written();
+        assert!(!gathered.concern("SELECT count(*) FROM outbox"));
+    }
+
+    #[test]
+    fn one_statement_takes_any_number_of_rows() {
+        assert_eq!(
+            statement(&OUTBOX),
+            "INSERT INTO outbox (seq, path) SELECT * FROM unnest(?1::BIGINT[], ?2::TEXT[])"
+        );
+    }
 }

@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0006_letters_name_records.sql"),
     include_str!("../../migrations/postgres/0007_verified.sql"),
     include_str!("../../migrations/postgres/0008_index_order.sql"),
+    include_str!("../../migrations/postgres/0009_link_passes.sql"),
 ];
 
 /// Held while the schema is looked at and changed: "SNFR".
@@ -24,7 +25,11 @@ const LOCK: i64 = 0x534E_4652;
 /// Applies the migrations that a database lacks, in one transaction. Processes that open a new
 /// database at once wait for each other here.
 pub(super) fn migrate(session: &mut Session, place: &Place) -> Result<(), Trouble> {
-    session.simple(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})"))?;
+    // Many rows take their time, and whoever waits for them does.
+    session.patient(&format!(
+        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+         SELECT pg_advisory_xact_lock({LOCK})"
+    ))?;
     let migrated = apply(session, place);
     session.simple(if migrated.is_ok() {
         "COMMIT"
@@ -54,7 +59,7 @@ fn apply(session: &mut Session, place: &Place) -> Result<Option<(u64, usize)>, T
         return Ok(None);
     }
     for sql in missing {
-        session.simple(sql)?;
+        session.patient(sql)?;
     }
     session.execute(
         "INSERT INTO meta (name, value) VALUES (?1, ?2) \

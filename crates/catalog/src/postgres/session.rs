@@ -128,6 +128,16 @@ impl Session {
         self.wait("running a statement", self.client.simple_query(sql))
     }
 
+    /// Runs statements that may take as long as they need, such as an index on many rows.
+    pub(super) fn patient(&self, sql: &str) -> Result<(), Trouble> {
+        self.settle()?;
+        let running = self.client.simple_query(sql);
+        self.runtime
+            .block_on(running)
+            .map(drop)
+            .map_err(|error| Trouble::of("running a statement", error))
+    }
+
     /// Waits for a statement, and for what goes ahead of it: all of it is sent before any of it
     /// is answered.
     fn wait_behind<T>(
