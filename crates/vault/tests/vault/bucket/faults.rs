@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Mutex, time::Duration};
 use bytes::Bytes;
 use vault::{
     Base, Check, Condemned, ErrorKind, Extent, Mended, Mender, ObjectId, ObjectKind, Passed,
-    Reseal, Unobserved, VaultError,
+    ReadFrom, Reseal, ResealKeys, Unobserved, VaultError,
     records::{list_records, open_record, put_record},
 };
 
@@ -108,14 +108,15 @@ fn seal_anew(world: &mut World, to: &vault::Vault, manifest: model::Hash, files:
     let copy = persist("seal anew", || {
         let _entered = world.runtime.enter();
         let job = Reseal {
-            from: &world.vault,
+            from: ReadFrom::Vault(&world.vault, &none),
             origin: &origin,
             manifest,
-            data_key: &key(1),
-            condemned_here: &none,
+            keys: Some(ResealKeys {
+                old: &key(1),
+                fresh: &key(2),
+            }),
             to,
             volume: &elsewhere,
-            fresh_key: &key(2),
             condemned_there: &none,
             base: None,
             checkpoint: *made.lock().unwrap(),
