@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-micro bench-start bench-model soak soak-nodes
+.PHONY: help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-micro bench-sparse bench-start bench-model soak soak-nodes
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,8 +56,11 @@ bench-api: ## The API beside moto's server; writes docs/benchmarks/api.md (BENCH
 bench-nodes: ## Copies and describes with 1, 2 and 4 nodes on one PostgreSQL; writes docs/benchmarks/nodes.md (BENCH_ARGS="--rounds 1" for a look)
 	@scripts/bench-nodes $(BENCH_ARGS)
 
-bench-micro: ## Time the hot paths: block id, frame, page checksum, signature, Query, XML (BENCH_ARGS="--seconds 0.2")
+bench-micro: ## Time the hot paths: block ids, frames, sealing anew, page checksum, signature, Query, XML (BENCH_ARGS="--seconds 0.2")
 	cargo run --locked --quiet --release -p bench -- micro $(BENCH_ARGS)
+
+bench-sparse: ## What thresholds for leaving sparse packs keep, write and cost (BENCH_ARGS="--mib 64 --snapshots 40" for a look)
+	@scripts/bench-sparse $(BENCH_ARGS)
 
 bench-start: ## Time from exec to the first answer, and idle memory (release build)
 	@scripts/bench-start

@@ -6,6 +6,8 @@ SHIP, SHIP_NEXT = "copy to another region, nothing there", "copy to another regi
 RESTORE, VERIFY = "restore", "verify all stored bytes"
 WORKS = [FIRST, NEXT, REKEY, REKEY_SMALL, SHIP, SHIP_NEXT, RESTORE, VERIFY]
 OURS, PEER = "Snapferry", "pgBackRest"
+# Peers that a target names: they take part in every round.
+JUDGED = ("cp", "pgBackRest")
 # Plaintext at the speed of one core through AES, zstd and BLAKE3, bytes a second: verifying's limit is computed from it.
 VERIFY_BYTES_A_SECOND = 2.0e9
 

@@ -100,6 +100,9 @@ class Tool:
         spent.kept = size_of(self.repository) - before
         return spent
 
+    def forget(self):
+        """Makes room before the next backup, where that does not build on this one."""
+
     def do_backup(self):
         """The work itself."""
         raise NotImplementedError
@@ -123,8 +126,10 @@ class Cp(Tool):
     name = "cp"
     program = "cp"
 
+    def forget(self):
+        shutil.rmtree(self.repository)
+
     def do_backup(self):
-        shutil.rmtree(self.repository, ignore_errors=True)
         return run("cp", "-a", self.source, self.repository)
 
     def backup(self):
@@ -147,10 +152,11 @@ class BaseBackup(Tool):
         self.binaries = binaries
         self.superuser = superuser
 
+    def forget(self):
+        shutil.rmtree(self.repository)
+
     def backup(self):
         copy = self.folder / "running"
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.rmtree(self.repository, ignore_errors=True)
         subprocess.run(["cp", "-a", self.source, copy], check=True)
         spent = self._from_server(copy)
         spent.kept = size_of(self.repository)

@@ -7,6 +7,7 @@ mod load;
 mod meter;
 mod micro;
 mod signed;
+mod sparse;
 mod vault_work;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +28,8 @@ enum Verb {
     Micro(micro::Options),
     /// Fills a catalog with snapshots, and looks at them
     Catalog(catalog_work::Options),
+    /// Chains of snapshots at several thresholds for leaving sparse packs, as a table
+    Sparse(sparse::Options),
     /// Writes and restores snapshots of a folder, with the vault alone
     Vault(vault_work::Options),
 }
@@ -36,6 +39,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Load(options) => load::run(&options),
         Verb::Micro(options) => micro::run(&options),
         Verb::Catalog(options) => catalog_work::run(&options),
+        Verb::Sparse(options) => sparse::run(&options),
         Verb::Vault(options) => vault_work::run(&options),
     }
 }

@@ -162,6 +162,9 @@ fn blocks(timer: &Timer) {
     let frame = vault::hot::sample(FRAME_BYTES);
     let block = &frame[..BLOCK_BYTES];
     timer.time("a block's id", BLOCK_BYTES, || vault::hot::block_id(block));
+    timer.time("the ids of a frame's blocks", FRAME_BYTES, || {
+        vault::hot::block_ids(&frame)
+    });
     let mut other = frame.clone();
     other[BLOCK_BYTES - 1] ^= 1;
     timer.time("compare two blocks", BLOCK_BYTES, || {
@@ -172,6 +175,8 @@ fn blocks(timer: &Timer) {
         sealed.write(&frame)
     });
     timer.time("open and decompress a frame", FRAME_BYTES, || sealed.read());
+    let stored = sealed.write(&vault::hot::noise(FRAME_BYTES));
+    timer.time("open and seal a frame anew", stored, || sealed.seal_anew());
     let mut pack = vault::hot::WholePack::new();
     timer.time("seal a pack anew, hashed", pack.stored_bytes(), || {
         pack.seal_anew()

@@ -1,4 +1,4 @@
-//! The vault alone on the files of a folder: a snapshot in, a restore out, each with its cost.
+//! The vault alone on the files of a folder: a snapshot in, across, and out, each with its cost.
 //!
 //! It does not know databases: no server runs on the files, and no page checksum is looked at.
 use std::{
@@ -14,7 +14,8 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use model::{Hash, VolumeRef};
 use vault::{
-    Base, Condemned, Content, DataKey, Sealing, SnapshotWriter, Unobserved, Vault, WriteOptions,
+    Base, Condemned, Content, DataKey, Sealing, Shipment, SnapshotWriter, Unobserved, Vault,
+    WriteOptions,
 };
 
 use crate::meter::Cost;
@@ -52,6 +53,15 @@ enum Work {
         /// What the writing may take
         #[arg(long, default_value_t = 256)]
         memory_mib: usize,
+    },
+    /// Ships a snapshot to another vault
+    Ship {
+        /// Its hash
+        #[arg(long)]
+        manifest: Hash,
+        /// The other vault's folder
+        #[arg(long)]
+        to: PathBuf,
     },
     /// Restores a snapshot
     Restore {
@@ -98,6 +108,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             let written = writer.finish(String::new())?;
             println!("{}  {written:?}", cost.end());
             println!("{}", written.manifest);
+        }
+        Work::Ship { manifest, to } => {
+            let none = Condemned::new();
+            let shipment = Shipment {
+                from: &vault,
+                to: &Vault::local_folder(to)?,
+                volume: &volume,
+                manifest: *manifest,
+                condemned_here: &none,
+                condemned_there: &none,
+                throttle: None,
+            };
+            let shipped = runtime.block_on(vault::ship(shipment, &Unobserved))?;
+            println!("{}  {shipped:?}", cost.end());
         }
         Work::Restore { manifest, into } => {
             let begun = Instant::now();

@@ -85,6 +85,17 @@ pub struct DumpInfo {
 /// What would be other if a file had changed: two that are equal say that it did not.
 pub type Evidence = [u8; 16];
 
+/// What a look at a page found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    /// It may be kept as it is.
+    Good,
+    /// It was read again, and may be kept as it is now.
+    ReadAgain,
+    /// It was caught half-written and may be kept as it is now: the dump's log writes it anew.
+    Doubtful,
+}
+
 /// A file of a dump, to be read by as many threads as the sink likes.
 pub trait Content: Send + Sync {
     /// Its bytes when it was opened; nothing behind them belongs to the dump.
@@ -93,11 +104,21 @@ pub trait Content: Send + Sync {
     /// Fills the buffer from an offset as far as the file goes. The offset, and the buffer unless
     /// it ends where the file does, are multiples of 8 KiB.
     /// Fewer bytes than asked for, before the size, say that the file has become shorter: it
-    /// ends there in the dump. Asked again for the same bytes, it may give other ones.
+    /// ends there in the dump. Asked again for the same bytes, it may give other ones. Nothing
+    /// is checked of them: see [`Content::check`].
     ///
     /// # Errors
     /// Whatever ends the dump; the sink passes it on as its own.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Looks at a page that was read from this offset, a multiple of 8 KiB. It may read the page
+    /// again. Every page that is kept must be looked at, but those that are equal to what an
+    /// earlier dump of this cluster has at the same place, if they were found [`Looked::Good`] or
+    /// [`Looked::ReadAgain`] then.
+    ///
+    /// # Errors
+    /// Whatever ends the dump; the sink passes it on as its own.
+    fn check(&self, page: &mut [u8], offset: u64) -> io::Result<Looked>;
 
     /// Evidence that was taken before the first read and after the dump's beginning. When it is
     /// equal to that of an earlier dump of this cluster, the bytes of that dump are right for

@@ -9,7 +9,8 @@ pub mod postgres;
 mod reach;
 
 pub use door::{
-    Content, DumpInfo, DumpSink, Engine, Evidence, Home, NewCluster, SinkError, scram_verifier,
+    Content, DumpInfo, DumpSink, Engine, Evidence, Home, Looked, NewCluster, SinkError,
+    scram_verifier,
 };
 pub use error::{EngineError, ErrorKind};
 pub use postgres::Postgres;

@@ -105,6 +105,9 @@ pub(crate) struct Body {
     pub(crate) directories: Vec<Directory>,
     pub(crate) files: Vec<File>,
     pub(crate) engine_document: String,
+    /// Blocks that were caught half-written and that something else in the snapshot mends: the
+    /// numbers of their file and in it, ascending.
+    pub(crate) doubtful: Vec<(u32, u32)>,
     /// In a snapshot that was sealed anew: where its packs came from; empty in others.
     pub(crate) origins: Vec<u8>,
 }
@@ -112,6 +115,9 @@ pub(crate) struct Body {
 const LAYER_BYTES: usize = 4 + 4 + 2;
 /// The section that says where packs of a snapshot sealed anew came from.
 const ORIGINS_TAG: u16 = 1;
+/// The section of doubtful blocks.
+const DOUBTFUL_TAG: u16 = 2;
+const DOUBTFUL_BYTES: usize = 4 + 4;
 
 pub(crate) fn put_count(bytes: &mut Vec<u8>, count: usize) {
     let count = u32::try_from(count).expect("counts are bounded by the size of a manifest");
@@ -159,14 +165,28 @@ impl Body {
         }
         put_count(&mut bytes, self.engine_document.len());
         bytes.extend_from_slice(self.engine_document.as_bytes());
-        put_count(&mut bytes, usize::from(!self.origins.is_empty()));
-        if !self.origins.is_empty() {
-            bytes.extend_from_slice(&ORIGINS_TAG.to_le_bytes());
-            put_count(&mut bytes, self.origins.len());
-            bytes.extend_from_slice(&self.origins);
+        put_count(&mut bytes, self.sections().count());
+        for (tag, length) in self.sections() {
+            bytes.extend_from_slice(&tag.to_le_bytes());
+            put_count(&mut bytes, length);
+            if tag == ORIGINS_TAG {
+                bytes.extend_from_slice(&self.origins);
+            } else {
+                for (file, block) in &self.doubtful {
+                    bytes.extend_from_slice(&file.to_le_bytes());
+                    bytes.extend_from_slice(&block.to_le_bytes());
+                }
+            }
         }
         debug_assert_eq!(bytes.len(), self.size());
         bytes
+    }
+
+    /// Tags and lengths of the sections that it has.
+    fn sections(&self) -> impl Iterator<Item = (u16, usize)> {
+        let doubtful = self.doubtful.len() * DOUBTFUL_BYTES;
+        let all = [(ORIGINS_TAG, self.origins.len()), (DOUBTFUL_TAG, doubtful)];
+        all.into_iter().filter(|(_, length)| 0 < *length)
     }
 
     fn size(&self) -> usize {
@@ -187,10 +207,10 @@ impl Body {
             + 4
             + self.engine_document.len()
             + 4
-            + match self.origins.len() {
-                0 => 0,
-                bytes => 2 + 4 + bytes,
-            }
+            + self
+                .sections()
+                .map(|(_, length)| 2 + 4 + length)
+                .sum::<usize>()
     }
 
     /// Reads a body.
@@ -230,14 +250,16 @@ impl Body {
             .map(|_| parse_file(&mut cursor, tables.lists.len()))
             .collect::<Option<Vec<_>>>()?;
         let engine_document = cursor.text32()?.to_owned();
-        let mut origins = Vec::new();
+        let (mut origins, mut doubtful) = (Vec::new(), Vec::new());
         for _ in 0..cursor.count(6)? {
             let tag = cursor.u16()?;
             let length = cursor.count(1)?;
             let section = cursor.take(length)?;
-            // Others a later release added, and this one may leave them aside.
-            if tag == ORIGINS_TAG {
-                origins = section.to_vec();
+            match tag {
+                ORIGINS_TAG => origins = section.to_vec(),
+                DOUBTFUL_TAG => doubtful = parse_doubtful(section, &files)?,
+                // A later release added it, and this one may leave it aside.
+                _ => {}
             }
         }
         let whole: u64 = files
@@ -252,9 +274,25 @@ impl Body {
             directories,
             files,
             engine_document,
+            doubtful,
             origins,
         })
     }
+}
+
+fn parse_doubtful(section: &[u8], files: &[File]) -> Option<Vec<(u32, u32)>> {
+    let mut cursor = Cursor(section);
+    let mut blocks = Vec::with_capacity(section.len() / DOUBTFUL_BYTES);
+    while !cursor.0.is_empty() {
+        let (file, block) = (cursor.u32()?, cursor.u32()?);
+        let of_file = files.get(file as usize)?.size.div_ceil(BLOCK_BYTES as u64);
+        let follows = blocks.last().is_none_or(|last| *last < (file, block));
+        if !follows || of_file <= u64::from(block) {
+            return None;
+        }
+        blocks.push((file, block));
+    }
+    Some(blocks)
 }
 
 fn parse_file(cursor: &mut Cursor<'_>, lists: usize) -> Option<File> {

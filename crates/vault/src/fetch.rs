@@ -271,11 +271,13 @@ impl Reach {
         let path = &held.ok_or(VaultError::Missing { object })?.path;
         let mut round = 0;
         loop {
+            let lane = self.vault.lane().await;
             let error = match self.vault.store().get_range(path, start..end).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(object_store::Error::NotFound { .. }) => VaultError::Missing { object },
                 Err(source) => VaultError::store("read", path, source),
             };
+            drop(lane);
             if !self.vault.ask_again(round).await {
                 return Err(error);
             }

@@ -1,15 +1,15 @@
 //! A door for the micro-benchmarks: the paths that every block takes, one by one.
 //!
 //! It does not write or read vaults; nothing else uses it.
-use model::Hash;
+use model::{Hash, VolumeRef};
 
 use crate::{
-    Extent,
+    Base, Condemned, Extent, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions,
     block::IdKey,
     error::ObjectKind,
     format::{BLOCK_BYTES, FRAME_BYTES, Head, VolumeTag},
     pack::{FinishedPack, PackBuffers, PackBuilder},
-    part::{Packer, PartSpan, Unpacker, part_bytes_max},
+    part::{Packer, PartSpan, Unpacker, part_bytes_max, write_packed},
     reseal::frames::{Tools, Wanted, seal_anew},
     seal::{ObjectKey, Seal, draw},
 };
@@ -28,9 +28,23 @@ pub fn sample(bytes: usize) -> Vec<u8> {
     text
 }
 
+/// Bytes that do not compress.
+pub fn noise(bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    noise
+}
+
 /// A block's id under a fixed key.
 pub fn block_id(block: &[u8]) -> [u8; 16] {
     IdKey([7; 32]).id(block)
+}
+
+/// The ids of all blocks of a frame under a fixed key, the last one of them.
+pub fn block_ids(frame: &[u8]) -> [u8; 16] {
+    let mut last = [0; 16];
+    IdKey([7; 32]).ids(frame.chunks(BLOCK_BYTES), |id| last = id);
+    last
 }
 
 /// Compresses and seals frames, and reads the last one back.
@@ -41,6 +55,7 @@ pub struct Frames {
     unpacker: Unpacker,
     sealed: Vec<u8>,
     opened: Vec<u8>,
+    resealed: Vec<u8>,
     plain: Vec<u8>,
 }
 
@@ -71,6 +86,7 @@ impl Frames {
             unpacker: Unpacker::new(),
             sealed: Vec::new(),
             opened: Vec::new(),
+            resealed: Vec::new(),
             plain: vec![0; BLOCK_BYTES],
         }
     }
@@ -87,6 +103,23 @@ impl Frames {
         self.packer.write(&mut seal, 0, frame, &mut self.sealed)
     }
 
+    /// Opens the frame that was written last and seals it under another key as it was compressed;
+    /// answers the bytes it took, none when it could not.
+    pub fn seal_anew(&mut self) -> usize {
+        let mut seal = self.seal();
+        self.opened.clear();
+        self.opened.extend_from_slice(&self.sealed);
+        let Ok(span) = PartSpan::read(&self.opened, 0, self.plain.len()) else {
+            return 0;
+        };
+        let Ok(packed) = span.open(&mut seal, 0, &mut self.opened) else {
+            return 0;
+        };
+        let mut fresh = Seal::new(&self.head, Some(&[9; 32]), &self.head.to_bytes());
+        self.resealed.resize(part_bytes_max(self.plain.len()), 0);
+        write_packed(&mut fresh, 0, span, packed, &mut self.resealed)
+    }
+
     /// Opens and decompresses the frame that was written last; answers whether it could.
     pub fn read(&mut self) -> bool {
         let mut seal = self.seal();
@@ -99,6 +132,22 @@ impl Frames {
             .read(&mut seal, 0, span, &mut self.opened, &mut self.plain)
             .is_ok()
     }
+}
+
+/// Begins a snapshot that leaves packs of which fewer blocks than this share are live, percent.
+///
+/// # Errors
+/// As [`SnapshotWriter::begin`].
+pub fn begin_leaving(
+    vault: &Vault,
+    volume: &VolumeRef,
+    sealing: Sealing,
+    base: Option<Base>,
+    sparse_percent: u64,
+    options: WriteOptions,
+) -> Result<SnapshotWriter, VaultError> {
+    let none = Condemned::new();
+    SnapshotWriter::begin_leaving(vault, volume, sealing, base, &none, options, sparse_percent)
 }
 
 /// Seals a full pack anew, again and again.
@@ -182,6 +231,7 @@ mod tests {
         assert!(frames.write(&frame) < frame.len());
         assert!(frames.read());
         assert_eq!(frames.plain, frame);
+        assert_eq!(frames.seal_anew(), frames.write(&frame));
         let mut pack = WholePack::new();
         assert!(15 << 20 < pack.stored_bytes() && pack.seal_anew() && pack.seal_anew());
         assert_ne!(

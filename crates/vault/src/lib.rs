@@ -32,6 +32,7 @@ mod source;
 mod store;
 mod sweep;
 mod throttle;
+mod tree_hash;
 mod unfinished;
 mod write;
 
@@ -53,4 +54,4 @@ pub use sweep::{
 };
 pub use throttle::Throttle;
 pub use unfinished::remove_unfinished;
-pub use write::{Base, Content, SnapshotWriter, WriteOptions, Written};
+pub use write::{Base, Content, Looked, SnapshotWriter, WriteOptions, Written};

@@ -272,6 +272,11 @@ mod tests {
                 },
             ],
             engine_document: "{}".to_owned(),
+            doubtful: if sealed {
+                vec![(0, 0), (0, 4096)]
+            } else {
+                Vec::new()
+            },
             origins: if sealed { vec![7; 9] } else { Vec::new() },
         }
     }

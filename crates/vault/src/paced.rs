@@ -10,7 +10,7 @@ use std::sync::{
 use crate::{
     error::{ErrorKind, ObjectId, VaultError},
     observer::Observer,
-    ranges::{self, RANGE_BYTES},
+    ranges::{self, Cut},
     shelf::{Held, Shelf},
     source::{CHUNK_BYTES, Source},
     store::Vault,
@@ -104,12 +104,11 @@ impl Paced<'_> {
         if size.is_some_and(|size| size != held.size) {
             return Err(wrong_size());
         }
-        let is_slow = self.throttle.is_some_and(|throttle| throttle.is_slow());
+        let cut = Cut::at(self.throttle);
         let hash = if let Some(place) = self.vault.place()
-            && RANGE_BYTES < held.size
-            && !is_slow
+            && cut.range_bytes < held.size
         {
-            buffer = ranges::read((self.vault, place), object, held, buffer, flow).await?;
+            buffer = ranges::read((self.vault, place), object, held, cut, buffer, flow).await?;
             *blake3::hash(&buffer).as_bytes()
         } else {
             let mut source = Source::open(self.vault, object, held).await?;

@@ -2,6 +2,8 @@
 //!
 //! It does not know what hash the object should have. Memory: the object's own buffer, in which
 //! every range has its place, and what the connections hold.
+use std::sync::Arc;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{GetOptions, GetRange};
 
@@ -12,19 +14,43 @@ use crate::{
     paced::Flow,
     shelf::Held,
     store::Vault,
+    throttle::Throttle,
 };
 
-/// One range, bytes: several round trips long on a fast connection. What is no larger is read by
-/// one request.
-pub(crate) const RANGE_BYTES: u64 = 4 << 20;
+/// One range at most, bytes: several round trips long on a fast connection.
+const RANGE_BYTES: u64 = 4 << 20;
 /// Ranges of one object on their way at once; a pack has four.
 const RANGES: usize = 4;
+
+/// How objects are cut: what is no larger than one range is read by one request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    pub(crate) range_bytes: u64,
+    at_once: usize,
+}
+
+impl Cut {
+    /// Below a slow limit one range comes after the other, and each within a second or so.
+    pub(crate) fn at(throttle: Option<&Arc<Throttle>>) -> Self {
+        match throttle {
+            Some(throttle) if throttle.is_slow() => Self {
+                range_bytes: throttle.request_bytes(RANGE_BYTES),
+                at_once: 1,
+            },
+            _ => Self {
+                range_bytes: RANGE_BYTES,
+                at_once: RANGES,
+            },
+        }
+    }
+}
 
 /// Reads an object of the size that the bucket listed into `buffer`.
 pub(crate) async fn read(
     (vault, place): (&Vault, &Place),
     object: ObjectId,
     held: &Held,
+    cut: Cut,
     mut buffer: Vec<u8>,
     flow: &Flow<'_>,
 ) -> Result<Vec<u8>, VaultError> {
@@ -34,16 +60,17 @@ pub(crate) async fn read(
         .ok_or_else(|| VaultError::damaged(object, "it is larger than its kind may be"))?;
     buffer.reserve_exact(size.saturating_sub(buffer.len()));
     buffer.resize(size, 0);
-    let ranges = (0..).zip(buffer.chunks_mut(RANGE_BYTES as usize));
+    let range_bytes = usize::try_from(cut.range_bytes).expect("a range is small");
+    let ranges = (0..).zip(buffer.chunks_mut(range_bytes));
     // Each begins when it is first polled.
     let reads: Vec<_> = ranges
         .map(|(number, into)| {
-            let start = number * RANGE_BYTES;
+            let start = number * cut.range_bytes;
             read_one((vault, place), object, held, start, into, flow)
         })
         .collect();
     stream::iter(reads)
-        .buffer_unordered(RANGES)
+        .buffer_unordered(cut.at_once)
         .try_collect::<()>()
         .await?;
     Ok(buffer)

@@ -1,12 +1,13 @@
 //! One object that is being read from a vault, and hashed on the way.
 //!
 //! It does not know what hash it should have.
-use std::{io::Read, path::PathBuf, sync::Arc};
+use std::{io::Read, num::NonZeroU64, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use model::Hash;
 use object_store::{GetResultPayload, ObjectStoreExt, path::Path};
+use rustix::fs::Advice;
 
 use crate::{
     bucket::Lane,
@@ -43,10 +44,7 @@ impl Source {
         held: &Held,
     ) -> Result<Self, VaultError> {
         let path = held.path.clone();
-        let lane = match vault.place() {
-            Some(place) => Some(place.lane().await),
-            None => None,
-        };
+        let lane = vault.lane().await;
         let found = match vault.store().get(&path).await {
             Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => {
@@ -102,6 +100,12 @@ impl Source {
                 let mut hasher = std::mem::take(&mut self.hasher);
                 // Hashed by the thread that read it, while it is in that thread's cache.
                 let read = tokio::task::spawn_blocking(move || {
+                    if from == 0 {
+                        // All of it is wanted: the disk is kept busy while this is hashed.
+                        // Advice only: a file system that takes none reads as well.
+                        let (all, soon) = (NonZeroU64::new(size as u64), Advice::WillNeed);
+                        let _ = rustix::fs::fadvise(&*file, 0, all, soon);
+                    }
                     buffer.resize(from + most, 0);
                     (&*file).read_exact(&mut buffer[from..])?;
                     hasher.update(&buffer[from..]);

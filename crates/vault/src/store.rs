@@ -19,7 +19,7 @@ use object_store::{
 };
 
 use crate::{
-    bucket::{self, Place},
+    bucket::{self, Lane, Place},
     error::{ObjectId, VaultError},
     large::LargeObjects,
     observer::Unobserved,
@@ -75,6 +75,14 @@ impl Vault {
         Self {
             place: Some(place),
             ..Self::new(store)
+        }
+    }
+
+    /// Waits for the right to one more request that carries an object, in a bucket.
+    pub(crate) async fn lane(&self) -> Option<Lane> {
+        match &self.place {
+            Some(place) => Some(place.lane().await),
+            None => None,
         }
     }
 

@@ -50,6 +50,12 @@ impl Throttle {
             .min(most)
     }
 
+    /// Bytes to ask for in one request so that it lasts about a second, within `1 KiB..=most`: a
+    /// request that lasts longer is taken for a broken one.
+    pub(crate) fn request_bytes(&self, most: u64) -> u64 {
+        self.bytes_per_second.max(1 << 10).min(most)
+    }
+
     /// Waits until so many bytes may have passed.
     ///
     /// # Errors
@@ -121,5 +127,7 @@ mod tests {
         assert_eq!(Throttle::new(0).chunk_bytes(1 << 18), 1 << 10);
         assert_eq!(Throttle::new(1 << 20).chunk_bytes(1 << 18), 1 << 17);
         assert_eq!(Throttle::new(u64::MAX).chunk_bytes(1 << 18), 1 << 18);
+        assert_eq!(Throttle::new(0).request_bytes(1 << 22), 1 << 10);
+        assert_eq!(Throttle::new(u64::MAX).request_bytes(1 << 22), 1 << 22);
     }
 }

@@ -236,6 +236,9 @@ impl DumpSink for FolderSink {
         let (mut buffer, mut at) = (vec![0; 5 * 8192], 0);
         loop {
             let got = content.read_at(&mut buffer, at)?;
+            for (page, offset) in buffer[..got].chunks_mut(8192).zip((at..).step_by(8192)) {
+                content.check(page, offset)?;
+            }
             file.write_all(&buffer[..got])?;
             at += got as u64;
             if got < buffer.len() {

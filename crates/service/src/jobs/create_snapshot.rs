@@ -220,6 +220,14 @@ impl vault::Content for Lent {
         self.0.read_at(buffer, offset)
     }
 
+    fn check(&self, block: &mut [u8], offset: u64) -> std::io::Result<vault::Looked> {
+        Ok(match self.0.check(block, offset)? {
+            engine::Looked::Good => vault::Looked::Good,
+            engine::Looked::ReadAgain => vault::Looked::ReadAgain,
+            engine::Looked::Doubtful => vault::Looked::Doubtful,
+        })
+    }
+
     fn evidence(&self) -> Option<vault::Evidence> {
         self.0.evidence()
     }

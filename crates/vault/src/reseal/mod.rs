@@ -244,6 +244,7 @@ impl Copy<'_> {
             directories: body.directories.clone(),
             files: files.collect(),
             engine_document: body.engine_document.clone(),
+            doubtful: body.doubtful.clone(),
             origins: origins.to_bytes(),
         };
         let reached = lists.iter().chain(&packs).map(|row| row.size).sum::<u64>();

@@ -284,6 +284,7 @@ impl<'a> Workshop<'a> {
             directories: Vec::new(),
             files: Vec::new(),
             engine_document: String::new(),
+            doubtful: Vec::new(),
             origins: origins.to_bytes(),
         };
         let key = Some(self.job.fresh_key);

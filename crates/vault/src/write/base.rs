@@ -9,27 +9,26 @@ use std::{
     },
 };
 
-use model::{Hash, VolumeRef};
+use model::VolumeRef;
 use tokio::runtime::Handle;
 
 use crate::{
     block::IdKey,
     body::{File, Layer, PackUse, Segment},
     error::{ObjectId, ObjectKind, VaultError},
-    format::VolumeTag,
+    format::{SEGMENT_BLOCKS, VolumeTag},
     layers::{Layers, Slot},
     manifest::Manifest,
     part::Unpacker,
-    seal::DataKey,
     shelf::Shelf,
     store::Vault,
-    write::ledger::Ledger,
+    write::{Base, ledger::Ledger},
 };
 
 const UNUSED: u32 = u32::MAX;
-/// A pack is sparse when fewer of its blocks than this share are live, percent; argued in
+/// A pack is sparse when fewer of its blocks than this share are live, percent; measured for
 /// docs/decisions/0007-patches-evidence-sparse-packs.md.
-const SPARSE_PERCENT: u64 = 50;
+pub(crate) const SPARSE_PERCENT: u64 = 50;
 /// Live blocks of sparse packs that one snapshot writes anew, as a share of all live blocks, so
 /// that packs of one age do not fall due at once.
 const RENEWED_SHARE: u64 = 32;
@@ -53,9 +52,11 @@ impl BaseSnapshot {
         volume: &VolumeRef,
         shelf: Shelf,
         handle: Handle,
-        manifest: Hash,
-        data_key: Option<&DataKey>,
+        base: &Base,
+        sparse_percent: u64,
     ) -> Result<Self, VaultError> {
+        let Base { manifest, data_key } = base;
+        let (manifest, data_key) = (*manifest, data_key.as_ref());
         let object = ObjectId {
             kind: ObjectKind::Manifest,
             hash: manifest,
@@ -69,7 +70,7 @@ impl BaseSnapshot {
         let files = manifest.body.files.iter().enumerate();
         Ok(Self {
             files: files.map(|(i, file)| (file.path.clone(), i)).collect(),
-            usable: usable_packs(&manifest, &shelf),
+            usable: usable_packs(&manifest, &shelf, sparse_percent),
             pack_numbers: unused(manifest.tables.packs.len()),
             list_numbers: unused(manifest.tables.lists.len()),
             layers: Layers::new(vault, Arc::new(shelf), tag, handle, manifest),
@@ -80,17 +81,18 @@ impl BaseSnapshot {
         &self.layers.manifest.body.id_key
     }
 
-    /// The base's file of this path.
-    pub(crate) fn file(&self, path: &str) -> Option<&File> {
+    /// The base's file of this path, and its number.
+    pub(crate) fn file(&self, path: &str) -> Option<(usize, &File)> {
         let number = *self.files.get(path)?;
-        Some(&self.layers.manifest.body.files[number])
+        Some((number, &self.layers.manifest.body.files[number]))
     }
 
-    /// The blocks of a file's segment. None when the base's file was shorter, or when a list of
-    /// the segment is gone: its blocks are then written anew.
+    /// The blocks of a file's segment; doubtful ones are unknown, so that they are looked at
+    /// again. None when the base's file was shorter, or when a list of the segment is gone: its
+    /// blocks are then written anew.
     pub(crate) fn segment<'a>(
         &self,
-        file: &'a File,
+        (file_number, file): (usize, &'a File),
         number: usize,
         slots: &mut Vec<Slot>,
     ) -> Result<Option<&'a Segment>, VaultError> {
@@ -103,6 +105,14 @@ impl BaseSnapshot {
             return Ok(None);
         }
         self.layers.resolve(file.size, number, segment, slots)?;
+        for (file, block) in &self.layers.manifest.body.doubtful {
+            let at = (*block as usize).checked_sub(number * SEGMENT_BLOCKS);
+            if *file as usize == file_number
+                && let Some(slot) = at.and_then(|at| slots.get_mut(at))
+            {
+                *slot = Slot::Unknown;
+            }
+        }
         Ok(Some(segment))
     }
 
@@ -153,7 +163,7 @@ fn adopt(number: &AtomicU32, give: impl FnOnce() -> u32) -> u32 {
 }
 
 /// Packs that are there and not sparse. A block in any other is written anew.
-fn usable_packs(manifest: &Manifest, shelf: &Shelf) -> Vec<bool> {
+fn usable_packs(manifest: &Manifest, shelf: &Shelf, sparse_percent: u64) -> Vec<bool> {
     let packs = manifest.tables.packs.iter();
     let mut usable: Vec<bool> = packs
         .map(|pack| {
@@ -166,16 +176,16 @@ fn usable_packs(manifest: &Manifest, shelf: &Shelf) -> Vec<bool> {
         .collect();
     let uses = &manifest.body.pack_uses;
     let all: u64 = uses.iter().map(|pack| u64::from(pack.live)).sum();
-    for at in sparse(uses, (all / RENEWED_SHARE).max(RENEWED_MIN)) {
+    let most = (all / RENEWED_SHARE).max(RENEWED_MIN);
+    for at in sparse(uses, sparse_percent, most) {
         usable[at] = false;
     }
     usable
 }
 
 /// The sparsest packs, as long as their live blocks together are no more than `most`.
-fn sparse(uses: &[PackUse], mut most: u64) -> Vec<usize> {
-    let is_sparse =
-        |pack: &PackUse| u64::from(pack.live) * 100 < u64::from(pack.blocks) * SPARSE_PERCENT;
+fn sparse(uses: &[PackUse], percent: u64, mut most: u64) -> Vec<usize> {
+    let is_sparse = |pack: &PackUse| u64::from(pack.live) * 100 < u64::from(pack.blocks) * percent;
     let mut found: Vec<usize> = (0..uses.len()).filter(|at| is_sparse(&uses[*at])).collect();
     found.sort_by_key(|at| u64::from(uses[*at].live) * (1 << 20) / u64::from(uses[*at].blocks));
     found
@@ -204,8 +214,9 @@ mod tests {
             pack(1, 1),
             pack(1000, 90),
         ];
-        assert_eq!(sparse(&uses, 1000), [5, 2, 1]);
-        assert_eq!(sparse(&uses, 100), [5, 2]);
-        assert_eq!(sparse(&uses, 10), Vec::<usize>::new());
+        assert_eq!(sparse(&uses, 50, 1000), [5, 2, 1]);
+        assert_eq!(sparse(&uses, 50, 100), [5, 2]);
+        assert_eq!(sparse(&uses, 50, 10), Vec::<usize>::new());
+        assert_eq!(sparse(&uses, 10, 1000), [5]);
     }
 }

@@ -6,15 +6,16 @@
 use std::sync::Arc;
 
 use crate::{
-    block::{IdKey, is_zero},
+    block::{BlockId, IdKey, is_zero},
     body::{Layer, Segment},
     error::VaultError,
-    format::{BLOCK_BYTES, FRAME_BYTES, PATCHES_MAX, SEGMENT_BLOCKS, SEGMENT_BYTES},
+    format::{BLOCK_BYTES, FRAME_BLOCKS, FRAME_BYTES, PATCHES_MAX, SEGMENT_BLOCKS, SEGMENT_BYTES},
     layers::Slot,
     list::Entry,
     observer::Observer,
     write::{
-        FileDraft, Found, Task, base::BaseSnapshot, ledger::Ledger, queue::Queue, stock::Stock,
+        FileDraft, Found, Looked, Task, base::BaseSnapshot, ledger::Ledger, queue::Queue,
+        stock::Stock,
     },
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct Desk {
     entries: Vec<Entry>,
     /// For each block of the segment, whether it is listed otherwise than in the base.
     changed: Vec<bool>,
+    /// Blocks of the segment that the next snapshot must look at again.
+    doubtful: Vec<u32>,
 }
 
 impl Desk {
@@ -47,6 +50,7 @@ impl Desk {
             slots: Vec::with_capacity(SEGMENT_BLOCKS),
             entries: Vec::with_capacity(SEGMENT_BLOCKS),
             changed: Vec::with_capacity(SEGMENT_BLOCKS),
+            doubtful: Vec::new(),
         }
     }
 
@@ -76,9 +80,10 @@ impl Desk {
         self.slots.clear();
         let mut from = None;
         if let Some(base) = &shared.base
-            && let Some(file) = base.file(&task.file.path)
+            && let Some(known) = base.file(&task.file.path)
         {
-            from = base.segment(file, task.segment, &mut self.slots)?;
+            let file = known.1;
+            from = base.segment(known, task.segment, &mut self.slots)?;
             let same = file.evidence.is_some()
                 && (file.evidence, file.size) == (task.file.evidence, task.file.size);
             if let (true, Some(segment)) = (same, from)
@@ -86,15 +91,26 @@ impl Desk {
             {
                 shared.observer.done(bytes);
                 let segment = adopt(base, segment, &shared.ledger);
-                return Ok(Found { bytes, segment });
+                let doubtful = Vec::new();
+                return Ok(Found {
+                    bytes,
+                    segment,
+                    doubtful,
+                });
             }
         }
         self.entries.clear();
         self.changed.clear();
+        self.doubtful.clear();
         let bytes = self.read(task)?;
         let segment = self.end(from)?;
         self.count();
-        Ok(Found { bytes, segment })
+        let doubtful = std::mem::take(&mut self.doubtful);
+        Ok(Found {
+            bytes,
+            segment,
+            doubtful,
+        })
     }
 
     /// Takes a segment of a file that did not change from the base without reading it; none when
@@ -146,16 +162,8 @@ impl Desk {
             let got = task
                 .content
                 .read_at(wanted, start + read)
-                .map_err(|source| VaultError::Source {
-                    path: task.file.path.clone(),
-                    offset: start + read,
-                    source,
-                })?;
-            for block in buffer[..got].chunks(BLOCK_BYTES) {
-                let (entry, changed) = self.place(block)?;
-                self.entries.push(entry);
-                self.changed.push(changed);
-            }
+                .map_err(|source| source_error(task, start + read, source))?;
+            self.place_all(task, &mut buffer[..got])?;
             read += got as u64;
             self.shared.observer.done(got as u64);
             // It ends earlier than it was when it was opened.
@@ -167,28 +175,79 @@ impl Desk {
         Ok(read)
     }
 
-    /// Finds the block in the base at the same file and offset, or stores it.
-    fn place(&mut self, block: &[u8]) -> Result<(Entry, bool), VaultError> {
-        let old = self.slots.get(self.entries.len());
-        if is_zero(block) {
-            return Ok((Entry::Zero, old != Some(&Slot::Zero)));
+    /// Places the blocks of a buffer, which follow the segment's entries so far.
+    fn place_all(&mut self, task: &Task, bytes: &mut [u8]) -> Result<(), VaultError> {
+        let mut ids = [None; FRAME_BLOCKS];
+        let stored = |block: &&[u8]| !is_zero(block);
+        let mut free = ids
+            .iter_mut()
+            .zip(bytes.chunks(BLOCK_BYTES))
+            .filter(|(_, block)| stored(block));
+        self.shared
+            .id_key
+            .ids(bytes.chunks(BLOCK_BYTES).filter(stored), |id| {
+                let (place, _) = free.next().expect("an id for each block that is not zero");
+                *place = Some(id);
+            });
+        for (block, id) in bytes.chunks_mut(BLOCK_BYTES).zip(ids) {
+            let (entry, changed) = match self.as_in_base(id) {
+                Some(entry) => (entry, false),
+                None => (self.place(task, block, id)?, true),
+            };
+            self.entries.push(entry);
+            self.changed.push(changed);
         }
-        let id = self.shared.id_key.id(block);
-        if let Some(Slot::Stored {
-            id: old_id,
-            pack: Some(pack),
-            place,
-        }) = old
-            && *old_id == id
-            && let Some(base) = &self.shared.base
-            && base.is_usable(*pack)
-        {
-            let pack = base.adopt_pack(*pack, &self.shared.ledger);
-            let place = *place;
-            return Ok((Entry::Stored { id, pack, place }, false));
+        Ok(())
+    }
+
+    /// The next block's entry when the base has the same block at the same file and offset, and
+    /// it can stay there. A block without an id is all zero.
+    fn as_in_base(&self, id: Option<BlockId>) -> Option<Entry> {
+        match (*self.slots.get(self.entries.len())?, id) {
+            (Slot::Zero, None) => Some(Entry::Zero),
+            (
+                Slot::Stored {
+                    id: old,
+                    pack: Some(pack),
+                    place,
+                },
+                Some(id),
+            ) if old == id => {
+                let base = self.shared.base.as_ref()?;
+                let usable = base.is_usable(pack);
+                let pack = usable.then(|| base.adopt_pack(pack, &self.shared.ledger))?;
+                Some(Entry::Stored { id, pack, place })
+            }
+            _ => None,
+        }
+    }
+
+    /// Looks at a block that is not as in the base, and stores it.
+    fn place(
+        &mut self,
+        task: &Task,
+        block: &mut [u8],
+        id: Option<BlockId>,
+    ) -> Result<Entry, VaultError> {
+        let Some(mut id) = id else {
+            return Ok(Entry::Zero);
+        };
+        let at = self.entries.len();
+        let offset = task.segment as u64 * SEGMENT_BYTES + (at * BLOCK_BYTES) as u64;
+        let looked = task.content.check(block, offset);
+        let looked = looked.map_err(|source| source_error(task, offset, source))?;
+        if looked != Looked::Good {
+            if is_zero(block) {
+                return Ok(Entry::Zero);
+            }
+            id = self.shared.id_key.id(block);
+        }
+        if looked == Looked::Doubtful {
+            self.doubtful
+                .push(u32::try_from(at).expect("a segment has few blocks"));
         }
         let (pack, place) = self.stock.store(block)?;
-        Ok((Entry::Stored { id, pack, place }, true))
+        Ok(Entry::Stored { id, pack, place })
     }
 
     /// Lists the segment: as the base does when nothing changed, as a patch upon that when
@@ -270,6 +329,14 @@ impl Drop for TellPanic<'_> {
         if std::thread::panicking() {
             self.0.queue.fail(VaultError::Panicked);
         }
+    }
+}
+
+fn source_error(task: &Task, offset: u64, source: std::io::Error) -> VaultError {
+    VaultError::Source {
+        path: task.file.path.clone(),
+        offset,
+        source,
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     block::IdKey,
     body::{Body, Directory, Evidence, File, Segment, check_path, parent},
     error::{ObjectId, ObjectKind, VaultError},
-    format::{FILE_BYTES, PACK_BYTES, SEGMENT_BYTES, VolumeTag},
+    format::{FILE_BYTES, PACK_BYTES, SEGMENT_BLOCKS, SEGMENT_BYTES, VolumeTag},
     manifest::Manifest,
     observer::Observer,
     part::Packer,
@@ -33,8 +33,8 @@ use crate::{
     shelf::{Condemned, Shelf},
     store::Vault,
 };
-use base::BaseSnapshot;
-pub use content::Content;
+use base::{BaseSnapshot, SPARSE_PERCENT};
+pub use content::{Content, Looked};
 use desk::{Desk, Shared};
 use ledger::Ledger;
 use queue::Queue;
@@ -113,6 +113,8 @@ struct Task {
 struct Found {
     bytes: u64,
     segment: Segment,
+    /// Blocks of the segment that the next snapshot must look at again.
+    doubtful: Vec<u32>,
 }
 
 /// A file that is being read.
@@ -132,28 +134,32 @@ impl FileDraft {
         all[segment] = Some(found);
     }
 
-    /// The file as it was found: it ends where the first of its segments ended early.
-    fn finish(&self) -> File {
+    /// The file as it was found, and its doubtful blocks: it ends where the first of its segments
+    /// ended early.
+    fn finish(&self) -> (File, Vec<u32>) {
         let mut all = self.found.lock().unwrap_or_else(|e| e.into_inner());
         let (mut size, mut segments) = (0, Vec::with_capacity(all.len()));
-        for found in all.drain(..) {
-            let Found { bytes, segment } = found.expect("every segment was read");
-            if 0 < bytes {
-                size += bytes;
-                segments.push(segment);
+        let mut doubtful = Vec::new();
+        for (found, start) in all.drain(..).zip((0..).step_by(SEGMENT_BLOCKS)) {
+            let found = found.expect("every segment was read");
+            if 0 < found.bytes {
+                size += found.bytes;
+                segments.push(found.segment);
+                doubtful.extend(found.doubtful.iter().map(|block| start + block));
             }
-            if bytes < SEGMENT_BYTES {
+            if found.bytes < SEGMENT_BYTES {
                 break;
             }
         }
-        File {
+        let file = File {
             path: self.path.clone(),
             mode: self.mode,
             size,
             // What ended early was changed while it was read.
             evidence: self.evidence.filter(|_| size == self.size),
             segments,
-        }
+        };
+        (file, doubtful)
     }
 }
 
@@ -201,27 +207,40 @@ impl SnapshotWriter {
         condemned: &Condemned,
         options: WriteOptions,
     ) -> Result<Self, VaultError> {
+        let sparse = SPARSE_PERCENT;
+        Self::begin_leaving(vault, volume, sealing, base, condemned, options, sparse)
+    }
+
+    /// As [`Self::begin`]; packs of which less is live than this are left.
+    pub(crate) fn begin_leaving(
+        vault: &Vault,
+        volume: &VolumeRef,
+        sealing: Sealing,
+        base: Option<Base>,
+        condemned: &Condemned,
+        options: WriteOptions,
+        sparse_percent: u64,
+    ) -> Result<Self, VaultError> {
         let handle = Handle::try_current().map_err(VaultError::NoRuntime)?;
         let base = match base {
             None => None,
             Some(base) => {
                 let listing = Shelf::list(vault, volume, &ObjectKind::ALL, condemned);
                 let shelf = handle.block_on(listing)?;
-                let key = base.data_key.as_ref();
-                if key.is_some() != sealing.data_key().is_some() {
+                let has_key = base.data_key.is_some();
+                if has_key != sealing.data_key().is_some() {
                     return Err(VaultError::Sealing {
                         object: ObjectId {
                             kind: ObjectKind::Manifest,
                             hash: base.manifest,
                         },
-                        sealed: key.is_some(),
+                        sealed: has_key,
                     });
                 }
                 let handle = handle.clone();
-                let manifest = base.manifest;
-                Some(BaseSnapshot::open(
-                    vault, volume, shelf, handle, manifest, key,
-                )?)
+                let (base, sparse) = (&base, sparse_percent);
+                let base = BaseSnapshot::open(vault, volume, shelf, handle, base, sparse)?;
+                Some(base)
             }
         };
         let (threads, under_way) = options.shares();
@@ -367,7 +386,12 @@ impl SnapshotWriter {
         self.settle()?;
         self.uploads.drain()?;
         let inventory = self.shared.ledger.inventory();
-        let files: Vec<File> = self.files.iter().map(|file| file.finish()).collect();
+        let (mut files, mut doubtful) = (Vec::with_capacity(self.files.len()), Vec::new());
+        for (number, draft) in (0..).zip(&self.files) {
+            let (file, blocks) = draft.finish();
+            files.push(file);
+            doubtful.extend(blocks.into_iter().map(|block| (number, block)));
+        }
         let body = Body {
             id_key: self.shared.id_key.clone(),
             list_keys: inventory.list_keys,
@@ -377,6 +401,7 @@ impl SnapshotWriter {
             directories: std::mem::take(&mut self.directories),
             files,
             engine_document,
+            doubtful,
             origins: Vec::new(),
         };
         let reached = inventory.lists.iter().chain(&inventory.packs);

@@ -5,6 +5,7 @@ mod check;
 mod damage;
 mod format;
 mod layers;
+mod looks;
 mod reseal;
 mod reuse;
 mod ship;

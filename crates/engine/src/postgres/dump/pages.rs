@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Content, EngineError, Evidence};
+use crate::{Content, EngineError, Evidence, Looked};
 
 use super::super::page::{PAGE_BYTES, Verdict, judge};
 
@@ -107,24 +107,29 @@ impl Content for DataFile {
                     why: "it shrank while it was read".to_owned(),
                 }))
             }
-            FileKind::Plain { .. } => Ok(got),
-            FileKind::Relation {
-                first_block,
-                start_lsn,
-            } => {
-                let first = offset / PAGE_BYTES as u64;
-                // Bytes after the last whole page are no page of the relation yet.
-                let (pages, _) = buffer[..got].as_chunks_mut::<PAGE_BYTES>();
-                for (block, page) in (first..).zip(pages) {
-                    let in_relation = u32::try_from(block)
-                        .map_err(|_| self.unreadable(io::ErrorKind::FileTooLarge.into()))?
-                        .wrapping_add(first_block);
-                    if judge(page, in_relation) != Verdict::Good {
-                        self.look_again(page, block, in_relation, start_lsn)?;
-                    }
-                }
-                Ok(got)
-            }
+            _ => Ok(got),
+        }
+    }
+
+    fn check(&self, page: &mut [u8], offset: u64) -> io::Result<Looked> {
+        let FileKind::Relation {
+            first_block,
+            start_lsn,
+        } = self.kind
+        else {
+            return Ok(Looked::Good);
+        };
+        // Bytes after the last whole page are no page of the relation yet.
+        let Some(page) = page.as_mut_array() else {
+            return Ok(Looked::Good);
+        };
+        let block = offset / PAGE_BYTES as u64;
+        let in_relation = u32::try_from(block)
+            .map_err(|_| self.unreadable(io::ErrorKind::FileTooLarge.into()))?
+            .wrapping_add(first_block);
+        match judge(page, in_relation) {
+            Verdict::Good => Ok(Looked::Good),
+            Verdict::Bad { .. } => self.look_again(page, block, in_relation, start_lsn),
         }
     }
 
@@ -146,7 +151,7 @@ impl DataFile {
         block: u64,
         in_relation: u32,
         start_lsn: Option<u64>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Looked> {
         let mut verdict = Verdict::Bad { lsn: 0 };
         let mut pause = FIRST_PAUSE;
         for _ in 0..TRIES {
@@ -157,12 +162,12 @@ impl DataFile {
                 // Cut off meanwhile: whatever was read is beyond the relation's end now.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     page.fill(0);
-                    return Ok(());
+                    return Ok(Looked::ReadAgain);
                 }
                 Err(error) => return Err(self.unreadable(error)),
             }
             if verdict == Verdict::Good {
-                return Ok(());
+                return Ok(Looked::ReadAgain);
             }
         }
         match (verdict, start_lsn) {
@@ -174,7 +179,7 @@ impl DataFile {
                     block,
                     lsn,
                 });
-                Ok(())
+                Ok(Looked::Doubtful)
             }
             _ => Err(self.findings.fail(EngineError::PageDamaged {
                 file: self.path.clone(),
@@ -199,6 +204,10 @@ impl Content for Loose {
         let count = rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&rest[..count]);
         Ok(count)
+    }
+
+    fn check(&self, _: &mut [u8], _: u64) -> io::Result<Looked> {
+        Ok(Looked::Good)
     }
 
     fn evidence(&self) -> Option<Evidence> {
@@ -275,16 +284,20 @@ mod tests {
 
     #[test]
     fn a_bad_page_passes_only_if_the_log_writes_it_anew() {
-        let size = 2 * PAGE_BYTES as u64;
+        let (size, page) = (2 * PAGE_BYTES as u64, PAGE_BYTES as u64);
         let mut buffer = vec![0; 2 * PAGE_BYTES];
+        let mut look = |file: &DataFile| {
+            file.read_at(&mut buffer, 0).expect("reads");
+            file.check(&mut buffer[PAGE_BYTES..], page)
+        };
         let torn = file(&[[0; PAGE_BYTES], newer(500)], b"", size, Some(499));
-        torn.read_at(&mut buffer, 0).expect("torn pages pass");
+        assert_eq!(look(&torn).expect("passes"), Looked::Doubtful);
         assert_eq!(torn.findings.torn_after(500), None);
         let page = torn.findings.torn_after(499).expect("one was torn");
         assert_eq!((page.file.as_str(), page.block, page.lsn), ("f", 1, 500));
         for start in [Some(500), None] {
             let bad = file(&[[0; PAGE_BYTES], newer(500)], b"", size, start);
-            assert!(bad.read_at(&mut buffer, 0).is_err());
+            assert!(look(&bad).is_err());
             let failure = bad.findings.take_failure();
             assert!(
                 matches!(failure, Some(EngineError::PageDamaged { block: 1, .. })),

@@ -490,6 +490,10 @@ impl engine::Content for Bytes {
         vault::Content::read_at(&self.0, buffer, offset)
     }
 
+    fn check(&self, _: &mut [u8], _: u64) -> std::io::Result<engine::Looked> {
+        Ok(engine::Looked::Good)
+    }
+
     fn evidence(&self) -> Option<engine::Evidence> {
         None
     }

@@ -1,10 +1,11 @@
 //! What is on its way at once, counted while every answer takes 20 ms.
 use std::{
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use vault::{Base, BucketOptions, PART_BYTES_MIN};
+use vault::{Base, BucketOptions, PART_BYTES_MIN, Throttle};
 
 use super::{
     elsewhere,
@@ -56,6 +57,25 @@ fn large_objects_are_read_in_ranges_at_once() {
         check(&server.take_counts());
         world.check(&to, written.manifest, Some(&key(1)), &large());
     }
+}
+
+#[test]
+fn no_request_lasts_long_below_a_limit() {
+    let (world, server) = world();
+    let files = Files::from([("a".to_owned(), pages(1, 1 << 20))]);
+    let written = world.write(&files, sealed(), None);
+    let (to, limit) = (world.other_vault("there"), 256 << 10);
+    let throttle = Arc::new(Throttle::new(limit));
+    server.take_counts();
+    world
+        .ship(&to, written.manifest, Some(&throttle), &Watch::default())
+        .unwrap();
+    let entries = world.objects(&world.vault).into_iter();
+    let sizes = entries.map(|entry| entry.size).filter(|size| limit < *size);
+    let ranges: u64 = sizes.map(|size| size.div_ceil(limit)).sum();
+    let count = server.take_counts()["range"];
+    assert_eq!((count.all as u64, count.most), (ranges, 1));
+    world.check(&to, written.manifest, Some(&key(1)), &files);
 }
 
 #[test]
