@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-micro bench-sparse bench-start bench-model soak soak-nodes
+.PHONY: help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-model soak soak-nodes
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ test-clients: ## Only the client tests: boto3, AWS CLI, curl (PYTEST_ARGS="-k co
 bench-model: ## A million snapshots in one catalog, and what 10 PB would cost; writes docs/benchmarks/model.md (BENCH_ARGS="--sizes 10000" for a look)
 	@scripts/bench-model $(BENCH_ARGS)
 
-soak: ## Longer property tests and fuzzing of the JSON door (SOAK_CASES=5000 SOAK_EXAMPLES=300)
+soak: ## Longer property tests, more seeds of a failing bucket, fuzzing of the JSON door (SOAK_CASES=5000 SOAK_SEEDS=200 SOAK_EXAMPLES=300)
 	@scripts/soak
 
 soak-nodes: ## Kill and freeze nodes, the database and the S3 server at random (ROUNDS=200), and check what was acknowledged
@@ -56,7 +56,10 @@ bench-api: ## The API beside moto's server; writes docs/benchmarks/api.md (BENCH
 bench-nodes: ## Copies and describes with 1, 2 and 4 nodes on one PostgreSQL; writes docs/benchmarks/nodes.md (BENCH_ARGS="--rounds 1" for a look)
 	@scripts/bench-nodes $(BENCH_ARGS)
 
-bench-micro: ## Time the hot paths: block ids, frames, sealing anew, page checksum, signature, Query, XML (BENCH_ARGS="--seconds 0.2")
+bench-link: ## Copies between two deployments beside curl, with and without a long wire; writes docs/benchmarks/link.md (BENCH_ARGS="--rounds 1")
+	@scripts/bench-link $(BENCH_ARGS)
+
+bench-micro: ## Time the hot paths: block id, frame, page checksum, signature, Query, XML (BENCH_ARGS="--seconds 0.2")
 	cargo run --locked --quiet --release -p bench -- micro $(BENCH_ARGS)
 
 bench-sparse: ## What thresholds for leaving sparse packs keep, write and cost (BENCH_ARGS="--mib 64 --snapshots 40" for a look)

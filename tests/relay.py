@@ -5,18 +5,23 @@ Knows HTTP, and of what it relays only paths and bodies.
 import contextlib
 import http.client
 import http.server
+import itertools
 import threading
 import time
 
 
 class Relay:
-    """Passes requests that `refuse` has no answer to on to `target` (a port), each answer through `change`."""
+    """Passes requests that `refuse` has no answer to on to `target`, each answer through `change`.
 
-    def __init__(self):
+    A target is a port, or several that take turns; one that does not answer is passed over.
+    """
+
+    def __init__(self, tls=None):
         self.target = None
         self.refuse = None
         self.change = None
         self.answers = 0
+        self.turns = itertools.count()
         relay = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -36,6 +41,9 @@ class Relay:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+            self.url = f"https://localhost:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self):
@@ -51,13 +59,8 @@ class Relay:
         if refusal:
             self._answer(handler, *refusal)
             return
-        try:
-            upstream = http.client.HTTPConnection("127.0.0.1", self.target, timeout=30)
-            with contextlib.closing(upstream):
-                upstream.request(handler.command, handler.path, body, headers)
-                answer = upstream.getresponse()
-                got = [answer.status, dict(answer.getheaders()), answer.read()]
-        except (OSError, TypeError, http.client.HTTPException):
+        got = self._ask(handler, body, headers)
+        if got is None:
             handler.close_connection = True
             return
         self.answers += 1
@@ -67,6 +70,20 @@ class Relay:
             handler.close_connection = True
             return
         self._answer(handler, *got)
+
+    def _ask(self, handler, body, headers):
+        ports = self.target if isinstance(self.target, list) else [self.target]
+        first = next(self.turns)
+        for turn in range(len(ports)):
+            try:
+                upstream = http.client.HTTPConnection("127.0.0.1", ports[(first + turn) % len(ports)], timeout=30)
+                with contextlib.closing(upstream):
+                    upstream.request(handler.command, handler.path, body, headers)
+                    answer = upstream.getresponse()
+                    return [answer.status, dict(answer.getheaders()), answer.read()]
+            except (OSError, TypeError, http.client.HTTPException):
+                continue
+        return None
 
     @staticmethod
     def _answer(handler, status, headers, data):

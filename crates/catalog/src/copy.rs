@@ -172,6 +172,11 @@ pub const TABLES: &[Table] = &[
         &["region", "path", "condemned_at", "deleted_at"],
     ),
     table("verified_objects", 4, &["job", "region", "volume", "hash"]),
+    table(
+        "link_passes",
+        1,
+        &["ticket", "region", "volume", "manifest", "held_until"],
+    ),
     table("outbox", 1, &["seq", "region", "path", "version", "at"]),
     table(
         "events",

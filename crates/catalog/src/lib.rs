@@ -23,6 +23,7 @@ pub mod meta;
 pub mod mirrored;
 pub mod nodes;
 pub mod outbox;
+pub mod passes;
 pub mod pins;
 pub mod postgres;
 pub mod rebuilt;

@@ -22,7 +22,7 @@ use service::link::{
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::outbound::{Address, Duplex, NoAnswer, connect, machine_roots, trusting};
+use crate::outbound::{Address, Duplex, NoAnswer, UNTRUSTED, connect, machine_roots, trusting};
 
 /// Name, connection and handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,7 +88,14 @@ impl Carrier for HttpCarrier {
         let sender = timeout(CONNECT_TIMEOUT, opened)
             .await
             .map_err(|_| CarrierError("no connection within 10 seconds".to_owned()))?
-            .map_err(|error| CarrierError(error.to_string()))?;
+            .map_err(|error| {
+                let text = error.to_string();
+                CarrierError(if text.starts_with(UNTRUSTED) {
+                    format!("{text} (`ca` in this region's settings names the file of a private authority)")
+                } else {
+                    text
+                })
+            })?;
         self.exchange(peer, sender, request()?, body_bytes_max)
             .await
     }

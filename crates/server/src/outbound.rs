@@ -173,6 +173,9 @@ pub(crate) fn trusting(roots: RootCertStore) -> Result<TlsConnector, NoAnswer> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
+/// How the reason begins when TLS did not believe the other side.
+pub(crate) const UNTRUSTED: &str = "its certificate is not trusted";
+
 /// A connection, plain or TLS.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
@@ -198,10 +201,13 @@ pub(crate) async fn connect(
     }
     let name = ServerName::try_from(address.host.clone())
         .map_err(|error| failed("the host's name is not one that TLS can check", error))?;
-    let stream = connector()?
-        .connect(name, stream)
-        .await
-        .map_err(|error| failed("the TLS handshake failed", error))?;
+    let stream = connector()?.connect(name, stream).await.map_err(|error| {
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+        match cause {
+            Some(rustls::Error::InvalidCertificate(_)) => failed(UNTRUSTED, error),
+            _ => failed("the TLS handshake failed", error),
+        }
+    })?;
     Ok(Box::new(stream))
 }
 

@@ -1,11 +1,10 @@
 //! A snapshot from a vault that is reached piece by piece: what is missing here, every byte checked.
 //!
-//! It does not know how the pieces travel, and believes nothing of what arrives: an object gets
-//! its name only when it has the size that the manifest says and the hash that names it.
+//! It does not know how the pieces travel. An object gets its name when all of it was checked.
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -17,9 +16,10 @@ use object_store::ObjectStoreExt;
 
 use crate::{
     error::{ObjectId, ObjectKind, VaultError},
-    format::{VolumeTag, bytes_max},
+    format::VolumeTag,
     manifest::Tables,
     observer::Observer,
+    pieces::{Origin, PIECE_BYTES_MAX, Pieces},
     shelf::{Condemned, Shelf},
     ship::Shipped,
     store::Vault,
@@ -27,30 +27,14 @@ use crate::{
     throttle::Throttle,
 };
 
-/// The most that is asked for at once, bytes.
-pub const PIECE_BYTES_MAX: usize = 4 << 20;
 /// Objects on their way at once, each in one buffer of its size.
 const STREAMS: usize = 4;
 
-/// A vault that is read in pieces.
-pub trait Origin: Sync {
-    /// Bytes of an object from `start`: `length` of them, or fewer when the object ends before.
-    ///
-    /// # Errors
-    /// [`VaultError::Link`], [`VaultError::Missing`].
-    fn read(
-        &self,
-        object: ObjectId,
-        start: u64,
-        length: usize,
-    ) -> impl Future<Output = Result<Bytes, VaultError>> + Send;
-}
-
 /// What is to be fetched from where.
 #[derive(Debug)]
-pub struct Fetch<'a, O> {
+pub struct Fetch<'a> {
     /// The vault that holds the snapshot.
-    pub from: &'a O,
+    pub from: &'a dyn Origin,
     /// The vault that is to hold it.
     pub to: &'a Vault,
     /// The volume, which has the same path in both.
@@ -69,17 +53,19 @@ pub struct Fetch<'a, O> {
 /// # Errors
 /// [`VaultError::Damaged`] names the object whose bytes are not what they should be;
 /// [`VaultError::Stopped`]; the origin's and the store's.
-pub async fn fetch<O: Origin>(
-    fetch: Fetch<'_, O>,
-    observer: &dyn Observer,
-) -> Result<Shipped, VaultError> {
+pub async fn fetch(fetch: Fetch<'_>, observer: &dyn Observer) -> Result<Shipped, VaultError> {
     let (to, volume) = (fetch.to, fetch.volume);
     let there = Shelf::list(to, volume, &ObjectKind::ALL, fetch.condemned_there).await?;
     let root = ObjectId {
         kind: ObjectKind::Manifest,
         hash: fetch.manifest,
     };
-    let manifest = fetch.manifest(root, &there, observer).await?;
+    let pieces = Pieces {
+        from: fetch.from,
+        throttle: fetch.throttle,
+        observer,
+    };
+    let manifest = fetch.manifest(root, &there, pieces).await?;
     let tables = Tables::parse(fetch.manifest, &manifest, VolumeTag::of(volume))?;
     let of = |kind| {
         move |row: &crate::manifest::Reached| {
@@ -110,14 +96,22 @@ pub async fn fetch<O: Origin>(
         bytes.fetch_add(size, Ordering::Relaxed);
         observer.shipped(size, 1);
     };
+    // Buffers of objects that arrived: fresh pages cost more than writing to them.
+    let spare = Mutex::new(Vec::<Vec<u8>>::new());
+    // One after another arrives sooner whole, where all together are slow.
+    let slow = fetch.throttle.is_some_and(|throttle| throttle.is_slow());
     stream::iter(missing)
         .map(async |(object, size)| {
-            let whole = fetch.whole(object, size, observer).await?;
-            to.put_new(volume, object, whole).await?;
+            let buffer = spares(&spare).pop().unwrap_or_default();
+            let whole = Bytes::from(pieces.whole(object, size, buffer).await?);
+            to.put_new(volume, object, whole.clone()).await?;
+            if let Ok(buffer) = whole.try_into_mut() {
+                spares(&spare).push(Vec::from(buffer));
+            }
             arrived(size);
             Ok::<_, VaultError>(())
         })
-        .buffer_unordered(STREAMS)
+        .buffer_unordered(if slow { 1 } else { STREAMS })
         .try_collect::<()>()
         .await?;
     if !manifest_held {
@@ -133,82 +127,24 @@ pub async fn fetch<O: Origin>(
     })
 }
 
-impl<O: Origin> Fetch<'_, O> {
-    /// The manifest's bytes, from here when they are here. Its size is only known at its end.
+fn spares(spare: &Mutex<Vec<Vec<u8>>>) -> MutexGuard<'_, Vec<Vec<u8>>> {
+    spare.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Fetch<'_> {
+    /// The manifest's bytes, from here when they are here.
     async fn manifest(
         &self,
         root: ObjectId,
         there: &Shelf,
-        observer: &dyn Observer,
+        pieces: Pieces<'_>,
     ) -> Result<Bytes, VaultError> {
         if !there.find(root).is_empty()
             && let Ok(bytes) = self.to.read_whole(root, there, Vec::new()).await
         {
             return Ok(bytes.into());
         }
-        let mut buffer = Vec::new();
-        loop {
-            if observer.stop_requested() {
-                return Err(VaultError::Stopped);
-            }
-            let piece = self
-                .from
-                .read(root, buffer.len() as u64, PIECE_BYTES_MAX)
-                .await?;
-            if PIECE_BYTES_MAX < piece.len() || bytes_max(root.kind) < buffer.len() + piece.len() {
-                return Err(VaultError::damaged(
-                    root,
-                    "it is larger than its kind may be",
-                ));
-            }
-            buffer.extend_from_slice(&piece);
-            if piece.len() < PIECE_BYTES_MAX {
-                break;
-            }
-        }
-        if blake3::hash(&buffer).as_bytes() != &root.hash.0 {
-            return Err(VaultError::damaged(root, "its bytes do not have its hash"));
-        }
-        Ok(buffer.into())
-    }
-
-    /// An object of a known size, piece by piece at the pace that is allowed.
-    async fn whole(
-        &self,
-        object: ObjectId,
-        size: u64,
-        observer: &dyn Observer,
-    ) -> Result<Bytes, VaultError> {
-        let most = self.throttle.map_or(PIECE_BYTES_MAX, |throttle| {
-            throttle.chunk_bytes(PIECE_BYTES_MAX)
-        });
-        // The tables were checked: no size is above what its kind may have.
-        let size = usize::try_from(size).map_err(|_| VaultError::damaged(object, "its size"))?;
-        let mut buffer = Vec::with_capacity(size);
-        let mut hasher = blake3::Hasher::new();
-        while buffer.len() < size {
-            if observer.stop_requested() {
-                return Err(VaultError::Stopped);
-            }
-            let length = most.min(size - buffer.len());
-            let piece = self.from.read(object, buffer.len() as u64, length).await?;
-            if piece.len() != length {
-                return Err(VaultError::damaged(object, "it does not have its size"));
-            }
-            hasher.update(&piece);
-            buffer.extend_from_slice(&piece);
-            if let Some(throttle) = self.throttle {
-                throttle.pass(length, observer).await?;
-            }
-            observer.done(length as u64);
-        }
-        if hasher.finalize().as_bytes() != &object.hash.0 {
-            return Err(VaultError::damaged(
-                object,
-                "its bytes do not have its hash",
-            ));
-        }
-        Ok(buffer.into())
+        pieces.manifest(root.hash).await.map(Bytes::from)
     }
 }
 

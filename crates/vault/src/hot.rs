@@ -208,7 +208,7 @@ impl WholePack {
             hash,
             bytes: &mut self.bytes,
             volume: Self::FROM,
-            key: &self.pack.key,
+            key: Some(&self.pack.key),
             masks: &self.masks,
         };
         let mut made = seal_anew(wanted, Self::TO, Extent::Frames, &mut self.tools);

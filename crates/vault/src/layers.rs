@@ -17,10 +17,9 @@ use crate::{
     format::{SEGMENT_BLOCKS, VolumeTag},
     list::{List, ListEntry},
     manifest::Manifest,
+    objects::Objects,
     pack::Place,
     part::Unpacker,
-    shelf::Shelf,
-    store::Vault,
 };
 
 /// Lists kept decoded, bytes.
@@ -73,9 +72,8 @@ struct Kept {
 }
 
 /// The lists of one snapshot. Shared by threads; its methods block.
-pub(crate) struct Layers {
-    vault: Vault,
-    shelf: Arc<Shelf>,
+pub(crate) struct Layers<'a> {
+    objects: Objects<'a>,
     volume: VolumeTag,
     handle: Handle,
     pub(crate) manifest: Arc<Manifest>,
@@ -83,18 +81,16 @@ pub(crate) struct Layers {
     kept: Mutex<Kept>,
 }
 
-impl Layers {
+impl<'a> Layers<'a> {
     pub(crate) fn new(
-        vault: &Vault,
-        shelf: Arc<Shelf>,
+        objects: Objects<'a>,
         volume: VolumeTag,
         handle: Handle,
         manifest: Arc<Manifest>,
     ) -> Self {
         let packs = (0..).zip(&manifest.tables.packs);
         Self {
-            vault: vault.clone(),
-            shelf,
+            objects,
             volume,
             handle,
             numbers: packs.map(|(number, pack)| (pack.hash, number)).collect(),
@@ -118,7 +114,7 @@ impl Layers {
     /// Whether a list can be read.
     pub(crate) fn holds(&self, list: u32) -> bool {
         let size = self.manifest.tables.lists[list as usize].size;
-        self.shelf.holds(self.id(list), size)
+        self.objects.holds(self.id(list), size)
     }
 
     /// Reads a list, or finds it among those that were read lately. One thread reads at a time:
@@ -132,11 +128,8 @@ impl Layers {
             return Ok(Arc::clone(list));
         }
         let object = self.id(number);
-        let read = self.vault.read_whole(object, &self.shelf, Vec::new());
-        let mut bytes = self.handle.block_on(read)?;
-        if bytes.len() as u64 != self.manifest.tables.lists[number as usize].size {
-            return Err(VaultError::damaged(object, "it does not have its size"));
-        }
+        let size = self.manifest.tables.lists[number as usize].size;
+        let mut bytes = self.handle.block_on(self.objects.read(object, size))?;
         let key = self.manifest.list_key(number as usize);
         let list = List::read(
             object.hash,

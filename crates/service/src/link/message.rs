@@ -104,6 +104,13 @@ pub(crate) struct Claims {
     pub(crate) manifest: Hash,
 }
 
+impl Claims {
+    /// What they give access to.
+    pub(crate) fn named(&self) -> (&Region, &VolumeRef, Hash) {
+        (&self.source.region, &self.volume, self.manifest)
+    }
+}
+
 /// Asks for a piece of an object.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ObjectAsk {

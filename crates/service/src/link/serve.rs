@@ -9,7 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use catalog::{CatalogError, CatalogExt, condemned, meta, snapshots};
+use catalog::{
+    CatalogError, CatalogExt, condemned,
+    passes::{self, Redeemed},
+    snapshots,
+};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use http::{HeaderValue, Response, header};
 use model::{Region, Snapshot, SnapshotName, SnapshotStatus, Timestamp};
@@ -44,10 +48,6 @@ const PIECES_AT_ONCE: usize = 16;
 /// meanwhile is not read for longer than that.
 const REACHES_MAX: usize = 32;
 const REACH_LIFE: Duration = Duration::from_secs(60);
-/// The catalog's fact that holds the tickets that were used and have not expired.
-const USED_TICKETS: &str = "link_tickets_used";
-/// Tickets in that fact: more than this many copies do not begin within a ticket's life.
-const USED_TICKETS_MAX: usize = 10_000;
 
 /// Answers other deployments.
 #[derive(Debug)]
@@ -157,13 +157,6 @@ impl LinkServer {
             presigned::prove(&self.access, &ask.caller, &message.from, url, &outer).await?;
         }
         let content = source.content.as_ref().ok_or_else(|| unready(&source))?;
-        if source.account != ask.caller || content.volume.account != ask.caller {
-            return Err(Fault::value(
-                "A snapshot of another account's data cannot be copied to a region of another \
-                 deployment. Copy it within its region under a key of your own, restore that copy \
-                 and snapshot the cluster: that snapshot can be copied.",
-            ));
-        }
         let claims = Claims {
             id: HEXLOWER.encode(self.core.entropy.uuid().as_bytes()),
             expires: self.core.now().plus(TICKET_LIFE).seconds(),
@@ -219,7 +212,7 @@ impl LinkServer {
     async fn key(&self, message: &Proved<'_>) -> Result<Reply, Fault> {
         let ask: KeyAsk = message.read()?;
         let claims = self.claims(message, "ticket", &ask.ticket)?;
-        self.use_up(&claims).await?;
+        self.redeem(&claims).await?;
         let (region, account) = (message.to.clone(), claims.source.account.clone());
         let name = claims
             .source
@@ -263,7 +256,6 @@ impl LinkServer {
             given.blob = Some(BASE64URL_NOPAD.encode(&sealed.blob));
         }
         let pass = Claims {
-            id: HEXLOWER.encode(self.core.entropy.uuid().as_bytes()),
             expires: self.core.now().plus(PASS_LIFE).seconds(),
             ..claims
         };
@@ -272,30 +264,22 @@ impl LinkServer {
         Ok(Reply::Json(text(&given)))
     }
 
-    /// Notes that a ticket is used, in one transaction, so that no node takes it again.
-    async fn use_up(&self, claims: &Claims) -> Result<(), Fault> {
-        let (now, id, expires) = (self.core.now().seconds(), claims.id.clone(), claims.expires);
-        self.core
+    /// Uses the ticket up, in one transaction, so that no node takes it again.
+    async fn redeem(&self, claims: &Claims) -> Result<(), Fault> {
+        let claims = claims.clone();
+        let redeemed = self
+            .core
             .catalog
-            .write(move |tx| {
-                let known = meta::get(tx, USED_TICKETS)?.unwrap_or_default();
-                let mut used: HashMap<String, i64> =
-                    serde_json::from_str(&known).unwrap_or_default();
-                used.retain(|_, expires| now <= *expires);
-                if used.contains_key(&id) {
-                    return Err(invalid("ticket"));
-                }
-                if USED_TICKETS_MAX <= used.len() {
-                    return Err(Fault::new(
-                        Code::ServiceUnavailable,
-                        "Too many copies begin at once. Try again.",
-                    ));
-                }
-                used.insert(id.clone(), expires);
-                meta::set(tx, USED_TICKETS, &text(&used))?;
-                Ok(())
-            })
-            .await
+            .write(move |tx| passes::redeem(tx, &claims.id, claims.named()))
+            .await?;
+        match redeemed {
+            Redeemed::Now => Ok(()),
+            Redeemed::Before => Err(invalid("ticket")),
+            Redeemed::TooMany => Err(Fault::new(
+                Code::ServiceUnavailable,
+                "Too many copies to other deployments are under way. Try again later.",
+            )),
+        }
     }
 
     async fn object(&self, message: &Proved<'_>) -> Result<Reply, Fault> {
@@ -331,7 +315,7 @@ impl LinkServer {
         }
     }
 
-    /// What a pass gives access to, found anew from time to time.
+    /// What a pass gives access to, found anew from time to time, and held meanwhile.
     async fn reach(&self, claims: &Claims, region: &Region) -> Result<Arc<Reach>, VaultError> {
         let now = self.core.now();
         let known = self.lock().get(&claims.id).cloned();
@@ -340,11 +324,16 @@ impl LinkServer {
         {
             return Ok(reach);
         }
-        let (at, prefix) = (region.clone(), format!("volumes/{}/", claims.volume));
+        // Held before it is looked for: what is found then stays while it is read.
+        let held = claims.clone();
         let absent = self
             .core
             .catalog
-            .read(move |tx| condemned::list(tx, &at, &prefix))
+            .write(move |tx| {
+                passes::hold(tx, &held.id, held.named())?;
+                let prefix = format!("volumes/{}/", held.volume);
+                condemned::list(tx, &held.source.region, &prefix)
+            })
             .await
             .map_err(|error: CatalogError| VaultError::Link {
                 peer: "the catalog".to_owned(),

@@ -21,6 +21,7 @@ use crate::{
     format::{BLOCK_BYTES, SEGMENT_BYTES, VolumeTag},
     layers::Layers,
     manifest::{Manifest, Reached},
+    objects::Objects,
     observer::Observer,
     seal::DataKey,
     shelf::{Condemned, Shelf},
@@ -318,8 +319,7 @@ impl Found<'_> {
     fn runs(&mut self, manifest: &Arc<Manifest>) -> Result<Vec<Run>, VaultError> {
         let job = self.job;
         let layers = Layers::new(
-            job.vault,
-            Arc::clone(&job.shelf),
+            Objects::Here(job.vault.clone(), Arc::clone(&job.shelf)),
             job.volume,
             job.handle.clone(),
             Arc::clone(manifest),

@@ -16,6 +16,7 @@ use crate::{
     format::VolumeTag,
     layers::Layers,
     manifest::Manifest,
+    objects::Objects,
     observer::Observer,
     part::Unpacker,
     seal::DataKey,
@@ -111,8 +112,7 @@ impl Job<'_> {
     /// Reads every block list and plans where each block goes.
     fn plan(&self, manifest: &Arc<Manifest>) -> Result<Vec<Run>, VaultError> {
         let layers = Layers::new(
-            self.vault,
-            Arc::clone(&self.shelf),
+            Objects::Here(self.vault.clone(), Arc::clone(&self.shelf)),
             self.volume,
             self.handle.clone(),
             Arc::clone(manifest),

@@ -26,7 +26,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) hash: Hash,
     pub(crate) bytes: &'a mut [u8],
     pub(crate) volume: VolumeTag,
-    pub(crate) key: &'a ObjectKey,
+    /// None in a volume that is not sealed; what is made is not sealed then, either.
+    pub(crate) key: Option<&'a ObjectKey>,
     /// For each of its frames.
     pub(crate) masks: &'a [Mask],
 }
@@ -35,7 +36,7 @@ pub(crate) struct Wanted<'a> {
 #[derive(Debug)]
 pub(crate) struct Fresh {
     pub(crate) hash: Hash,
-    pub(crate) key: ObjectKey,
+    pub(crate) key: Option<ObjectKey>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) carried: Carried,
     /// Blocks stored in it.
@@ -78,7 +79,7 @@ pub(crate) fn seal_anew(
         hash: wanted.hash,
     };
     let missing = || VaultError::damaged(object, "it has not the blocks that its lists say");
-    let mut reader = PackReader::new(wanted.hash, wanted.bytes, wanted.volume, Some(wanted.key))?;
+    let mut reader = PackReader::new(wanted.hash, wanted.bytes, wanted.volume, wanted.key)?;
     let (mut made, mut filling) = (Vec::new(), None);
     let mut frames = 0;
     while let Some(found) = reader.next_frame()? {
@@ -94,7 +95,10 @@ pub(crate) fn seal_anew(
         }
         let mut pack = match filling.take() {
             Some(pack) => pack,
-            None => Filling::begin(volume, std::mem::take(&mut tools.buffer)),
+            None => {
+                let key = wanted.key.map(|_| ObjectKey::draw());
+                Filling::begin(volume, key, std::mem::take(&mut tools.buffer))
+            }
         };
         if mask == all || extent == Extent::Frames {
             let packed = reader.open_packed(found)?;
@@ -130,7 +134,7 @@ pub(crate) fn seal_anew(
 
 /// A pack that fills with frames.
 struct Filling {
-    key: ObjectKey,
+    key: Option<ObjectKey>,
     seal: Seal,
     buffer: Vec<u8>,
     length: usize,
@@ -142,20 +146,20 @@ struct Filling {
 }
 
 impl Filling {
-    fn begin(volume: VolumeTag, mut buffer: Vec<u8>) -> Self {
+    fn begin(volume: VolumeTag, key: Option<ObjectKey>, mut buffer: Vec<u8>) -> Self {
         buffer.resize(PACK_BYTES, 0);
         let head = Head {
             kind: ObjectKind::Pack,
-            sealed: true,
+            sealed: key.is_some(),
             volume,
             salt: draw(),
         };
-        let (key, bytes) = (ObjectKey::draw(), head.to_bytes());
+        let bytes = head.to_bytes();
         buffer[..HEAD_BYTES].copy_from_slice(&bytes);
         let mut hasher = blake3::Hasher::new();
         hasher.update(&bytes);
         Self {
-            seal: Seal::new(&head, Some(&key.0), &bytes),
+            seal: Seal::new(&head, key.as_ref().map(|key| &key.0), &bytes),
             key,
             buffer,
             length: HEAD_BYTES,
@@ -250,7 +254,7 @@ mod tests {
             hash: pack.hash,
             bytes: &mut pack.bytes.clone(),
             volume: HERE,
-            key: &pack.key,
+            key: Some(&pack.key),
             masks,
         };
         seal_anew(wanted, THERE, extent, &mut Tools::new())
@@ -260,7 +264,7 @@ mod tests {
     fn frames(fresh: &Fresh) -> Vec<Vec<u8>> {
         assert_eq!(Hash(*blake3::hash(&fresh.bytes).as_bytes()), fresh.hash);
         let mut bytes = fresh.bytes.clone();
-        let mut reader = PackReader::new(fresh.hash, &mut bytes, THERE, Some(&fresh.key))
+        let mut reader = PackReader::new(fresh.hash, &mut bytes, THERE, fresh.key.as_ref())
             .expect("opens under its own key");
         let (mut found, mut unpacker) = (Vec::new(), Unpacker::new());
         while let Some(at) = reader.next_frame().expect("reads") {
@@ -283,7 +287,8 @@ mod tests {
             let [fresh] = made.as_slice() else {
                 panic!("one pack")
             };
-            assert_ne!((fresh.key.0, fresh.hash), (pack.key.0, pack.hash));
+            assert_ne!(fresh.key, Some(pack.key.clone()));
+            assert_ne!(fresh.hash, pack.hash);
             let frames = frames(fresh);
             assert_eq!(frames.len(), 2);
             for (number, found) in frames[0].chunks(BLOCK_BYTES).enumerate() {

@@ -26,7 +26,7 @@ struct Part {
     origin: Hash,
     hash: Hash,
     /// What is needed to reach it; none when it is only named by lists.
-    held: Option<(Reached, ObjectKey)>,
+    held: Option<(Reached, Option<ObjectKey>)>,
     carried: Carried,
     /// Blocks stored in it.
     blocks: u32,
@@ -39,7 +39,7 @@ struct Part {
 }
 
 /// A list here, which serves a copy once: no hash stands twice in a manifest.
-type KnownList = (Reached, ObjectKey);
+type KnownList = (Reached, Option<ObjectKey>);
 
 /// The packs and lists at the target.
 #[derive(Debug, Default)]
@@ -80,9 +80,8 @@ impl Ground {
                 Local::Reached(number) => {
                     let number = number as usize;
                     let pack = tables.packs[number];
-                    let key = manifest.pack_key(number).cloned();
-                    let held = key.map(|key| (pack, key));
-                    let held = held.filter(|(pack, _)| is_here(ObjectKind::Pack, pack));
+                    let held = is_here(ObjectKind::Pack, &pack)
+                        .then(|| (pack, manifest.pack_key(number).cloned()));
                     (pack.hash, held, manifest.body.pack_uses[number].blocks)
                 }
             };
@@ -100,7 +99,8 @@ impl Ground {
         for (number, digest) in origins.lists.into_iter().enumerate() {
             let row = tables.lists.get(number).copied();
             let row = row.filter(|row| is_here(ObjectKind::List, row));
-            if let Some((row, key)) = row.zip(manifest.list_key(number).cloned()) {
+            if let Some(row) = row {
+                let key = manifest.list_key(number).cloned();
                 self.lists.entry(digest).or_default().push((row, key));
             }
         }
@@ -227,7 +227,7 @@ impl Ground {
             let local = match reached {
                 Some((reached, key)) => {
                     found.packs.push(*reached);
-                    found.pack_keys.push(key.clone());
+                    found.pack_keys.extend(key.clone());
                     found.pack_uses.push(PackUse {
                         blocks: part.blocks,
                         live: part.live,

@@ -15,13 +15,15 @@ use tokio::runtime::Handle;
 
 use crate::{
     body::{Body, File},
-    error::{ErrorKind, ObjectId, ObjectKind, VaultError},
+    error::{ErrorKind, ObjectKind, VaultError},
     format::VolumeTag,
     layers::Layers,
     list::ListDraft,
     manifest::{Manifest, Reached},
+    objects::Objects,
     observer::Observer,
     part::{Packer, Unpacker},
+    pieces::Origin,
     seal::{DataKey, ObjectKey},
     shelf::{Condemned, Shelf},
     store::Vault,
@@ -33,25 +35,39 @@ use ground::{Ground, Inventory};
 use origins::Origins;
 use workshop::Workshop;
 
+/// Where the snapshot is read.
+#[derive(Debug, Clone, Copy)]
+pub enum ReadFrom<'a> {
+    /// A vault at hand, and the names in it that count as absent.
+    Vault(&'a Vault, &'a Condemned),
+    /// Another deployment's vault. Each pack of which something is wanted is asked for once.
+    Link(&'a dyn Origin),
+}
+
+/// Both data keys of an encrypted snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct ResealKeys<'a> {
+    /// The one it is sealed under.
+    pub old: &'a DataKey,
+    /// The copy's.
+    pub fresh: &'a DataKey,
+}
+
 /// What is to be sealed anew.
 #[derive(Debug, Clone, Copy)]
 pub struct Reseal<'a> {
     /// The vault that holds the snapshot.
-    pub from: &'a Vault,
+    pub from: ReadFrom<'a>,
     /// The volume it is in.
     pub origin: &'a VolumeRef,
     /// The snapshot.
     pub manifest: Hash,
-    /// Its data key.
-    pub data_key: &'a DataKey,
-    /// Names in the source vault that count as absent.
-    pub condemned_here: &'a Condemned,
+    /// None for a snapshot that is not encrypted: its packs are then laid out anew and not sealed.
+    pub keys: Option<ResealKeys<'a>>,
     /// The vault that is to hold the copy.
     pub to: &'a Vault,
     /// The volume that it will be in, which is another one.
     pub volume: &'a VolumeRef,
-    /// The copy's data key.
-    pub fresh_key: &'a DataKey,
     /// Names in the target vault that count as absent.
     pub condemned_there: &'a Condemned,
     /// An earlier copy in the target volume: what it has of the origin is not moved again.
@@ -97,34 +113,35 @@ pub type Record<'a> = &'a (dyn Fn(Hash) -> bool + Sync);
 ///
 /// # Errors
 /// [`VaultError::Missing`], [`VaultError::Damaged`] and [`VaultError::WrongKey`] name the object
-/// of the origin; [`VaultError::Sealing`] when it is not sealed; [`VaultError::Stopped`]; those
-/// of both stores.
+/// of the origin; [`VaultError::Sealing`] when it is sealed and no keys are given, or the other
+/// way round; [`VaultError::Stopped`]; those of both stores and of the link.
 pub fn reseal(
     job: Reseal<'_>,
     observer: &dyn Observer,
     record: Record<'_>,
 ) -> Result<Resealed, VaultError> {
     let handle = Handle::try_current().map_err(VaultError::NoRuntime)?;
-    let Reseal { from, origin, .. } = job;
-    let listing = Shelf::list(from, origin, &ObjectKind::ALL, job.condemned_here);
-    let here = Arc::new(handle.block_on(listing)?);
-    let source = Arc::new(read_manifest(
-        &handle,
-        (from, origin),
-        &here,
-        job.manifest,
-        job.data_key,
-    )?);
+    let origin = job.origin;
+    let here = match job.from {
+        ReadFrom::Link(link) => Objects::There(link),
+        ReadFrom::Vault(vault, condemned) => {
+            let listing = Shelf::list(vault, origin, &ObjectKind::ALL, condemned);
+            Objects::Here(vault.clone(), Arc::new(handle.block_on(listing)?))
+        }
+    };
+    let old_key = job.keys.map(|keys| keys.old);
+    let source = read_manifest(&handle, (&here, origin), job.manifest, old_key)?;
+    let source = Arc::new(source);
     observer.total(source.tables.reached_bytes());
     let listing = Shelf::list(job.to, job.volume, &ObjectKind::ALL, job.condemned_there);
     let there = handle.block_on(listing)?;
-    let (ground, base_lost) = learn(&job, &handle, &there)?;
+    let (ground, base_lost) = learn(&job, &handle, there)?;
 
     let tag = VolumeTag::of(origin);
-    let (shelf, source_) = (Arc::clone(&here), Arc::clone(&source));
-    let layers = Layers::new(from, shelf, tag, handle.clone(), source_);
+    let (objects, source_) = (here.clone(), Arc::clone(&source));
+    let layers = Layers::new(objects, tag, handle.clone(), source_);
     let masks = needs::live_blocks(&layers, observer)?;
-    let shop = Workshop::new(job, observer, record, handle, &source, &here, ground);
+    let shop = Workshop::new(job, observer, record, handle, &source, here, ground);
     shop.packs(masks)?;
     let copy = Copy {
         shop,
@@ -160,28 +177,25 @@ pub fn volume_sealed_anew(
 
 fn read_manifest(
     handle: &Handle,
-    (vault, volume): (&Vault, &VolumeRef),
-    shelf: &Shelf,
+    (objects, volume): (&Objects<'_>, &VolumeRef),
     hash: Hash,
-    key: &DataKey,
+    key: Option<&DataKey>,
 ) -> Result<Manifest, VaultError> {
-    let object = ObjectId {
-        kind: ObjectKind::Manifest,
-        hash,
-    };
-    let mut bytes = handle.block_on(vault.read_whole(object, shelf, Vec::new()))?;
+    let mut bytes = handle.block_on(objects.manifest(hash))?;
     let tag = VolumeTag::of(volume);
-    Manifest::read(hash, &mut bytes, tag, Some(key), &mut Unpacker::new())
+    Manifest::read(hash, &mut bytes, tag, key, &mut Unpacker::new())
 }
 
 /// What is at the target already; and whether the base could not be used, which costs time and
 /// space, not the copy.
-fn learn(job: &Reseal<'_>, handle: &Handle, there: &Shelf) -> Result<(Ground, bool), VaultError> {
+fn learn(job: &Reseal<'_>, handle: &Handle, there: Shelf) -> Result<(Ground, bool), VaultError> {
     let mut ground = Ground::default();
     let from = VolumeTag::of(job.origin);
+    let shelf = Arc::new(there);
+    let objects = Objects::Here(job.to.clone(), Arc::clone(&shelf));
     let mut learn = |hash, key, own| {
-        match read_manifest(handle, (job.to, job.volume), there, hash, key) {
-            Ok(manifest) => ground.learn(&manifest, from, there, own),
+        match read_manifest(handle, (&objects, job.volume), hash, key) {
+            Ok(manifest) => ground.learn(&manifest, from, &shelf, own),
             Err(e) if matches!(e.kind(), ErrorKind::Repair | ErrorKind::Refuse) => return Ok(true),
             Err(error) => return Err(error),
         }
@@ -189,13 +203,11 @@ fn learn(job: &Reseal<'_>, handle: &Handle, there: &Shelf) -> Result<(Ground, bo
     };
     let mut base_lost = false;
     if let Some(base) = job.base {
-        base_lost = match &base.data_key {
-            Some(key) => learn(base.manifest, key, false)?,
-            None => true,
-        };
+        base_lost = base.data_key.is_some() != job.keys.is_some()
+            || learn(base.manifest, base.data_key.as_ref(), false)?;
     }
     if let Some(checkpoint) = job.checkpoint {
-        learn(checkpoint, job.fresh_key, true)?;
+        learn(checkpoint, job.keys.map(|keys| keys.fresh), true)?;
     }
     Ok((ground, base_lost))
 }
@@ -203,7 +215,7 @@ fn learn(job: &Reseal<'_>, handle: &Handle, there: &Shelf) -> Result<(Ground, bo
 /// The last part of a copy, once its packs are there.
 struct Copy<'a> {
     shop: Workshop<'a>,
-    layers: &'a Layers,
+    layers: &'a Layers<'a>,
     source: &'a Manifest,
 }
 
@@ -216,7 +228,7 @@ impl Copy<'_> {
             let (digest, reached, key) = self.list(number, &mut packer)?;
             digests.push(digest);
             lists.push(reached);
-            list_keys.push(key);
+            list_keys.extend(key);
         }
         let Inventory {
             packs,
@@ -248,7 +260,7 @@ impl Copy<'_> {
             origins: origins.to_bytes(),
         };
         let reached = lists.iter().chain(&packs).map(|row| row.size).sum::<u64>();
-        let (tag, key) = (self.shop.to_tag, Some(self.shop.job.fresh_key));
+        let (tag, key) = (self.shop.to_tag, self.shop.fresh_key());
         let mut write = |body: &Body| {
             let (lists, packs) = (lists.clone(), packs.clone());
             Manifest::write(tag, key, lists, packs, body, &mut packer)
@@ -279,7 +291,7 @@ impl Copy<'_> {
         &self,
         number: u32,
         packer: &mut Packer,
-    ) -> Result<([u8; 32], Reached, ObjectKey), VaultError> {
+    ) -> Result<([u8; 32], Reached, Option<ObjectKey>), VaultError> {
         self.shop.go_on()?;
         let size = self.source.tables.lists[number as usize].size;
         let list = self.layers.list(number)?;
@@ -294,13 +306,14 @@ impl Copy<'_> {
             self.shop.held(size);
             return Ok((digest, reached, key));
         }
-        let (hash, key, bytes) = ListDraft::seal(&plain, self.shop.to_tag, true, packer);
+        let sealed = self.shop.fresh_key().is_some();
+        let (hash, key, bytes) = ListDraft::seal(&plain, self.shop.to_tag, sealed, packer);
         let reached = Reached {
             hash,
             size: bytes.len() as u64,
         };
         self.shop.put(ObjectKind::List, hash, bytes)?;
         self.shop.moved(size)?;
-        Ok((digest, reached, key))
+        Ok((digest, reached, sealed.then_some(key)))
     }
 }

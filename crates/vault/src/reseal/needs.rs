@@ -15,7 +15,7 @@ use crate::{
 /// # Errors
 /// When a list cannot be read, or a block is nowhere; [`VaultError::Stopped`].
 pub(crate) fn live_blocks(
-    layers: &Layers,
+    layers: &Layers<'_>,
     observer: &dyn Observer,
 ) -> Result<Vec<Vec<Mask>>, VaultError> {
     let manifest = &layers.manifest;

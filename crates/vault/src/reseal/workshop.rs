@@ -24,10 +24,10 @@ use crate::{
     error::{ObjectId, ObjectKind, VaultError},
     format::VolumeTag,
     manifest::Manifest,
+    objects::Objects,
     observer::Observer,
-    paced::Paced,
     part::Packer,
-    shelf::Shelf,
+    seal::DataKey,
 };
 
 /// Packs under way at once: one is read while another is sealed on each of two cores.
@@ -60,7 +60,7 @@ pub(super) struct Workshop<'a> {
     record: Record<'a>,
     handle: Handle,
     source: &'a Manifest,
-    here: &'a Shelf,
+    here: Objects<'a>,
     ground: Mutex<Ground>,
     unrecorded: Mutex<Unrecorded>,
     new_bytes: AtomicU64,
@@ -74,7 +74,7 @@ impl<'a> Workshop<'a> {
         record: Record<'a>,
         handle: Handle,
         source: &'a Manifest,
-        here: &'a Shelf,
+        here: Objects<'a>,
         ground: Ground,
     ) -> Self {
         Self {
@@ -95,6 +95,11 @@ impl<'a> Workshop<'a> {
             new_bytes: AtomicU64::new(0),
             new_objects: AtomicU64::new(0),
         }
+    }
+
+    /// The copy's data key; none when it is not sealed.
+    pub(super) fn fresh_key(&self) -> Option<&'a DataKey> {
+        self.job.keys.map(|keys| keys.fresh)
     }
 
     pub(super) fn ground(&self) -> MutexGuard<'_, Ground> {
@@ -220,7 +225,7 @@ impl<'a> Workshop<'a> {
             hash: origin,
             bytes,
             volume: self.from_tag,
-            key: key.expect("the manifest is sealed"),
+            key,
             masks: &work.masks,
         };
         let made = seal_anew(wanted, self.to_tag, self.job.extent, tools)?;
@@ -236,19 +241,15 @@ impl<'a> Workshop<'a> {
         Ok(())
     }
 
-    /// Reads a pack of the origin from the first incarnation that has its hash.
+    /// Reads a pack of the origin.
     fn read(&self, pack: usize, buffer: Vec<u8>) -> Result<Vec<u8>, VaultError> {
         let row = self.source.tables.packs[pack];
         let object = ObjectId {
             kind: ObjectKind::Pack,
             hash: row.hash,
         };
-        let paced = Paced {
-            vault: self.job.from,
-            throttle: self.job.throttle,
-            observer: self.observer,
-        };
-        let read = paced.read(object, row.size, self.here, buffer);
+        let pace = (self.job.throttle, self.observer);
+        let read = self.here.read_paced(object, row.size, buffer, pace);
         self.handle.block_on(read)
     }
 
@@ -287,10 +288,9 @@ impl<'a> Workshop<'a> {
             doubtful: Vec::new(),
             origins: origins.to_bytes(),
         };
-        let key = Some(self.job.fresh_key);
         let written = Manifest::write(
             self.to_tag,
-            key,
+            self.fresh_key(),
             Vec::new(),
             rows,
             &body,

@@ -19,6 +19,7 @@ use crate::{
     format::{SEGMENT_BLOCKS, VolumeTag},
     layers::{Layers, Slot},
     manifest::Manifest,
+    objects::Objects,
     part::Unpacker,
     shelf::Shelf,
     store::Vault,
@@ -37,7 +38,7 @@ const RENEWED_MIN: u64 = 1024;
 
 /// Shared by the threads that write one snapshot. Its methods block.
 pub(crate) struct BaseSnapshot {
-    layers: Layers,
+    layers: Layers<'static>,
     files: HashMap<String, usize>,
     /// For each of its packs, whether a block may be left where it is.
     usable: Vec<bool>,
@@ -73,7 +74,12 @@ impl BaseSnapshot {
             usable: usable_packs(&manifest, &shelf, sparse_percent),
             pack_numbers: unused(manifest.tables.packs.len()),
             list_numbers: unused(manifest.tables.lists.len()),
-            layers: Layers::new(vault, Arc::new(shelf), tag, handle, manifest),
+            layers: Layers::new(
+                Objects::Here(vault.clone(), Arc::new(shelf)),
+                tag,
+                handle,
+                manifest,
+            ),
         })
     }
 

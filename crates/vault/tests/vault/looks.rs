@@ -7,7 +7,8 @@ use std::{
 
 use model::{Hash, VolumeRef};
 use vault::{
-    Base, Condemned, Content, DataKey, Evidence, Extent, Looked, Reseal, Sealing, Unobserved,
+    Base, Condemned, Content, DataKey, Evidence, Extent, Looked, ReadFrom, Reseal, ResealKeys,
+    Sealing, Unobserved,
 };
 
 use crate::world::{Files, Watch, World, key, pages, touch, volume};
@@ -124,16 +125,18 @@ fn a_block_that_was_read_again_is_stored_as_it_is_then() {
 /// What a copy sealed anew is the base of must be looked at again, too.
 fn sealed_anew(world: &World, manifest: Hash, into: &VolumeRef) -> Hash {
     let _entered = world.runtime.enter();
+    let none = Condemned::new();
     let job = Reseal {
-        from: &world.vault,
+        from: ReadFrom::Vault(&world.vault, &none),
         origin: &world.volume,
         manifest,
-        data_key: &key(1),
-        condemned_here: &Condemned::new(),
+        keys: Some(ResealKeys {
+            old: &key(1),
+            fresh: &key(2),
+        }),
         to: &world.vault,
         volume: into,
-        fresh_key: &key(2),
-        condemned_there: &Condemned::new(),
+        condemned_there: &none,
         base: None,
         checkpoint: None,
         extent: Extent::Frames,

@@ -1,14 +1,16 @@
 //! Sealing anew into another volume.
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use model::{Hash, VolumeRef};
 use vault::{
-    Base, Condemned, DataKey, Extent, ObjectKind, Reseal, Resealed, Throttle, Unobserved, Vault,
-    VaultError, Written,
+    Base, Condemned, DataKey, Extent, ObjectId, ObjectKind, Origin, Reach, ReadFrom, Reseal,
+    ResealKeys, Resealed, Throttle, Unobserved, Vault, VaultError, Written,
 };
 
 use crate::world::{Files, Watch, World, key, pages, sealed, small_tree, touch, volume};
@@ -22,11 +24,62 @@ fn fresh(number: u8) -> DataKey {
     key(100 + number)
 }
 
+/// Another deployment's vault, which is read in slices.
+#[derive(Debug)]
+struct Slices {
+    reach: Reach,
+    /// Bytes read of each pack.
+    packs: Mutex<BTreeMap<Hash, u64>>,
+    /// Whether one bit of each pack is another.
+    lies: bool,
+}
+
+impl Slices {
+    fn of(world: &World, source: &Written) -> Self {
+        let none = Condemned::new();
+        let reach = Reach::open(&world.vault, &world.volume, source.manifest, &none);
+        Self {
+            reach: world.runtime.block_on(reach).unwrap(),
+            packs: Mutex::default(),
+            lies: false,
+        }
+    }
+
+    fn read(&self) -> u64 {
+        self.packs.lock().unwrap().values().sum()
+    }
+}
+
+impl Origin for Slices {
+    fn read(
+        &self,
+        object: ObjectId,
+        start: u64,
+        length: usize,
+    ) -> BoxFuture<'_, Result<Bytes, VaultError>> {
+        Box::pin(async move {
+            let mut bytes = self.reach.read(object, start, length).await?;
+            if object.kind == ObjectKind::Pack {
+                *self.packs.lock().unwrap().entry(object.hash).or_default() += bytes.len() as u64;
+                if self.lies {
+                    let mut altered = bytes.to_vec();
+                    altered[0] ^= 1;
+                    bytes = altered.into();
+                }
+            }
+            Ok(bytes)
+        })
+    }
+}
+
 /// One try at a copy.
 struct Try<'a> {
     source: Hash,
-    fresh: DataKey,
-    base: Option<(Hash, DataKey)>,
+    /// None copies what is not sealed.
+    fresh: Option<DataKey>,
+    /// Reads piece by piece instead of from the vault.
+    link: Option<Slices>,
+    base: Option<(Hash, Option<DataKey>)>,
     checkpoint: Option<Hash>,
     extent: Extent,
     throttle: Option<&'a Arc<Throttle>>,
@@ -37,7 +90,8 @@ impl<'a> Try<'a> {
     fn of(source: &Written, number: u8) -> Self {
         Self {
             source: source.manifest,
-            fresh: fresh(number),
+            fresh: Some(fresh(number)),
+            link: None,
             base: None,
             checkpoint: None,
             extent: Extent::Frames,
@@ -47,7 +101,7 @@ impl<'a> Try<'a> {
     }
 
     fn after(mut self, copy: &Resealed, number: u8) -> Self {
-        self.base = Some((copy.manifest, fresh(number)));
+        self.base = Some((copy.manifest, self.fresh.as_ref().map(|_| fresh(number))));
         self
     }
 
@@ -55,17 +109,22 @@ impl<'a> Try<'a> {
         let _entered = world.runtime.enter();
         let base = self.base.as_ref().map(|(manifest, key)| Base {
             manifest: *manifest,
-            data_key: Some(key.clone()),
+            data_key: key.clone(),
         });
+        let (old, none) = (key(1), Condemned::new());
         let job = Reseal {
-            from: &world.vault,
+            from: match &self.link {
+                Some(link) => ReadFrom::Link(link),
+                None => ReadFrom::Vault(&world.vault, &none),
+            },
             origin: &volume(1),
             manifest: self.source,
-            data_key: &key(1),
-            condemned_here: &Condemned::new(),
+            keys: self
+                .fresh
+                .as_ref()
+                .map(|fresh| ResealKeys { old: &old, fresh }),
             to,
             volume: &there(),
-            fresh_key: &self.fresh,
             condemned_there: &world.condemned,
             base: base.as_ref(),
             checkpoint: self.checkpoint,
@@ -262,15 +321,18 @@ fn a_copy_that_cannot_be_recorded_stops() {
     let to = world.other_vault("there");
     let source = world.write(&files(pages(1, 40 << 20)), sealed(), None);
     let watch = Watch::stopping_at(source.stored_bytes / 2);
+    let (old, fresh, none) = (key(1), fresh(1), Condemned::new());
+    let keys = ResealKeys {
+        old: &old,
+        fresh: &fresh,
+    };
     let job = Reseal {
-        from: &world.vault,
+        from: ReadFrom::Vault(&world.vault, &none),
         origin: &volume(1),
         manifest: source.manifest,
-        data_key: &key(1),
-        condemned_here: &Condemned::new(),
+        keys: Some(keys),
         to: &to,
         volume: &there(),
-        fresh_key: &fresh(1),
         condemned_there: &Condemned::new(),
         base: None,
         checkpoint: None,
@@ -282,7 +344,10 @@ fn a_copy_that_cannot_be_recorded_stops() {
     assert!(matches!(ended, Err(VaultError::Stopped)));
     // Neither a wrong key nor a snapshot that is not sealed is taken.
     let wrong = Reseal {
-        data_key: &key(2),
+        keys: Some(ResealKeys {
+            old: &key(2),
+            ..keys
+        }),
         ..job
     };
     let refused = vault::reseal(wrong, &Unobserved, &|_| true);
@@ -362,4 +427,116 @@ fn a_throttle_slows_it() {
     };
     attempt.done(&world, &to);
     assert!(Duration::from_millis(230) < begun.elapsed());
+}
+
+#[test]
+fn a_link_is_read_once_for_each_pack_and_then_for_what_changed() {
+    let mut world = World::new();
+    let to = world.other_vault("there");
+    let mut content = pages(1, 60 << 20);
+    let source = world.write(&files(content.clone()), sealed(), None);
+    let throttle = Arc::new(Throttle::new(60 << 20));
+    let mut attempt = Try {
+        link: Some(Slices::of(&world, &source)),
+        extent: Extent::Blocks,
+        throttle: Some(&throttle),
+        ..Try::of(&source, 1)
+    };
+    let watch = Watch::stopping_at(source.stored_bytes * 7 / 10);
+    let ended = attempt.run(&world, &to, &watch);
+    assert!(matches!(ended, Err(VaultError::Stopped)), "{ended:?}");
+    attempt.checkpoint = attempt.recorded.lock().unwrap().pop();
+    attempt.throttle = None;
+    let copy = attempt.done(&world, &to);
+    check(&mut world, &to, &copy, 1, &files(content.clone()));
+    // One pack of 16 MiB was under way when the first try ended.
+    let read = attempt.link.as_ref().unwrap().read();
+    assert!(read <= source.stored_bytes + (16 << 20), "{read}");
+
+    touch(&mut content, 97);
+    let next = world.write(&files(content.clone()), sealed(), Some(&source));
+    let attempt = Try {
+        link: Some(Slices::of(&world, &next)),
+        extent: Extent::Blocks,
+        ..Try::of(&next, 2).after(&copy, 1)
+    };
+    let copy = attempt.done(&world, &to);
+    check(&mut world, &to, &copy, 2, &files(content));
+    let read = attempt.link.as_ref().unwrap().read();
+    assert!(read <= next.new_bytes, "{read} of {}", next.new_bytes);
+}
+
+#[test]
+fn a_link_that_lies_is_caught() {
+    let mut world = World::new();
+    let to = world.other_vault("there");
+    let source = world.write(&small_tree(), sealed(), None);
+    let mut link = Slices::of(&world, &source);
+    link.lies = true;
+    let attempt = Try {
+        link: Some(link),
+        ..Try::of(&source, 1)
+    };
+    let ended = attempt.run(&world, &to, &Watch::default());
+    assert!(
+        matches!(ended, Err(VaultError::Damaged { .. })),
+        "{ended:?}"
+    );
+    assert!(names(&mut world, &to, there()).is_empty());
+}
+
+/// Whether some object of a vault has these bytes as they are.
+fn lies_open(world: &World, vault: &str, bytes: &[u8]) -> bool {
+    let folder = world.folder.path().join(vault);
+    let found = crate::world::read_tree(&folder);
+    found
+        .values()
+        .any(|object| object.windows(bytes.len()).any(|window| window == bytes))
+}
+
+#[test]
+fn what_is_not_sealed_is_laid_out_anew_without_the_blocks_of_others() {
+    let world = World::new();
+    let to = world.other_vault("there");
+    let mut content = pages(1, 3 << 20);
+    let secret = content[..64].to_vec();
+    let first = world.write(&files(content.clone()), vault::Sealing::Open, None);
+    content[..4096].copy_from_slice(&pages(9, 8192)[..4096]);
+    let second = world.write(&files(content.clone()), vault::Sealing::Open, Some(&first));
+    let attempt = Try {
+        fresh: None,
+        extent: Extent::Blocks,
+        link: Some(Slices::of(&world, &second)),
+        ..Try::of(&second, 1)
+    };
+    let copy = attempt.done(&world, &to);
+    let there = there();
+    let restored = World {
+        volume: there,
+        ..world
+    };
+    restored.check(&to, copy.manifest, None, &files(content.clone()));
+    assert!(lies_open(&restored, "here", &secret) && !lies_open(&restored, "there", &secret));
+    assert!(lies_open(&restored, "there", &content[8192..8192 + 64]));
+    let world = World {
+        volume: volume(1),
+        ..restored
+    };
+
+    // The next copy moves what changed, and a sealed base is of no use to it.
+    touch(&mut content, 50);
+    let third = world.write(&files(content), vault::Sealing::Open, Some(&second));
+    let next = Try {
+        fresh: None,
+        base: Some((copy.manifest, None)),
+        ..Try::of(&third, 1)
+    };
+    let made = next.done(&world, &to);
+    assert!(made.new_bytes * 2 < third.stored_bytes && !made.base_lost);
+    let wrong = Try {
+        fresh: None,
+        base: Some((copy.manifest, Some(key(1)))),
+        ..Try::of(&third, 1)
+    };
+    assert!(wrong.done(&world, &to).base_lost);
 }

@@ -108,7 +108,7 @@ impl Action for CopyDbClusterSnapshot {
             .seal(cx, source, content.clone(), &mut copy, crosses)
             .await?;
         let job = match anew {
-            Some(anew) => Some(seal_anew::job(cx, source, &mut copy, anew)),
+            Some(anew) => Some(seal_anew::job(cx, source, &mut copy, anew, None)),
             None => crosses.then(|| copy_job(cx, source, &copy, None)),
         };
         let works = job.is_some();
@@ -153,7 +153,8 @@ impl CopyDbClusterSnapshot {
                 if seal_anew::is_set(cx) {
                     let key = here.target(&target).await?;
                     if seal_anew::applies(cx, source, wrapped, &key) {
-                        anew = Some(seal_anew::begin(&here, &key, copy, &content.volume).await?);
+                        anew =
+                            Some(seal_anew::begin(&here, Some(&key), copy, &content.volume).await?);
                     }
                 }
                 let context = snapshot_context(&copy.account, &copy.uid, &content.volume);

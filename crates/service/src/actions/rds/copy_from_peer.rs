@@ -9,6 +9,7 @@ use super::copy_db_cluster_snapshot::{
     CopyDbClusterSnapshot, carried_tags, commit, copy_job, key_without_encryption,
     no_key_across_regions, target_is_free, target_record,
 };
+use super::seal_anew;
 use crate::{
     action::Cx,
     fault::Fault,
@@ -77,9 +78,16 @@ impl CopyDbClusterSnapshot {
             let context = snapshot_context(&copy.account, &copy.uid, &content.volume);
             content.wrapped_key = Some(here.wrap(key, data_key, context).await?);
         }
+        let anew = match seal_anew::applies_across(cx, &source) {
+            true => Some(seal_anew::begin(&here, key.as_ref(), &copy, &content.volume).await?),
+            false => None,
+        };
         copy.kms_key = key_arn;
         copy.content = Some(content);
-        let job = copy_job(cx, &source, &copy, Some(pass));
+        let job = match anew {
+            Some(anew) => seal_anew::job(cx, &source, &mut copy, anew, Some(pass)),
+            None => copy_job(cx, &source, &copy, Some(pass)),
+        };
         let kept = commit(cx, None, copy, Some(job)).await?;
         cx.core.work.notify_one();
         cx.core.mirror.notify_one();

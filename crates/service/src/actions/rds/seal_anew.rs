@@ -34,17 +34,27 @@ fn is_of_another(source: &Snapshot, account: &model::Account) -> bool {
     source.account != *account || volume.is_some_and(|volume| volume.account != *account)
 }
 
-/// Has the target's key make the copy's data key, as the caller.
+/// Whether a copy from another deployment is sealed anew: as within one, and always when the
+/// data is another account's. Of an unencrypted snapshot then no block comes along that is not
+/// the snapshot's.
+pub(super) fn applies_across(cx: &Cx, source: &Snapshot) -> bool {
+    is_of_another(source, &cx.caller.account) || (is_set(cx) && source.storage_encrypted)
+}
+
+/// Has the target's key make the copy's data key, as the caller. An unencrypted copy has none.
 pub(super) async fn begin(
     here: &RdsUse<'_>,
-    key: &TargetKey,
+    key: Option<&TargetKey>,
     copy: &Snapshot,
     origin: &VolumeRef,
 ) -> Result<Anew, Fault> {
-    let arn = key.arn().to_string();
+    let arn = key.map_or(String::new(), |key| key.arn().to_string());
     let volume = vault::volume_sealed_anew(&copy.region, &copy.account, origin, &arn);
     let context = snapshot_context(&copy.account, &copy.uid, &volume);
-    let (_, wrapped_key) = here.generate(key, context).await?;
+    let wrapped_key = match key {
+        Some(key) => Some(here.generate(key, context).await?.1),
+        None => None,
+    };
     let extent = if origin.account == copy.account {
         Extent::Frames
     } else {
@@ -59,30 +69,38 @@ pub(super) async fn begin(
     })
 }
 
-/// The job of a copy that is sealed anew; its record waits for it.
-pub(super) fn job(cx: &Cx, source: &Snapshot, copy: &mut Snapshot, anew: Anew) -> Job {
+/// The job of a copy that is sealed anew; its record waits for it. With a pass the source is
+/// another deployment's.
+pub(super) fn job(
+    cx: &Cx,
+    source: &Snapshot,
+    copy: &mut Snapshot,
+    anew: Anew,
+    pass: Option<String>,
+) -> Job {
     copy.status = SnapshotStatus::Copying;
     copy.percent_progress = 0;
     let content = copy.content.clone();
     let content = content.expect("a copy's content was decided before its job");
-    let pins = vec![
-        Pin {
+    let mut pins = vec![Pin {
+        region: copy.region.clone(),
+        volume: anew.volume.clone(),
+        manifest: None,
+    }];
+    // What another deployment keeps is not ours to pin.
+    if pass.is_none() {
+        pins.push(Pin {
             region: source.region.clone(),
             volume: content.volume.clone(),
             manifest: Some(content.manifest),
-        },
-        Pin {
-            region: copy.region.clone(),
-            volume: anew.volume.clone(),
-            manifest: None,
-        },
-    ];
+        });
+    }
     let body = copy_snapshot::Body {
         snapshot: copy.uid,
         source: Arn::clone(&source.arn()),
         source_region: source.region.clone(),
         content,
-        pass: None,
+        pass,
         anew: Some(anew),
     };
     let kind = model::JobKind::CopySnapshot;

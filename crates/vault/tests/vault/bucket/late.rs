@@ -33,10 +33,10 @@ fn paths(world: &World, vault: &vault::Vault) -> HashSet<String> {
     entries.map(|entry| entry.path).collect()
 }
 
-/// Holds the first request of each given kind for a name that contains `part`.
+/// Holds the first request of that kind for a name that contains `part`.
 fn hold(
     server: &super::Server,
-    kinds: &'static [&'static str],
+    wanted: &'static str,
     part: &'static str,
 ) -> (watch::Sender<bool>, Arc<Mutex<Vec<String>>>) {
     let (open, gate) = watch::channel(false);
@@ -46,7 +46,7 @@ fn hold(
         let mut names = names.lock().unwrap();
         let body = String::from_utf8_lossy(&request.body);
         let is_meant = request.key.contains(part) || body.contains(part);
-        if kinds.contains(&kind(request)) && is_meant && names.is_empty() {
+        if kind(request) == wanted && is_meant && names.is_empty() {
             names.push(request.key.clone());
             return Fault::Held(gate.clone());
         }
@@ -57,10 +57,15 @@ fn hold(
 
 #[test]
 fn a_late_put_of_a_frozen_node_harms_nothing() {
-    let files = small_tree();
-    for part in ["/packs/", "/lists/", "/manifests/"] {
+    let large = Files::from([("base/1/large".to_owned(), pages(1, 12 << 20))]);
+    for (request, part, files) in [
+        ("put", "/packs/", small_tree()),
+        ("put", "/lists/", small_tree()),
+        ("put", "/manifests/", small_tree()),
+        ("complete", "/packs/", large),
+    ] {
         let (world, server) = world();
-        let (open, held) = hold(&server, &["put"], part);
+        let (open, held) = hold(&server, request, part);
         thread::scope(|threads| {
             // The node that freezes while its put is on the way; its lease runs out.
             let frozen = threads.spawn(|| world.try_write(&files, sealed(), None));
@@ -107,6 +112,31 @@ fn a_late_put_of_a_frozen_node_harms_nothing() {
 }
 
 #[test]
+fn a_late_copy_of_a_frozen_node_harms_nothing() {
+    let (world, server) = world();
+    let files = small_tree();
+    let there = elsewhere(&server);
+    let written = world.write(&files, sealed(), None);
+    let (open, held) = hold(&server, "copy", "eu-west-1");
+    let ship = || world.ship(&there, written.manifest, None, &Watch::default());
+    thread::scope(|threads| {
+        let frozen = threads.spawn(ship);
+        wait_until("a copy is held", || !held.lock().unwrap().is_empty());
+        ship().unwrap();
+        let counted = paths(&world, &there);
+        open.send(true).unwrap();
+        frozen.join().unwrap().unwrap();
+        let late = held.lock().unwrap()[0].clone();
+        let now = paths(&world, &there);
+        assert!(counted.is_subset(&now) && now.iter().any(|path| late.ends_with(path)));
+        // What came late may be swept, and all of the other node's stays.
+        let delete = vault::delete(&there, late.strip_prefix("ferry/eu-west-1/").unwrap());
+        world.runtime.block_on(delete).unwrap();
+        world.check(&there, written.manifest, Some(&key(1)), &files);
+    });
+}
+
+#[test]
 fn a_late_delete_of_a_frozen_sweep_harms_nothing() {
     let (mut world, server) = world();
     let files = Files::from([("a".to_owned(), pages(1, 1 << 20))]);
@@ -117,7 +147,7 @@ fn a_late_delete_of_a_frozen_sweep_harms_nothing() {
     // The copy was deleted: a sweep condemns its objects. Its first delete is on the way for long.
     let condemned = paths(&world, &there);
     world.condemned.extend(condemned.iter().cloned());
-    let (open, held) = hold(&server, &["delete"], "eu-west-1");
+    let (open, held) = hold(&server, "delete", "eu-west-1");
     thread::scope(|threads| {
         let frozen = threads.spawn(|| {
             for path in &condemned {
