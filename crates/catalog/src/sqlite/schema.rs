@@ -22,7 +22,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0007_verified.sql"),
     include_str!("../../migrations/sqlite/0008_index_order.sql"),
     include_str!("../../migrations/sqlite/0009_link_passes.sql"),
-    include_str!("../../migrations/sqlite/0010_sweep_marks.sql"),
+    include_str!("../../migrations/sqlite/0010_manifests_in_index.sql"),
+    include_str!("../../migrations/sqlite/0011_sweep_marks.sql"),
 ];
 
 /// Applies the migrations that a file lacks, in one transaction. Two processes that open a new

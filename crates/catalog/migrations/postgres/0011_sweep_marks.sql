@@ -1,5 +1,4 @@
--- Volumes that a sweep has to look at, since something that reached their objects ended; and an
--- index that answers whether a manifest is still needed by one look.
+-- Volumes that a sweep has to look at, since something that reached their objects ended.
 
 CREATE TABLE sweep_marks (
     region TEXT COLLATE "C" NOT NULL,
@@ -9,10 +8,6 @@ CREATE TABLE sweep_marks (
     version BIGINT NOT NULL,
     PRIMARY KEY (region, volume)
 );
-
-DROP INDEX snapshots_by_volume;
-CREATE INDEX snapshots_by_volume ON snapshots (region, volume, manifest)
-    WHERE manifest IS NOT NULL;
 
 -- Condemned names are looked for by their volume; deleted ones by their age.
 DROP INDEX condemned_waiting;
