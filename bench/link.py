@@ -137,7 +137,6 @@ class Bench:
                 rows = min(made, self.options.mebibytes - made) * 896
                 connection.execute(f"insert into noise select i + {made * 896}, content from noise limit {rows}")
                 made *= 2
-            connection.execute("checkpoint")
         self._available(self.home, rds, lambda: rds.create_db_cluster_snapshot(
             DBClusterSnapshotIdentifier="noise", DBClusterIdentifier="noise"))
         rds.delete_db_cluster(DBClusterIdentifier="noise", SkipFinalSnapshot=True)
