@@ -334,6 +334,117 @@ def test_what_cannot_be_rebuilt_is_refused(world, deploy):
     ferry.wait_cluster(world.deployment.rds(), "shop")
 
 
+def rotate(server, *words):
+    """Rotates the master key; answers what was done."""
+    done = subprocess.run(
+        [server.binary, "master-key", "rotate", "--data", str(server.data), "--format", "json", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=running.clean_environment(**server.environment),
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_master_key_is_rotated(binary, world):
+    server = world.deployment.server
+    refused = subprocess.run(
+        [binary, "master-key", "rotate", "--data", str(server.data)], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1 and "another server" in refused.stderr
+    server.stop()
+    before, old = set((server.data / "vault").glob("*/records/*")), (server.data / "master.key").read_text()
+    done = rotate(server)
+    assert done["access_keys"] >= 3 and done["kms_keys"] >= 3 and done["objects_removed"] >= len(before)
+    new = (server.data / "master.key").read_text()
+    assert new != old and not before & set((server.data / "vault").glob("*/records/*"))
+    kept = server.data / done["old_key"]
+    assert kept.read_text() == old and kept.stat().st_mode & 0o077 == 0
+    server.start()
+    world.check()
+    # Nothing needs the old one, not even a rebuild; and it opens nothing any more.
+    kept.unlink()
+    settle(server)
+    lose(server)
+    server.environment["SNAPFERRY_MASTER_KEY"] = old.strip()
+    assert "another master key" in rebuild(server, expect=MISSING)
+    del server.environment["SNAPFERRY_MASTER_KEY"]
+    assert rebuild(server)["mirror"]["damaged"] == []
+    server.start()
+    world.check()
+    server.stop()
+    refuses(
+        binary, "--data", str(server.data), "--listen", "127.0.0.1:0", says=("is not the one",),
+        environment={"SNAPFERRY_MASTER_KEY": old.strip()},
+    )
+    server.start()
+
+
+def cut_short(server):
+    """Kills a rotation when the first checkpoint under the new key is there; answers whether it was in time."""
+    before = set((server.data / "vault").glob("*/records/checkpoint.*"))
+    process = subprocess.Popen(
+        [server.binary, "master-key", "rotate", "--data", str(server.data)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=running.clean_environment(**server.environment),
+    )
+    while process.poll() is None:
+        if set((server.data / "vault").glob("*/records/checkpoint.*")) - before:
+            process.kill()
+    process.wait(10)
+    return process.returncode != 0
+
+
+def test_a_rotation_that_was_cut_short_loses_nothing(binary, world):
+    server = world.deployment.server
+    settle(server)
+    server.stop()
+    for _ in range(5):
+        if cut_short(server):
+            break
+    assert (server.data / "master.key.next").exists(), "it was killed in the middle"
+    refuses(binary, "--data", str(server.data), "--listen", "127.0.0.1:0", says=("did not come to its end", "rotate"))
+    # The catalog is lost right then: both keys together open all of the mirror.
+    lose(server)
+    assert rebuild(server)["mirror"]["damaged"] == []
+    for _ in range(4):
+        process = subprocess.Popen(
+            [binary, "master-key", "rotate", "--data", str(server.data)], stdout=subprocess.DEVNULL
+        )
+        time.sleep(random.uniform(0.01, 0.2))
+        process.kill()
+        process.wait(10)
+    rotate(server)
+    assert not (server.data / "master.key.next").exists()
+    server.start()
+    world.check()
+    settle(server)
+    lose(server)
+    assert rebuild(server)["mirror"]["damaged"] == []
+    server.start()
+    world.check()
+
+
+def test_a_key_from_outside_is_rotated_to_the_one_that_is_put_in_place(deploy):
+    first, second = secrets.token_hex(32), secrets.token_hex(32)
+    deployment = deploy(environment={"SNAPFERRY_MASTER_KEY": first})
+    server, key = deployment.server, deployment.new_key()
+    server.stop()
+    command = [server.binary, "master-key", "rotate", "--data", str(server.data)]
+    environment = running.clean_environment(**server.environment)
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert refused.returncode == 1 and "master.key.next" in refused.stderr
+    (server.data / "master.key.next").write_text(second)
+    (server.data / "master.key.next").chmod(0o600)
+    assert rotate(server)["old_key"] is None
+    server.environment["SNAPFERRY_MASTER_KEY"] = second
+    server.start()
+    deployment.kms().encrypt(KeyId=key, Plaintext=b"x")
+
+
 def test_a_damaged_mirror_is_told(world):
     server = world.deployment.server
     settle(server)

@@ -19,6 +19,7 @@ import pytest
 import ferry
 import relay as relays
 from ferry import FAR, HOME, copy_request
+from test_rebuild import lose, rebuild, settle
 
 ACCOUNT = {"AWS_ACCESS_KEY_ID": "AKTEST", "AWS_SECRET_ACCESS_KEY": "SKTEST", "AWS_REGION": "us-east-1"}
 
@@ -245,6 +246,38 @@ def test_a_store_that_is_slow_and_stale(bucketed, snapshot, store):
     copy_far(bucketed, later, "stale-far")
     restores(bucketed, FAR, "stale-far", "stale-there")
     assert told["GET"] and told["HEAD"] and told["list"], told
+
+
+def test_a_lost_catalog_comes_back_from_a_store_that_lies_at_first(deploy, store):
+    """The first answer for each record of the mirror has a wrong byte, is torn, or says that it is not there."""
+    place = ["--vault", "s3://vault/ferry/lost", "--vault-endpoint", store.relay.url]
+    deployment = deploy(*place, environment=ACCOUNT)
+    key = deployment.new_key()
+    deployment.new_cluster("lost", StorageEncrypted=True, KmsKeyId=key)
+    taken = deployment.new_snapshot("lost-snapshot", "lost")
+    settle(deployment.server)
+    lose(deployment.server)
+    lies, told = itertools.cycle(["wrong", "torn", "404"]), {}
+
+    def lie(method, path, _, status, headers, data):
+        is_record = method == "GET" and status == 200 and ("/records/" in path or "/keys/" in path) and "list-type" not in path
+        if not is_record or path in told:
+            return status, headers, data
+        told[path] = next(lies)
+        if told[path] == "404":
+            return 404, {"Content-Type": "application/xml"}, b"<Error><Code>NoSuchKey</Code></Error>"
+        if told[path] == "torn":
+            return status, headers, relays.Torn(data)
+        return status, headers, data[:-1] + bytes([data[-1] ^ 1])
+
+    store.relay.change = lie
+    report = rebuild(deployment.server, *place)
+    assert report["mirror"]["damaged"] == [] and report["records"]["snapshots"] == 1, report
+    assert {"wrong", "404"} <= set(told.values()), told
+    deployment.server.start()
+    found = ferry.snapshot_of(deployment.rds(), "lost-snapshot")
+    assert found["Status"] == "available" and found["KmsKeyId"] == taken["KmsKeyId"]
+    assert deployment.kms().describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
 
 
 @pytest.mark.parametrize("what", ["bucket", "secret"])

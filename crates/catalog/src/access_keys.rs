@@ -160,6 +160,21 @@ pub fn set_status(
     Ok(changed == 1)
 }
 
+/// Keeps a secret that was sealed anew; answers whether there is such a key.
+///
+/// # Errors
+/// The database's.
+pub fn set_secret(tx: &mut dyn Tx, id: &str, sealed: &[u8]) -> Result<bool, CatalogError> {
+    let changed = tx.execute(
+        "UPDATE access_keys SET sealed_secret = ?2 WHERE id = ?1",
+        args![id, sealed],
+    )?;
+    if changed == 1 {
+        outbox::push_unversioned(tx, Kind::AccessKey, None, &[id])?;
+    }
+    Ok(changed == 1)
+}
+
 /// Forgets a key; answers whether there was one.
 ///
 /// # Errors

@@ -195,6 +195,26 @@ pub fn list(
     read(&rows)
 }
 
+/// The keys of all regions and accounts, from the one behind `after` on; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn behind(
+    tx: &mut dyn Tx,
+    after: Option<&Key>,
+    limit: usize,
+) -> Result<Vec<Stored<Key>>, CatalogError> {
+    let (region, account, id) = after.map_or(("", "", ""), |key| {
+        (key.region.as_str(), key.account.as_str(), key.id.as_str())
+    });
+    let rows = tx.query(
+        "SELECT version, body FROM kms_keys WHERE (?1, ?2, ?3) < (region, account, id) \
+         ORDER BY region, account, id LIMIT ?4",
+        args![region, account, id, limit],
+    )?;
+    read(&rows)
+}
+
 /// Keys whose deletion date has come, oldest date first; at most `limit`.
 ///
 /// # Errors

@@ -14,6 +14,8 @@ pub(crate) const SCHEMA: &str = "schema";
 pub const ADMINISTRATOR: &str = "administrator_access_key";
 /// Whether the nodes that share the catalog check signatures.
 pub const MODE: &str = "mode";
+/// What tells the master key that seals the catalog's secrets from others.
+pub const MASTER_KEY: &str = "master_key_fingerprint";
 /// The facts that the vault's mirror carries; the others belong to this one catalog.
 pub(crate) const MIRRORED: [&str; 2] = [ADMINISTRATOR, MODE];
 

@@ -16,7 +16,12 @@ const VERSION: u8 = 1;
 const DOMAIN: &[u8] = b"snapferry master key";
 
 /// The key that seals all other secrets: 32 bytes, wiped when dropped. Losing it loses them.
-pub struct MasterKey(Zeroizing<[u8; 32]>);
+///
+/// While one key takes the place of another, it may open what the other one sealed as well.
+pub struct MasterKey {
+    bytes: Zeroizing<[u8; 32]>,
+    beside: Option<Zeroizing<[u8; 32]>>,
+}
 
 /// Why a sealed secret does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,23 +46,34 @@ impl fmt::Debug for MasterKey {
 impl MasterKey {
     /// The key with these bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self {
+            bytes: Zeroizing::new(bytes),
+            beside: None,
+        }
     }
 
     /// A new key.
     pub fn generate() -> Self {
-        Self(Zeroizing::new(draw()))
+        Self::from_bytes(draw())
+    }
+
+    /// This key, which seals, and opens what `other` sealed as well.
+    pub fn beside(self, other: &Self) -> Self {
+        Self {
+            bytes: self.bytes,
+            beside: Some(other.bytes.clone()),
+        }
     }
 
     /// The bytes, to be written where only the owner can read them.
     pub fn expose(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
     }
 
     /// A value that tells this key from others and gives nothing of it away: 32 hexadecimal
     /// digits.
     pub fn fingerprint(&self) -> String {
-        let derived = seal::derive(&self.0, &[], &framed(&[DOMAIN, b"fingerprint"]));
+        let derived = seal::derive(&self.bytes, &[], &framed(&[DOMAIN, b"fingerprint"]));
         derived[..16]
             .iter()
             .map(|byte| format!("{byte:02x}"))
@@ -68,7 +84,7 @@ impl MasterKey {
     pub fn seal(&self, purpose: &str, context: &str, plain: &[u8]) -> Vec<u8> {
         let mut blob = vec![VERSION];
         let info = info(purpose, context);
-        blob.extend(seal::seal(&self.0, &info, &[VERSION], plain));
+        blob.extend(seal::seal(&self.bytes, &info, &[VERSION], plain));
         blob
     }
 
@@ -89,7 +105,12 @@ impl MasterKey {
         if piece.len() < seal::OVERHEAD_BYTES {
             return Err(OpenError::Malformed);
         }
-        seal::open(&self.0, &info(purpose, context), &[version], piece).ok_or(OpenError::Refused)
+        let info = info(purpose, context);
+        [Some(&self.bytes), self.beside.as_ref()]
+            .into_iter()
+            .flatten()
+            .find_map(|key| seal::open(key, &info, &[version], piece))
+            .ok_or(OpenError::Refused)
     }
 }
 
@@ -126,6 +147,20 @@ mod tests {
             Err(OpenError::Refused)
         );
         assert_ne!(blob, key.seal("access-key", "AKIA1", b"secret"));
+    }
+
+    #[test]
+    fn a_key_beside_opens_and_does_not_seal() {
+        let (old, new) = (MasterKey::from_bytes([1; 32]), [2; 32]);
+        let both = MasterKey::from_bytes(new).beside(&old);
+        let new = MasterKey::from_bytes(new);
+        assert_eq!(both.fingerprint(), new.fingerprint());
+        for key in [&old, &new, &both] {
+            assert!(both.open("p", "c", &key.seal("p", "c", b"x")).is_ok());
+        }
+        let sealed = both.seal("p", "c", b"x");
+        assert!(new.open("p", "c", &sealed).is_ok());
+        assert_eq!(old.open("p", "c", &sealed), Err(OpenError::Refused));
     }
 
     #[test]

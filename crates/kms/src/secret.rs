@@ -66,6 +66,23 @@ impl KeyMaterial {
         Ok(Self(bytes))
     }
 
+    /// Seals all material of a key's record by this master key, which opens it now.
+    ///
+    /// # Errors
+    /// As [`KeyMaterial::open`]; the record is then changed in part, and not to be kept.
+    pub fn seal_anew(master: &MasterKey, key: &mut Key) -> Result<(), OpenError> {
+        let arn = key.arn();
+        let count = u32::try_from(key.rotations.len()).expect("rotations are few");
+        for number in 0..=count {
+            let sealed = Self::open(master, key, number)?.seal(master, &arn, number);
+            match number.checked_sub(1) {
+                None => key.sealed_material = sealed,
+                Some(rotation) => key.rotations[rotation as usize].sealed_material = sealed,
+            }
+        }
+        Ok(())
+    }
+
     /// Fixed material, for stored blobs that must stay readable.
     #[cfg(test)]
     pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {

@@ -92,6 +92,20 @@ pub(crate) fn open(
     })
 }
 
+/// Opens the catalog at a URL, or the one that is in a data folder already.
+///
+/// # Errors
+/// `NoCatalog`, or the catalog's.
+pub(crate) fn open_existing(
+    dir: &DataDir,
+    url: Option<&CatalogUrl>,
+) -> Result<Arc<dyn Catalog>, CatalogsError> {
+    if url.is_none() && !dir.catalog().exists() {
+        return Err(CatalogsError::NoCatalog(dir.catalog()));
+    }
+    Ok(open(dir, url)?)
+}
+
 /// Opens the catalog at a URL.
 ///
 /// # Errors
@@ -319,6 +333,9 @@ pub(crate) enum CatalogsError {
         /// Whether it is a dev catalog.
         dev: bool,
     },
+    /// There is none.
+    #[error("there is no catalog at {}", .0.display())]
+    NoCatalog(PathBuf),
     /// A rebuild did not come to its end.
     #[error("the catalog holds a part of its records: a rebuild of it was cut short")]
     HalfRebuilt,
@@ -349,6 +366,7 @@ impl CatalogsError {
             )),
             Self::OtherMode { dev: true } => Some("add --dev to join them".to_owned()),
             Self::OtherMode { dev: false } => Some("leave --dev out to join them".to_owned()),
+            Self::NoCatalog(_) => Some("name the deployment's folder with --data DIR, or its --catalog; when the catalog is lost, `snapferry catalog rebuild` comes first".to_owned()),
             Self::HalfRebuilt => Some(
                 "give `snapferry catalog rebuild` again, with the same options: it begins anew"
                     .to_owned(),

@@ -124,6 +124,16 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: CatalogVerb,
     },
+    /// Change the master key
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Examples:\n  \
+        snapferry master-key rotate"
+    )]
+    MasterKey {
+        #[command(subcommand)]
+        verb: MasterKeyVerb,
+    },
     /// Look at what the vaults keep
     #[command(
         arg_required_else_help = true,
@@ -362,6 +372,16 @@ pub(crate) enum CatalogVerb {
 /// `snapferry catalog rebuild`.
 #[derive(Debug, Args)]
 pub(crate) struct Rebuild {
+    #[command(flatten)]
+    pub(crate) offline: Offline,
+    /// How the report is printed
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
+
+/// A deployment that a verb works on while no server does.
+#[derive(Debug, Args)]
+pub(crate) struct Offline {
     /// Settings file of the servers, for what is not said here
     #[arg(long, env = "SNAPFERRY_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -374,7 +394,33 @@ pub(crate) struct Rebuild {
     pub(crate) place: VaultAt,
     #[command(flatten)]
     pub(crate) master_key: MasterKeySource,
-    /// How the report is printed
+}
+
+/// `snapferry master-key ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MasterKeyVerb {
+    /// Draw a new master key, and seal by it all that the old one seals
+    ///
+    /// That are access keys' secrets, KMS keys' material, and the mirror of the records in every vault;
+    /// snapshots' bytes stay as they are. Stop every server of the deployment first. Both keys are kept
+    /// until the end, so when the command is interrupted, give it again.
+    ///
+    /// The new key is in DATA/master.key afterwards: keep a copy of it elsewhere. The old one is kept
+    /// beside it, under a name with its fingerprint's first digits; it opens backups of its time, and
+    /// nothing else. When the key is given by SNAPFERRY_MASTER_KEY or --master-key-fd, put the new one at
+    /// DATA/master.key.next first.
+    #[command(after_help = "Examples:\n  \
+        snapferry master-key rotate\n  \
+        snapferry master-key rotate --config /etc/snapferry.toml --format json")]
+    Rotate(Box<Rotate>),
+}
+
+/// `snapferry master-key rotate`.
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    #[command(flatten)]
+    pub(crate) offline: Offline,
+    /// How what was done is printed
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) format: Format,
 }

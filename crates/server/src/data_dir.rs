@@ -155,6 +155,11 @@ impl DataDir {
         self.path.join(MASTER_KEY)
     }
 
+    /// The master key that is to take the other's place, while it does.
+    pub(crate) fn next_master_key(&self) -> PathBuf {
+        self.path.join("master.key.next")
+    }
+
     /// The first administrator's access key.
     pub(crate) fn credentials(&self) -> PathBuf {
         self.path.join("credentials")
@@ -224,6 +229,17 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), DataDirEr
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(wrong)
+}
+
+/// Gives a private file another name, durably.
+///
+/// # Errors
+/// The first step that failed.
+pub(crate) fn rename_private(from: &Path, to: &Path) -> Result<(), DataDirError> {
+    let folder = to.parent().expect("a file in a folder");
+    fs::rename(from, to)
+        .and_then(|()| File::open(folder)?.sync_all())
+        .map_err(|source| DataDirError::io("rename", from, source))
 }
 
 /// Takes from this process's new files and folders what nobody else needs.

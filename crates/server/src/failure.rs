@@ -5,7 +5,7 @@ use std::{error::Error, io, path::PathBuf};
 
 use catalog::accounts::Holdings;
 use model::{Account, Region};
-use service::{OwnerError, RebuildError, StartError, forget::ForgetError};
+use service::{OwnerError, RebuildError, StartError, forget::ForgetError, rekey::RekeyError};
 
 use crate::{
     catalogs::CatalogsError, credentials::CredentialsError, data_dir::DataDirError,
@@ -38,6 +38,8 @@ pub(crate) enum Failure {
     Rebuild(#[from] RebuildError),
     #[error(transparent)]
     Forget(#[from] ForgetError),
+    #[error(transparent)]
+    Rekey(#[from] RekeyError),
     /// A vault cannot be opened.
     #[error("the vault of {0} cannot be opened")]
     Vault(Region, #[source] vault::VaultError),
@@ -130,6 +132,8 @@ impl Failure {
             Self::Start(StartError::Catalog(_)) => None,
             Self::Rebuild(error) => rebuild_hint(error),
             Self::Forget(error) => forget_hint(error),
+            Self::Rekey(RekeyError::Owner(error)) => owner_hint(error),
+            Self::Rekey(_) => Some("both keys are kept; give the command again, and it goes on".to_owned()),
             Self::NoSharedCatalog => Some("nodes are listed where several share a catalog: name it with --catalog postgres://...".to_owned()),
             Self::NoSuchNode(_) => Some("`snapferry node list` shows the nodes".to_owned()),
             Self::NotServed => Some("start it with `snapferry serve`, and ask again".to_owned()),

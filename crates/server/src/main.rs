@@ -19,11 +19,13 @@ mod listen;
 mod logging;
 mod master_key;
 mod node_verbs;
+mod offline;
 mod outbound;
 mod outside_kms;
 mod peers;
 mod rebuild_verb;
 mod reference;
+mod rotate_verb;
 mod s3;
 mod serve;
 mod settings;
@@ -35,7 +37,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{CatalogVerb, Cli, Verb};
+use crate::cli::{CatalogVerb, Cli, MasterKeyVerb, Verb};
 
 /// Less CPU a copy than with glibc's (docs/benchmarks/profile.md), and as little memory when idle.
 #[global_allocator]
@@ -61,6 +63,9 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::from(DAMAGED),
             Err(failure) => Err(failure),
         },
+        Verb::MasterKey {
+            verb: MasterKeyVerb::Rotate(asked),
+        } => rotate_verb::rotate(*asked),
         Verb::Vault { verb } => match vault_verbs::vault(verb) {
             Ok(true) => Ok(()),
             Ok(false) => return ExitCode::from(DAMAGED),

@@ -14,25 +14,142 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use kms::MasterKey;
 use zeroize::Zeroizing;
 
-use crate::data_dir::{DataDir, DataDirError, check_private, write_private};
+use crate::data_dir::{DataDir, DataDirError, check_private, rename_private, write_private};
 
 /// The variable that may hold the key, as 64 hexadecimal digits.
 pub(crate) const VARIABLE: &str = "SNAPFERRY_MASTER_KEY";
-/// The catalog's note of the key that it was begun with.
-const FINGERPRINT: &str = "master_key_fingerprint";
 /// The key's digits, and a few blanks around them.
 const TEXT_BYTES_MAX: u64 = 128;
+
+/// The two keys of a rotation.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    /// The one in use so far.
+    pub(crate) old: MasterKey,
+    /// The one that takes its place.
+    pub(crate) new: MasterKey,
+    /// Whether the old one is in the data folder.
+    pub(crate) kept: bool,
+}
+
+impl Pair {
+    /// The new key, which opens what the old one sealed as well.
+    pub(crate) fn both(&self) -> MasterKey {
+        MasterKey::from_bytes(*self.new.expose()).beside(&self.old)
+    }
+}
+
+/// Refuses keys of which neither is the catalog's.
+///
+/// # Errors
+/// [`MasterKeyError::Wrong`], or the catalog's.
+pub(crate) async fn check_either(catalog: &dyn Catalog, pair: &Pair) -> Result<(), MasterKeyError> {
+    match check(catalog, &pair.old).await {
+        Err(MasterKeyError::Wrong { .. }) => check(catalog, &pair.new).await,
+        other => other,
+    }
+}
+
+/// Finds the master key, and opens with the next one as well while a rotation is under way.
+///
+/// # Errors
+/// As [`obtain`].
+pub(crate) fn obtain_with_next(
+    dir: &DataDir,
+    descriptor: Option<u32>,
+) -> Result<MasterKey, MasterKeyError> {
+    let key = find(dir, descriptor, true)?;
+    Ok(match next(dir)? {
+        Some(next) => key.beside(&next),
+        None => key,
+    })
+}
+
+/// Finds both keys of a rotation; the new one is drawn when the old one is in the data folder and
+/// no rotation is under way.
+///
+/// # Errors
+/// As [`obtain`]; `NoNext` when the old key is given from outside, and no new one was put in place.
+pub(crate) fn obtain_pair(dir: &DataDir, descriptor: Option<u32>) -> Result<Pair, MasterKeyError> {
+    let old = find(dir, descriptor, true)?;
+    let kept = descriptor.is_none() && env::var_os(VARIABLE).is_none();
+    let new = match next(dir)? {
+        Some(new) => new,
+        None if kept => make(&dir.next_master_key())?,
+        None => return Err(MasterKeyError::NoNext(dir.next_master_key())),
+    };
+    if new.fingerprint() == old.fingerprint() {
+        return Err(MasterKeyError::Same(dir.next_master_key()));
+    }
+    Ok(Pair { old, new, kept })
+}
+
+/// Puts the new key in its place. The old one stays beside it, for backups of its time; one that
+/// came from outside is its owner's, and so is the new one then. Answers where each is.
+///
+/// # Errors
+/// When a file cannot be renamed.
+pub(crate) fn settle(
+    dir: &DataDir,
+    pair: &Pair,
+) -> Result<(PathBuf, Option<PathBuf>), MasterKeyError> {
+    let (next, own) = (dir.next_master_key(), dir.master_key());
+    let name = |key: &MasterKey| format!("master.key.{}", &key.fingerprint()[..8]);
+    if !pair.kept {
+        let given = dir.path().join(name(&pair.new));
+        rename_private(&next, &given)?;
+        return Ok((given, None));
+    }
+    let old = dir.path().join(name(&pair.old));
+    let mut text = Zeroizing::new(HEXLOWER_PERMISSIVE.encode(pair.old.expose()));
+    text.push('\n');
+    write_private(&old, text.as_bytes())?;
+    rename_private(&next, &own)?;
+    Ok((own, Some(old)))
+}
+
+fn next(dir: &DataDir) -> Result<Option<MasterKey>, MasterKeyError> {
+    let path = dir.next_master_key();
+    match File::open(&path) {
+        Ok(file) => from_file(&path, file).map(Some),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(MasterKeyError::Unreadable {
+            from: path.display().to_string(),
+            source,
+        }),
+    }
+}
+
+fn from_file(path: &Path, file: File) -> Result<MasterKey, MasterKeyError> {
+    check_private(path, &file)?;
+    let text = read(file).map_err(|source| MasterKeyError::Unreadable {
+        from: path.display().to_string(),
+        source,
+    })?;
+    decode(&text).ok_or_else(|| MasterKeyError::Form(path.display().to_string()))
+}
+
+/// Finds the master key, unless a rotation is under way: see [`find`].
+///
+/// # Errors
+/// Its, and `Rotating`.
+pub(crate) fn obtain(
+    dir: &DataDir,
+    descriptor: Option<u32>,
+    begun: bool,
+) -> Result<MasterKey, MasterKeyError> {
+    if dir.next_master_key().exists() {
+        return Err(MasterKeyError::Rotating(dir.next_master_key()));
+    }
+    find(dir, descriptor, begun)
+}
 
 /// Finds the master key: the descriptor if one is named, else the environment, else the data
 /// folder, where it is made when the folder is new and no catalog was `begun` with another.
 ///
 /// # Errors
 /// When it is missing, does not read as a key, or is open to other users.
-pub(crate) fn obtain(
-    dir: &DataDir,
-    descriptor: Option<u32>,
-    begun: bool,
-) -> Result<MasterKey, MasterKeyError> {
+fn find(dir: &DataDir, descriptor: Option<u32>, begun: bool) -> Result<MasterKey, MasterKeyError> {
     if let Some(number) = descriptor {
         return from_descriptor(number);
     }
@@ -43,14 +160,7 @@ pub(crate) fn obtain(
     }
     let path = dir.master_key();
     match File::open(&path) {
-        Ok(file) => {
-            check_private(&path, &file)?;
-            let text = read(file).map_err(|source| MasterKeyError::Unreadable {
-                from: path.display().to_string(),
-                source,
-            })?;
-            decode(&text).ok_or_else(|| MasterKeyError::Form(path.display().to_string()))
-        }
+        Ok(file) => from_file(&path, file),
         // A catalog without its key is not begun anew: all that it keeps is sealed.
         Err(source)
             if source.kind() == io::ErrorKind::NotFound && (begun || dir.catalog().exists()) =>
@@ -70,7 +180,9 @@ pub(crate) fn obtain(
 /// # Errors
 /// The catalog's.
 pub(crate) async fn is_begun(catalog: &dyn Catalog) -> Result<bool, MasterKeyError> {
-    let known = catalog.read(move |tx| meta::get(tx, FINGERPRINT)).await?;
+    let known = catalog
+        .read(move |tx| meta::get(tx, meta::MASTER_KEY))
+        .await?;
     Ok(known.is_some())
 }
 
@@ -80,13 +192,15 @@ pub(crate) async fn is_begun(catalog: &dyn Catalog) -> Result<bool, MasterKeyErr
 /// [`MasterKeyError::Wrong`], or the catalog's.
 pub(crate) async fn check(catalog: &dyn Catalog, key: &MasterKey) -> Result<(), MasterKeyError> {
     let given = key.fingerprint();
-    let known = catalog.read(move |tx| meta::get(tx, FINGERPRINT)).await?;
+    let known = catalog
+        .read(move |tx| meta::get(tx, meta::MASTER_KEY))
+        .await?;
     let known = match known {
         Some(known) => known,
         None => {
             let given = given.clone();
             catalog
-                .write(move |tx| meta::get_or_set(tx, FINGERPRINT, &given))
+                .write(move |tx| meta::get_or_set(tx, meta::MASTER_KEY, &given))
                 .await?
         }
     };
@@ -166,6 +280,15 @@ pub(crate) enum MasterKeyError {
         /// The fingerprint that the catalog noted.
         known: String,
     },
+    /// The new key is in place, and not all is sealed by it.
+    #[error("a rotation of the master key was begun and did not come to its end: {} is there", .0.display())]
+    Rotating(PathBuf),
+    /// The old key is given from outside, so the new one has to be as well.
+    #[error("the master key is given from outside of the data folder, and no new one lies at {}", .0.display())]
+    NoNext(PathBuf),
+    /// There is nothing to rotate.
+    #[error("{} holds the key that is in use already", .0.display())]
+    Same(PathBuf),
     /// A descriptor that clusters could read again.
     #[error("file descriptor {0} is not a pipe")]
     NotAPipe(u32),
@@ -191,6 +314,14 @@ impl MasterKeyError {
             Self::Wrong { .. } => Some(format!(
                 "give the key of this folder, by master.key, {VARIABLE} or --master-key-fd; or name its own folder with --data DIR"
             )),
+            Self::Rotating(_) => {
+                Some("give `snapferry master-key rotate` again: it goes on".to_owned())
+            }
+            Self::NoNext(path) => Some(format!(
+                "put the new one there, with mode 600: `(umask 077; openssl rand -hex 32 > {})`",
+                path.display()
+            )),
+            Self::Same(path) => Some(format!("remove {}", path.display())),
             Self::NotAPipe(number) => Some(format!(
                 "hand it over by a pipe, as in `--master-key-fd {number} {number}< <(print-the-key)`"
             )),
@@ -224,6 +355,29 @@ mod tests {
             obtain(&dir, None, false),
             Err(MasterKeyError::Missing(_))
         ));
+    }
+
+    #[test]
+    fn a_rotation_keeps_both_keys_until_its_end() {
+        let above = tempfile::tempdir().expect("a folder");
+        let dir = DataDir::acquire(above.path(), Mode::Closed).expect("new");
+        let first = obtain(&dir, None, false).expect("made");
+        let pair = obtain_pair(&dir, None).expect("drawn");
+        assert!(matches!(
+            obtain(&dir, None, false),
+            Err(MasterKeyError::Rotating(_))
+        ));
+        let again = obtain_pair(&dir, None).expect("read");
+        assert_eq!(again.new.fingerprint(), pair.new.fingerprint());
+        let both = obtain_with_next(&dir, None).expect("both");
+        assert_eq!(both.fingerprint(), first.fingerprint());
+        assert!(both.open("p", "c", &pair.new.seal("p", "c", b"x")).is_ok());
+        let (_, old) = settle(&dir, &pair).expect("renamed");
+        let now = obtain(&dir, None, false).expect("read");
+        assert_eq!(now.fingerprint(), pair.new.fingerprint());
+        let old = old.expect("it was in the folder");
+        let old = from_file(&old, File::open(&old).expect("kept")).expect("a key");
+        assert_eq!(old.fingerprint(), first.fingerprint());
     }
 
     #[test]

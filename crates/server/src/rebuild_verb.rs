@@ -8,23 +8,20 @@ use std::{
 };
 
 use catalog::{Catalog, CatalogExt, clusters, outbox::Kind};
-use model::{Clock, Cluster, Region, SystemClock, SystemEntropy};
+use model::{Clock, Cluster, SystemClock, SystemEntropy};
 use serde_json::json;
 use service::{
     Scribe, Seal,
     rebuild::{self, Files, Ground, Names, Report, Stage},
 };
-use vault::Vault;
 
 use crate::{
     bar::{self, Bar, counted, size},
     catalogs::{self, NodeMark},
     cli::{Format, Rebuild},
-    data_dir::{DataDir, DataDirError, default_path, keep_private},
+    data_dir::{DataDir, DataDirError},
     failure::Failure,
-    master_key,
-    settings::Layer,
-    vaults,
+    master_key, offline,
     verbs::{print, run},
 };
 
@@ -36,33 +33,12 @@ const TURN: Duration = Duration::from_millis(100);
 /// # Errors
 /// Whatever kept it from its work.
 pub(crate) fn rebuild(asked: Rebuild) -> Result<bool, Failure> {
-    let file = asked.config.as_deref().map(Layer::read).transpose()?;
-    let layer = Layer {
-        dev: asked.dev.then_some(true),
-        data: asked.folder.data,
-        catalog: asked.folder.shared.catalog,
-        vault: asked.place.vault,
-        vault_endpoint: asked.place.vault_endpoint,
-        vault_virtual_host: asked.place.vault_virtual_host,
-        ..Layer::default()
-    }
-    .over(file.unwrap_or_default());
-    keep_private();
-    let path = match &layer.data {
-        Some(path) => path.clone(),
-        None => default_path(layer.mode())?,
-    };
-    // Its lock keeps servers out until the end.
-    let dir = DataDir::acquire(&path, layer.mode())?;
+    let (descriptor, format) = (asked.offline.master_key.master_key_fd, asked.format);
+    let (layer, dir) = offline::open(asked.offline)?;
     let node = catalogs::node_of(&dir, layer.node.as_ref())?;
-    let master_key = Arc::new(master_key::obtain(
-        &dir,
-        asked.master_key.master_key_fd,
-        true,
-    )?);
-    let format = asked.format;
+    let master_key = Arc::new(master_key::obtain_with_next(&dir, descriptor)?);
     run(async move {
-        let vaults = open_vaults(&layer, &dir).await?;
+        let vaults = offline::vaults(&layer, &dir, None).await?;
         let seal = Seal::new(Arc::clone(&master_key));
         let bar = Turns::new(format);
         let progress = |stage, done, total| bar.turn(stage, done, total);
@@ -100,19 +76,6 @@ pub(crate) fn rebuild(asked: Rebuild) -> Result<bool, Failure> {
         })?;
         Ok(!report.is_damaged())
     })
-}
-
-async fn open_vaults(layer: &Layer, dir: &DataDir) -> Result<Vec<(Region, Vault)>, Failure> {
-    let vaults = vaults::open(layer, dir).await?;
-    let mut regions = (vaults.regions)();
-    regions.sort();
-    regions
-        .into_iter()
-        .map(|region| match (vaults.open)(&region) {
-            Ok(vault) => Ok((region, vault)),
-            Err(error) => Err(Failure::Vault(region, error)),
-        })
-        .collect()
 }
 
 /// Where a cluster's files are, as far as can be seen from here.

@@ -150,6 +150,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>) -> Result<(), Failure> 
             return Err(error.into());
         }
     };
+    service.records_changed();
     let front = Arc::new(Front::new(
         Guard::new(address, &layer.host, tls.is_some()),
         HelpPage::new(mode, scheme, &dir.credentials()),

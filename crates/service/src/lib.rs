@@ -18,6 +18,7 @@ mod mirror;
 mod nodes;
 pub mod openapi;
 mod presigned;
+pub mod rekey;
 mod runner;
 pub mod settings;
 mod shapes;
@@ -55,6 +56,9 @@ use crate::{access::Access, core::Core, dispatch::Dispatch, link::LinkServer};
 
 /// What a server that was started while everything was being stopped gets.
 const STRAGGLER_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the mirror has to write the last letters.
+const MIRROR_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The rooms that a service stands on.
 pub struct Parts {
@@ -198,6 +202,11 @@ impl Service {
             .collect()
     }
 
+    /// Lets the mirror look at once: records were changed beside the service.
+    pub fn records_changed(&self) {
+        self.core.mirror.notify_one();
+    }
+
     /// Resolves once the service has to end for a reason of its own.
     pub async fn ended(&self) {
         self.core.stopped().await;
@@ -217,6 +226,12 @@ impl Service {
         tokio::join!(clusters::stop_all(&self.core, patience), ended);
         // A job that was stopped on its way may have started a server after the first look.
         clusters::stop_all(&self.core, STRAGGLER_PATIENCE).await;
+        let settled = tokio::time::timeout(MIRROR_PATIENCE, mirror::settle(&self.core));
+        if settled.await.is_err() {
+            tracing::warn!(
+                "the mirror of the records was not written to its end; the next start goes on"
+            );
+        }
         nodes::leave(&self.core, &self.incarnation, STRAGGLER_PATIENCE).await;
     }
 }

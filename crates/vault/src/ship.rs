@@ -100,7 +100,6 @@ pub async fn ship(shipment: Shipment<'_>, observer: &dyn Observer) -> Result<Shi
         tally: &tally,
         spare: Mutex::default(),
         buffers: Semaphore::new(STREAMS),
-        reads: Semaphore::new(if from.place().is_none() { 1 } else { STREAMS }),
     };
     let at_once = match shipment.throttle {
         None => COPIES,
@@ -139,9 +138,6 @@ struct Ferry<'a> {
     spare: Mutex<Vec<Vec<u8>>>,
     /// One for each object that may lie in memory.
     buffers: Semaphore,
-    /// One, for a source on this machine's disk: while one object is read the ones before are
-    /// written. Read side by side they would all wait to be whole, and no disk would write.
-    reads: Semaphore,
 }
 
 impl Ferry<'_> {
@@ -176,9 +172,7 @@ impl Ferry<'_> {
             observer: self.observer,
         };
         let spare = self.spares().pop().unwrap_or_default();
-        let turn = self.reads.acquire().await.expect("nobody closes it");
         let bytes = Bytes::from(paced.read(object, size, here, spare).await?);
-        drop(turn);
         to.put_new(volume, object, bytes.clone()).await?;
         if let Ok(buffer) = bytes.try_into_mut() {
             self.spares().push(Vec::from(buffer));

@@ -131,7 +131,7 @@ async fn is_due(
 }
 
 /// Writes all records of a region; answers how many bags they are.
-async fn write(
+pub(crate) async fn write(
     scribe: &Scribe,
     vault: &Vault,
     region: &Region,

@@ -64,6 +64,20 @@ pub async fn run(core: Arc<Core>) {
     }
 }
 
+/// Writes what is left once nothing else is done any more.
+pub async fn settle(core: &Core) {
+    loop {
+        match flush(core).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(cause = error, "the mirror of the records is behind");
+                return;
+            }
+        }
+    }
+}
+
 /// What is to be written of one look at the outbox.
 struct Batch {
     letters: Vec<Letter>,

@@ -251,6 +251,14 @@ pub async fn take_over(
     sign(scribe, vault, &standing, id.to_owned(), now).await
 }
 
+/// A catalog's id, once it has one.
+///
+/// # Errors
+/// The catalog's.
+pub fn id(tx: &mut dyn Tx) -> Result<Option<String>, CatalogError> {
+    meta::get(tx, ID)
+}
+
 /// Gives a catalog an id, and the id of the one whose records it has.
 ///
 /// # Errors
