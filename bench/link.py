@@ -278,7 +278,7 @@ Made by `make bench-link`. {about}.
 
 {table}
 
-{__doc__.partition(chr(10) * 2)[2].strip()} CPU seconds are those of both servers, or of curl and its file server; on this machine both sides share the cores. A copy that is sealed anew (for another account) also opens and seals every frame and asks the catalog to record how far it is.
+{__doc__.partition(chr(10) * 2)[2].strip()} CPU seconds are those of both servers, or of curl and its file server; on this machine both sides share the cores. With a delay, curl's include the relay's. A copy that is sealed anew (for another account) also opens and seals every frame and asks the catalog to record how far it is.
 """
         options.report.write_text(text, encoding="utf-8")
 
