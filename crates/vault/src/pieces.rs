@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use futures_util::future::BoxFuture;
 use model::Hash;
 
 use crate::{
@@ -17,9 +17,6 @@ use crate::{
 
 /// The most that is asked for at once, bytes.
 pub const PIECE_BYTES_MAX: usize = 4 << 20;
-
-/// Pieces of one object on their way at once: one travels while another is hashed.
-const AHEAD: usize = 2;
 
 /// A vault that is read in pieces.
 pub trait Origin: Sync + fmt::Debug {
@@ -89,20 +86,12 @@ impl Pieces<'_> {
         buffer.clear();
         buffer.reserve_exact(size);
         let mut hasher = blake3::Hasher::new();
-        let slow = self.throttle.is_some_and(|throttle| throttle.is_slow());
-        let ahead = if slow { 1 } else { AHEAD };
-        let (mut under_way, mut asked) = (FuturesOrdered::new(), 0);
         while buffer.len() < size {
             if self.observer.stop_requested() {
                 return Err(VaultError::Stopped);
             }
-            while under_way.len() < ahead && asked < size {
-                let length = most.min(size - asked);
-                under_way.push_back(self.from.read(object, asked as u64, length));
-                asked += length;
-            }
             let length = most.min(size - buffer.len());
-            let piece = under_way.next().await.unwrap_or(Ok(Bytes::new()))?;
+            let piece = self.from.read(object, buffer.len() as u64, length).await?;
             if piece.len() != length {
                 return Err(VaultError::damaged(object, "it does not have its size"));
             }
