@@ -16,11 +16,20 @@ use crate::{
     outbox::{self, Kind},
     stored::{Stored, encode, insert_versioned, one_of, update_versioned},
     transaction::Tx,
-    value::{Arg, Row, args},
+    value::{Arg, Row, Sums, args},
 };
 
 /// The grantee that stands for every account.
 const ALL: &str = "all";
+
+/// How many snapshots of a kind an account has in a region.
+static TALLIES: Sums = Sums {
+    table: "snapshot_tallies",
+    get: "SELECT tally FROM snapshot_tallies WHERE region = ?1 AND account = ?2 AND kind = ?3",
+    add: "INSERT INTO snapshot_tallies (region, account, kind, tally) VALUES (?1, ?2, ?3, ?4) \
+          ON CONFLICT (region, account, kind) \
+          DO UPDATE SET tally = snapshot_tallies.tally + excluded.tally",
+};
 
 /// Which snapshots a page shows: those in any of the scopes that also pass every filter.
 #[derive(Debug, Clone, Default)]
@@ -196,11 +205,13 @@ pub fn count_manual(
     region: &Region,
     account: &Account,
 ) -> Result<u64, CatalogError> {
-    let rows = tx.query(
-        "SELECT tally FROM snapshot_tallies WHERE region = ?1 AND account = ?2 AND kind = ?3",
-        args![region, account, SnapshotKind::Manual.as_str()],
-    )?;
-    rows.first().map_or(Ok(0), |row| row.count(0))
+    let key = [
+        region.as_str(),
+        account.as_str(),
+        SnapshotKind::Manual.as_str(),
+    ];
+    tx.sum(&TALLIES, &key)
+        .map(|count| u64::try_from(count).unwrap_or_default())
 }
 
 /// How many snapshots of a cluster are being taken.
@@ -316,9 +327,15 @@ pub fn roots(
     region: &Region,
     volume: &VolumeRef,
 ) -> Result<Vec<Hash>, CatalogError> {
+    // From one manifest to the next one in the index: a manifest of many copies costs one step.
     let rows = tx.query(
-        "SELECT manifest FROM snapshots \
+        "SELECT manifest FROM (WITH RECURSIVE found (manifest) AS ( \
+         SELECT min(manifest) FROM snapshots \
          WHERE region = ?1 AND volume = ?2 AND manifest IS NOT NULL \
+         UNION ALL SELECT (SELECT min(s.manifest) FROM snapshots AS s \
+         WHERE s.region = ?1 AND s.volume = ?2 AND found.manifest < s.manifest) \
+         FROM found WHERE found.manifest IS NOT NULL) \
+         SELECT manifest FROM found WHERE manifest IS NOT NULL) AS own \
          UNION SELECT base_manifest FROM clusters \
          WHERE region = ?1 AND volume = ?2 AND base_manifest IS NOT NULL",
         args![region, volume],
@@ -398,16 +415,10 @@ fn write_shares(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), CatalogError
 }
 
 fn tally(tx: &mut dyn Tx, snapshot: &Snapshot, change: i64) -> Result<(), CatalogError> {
-    tx.execute(
-        "INSERT INTO snapshot_tallies (region, account, kind, tally) VALUES (?1, ?2, ?3, ?4) \
-         ON CONFLICT (region, account, kind) \
-         DO UPDATE SET tally = snapshot_tallies.tally + excluded.tally",
-        args![
-            &snapshot.region,
-            &snapshot.account,
-            snapshot.kind.as_str(),
-            change
-        ],
-    )?;
-    Ok(())
+    let key = [
+        snapshot.region.as_str(),
+        snapshot.account.as_str(),
+        snapshot.kind.as_str(),
+    ];
+    tx.add(&TALLIES, &key, change)
 }

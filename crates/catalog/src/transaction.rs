@@ -12,7 +12,7 @@ use model::Timestamp;
 
 use crate::{
     error::CatalogError,
-    value::{Arg, Ledger, Row},
+    value::{Arg, Ledger, Row, Sums},
 };
 
 /// A transaction that is under way.
@@ -39,6 +39,27 @@ pub trait Tx {
     /// As [`Tx::execute`].
     fn append(&mut self, ledger: &'static Ledger, row: &[Arg<'_>]) -> Result<(), CatalogError> {
         self.execute(ledger.insert(), row).map(|_| ())
+    }
+
+    /// Changes one of a table's sums. Whatever this transaction does with the table later finds it
+    /// changed; a catalog may write several changes together.
+    ///
+    /// # Errors
+    /// As [`Tx::execute`].
+    fn add(&mut self, sums: &'static Sums, key: &[&str], change: i64) -> Result<(), CatalogError> {
+        let mut args: Vec<Arg<'_>> = key.iter().map(|part| Arg::from(*part)).collect();
+        args.push(change.into());
+        self.execute(sums.add, &args).map(|_| ())
+    }
+
+    /// One of a table's sums; 0 when nothing was added to it.
+    ///
+    /// # Errors
+    /// As [`Tx::query`].
+    fn sum(&mut self, sums: &'static Sums, key: &[&str]) -> Result<i64, CatalogError> {
+        let args: Vec<Arg<'_>> = key.iter().map(|part| Arg::from(*part)).collect();
+        let rows = self.query(sums.get, &args)?;
+        rows.first().map_or(Ok(0), |row| row.int(0))
     }
 
     /// A number that is higher than all that this transaction can have seen. Record versions come

@@ -162,6 +162,16 @@ impl Ledger {
     }
 }
 
+/// A table of sums that many transactions change: see [`crate::Tx::add`].
+#[derive(Debug)]
+pub struct Sums {
+    pub(crate) table: &'static str,
+    /// The query of one sum; its arguments are the sum's key.
+    pub(crate) get: &'static str,
+    /// The statement that changes one, or makes it; its last argument is the change.
+    pub(crate) add: &'static str,
+}
+
 /// A column's value in an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {

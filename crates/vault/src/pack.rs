@@ -67,7 +67,7 @@ impl PackBuilder {
             mut pack,
             mut frame,
         } = buffers;
-        pack.resize(PACK_BYTES, 0);
+        whole(&mut pack);
         frame.resize(FRAME_BYTES, 0);
         let head = Head {
             kind: ObjectKind::Pack,
@@ -151,6 +151,16 @@ impl std::fmt::Debug for PackBuilder {
             .field("length", &self.length)
             .field("frames", &self.frames)
             .finish_non_exhaustive()
+    }
+}
+
+/// Makes a buffer as long as a pack. Fresh memory comes as zeros that the system makes page by
+/// page when they are touched, so that a pack that stays small costs little.
+pub(crate) fn whole(buffer: &mut Vec<u8>) {
+    if buffer.capacity() < PACK_BYTES {
+        *buffer = vec![0; PACK_BYTES];
+    } else {
+        buffer.resize(PACK_BYTES, 0);
     }
 }
 

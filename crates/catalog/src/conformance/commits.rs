@@ -74,6 +74,48 @@ pub async fn quotas_hold_under_concurrency(fixture: &impl Fixture) {
     assert_eq!((tally, rows), (10, 10));
 }
 
+/// A sum has what its own transaction and those before it have added, whoever asks the table; what
+/// was undone is not in it.
+pub async fn sums_have_what_was_kept(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let mut tasks = JoinSet::new();
+    for task in 0..32 {
+        let catalog = Arc::clone(&catalog);
+        tasks.spawn(async move {
+            catalog
+                .write(move |tx| {
+                    let snapshot = samples::snapshot(&format!("s{task}"));
+                    let (region, account) = (snapshot.region.clone(), snapshot.account.clone());
+                    snapshots::insert(tx, snapshot)?;
+                    let sum = snapshots::count_manual(tx, &region, &account)?;
+                    if task % 2 == 0 {
+                        let rows = tx.query("SELECT tally FROM snapshot_tallies", &[])?;
+                        let there = rows.first().map_or(Ok(0), |row| row.count(0))?;
+                        assert_eq!(there, sum);
+                    }
+                    if 10 < sum {
+                        return Err(Refusal::Full);
+                    }
+                    Ok(())
+                })
+                .await
+        });
+    }
+    let mut added = 0;
+    for outcome in tasks.join_all().await {
+        match outcome {
+            Ok(()) => added += 1,
+            Err(Refusal::Full) => {}
+            Err(Refusal::Catalog(error)) => panic!("{error}"),
+        }
+    }
+    let tally = read(&catalog, |tx| {
+        snapshots::count_manual(tx, &samples::region(), &samples::account(1))
+    })
+    .await;
+    assert_eq!((added, tally), (10, 10));
+}
+
 /// What a refused transaction wrote is undone, and nothing of those beside it.
 pub async fn one_failure_leaves_the_others(fixture: &impl Fixture) {
     let catalog = fixture.open();

@@ -38,7 +38,7 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@each $fixture, owners:
             grants_live_and_die_with_their_key, rotations_come_due, accounts_and_their_holdings);
         $crate::conformance_tests!(@each $fixture, commits:
-            quotas_hold_under_concurrency, one_failure_leaves_the_others,
+            quotas_hold_under_concurrency, sums_have_what_was_kept, one_failure_leaves_the_others,
             a_panic_undoes_its_own_only, readers_cannot_write, reads_see_what_was_answered,
             what_was_answered_survives, two_openers_share);
         $crate::conformance_tests!(@each $fixture, leases:

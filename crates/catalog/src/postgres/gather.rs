@@ -1,15 +1,29 @@
-//! Rows that the requests of one transaction append to ledgers, written together before its commit.
+//! What the requests of one transaction append to ledgers and add to sums, written together before
+//! its commit.
 //!
-//! It does not know what the rows say.
+//! It does not know what the rows and the sums say.
 //!
-//! Invariant: rows reach the database in the order in which they were appended, and before any
-//! statement that names their table.
+//! Invariant: rows reach the database in the order in which they were appended, and rows and sums
+//! before any statement that names their table.
 use tokio_postgres::types::ToSql;
 
 use super::{session::Session, trouble::Trouble};
-use crate::value::{Arg, Column, Ledger, Value};
+use crate::value::{Arg, Column, Ledger, Sums, Value};
 
-/// Rows of one transaction that are still to be written.
+/// A sum, as this transaction sees it.
+#[derive(Clone)]
+struct Sum {
+    of: &'static Sums,
+    key: Vec<String>,
+    /// What the database has, once it was asked.
+    there: Option<i64>,
+    /// What requests that are kept have changed and is still to be written.
+    kept: i64,
+    /// What the request under way has.
+    own: i64,
+}
+
+/// What one transaction is still to write.
 #[derive(Default)]
 pub(super) struct Gathered {
     rows: Vec<(&'static Ledger, Vec<Value>)>,
@@ -17,6 +31,9 @@ pub(super) struct Gathered {
     own: usize,
     /// How many the request under way has had to write: undone with it.
     written: usize,
+    sums: Vec<Sum>,
+    /// The sums as they were before the request under way had to write them.
+    sums_before: Option<Vec<Sum>>,
 }
 
 impl Gathered {
@@ -25,10 +42,48 @@ impl Gathered {
         self.rows.push((ledger, row));
     }
 
-    /// Whether a statement could meet rows that are not written yet.
+    /// Changes a sum.
+    pub(super) fn change(&mut self, of: &'static Sums, key: &[&str], change: i64) {
+        self.entry(of, key).own += change;
+    }
+
+    /// A sum that the database was asked for before.
+    pub(super) fn sum(&mut self, of: &'static Sums, key: &[&str]) -> Option<i64> {
+        let sum = self.entry(of, key);
+        sum.there.map(|there| there + sum.kept + sum.own)
+    }
+
+    /// Notes what the database has; answers the sum as this transaction sees it.
+    pub(super) fn know(&mut self, of: &'static Sums, key: &[&str], there: i64) -> i64 {
+        let sum = self.entry(of, key);
+        sum.there = Some(there);
+        there + sum.kept + sum.own
+    }
+
+    fn entry(&mut self, of: &'static Sums, key: &[&str]) -> &mut Sum {
+        let place = self
+            .sums
+            .iter()
+            .position(|sum| sum.of.table == of.table && sum.key == key)
+            .unwrap_or_else(|| {
+                self.sums.push(Sum {
+                    of,
+                    key: key.iter().map(|part| (*part).to_owned()).collect(),
+                    there: None,
+                    kept: 0,
+                    own: 0,
+                });
+                self.sums.len() - 1
+            });
+        &mut self.sums[place]
+    }
+
+    /// Whether a statement could meet rows and sums that are not written yet.
     pub(super) fn concern(&self, sql: &str) -> bool {
         let waiting = self.rows.get(self.written..).unwrap_or_default();
+        let mut changed = self.sums.iter().filter(|sum| sum.kept + sum.own != 0);
         waiting.iter().any(|(ledger, _)| sql.contains(ledger.table))
+            || changed.any(|sum| sql.contains(sum.of.table))
     }
 
     /// The request under way is kept, with its rows.
@@ -36,21 +91,48 @@ impl Gathered {
         self.rows.drain(..self.written);
         self.written = 0;
         self.own = self.rows.len();
+        self.sums_before = None;
+        for sum in &mut self.sums {
+            sum.kept += std::mem::take(&mut sum.own);
+        }
     }
 
     /// The request under way is undone, and what it wrote is undone with it.
     pub(super) fn undo(&mut self) {
         self.rows.truncate(self.own);
         self.written = 0;
+        if let Some(before) = self.sums_before.take() {
+            self.sums = before;
+        }
+        for sum in &mut self.sums {
+            sum.own = 0;
+        }
     }
 
     /// Writes what waits.
     pub(super) fn write(&mut self, session: &mut Session) -> Result<(), Trouble> {
+        for sum in self.changed() {
+            let change = sum.kept + sum.own;
+            let key = sum.key.iter().map(|part| part as &(dyn ToSql + Sync));
+            let args: Vec<_> = key.chain([&change as &(dyn ToSql + Sync)]).collect();
+            session.execute_with(sum.of.add, &args)?;
+        }
         for (ledger, rows) in self.waiting() {
             insert(session, ledger, &rows)?;
         }
         self.written();
         Ok(())
+    }
+
+    /// Sums that are to be written, in one order for all writers.
+    fn changed(&self) -> Vec<&Sum> {
+        let mut changed: Vec<&Sum> = self
+            .sums
+            .iter()
+            .filter(|sum| sum.kept + sum.own != 0)
+            .collect();
+        changed.sort_by_key(|sum| (sum.of.table, &sum.key));
+        changed
     }
 
     /// What waits: the ledgers in the order in which they are written, each with its rows.
@@ -70,6 +152,11 @@ impl Gathered {
 
     fn written(&mut self) {
         self.written = self.rows.len();
+        self.sums_before.get_or_insert_with(|| self.sums.clone());
+        for sum in &mut self.sums {
+            let change = std::mem::take(&mut sum.kept) + std::mem::take(&mut sum.own);
+            sum.there = sum.there.map(|there| there + change);
+        }
     }
 }
 
@@ -192,6 +279,56 @@ mod tests {
         assert!(!gathered.concern("SELECT count(*) FROM events"));
         gathered.written();
         assert!(!gathered.concern("SELECT count(*) FROM outbox"));
+    }
+
+    static SUMS: Sums = Sums {
+        table: "tallies",
+        get: "",
+        add: "",
+    };
+    const KEY: [&str; 2] = ["a", "b"];
+
+    fn to_write(gathered: &Gathered) -> Vec<i64> {
+        let changed = gathered.changed();
+        changed.iter().map(|sum| sum.kept + sum.own).collect()
+    }
+
+    #[test]
+    fn changes_of_a_sum_are_written_as_one_and_seen_at_once() {
+        let mut gathered = Gathered::default();
+        gathered.change(&SUMS, &KEY, 1);
+        assert_eq!(gathered.sum(&SUMS, &KEY), None);
+        assert_eq!(gathered.know(&SUMS, &KEY, 10), 11);
+        gathered.keep();
+        gathered.change(&SUMS, &KEY, 1);
+        assert_eq!(gathered.sum(&SUMS, &KEY), Some(12));
+        gathered.undo();
+        assert_eq!(gathered.sum(&SUMS, &KEY), Some(11));
+        gathered.change(&SUMS, &["another", "b"], -1);
+        gathered.keep();
+        assert_eq!(to_write(&gathered), [1, -1]);
+        assert!(gathered.concern("SELECT * FROM tallies"));
+    }
+
+    #[test]
+    fn a_sum_that_an_undone_request_had_to_write_waits_again() {
+        let mut gathered = Gathered::default();
+        gathered.know(&SUMS, &KEY, 10);
+        gathered.change(&SUMS, &KEY, 1);
+        gathered.keep();
+        gathered.change(&SUMS, &KEY, 5);
+        gathered.written();
+        assert!(to_write(&gathered).is_empty());
+        assert_eq!(gathered.sum(&SUMS, &KEY), Some(16));
+        gathered.undo();
+        assert_eq!(gathered.sum(&SUMS, &KEY), Some(11));
+        assert_eq!(to_write(&gathered), [1]);
+        // And is written once when the next one is kept.
+        gathered.change(&SUMS, &KEY, 2);
+        gathered.written();
+        gathered.keep();
+        assert_eq!(gathered.sum(&SUMS, &KEY), Some(13));
+        assert!(to_write(&gathered).is_empty());
     }
 
     #[test]

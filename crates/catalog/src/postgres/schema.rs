@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0007_verified.sql"),
     include_str!("../../migrations/postgres/0008_index_order.sql"),
     include_str!("../../migrations/postgres/0009_link_passes.sql"),
+    include_str!("../../migrations/postgres/0010_manifests_in_index.sql"),
 ];
 
 /// Held while the schema is looked at and changed: "SNFR".

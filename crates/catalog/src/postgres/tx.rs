@@ -9,7 +9,7 @@ use super::{gather::Gathered, session::Session, trouble::Trouble, writer::ask_cl
 use crate::{
     error::CatalogError,
     transaction::Tx,
-    value::{Arg, Ledger, Row, args},
+    value::{Arg, Ledger, Row, Sums, args},
 };
 
 /// What the requests of one transaction have in common.
@@ -95,6 +95,23 @@ impl Tx for PostgresTx<'_> {
         self.changed = true;
         self.shared.gathered.add(ledger, row);
         Ok(())
+    }
+
+    fn add(&mut self, sums: &'static Sums, key: &[&str], change: i64) -> Result<(), CatalogError> {
+        self.changed = true;
+        self.shared.gathered.change(sums, key, change);
+        Ok(())
+    }
+
+    fn sum(&mut self, sums: &'static Sums, key: &[&str]) -> Result<i64, CatalogError> {
+        if let Some(sum) = self.shared.gathered.sum(sums, key) {
+            return Ok(sum);
+        }
+        let args: Vec<Arg<'_>> = key.iter().map(|part| Arg::from(*part)).collect();
+        let outcome = self.session.query(sums.get, &args);
+        let rows = self.note(outcome)?;
+        let kept = rows.first().map_or(Ok(0), |row| row.int(0))?;
+        Ok(self.shared.gathered.know(sums, key, kept))
     }
 
     fn next_version(&mut self) -> Result<u64, CatalogError> {

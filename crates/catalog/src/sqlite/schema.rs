@@ -22,6 +22,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0007_verified.sql"),
     include_str!("../../migrations/sqlite/0008_index_order.sql"),
     include_str!("../../migrations/sqlite/0009_link_passes.sql"),
+    include_str!("../../migrations/sqlite/0010_manifests_in_index.sql"),
 ];
 
 /// Applies the migrations that a file lacks, in one transaction. Two processes that open a new

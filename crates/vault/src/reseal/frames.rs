@@ -7,7 +7,7 @@ use super::origins::{Carried, Mask, WHOLE};
 use crate::{
     error::{ObjectId, ObjectKind, VaultError},
     format::{BLOCK_BYTES, FRAME_BYTES, HEAD_BYTES, Head, PACK_BYTES, PACK_FRAMES, VolumeTag},
-    pack::PackReader,
+    pack::{PackReader, whole},
     part::{Packer, PartSpan, Unpacker, part_bytes_max, write_packed},
     seal::{ObjectKey, Seal, draw},
 };
@@ -147,7 +147,7 @@ struct Filling {
 
 impl Filling {
     fn begin(volume: VolumeTag, key: Option<ObjectKey>, mut buffer: Vec<u8>) -> Self {
-        buffer.resize(PACK_BYTES, 0);
+        whole(&mut buffer);
         let head = Head {
             kind: ObjectKind::Pack,
             sealed: key.is_some(),

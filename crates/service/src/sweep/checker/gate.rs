@@ -408,7 +408,7 @@ impl Tx for BentTx<'_> {
         args: &[Arg<'_>],
     ) -> std::result::Result<Vec<Row>, CatalogError> {
         let pins = sql.starts_with("SELECT pins FROM jobs");
-        let roots = sql.starts_with("SELECT manifest FROM snapshots");
+        let roots = sql.contains("base_manifest FROM clusters");
         let condemned = sql.starts_with("SELECT path FROM condemned") && sql.contains("?2 <= path");
         match self.broken {
             Broken::SweepHeedsNoPins if pins => Ok(Vec::new()),
