@@ -106,13 +106,19 @@ class Bench:
         self.options, self.folder, self.delay = options, folder, delay
         self.helpers = Helpers()
         self.names = itertools.count()
+        self.sides = []
+
+    def start(self):
+        """Starts both sides and makes the snapshot."""
         key = secrets.token_hex(32)
         row = '[regions.{}]\nendpoint = "http://{}"\npeer-key = "{}"\n'.format
-        self.home = Side(options, folder, HOME, row(FAR, "127.0.0.1:9", key))
+        self.home = Side(self.options, self.folder, HOME, row(FAR, "127.0.0.1:9", key))
+        self.sides.append(self.home)
         address = f"127.0.0.1:{self.home.server.url.rpartition(':')[2]}"
-        if delay:
-            address = self.helpers.start("delay.py", address, str(delay / 2))
-        self.far = Side(options, folder, FAR, row(HOME, address, key))
+        if self.delay:
+            address = self.helpers.start("delay.py", address, str(self.delay / 2))
+        self.far = Side(self.options, self.folder, FAR, row(HOME, address, key))
+        self.sides.append(self.far)
         self._fill()
 
     def _fill(self):
@@ -137,7 +143,6 @@ class Bench:
                 rows = min(made, self.options.mebibytes - made) * 896
                 connection.execute(f"insert into noise select i + {made * 896}, content from noise limit {rows}")
                 made *= 2
-            connection.execute("checkpoint")
         self._available(self.home, rds, lambda: rds.create_db_cluster_snapshot(
             DBClusterSnapshotIdentifier="noise", DBClusterIdentifier="noise"))
         rds.delete_db_cluster(DBClusterIdentifier="noise", SkipFinalSnapshot=True)
@@ -242,7 +247,7 @@ class Bench:
     def end(self):
         """Ends everything."""
         self.helpers.end()
-        for side in (self.home, self.far):
+        for side in self.sides:
             side.server.stop()
 
 
@@ -258,14 +263,13 @@ def main():
     about, rows, size = machine.describe(), [], 0
     for delay in (int(one) for one in options.delays.split(",")):
         folder = running.make_folder("snapferry-bench-")
-        bench = None
+        bench = Bench(options, folder, delay)
         try:
-            bench = Bench(options, folder, delay)
+            bench.start()
             rows += bench.run()
             size = bench.bytes
         finally:
-            if bench:
-                bench.end()
+            bench.end()
             running.remove_folder(folder)
     columns = ("added round trip", "work", "s", "MB/s", "CPU s", "throughput to curl's")
     table = machine.markdown(columns, rows)
@@ -279,7 +283,7 @@ Made by `make bench-link`. {about}.
 
 {table}
 
-{__doc__.partition(chr(10) * 2)[2].strip()} CPU seconds are those of both servers, or of curl and its file server; on this machine both sides share the cores. A copy that is sealed anew (for another account) also opens and seals every frame and asks the catalog to record how far it is.
+{__doc__.partition(chr(10) * 2)[2].strip()} CPU seconds are those of both servers, or of curl and its file server; on this machine both sides share the cores. With a delay, curl's include the relay's. A copy that is sealed anew (for another account) also opens and seals every frame and asks the catalog to record how far it is.
 """
         options.report.write_text(text, encoding="utf-8")
 

@@ -2,7 +2,7 @@
 import pytest
 
 import ferry
-from ferry import FAR, HOME, copied, copy_request, unique
+from ferry import FAR, HOME, OWNER, PARTNER, copied, copy_request, cross_account_policy, unique
 
 MEGABYTES = 12
 
@@ -40,9 +40,9 @@ def objects(deployment, region):
     return {path.name.split(".")[0] for path in found if path.is_file()}
 
 
-def rows(deployment, region, snapshot):
+def rows(deployment, region, snapshot, account=OWNER):
     """The rows of a cluster restored from a snapshot."""
-    rds, name = deployment.rds(region), unique("back")
+    rds, name = deployment.rds(region, account), unique("back")
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=name, SnapshotIdentifier=snapshot, Engine="aurora-postgresql"
     )
@@ -96,6 +96,55 @@ def test_copies_under_other_keys_outlive_their_source(strict, noise, source_key)
     assert rows(strict, HOME, made[HOME]) == expected
     assert rows(strict, FAR, again) == expected
     strict.kms().enable_key(KeyId=source_key)
+
+
+def test_another_account_gets_objects_and_keys_of_its_own(strict, noise, source_key):
+    """Once the copy was asked for, neither the sharing, nor the source's key, nor the source is needed."""
+    with ferry.connect(noise) as connection:
+        expected = ferry.table_of(connection, "noise")
+    shared = strict.new_snapshot("shared", "noise")
+    strict.kms().put_key_policy(KeyId=source_key, PolicyName="default", Policy=cross_account_policy(PARTNER))
+    attribute = {"DBClusterSnapshotIdentifier": "shared", "AttributeName": "restore"}
+    strict.rds().modify_db_cluster_snapshot_attribute(**attribute, ValuesToAdd=[PARTNER])
+    before = objects(strict, HOME)
+    theirs, key, name = strict.rds(account=PARTNER), strict.new_key(account=PARTNER), unique("theirs")
+    theirs.copy_db_cluster_snapshot(**copy_request(shared["DBClusterSnapshotArn"], name, KmsKeyId=key))
+    strict.kms().put_key_policy(KeyId=source_key, PolicyName="default", Policy=cross_account_policy())
+    strict.rds().delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="shared")
+    ferry.wait_snapshot(theirs, name)
+    assert len(objects(strict, HOME) - before) >= 3, "packs, lists and a manifest of their own"
+    kept = {context["snapferry:account"] for kms, _, context in ferry.wrapped_keys(strict.server) if kms == key}
+    assert kept == {PARTNER}
+    assert rows(strict, HOME, name, PARTNER) == expected
+
+
+def test_a_key_that_is_disabled_on_the_way_fails_the_copy(deploy):
+    """The next try has no keys: the copy has failed, an event says why, and nothing of it is visible."""
+    slow = deploy("--seal-anew", HOME, "--cross-region-bytes-per-second", "4000000", "--lease-seconds", "2")
+    key = slow.new_key()
+    cluster = slow.new_cluster("noise", StorageEncrypted=True, KmsKeyId=slow.new_key())
+    with ferry.connect(cluster) as connection:
+        ferry.fill_with_noise(connection, 12)
+    slow.new_snapshot("first", "noise")
+    slow.rds().copy_db_cluster_snapshot(**copy_request("first", "anew", KmsKeyId=key))
+    ferry.wait_percent(slow.rds(), "anew", 10)
+    slow.kms().disable_key(KeyId=key)
+    slow.server.kill()
+    slow.server.start()
+    ended = ferry.running.wait_until(
+        lambda: (now := ferry.snapshot_of(slow.rds(), "anew"))["Status"] != "copying" and now, 30, "the copy has ended"
+    )
+    assert ended["Status"] == "failed" and "is disabled" in job_of(slow, "anew")["error"]
+    said = slow.rds().describe_events(SourceType="db-cluster-snapshot", SourceIdentifier="anew")["Events"]
+    assert "is disabled" in said[-1]["Message"]
+    slow.kms().enable_key(KeyId=key)
+    ferry.refused(
+        "InvalidDBClusterSnapshotStateFault",
+        slow.rds().restore_db_cluster_from_snapshot,
+        DBClusterIdentifier="never",
+        SnapshotIdentifier="anew",
+        Engine="aurora-postgresql",
+    )
 
 
 def test_a_killed_copy_goes_on(deploy, binary):
