@@ -66,7 +66,11 @@ def main():
     with socket.create_server((host, int(port)), backlog=64) as listener:
         while True:
             near, _ = listener.accept()
-            far = socket.create_connection((to_host, int(to_port)))
+            try:
+                far = socket.create_connection((to_host, int(to_port)))
+            except OSError:
+                near.close()  # nobody is there yet; whoever asked asks again
+                continue
             for one in (near, far):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             Wire(near, far, seconds)
