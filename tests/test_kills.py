@@ -201,13 +201,16 @@ def test_what_was_acknowledged_survives_any_kill(deploy_for_module, vault):
 
 
 def add_rows(world):
-    """More rows, where the cluster's server answers: it went on without its node. A busy machine may be slow."""
+    """More rows, once the cluster's server answers. A busy machine may be slow, and a node that comes back may
+    have to start the server again."""
     def added():
         try:
-            with ferry.connect(world.cluster) as connection:
-                connection.execute(ROWS)
-        except psycopg.errors.ConnectionTimeout:
+            connection = ferry.connect(world.cluster)
+        except psycopg.OperationalError as error:
+            print(f"no connection yet: {error}", flush=True)
             return False
+        with connection:
+            connection.execute(ROWS)
         return True
 
     running.wait_until(added, 60, "the cluster takes rows")
