@@ -1,4 +1,4 @@
-"""What a benchmark reads from the machine: CPU seconds and memory of processes, and a line about the machine."""
+"""What every benchmark shares: CPU seconds and memory of processes, a line about the machine, the report."""
 import os
 import pathlib
 import re
@@ -63,3 +63,12 @@ def markdown(columns, rows):
     lines = ["| " + " | ".join(columns) + " |", "| --- |" + " ---: |" * (len(columns) - 1)]
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def publish(lines, report):
+    """Prints a report, and writes it to the file when there is one."""
+    text = "\n".join(lines).rstrip() + "\n"
+    print(text)
+    if report:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(text, encoding="utf-8")

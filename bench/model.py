@@ -329,11 +329,7 @@ def main():
         "",
         *notes,
     ]
-    text = "\n".join(lines).rstrip() + "\n"
-    print(text)
-    if options.report:
-        options.report.parent.mkdir(parents=True, exist_ok=True)
-        options.report.write_text(text, encoding="utf-8")
+    machine.publish(lines, options.report)
     return 0
 
 
