@@ -207,7 +207,7 @@ def add_rows(world):
         try:
             connection = ferry.connect(world.cluster)
         except psycopg.OperationalError as error:
-            print(f"no connection yet: {error}", flush=True)
+            print(f"no connection yet: {error}; {world.north.server.tail()}", flush=True)
             return False
         with connection:
             connection.execute(ROWS)
