@@ -1,0 +1,23 @@
+"""The attacks' own instruments: what they print has to be what happens."""
+import time
+
+import ferry
+
+
+def test_a_frozen_server_shows_in_another_accounts_latency(deploy, watch):
+    deployment = deploy()
+    with watch(deployment) as seen:
+        time.sleep(0.3)
+        deployment.server.process.send_signal(19)
+        time.sleep(1.2)
+        deployment.server.process.send_signal(18)
+        time.sleep(0.3)
+    assert max(seen.seconds) > 1 and not seen.refusals, seen.told()
+    assert seen.rss_mib[0] > 1 and seen.descriptors[0] > 3
+
+
+def test_a_tenant_runs_programs_as_the_clusters_user(closed, plain, tenant):
+    # What decision 5 expects: SQL keeps no one apart. PostgreSQL 16 ends it.
+    assert plain["EngineVersion"].startswith("15"), "look at decision 5 anew"
+    assert tenant(plain).run("id -u") != ["0"]
+    assert ferry.cluster_of(closed.rds(), "plain")["Status"] == "available"
