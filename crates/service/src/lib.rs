@@ -120,7 +120,7 @@ impl Service {
         nodes::enter(&core, &incarnation).await?;
         let owner = format!("{}/{incarnation}", core.settings.node);
         let mut tasks = vec![
-            tokio::spawn(clusters::keep(core.clone())),
+            tokio::spawn(clusters::supervise::keep(core.clone())),
             tokio::spawn(runner::work(core.clone(), owner)),
             tokio::spawn(mirror::run(core.clone())),
             tokio::spawn(sweep::run(core.clone())),
@@ -223,9 +223,9 @@ impl Service {
                 }
             }
         };
-        tokio::join!(clusters::stop_all(&self.core, patience), ended);
+        tokio::join!(clusters::supervise::stop_all(&self.core, patience), ended);
         // A job that was stopped on its way may have started a server after the first look.
-        clusters::stop_all(&self.core, STRAGGLER_PATIENCE).await;
+        clusters::supervise::stop_all(&self.core, STRAGGLER_PATIENCE).await;
         let settled = tokio::time::timeout(MIRROR_PATIENCE, mirror::settle(&self.core));
         if settled.await.is_err() {
             tracing::warn!(

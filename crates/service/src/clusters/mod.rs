@@ -1,20 +1,20 @@
-//! Clusters on this node: where their files and ports are, and keeping their servers running.
+//! Clusters on this node: where their files and ports are.
+pub mod supervise;
+
 use std::{
     collections::HashSet,
     net::TcpListener,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError},
-    time::Duration,
 };
 
 use catalog::{CatalogError, CatalogExt, clusters as rows, jobs, uids};
 use engine::Home;
-use model::{Account, Cluster, ClusterStatus, Job, cluster::Placement};
+use model::{Account, Cluster, Job, cluster::Placement};
 
 use crate::{
     action::Cx,
     core::Core,
-    fault::{Code, Fault, chain},
+    fault::{Code, Fault},
 };
 
 /// The first OS user id for clusters: systemd's list of user ids has this range as unused.
@@ -23,8 +23,6 @@ pub const OS_UID_BASE: u32 = 1_879_048_192;
 const PORT_LEFT_ALONE: u16 = 5_432;
 /// Socket paths have room for 107 bytes (unix(7)); this leaves some for the file's name.
 const SOCKET_DIR_BYTES_MAX: usize = 84;
-/// How often clusters whose server ended by itself are started again.
-const KEEP_POLL: Duration = Duration::from_secs(5);
 
 /// Where a placed cluster's server lives.
 pub fn home(core: &Core, cluster: &Cluster, place: &Placement) -> Home {
@@ -218,111 +216,6 @@ fn pick_port(
                 )
             }),
     }
-}
-
-/// Starts, or adopts, every cluster of this node whose record says `available`, and goes on
-/// seeing to it that they run.
-pub async fn keep(core: Arc<Core>) {
-    loop {
-        let node = core.settings.node.clone();
-        match core
-            .catalog
-            .read(move |tx| rows::all_on_node(tx, &node))
-            .await
-        {
-            Ok(found) => {
-                let clusters = found.into_iter().map(|row| row.value);
-                let tasks: Vec<_> = clusters
-                    .filter(|cluster| cluster.status == ClusterStatus::Available)
-                    .map(|cluster| see_to(core.clone(), cluster))
-                    .collect();
-                futures_util::future::join_all(tasks).await;
-            }
-            Err(error) => {
-                tracing::warn!(cause = %chain(&error), "the list of clusters could not be read")
-            }
-        }
-        tokio::select! {
-            () = core.stopped() => return,
-            () = tokio::time::sleep(KEEP_POLL) => {}
-        }
-    }
-}
-
-async fn see_to(core: Arc<Core>, cluster: Cluster) {
-    let Some(place) = &cluster.placement else {
-        return;
-    };
-    let home = home(&core, &cluster, place);
-    if core.is_stopping() {
-        return;
-    }
-    if core.engine.is_running(&home).await {
-        if let Err(error) = core.engine.trim_log(&home).await {
-            tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's log was not cut");
-        }
-        return;
-    }
-    let mark = |starting: bool| {
-        let mut marks = core.starting.lock().unwrap_or_else(PoisonError::into_inner);
-        if starting {
-            marks.insert(cluster.resource_id.clone())
-        } else {
-            marks.remove(&cluster.resource_id)
-        };
-    };
-    mark(true);
-    tracing::info!(cluster = %cluster.name, "starting the cluster's server");
-    let started = tokio::select! {
-        started = core.engine.start(&home) => started,
-        () = core.stopped() => Ok(()),
-    };
-    match started {
-        Ok(()) => mark(false),
-        // Stays marked: the record says available, the answer says starting.
-        Err(error) => {
-            tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's server does not start")
-        }
-    }
-}
-
-/// Stops the servers of all clusters that this node has, those of attempts without a commit
-/// included.
-pub async fn stop_all(core: &Core, patience: Duration) {
-    let node = core.settings.node.clone();
-    let found = core
-        .catalog
-        .read(move |tx| rows::all_on_node(tx, &node))
-        .await;
-    let found = match found {
-        Ok(found) => found,
-        Err(error) => {
-            tracing::warn!(cause = %chain(&error), "the list of clusters could not be read");
-            return;
-        }
-    };
-    let mut stops = Vec::new();
-    for cluster in found.iter().map(|row| &row.value) {
-        let Some(place) = &cluster.placement else {
-            continue;
-        };
-        for attempt in attempts(&folder(core, cluster)).unwrap_or_default() {
-            let home = home(
-                core,
-                cluster,
-                &Placement {
-                    attempt,
-                    ..place.clone()
-                },
-            );
-            stops.push(async move {
-                if let Err(error) = core.engine.stop(&home, patience).await {
-                    tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's server does not stop");
-                }
-            });
-        }
-    }
-    futures_util::future::join_all(stops).await;
 }
 
 /// The attempt folders of a cluster.
