@@ -9,8 +9,8 @@ use service::{OwnerError, RebuildError, StartError, forget::ForgetError, rekey::
 
 use crate::{
     catalogs::CatalogsError, credentials::CredentialsError, data_dir::DataDirError,
-    listen::ListenError, logging::LoggingError, master_key::MasterKeyError, s3::S3Error,
-    settings::SettingsError,
+    listen::ListenError, logging::LoggingError, master_key::MasterKeyError, open_files::TooFew,
+    s3::S3Error, settings::SettingsError,
 };
 
 /// Why a command failed.
@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    OpenFiles(#[from] TooFew),
     #[error(transparent)]
     S3(#[from] S3Error),
     #[error(transparent)]
@@ -143,6 +145,7 @@ impl Failure {
             Self::MasterKey(error) => error.hint(),
             Self::Credentials(error) => error.hint(),
             Self::Listen(error) => error.hint(),
+            Self::OpenFiles(_) => Some(TooFew::hint()),
             Self::Logging(_) => Some("try --log-level info, or filters such as info,service=debug".to_owned()),
             Self::NoPostgres { .. } => {
                 Some("install it with `apt-get install postgresql-15`, or name its folder with --postgres-bin DIR".to_owned())

@@ -92,14 +92,15 @@ pub(crate) fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ListenE
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Serves connections until `stop` changes; then lets requests under way finish, within a bound.
+/// Serves connections, `at_once` of them at most, until `stop` changes; then lets requests under way finish, within a bound.
 pub(crate) async fn run(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     front: Arc<Front>,
+    at_once: usize,
     mut stop: watch::Receiver<()>,
 ) {
-    let places = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(at_once));
     loop {
         let place = tokio::select! {
             _ = stop.changed() => break,
@@ -130,7 +131,7 @@ pub(crate) async fn run(
         }
     }
     drop(listener);
-    let all = u32::try_from(limits::CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    let all = u32::try_from(at_once).unwrap_or(u32::MAX);
     if timeout(FINISH_TIMEOUT, places.acquire_many(all))
         .await
         .is_err()

@@ -20,6 +20,7 @@ mod logging;
 mod master_key;
 mod node_verbs;
 mod offline;
+mod open_files;
 mod outbound;
 mod outside_kms;
 mod peers;

@@ -34,6 +34,7 @@ use crate::{
     guard::Guard,
     help_page::HelpPage,
     listen, logging, master_key,
+    open_files::OpenFiles,
     settings::{Layer, LogFormat},
     vaults::{self, Vaults},
 };
@@ -71,6 +72,8 @@ pub(crate) fn run(arguments: cli::Serve) -> Result<(), Failure> {
         layer.log_level.as_deref(),
     )?;
     keep_private();
+    let files = OpenFiles::raise()?;
+    files.tell();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(
             thread::available_parallelism()
@@ -84,12 +87,12 @@ pub(crate) fn run(arguments: cli::Serve) -> Result<(), Failure> {
             doing: "start",
             source,
         })?;
-    let served = runtime.block_on(serve(layer, arguments.master_key.master_key_fd));
+    let served = runtime.block_on(serve(layer, arguments.master_key.master_key_fd, files));
     runtime.shutdown_timeout(RUNTIME_TIMEOUT);
     served
 }
 
-async fn serve(layer: Layer, master_key_fd: Option<u32>) -> Result<(), Failure> {
+async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let tls = match (&layer.tls_certificate, &layer.tls_key) {
         (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
@@ -165,7 +168,13 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>) -> Result<(), Failure> 
         administrator.as_ref(),
         layer.log_format.unwrap_or_default(),
     );
-    let connections = tokio::spawn(listen::run(listener, tls, front, stopped));
+    let connections = tokio::spawn(listen::run(
+        listener,
+        tls,
+        front,
+        files.connections_max(),
+        stopped,
+    ));
     say_ready(&endpoint);
 
     tokio::select! {
