@@ -29,6 +29,9 @@ pub struct Home {
     pub port: u16,
     /// The user and group number that the server runs under; none: this process's own.
     pub os_uid: Option<u32>,
+    /// Whether another cluster of this machine has that user too. Where none has, all that the user
+    /// runs ends with the server.
+    pub os_uid_shared: bool,
     /// The engine's version, such as `15.18`; its major picks the programs.
     pub version: String,
 }
@@ -73,6 +76,17 @@ impl fmt::Debug for NewCluster {
 /// The SCRAM-SHA-256 verifier of a password, with a fresh salt: what a server keeps instead of it.
 pub fn scram_verifier(password: &str) -> String {
     postgres_protocol::password::scram_sha_256(password.as_bytes())
+}
+
+/// How a cluster's server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerState {
+    /// It has no process.
+    Ended,
+    /// It lives, and takes no sessions: it recovers, stops, or is stuck.
+    Silent,
+    /// It takes sessions.
+    Answers,
 }
 
 /// What a dump says about itself.
@@ -176,16 +190,19 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// server's last messages.
     async fn start(&self, home: &Home) -> Result<(), EngineError>;
 
-    /// Stops the server: its sessions end at once, but it writes down what it must; when `patience`
+    /// Stops the server, and whatever else its own user runs: its sessions end at once, but it writes down what it must; when `patience`
     /// is over it is made to end, and recovers at its next start. Ends when every process is gone.
     /// It does not wait for a [`Engine::start`] that has not got as far as a process.
     ///
     /// # Errors
-    /// When processes stay in spite of SIGKILL.
+    /// When processes stay in spite of SIGKILL; [`EngineError::CannotTell`].
     async fn stop(&self, home: &Home, patience: Duration) -> Result<(), EngineError>;
 
-    /// Whether the cluster's server process lives.
-    async fn is_running(&self, home: &Home) -> bool;
+    /// How the cluster's server is. Ends within seconds, whatever the server does.
+    ///
+    /// # Errors
+    /// [`EngineError::CannotTell`]: a server may be there or not.
+    async fn state(&self, home: &Home) -> Result<ServerState, EngineError>;
 
     /// Reads a consistent state of the cluster, running or stopped, into `sink`.
     ///
@@ -205,10 +222,12 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// messages when it does not come up. The folder must then not be used again.
     async fn load(&self, home: &Home, document: &str) -> Result<(), EngineError>;
 
-    /// Ends the cluster's server at once and deletes `home.dir` and the socket.
+    /// Ends the cluster's server at once, and whatever else its own user runs, and then deletes
+    /// `home.dir` and the socket's folder, however deep and wide they are.
     ///
     /// # Errors
-    /// When something cannot be ended or deleted.
+    /// When something cannot be ended or deleted; [`EngineError::CannotTell`], before anything is
+    /// deleted.
     async fn remove(&self, home: &Home) -> Result<(), EngineError>;
 
     /// Cuts the server's log to its last part when it has grown. Call it now and then.

@@ -3,7 +3,7 @@
 //! It does not know how a fault is told to a caller of the API.
 use std::{io, path::PathBuf};
 
-use crate::SinkError;
+use crate::{SinkError, capabilities};
 
 /// What a caller should do about an [`EngineError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +113,21 @@ pub enum EngineError {
         /// Their numbers.
         pids: Vec<u32>,
     },
+    /// Whether a process of the cluster lives is not known: nothing was ended, started or deleted.
+    #[error(
+        "it cannot be told which processes the cluster in {home:?} has, because {path:?} cannot be read{lacking}"
+    )]
+    CannotTell {
+        /// The cluster's folder.
+        home: PathBuf,
+        /// What could not be read.
+        path: PathBuf,
+        /// The rights that this process lacks, in parentheses, where that may be why.
+        lacking: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The server refused a statement.
     #[error("the server failed to {doing}")]
     Sql {
@@ -188,12 +203,14 @@ pub enum EngineError {
     #[error("the dump was told to stop")]
     StopRequested,
     /// The operating system refused.
-    #[error("cannot {doing} {path:?}")]
+    #[error("cannot {doing} {path:?}{lacking}")]
     Io {
         /// What was wanted.
         doing: &'static str,
         /// With what.
         path: PathBuf,
+        /// The rights that this process lacks, in parentheses, where that may be why.
+        lacking: String,
         /// Why not.
         #[source]
         source: io::Error,
@@ -206,6 +223,7 @@ impl EngineError {
         match self {
             Self::Busy { .. }
             | Self::PortInUse { .. }
+            | Self::CannotTell { .. }
             | Self::SessionLost { .. }
             | Self::StartTimeout { .. }
             | Self::SqlTimeout { .. }
@@ -245,10 +263,12 @@ impl EngineError {
         path: impl Into<PathBuf>,
         source: impl Into<io::Error>,
     ) -> Self {
+        let source = source.into();
         Self::Io {
             doing,
             path: path.into(),
-            source: source.into(),
+            lacking: capabilities::explain(&source),
+            source,
         }
     }
 

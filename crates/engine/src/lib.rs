@@ -2,6 +2,7 @@
 //!
 //! It does not know regions, accounts, keys or vaults: a dump goes to a [`DumpSink`], and a load
 //! finds its files in place.
+pub mod capabilities;
 mod door;
 mod error;
 mod folder;
@@ -9,8 +10,8 @@ pub mod postgres;
 mod reach;
 
 pub use door::{
-    Content, DumpInfo, DumpSink, Engine, Evidence, Home, Looked, NewCluster, SinkError,
-    scram_verifier,
+    Content, DumpInfo, DumpSink, Engine, Evidence, Home, Looked, NewCluster, ServerState,
+    SinkError, scram_verifier,
 };
 pub use error::{EngineError, ErrorKind};
 pub use postgres::Postgres;

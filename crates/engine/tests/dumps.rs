@@ -384,7 +384,7 @@ async fn a_lost_session_makes_the_dump_void() {
     sink.on_file = Some(Box::new(move |_| {
         if !std::mem::replace(&mut done, true) {
             kill(pid, Signal::QUIT);
-            while runtime.block_on(engine.is_running(&home_again)) {
+            while runtime.block_on(support::is_running(&engine, &home_again)) {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
@@ -503,7 +503,7 @@ async fn hostile_dumps_are_refused() {
             matches!(error, EngineError::BadDump { .. }),
             "{name}: {error}"
         );
-        assert!(!rig.engine.is_running(&home).await);
+        assert!(!support::is_running(&rig.engine, &home).await);
     }
     for (name, from, to) in [
         ("engine", "postgres\"", "mysql\""),

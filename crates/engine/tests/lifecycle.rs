@@ -66,7 +66,7 @@ async fn a_whole_cluster_is_never_made_again() {
     assert!(matches!(error, EngineError::AlreadyWhole { .. }), "{error}");
     let error = rig.engine.load(&home, "{}").await.expect_err("no document");
     assert_eq!(error.kind(), ErrorKind::Refuse);
-    assert!(rig.engine.is_running(&home).await);
+    assert!(support::is_running(&rig.engine, &home).await);
     assert_eq!(number(&client(&home).await, "SELECT 1::int8").await, 1);
 }
 
@@ -105,7 +105,7 @@ async fn a_running_server_is_adopted_and_a_stopped_one_started() {
 
     let held = client(&home).await;
     rig.engine.stop(&home, PATIENCE).await.expect("stops");
-    assert!(!rig.engine.is_running(&home).await);
+    assert!(!support::is_running(&rig.engine, &home).await);
     assert_eq!(support::processes(&home), 0);
     assert!(held.simple_query("SELECT 1").await.is_err());
     rig.engine
@@ -157,7 +157,7 @@ async fn a_stale_lock_file_of_another_process_does_not_mislead() {
         home.data().display()
     );
     fs::write(home.data().join("postmaster.pid"), stale).expect("writes");
-    assert!(!rig.engine.is_running(&home).await);
+    assert!(!support::is_running(&rig.engine, &home).await);
     rig.engine
         .stop(&home, PATIENCE)
         .await

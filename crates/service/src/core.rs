@@ -8,12 +8,13 @@ use std::{
     },
 };
 
-use model::{Clock, Entropy, Region, ResourceId, Timestamp};
+use model::{Clock, Entropy, Region, Timestamp};
 use tokio::sync::Notify;
 use vault::{Intake, Throttle, Vault, VaultError};
 
 use crate::{
     Parts, Settings,
+    clusters::supervise::Answering,
     keys::{KeyService, Keys, Outside},
     link::http::Carrier,
     mirror::{
@@ -77,8 +78,8 @@ pub struct Core {
     pub work: Notify,
     /// Wakes the mirror: a record was changed.
     pub mirror: Notify,
-    /// Clusters that this node is starting; their records say `available`.
-    pub starting: Mutex<HashSet<ResourceId>>,
+    /// The clusters of this node whose servers take sessions.
+    pub answering: Answering,
     /// What was damaged in the vaults.
     pub damage: DamageSeen,
     /// Reaches regions that other deployments host.
@@ -130,7 +131,7 @@ impl Core {
             settings,
             work: Notify::new(),
             mirror: Notify::new(),
-            starting: Mutex::default(),
+            answering: Answering::default(),
             damage: DamageSeen::default(),
             carrier: parts.carrier,
             open_vault: parts.open_vault,

@@ -234,6 +234,7 @@ mod tests {
             host: host.to_owned(),
             port: 15_432,
             os_uid: None,
+            os_uid_shared: false,
             version: "15.18".to_owned(),
         }
     }

@@ -211,11 +211,7 @@ fn is_verifier(text: &str) -> bool {
 
 /// Makes the administrator's database, the master role and what it owns.
 async fn furnish(home: &Home, spec: &NewCluster) -> Result<(), EngineError> {
-    let failed = |source| EngineError::Sql {
-        doing: "take a connection",
-        source,
-    };
-    let session = Session::open(home, FIRST_DATABASE).await.map_err(failed)?;
+    let session = Session::open(home, FIRST_DATABASE).await?;
     let master = quoted_name(&spec.master_username);
     session
         .run(

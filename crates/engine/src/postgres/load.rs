@@ -38,7 +38,7 @@ impl Postgres {
                 home: home.dir.clone(),
             });
         }
-        if !process::look(home).is_empty() {
+        if !process::looked(home).await?.is_empty() {
             return Err(EngineError::bad_dump("a server works on its files already"));
         }
         let (job_home, job_document) = (home.clone(), document.clone());
@@ -150,16 +150,11 @@ fn check_control(folder: &Folder, document: &Document) -> Result<(), EngineError
 
 /// Asks the recovered server whether it is the cluster that the document describes.
 async fn verify(home: &Home, document: &Document) -> Result<(), EngineError> {
-    let session = Session::open(home, ADMIN)
-        .await
-        .map_err(|source| EngineError::Sql {
-            doing: "take a connection",
-            source,
-        })?;
+    let session = Session::open(home, ADMIN).await?;
     // Beyond this the server needs no restore_command; a later start does not know it at all.
     let own_user = install::own_user_name().unwrap_or_default();
     conf::write(home, &own_user, Purpose::Serve)?;
-    process::reload(home);
+    process::reload(home)?;
     session.run("write a checkpoint", "CHECKPOINT").await?;
     let row = session
         .row(

@@ -15,9 +15,12 @@ mod dump;
 mod install;
 mod load;
 mod page;
+mod ping;
+mod proc;
 mod process;
 mod run;
 mod session;
+mod sweep_user;
 
 use std::{
     fs,
@@ -30,7 +33,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
-use crate::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, reach};
+use crate::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, ServerState, reach};
 use install::Installs;
 
 #[doc(hidden)]
@@ -130,8 +133,14 @@ impl Engine for Postgres {
         process::end(home, patience).await
     }
 
-    async fn is_running(&self, home: &Home) -> bool {
-        process::look(home).postmaster.is_some()
+    async fn state(&self, home: &Home) -> Result<ServerState, EngineError> {
+        let at = home.clone();
+        let found = blocking(move || process::postmaster(&at)).await?;
+        Ok(match found {
+            None => ServerState::Ended,
+            Some(_) if ping::answers(home).await => ServerState::Answers,
+            Some(_) => ServerState::Silent,
+        })
     }
 
     fn dump(&self, home: &Home, sink: &mut dyn DumpSink) -> Result<DumpInfo, EngineError> {

@@ -1,16 +1,26 @@
-//! The processes of one cluster's server, found by the folder they work in.
+//! The processes of one cluster: its server's, found by the folder they work in, and all others
+//! of its OS user.
 //!
 //! It does not trust `postmaster.pid`: the server's user can write it, and numbers are used again.
+//! What cannot be read is an error, never a process that is not there.
 use std::{
     fs,
-    io::Read,
+    io::{self, ErrorKind, Read},
     os::{fd::OwnedFd, unix::fs::MetadataExt},
     time::Duration,
 };
 
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::{
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal},
+};
 use tokio::time::{Instant, sleep};
 
+use super::{
+    blocking,
+    proc::{self, Facts, Unreadable},
+    sweep_user,
+};
 use crate::{EngineError, Home, folder::Folder};
 
 /// How long processes are given once they got SIGKILL, or lost their postmaster.
@@ -18,140 +28,247 @@ const LAST_WAIT: Duration = Duration::from_secs(10);
 /// How long the server's own emergency exit may take before SIGKILL.
 const IMMEDIATE_WAIT: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);
+/// How many numbers an error shows.
+const PIDS_SHOWN: usize = 20;
+/// The name of the server's program.
+const PROGRAM: &str = "postgres";
 
 /// A process, held so that its number cannot come to mean another one.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) pid: u32,
-    parent: u32,
-    handle: OwnedFd,
+    pub(super) handle: OwnedFd,
 }
 
 impl Process {
-    fn signal(&self, signal: Signal) {
-        // A process that is gone already is what every signal here wants.
-        let _ = rustix::process::pidfd_send_signal(&self.handle, signal);
+    /// Holds a process; none when it is gone.
+    fn open(pid: u32) -> io::Result<Option<Self>> {
+        let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let number = number.ok_or(ErrorKind::InvalidInput)?;
+        match rustix::process::pidfd_open(number, PidfdFlags::empty()) {
+            Ok(handle) => Ok(Some(Self { pid, handle })),
+            Err(Errno::SRCH) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn signal(&self, home: &Home, signal: Signal) -> Result<(), EngineError> {
+        match rustix::process::pidfd_send_signal(&self.handle, signal) {
+            // A process that is gone already is what every signal here wants.
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => {
+                let path = home.dir.clone();
+                Err(EngineError::io("signal the processes of", path, error))
+            }
+        }
     }
 }
 
 /// The living processes of a cluster.
 #[derive(Debug, Default)]
 pub(super) struct Processes {
+    /// The server's first process.
     pub(super) postmaster: Option<Process>,
-    pub(super) others: Vec<Process>,
+    /// The server's other processes.
+    pub(super) others: Vec<u32>,
+    /// Whatever else the cluster's OS user runs.
+    pub(super) strangers: Vec<u32>,
 }
 
 impl Processes {
+    /// Whether there is none at all.
     pub(super) fn is_empty(&self) -> bool {
-        self.postmaster.is_none() && self.others.is_empty()
+        !self.has_server() && self.strangers.is_empty()
+    }
+
+    /// Whether some process of the server lives.
+    pub(super) fn has_server(&self) -> bool {
+        self.postmaster.is_some() || !self.others.is_empty()
     }
 
     fn pids(&self) -> Vec<u32> {
-        let all = self.postmaster.iter().chain(&self.others);
-        all.map(|process| process.pid).collect()
+        let postmaster = self.postmaster.iter().map(|process| process.pid);
+        let others = self.others.iter().chain(&self.strangers).copied();
+        postmaster.chain(others).collect()
     }
 }
 
-/// Finds every `postgres` process that works in the cluster's data folder under its user.
-pub(super) fn look(home: &Home) -> Processes {
+/// Finds every process of the cluster.
+///
+/// # Errors
+/// [`EngineError::CannotTell`] when one of them may be there and could not be read.
+pub(super) fn look(home: &Home) -> Result<Processes, EngineError> {
+    find(home).map_err(|error| cannot_tell(home, error))
+}
+
+/// The server's first process, when it lives. Cheaper than [`look`] where it does.
+///
+/// # Errors
+/// As [`look`].
+pub(super) fn postmaster(home: &Home) -> Result<Option<Process>, EngineError> {
+    let quick = || -> Result<Option<Process>, Unreadable> {
+        let place = Place::of(home)?;
+        let Some(lock) = read_lock_file(home)? else {
+            return Ok(None);
+        };
+        let Some(found) = place.member(lock.pid)?.filter(|found| found.serves) else {
+            return Ok(None);
+        };
+        // A server's other process has a server's process as its parent.
+        match place.member(found.parent)? {
+            Some(parent) if parent.serves => Ok(None),
+            _ => place.hold(lock.pid),
+        }
+    };
+    match quick().map_err(|error| cannot_tell(home, error))? {
+        Some(process) => Ok(Some(process)),
+        None => Ok(look(home)?.postmaster),
+    }
+}
+
+fn cannot_tell(home: &Home, error: Unreadable) -> EngineError {
+    EngineError::CannotTell {
+        home: home.dir.clone(),
+        lacking: crate::capabilities::explain(&error.source),
+        path: error.path,
+        source: error.source,
+    }
+}
+
+fn find(home: &Home) -> Result<Processes, Unreadable> {
+    let place = Place::of(home)?;
+    let mut serving = Vec::new();
     let mut found = Processes::default();
-    let Some(place) = Place::of(home) else {
-        return found;
-    };
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return found;
-    };
-    let mut all: Vec<Process> = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(|pid| place.hold(pid))
-        .collect();
-    // The postmaster is the one whose parent is none of them.
-    let pids: Vec<u32> = all.iter().map(|process| process.pid).collect();
-    let written = read_lock_file(home).map(|lock| lock.pid);
-    let is_root = |process: &Process| !pids.contains(&process.parent);
-    let at = all
-        .iter()
-        .position(|process| Some(process.pid) == written && is_root(process))
-        .or_else(|| {
-            all.iter()
-                .position(|process| is_root(process) && has_children(process, &all))
-        });
-    if let Some(at) = at {
-        found.postmaster = Some(all.swap_remove(at));
-    } else if let [_] = all.as_slice()
-        && written.is_none()
-    {
-        // Alone, and no file yet: a postmaster that has just begun.
-        found.postmaster = all.pop();
+    for pid in proc::all()? {
+        match place.member(pid)? {
+            Some(member) if member.serves => serving.push((pid, member.parent)),
+            Some(_) => found.strangers.push(pid),
+            None => {}
+        }
     }
-    found.others = all;
-    found
+    let written = read_lock_file(home)?.map(|lock| lock.pid);
+    if let Some(at) = first_of(&serving, written) {
+        let (pid, _) = serving.swap_remove(at);
+        found.postmaster = place.hold(pid)?;
+    }
+    found.others = serving.into_iter().map(|(pid, _)| pid).collect();
+    Ok(found)
 }
 
-fn has_children(process: &Process, all: &[Process]) -> bool {
-    all.iter().any(|other| other.parent == process.pid)
+/// Which of the server's processes (number and parent) is its first one: the one whose parent is
+/// none of them.
+fn first_of(serving: &[(u32, u32)], written: Option<u32>) -> Option<usize> {
+    let is_root = |(_, parent): &(u32, u32)| !serving.iter().any(|(pid, _)| pid == parent);
+    let has_children = |(pid, _): &(u32, u32)| serving.iter().any(|(_, parent)| parent == pid);
+    let at = |wanted: &dyn Fn(&(u32, u32)) -> bool| serving.iter().position(wanted);
+    at(&|one| Some(one.0) == written && is_root(one))
+        .or_else(|| at(&|one| is_root(one) && has_children(one)))
+        // Alone, and no file yet: a postmaster that has just begun.
+        .or_else(|| (serving.len() == 1 && written.is_none()).then_some(0))
 }
 
 /// The data folder and the user that tell a cluster's processes from all others.
 struct Place {
-    folder: (u64, u64),
-    uid: u32,
+    /// Device and inode; none when there is no such folder, and then no process works in it.
+    folder: Option<(u64, u64)>,
+    user: u32,
+    /// Whether the user is this cluster's alone: all that it runs is the cluster's.
+    alone: bool,
+}
+
+/// Whether the cluster has a user that runs nothing else.
+fn is_alone(home: &Home) -> bool {
+    home.os_uid.is_some() && !home.os_uid_shared
+}
+
+/// A process of the cluster.
+struct Member {
+    parent: u32,
+    /// Whether it is one of the server's.
+    serves: bool,
 }
 
 impl Place {
-    fn of(home: &Home) -> Option<Self> {
-        let facts = fs::symlink_metadata(home.data()).ok()?;
-        Some(Self {
-            folder: (facts.dev(), facts.ino()),
-            uid: home.os_uid.unwrap_or_else(own_uid),
+    fn of(home: &Home) -> Result<Self, Unreadable> {
+        let folder = match fs::symlink_metadata(home.data()) {
+            Ok(facts) => Some((facts.dev(), facts.ino())),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(source) => {
+                let path = home.data();
+                return Err(Unreadable { path, source });
+            }
+        };
+        Ok(Self {
+            folder,
+            user: home.os_uid.unwrap_or_else(own_uid),
+            alone: is_alone(home),
         })
     }
 
-    /// Holds the process if it is one of the cluster's. Dead processes have no working folder.
-    fn hold(&self, pid: u32) -> Option<Process> {
-        if !self.has(pid) {
-            return None;
+    /// What a process is to the cluster; none when it is nothing to it, or gone.
+    fn member(&self, pid: u32) -> Result<Option<Member>, Unreadable> {
+        let facts = match proc::facts(pid) {
+            Ok(Some(facts)) => facts,
+            Ok(None) => return Ok(None),
+            Err(error) => return self.unread(pid, error),
+        };
+        let user_is_it = match self.alone {
+            true => facts.users.contains(&self.user),
+            false => facts.users[0] == self.user,
+        };
+        if !user_is_it {
+            return Ok(None);
         }
-        let raw = Pid::from_raw(i32::try_from(pid).ok()?)?;
-        let handle = rustix::process::pidfd_open(raw, PidfdFlags::empty()).ok()?;
-        let parent = parent_of(pid)?;
-        // Looked at again: only now can the number not change its meaning.
-        self.has(pid).then_some(Process {
-            pid,
-            parent,
-            handle,
-        })
+        let serves = self.serves(pid, &facts)?;
+        Ok((serves || self.alone).then_some(Member {
+            parent: facts.parent,
+            serves,
+        }))
     }
 
-    fn has(&self, pid: u32) -> bool {
-        let in_proc = |name: &str| format!("/proc/{pid}/{name}");
-        fs::metadata(in_proc("cwd")).is_ok_and(|cwd| (cwd.dev(), cwd.ino()) == self.folder)
-            && real_uid(pid) == Some(self.uid)
-            && fs::read_link(in_proc("exe")).is_ok_and(|exe| {
-                // After an upgrade of the package the name ends in " (deleted)".
-                let name = exe.file_name().and_then(|name| name.to_str());
-                name.is_some_and(|name| name == "postgres" || name.starts_with("postgres "))
-            })
+    /// Whose a process is that cannot be read: that of another user is nothing to the cluster.
+    fn unread(&self, pid: u32, error: Unreadable) -> Result<Option<Member>, Unreadable> {
+        let refused = error.source.kind() == ErrorKind::PermissionDenied;
+        match proc::owner(pid)? {
+            None => Ok(None),
+            Some(owner) if refused && owner != self.user => Ok(None),
+            Some(_) => Err(error),
+        }
+    }
+
+    /// Whether a process of the user is one of the server's.
+    fn serves(&self, pid: u32, facts: &Facts) -> Result<bool, Unreadable> {
+        if self.folder.is_none() || !facts.name.starts_with(PROGRAM) {
+            return Ok(false);
+        }
+        if proc::working_folder(pid)? != self.folder {
+            return Ok(false);
+        }
+        // After an upgrade of the package the name ends in " (deleted)".
+        let program = proc::program(pid)?;
+        Ok(program.is_some_and(|name| {
+            let rest = name.strip_prefix(PROGRAM);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        }))
+    }
+
+    /// Holds a process that is the cluster's; none when it is not, or is gone.
+    fn hold(&self, pid: u32) -> Result<Option<Process>, Unreadable> {
+        let opened = Process::open(pid).map_err(|source| Unreadable {
+            path: format!("/proc/{pid}").into(),
+            source,
+        })?;
+        // Looked at again: only now can the number not change its meaning.
+        Ok(match opened {
+            Some(process) if self.member(pid)?.is_some() => Some(process),
+            _ => None,
+        })
     }
 }
 
 /// This process's user.
 pub(super) fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
-}
-
-fn real_uid(pid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
-fn parent_of(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold spaces and parentheses itself.
-    let rest = &stat[stat.rfind(')')? + 1..];
-    rest.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// What a server wrote into `postmaster.pid`.
@@ -162,97 +279,169 @@ pub(super) struct LockFile {
     pub(super) socket_dir: Option<String>,
 }
 
-/// Reads `postmaster.pid`, if it is there and makes sense.
-pub(super) fn read_lock_file(home: &Home) -> Option<LockFile> {
-    let file = Folder::open(&home.data())
-        .ok()?
-        .file("postmaster.pid")
-        .ok()?;
-    let mut text = String::new();
-    file.take(4096).read_to_string(&mut text).ok()?;
+/// Reads `postmaster.pid`, if it is there and makes sense. The server's user may have put anything
+/// in its place.
+///
+/// # Errors
+/// When it may be there and cannot be read.
+pub(super) fn read_lock_file(home: &Home) -> Result<Option<LockFile>, Unreadable> {
+    let path = home.data().join("postmaster.pid");
+    let read = || -> io::Result<Vec<u8>> {
+        let file = Folder::open(&home.data())?.file("postmaster.pid")?;
+        let mut bytes = Vec::new();
+        file.take(4096).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = match read() {
+        Ok(bytes) => bytes,
+        Err(error) if is_no_file(&error) => return Ok(None),
+        Err(source) => return Err(Unreadable { path, source }),
+    };
+    let text = String::from_utf8_lossy(&bytes);
     let mut lines = text.lines();
-    Some(LockFile {
-        pid: lines.next()?.trim().parse().ok()?,
+    let pid = lines.next().and_then(|line| line.trim().parse().ok());
+    Ok(pid.map(|pid| LockFile {
+        pid,
         port: lines.nth(2).and_then(|line| line.trim().parse().ok()),
         socket_dir: lines.next().map(|line| line.trim().to_owned()),
-    })
+    }))
+}
+
+/// Whether there is nothing of that name, or something that no server writes.
+fn is_no_file(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::InvalidInput
+        || matches!(
+            Errno::from_io_error(error),
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::ISDIR)
+        )
+}
+
+/// Makes sure that nothing of a server is cleared while the process that its lock file names may
+/// be that server.
+///
+/// # Errors
+/// [`EngineError::Busy`] when it is, [`EngineError::CannotTell`] when that cannot be told.
+pub(super) fn check_ended(home: &Home) -> Result<(), EngineError> {
+    let named = || {
+        let lock = read_lock_file(home)?;
+        let place = Place::of(home)?;
+        lock.map_or(Ok(None), |lock| place.member(lock.pid))
+    };
+    match named().map_err(|error| cannot_tell(home, error))? {
+        None => Ok(()),
+        Some(_) => Err(EngineError::Busy {
+            home: home.dir.clone(),
+        }),
+    }
 }
 
 /// Ends the server: in order (SIGINT), after `patience` at once (SIGQUIT, then SIGKILL); a
-/// `patience` of zero begins with SIGQUIT.
+/// `patience` of zero begins with SIGQUIT. Then everything else that its user runs.
 ///
 /// # Errors
-/// When processes stay.
+/// When processes stay, or cannot be told.
 pub(super) async fn end(home: &Home, patience: Duration) -> Result<(), EngineError> {
-    let found = look(home);
-    if found.is_empty() {
-        return Ok(());
-    }
+    let found = looked(home).await?;
     if let Some(postmaster) = &found.postmaster {
+        let mut ended = false;
         if !patience.is_zero() {
-            postmaster.signal(Signal::INT);
-            if all_gone_within(home, patience).await {
-                return Ok(());
+            postmaster.signal(home, Signal::INT)?;
+            ended = server_gone_within(home, patience).await?;
+            if !ended {
+                tracing::warn!(home = %home.dir.display(), "the server does not stop in order");
             }
-            tracing::warn!(home = %home.dir.display(), "the server does not stop in order");
         }
-        postmaster.signal(Signal::QUIT);
-        if all_gone_within(home, IMMEDIATE_WAIT).await {
-            return Ok(());
+        if !ended {
+            postmaster.signal(home, Signal::QUIT)?;
+            server_gone_within(home, IMMEDIATE_WAIT).await?;
         }
     }
     kill_all(home).await
 }
 
-/// Waits for processes whose postmaster is gone, which end by themselves, and ends those that
-/// do not: a new server cannot begin before.
+/// Waits for a server's processes whose postmaster is gone, which end by themselves, and ends
+/// those that do not, and all else that its user runs: a new server cannot begin before.
 ///
 /// # Errors
-/// When processes stay.
+/// When processes stay, or cannot be told.
 pub(super) async fn end_orphans(home: &Home) -> Result<(), EngineError> {
-    if all_gone_within(home, LAST_WAIT / 5).await {
-        return Ok(());
-    }
+    server_gone_within(home, LAST_WAIT / 5).await?;
     kill_all(home).await
 }
 
 async fn kill_all(home: &Home) -> Result<(), EngineError> {
     let deadline = Instant::now() + LAST_WAIT;
     loop {
-        let left = look(home);
+        let left = looked(home).await?;
         if left.is_empty() {
             return Ok(());
         }
         if deadline < Instant::now() {
+            let mut pids = left.pids();
+            pids.truncate(PIDS_SHOWN);
             return Err(EngineError::WillNotEnd {
                 home: home.dir.clone(),
-                pids: left.pids(),
+                pids,
             });
         }
-        for process in left.postmaster.iter().chain(&left.others) {
-            process.signal(Signal::KILL);
+        if let Some(user) = home.os_uid.filter(|_| is_alone(home)) {
+            sweep_user::kill(user).await;
+        }
+        let at = home.clone();
+        blocking(move || {
+            // Stopped first, so that none of them makes another one meanwhile.
+            for signal in [Signal::STOP, Signal::KILL] {
+                signal_each(&at, &left, signal)?;
+            }
+            Ok(())
+        })
+        .await?;
+        sleep(POLL).await;
+    }
+}
+
+/// Holds one process at a time: a user may have made more than there are descriptors.
+fn signal_each(home: &Home, found: &Processes, signal: Signal) -> Result<(), EngineError> {
+    let place = Place::of(home).map_err(|error| cannot_tell(home, error))?;
+    for pid in found.pids() {
+        let held = place.hold(pid).map_err(|error| cannot_tell(home, error))?;
+        if let Some(process) = held {
+            process.signal(home, signal)?;
+        }
+    }
+    Ok(())
+}
+
+async fn server_gone_within(home: &Home, patience: Duration) -> Result<bool, EngineError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        if !looked(home).await?.has_server() {
+            return Ok(true);
+        }
+        if deadline <= Instant::now() {
+            return Ok(false);
         }
         sleep(POLL).await;
     }
 }
 
-async fn all_gone_within(home: &Home, patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
-    loop {
-        if look(home).is_empty() {
-            return true;
-        }
-        if deadline <= Instant::now() {
-            return false;
-        }
-        sleep(POLL).await;
-    }
+/// [`look`] on a thread that may wait.
+///
+/// # Errors
+/// As [`look`].
+pub(super) async fn looked(home: &Home) -> Result<Processes, EngineError> {
+    let home = home.clone();
+    blocking(move || look(&home)).await
 }
 
 /// Tells a running server to read its settings again.
-pub(super) fn reload(home: &Home) {
-    if let Some(postmaster) = look(home).postmaster {
-        postmaster.signal(Signal::HUP);
+///
+/// # Errors
+/// When the server cannot be told, or not be signalled.
+pub(super) fn reload(home: &Home) -> Result<(), EngineError> {
+    match postmaster(home)? {
+        Some(postmaster) => postmaster.signal(home, Signal::HUP),
+        None => Ok(()),
     }
 }
 
@@ -261,10 +450,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn facts_of_a_process_are_read() {
-        let own = std::process::id();
-        assert_eq!(parent_of(own), Some(std::os::unix::process::parent_id()));
-        assert_eq!(real_uid(own), Some(rustix::process::getuid().as_raw()));
-        assert_eq!(parent_of(u32::MAX), None);
+    fn the_first_process_is_the_one_without_a_parent_among_them() {
+        // A postmaster 10 under another program, with two children.
+        let serving = [(11, 10), (10, 5), (12, 10)];
+        assert_eq!(first_of(&serving, Some(10)), Some(1));
+        // A lock file that names another of them, or none, does not mislead.
+        assert_eq!(first_of(&serving, Some(11)), Some(1));
+        assert_eq!(first_of(&serving, None), Some(1));
+        // Orphans: their postmaster is gone.
+        assert_eq!(first_of(&[(11, 1), (12, 1)], Some(10)), None);
+        // It has just begun.
+        assert_eq!(first_of(&[(10, 5)], None), Some(0));
+        assert_eq!(first_of(&[(10, 5)], Some(9)), None);
     }
 }

@@ -12,14 +12,12 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep};
-use tokio_postgres::error::SqlState;
 
 use super::{
-    Postgres,
+    Postgres, blocking,
     conf::{self, Purpose},
     create::home_mode,
-    install,
-    process::{self, LockFile},
+    install, process,
     session::Session,
 };
 use crate::{EngineError, Home, folder::Folder};
@@ -48,9 +46,9 @@ impl Postgres {
         purpose: Purpose,
         database: &str,
     ) -> Result<(), EngineError> {
-        let found = process::look(home);
-        if found.postmaster.is_some() {
-            if listens_as_wanted(home, process::read_lock_file(home).as_ref()) {
+        let at = home.clone();
+        if blocking(move || process::postmaster(&at)).await?.is_some() {
+            if listens_as_wanted(home)? {
                 tracing::info!(home = %home.dir.display(), "adopting the running server");
                 match wait_ready(home, database, START_WAIT).await {
                     // It was about to end when it was found.
@@ -62,6 +60,7 @@ impl Postgres {
             }
         }
         process::end_orphans(home).await?;
+        process::check_ended(home)?;
         clear_traces(home, purpose)?;
         let own_user = install::own_user_name().ok_or(EngineError::BadValue {
             what: "this process's user",
@@ -119,14 +118,25 @@ pub(super) fn run_as(command: &mut Command, user: Option<(u32, u32)>) {
     }
 }
 
-fn listens_as_wanted(home: &Home, lock: Option<&LockFile>) -> bool {
+fn listens_as_wanted(home: &Home) -> Result<bool, EngineError> {
+    let lock = process::read_lock_file(home)
+        .map_err(|error| EngineError::io("read", error.path, error.source))?;
     // A server that has just begun has not written all lines yet: it has our settings.
-    let Some(lock) = lock else { return true };
+    let Some(lock) = lock else { return Ok(true) };
     let socket_fits = match lock.socket_dir.as_deref() {
         None | Some("") => true,
-        Some(dir) => Path::new(dir) == home.socket_dir && conf::socket_path(home).exists(),
+        Some(dir) => Path::new(dir) == home.socket_dir && has_socket(home)?,
     };
-    socket_fits && lock.port.is_none_or(|port| port == home.port)
+    Ok(socket_fits && lock.port.is_none_or(|port| port == home.port))
+}
+
+fn has_socket(home: &Home) -> Result<bool, EngineError> {
+    let path = conf::socket_path(home);
+    match fs::symlink_metadata(&path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(EngineError::io("look at", path, error)),
+    }
 }
 
 /// Removes what a server that is gone left behind, and what could steer a new one.
@@ -205,15 +215,11 @@ async fn wait_ready(home: &Home, database: &str, patience: Duration) -> Result<(
                 session.close().await;
                 return Ok(());
             }
-            Err(error) if is_passing(&error) => {}
-            Err(source) => {
-                return Err(EngineError::Sql {
-                    doing: "take a connection",
-                    source,
-                });
-            }
+            Err(refusal) if refusal.is_passing() => {}
+            Err(refusal) => return Err(refusal.into()),
         }
-        if process::look(home).postmaster.is_none() {
+        let at = home.clone();
+        if blocking(move || process::postmaster(&at)).await?.is_none() {
             return Err(EngineError::ServerEnded {
                 home: home.dir.clone(),
                 log: log_tail(home),
@@ -227,18 +233,6 @@ async fn wait_ready(home: &Home, database: &str, patience: Duration) -> Result<(
             });
         }
         sleep(READY_POLL).await;
-    }
-}
-
-/// Whether a failed connection may succeed a moment later.
-pub(super) fn is_passing(error: &tokio_postgres::Error) -> bool {
-    match error.code() {
-        Some(code) => {
-            // Too many connections pass, too: clients come and go.
-            *code == SqlState::CANNOT_CONNECT_NOW || *code == SqlState::TOO_MANY_CONNECTIONS
-        }
-        // No answer of the server's: the socket is not there yet, or was closed.
-        None => true,
     }
 }
 

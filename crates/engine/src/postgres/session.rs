@@ -7,6 +7,7 @@ use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{
     Client, Config, NoTls, Row,
     config::SslMode,
+    error::SqlState,
     types::{FromSql, ToSql},
 };
 
@@ -16,6 +17,45 @@ use crate::{EngineError, Home};
 /// How long an ordinary statement may take.
 pub(super) const STATEMENT_WAIT: Duration = Duration::from_secs(120);
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// Why there is no session.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// What the system or the server answers.
+    Answer(tokio_postgres::Error),
+    /// The server does not answer in time.
+    Silence,
+}
+
+impl Refusal {
+    /// Whether the next try may succeed, a moment later.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Silence => true,
+            Self::Answer(error) => match error.code() {
+                Some(code) => {
+                    // Too many connections pass, too: clients come and go.
+                    *code == SqlState::CANNOT_CONNECT_NOW || *code == SqlState::TOO_MANY_CONNECTIONS
+                }
+                // No answer of the server's: the socket is not there yet, or was closed.
+                None => true,
+            },
+        }
+    }
+}
+
+impl From<Refusal> for EngineError {
+    fn from(refusal: Refusal) -> Self {
+        let doing = "take a connection";
+        match refusal {
+            Refusal::Answer(source) => Self::Sql { doing, source },
+            Refusal::Silence => Self::SqlTimeout {
+                doing,
+                secs: CONNECT_WAIT.as_secs(),
+            },
+        }
+    }
+}
 
 /// A connected session.
 #[derive(Debug)]
@@ -28,8 +68,8 @@ impl Session {
     /// Connects to one of the cluster's databases.
     ///
     /// # Errors
-    /// What the system or the server answers; the inner error alone, since callers judge it.
-    pub(super) async fn open(home: &Home, database: &str) -> Result<Self, tokio_postgres::Error> {
+    /// What the system or the server answers, or that it does not.
+    pub(super) async fn open(home: &Home, database: &str) -> Result<Self, Refusal> {
         let mut config = Config::new();
         config
             .host_path(&home.socket_dir)
@@ -38,7 +78,6 @@ impl Session {
             .dbname(database)
             .application_name("snapferry")
             .ssl_mode(SslMode::Disable)
-            .connect_timeout(CONNECT_WAIT)
             // Nothing that a database's owner set may steer the administrator's session.
             .options(
                 "-c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=0 \
@@ -46,7 +85,11 @@ impl Session {
                  -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed \
                  -c client_min_messages=error -c datestyle=iso",
             );
-        let (client, connection) = config.connect(NoTls).await?;
+        // The whole conversation: a server that is stopped takes the connection and says nothing.
+        let connected = timeout(CONNECT_WAIT, config.connect(NoTls)).await;
+        let (client, connection) = connected
+            .map_err(|_| Refusal::Silence)?
+            .map_err(Refusal::Answer)?;
         // The connection's own task: it ends with the client, so nothing outlives the session.
         let driver = tokio::spawn(connection);
         Ok(Self { client, driver })

@@ -66,6 +66,7 @@ impl Rig {
             port: free_port(),
             // Apart from other test processes of this moment.
             os_uid: root.then(|| 1_879_048_192 + std::process::id() % 100_000 * 100 + number),
+            os_uid_shared: false,
             version: self.version.clone(),
         };
         self.homes.lock().expect("not poisoned").push(home.clone());
@@ -131,6 +132,11 @@ pub(crate) fn spec() -> NewCluster {
         master_verifier: engine::scram_verifier(PASSWORD),
         database_name: Some("app".to_owned()),
     }
+}
+
+pub(crate) async fn is_running(engine: &Postgres, home: &Home) -> bool {
+    let state = engine.state(home).await.expect("it can be told");
+    state != engine::ServerState::Ended
 }
 
 pub(crate) fn free_port() -> u16 {

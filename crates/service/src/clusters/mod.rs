@@ -32,6 +32,7 @@ pub fn home(core: &Core, cluster: &Cluster, place: &Placement) -> Home {
         host: place.host.clone(),
         port: place.port,
         os_uid: place.os_uid,
+        os_uid_shared: false,
         version: cluster.engine_version.clone(),
     }
 }
@@ -66,21 +67,16 @@ fn socket_dir(data_dir: &Path, cluster: &Cluster) -> PathBuf {
 ///
 /// # Errors
 /// The file system's.
-pub fn make_way(core: &Core, home: &Home) -> std::io::Result<()> {
+pub async fn make_way(core: &Core, home: &Home) -> std::io::Result<()> {
     let clusters = core.settings.data_dir.join("clusters");
-    let above = [
-        Some(clusters.as_path()),
-        home.dir.parent(),
-        home.socket_dir.parent(),
-    ];
-    for folder in above
-        .into_iter()
-        .flatten()
-        .filter(|folder| *folder != Path::new("/tmp"))
-    {
-        make_passage(folder)?;
-    }
-    Ok(())
+    let above = [home.dir.parent(), home.socket_dir.parent()];
+    let above = above.into_iter().flatten().map(Path::to_owned);
+    let folders: Vec<PathBuf> = [clusters].into_iter().chain(above).collect();
+    blocking(move || {
+        let ours = folders.iter().filter(|folder| *folder != Path::new("/tmp"));
+        ours.map(|folder| make_passage(folder)).collect()
+    })
+    .await
 }
 
 /// A folder that others may pass through, whatever the process's umask says.
@@ -222,12 +218,42 @@ fn pick_port(
 ///
 /// # Errors
 /// The file system's.
-pub fn attempts(folder: &Path) -> std::io::Result<Vec<String>> {
+pub async fn attempts(folder: &Path) -> std::io::Result<Vec<String>> {
+    let folder = folder.to_owned();
+    blocking(move || list_attempts(&folder)).await
+}
+
+fn list_attempts(folder: &Path) -> std::io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
-    entries
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect()
+    let mut found = Vec::new();
+    for entry in entries {
+        // Every attempt's name is ours; whatever else lies there goes with the folder.
+        found.extend(
+            entry?
+                .file_name()
+                .into_string()
+                .ok()
+                .filter(|name| name.starts_with("try-")),
+        );
+    }
+    Ok(found)
+}
+
+/// Runs what waits for disks on a thread that may wait.
+///
+/// # Errors
+/// The work's.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(std::io::Error::other(error)),
+        },
+    }
 }

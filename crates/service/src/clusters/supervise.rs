@@ -1,82 +1,183 @@
 //! Keeps the servers of this node's clusters running, and stops them at the end.
 //!
+//! Each cluster is seen to by a task of its own: a server that hangs holds up nothing but itself.
 //! It does not know how a server is begun; the engine does.
 use std::{
-    sync::{Arc, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use catalog::{CatalogExt, clusters as rows};
-use model::{Cluster, ClusterStatus, cluster::Placement};
+use catalog::{CatalogError, CatalogExt, clusters as rows};
+use engine::{EngineError, ServerState};
+use model::{Cluster, ClusterStatus, ResourceId, cluster::Placement};
+use tokio::{task::JoinHandle, time::Instant};
 
 use super::{attempts, folder, home};
 use crate::{core::Core, fault::chain};
 
-/// How often clusters whose server ended by itself are started again.
+/// How often a cluster's server is looked at.
 const KEEP_POLL: Duration = Duration::from_secs(5);
+/// The longest pause after tries that failed.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// The clusters of this node whose servers took sessions when they were last looked at.
+#[derive(Debug, Default)]
+pub struct Answering(Mutex<HashSet<ResourceId>>);
+
+impl Answering {
+    /// Whether that cluster's did.
+    pub fn contains(&self, cluster: &ResourceId) -> bool {
+        self.lock().contains(cluster)
+    }
+
+    /// Notes whether a cluster's server takes sessions; answers whether that is news.
+    pub fn note(&self, cluster: &ResourceId, answers: bool) -> bool {
+        let mut known = self.lock();
+        match answers {
+            true => known.insert(cluster.clone()),
+            false => known.remove(cluster),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<ResourceId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the supervisor knows of one cluster.
+#[derive(Debug)]
+struct Watch {
+    /// The look that is under way.
+    look: Option<JoinHandle<Result<(), EngineError>>>,
+    /// Looks in a row that failed.
+    failures: u32,
+    next: Instant,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self {
+            look: None,
+            failures: 0,
+            next: Instant::now(),
+        }
+    }
+
+    /// Whether a look is due: the last one has ended, and its pause is over.
+    async fn is_due(&mut self) -> bool {
+        if self.look.as_ref().is_some_and(|look| !look.is_finished()) {
+            return false;
+        }
+        if let Some(ended) = self.look.take() {
+            // A look that panicked has failed, too.
+            match ended.await {
+                Ok(Ok(())) => self.failures = 0,
+                _ => self.failures += 1,
+            }
+            let pause = KEEP_POLL.saturating_mul(1 << self.failures.min(10));
+            self.next = match self.failures {
+                0 => Instant::now(),
+                _ => Instant::now() + pause.min(PAUSE_MAX),
+            };
+        }
+        self.next <= Instant::now()
+    }
+}
 
 /// Starts, or adopts, every cluster of this node whose record says `available`, and goes on
 /// seeing to it that they run.
 pub async fn keep(core: Arc<Core>) {
-    loop {
-        let node = core.settings.node.clone();
-        match core
-            .catalog
-            .read(move |tx| rows::all_on_node(tx, &node))
-            .await
-        {
-            Ok(found) => {
-                let clusters = found.into_iter().map(|row| row.value);
-                let tasks: Vec<_> = clusters
-                    .filter(|cluster| cluster.status == ClusterStatus::Available)
-                    .map(|cluster| see_to(core.clone(), cluster))
-                    .collect();
-                futures_util::future::join_all(tasks).await;
-            }
+    let mut watches: HashMap<ResourceId, Watch> = HashMap::new();
+    while !core.is_stopping() {
+        match available(&core).await {
+            Ok(clusters) => look_at(&core, clusters, &mut watches).await,
             Err(error) => {
                 tracing::warn!(cause = %chain(&error), "the list of clusters could not be read")
             }
         }
         tokio::select! {
-            () = core.stopped() => return,
+            () = core.stopped() => break,
             () = tokio::time::sleep(KEEP_POLL) => {}
+        }
+    }
+    // Each of them hears the stop; a start must not come after the servers' end.
+    for look in watches.into_values().filter_map(|watch| watch.look) {
+        // Its outcome is in the log.
+        let _ = look.await;
+    }
+}
+
+async fn available(core: &Core) -> Result<Vec<Cluster>, CatalogError> {
+    let node = core.settings.node.clone();
+    let found = core
+        .catalog
+        .read(move |tx| rows::all_on_node(tx, &node))
+        .await?;
+    let clusters = found.into_iter().map(|row| row.value);
+    Ok(clusters
+        .filter(|cluster| cluster.status == ClusterStatus::Available)
+        .collect())
+}
+
+async fn look_at(
+    core: &Arc<Core>,
+    clusters: Vec<Cluster>,
+    watches: &mut HashMap<ResourceId, Watch>,
+) {
+    let wanted: HashSet<&ResourceId> = clusters.iter().map(|one| &one.resource_id).collect();
+    // One that is deleted meanwhile is looked at to the end: its removal waits for nobody.
+    watches.retain(|id, watch| {
+        wanted.contains(id) || watch.look.as_ref().is_some_and(|look| !look.is_finished())
+    });
+    for cluster in clusters {
+        let watch = watches
+            .entry(cluster.resource_id.clone())
+            .or_insert_with(Watch::new);
+        if watch.is_due().await {
+            watch.look = Some(tokio::spawn(look(core.clone(), cluster)));
         }
     }
 }
 
-async fn see_to(core: Arc<Core>, cluster: Cluster) {
-    let Some(place) = &cluster.placement else {
-        return;
-    };
-    let home = home(&core, &cluster, place);
-    if core.is_stopping() {
-        return;
-    }
-    if core.engine.is_running(&home).await {
-        if let Err(error) = core.engine.trim_log(&home).await {
-            tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's log was not cut");
-        }
-        return;
-    }
-    let mark = |starting: bool| {
-        let mut marks = core.starting.lock().unwrap_or_else(PoisonError::into_inner);
-        if starting {
-            marks.insert(cluster.resource_id.clone())
-        } else {
-            marks.remove(&cluster.resource_id)
-        };
-    };
-    mark(true);
-    tracing::info!(cluster = %cluster.name, "starting the cluster's server");
-    let started = tokio::select! {
-        started = core.engine.start(&home) => started,
+async fn look(core: Arc<Core>, cluster: Cluster) -> Result<(), EngineError> {
+    let seen = tokio::select! {
+        seen = see_to(&core, &cluster) => seen,
         () = core.stopped() => Ok(()),
     };
-    match started {
-        Ok(()) => mark(false),
-        // Stays marked: the record says available, the answer says starting.
-        Err(error) => {
-            tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's server does not start")
+    if let Err(error) = &seen {
+        tracing::warn!(cluster = %cluster.name, account = %cluster.account, cause = %chain(error), "the cluster's server is not well");
+    }
+    seen
+}
+
+/// Makes one cluster's server run, and notes whether it takes sessions.
+async fn see_to(core: &Core, cluster: &Cluster) -> Result<(), EngineError> {
+    let Some(place) = &cluster.placement else {
+        return Ok(());
+    };
+    let home = home(core, cluster, place);
+    let note = |answers| core.answering.note(&cluster.resource_id, answers);
+    // What cannot be told changes nothing: neither the server nor what is said of it.
+    match core.engine.state(&home).await? {
+        ServerState::Answers => {
+            if note(true) {
+                tracing::info!(cluster = %cluster.name, "the cluster's server answers");
+            }
+            core.engine.trim_log(&home).await
+        }
+        ServerState::Silent => {
+            if note(false) {
+                tracing::warn!(cluster = %cluster.name, "the cluster's server does not answer");
+            }
+            Ok(())
+        }
+        ServerState::Ended => {
+            note(false);
+            tracing::info!(cluster = %cluster.name, "starting the cluster's server");
+            core.engine.start(&home).await?;
+            note(true);
+            Ok(())
         }
     }
 }
@@ -96,26 +197,35 @@ pub async fn stop_all(core: &Core, patience: Duration) {
             return;
         }
     };
-    let mut stops = Vec::new();
-    for cluster in found.iter().map(|row| &row.value) {
-        let Some(place) = &cluster.placement else {
-            continue;
-        };
-        for attempt in attempts(&folder(core, cluster)).unwrap_or_default() {
-            let home = home(
-                core,
-                cluster,
-                &Placement {
-                    attempt,
-                    ..place.clone()
-                },
-            );
-            stops.push(async move {
-                if let Err(error) = core.engine.stop(&home, patience).await {
-                    tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's server does not stop");
-                }
-            });
+    let stops = found
+        .iter()
+        .map(|row| stop_attempts(core, &row.value, patience));
+    futures_util::future::join_all(stops).await;
+}
+
+async fn stop_attempts(core: &Core, cluster: &Cluster, patience: Duration) {
+    let Some(place) = &cluster.placement else {
+        return;
+    };
+    let at = folder(core, cluster);
+    let found = match attempts(&at).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(cluster = %cluster.name, folder = %at.display(), %error, "the cluster's attempts cannot be told, so the last one alone is stopped");
+            vec![place.attempt.clone()]
         }
-    }
+    };
+    let stops = found.into_iter().map(|attempt| {
+        let place = Placement {
+            attempt,
+            ..place.clone()
+        };
+        home(core, cluster, &place)
+    });
+    let stops = stops.map(|home| async move {
+        if let Err(error) = core.engine.stop(&home, patience).await {
+            tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's server does not stop");
+        }
+    });
     futures_util::future::join_all(stops).await;
 }

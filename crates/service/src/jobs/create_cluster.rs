@@ -25,7 +25,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let place = run.fresh_place(&cluster)?;
     run.clear_other_attempts(&cluster, &place).await?;
     let home = clusters::home(&run.core, &cluster, &place);
-    run.make_way(&home)?;
+    run.make_way(&home).await?;
     let spec = NewCluster {
         master_username: cluster.master_username.clone(),
         master_verifier: body.master_verifier,
@@ -38,6 +38,8 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
 
 /// Names the winning attempt: from here on the cluster is available.
 pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Result<(), JobError> {
+    // The engine has just had a session with its server.
+    run.core.answering.note(&id, true);
     let lease = run.lease.clone();
     run.core
         .catalog

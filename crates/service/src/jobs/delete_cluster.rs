@@ -51,7 +51,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             take_final(run, &cluster, snapshot).await?;
         }
     }
-    for attempt in super::attempts(&clusters::folder(&run.core, &cluster))? {
+    for attempt in super::attempts(&clusters::folder(&run.core, &cluster)).await? {
         if let Some(place) = &cluster.placement {
             let home = clusters::home(
                 &run.core,
@@ -65,6 +65,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         }
     }
     remove_folder(&clusters::folder(&run.core, &cluster))?;
+    run.core.answering.note(&cluster.resource_id, false);
     let lease = run.lease.clone();
     run.core
         .catalog

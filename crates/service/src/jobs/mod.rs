@@ -229,8 +229,8 @@ impl Run {
     ///
     /// # Errors
     /// `Retry`, with what the file system says.
-    pub fn make_way(&self, home: &Home) -> Result<(), JobError> {
-        clusters::make_way(&self.core, home).map_err(|error| {
+    pub async fn make_way(&self, home: &Home) -> Result<(), JobError> {
+        clusters::make_way(&self.core, home).await.map_err(|error| {
             JobError::Retry(format!(
                 "the folders above {} cannot be made: {error}",
                 home.dir.display()
@@ -248,7 +248,7 @@ impl Run {
         keep: &Placement,
     ) -> Result<(), JobError> {
         let folder = clusters::folder(&self.core, cluster);
-        for attempt in attempts(&folder)? {
+        for attempt in attempts(&folder).await? {
             if attempt != keep.attempt {
                 let old = clusters::home(
                     &self.core,
@@ -271,8 +271,9 @@ pub(crate) fn body<B: DeserializeOwned>(job: &Job) -> Result<B, serde_json::Erro
 }
 
 /// The attempt folders of a cluster.
-fn attempts(folder: &Path) -> Result<Vec<String>, JobError> {
+async fn attempts(folder: &Path) -> Result<Vec<String>, JobError> {
     clusters::attempts(folder)
+        .await
         .map_err(|error| JobError::Retry(format!("{} cannot be read: {error}", folder.display())))
 }
 

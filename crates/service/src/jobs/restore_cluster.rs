@@ -23,7 +23,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let place = run.fresh_place(&cluster)?;
     run.clear_other_attempts(&cluster, &place).await?;
     let home = clusters::home(core, &cluster, &place);
-    run.make_way(&home)?;
+    run.make_way(&home).await?;
     let user = KeyUser::rds(&cluster.account, &cluster.region);
     let data_key = match &body.content.wrapped_key {
         Some(wrapped) => Some(core.keys.unwrap(&user, wrapped).await?),

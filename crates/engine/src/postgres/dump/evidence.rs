@@ -123,6 +123,7 @@ mod tests {
             host: "127.0.0.1".to_owned(),
             port: 1,
             os_uid: None,
+            os_uid_shared: false,
             version: "15".to_owned(),
         }
     }

@@ -25,7 +25,6 @@ use super::{
     is_whole,
     page::PAGE_BYTES,
     process,
-    run::is_passing,
     session::{Session, column},
 };
 use crate::{DumpInfo, DumpSink, EngineError, Home, folder::Folder};
@@ -56,10 +55,10 @@ pub(super) fn dump(
     let data = Folder::open(&home.data())
         .map_err(|source| EngineError::io("open", home.data(), source))?;
     let mut copier = Copier::new(home, &data, sink);
-    let mut document = if process::look(home).is_empty() {
+    let mut document = if !process::look(home)?.has_server() {
         // Held to the end of the dump: no start may come between.
         let _held = runtime.block_on(Hold::take(home))?;
-        if !process::look(home).is_empty() {
+        if process::look(home)?.has_server() {
             return Err(EngineError::Busy {
                 home: home.dir.clone(),
             });
@@ -201,19 +200,17 @@ fn open_session(
     let patient = async {
         loop {
             match Session::open(home, ADMIN).await {
+                Ok(session) => return Ok(session),
                 // A server that has just begun; one that is gone will not come back.
-                Err(error) if is_passing(&error) && process::look(home).postmaster.is_some() => {
+                Err(refusal) if refusal.is_passing() && process::postmaster(home)?.is_some() => {
                     tokio::time::sleep(STOP_POLL).await;
                 }
-                result => return result,
+                Err(refusal) => return Err(refusal.into()),
             }
         }
     };
     match wait(runtime, copier, timeout(SESSION_WAIT, patient))? {
-        Ok(result) => result.map_err(|source| EngineError::Sql {
-            doing: "take a connection",
-            source,
-        }),
+        Ok(result) => result,
         Err(_) => Err(EngineError::SqlTimeout {
             doing: "take a connection",
             secs: SESSION_WAIT.as_secs(),

@@ -1,6 +1,4 @@
 //! `DescribeDBClusters`.
-use std::sync::PoisonError;
-
 use catalog::{CatalogExt, clusters};
 use model::{Cluster, ClusterName, ClusterStatus};
 use serde::{Deserialize, Serialize};
@@ -100,15 +98,18 @@ impl Action for DescribeDbClusters {
     }
 }
 
-/// A record says `available` while this node is still starting the cluster's server.
+/// A record says `available` also while this node's server of the cluster is down, recovers, or
+/// does not answer.
 fn shape(cx: &Cx, cluster: &Cluster) -> DbCluster {
-    let starting = cx
-        .core
-        .starting
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
     let shape = DbCluster::of(cluster);
-    if cluster.status == ClusterStatus::Available && starting.contains(&cluster.resource_id) {
+    let here = cluster
+        .placement
+        .as_ref()
+        .is_some_and(|place| place.node == cx.core.settings.node);
+    if cluster.status == ClusterStatus::Available
+        && here
+        && !cx.core.answering.contains(&cluster.resource_id)
+    {
         shape.with_status("starting")
     } else {
         shape

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use engine::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster};
+use engine::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, ServerState};
 
 use super::ground::page;
 use crate::{
@@ -53,8 +53,8 @@ impl Engine for Pages {
     async fn stop(&self, _: &Home, _: Duration) -> Result<(), EngineError> {
         Ok(())
     }
-    async fn is_running(&self, _: &Home) -> bool {
-        true
+    async fn state(&self, _: &Home) -> Result<ServerState, EngineError> {
+        Ok(ServerState::Answers)
     }
     fn dump(&self, _: &Home, sink: &mut dyn DumpSink) -> Result<DumpInfo, EngineError> {
         static NEXT: Mutex<u8> = Mutex::new(10);

@@ -1,0 +1,180 @@
+//! What the system says of processes, from `/proc`.
+//!
+//! An answer is a fact, "there is no such process", or an error: what could not be read is never
+//! taken for a process that is not there.
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+};
+
+use rustix::io::Errno;
+
+/// A file of `/proc` that could not be read, though its process may be there.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub(super) path: PathBuf,
+    pub(super) source: io::Error,
+}
+
+/// What is known of a living process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// The name of its program, cut to 15 bytes.
+    pub(super) name: String,
+    pub(super) parent: u32,
+    /// Its real, effective, saved and file system's user.
+    pub(super) users: [u32; 4],
+}
+
+/// The numbers of all processes.
+///
+/// # Errors
+/// When the list cannot be read to its end.
+pub(super) fn all() -> Result<Vec<u32>, Unreadable> {
+    let failed = |source| Unreadable {
+        path: PathBuf::from("/proc"),
+        source,
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        found.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
+    }
+    Ok(found)
+}
+
+/// A process's facts; none when it is gone, or dead and only not yet waited for.
+///
+/// # Errors
+/// When it may be there and cannot be read.
+pub(super) fn facts(pid: u32) -> Result<Option<Facts>, Unreadable> {
+    let path = file(pid, "status");
+    match fs::read_to_string(&path) {
+        Ok(text) => parse(&text).ok_or_else(|| Unreadable {
+            path,
+            source: io::Error::from(ErrorKind::InvalidData),
+        }),
+        Err(error) => absent(path, error),
+    }
+}
+
+/// The device and inode of a process's working folder; none when it is gone.
+///
+/// # Errors
+/// When it may be there and cannot be read.
+pub(super) fn working_folder(pid: u32) -> Result<Option<(u64, u64)>, Unreadable> {
+    let path = file(pid, "cwd");
+    match fs::metadata(&path) {
+        Ok(facts) => Ok(Some((facts.dev(), facts.ino()))),
+        Err(error) => absent(path, error),
+    }
+}
+
+/// The file name of a process's program; none when it is gone.
+///
+/// # Errors
+/// When it may be there and cannot be read.
+pub(super) fn program(pid: u32) -> Result<Option<String>, Unreadable> {
+    let path = file(pid, "exe");
+    match fs::read_link(&path) {
+        Ok(exe) => {
+            let name = exe.file_name().unwrap_or(exe.as_os_str());
+            Ok(Some(name.to_string_lossy().into_owned()))
+        }
+        Err(error) => absent(path, error),
+    }
+}
+
+/// The owner of a process that does not let itself be read: its effective user, as a rule.
+pub(super) fn owner(pid: u32) -> Result<Option<u32>, Unreadable> {
+    let path = PathBuf::from(format!("/proc/{pid}"));
+    match fs::metadata(&path) {
+        Ok(facts) => Ok(Some(facts.uid())),
+        Err(error) => absent(path, error),
+    }
+}
+
+fn file(pid: u32, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{name}"))
+}
+
+/// Only these two say that a process is gone.
+fn absent<T>(path: PathBuf, error: io::Error) -> Result<Option<T>, Unreadable> {
+    match Errno::from_io_error(&error) {
+        Some(Errno::NOENT | Errno::SRCH) => Ok(None),
+        _ => Err(Unreadable {
+            path,
+            source: error,
+        }),
+    }
+}
+
+/// Reads `status`: outside none when it makes no sense, inside none when the process is dead.
+#[expect(clippy::option_option, reason = "senseless and dead are two answers")]
+fn parse(text: &str) -> Option<Option<Facts>> {
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        line.map(str::trim)
+    };
+    let dead = matches!(value("State:")?.chars().next()?, 'Z' | 'X');
+    // The first thread may be dead while others of the process live.
+    if dead && value("Threads:")?.parse::<u32>().ok()? <= 1 {
+        return Some(None);
+    }
+    let mut users = value("Uid:")?.split_whitespace().map(str::parse::<u32>);
+    let mut next = || users.next()?.ok();
+    Some(Some(Facts {
+        name: value("Name:")?.to_owned(),
+        parent: value("PPid:")?.parse().ok()?,
+        users: [next()?, next()?, next()?, next()?],
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = "Name:\tpostgres\nUmask:\t0077\nState:\tS (sleeping)\nTgid:\t7\nPid:\t7\nPPid:\t1\n\
+                          Uid:\t10\t11\t12\t13\nGid:\t1\t1\t1\t1\nThreads:\t1\n";
+
+    #[test]
+    fn facts_of_a_process_are_read() {
+        let own = facts(std::process::id()).expect("readable").expect("here");
+        assert_eq!(own.parent, std::os::unix::process::parent_id());
+        assert_eq!(own.users[0], rustix::process::getuid().as_raw());
+        assert_eq!(facts(u32::MAX).expect("readable"), None);
+        assert!(all().expect("readable").contains(&std::process::id()));
+        let users = parse(STATUS).expect("sense").expect("alive").users;
+        assert_eq!(users, [10, 11, 12, 13]);
+    }
+
+    #[test]
+    fn the_dead_are_told_from_those_whose_first_thread_is_dead() {
+        let zombie = STATUS.replace("S (sleeping)", "Z (zombie)");
+        assert_eq!(parse(&zombie), Some(None));
+        let threaded = zombie.replace("Threads:\t1", "Threads:\t2");
+        assert!(parse(&threaded).expect("sense").is_some());
+        assert_eq!(parse("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn only_an_absent_process_is_absent() {
+        for errno in [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::NOMEM,
+            Errno::IO,
+        ] {
+            let told = absent::<()>(PathBuf::from("/proc/1/cwd"), errno.into());
+            assert!(told.is_err(), "{errno}");
+        }
+        for errno in [Errno::NOENT, Errno::SRCH] {
+            let told = absent::<()>(PathBuf::from("/proc/1/cwd"), errno.into());
+            assert!(matches!(told, Ok(None)), "{errno}");
+        }
+    }
+}
