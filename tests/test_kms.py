@@ -176,6 +176,81 @@ def test_the_managed_key_is_not_its_users(closed):
     closed.rds(region).delete_db_cluster(DBClusterIdentifier="managed", SkipFinalSnapshot=True)
 
 
+@pytest.mark.parametrize("form", ["alias/aws/rds", "arn:aws:kms:eu-central-1:{}:alias/aws/rds"])
+def test_the_default_key_is_there_before_its_first_use(closed, form):
+    """By name and by ARN, for whoever asks first: DescribeKey, another action of KMS, RDS."""
+    region = "eu-central-1"
+    for number, first in enumerate(("describe", "encrypt", "rds")):
+        account = f"{300_000_000_000 + number + 10 * len(form):012}"
+        kms, rds, key = closed.kms(region, account), closed.rds(region, account), form.format(account)
+        (before,) = kms.list_aliases()["Aliases"]
+        arn = f"arn:aws:kms:{region}:{account}:alias/aws/rds"
+        assert before == {"AliasName": "alias/aws/rds", "AliasArn": arn}
+        if first == "describe":
+            assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyManager"] == "AWS"
+        elif first == "encrypt":
+            # Its policy lets nobody encrypt but through RDS: the key is made, and then refuses.
+            refused("AccessDeniedException", kms.encrypt, KeyId=key, Plaintext=b"x")
+        elif key == arn:
+            closed.new_cluster("asks", region, account, StorageEncrypted=True, KmsKeyId=key)
+            used = ferry.cluster_of(rds, "asks")["KmsKeyId"]
+            assert used == kms.describe_key(KeyId="alias/aws/rds")["KeyMetadata"]["Arn"]
+            rds.delete_db_cluster(DBClusterIdentifier="asks", SkipFinalSnapshot=True)
+        else:
+            continue
+        (after,) = kms.list_aliases()["Aliases"]
+        assert after["TargetKeyId"] == kms.describe_key(KeyId=key)["KeyMetadata"]["KeyId"] and after["CreationDate"]
+        refused("NotFoundException", closed.kms(HOME, account).describe_key, KeyId=arn)
+        refused("AccessDeniedException", closed.kms(region, PARTNER).describe_key, KeyId=arn)
+
+
+def test_a_page_of_aliases_has_the_predefined_one_in_its_place(closed):
+    account = "300000000099"
+    kms = closed.kms(account=account)
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    names = ["alias/a", "alias/aws/rds", "alias/b", "alias/c"]
+    for name in (names[0], names[2], names[3]):
+        kms.create_alias(AliasName=name, TargetKeyId=key)
+    for size in (1, 2, 3, 4, 5):
+        pages = list(kms.get_paginator("list_aliases").paginate(PaginationConfig={"PageSize": size}))
+        assert [row["AliasName"] for page in pages for row in page["Aliases"]] == names
+        assert all(len(page["Aliases"]) <= size for page in pages)
+    assert len(kms.list_aliases(KeyId=key)["Aliases"]) == 3
+
+
+def test_what_is_wrong_with_tags_and_aliases_is_said_as_kms_says_it(kms, new):
+    over, bounds = "x" * 129, "failed to satisfy constraint: Member must have length"
+    tag = {"TagKey": "a", "TagValue": "1"}
+    for code, said, tags in (
+        ("TagException", "Duplicate tag keys", [tag, tag]),
+        ("TagException", "Tags beginning with aws: are reserved", [{"TagKey": "AWS:x", "TagValue": ""}]),
+        ("TagException", "Too many tags", [{"TagKey": f"t{n}", "TagValue": ""} for n in range(51)]),
+        (
+            "ValidationException",
+            f"1 validation error detected: Value '{over}' at 'tags.2.member.tagKey' {bounds} less than or equal to 128",
+            [tag, {"TagKey": over, "TagValue": ""}],
+        ),
+        (
+            "ValidationException",
+            f"1 validation error detected: Value '{over * 2}' at 'tags.1.member.tagValue' {bounds} less than or equal to 256",
+            [{"TagKey": "a", "TagValue": over * 2}],
+        ),
+    ):
+        refused(code, kms.tag_resource, said, 400, KeyId=new, Tags=tags)
+        refused(code, kms.create_key, said, 400, Tags=tags)
+    # RDS keeps this prefix for itself, KMS does not.
+    kms.tag_resource(KeyId=new, Tags=[{"TagKey": "rds:x", "TagValue": ""}])
+    assert kms.list_resource_tags(KeyId=new)["Tags"] == [{"TagKey": "rds:x", "TagValue": ""}]
+    for said, name in (
+        (re.compile('^Alias must start with the prefix "alias/". Please see https://docs.aws'), "nope"),
+        ("Invalid identifier", "alias/"),
+        (re.compile("Member must have length less than or equal to 256$"), f"alias/{'a' * 251}"),
+        (re.compile(r"Member must satisfy regular expression pattern: \^\[a-zA-Z0-9:/_-\]\+\$$"), "alias/a b"),
+        ("alias/a:b contains invalid characters for an alias", "alias/a:b"),
+    ):
+        refused("ValidationException", kms.create_alias, said, 400, AliasName=name, TargetKeyId=new)
+
+
 def test_faults_are_json(closed):
     signer = ferry.Signer(closed, service="kms")
     headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "TrentService.FlyToTheMoon"}

@@ -1,5 +1,6 @@
 """KMS with secrets: Encrypt, Decrypt, ReEncrypt, data keys and rotation, by an ordinary boto3 client."""
 import contextlib
+import re
 import sqlite3
 
 import pytest
@@ -47,7 +48,8 @@ def test_a_wrong_blob_or_key(closed, kms, new):
         refused("InvalidCiphertextException", kms.decrypt, CiphertextBlob=wrong)
     # Says that it was wrapped with material that no rotation brought.
     later = blob[:1] + b"\x00\x00\x00\x07" + blob[5:]
-    refused("InvalidCiphertextException", kms.decrypt, CiphertextBlob=later)
+    # KMS says no word beside the code.
+    refused("InvalidCiphertextException", kms.decrypt, "", 400, CiphertextBlob=later)
     refused("IncorrectKeyException", kms.decrypt, CiphertextBlob=blob, KeyId=closed.new_key())
     refused("AccessDeniedException", closed.kms(account=PARTNER).decrypt, CiphertextBlob=blob)
     refused("AccessDeniedException", closed.kms(FAR).decrypt, CiphertextBlob=blob)
@@ -178,6 +180,18 @@ def test_old_material_still_opens(kms, new):
     done = kms.list_key_rotations(KeyId=new)["Rotations"]
     assert [one["RotationType"] for one in done] == ["ON_DEMAND", "ON_DEMAND"]
     assert done[0]["RotationDate"] > done[1]["RotationDate"]
+    # Every answer says which material it used.
+    whole = kms.list_key_rotations(KeyId=new, IncludeKeyMaterial="ALL_KEY_MATERIAL")["Rotations"]
+    ids = [one["KeyMaterialId"] for one in reversed(whole)]
+    assert len(set(ids)) == 3 and all(re.fullmatch("[0-9a-f]{64}", one) for one in ids)
+    assert [one["KeyMaterialState"] for one in whole] == ["CURRENT", "NON_CURRENT", "NON_CURRENT"]
+    assert "RotationDate" not in whole[2]
+    assert [kms.decrypt(CiphertextBlob=blob)["KeyMaterialId"] for blob in blobs] == ids
+    assert kms.describe_key(KeyId=new)["KeyMetadata"]["CurrentKeyMaterialId"] == ids[2]
+    assert kms.generate_data_key(KeyId=new, KeySpec="AES_256")["KeyMaterialId"] == ids[2]
+    assert kms.generate_data_key_without_plaintext(KeyId=new, KeySpec="AES_256")["KeyMaterialId"] == ids[2]
+    again = kms.re_encrypt(CiphertextBlob=blobs[0], DestinationKeyId=new)
+    assert [again["SourceKeyMaterialId"], again["DestinationKeyMaterialId"]] == [ids[0], ids[2]]
     assert len(kms.list_key_rotations(KeyId=new, Limit=1)["Rotations"]) == 1
 
 
@@ -195,7 +209,11 @@ def test_the_rotation_plan(kms, new):
     assert kms.get_key_rotation_status(KeyId=new)["KeyRotationEnabled"] is False
     for _ in range(25):
         kms.rotate_key_on_demand(KeyId=new)
-    refused("LimitExceededException", kms.rotate_key_on_demand, KeyId=new)
+    said = (
+        "The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be "
+        f"performed for this key: {new}"
+    )
+    refused("LimitExceededException", kms.rotate_key_on_demand, said, 400, KeyId=new)
 
 
 def test_a_due_key_is_rotated_by_itself(deploy):

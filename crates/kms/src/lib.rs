@@ -16,7 +16,7 @@ mod wrap;
 pub use master::{MasterKey, OpenError};
 pub use policy::{Decision, Policy, PolicyError, Request};
 pub use reference::{AliasError, KeyRef, KeyRefError, check_alias};
-pub use secret::KeyMaterial;
+pub use secret::{KeyMaterial, material_id};
 pub use wrap::{
     PLAINTEXT_BYTES_MAX, WrapError, generate_data_key, key_of, random_bytes, unwrap, wrap,
 };

@@ -6,7 +6,10 @@ use std::fmt;
 use model::{Arn, Key};
 use zeroize::Zeroizing;
 
-use crate::master::{MasterKey, OpenError};
+use crate::{
+    master::{MasterKey, OpenError},
+    seal::framed,
+};
 
 /// The purpose that key material is sealed for; its context is the key's ARN.
 const MATERIAL_PURPOSE: &str = "kms-key-material";
@@ -92,6 +95,23 @@ impl KeyMaterial {
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
+}
+
+/// What KMS calls the id of a key's material of that number: 64 hexadecimal digits. The replicas of
+/// a multi-Region key, which share its material, share its ids.
+pub fn material_id(key: &Key, number: u32) -> String {
+    let named = framed(&[
+        b"snapferry kms key material",
+        key.account.as_str().as_bytes(),
+        key.id.as_bytes(),
+        &number.to_be_bytes(),
+    ]);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &named);
+    digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// What sealed material is bound to: the key, and which of its materials it is.

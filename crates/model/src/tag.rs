@@ -32,7 +32,8 @@ pub enum TagError {
     TooMany,
 }
 
-fn legal(text: &str) -> bool {
+/// Whether a key or a value has only characters that tags can have.
+pub fn is_legal(text: &str) -> bool {
     text.chars().all(|c| {
         c.is_alphanumeric() || (c.is_whitespace() && !c.is_control()) || "_.:/=+-@".contains(c)
     })
@@ -61,7 +62,7 @@ pub fn validate(tags: &[Tag]) -> Result<(), TagError> {
         if 256 < tag.value.chars().count() {
             return Err(TagError::ValueLength(shown()));
         }
-        if !legal(&tag.key) || !legal(&tag.value) {
+        if !is_legal(&tag.key) || !is_legal(&tag.value) {
             return Err(TagError::Character(shown()));
         }
     }

@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 
 use super::{
-    Request,
-    pattern::{Case, Pattern, has_variable},
+    Question,
+    pattern::{Pattern, has_variable},
 };
 
 /// Whether something holds.
@@ -55,8 +55,28 @@ impl Match {
 pub(super) struct Condition {
     /// None when the operator is not known.
     operator: Option<Operator>,
+    /// In lower case: condition keys' names do not care about case.
     key: String,
-    values: Vec<String>,
+    values: Vec<Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Value {
+    /// As it is.
+    Text(String),
+    /// With wildcards.
+    Like(Pattern),
+    /// With a policy variable.
+    Variable,
+}
+
+/// Whether letters' case counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Case {
+    /// It does.
+    Counts,
+    /// It does not, for ASCII letters.
+    Ignored,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,84 +123,97 @@ impl Operator {
 impl Condition {
     /// A condition as a policy has it.
     pub(super) fn new(operator: &str, key: &str, values: Vec<String>) -> Self {
+        let operator = Operator::parse(operator);
+        let is_like = operator.is_some_and(|operator| operator.comparison == Comparison::Like);
+        let value = |text: String| match text {
+            text if has_variable(&text) => Value::Variable,
+            text if is_like => Value::Like(Pattern::new(&text)),
+            text => Value::Text(text),
+        };
         Self {
-            operator: Operator::parse(operator),
-            key: key.to_owned(),
-            values,
+            operator,
+            key: key.to_ascii_lowercase(),
+            values: values.into_iter().map(value).collect(),
         }
     }
 
-    /// Whether it holds of a request. Where the request lacks the key: a negated comparison and
-    /// one with `IfExists` hold, any other does not, as IAM has it.
-    pub(super) fn holds(&self, request: &Request<'_>) -> Match {
+    /// Whether it holds of what is asked. Where the request lacks the key: a negated comparison
+    /// and one with `IfExists` hold, any other does not, as IAM has it.
+    pub(super) fn holds(&self, asked: &Question<'_>) -> Match {
         let (Some(operator), ControlFlow::Continue(actual)) =
-            (self.operator, look_up(&self.key, request))
+            (self.operator, look_up(&self.key, asked))
         else {
             return Match::Unknown;
         };
-        if self.values.iter().any(|value| has_variable(value)) {
+        if self.values.contains(&Value::Variable) {
             return Match::Unknown;
         }
         if operator.comparison == Comparison::Null {
             let absent = if actual.is_none() { "true" } else { "false" };
-            return self.any(|value| Match::from(value.eq_ignore_ascii_case(absent)));
+            return self.any(|value| match value {
+                Value::Text(text) => Match::from(text.eq_ignore_ascii_case(absent)),
+                _ => Match::Unknown,
+            });
         }
         let Some(actual) = actual else {
             return Match::from(operator.negated || operator.if_exists);
         };
-        let found = self.any(|value| compare(operator.comparison, value, &actual));
+        let found = self.any(|value| compare(operator.comparison, value, actual, asked));
         if operator.negated { found.not() } else { found }
     }
 
-    fn any(&self, holds: impl Fn(&str) -> Match) -> Match {
-        self.values
-            .iter()
-            .map(|value| holds(value))
-            .fold(Match::No, Match::or)
+    fn any(&self, holds: impl Fn(&Value) -> Match) -> Match {
+        self.values.iter().map(holds).fold(Match::No, Match::or)
     }
 }
 
-fn compare(comparison: Comparison, value: &str, actual: &str) -> Match {
+fn compare(comparison: Comparison, value: &Value, actual: &str, asked: &Question<'_>) -> Match {
+    let text = match value {
+        Value::Like(pattern) => return pattern.matches(actual, &asked.effort),
+        Value::Variable => return Match::Unknown,
+        Value::Text(text) => text,
+    };
+    if asked
+        .effort
+        .spend(1 + text.len().min(actual.len()))
+        .is_none()
+    {
+        return Match::Unknown;
+    }
     match comparison {
-        Comparison::Equals(Case::Counts) => Match::from(value == actual),
-        Comparison::Equals(Case::Ignored) => Match::from(value.eq_ignore_ascii_case(actual)),
-        Comparison::Like => Pattern::new(value, Case::Counts).matches(actual),
-        Comparison::Bool => match value.to_ascii_lowercase().as_str() {
+        Comparison::Equals(Case::Counts) => Match::from(text == actual),
+        Comparison::Equals(Case::Ignored) => Match::from(text.eq_ignore_ascii_case(actual)),
+        Comparison::Bool => match text.to_ascii_lowercase().as_str() {
             wanted @ ("true" | "false") => Match::from(wanted == actual),
             _ => Match::Unknown,
         },
-        Comparison::Null => Match::Unknown,
+        Comparison::Like | Comparison::Null => Match::Unknown,
     }
 }
 
 /// What a request has under a condition key; broken off when the key is not known here.
-/// Condition keys' names do not care about case.
-fn look_up(key: &str, request: &Request<'_>) -> ControlFlow<(), Option<String>> {
+fn look_up<'a>(key: &str, asked: &'a Question<'_>) -> ControlFlow<(), Option<&'a str>> {
     const CONTEXT: &str = "kms:encryptioncontext:";
-    let conditions = request.conditions;
-    let lower = key.to_ascii_lowercase();
-    ControlFlow::Continue(match lower.as_str() {
+    ControlFlow::Continue(match key {
         "kms:calleraccount" | "aws:principalaccount" => {
-            Some(request.principal_account.as_str().to_owned())
+            Some(asked.request.principal_account.as_str())
         }
-        "kms:viaservice" => conditions.via_service.clone(),
-        "kms:grantisforawsresource" => conditions
+        "kms:viaservice" => asked.request.conditions.via_service.as_deref(),
+        "kms:grantisforawsresource" => asked
+            .request
+            .conditions
             .grant_is_for_aws_resource
-            .map(|is| is.to_string()),
+            .map(|is| if is { "true" } else { "false" }),
         _ => {
-            let Some(name) = lower.strip_prefix(CONTEXT) else {
+            let Some(name) = key.strip_prefix(CONTEXT) else {
                 return ControlFlow::Break(());
             };
-            let mut found = conditions
-                .encryption_context
-                .iter()
-                .filter(|(pair, _)| pair.eq_ignore_ascii_case(name));
-            let value = found.next().map(|(_, value)| value.clone());
-            if found.next().is_some() {
+            match asked.context.get(name) {
+                None => None,
+                Some(Some(value)) => Some(value),
                 // Two pairs whose names differ in case only: which one is meant?
-                return ControlFlow::Break(());
+                Some(None) => return ControlFlow::Break(()),
             }
-            value
         }
     })
 }

@@ -5,14 +5,19 @@
 //! the account. Source: "Key policies in AWS KMS" and "IAM JSON policy elements reference".
 //!
 //! Invariant: what is not understood never opens a key. An unknown condition operator, key or
-//! policy variable keeps an Allow from applying and lets a Deny apply.
+//! policy variable keeps an Allow from applying and lets a Deny apply, and so does a question
+//! that would take more steps than one may.
 mod condition;
+mod effort;
 mod parse;
 mod pattern;
+
+use std::collections::HashMap;
 
 use model::{Account, Arn, Region, key::EncryptionContext};
 
 use condition::{Condition, Match};
+use effort::Effort;
 use pattern::Pattern;
 
 /// The largest policy document, bytes, as PutKeyPolicy has it.
@@ -49,10 +54,18 @@ pub enum Decision {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Statement {
     effect: Effect,
-    principals: Vec<Principal>,
-    actions: Vec<Pattern>,
-    resources: Vec<Pattern>,
+    principals: Listed<Principal>,
+    /// Of lower case, as is what they are compared with.
+    actions: Listed<Pattern>,
+    resources: Listed<Pattern>,
     conditions: Vec<Condition>,
+}
+
+/// What a statement lists: what it is for, or (`NotAction` and the like) all but what it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Listed<T> {
+    These(Vec<T>),
+    AllBut(Vec<T>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +82,8 @@ enum Principal {
     Account {
         account: Account,
         partition: Option<String>,
+        /// Whether the account itself is named, and not only somebody of it.
+        whole: bool,
     },
     /// A service, a federation, a canonical user: none of ours.
     Stranger,
@@ -99,12 +114,43 @@ pub struct Conditions {
     pub encryption_context: EncryptionContext,
 }
 
+/// A request, made ready to be compared with many statements, and what that may cost.
+#[derive(Debug)]
+struct Question<'a> {
+    request: &'a Request<'a>,
+    /// Of lower case.
+    action: String,
+    key: String,
+    /// The encryption context by names of lower case; none where two differ in case only.
+    context: HashMap<String, Option<&'a str>>,
+    effort: Effort,
+}
+
+impl<'a> Question<'a> {
+    fn new(request: &'a Request<'a>) -> Self {
+        let mut context = HashMap::new();
+        for (name, value) in &request.conditions.encryption_context {
+            context
+                .entry(name.to_ascii_lowercase())
+                .and_modify(|value| *value = None)
+                .or_insert(Some(value.as_str()));
+        }
+        Self {
+            request,
+            action: request.action.to_ascii_lowercase(),
+            key: request.key_arn.to_string(),
+            context,
+            effort: Effort::new(),
+        }
+    }
+}
+
 impl Policy {
-    /// Reads a policy document.
+    /// Reads a policy document. A statement without a resource or an action is read and left out:
+    /// "the policy statement has no effect" (CreateKey, KMS API reference).
     ///
     /// # Errors
-    /// The first thing that is wrong with it; `NotPrincipal`, `NotAction` and `NotResource` are
-    /// refused rather than misread.
+    /// The first thing that is wrong with it.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
         if POLICY_BYTES_MAX < text.len() {
             return Err(PolicyError::Size(text.len()));
@@ -120,9 +166,10 @@ impl Policy {
 
     /// What the policy says of a request.
     pub fn decide(&self, request: &Request<'_>) -> Decision {
+        let asked = Question::new(request);
         let mut decision = Decision::Silent;
         for statement in &self.statements {
-            match (statement.applies(request), statement.effect) {
+            match (statement.applies(&asked), statement.effect) {
                 (Match::Yes | Match::Unknown, Effect::Deny) => return Decision::Deny,
                 (Match::Yes, Effect::Allow) => decision = Decision::Allow,
                 _ => {}
@@ -133,33 +180,50 @@ impl Policy {
 }
 
 impl Statement {
-    fn applies(&self, request: &Request<'_>) -> Match {
-        let key = request.key_arn.to_string();
+    fn applies(&self, asked: &Question<'_>) -> Match {
         let parts = [
-            Match::from(self.principals.iter().any(|one| one.is(request))),
-            any(&self.actions, request.action),
-            any(&self.resources, &key),
+            self.is_for(asked),
+            self.actions.has(&asked.action, &asked.effort),
+            self.resources.has(&asked.key, &asked.effort),
         ];
-        let conditions = self.conditions.iter().map(|one| one.holds(request));
+        let conditions = self.conditions.iter().map(|one| one.holds(asked));
         parts
             .into_iter()
             .chain(conditions)
             .fold(Match::Yes, Match::and)
     }
+
+    fn is_for(&self, asked: &Question<'_>) -> Match {
+        Match::from(match &self.principals {
+            Listed::These(named) => named.iter().any(|one| one.speaks_of(asked.request)),
+            // Who is excepted by the name of one of its users only may be somebody else of it.
+            Listed::AllBut(named) => !named.iter().any(|one| one.is_whole_of(asked.request)),
+        })
+    }
 }
 
-fn any(patterns: &[Pattern], text: &str) -> Match {
-    patterns
-        .iter()
-        .map(|pattern| pattern.matches(text))
-        .fold(Match::No, Match::or)
+impl Listed<Pattern> {
+    fn has(&self, text: &str, effort: &Effort) -> Match {
+        let any = |patterns: &[Pattern]| {
+            patterns
+                .iter()
+                .map(|pattern| pattern.matches(text, effort))
+                .fold(Match::No, Match::or)
+        };
+        match self {
+            Self::These(patterns) => any(patterns),
+            Self::AllBut(patterns) => any(patterns).not(),
+        }
+    }
 }
 
 impl Principal {
-    fn is(&self, request: &Request<'_>) -> bool {
+    fn speaks_of(&self, request: &Request<'_>) -> bool {
         match self {
             Self::Everyone => true,
-            Self::Account { account, partition } => {
+            Self::Account {
+                account, partition, ..
+            } => {
                 account == request.principal_account
                     && partition
                         .as_ref()
@@ -167,6 +231,11 @@ impl Principal {
             }
             Self::Stranger => false,
         }
+    }
+
+    fn is_whole_of(&self, request: &Request<'_>) -> bool {
+        let whole = !matches!(self, Self::Account { whole: false, .. });
+        whole && self.speaks_of(request)
     }
 }
 

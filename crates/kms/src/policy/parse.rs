@@ -8,11 +8,7 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{
-    Effect, Principal, Statement,
-    condition::Condition,
-    pattern::{Case, Pattern},
-};
+use super::{Effect, Listed, Principal, Statement, condition::Condition, pattern::Pattern};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -29,9 +25,12 @@ struct StatementJson {
     #[serde(rename = "Sid")]
     _sid: Option<String>,
     effect: String,
-    principal: PrincipalJson,
-    action: Many<String>,
-    resource: Many<String>,
+    principal: Option<PrincipalJson>,
+    not_principal: Option<PrincipalJson>,
+    action: Option<Many<String>>,
+    not_action: Option<Many<String>>,
+    resource: Option<Many<String>>,
+    not_resource: Option<Many<String>>,
     #[serde(default)]
     condition: Members<Members<Many<Scalar>>>,
 }
@@ -65,30 +64,57 @@ pub(super) fn statements(text: &str) -> Result<Vec<Statement>, String> {
     {
         return Err("Version is neither \"2012-10-17\" nor \"2008-10-17\"".to_owned());
     }
-    document.statement.0.into_iter().map(statement).collect()
+    let read = document.statement.0.into_iter().map(statement);
+    read.filter_map(Result::transpose).collect()
 }
 
-fn statement(json: StatementJson) -> Result<Statement, String> {
+/// Reads a statement; none when it has no effect, for it lacks a resource or an action.
+fn statement(json: StatementJson) -> Result<Option<Statement>, String> {
     let effect = match json.effect.as_str() {
         "Allow" => Effect::Allow,
         "Deny" => Effect::Deny,
         _ => return Err("Effect is neither \"Allow\" nor \"Deny\"".to_owned()),
     };
-    let actions = json.action.0.iter().map(|text| action(text));
-    let resources = json.resource.0.iter().map(|text| resource(text));
+    let principals = listed("Principal", json.principal, json.not_principal, principals)?
+        .ok_or("a statement lacks its Principal")?;
+    if effect == Effect::Allow && matches!(principals, Listed::AllBut(_)) {
+        return Err("NotPrincipal is possible with \"Deny\" only".to_owned());
+    }
+    let each = |read: fn(&str) -> Result<Pattern, String>| {
+        move |texts: Many<String>| texts.0.iter().map(|text| read(text)).collect()
+    };
+    let actions = listed("Action", json.action, json.not_action, each(action))?;
+    let resources = listed("Resource", json.resource, json.not_resource, each(resource))?;
     let conditions = json.condition.0.into_iter().flat_map(|(operator, keys)| {
         keys.0.into_iter().map(move |(key, values)| {
             let values = values.0.into_iter().map(|value| value.0).collect();
             Condition::new(&operator, &key, values)
         })
     });
-    Ok(Statement {
-        effect,
-        principals: principals(json.principal)?,
-        actions: actions.collect::<Result<_, _>>()?,
-        resources: resources.collect::<Result<_, _>>()?,
-        conditions: conditions.collect(),
-    })
+    Ok(actions
+        .zip(resources)
+        .map(|(actions, resources)| Statement {
+            effect,
+            principals,
+            actions,
+            resources,
+            conditions: conditions.collect(),
+        }))
+}
+
+/// A member, or the one that says all but it; none when neither is given.
+fn listed<J, T>(
+    name: &str,
+    these: Option<J>,
+    all_but: Option<J>,
+    read: impl FnOnce(J) -> Result<Vec<T>, String>,
+) -> Result<Option<Listed<T>>, String> {
+    match (these, all_but) {
+        (Some(_), Some(_)) => Err(format!("a statement has both {name} and Not{name}")),
+        (Some(json), None) => read(json).map(Listed::These).map(Some),
+        (None, Some(json)) => read(json).map(Listed::AllBut).map(Some),
+        (None, None) => Ok(None),
+    }
 }
 
 fn action(text: &str) -> Result<Pattern, String> {
@@ -101,7 +127,7 @@ fn action(text: &str) -> Result<Pattern, String> {
                     .all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'*' | b'?' | b'-'))
         });
     if legal {
-        Ok(Pattern::new(text, Case::Ignored))
+        Ok(Pattern::new(&text.to_ascii_lowercase()))
     } else {
         Err("an Action is neither \"*\" nor of the form \"service:name\"".to_owned())
     }
@@ -109,7 +135,7 @@ fn action(text: &str) -> Result<Pattern, String> {
 
 fn resource(text: &str) -> Result<Pattern, String> {
     if text == "*" || text.starts_with("arn:") {
-        Ok(Pattern::new(text, Case::Counts))
+        Ok(Pattern::new(text))
     } else {
         Err("a Resource is neither \"*\" nor an ARN".to_owned())
     }
@@ -149,6 +175,7 @@ pub(super) fn principal(text: &str) -> Result<Principal, String> {
         return Ok(Principal::Account {
             account,
             partition: None,
+            whole: true,
         });
     }
     let parts: Vec<&str> = text.splitn(6, ':').collect();
@@ -172,6 +199,7 @@ pub(super) fn principal(text: &str) -> Result<Principal, String> {
         Ok(account) if known && !resource.contains(['*', '?', '$']) => Ok(Principal::Account {
             account,
             partition: Some(partition.to_owned()),
+            whole: resource == "root",
         }),
         _ => Err(wrong()),
     }

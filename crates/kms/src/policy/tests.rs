@@ -164,6 +164,101 @@ fn resources_name_the_key() {
     ));
 }
 
+/// CreateKey, KMS API reference: it is taken, "even though the policy statement is ineffective".
+#[test]
+fn a_statement_without_resource_or_action_has_no_effect() {
+    for (effect, missing) in [
+        ("Allow", "Resource"),
+        ("Allow", "Action"),
+        ("Deny", "Resource"),
+        ("Deny", "Action"),
+    ] {
+        let mut idle = allow(json!("*"), json!("kms:*"));
+        idle["Effect"] = json!(effect);
+        idle.as_object_mut().expect("an object").remove(missing);
+        assert!(!asks(&policy(idle.clone()), OWNER, "kms:Decrypt"));
+        let owners = allow(json!({"AWS": OWNER}), json!("kms:*"));
+        let both = policy(json!([idle, owners]));
+        assert!(asks(&both, OWNER, "kms:Decrypt") && !asks(&both, OTHER, "kms:Decrypt"));
+    }
+    // What is wrong with such a statement is told all the same.
+    refused("{\"Statement\":{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"Decrypt\"}}");
+}
+
+#[test]
+fn what_is_excepted_is_excepted() {
+    let mine = policy(
+        json!({"Effect": "Allow", "Principal": "*", "NotAction": ["kms:put*", "kms:Decrypt"],
+        "Resource": "*"}),
+    );
+    assert!(asks(&mine, OTHER, "kms:Encrypt"));
+    assert!(!asks(&mine, OTHER, "kms:PutKeyPolicy") && !asks(&mine, OTHER, "kms:Decrypt"));
+    let with = |resource: &str| {
+        policy(
+            json!({"Effect": "Allow", "Principal": "*", "Action": "kms:*", "NotResource": resource}),
+        )
+    };
+    let other = "arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000000";
+    assert!(asks(&with(other), OWNER, "kms:Decrypt"));
+    assert!(!asks(&with("arn:aws:kms:*"), OWNER, "kms:Decrypt"));
+    assert!(!asks(&with("arn:aws:kms:${aws:x}"), OWNER, "kms:Decrypt"));
+}
+
+#[test]
+fn all_but_some_principals_can_be_denied_and_never_allowed() {
+    let all_but = |principal: Value| {
+        policy(json!([
+            allow(json!("*"), json!("kms:*")),
+            {"Effect": "Deny", "NotPrincipal": principal, "Action": "kms:*", "Resource": "*"}
+        ]))
+    };
+    let spared = all_but(json!({"AWS": [format!("arn:aws:iam::{OTHER}:root")]}));
+    assert!(asks(&spared, OTHER, "kms:Decrypt") && !asks(&spared, OWNER, "kms:Decrypt"));
+    // One user is not the account, which may be asking by another.
+    let user = all_but(json!({"AWS": [format!("arn:aws:iam::{OTHER}:user/one")]}));
+    assert!(!asks(&user, OTHER, "kms:Decrypt"));
+    let service = all_but(json!({"Service": "rds.amazonaws.com"}));
+    assert!(!asks(&service, OWNER, "kms:Decrypt"));
+    refused(
+        "{\"Statement\":{\"Effect\":\"Allow\",\"NotPrincipal\":{\"AWS\":\"111122223333\"},\"Action\":\"kms:*\",\"Resource\":\"*\"}}",
+    );
+}
+
+/// Whoever writes the policy and asks pays no more of the processor than anybody.
+#[test]
+fn a_question_has_a_bounded_price_and_what_is_beyond_it_closes() {
+    let question = |values: Value, text: &str| {
+        let mut given = Conditions::default();
+        given
+            .encryption_context
+            .insert("x".to_owned(), text.to_owned());
+        let condition = json!({"StringLike": {"kms:EncryptionContext:x": values}});
+        ["Allow", "Deny"].map(|effect| {
+            let policy = conditional(effect, &condition);
+            let began = std::time::Instant::now();
+            let allowed = asks_with(&policy, OWNER, "kms:Decrypt", &given);
+            let took = began.elapsed();
+            // A millisecond or two when optimised.
+            assert!(took < std::time::Duration::from_millis(200), "{took:?}");
+            allowed
+        })
+    };
+    let long = "a".repeat(8_000);
+    let starred: Vec<_> = (0..8).map(|_| format!("*{}b", "a".repeat(3_900))).collect();
+    assert_eq!(question(json!(starred), &long), [false, true]);
+    let hidden: Vec<_> = (0..8)
+        .map(|_| format!("*{}?b*", "a".repeat(3_900)))
+        .collect();
+    assert_eq!(question(json!(hidden), &long), [false, false]);
+    let many: Vec<_> = (0..5_000).map(|_| "*b").collect();
+    assert_eq!(question(json!(many), &long), [false, true]);
+    let many: Vec<_> = (0..5_000).map(|_| "*b*").collect();
+    assert_eq!(question(json!(many), &long), [false, false]);
+    // What people write is far below it.
+    let usual: Vec<_> = (0..100).map(|n| format!("*team-{n}*")).collect();
+    assert_eq!(question(json!(usual), "for team-99 only"), [true, false]);
+}
+
 #[test]
 fn deny_wins() {
     let policy = policy(json!([
@@ -345,13 +440,14 @@ fn malformed_documents_are_refused() {
         ("Condition", json!({"StringEquals": {"kms:ViaService": {}}})),
         ("NotAction", json!("kms:*")),
         ("NotPrincipal", json!("*")),
+        ("NotResource", json!("*")),
         ("Extra", json!("x")),
     ] {
         let mut statement = good.clone();
         statement[member] = value;
         refused(&json!({"Statement": [statement]}).to_string());
     }
-    for missing in ["Effect", "Principal", "Action", "Resource"] {
+    for missing in ["Effect", "Principal"] {
         let mut statement = good.clone();
         statement
             .as_object_mut()

@@ -12,7 +12,7 @@ mod rotate;
 
 use async_trait::async_trait;
 use catalog::CatalogError;
-use kms::policy;
+use kms::{KeyRef, policy};
 use model::{Account, Arn, Region, WrappedKey, key::EncryptionContext};
 use vault::DataKey;
 
@@ -27,6 +27,15 @@ pub use rotate::{PERIOD_DAYS, Reason, next as next_rotation, rotate, rotate_due}
 
 /// The alias of the key that RDS makes for an account when none is named.
 pub const RDS_ALIAS: &str = "alias/aws/rds";
+
+/// Whether a text names an account's default key in a region: by its alias, or the alias's ARN.
+pub fn is_default_key(text: &str, account: &Account, region: &Region) -> bool {
+    KeyRef::parse(text, account, region).is_ok_and(|named| {
+        named.account() == account
+            && named.region() == region
+            && matches!(named, KeyRef::Alias { name, .. } if name == RDS_ALIAS)
+    })
+}
 
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use vault::DataKey;
 use wire::json::Blob;
 use zeroize::Zeroizing;
 
-use super::{KeyError, KeyService, KeyUser, RDS_ALIAS, data_key, echo};
+use super::{KeyError, KeyService, KeyUser, RDS_ALIAS, data_key, echo, is_default_key};
 use crate::core::Core;
 
 /// What one try at a call came to.
@@ -239,10 +239,13 @@ impl Metadata {
 #[async_trait]
 impl KeyService for Outside {
     async fn target(&self, user: &KeyUser, given: &str, region: &Region) -> Result<Arn, KeyError> {
-        let given = match (given, &self.default_key) {
-            (RDS_ALIAS, Some(default)) => default,
-            (RDS_ALIAS, None) => return Err(KeyError::NoDefaultKey),
-            _ => given,
+        let given = match (
+            is_default_key(given, &user.account, region),
+            &self.default_key,
+        ) {
+            (true, Some(default)) => default,
+            (true, None) => return Err(KeyError::NoDefaultKey),
+            (false, _) => given,
         };
         let asked = self.region.as_ref().unwrap_or(region);
         let (arn, metadata) = self.describe(user, asked, given).await?;

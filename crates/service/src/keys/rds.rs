@@ -103,12 +103,16 @@ impl<'a> RdsUse<'a> {
         let keys = &self.core.keys;
         let found = match keys.target(&self.user, given, &self.region).await {
             // The default key's alias may be named before its first use made it.
-            Err(KeyError::NotFound(_)) if given == super::RDS_ALIAS => self.default_arn().await,
+            Err(KeyError::NotFound(_)) if self.is_default(given) => self.default_arn().await,
             other => other,
         };
         found
             .map(TargetKey)
             .map_err(|error| Self::fault(error, KeySide::Target(given), given))
+    }
+
+    fn is_default(&self, given: &str) -> bool {
+        super::is_default_key(given, &self.user.account, &self.region)
     }
 
     async fn default_arn(&self) -> Result<Arn, KeyError> {
@@ -170,7 +174,7 @@ impl<'a> RdsUse<'a> {
         let made = keys.wrap_for(user, given, &self.region, plain, context.clone());
         let made = match made.await {
             // The default key's alias may be named before its first use made it.
-            Err(KeyError::NotFound(_)) if given == super::RDS_ALIAS => {
+            Err(KeyError::NotFound(_)) if self.is_default(given) => {
                 match self.default_arn().await {
                     Ok(key) => keys.wrap(user, &key, plain, context).await,
                     Err(error) => Err(error),

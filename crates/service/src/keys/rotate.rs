@@ -102,9 +102,9 @@ fn within_limit(key: &Key) -> Result<(), Fault> {
         return Err(Fault::new(
             Code::KmsLimitExceeded,
             format!(
-                "{} was rotated on demand {asked} times: more than {} are not possible.",
-                key.arn(),
-                limits::ROTATIONS_ON_DEMAND_MAX
+                "The on-demand rotations limit has been reached for the given keyId. No more \
+                 on-demand rotations can be performed for this key: {}",
+                key.arn()
             ),
         ));
     }

@@ -19,6 +19,9 @@ use crate::{
 
 /// A grant's name has at most so many characters.
 const NAME_CHARS_MAX: usize = 256;
+/// A constraint has at most so many pairs, of so many characters together ("CreateGrant").
+const CONSTRAINT_PAIRS_MAX: usize = 8;
+const CONSTRAINT_CHARS_MAX: usize = 384;
 
 /// `Constraints`.
 #[derive(Debug, Default, Deserialize, Serialize, schemars::JsonSchema)]
@@ -127,7 +130,7 @@ impl CreateGrant {
         .into_iter()
         .flatten()
         {
-            crypto::within_limit(context)?;
+            within_limit(context)?;
         }
         let mut bytes = [[0; 16]; 2];
         bytes.fill_with(|| cx.core.entropy.draw());
@@ -149,6 +152,25 @@ impl CreateGrant {
             created_at: cx.core.now(),
         })
     }
+}
+
+/// Refuses a constraint beyond what KMS allows; all of a key's grants are looked at when its
+/// policy does not decide.
+fn within_limit(context: &EncryptionContext) -> Result<(), Fault> {
+    let chars: usize = context
+        .iter()
+        .map(|(name, value)| name.chars().count() + value.chars().count())
+        .sum();
+    if context.len() <= CONSTRAINT_PAIRS_MAX && chars <= CONSTRAINT_CHARS_MAX {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Code::KmsValidation,
+        format!(
+            "A grant's constraint has at most {CONSTRAINT_PAIRS_MAX} pairs of at most \
+             {CONSTRAINT_CHARS_MAX} characters together."
+        ),
+    ))
 }
 
 fn principal(text: &str) -> Result<Account, Fault> {

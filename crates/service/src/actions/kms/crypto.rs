@@ -63,7 +63,7 @@ impl Extras<'_> {
 }
 
 /// Refuses an encryption context that is too large.
-pub(super) fn within_limit(context: &EncryptionContext) -> Result<(), Fault> {
+fn within_limit(context: &EncryptionContext) -> Result<(), Fault> {
     let bytes: usize = context
         .iter()
         .map(|(name, value)| name.len() + value.len())
@@ -112,19 +112,13 @@ pub(super) async fn key_of(
     action: &'static str,
     context: &EncryptionContext,
 ) -> Result<Key, Fault> {
-    let malformed = || {
-        Fault::new(
-            Code::KmsInvalidCiphertext,
-            "The ciphertext is no ciphertext blob of this KMS.",
-        )
-    };
     if CIPHERTEXT_BYTES_MAX < blob.0.len() {
         return Err(Fault::new(
             Code::KmsValidation,
             format!("A ciphertext blob has at most {CIPHERTEXT_BYTES_MAX} bytes."),
         ));
     }
-    let (arn, _) = ::kms::key_of(&blob.0).map_err(|_| malformed())?;
+    let (arn, _) = ::kms::key_of(&blob.0).map_err(|_| shared::invalid_ciphertext())?;
     // Of the named key first: who names a key that it may not use learns no more than that.
     let expected = match expected {
         Some(key_id) => Some(shared::find_with(cx, key_id, action, context).await?),
@@ -159,6 +153,12 @@ pub(super) async fn key_of(
     };
     Keys::usable(&key)?;
     Ok(key)
+}
+
+/// The id of the material that a blob of this key is wrapped with.
+pub(super) fn material_id(key: &Key, blob: &[u8]) -> String {
+    let number = ::kms::key_of(blob).map_or(0, |(_, number)| number);
+    ::kms::material_id(key, number)
 }
 
 /// A grant token: names the key and the grant, so that it is found again.

@@ -3,7 +3,7 @@ use model::key::EncryptionContext;
 use serde::{Deserialize, Serialize};
 use wire::json::Blob;
 
-use super::crypto::{ALGORITHM, Extras, key_of, unless_dry};
+use super::crypto::{ALGORITHM, Extras, key_of, material_id, unless_dry};
 use crate::{
     action::{Action, Api, Cx, Output},
     fault::Fault,
@@ -31,6 +31,7 @@ pub struct Decrypted {
     key_id: String,
     plaintext: Blob,
     encryption_algorithm: &'static str,
+    key_material_id: String,
 }
 
 impl Output for Decrypted {}
@@ -58,6 +59,7 @@ impl Action for Decrypt {
             key_id: key.arn().to_string(),
             plaintext: Blob(plain.to_vec()),
             encryption_algorithm: ALGORITHM,
+            key_material_id: material_id(&key, &blob.0),
         })
     }
 }

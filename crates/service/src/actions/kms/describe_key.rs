@@ -5,7 +5,6 @@ use super::shared::{self, KeyMetadata};
 use crate::{
     action::{Action, Api, Cx, Output},
     fault::Fault,
-    keys::{self, RDS_ALIAS},
 };
 
 /// The input.
@@ -31,10 +30,6 @@ impl Action for DescribeKey {
     type Output = Described;
 
     async fn run(self, cx: &Cx) -> Result<Described, Fault> {
-        if self.key_id == RDS_ALIAS {
-            // KMS makes a predefined alias's key when it is first asked for.
-            keys::default_key(&cx.core, &cx.caller.account, &cx.region).await?;
-        }
         let key = shared::find(cx, &self.key_id, "kms:DescribeKey").await?;
         Ok(Described {
             key_metadata: KeyMetadata::of(&key),

@@ -2,7 +2,7 @@
 use serde::{Deserialize, Serialize};
 use wire::json::Blob;
 
-use super::crypto::DataKeyInput;
+use super::crypto::{DataKeyInput, material_id};
 use crate::{
     action::{Action, Api, Cx, Output},
     fault::Fault,
@@ -20,6 +20,7 @@ pub struct Generated {
     ciphertext_blob: Blob,
     plaintext: Blob,
     key_id: String,
+    key_material_id: String,
 }
 
 impl Output for Generated {}
@@ -32,6 +33,7 @@ impl Action for GenerateDataKey {
     async fn run(self, cx: &Cx) -> Result<Generated, Fault> {
         let made = self.0.make(cx, "kms:GenerateDataKey").await?;
         Ok(Generated {
+            key_material_id: material_id(&made.key, &made.blob),
             ciphertext_blob: Blob(made.blob),
             plaintext: Blob(made.plain.to_vec()),
             key_id: made.key.arn().to_string(),

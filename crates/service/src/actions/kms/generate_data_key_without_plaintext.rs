@@ -2,7 +2,7 @@
 use serde::{Deserialize, Serialize};
 use wire::json::Blob;
 
-use super::crypto::DataKeyInput;
+use super::crypto::{DataKeyInput, material_id};
 use crate::{
     action::{Action, Api, Cx, Output},
     fault::Fault,
@@ -19,6 +19,7 @@ pub struct GenerateDataKeyWithoutPlaintext(DataKeyInput);
 pub struct Generated {
     ciphertext_blob: Blob,
     key_id: String,
+    key_material_id: String,
 }
 
 impl Output for Generated {}
@@ -34,6 +35,7 @@ impl Action for GenerateDataKeyWithoutPlaintext {
             .make(cx, "kms:GenerateDataKeyWithoutPlaintext")
             .await?;
         Ok(Generated {
+            key_material_id: material_id(&made.key, &made.blob),
             ciphertext_blob: Blob(made.blob),
             key_id: made.key.arn().to_string(),
         })

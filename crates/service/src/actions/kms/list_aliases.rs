@@ -1,11 +1,13 @@
 //! `ListAliases`, all or one key's.
 use catalog::{CatalogExt, keys as rows};
+use model::Arn;
 use serde::{Deserialize, Serialize};
 
 use super::shared;
 use crate::{
     action::{Action, Api, Cx, Label, Layout, Output},
     fault::Fault,
+    keys::RDS_ALIAS,
 };
 
 /// The input.
@@ -22,9 +24,35 @@ pub struct ListAliases {
 struct AliasListEntry {
     alias_name: String,
     alias_arn: String,
-    target_key_id: String,
-    creation_date: f64,
-    last_updated_date: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    creation_date: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_updated_date: Option<f64>,
+}
+
+impl AliasListEntry {
+    fn of(alias: &rows::Alias) -> Self {
+        Self {
+            alias_name: alias.name.clone(),
+            alias_arn: alias.arn().to_string(),
+            target_key_id: Some(alias.key_id.clone()),
+            creation_date: Some(shared::seconds(alias.created_at)),
+            last_updated_date: Some(shared::seconds(alias.updated_at)),
+        }
+    }
+
+    /// The alias that a service has for its key, before anybody asked for that: it has no key yet.
+    fn predefined(cx: &Cx) -> Self {
+        Self {
+            alias_name: RDS_ALIAS.to_owned(),
+            alias_arn: Arn::kms(&cx.region, &cx.caller.account, RDS_ALIAS).to_string(),
+            target_key_id: None,
+            creation_date: None,
+            last_updated_date: None,
+        }
+    }
 }
 
 /// The answer.
@@ -60,32 +88,26 @@ impl Action for ListAliases {
             None => None,
         };
         let (account, region, after) = (cx.caller.account.clone(), cx.region.clone(), self.marker);
-        let found = cx
+        let is_on_page = key.is_none() && after.as_deref().is_none_or(|after| after < RDS_ALIAS);
+        let (found, predefined) = cx
             .core
             .catalog
             .read(move |tx| {
-                rows::list_aliases(
-                    tx,
-                    &region,
-                    &account,
-                    key.as_deref(),
-                    after.as_deref(),
-                    rows_asked + 1,
-                )
+                let (key, after) = (key.as_deref(), after.as_deref());
+                let found = rows::list_aliases(tx, &region, &account, key, after, rows_asked + 1)?;
+                let missing =
+                    is_on_page && rows::get_alias(tx, &region, &account, RDS_ALIAS)?.is_none();
+                Ok((found, missing))
             })
             .await
             .map_err(|error: catalog::CatalogError| Fault::from(error))?;
-        let (found, next_marker) = shared::paged(found, rows_asked, |alias| alias.name.clone());
-        let aliases = found
-            .iter()
-            .map(|alias| AliasListEntry {
-                alias_arn: alias.arn().to_string(),
-                alias_name: alias.name.clone(),
-                target_key_id: alias.key_id.clone(),
-                creation_date: shared::seconds(alias.created_at),
-                last_updated_date: shared::seconds(alias.updated_at),
-            })
-            .collect();
+        let mut entries: Vec<_> = found.iter().map(AliasListEntry::of).collect();
+        if predefined {
+            let at = found.partition_point(|alias| alias.name.as_str() < RDS_ALIAS);
+            entries.insert(at, AliasListEntry::predefined(cx));
+        }
+        let (aliases, next_marker) =
+            shared::paged(entries, rows_asked, |entry| entry.alias_name.clone());
         Ok(Aliases {
             aliases,
             truncated: next_marker.is_some(),

@@ -1,4 +1,5 @@
 //! `ListKeyRotations`: when a key got new material, newest first.
+use model::Key;
 use serde::{Deserialize, Serialize};
 
 use super::shared;
@@ -21,8 +22,34 @@ pub struct ListKeyRotations {
 #[serde(rename_all = "PascalCase")]
 struct RotationsListEntry {
     key_id: String,
-    rotation_date: f64,
-    rotation_type: &'static str,
+    key_material_id: String,
+    key_material_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation_date: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation_type: Option<&'static str>,
+}
+
+impl RotationsListEntry {
+    /// A key's material of that number; the first one came by no rotation.
+    fn of(key: &Key, number: u32) -> Self {
+        let rotation = number.checked_sub(1);
+        let rotation = rotation.and_then(|index| key.rotations.get(index as usize));
+        Self {
+            key_id: key.arn().to_string(),
+            key_material_id: kms::material_id(key, number),
+            key_material_state: if number == key.current_material {
+                "CURRENT"
+            } else {
+                "NON_CURRENT"
+            },
+            rotation_date: rotation.map(|rotation| shared::seconds(rotation.at)),
+            rotation_type: rotation.map(|rotation| match rotation.on_demand {
+                true => "ON_DEMAND",
+                false => "AUTOMATIC",
+            }),
+        }
+    }
 }
 
 /// The answer.
@@ -53,19 +80,14 @@ impl Action for ListKeyRotations {
 
     async fn run(self, cx: &Cx) -> Result<Rotations, Fault> {
         let rows_asked = shared::rows(self.limit)?;
-        if let Some(other) = self
-            .include_key_material
-            .as_ref()
-            .filter(|given| *given != "ROTATIONS_ONLY")
-        {
-            return Err(Fault::new(
-                Code::KmsUnsupported,
-                format!(
-                    "IncludeKeyMaterial {} is not supported here: only ROTATIONS_ONLY.",
-                    shared::cut(other)
-                ),
-            ));
-        }
+        let first = match self.include_key_material.as_deref() {
+            None | Some("ROTATIONS_ONLY") => 1,
+            Some("ALL_KEY_MATERIAL") => 0,
+            Some(other) => {
+                let rule = "satisfy enum value set: [ALL_KEY_MATERIAL, ROTATIONS_ONLY]";
+                return Err(shared::bound(other, "includeKeyMaterial", rule));
+            }
+        };
         shared::refuse_alias(&self.key_id)?;
         let key = shared::find_own(cx, &self.key_id, "kms:ListKeyRotations").await?;
         let skipped = match &self.marker {
@@ -74,23 +96,16 @@ impl Action for ListKeyRotations {
                 Fault::new(Code::KmsInvalidMarker, "The marker is none of this list.")
             })?,
         };
-        let done = key.current_material as usize;
-        let newest_first = key.rotations[..done.min(key.rotations.len())].iter().rev();
-        let left = newest_first.skip(skipped).cloned().collect();
+        let newest_first = (first..=key.current_material).rev();
+        let left = newest_first.skip(skipped).collect();
         let (page, next_marker) = shared::paged(left, rows_asked, |_| {
             skipped.saturating_add(rows_asked).to_string()
         });
-        let entry = |rotation: &model::key::Rotation| RotationsListEntry {
-            key_id: key.arn().to_string(),
-            rotation_date: shared::seconds(rotation.at),
-            rotation_type: if rotation.on_demand {
-                "ON_DEMAND"
-            } else {
-                "AUTOMATIC"
-            },
-        };
+        let rotations = page
+            .iter()
+            .map(|number| RotationsListEntry::of(&key, *number));
         Ok(Rotations {
-            rotations: page.iter().map(entry).collect(),
+            rotations: rotations.collect(),
             truncated: next_marker.is_some(),
             next_marker,
         })

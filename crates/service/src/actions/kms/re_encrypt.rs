@@ -3,7 +3,7 @@ use model::key::EncryptionContext;
 use serde::{Deserialize, Serialize};
 use wire::json::Blob;
 
-use super::crypto::{ALGORITHM, Extras, key_of, unless_dry, usable};
+use super::crypto::{ALGORITHM, Extras, key_of, material_id, unless_dry, usable};
 use crate::{
     action::{Action, Api, Cx, Output},
     fault::Fault,
@@ -34,6 +34,8 @@ pub struct ReEncrypted {
     key_id: String,
     source_encryption_algorithm: &'static str,
     destination_encryption_algorithm: &'static str,
+    source_key_material_id: String,
+    destination_key_material_id: String,
 }
 
 impl Output for ReEncrypted {}
@@ -63,8 +65,11 @@ impl Action for ReEncrypt {
         let destination = usable(cx, key_id, "kms:ReEncryptTo", &after).await?;
         let plain = cx.core.kms.open(&source, &blob.0, &before)?;
         unless_dry(self.dry_run)?;
+        let made = cx.core.kms.seal(&destination, &plain, &after)?;
         Ok(ReEncrypted {
-            ciphertext_blob: Blob(cx.core.kms.seal(&destination, &plain, &after)?),
+            source_key_material_id: material_id(&source, &blob.0),
+            destination_key_material_id: material_id(&destination, &made),
+            ciphertext_blob: Blob(made),
             source_key_id: source.arn().to_string(),
             key_id: destination.arn().to_string(),
             source_encryption_algorithm: ALGORITHM,

@@ -1,19 +1,27 @@
 //! What the KMS actions share: `KeyMetadata`, lookups, pages, and KMS's words for a key's failure.
 //!
 //! Source: the AWS KMS API reference.
+use std::collections::HashSet;
+
 use catalog::{CatalogExt, Stored, keys as rows};
+use kms::AliasError;
 use model::{Arn, Key, KeyManager, KeyState, Timestamp, key::EncryptionContext};
 use serde::Serialize;
 
 use crate::{
     action::Cx,
     fault::{Code, Fault},
-    keys::{KeyError, KeyUser},
+    keys::{self, KeyError, KeyUser},
 };
 
 /// Rows of a list at most, and by default (`Limit`).
 const ROWS_MAX: i64 = 1_000;
 const ROWS_DEFAULT: i64 = 100;
+/// A tag's key and value, characters at most.
+const TAG_KEY_CHARS_MAX: usize = 128;
+const TAG_VALUE_CHARS_MAX: usize = 256;
+/// Those of `alias/`.
+const ALIAS_PREFIX_BYTES: usize = 6;
 
 /// A moment as AWS JSON 1.1 writes it: seconds since the epoch, with a fraction.
 pub(super) fn seconds(moment: Timestamp) -> f64 {
@@ -44,6 +52,7 @@ pub(super) struct KeyMetadata {
     key_spec: &'static str,
     encryption_algorithms: [&'static str; 1],
     multi_region: bool,
+    current_key_material_id: String,
 }
 
 impl KeyMetadata {
@@ -67,6 +76,7 @@ impl KeyMetadata {
             key_spec: "SYMMETRIC_DEFAULT",
             encryption_algorithms: ["SYMMETRIC_DEFAULT"],
             multi_region: false,
+            current_key_material_id: kms::material_id(key, key.current_material),
         }
     }
 }
@@ -82,10 +92,7 @@ impl From<KeyError> for Fault {
             KeyError::PendingDeletion(_) => Code::KmsInvalidState,
             KeyError::Denied { .. } => Code::KmsAccessDenied,
             KeyError::Ciphertext(_) => {
-                return Self::new(
-                    Code::KmsInvalidCiphertext,
-                    "The ciphertext is altered, malformed, or bound to another encryption context.",
-                );
+                return invalid_ciphertext();
             }
             KeyError::Wrap(_) => Code::KmsValidation,
             _ => return Self::internal(&error),
@@ -94,12 +101,30 @@ impl From<KeyError> for Fault {
     }
 }
 
+/// `InvalidCiphertextException`: KMS says no word beside the code.
+pub(super) fn invalid_ciphertext() -> Fault {
+    Fault::new(Code::KmsInvalidCiphertext, "")
+}
+
+/// A value that breaks the model's bounds, in the words that KMS has for all of them.
+pub(super) fn bound(value: &str, member: &str, rule: &str) -> Fault {
+    Fault::new(
+        Code::KmsValidation,
+        format!(
+            "1 validation error detected: Value '{}' at '{member}' failed to satisfy constraint: \
+             Member must {rule}",
+            cut(value)
+        ),
+    )
+}
+
 /// The key that a caller names in the asked region, if its policy lets the caller do `action`.
 pub(super) async fn find(cx: &Cx, key_id: &str, action: &'static str) -> Result<Key, Fault> {
     find_with(cx, key_id, action, &EncryptionContext::new()).await
 }
 
-/// The same, for a use with an encryption context.
+/// The same, for a use with an encryption context. KMS makes a predefined alias's key when it is
+/// first asked for.
 pub(super) async fn find_with(
     cx: &Cx,
     key_id: &str,
@@ -107,6 +132,9 @@ pub(super) async fn find_with(
     context: &EncryptionContext,
 ) -> Result<Key, Fault> {
     let user = KeyUser::direct(&cx.caller.account);
+    if keys::is_default_key(key_id, &user.account, &cx.region) {
+        keys::default_key(&cx.core, &user.account, &cx.region).await?;
+    }
     let kms = &cx.core.kms;
     let key = kms
         .find_for(&user, key_id, &cx.region, action, context)
@@ -191,12 +219,30 @@ pub(super) fn refuse_alias(key_id: &str) -> Result<(), Fault> {
 
 /// Refuses the name of an alias that nobody can make.
 pub(super) fn alias_name(name: &str) -> Result<(), Fault> {
-    kms::check_alias(name).map_err(|error| {
-        Fault::new(
+    let of_model = |rule| Err(bound(name, "aliasName", rule));
+    match kms::check_alias(name) {
+        Ok(()) => Ok(()),
+        Err(AliasError::Prefix) => Err(Fault::new(
+            Code::KmsValidation,
+            "Alias must start with the prefix \"alias/\". Please see \
+             https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html",
+        )),
+        Err(AliasError::Length) if name.len() <= ALIAS_PREFIX_BYTES => {
+            Err(Fault::new(Code::KmsValidation, "Invalid identifier"))
+        }
+        Err(AliasError::Length) => of_model("have length less than or equal to 256"),
+        Err(AliasError::Character) if is_of_model(name) => Err(Fault::new(
+            Code::KmsValidation,
+            format!("{name} contains invalid characters for an alias"),
+        )),
+        Err(AliasError::Character) => {
+            of_model("satisfy regular expression pattern: ^[a-zA-Z0-9:/_-]+$")
+        }
+        Err(error @ AliasError::Reserved) => Err(Fault::new(
             Code::KmsInvalidAliasName,
             format!("Invalid AliasName: {error}."),
-        )
-    })
+        )),
+    }
 }
 
 /// Refuses a change of a key that waits for its deletion.
@@ -249,19 +295,50 @@ pub(super) struct KmsTag {
     tag_value: String,
 }
 
+/// Whether the model lets an alias have these characters; KMS itself takes no colon.
+fn is_of_model(name: &str) -> bool {
+    name.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b":/_-".contains(&b))
+}
+
+/// Checks tags that a caller gave: lengths as the model has them, the rest as KMS has it, whose
+/// only reserved prefix is `aws:`.
 pub(super) fn tags(given: &[KmsTag]) -> Result<Vec<model::Tag>, Fault> {
-    let given: Vec<model::Tag> = given
-        .iter()
-        .map(|tag| model::Tag {
-            key: tag.tag_key.clone(),
-            value: tag.tag_value.clone(),
-        })
-        .collect();
-    let mut tags = Vec::new();
-    model::tag::validate(&given)
-        .and_then(|()| model::tag::merge(&mut tags, &given))
-        .map_err(|error| Fault::new(Code::KmsTag, error.to_string()))?;
-    Ok(tags)
+    let wrong = |message: &'static str| Err(Fault::new(Code::KmsTag, message));
+    let mut seen = HashSet::new();
+    for (number, KmsTag { tag_key, tag_value }) in (1..).zip(given) {
+        let member = |name: &str| format!("tags.{number}.member.{name}");
+        let at_most = |most: usize| format!("have length less than or equal to {most}");
+        if tag_key.is_empty() {
+            let rule = "have length greater than or equal to 1";
+            return Err(bound(tag_key, &member("tagKey"), rule));
+        }
+        if TAG_KEY_CHARS_MAX < tag_key.chars().count() {
+            let rule = at_most(TAG_KEY_CHARS_MAX);
+            return Err(bound(tag_key, &member("tagKey"), &rule));
+        }
+        if TAG_VALUE_CHARS_MAX < tag_value.chars().count() {
+            let rule = at_most(TAG_VALUE_CHARS_MAX);
+            return Err(bound(tag_value, &member("tagValue"), &rule));
+        }
+        if tag_key.to_ascii_lowercase().starts_with("aws:") {
+            return wrong("Tags beginning with aws: are reserved");
+        }
+        if !model::tag::is_legal(tag_key) || !model::tag::is_legal(tag_value) {
+            return wrong("The tag has a character that tags cannot have");
+        }
+        if !seen.insert(tag_key) {
+            return wrong("Duplicate tag keys");
+        }
+    }
+    if model::limits::TAGS_MAX < given.len() {
+        return wrong("Too many tags");
+    }
+    let tag = |tag: &KmsTag| model::Tag {
+        key: tag.tag_key.clone(),
+        value: tag.tag_value.clone(),
+    };
+    Ok(given.iter().map(tag).collect())
 }
 
 /// Checks a key policy's text.

@@ -24,7 +24,7 @@ impl Action for TagResource {
         let added = shared::tags(&self.tags)?;
         shared::change(cx, &self.key_id, "kms:TagResource", move |key, _| {
             model::tag::merge(&mut key.tags, &added)
-                .map_err(|error| Fault::new(Code::KmsTag, error.to_string()))
+                .map_err(|_| Fault::new(Code::KmsTag, "Too many tags"))
         })
         .await
         .map(drop)
