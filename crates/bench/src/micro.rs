@@ -159,25 +159,27 @@ fn row(number: u32) -> DbClusterSnapshot {
 
 /// Paths of `vault` and `engine`: what each block and page costs.
 fn blocks(timer: &Timer) {
-    let frame = vault::hot::sample(FRAME_BYTES);
+    let frame = vault::bench_hooks::sample(FRAME_BYTES);
     let block = &frame[..BLOCK_BYTES];
-    timer.time("a block's id", BLOCK_BYTES, || vault::hot::block_id(block));
+    timer.time("a block's id", BLOCK_BYTES, || {
+        vault::bench_hooks::block_id(block)
+    });
     timer.time("the ids of a frame's blocks", FRAME_BYTES, || {
-        vault::hot::block_ids(&frame)
+        vault::bench_hooks::block_ids(&frame)
     });
     let mut other = frame.clone();
     other[BLOCK_BYTES - 1] ^= 1;
     timer.time("compare two blocks", BLOCK_BYTES, || {
         black_box(block) == black_box(&other[..BLOCK_BYTES])
     });
-    let mut sealed = vault::hot::Frames::new();
+    let mut sealed = vault::bench_hooks::Frames::new();
     timer.time("compress and seal a frame", FRAME_BYTES, || {
         sealed.write(&frame)
     });
     timer.time("open and decompress a frame", FRAME_BYTES, || sealed.read());
-    let stored = sealed.write(&vault::hot::noise(FRAME_BYTES));
+    let stored = sealed.write(&vault::bench_hooks::noise(FRAME_BYTES));
     timer.time("open and seal a frame anew", stored, || sealed.seal_anew());
-    let mut pack = vault::hot::WholePack::new();
+    let mut pack = vault::bench_hooks::WholePack::new();
     timer.time("seal a pack anew, hashed", pack.stored_bytes(), || {
         pack.seal_anew()
     });

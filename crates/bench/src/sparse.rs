@@ -122,8 +122,14 @@ fn chain(
         };
         let sealing = Sealing::Sealed(key.clone());
         let base_of = base.map(of);
-        let mut writer =
-            vault::hot::begin_leaving(&vault, &volume, sealing, base_of, percent, write_options)?;
+        let mut writer = vault::bench_hooks::begin_leaving(
+            &vault,
+            &volume,
+            sealing,
+            base_of,
+            percent,
+            write_options,
+        )?;
         writer.file("f", 0o600, Arc::clone(&content) as _)?;
         let made = writer.finish(String::new())?;
         match base {

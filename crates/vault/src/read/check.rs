@@ -16,17 +16,17 @@ use super::{
     scatter::{Into, Verdicts, scatter},
 };
 use crate::{
-    body::{File, Layer},
     error::{ErrorKind, ObjectId, ObjectKind, VaultError},
-    format::{BLOCK_BYTES, SEGMENT_BYTES, VolumeTag},
-    layers::Layers,
-    manifest::{Manifest, Reached},
-    objects::Objects,
+    format::{
+        body::{File, Layer},
+        head::{BLOCK_BYTES, SEGMENT_BYTES, VolumeTag},
+        manifest::Manifest,
+        seal::DataKey,
+        tables::Reached,
+    },
+    index::{block_map::Layers, header::header},
     observer::Observer,
-    seal::DataKey,
-    shelf::{Condemned, Shelf},
-    store::Vault,
-    sweep::header,
+    store::{listing::VolumeListing, names::Condemned, object_source::Objects, vault::Vault},
 };
 
 /// Ranges of bytes that are told for one damaged object; what is more is only counted.
@@ -140,13 +140,13 @@ pub struct DamagedBytes {
 /// [`VaultError::WrongKey`]; [`VaultError::Stopped`]; the store's.
 pub fn check(what: Check<'_>, observer: &dyn Observer) -> Result<Checked, VaultError> {
     let handle = Handle::try_current().map_err(VaultError::NoRuntime)?;
-    let listing = Shelf::list(what.vault, what.volume, &ObjectKind::ALL, what.condemned);
-    let shelf = Arc::new(handle.block_on(listing)?);
-    let header = handle.block_on(header(what.vault, what.volume, what.manifest, &shelf))?;
+    let listing = VolumeListing::list(what.vault, what.volume, &ObjectKind::ALL, what.condemned);
+    let listing = Arc::new(handle.block_on(listing)?);
+    let header = handle.block_on(header(what.vault, what.volume, what.manifest, &listing))?;
     let job = Job {
         vault: what.vault,
         volume: VolumeTag::of(what.volume),
-        shelf: Arc::clone(&shelf),
+        listing: Arc::clone(&listing),
         handle: handle.clone(),
         observer,
     };
@@ -213,7 +213,7 @@ impl Found<'_> {
             let read =
                 self.job
                     .vault
-                    .read_whole(*object, &self.job.shelf, std::mem::take(&mut buffer));
+                    .read_whole(*object, &self.job.listing, std::mem::take(&mut buffer));
             let read = self.job.handle.block_on(read).and_then(|bytes| {
                 if bytes.len() as u64 != *size {
                     return Err(VaultError::damaged(*object, "it does not have its size"));
@@ -292,7 +292,7 @@ impl Found<'_> {
         // Told by packs, as everything else in a check, and not by blocks.
         let quiet = Job {
             observer: &Quiet(self.job.observer),
-            shelf: Arc::clone(&self.job.shelf),
+            listing: Arc::clone(&self.job.listing),
             handle: self.job.handle.clone(),
             ..*self.job
         };
@@ -319,7 +319,7 @@ impl Found<'_> {
     fn runs(&mut self, manifest: &Arc<Manifest>) -> Result<Vec<Run>, VaultError> {
         let job = self.job;
         let layers = Layers::new(
-            Objects::Here(job.vault.clone(), Arc::clone(&job.shelf)),
+            Objects::Here(job.vault.clone(), Arc::clone(&job.listing)),
             job.volume,
             job.handle.clone(),
             Arc::clone(manifest),

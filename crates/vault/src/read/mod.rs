@@ -3,6 +3,7 @@
 //! It does not know what the files are for, nor when they count as restored: the caller renames.
 mod check;
 mod plan;
+pub(crate) mod repair;
 mod scatter;
 mod tree;
 
@@ -13,15 +14,10 @@ use tokio::runtime::Handle;
 
 use crate::{
     error::{ObjectKind, VaultError},
-    format::VolumeTag,
-    layers::Layers,
-    manifest::Manifest,
-    objects::Objects,
+    format::{head::VolumeTag, manifest::Manifest, part::Unpacker, seal::DataKey},
+    index::block_map::Layers,
     observer::Observer,
-    part::Unpacker,
-    seal::DataKey,
-    shelf::{Condemned, Shelf},
-    store::Vault,
+    store::{listing::VolumeListing, names::Condemned, object_source::Objects, vault::Vault},
 };
 pub use check::{Check, Checked, Damage, DamagedBytes, Passed, check, in_sample};
 pub(crate) use plan::stretches;
@@ -60,11 +56,16 @@ pub fn restore(
     observer: &dyn Observer,
 ) -> Result<Restored, VaultError> {
     let handle = Handle::try_current().map_err(VaultError::NoRuntime)?;
-    let shelf = handle.block_on(Shelf::list(vault, volume, &ObjectKind::ALL, condemned))?;
+    let listing = handle.block_on(VolumeListing::list(
+        vault,
+        volume,
+        &ObjectKind::ALL,
+        condemned,
+    ))?;
     let job = Job {
         vault,
         volume: VolumeTag::of(volume),
-        shelf: Arc::new(shelf),
+        listing: Arc::new(listing),
         handle,
         observer,
     };
@@ -89,7 +90,7 @@ pub fn restore(
 struct Job<'a> {
     vault: &'a Vault,
     volume: VolumeTag,
-    shelf: Arc<Shelf>,
+    listing: Arc<VolumeListing>,
     handle: Handle,
     observer: &'a dyn Observer,
 }
@@ -104,7 +105,7 @@ impl Job<'_> {
 
     fn manifest(&self, hash: Hash, key: Option<&DataKey>) -> Result<Manifest, VaultError> {
         let id = object(ObjectKind::Manifest, hash);
-        let read = self.vault.read_whole(id, &self.shelf, Vec::new());
+        let read = self.vault.read_whole(id, &self.listing, Vec::new());
         let mut bytes = self.handle.block_on(read)?;
         Manifest::read(hash, &mut bytes, self.volume, key, &mut Unpacker::new())
     }
@@ -112,7 +113,7 @@ impl Job<'_> {
     /// Reads every block list and plans where each block goes.
     fn plan(&self, manifest: &Arc<Manifest>) -> Result<Vec<Run>, VaultError> {
         let layers = Layers::new(
-            Objects::Here(self.vault.clone(), Arc::clone(&self.shelf)),
+            Objects::Here(self.vault.clone(), Arc::clone(&self.listing)),
             self.volume,
             self.handle.clone(),
             Arc::clone(manifest),

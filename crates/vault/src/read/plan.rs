@@ -4,12 +4,9 @@
 //! grows with the snapshot: 32 bytes for a run of up to 32 blocks that lie together in a frame
 //! and in a file, so 1 byte a block for a first snapshot, and 32 at worst.
 use crate::{
-    block::RunCheck,
     error::{ObjectId, ObjectKind, VaultError},
-    format::FRAME_BLOCKS,
-    layers::Slot,
-    manifest::Manifest,
-    pack::Place,
+    format::{block::RunCheck, head::FRAME_BLOCKS, manifest::Manifest, pack::Place},
+    index::block_map::Slot,
 };
 
 /// Blocks that lie together in one frame and in one file.
@@ -71,7 +68,7 @@ impl Plan {
         list_id: ObjectId,
     ) -> Result<(), VaultError> {
         let wrong = |why| VaultError::damaged(list_id, why);
-        let start = stretch.number * crate::format::SEGMENT_BLOCKS as u32;
+        let start = stretch.number * crate::format::head::SEGMENT_BLOCKS as u32;
         for (block, slot) in (start..).zip(slots) {
             match slot {
                 Slot::Unknown => {

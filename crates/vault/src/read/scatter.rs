@@ -14,13 +14,16 @@ use super::{
     tree::Tree,
 };
 use crate::{
-    block::RunCheck,
-    direct::Aligned,
     error::{ErrorKind, ObjectKind, VaultError},
-    format::{BLOCK_BYTES, FRAME_BLOCKS, FRAME_BYTES},
-    manifest::{Manifest, Reached},
-    pack::PackReader,
-    part::Unpacker,
+    format::{
+        block::RunCheck,
+        head::{BLOCK_BYTES, FRAME_BLOCKS, FRAME_BYTES},
+        manifest::Manifest,
+        pack::PackReader,
+        part::Unpacker,
+        tables::Reached,
+    },
+    store::direct_io::Aligned,
 };
 
 /// Threads of one restore at most.
@@ -153,9 +156,9 @@ impl<'a> Work<'a> {
         let runs = self.packs[number.ok()?];
         let Reached { hash, size } = self.manifest.tables.packs[runs[0].pack as usize];
         let id = object(ObjectKind::Pack, hash);
-        let (vault, shelf) = (self.job.vault.clone(), self.job.shelf.only(id));
+        let (vault, listing) = (self.job.vault.clone(), self.job.listing.only(id));
         let fetched = self.job.handle.spawn(async move {
-            let bytes = vault.read_whole(id, &shelf, buffer).await?;
+            let bytes = vault.read_whole(id, &listing, buffer).await?;
             if bytes.len() as u64 != size {
                 return Err(VaultError::damaged(id, "it does not have its size"));
             }

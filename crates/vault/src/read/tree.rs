@@ -19,10 +19,9 @@ use std::{
 
 use super::plan::Run;
 use crate::{
-    body::Body,
-    direct::{self, ALIGNMENT},
     error::VaultError,
-    format::BLOCK_BYTES,
+    format::{body::Body, head::BLOCK_BYTES},
+    store::direct_io::{self, ALIGNMENT},
 };
 
 /// Files kept open at once.
@@ -114,7 +113,7 @@ impl<'a> Tree<'a> {
         let failed = |what: &'static str| move |source| VaultError::io(what, &path(), source);
         let opened = self.open(file, path).map_err(failed("open"))?;
         match opened.file.write_all_at(bytes, offset) {
-            Err(error) if opened.direct && direct::is_refusal(&error) => {
+            Err(error) if opened.direct && direct_io::is_refusal(&error) => {
                 self.refused.store(true, Ordering::Relaxed);
                 self.opened().files.remove(&file);
                 let opened = self.open(file, path).map_err(failed("open"))?;
@@ -150,7 +149,7 @@ impl<'a> Tree<'a> {
     fn open_new(&self, file: u32, path: &Path) -> std::io::Result<Opened> {
         if self.direct[file as usize]
             && !self.refused.load(Ordering::Relaxed)
-            && let Some(file) = direct::open(OpenOptions::new().write(true), path)?
+            && let Some(file) = direct_io::open(OpenOptions::new().write(true), path)?
         {
             return Ok(Opened { file, direct: true });
         }

@@ -9,21 +9,22 @@ use std::{
     },
 };
 
-use model::VolumeRef;
+use model::{Hash, VolumeRef};
 use tokio::runtime::Handle;
 
 use crate::{
-    block::IdKey,
-    body::{File, Layer, PackUse, Segment},
     error::{ObjectId, ObjectKind, VaultError},
-    format::{SEGMENT_BLOCKS, VolumeTag},
-    layers::{Layers, Slot},
-    manifest::Manifest,
-    objects::Objects,
-    part::Unpacker,
-    shelf::Shelf,
-    store::Vault,
-    write::{Base, ledger::Ledger},
+    format::{
+        block::IdKey,
+        body::{File, Layer, PackUse, Segment},
+        head::{SEGMENT_BLOCKS, VolumeTag},
+        manifest::Manifest,
+        part::Unpacker,
+        seal::DataKey,
+    },
+    index::block_map::{Layers, Slot},
+    store::{listing::VolumeListing, object_source::Objects, vault::Vault},
+    write::manifest_tables::ManifestTables,
 };
 
 const UNUSED: u32 = u32::MAX;
@@ -35,6 +36,15 @@ pub(crate) const SPARSE_PERCENT: u64 = 50;
 const RENEWED_SHARE: u64 = 32;
 /// Live blocks of sparse packs that a snapshot may write anew in any case: 8 MiB.
 const RENEWED_MIN: u64 = 1024;
+
+/// The snapshot that a new one refers to where nothing changed.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// Its manifest.
+    pub manifest: Hash,
+    /// Its data key; none in an unencrypted volume.
+    pub data_key: Option<DataKey>,
+}
 
 /// Shared by the threads that write one snapshot. Its methods block.
 pub(crate) struct BaseSnapshot {
@@ -51,7 +61,7 @@ impl BaseSnapshot {
     pub(crate) fn open(
         vault: &Vault,
         volume: &VolumeRef,
-        shelf: Shelf,
+        listing: VolumeListing,
         handle: Handle,
         base: &Base,
         sparse_percent: u64,
@@ -63,7 +73,7 @@ impl BaseSnapshot {
             hash: manifest,
         };
         let tag = VolumeTag::of(volume);
-        let mut bytes = handle.block_on(vault.read_whole(object, &shelf, Vec::new()))?;
+        let mut bytes = handle.block_on(vault.read_whole(object, &listing, Vec::new()))?;
         let mut unpacker = Unpacker::new();
         let manifest = Manifest::read(manifest, &mut bytes, tag, data_key, &mut unpacker)?;
         let manifest = Arc::new(manifest);
@@ -71,11 +81,11 @@ impl BaseSnapshot {
         let files = manifest.body.files.iter().enumerate();
         Ok(Self {
             files: files.map(|(i, file)| (file.path.clone(), i)).collect(),
-            usable: usable_packs(&manifest, &shelf, sparse_percent),
+            usable: usable_packs(&manifest, &listing, sparse_percent),
             pack_numbers: unused(manifest.tables.packs.len()),
             list_numbers: unused(manifest.tables.lists.len()),
             layers: Layers::new(
-                Objects::Here(vault.clone(), Arc::new(shelf)),
+                Objects::Here(vault.clone(), Arc::new(listing)),
                 tag,
                 handle,
                 manifest,
@@ -136,28 +146,28 @@ impl BaseSnapshot {
         self.usable[pack as usize]
     }
 
-    /// The number that a base pack has in the new manifest; the ledger gives it one at first.
-    pub(crate) fn adopt_pack(&self, pack: u32, ledger: &Ledger) -> u32 {
+    /// The number that a base pack has in the new manifest; the tables gives it one at first.
+    pub(crate) fn adopt_pack(&self, pack: u32, tables: &ManifestTables) -> u32 {
         let at = pack as usize;
         let manifest = &self.layers.manifest;
         adopt(&self.pack_numbers[at], || {
             let blocks = manifest.body.pack_uses[at].blocks;
-            ledger.adopt_pack(manifest.tables.packs[at], manifest.pack_key(at), blocks)
+            tables.adopt_pack(manifest.tables.packs[at], manifest.pack_key(at), blocks)
         })
     }
 
     /// A layer as the new manifest has it.
-    pub(crate) fn adopt_layer(&self, layer: &Layer, ledger: &Ledger) -> Layer {
+    pub(crate) fn adopt_layer(&self, layer: &Layer, tables: &ManifestTables) -> Layer {
         let at = layer.list as usize;
         let manifest = &self.layers.manifest;
         let list = adopt(&self.list_numbers[at], || {
-            ledger.adopt_list(manifest.tables.lists[at], manifest.list_key(at))
+            tables.adopt_list(manifest.tables.lists[at], manifest.list_key(at))
         });
         Layer { list, ..*layer }
     }
 }
 
-/// Gives a number once. Two threads may both ask the ledger, which then gives them the same one.
+/// Gives a number once. Two threads may both ask the tables, which then gives them the same one.
 fn adopt(number: &AtomicU32, give: impl FnOnce() -> u32) -> u32 {
     let known = number.load(Ordering::Acquire);
     if known != UNUSED {
@@ -169,7 +179,7 @@ fn adopt(number: &AtomicU32, give: impl FnOnce() -> u32) -> u32 {
 }
 
 /// Packs that are there and not sparse. A block in any other is written anew.
-fn usable_packs(manifest: &Manifest, shelf: &Shelf, sparse_percent: u64) -> Vec<bool> {
+fn usable_packs(manifest: &Manifest, listing: &VolumeListing, sparse_percent: u64) -> Vec<bool> {
     let packs = manifest.tables.packs.iter();
     let mut usable: Vec<bool> = packs
         .map(|pack| {
@@ -177,7 +187,7 @@ fn usable_packs(manifest: &Manifest, shelf: &Shelf, sparse_percent: u64) -> Vec<
                 kind: ObjectKind::Pack,
                 hash: pack.hash,
             };
-            shelf.holds(object, pack.size)
+            listing.holds(object, pack.size)
         })
         .collect();
     let uses = &manifest.body.pack_uses;

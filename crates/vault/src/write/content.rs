@@ -3,7 +3,7 @@
 //! It does not know what the bytes mean.
 use std::io;
 
-use crate::body::Evidence;
+use crate::format::body::Evidence;
 
 /// What a look at a block found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

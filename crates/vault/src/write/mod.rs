@@ -3,13 +3,14 @@
 //! It does not know where the files come from, nor which of them a database needs.
 //!
 //! Several threads work at once, each on a segment of a file from reading to sealing; see
-//! [`desk`]. They share the base, the ledger of what the manifest will reach, and the uploads.
+//! [`segment_worker`]. They share the base, the tables of what the manifest will reach, and the uploads.
 mod base;
 mod content;
-mod desk;
-mod ledger;
+mod draft;
+mod manifest_tables;
+mod pack_writer;
 mod queue;
-mod stock;
+mod segment_worker;
 mod uploads;
 
 use std::{
@@ -22,38 +23,32 @@ use model::{Hash, VolumeRef};
 use tokio::runtime::Handle;
 
 use crate::{
-    block::IdKey,
-    body::{Body, Directory, Evidence, File, Segment, check_path, parent},
     error::{ObjectId, ObjectKind, VaultError},
-    format::{FILE_BYTES, PACK_BYTES, SEGMENT_BLOCKS, SEGMENT_BYTES, VolumeTag},
-    manifest::Manifest,
+    format::{
+        block::IdKey,
+        body::{Body, Directory, check_path, parent},
+        head::{FILE_BYTES, PACK_BYTES, SEGMENT_BYTES, VolumeTag},
+        manifest::Manifest,
+        part::Packer,
+        seal::{Sealing, draw},
+    },
     observer::Observer,
-    part::Packer,
-    seal::{DataKey, Sealing, draw},
-    shelf::{Condemned, Shelf},
-    store::Vault,
+    store::{listing::VolumeListing, names::Condemned, vault::Vault},
 };
+pub use base::Base;
 use base::{BaseSnapshot, SPARSE_PERCENT};
 pub use content::{Content, Looked};
-use desk::{Desk, Shared};
-use ledger::Ledger;
+use draft::{FileDraft, Task};
+use manifest_tables::ManifestTables;
+use pack_writer::PackWriter;
 use queue::Queue;
-use stock::Stock;
+use segment_worker::{SegmentWorker, Shared};
 use uploads::Uploads;
 
 /// Threads of one writer at most.
 const THREADS_MAX: usize = 8;
 /// Segments of files that wait for a thread: each may hold a file open.
 const TASKS_WAITING: usize = 64;
-
-/// The snapshot that a new one refers to where nothing changed.
-#[derive(Debug, Clone)]
-pub struct Base {
-    /// Its manifest.
-    pub manifest: Hash,
-    /// Its data key; none in an unencrypted volume.
-    pub data_key: Option<DataKey>,
-}
 
 /// How a snapshot is written.
 #[derive(Clone)]
@@ -99,68 +94,6 @@ pub struct Written {
     pub new_bytes: u64,
     /// Objects that were written for it.
     pub new_objects: u64,
-}
-
-/// A stretch of a file for one thread.
-struct Task {
-    file: Arc<FileDraft>,
-    segment: usize,
-    content: Arc<dyn Content>,
-}
-
-/// What a thread found of a segment.
-#[derive(Debug)]
-struct Found {
-    bytes: u64,
-    segment: Segment,
-    /// Blocks of the segment that the next snapshot must look at again.
-    doubtful: Vec<u32>,
-}
-
-/// A file that is being read.
-#[derive(Debug)]
-struct FileDraft {
-    path: String,
-    mode: u32,
-    /// As it was when it was opened.
-    size: u64,
-    evidence: Option<Evidence>,
-    found: Mutex<Vec<Option<Found>>>,
-}
-
-impl FileDraft {
-    fn set(&self, segment: usize, found: Found) {
-        let mut all = self.found.lock().unwrap_or_else(|e| e.into_inner());
-        all[segment] = Some(found);
-    }
-
-    /// The file as it was found, and its doubtful blocks: it ends where the first of its segments
-    /// ended early.
-    fn finish(&self) -> (File, Vec<u32>) {
-        let mut all = self.found.lock().unwrap_or_else(|e| e.into_inner());
-        let (mut size, mut segments) = (0, Vec::with_capacity(all.len()));
-        let mut doubtful = Vec::new();
-        for (found, start) in all.drain(..).zip((0..).step_by(SEGMENT_BLOCKS)) {
-            let found = found.expect("every segment was read");
-            if 0 < found.bytes {
-                size += found.bytes;
-                segments.push(found.segment);
-                doubtful.extend(found.doubtful.iter().map(|block| start + block));
-            }
-            if found.bytes < SEGMENT_BYTES {
-                break;
-            }
-        }
-        let file = File {
-            path: self.path.clone(),
-            mode: self.mode,
-            size,
-            // What ended early was changed while it was read.
-            evidence: self.evidence.filter(|_| size == self.size),
-            segments,
-        };
-        (file, doubtful)
-    }
 }
 
 /// Writes one snapshot. Its methods block: they belong on a blocking thread of a tokio runtime.
@@ -225,8 +158,8 @@ impl SnapshotWriter {
         let base = match base {
             None => None,
             Some(base) => {
-                let listing = Shelf::list(vault, volume, &ObjectKind::ALL, condemned);
-                let shelf = handle.block_on(listing)?;
+                let listing = VolumeListing::list(vault, volume, &ObjectKind::ALL, condemned);
+                let listing = handle.block_on(listing)?;
                 let has_key = base.data_key.is_some();
                 if has_key != sealing.data_key().is_some() {
                     return Err(VaultError::Sealing {
@@ -239,7 +172,7 @@ impl SnapshotWriter {
                 }
                 let handle = handle.clone();
                 let (base, sparse) = (&base, sparse_percent);
-                let base = BaseSnapshot::open(vault, volume, shelf, handle, base, sparse)?;
+                let base = BaseSnapshot::open(vault, volume, listing, handle, base, sparse)?;
                 Some(base)
             }
         };
@@ -255,7 +188,7 @@ impl SnapshotWriter {
                     .map_or_else(drawn, |base| base.id_key().clone()),
                 observer,
                 base,
-                ledger: Arc::new(Ledger::default()),
+                tables: Arc::new(ManifestTables::default()),
                 queue: Queue::new(TASKS_WAITING),
             }),
             uploads: Arc::new(uploads),
@@ -274,12 +207,12 @@ impl SnapshotWriter {
 
     fn add_thread(&mut self) -> Result<(), VaultError> {
         let sealed = self.sealing.data_key().is_some();
-        let (uploads, ledger) = (Arc::clone(&self.uploads), Arc::clone(&self.shared.ledger));
-        let stock = Stock::new(self.volume, sealed, uploads, ledger);
-        let desk = Desk::new(Arc::clone(&self.shared), stock);
+        let (uploads, tables) = (Arc::clone(&self.uploads), Arc::clone(&self.shared.tables));
+        let packs = PackWriter::new(self.volume, sealed, uploads, tables);
+        let worker = SegmentWorker::new(Arc::clone(&self.shared), packs);
         let thread = std::thread::Builder::new()
             .name("snapshot".to_owned())
-            .spawn(move || desk.work())
+            .spawn(move || worker.work())
             .map_err(VaultError::Thread)?;
         self.threads.push(thread);
         Ok(())
@@ -385,7 +318,7 @@ impl SnapshotWriter {
         }
         self.settle()?;
         self.uploads.drain()?;
-        let inventory = self.shared.ledger.inventory();
+        let inventory = self.shared.tables.inventory();
         let (mut files, mut doubtful) = (Vec::with_capacity(self.files.len()), Vec::new());
         for (number, draft) in (0..).zip(&self.files) {
             let (file, blocks) = draft.finish();

@@ -13,7 +13,7 @@ use tokio::{runtime::Handle, task::JoinHandle};
 use crate::{
     error::{ObjectId, VaultError},
     observer::Observer,
-    store::Vault,
+    store::vault::Vault,
 };
 
 /// Buffers that came back from uploads and wait for their next use.
@@ -94,7 +94,9 @@ impl Uploads {
             let buffer = Vec::from(buffer);
             let mut state = self.state();
             // Lists are small and build their own buffers.
-            if crate::format::PACK_BYTES / 2 <= buffer.capacity() && state.idle.len() < IDLE_MAX {
+            if crate::format::head::PACK_BYTES / 2 <= buffer.capacity()
+                && state.idle.len() < IDLE_MAX
+            {
                 state.idle.push(buffer);
             }
         }

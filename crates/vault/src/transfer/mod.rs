@@ -1,0 +1,6 @@
+//! A snapshot from one vault to another: as it lies, or re-encrypted under keys of the target's own.
+//!
+//! It does not know who asked, nor under which KMS key.
+pub(crate) mod copy_local;
+pub(crate) mod copy_remote;
+pub(crate) mod reencrypt;

@@ -1,0 +1,74 @@
+//! A file of a snapshot while it is read in segments, and what was found of each.
+//!
+//! It does not know who reads them.
+use std::sync::{Arc, Mutex};
+
+use crate::{
+    format::{
+        body::{Evidence, File, Segment},
+        head::{SEGMENT_BLOCKS, SEGMENT_BYTES},
+    },
+    write::content::Content,
+};
+
+/// A stretch of a file for one thread.
+pub(crate) struct Task {
+    pub(crate) file: Arc<FileDraft>,
+    pub(crate) segment: usize,
+    pub(crate) content: Arc<dyn Content>,
+}
+
+/// What a thread found of a segment.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) bytes: u64,
+    pub(crate) segment: Segment,
+    /// Blocks of the segment that the next snapshot must look at again.
+    pub(crate) doubtful: Vec<u32>,
+}
+
+/// A file that is being read.
+#[derive(Debug)]
+pub(crate) struct FileDraft {
+    pub(crate) path: String,
+    pub(crate) mode: u32,
+    /// As it was when it was opened.
+    pub(crate) size: u64,
+    pub(crate) evidence: Option<Evidence>,
+    pub(crate) found: Mutex<Vec<Option<Found>>>,
+}
+
+impl FileDraft {
+    pub(crate) fn set(&self, segment: usize, found: Found) {
+        let mut all = self.found.lock().unwrap_or_else(|e| e.into_inner());
+        all[segment] = Some(found);
+    }
+
+    /// The file as it was found, and its doubtful blocks: it ends where the first of its segments
+    /// ended early.
+    pub(crate) fn finish(&self) -> (File, Vec<u32>) {
+        let mut all = self.found.lock().unwrap_or_else(|e| e.into_inner());
+        let (mut size, mut segments) = (0, Vec::with_capacity(all.len()));
+        let mut doubtful = Vec::new();
+        for (found, start) in all.drain(..).zip((0..).step_by(SEGMENT_BLOCKS)) {
+            let found = found.expect("every segment was read");
+            if 0 < found.bytes {
+                size += found.bytes;
+                segments.push(found.segment);
+                doubtful.extend(found.doubtful.iter().map(|block| start + block));
+            }
+            if found.bytes < SEGMENT_BYTES {
+                break;
+            }
+        }
+        let file = File {
+            path: self.path.clone(),
+            mode: self.mode,
+            size,
+            // What ended early was changed while it was read.
+            evidence: self.evidence.filter(|_| size == self.size),
+            segments,
+        };
+        (file, doubtful)
+    }
+}

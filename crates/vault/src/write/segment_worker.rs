@@ -1,0 +1,359 @@
+//! One thread's work on a snapshot being written: reads a segment of a file, compares its
+//! blocks with the base's, stores what is new, and lists what it found.
+//!
+//! It does not know which segments other threads have. Everything from reading to sealing
+//! happens here, a buffer at a time, so that bytes stay in the processor's cache.
+use std::sync::Arc;
+
+use crate::{
+    error::VaultError,
+    format::{
+        block::{BlockId, IdKey, is_zero},
+        body::{Layer, Segment},
+        head::{
+            BLOCK_BYTES, FRAME_BLOCKS, FRAME_BYTES, PATCHES_MAX, SEGMENT_BLOCKS, SEGMENT_BYTES,
+        },
+        list::Entry,
+    },
+    index::block_map::Slot,
+    observer::Observer,
+    write::{
+        Looked,
+        base::BaseSnapshot,
+        draft::{FileDraft, Found, Task},
+        manifest_tables::ManifestTables,
+        pack_writer::PackWriter,
+        queue::Queue,
+    },
+};
+
+/// What all threads of a writer share.
+pub(crate) struct Shared {
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) base: Option<BaseSnapshot>,
+    pub(crate) id_key: IdKey,
+    pub(crate) tables: Arc<ManifestTables>,
+    pub(crate) queue: Queue<Task>,
+}
+
+pub(crate) struct SegmentWorker {
+    shared: Arc<Shared>,
+    packs: PackWriter,
+    buffer: Vec<u8>,
+    /// The segment as the base has it.
+    slots: Vec<Slot>,
+    entries: Vec<Entry>,
+    /// For each block of the segment, whether it is listed otherwise than in the base.
+    changed: Vec<bool>,
+    /// Blocks of the segment that the next snapshot must look at again.
+    doubtful: Vec<u32>,
+}
+
+impl SegmentWorker {
+    pub(crate) fn new(shared: Arc<Shared>, packs: PackWriter) -> Self {
+        Self {
+            shared,
+            packs,
+            buffer: vec![0; FRAME_BYTES],
+            slots: Vec::with_capacity(SEGMENT_BLOCKS),
+            entries: Vec::with_capacity(SEGMENT_BLOCKS),
+            changed: Vec::with_capacity(SEGMENT_BLOCKS),
+            doubtful: Vec::new(),
+        }
+    }
+
+    /// Works until no more tasks come, then finishes what is open.
+    pub(crate) fn work(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let _told = TellPanic(&shared);
+        while let Some(task) = shared.queue.take() {
+            match self.segment(&task) {
+                Ok(found) => task.file.set(task.segment, found),
+                Err(error) => shared.queue.fail(error),
+            }
+            // Before the end is told: whoever waits for it may want the file closed.
+            drop(task);
+            shared.queue.ended();
+        }
+        if shared.queue.has_failed() {
+            return;
+        }
+        if let Err(error) = self.packs.finish() {
+            shared.queue.fail(error);
+        }
+    }
+
+    fn segment(&mut self, task: &Task) -> Result<Found, VaultError> {
+        let shared = Arc::clone(&self.shared);
+        self.slots.clear();
+        let mut from = None;
+        if let Some(base) = &shared.base
+            && let Some(known) = base.file(&task.file.path)
+        {
+            let file = known.1;
+            from = base.segment(known, task.segment, &mut self.slots)?;
+            let same = file.evidence.is_some()
+                && (file.evidence, file.size) == (task.file.evidence, task.file.size);
+            if let (true, Some(segment)) = (same, from)
+                && let Some(bytes) = self.leave(base, &task.file, task.segment)
+            {
+                shared.observer.done(bytes);
+                let segment = adopt(base, segment, &shared.tables);
+                let doubtful = Vec::new();
+                return Ok(Found {
+                    bytes,
+                    segment,
+                    doubtful,
+                });
+            }
+        }
+        self.entries.clear();
+        self.changed.clear();
+        self.doubtful.clear();
+        let bytes = self.read(task)?;
+        let segment = self.end(from)?;
+        self.count();
+        let doubtful = std::mem::take(&mut self.doubtful);
+        Ok(Found {
+            bytes,
+            segment,
+            doubtful,
+        })
+    }
+
+    /// Takes a segment of a file that did not change from the base without reading it; none when
+    /// one of its blocks cannot stay where it is.
+    fn leave(&mut self, base: &BaseSnapshot, file: &FileDraft, segment: usize) -> Option<u64> {
+        let stays = |slot: &Slot| match slot {
+            Slot::Unknown => false,
+            Slot::Zero => true,
+            Slot::Stored { pack, .. } => pack.is_some_and(|pack| base.is_usable(pack)),
+        };
+        if !self.slots.iter().all(stays) {
+            return None;
+        }
+        let tables = &self.shared.tables;
+        self.entries.clear();
+        self.entries
+            .extend(self.slots.iter().map(|slot| match *slot {
+                Slot::Stored {
+                    id,
+                    pack: Some(pack),
+                    place,
+                } => Entry::Stored {
+                    id,
+                    pack: base.adopt_pack(pack, tables),
+                    place,
+                },
+                _ => Entry::Zero,
+            }));
+        self.count();
+        Some((file.size - segment as u64 * SEGMENT_BYTES).min(SEGMENT_BYTES))
+    }
+
+    /// Reads the segment into entries, and gives its bytes.
+    fn read(&mut self, task: &Task) -> Result<u64, VaultError> {
+        let start = task.segment as u64 * SEGMENT_BYTES;
+        let size = task.file.size.saturating_sub(start).min(SEGMENT_BYTES);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut read = 0;
+        while read < size {
+            if self.shared.observer.stop_requested() {
+                return Err(VaultError::Stopped);
+            }
+            if self.shared.queue.has_failed() {
+                return Err(VaultError::Spent);
+            }
+            let most = usize::try_from(size - read).unwrap_or(usize::MAX);
+            let wanted = &mut buffer[..most.min(FRAME_BYTES)];
+            let length = wanted.len();
+            let got = task
+                .content
+                .read_at(wanted, start + read)
+                .map_err(|source| source_error(task, start + read, source))?;
+            self.place_all(task, &mut buffer[..got])?;
+            read += got as u64;
+            self.shared.observer.done(got as u64);
+            // It ends earlier than it was when it was opened.
+            if got < length {
+                break;
+            }
+        }
+        self.buffer = buffer;
+        Ok(read)
+    }
+
+    /// Places the blocks of a buffer, which follow the segment's entries so far.
+    fn place_all(&mut self, task: &Task, bytes: &mut [u8]) -> Result<(), VaultError> {
+        let mut ids = [None; FRAME_BLOCKS];
+        let stored = |block: &&[u8]| !is_zero(block);
+        let mut free = ids
+            .iter_mut()
+            .zip(bytes.chunks(BLOCK_BYTES))
+            .filter(|(_, block)| stored(block));
+        self.shared
+            .id_key
+            .ids(bytes.chunks(BLOCK_BYTES).filter(stored), |id| {
+                let (place, _) = free.next().expect("an id for each block that is not zero");
+                *place = Some(id);
+            });
+        for (block, id) in bytes.chunks_mut(BLOCK_BYTES).zip(ids) {
+            let (entry, changed) = match self.as_in_base(id) {
+                Some(entry) => (entry, false),
+                None => (self.place(task, block, id)?, true),
+            };
+            self.entries.push(entry);
+            self.changed.push(changed);
+        }
+        Ok(())
+    }
+
+    /// The next block's entry when the base has the same block at the same file and offset, and
+    /// it can stay there. A block without an id is all zero.
+    fn as_in_base(&self, id: Option<BlockId>) -> Option<Entry> {
+        match (*self.slots.get(self.entries.len())?, id) {
+            (Slot::Zero, None) => Some(Entry::Zero),
+            (
+                Slot::Stored {
+                    id: old,
+                    pack: Some(pack),
+                    place,
+                },
+                Some(id),
+            ) if old == id => {
+                let base = self.shared.base.as_ref()?;
+                let usable = base.is_usable(pack);
+                let pack = usable.then(|| base.adopt_pack(pack, &self.shared.tables))?;
+                Some(Entry::Stored { id, pack, place })
+            }
+            _ => None,
+        }
+    }
+
+    /// Looks at a block that is not as in the base, and stores it.
+    fn place(
+        &mut self,
+        task: &Task,
+        block: &mut [u8],
+        id: Option<BlockId>,
+    ) -> Result<Entry, VaultError> {
+        let Some(mut id) = id else {
+            return Ok(Entry::Zero);
+        };
+        let at = self.entries.len();
+        let offset = task.segment as u64 * SEGMENT_BYTES + (at * BLOCK_BYTES) as u64;
+        let looked = task.content.check(block, offset);
+        let looked = looked.map_err(|source| source_error(task, offset, source))?;
+        if looked != Looked::Good {
+            if is_zero(block) {
+                return Ok(Entry::Zero);
+            }
+            id = self.shared.id_key.id(block);
+        }
+        if looked == Looked::Doubtful {
+            self.doubtful
+                .push(u32::try_from(at).expect("a segment has few blocks"));
+        }
+        let (pack, place) = self.packs.store(block)?;
+        Ok(Entry::Stored { id, pack, place })
+    }
+
+    /// Lists the segment: as the base does when nothing changed, as a patch upon that when
+    /// little did, else anew.
+    fn end(&mut self, from: Option<&Segment>) -> Result<Segment, VaultError> {
+        let shared = Arc::clone(&self.shared);
+        if let (Some(segment), Some(base)) = (from, &shared.base) {
+            if !self.changed.contains(&true) {
+                return Ok(adopt(base, segment, &shared.tables));
+            }
+            if let Some(kept) = self.collect(base, segment)? {
+                let at: Vec<u16> = (0..)
+                    .zip(&self.changed)
+                    .filter(|(_, c)| **c)
+                    .map(|(at, _)| at)
+                    .collect();
+                let patch = self.packs.patch(&self.entries, &at)?;
+                let whole = base.adopt_layer(&segment.whole, &shared.tables);
+                let older = segment.patches[..kept].iter();
+                let older = older.map(|patch| base.adopt_layer(patch, &shared.tables));
+                let patches: Vec<Layer> = older.chain([patch]).collect();
+                return Ok(Segment { whole, patches });
+            }
+        }
+        let whole = self.packs.list(&self.entries)?;
+        let patches = Vec::new();
+        Ok(Segment { whole, patches })
+    }
+
+    /// Adds to the changed blocks those of patches that are not much larger than the new one, so
+    /// that sizes at least double from each patch to the one below: few lie upon each other, and
+    /// an entry is written anew only a few times. Gives how many patches stay; none when a whole
+    /// list is the better way.
+    fn collect(
+        &mut self,
+        base: &BaseSnapshot,
+        segment: &Segment,
+    ) -> Result<Option<usize>, VaultError> {
+        let blocks = self.entries.len();
+        let mut changed = self.changed.iter().filter(|changed| **changed).count();
+        let mut kept = segment.patches.len();
+        while let Some(patch) = kept.checked_sub(1).map(|at| &segment.patches[at]) {
+            if 2 * changed <= usize::from(patch.count) && kept < PATCHES_MAX {
+                break;
+            }
+            for position in base.positions(patch)? {
+                if let Some(seen) = self.changed.get_mut(position)
+                    && !*seen
+                {
+                    *seen = true;
+                    changed += 1;
+                }
+            }
+            kept -= 1;
+        }
+        Ok((2 * changed < blocks).then_some(kept))
+    }
+
+    /// Tells the tables which packs the segment's blocks lie in.
+    fn count(&mut self) {
+        let mut references: Vec<(u32, u32)> = Vec::new();
+        for entry in &self.entries {
+            if let Entry::Stored { pack, .. } = entry {
+                match references.last_mut() {
+                    Some((last, count)) if last == pack => *count += 1,
+                    _ => references.push((*pack, 1)),
+                }
+            }
+        }
+        self.shared.tables.count(&references);
+    }
+}
+
+/// Whoever waits for a thread must hear that it will not come to its end.
+struct TellPanic<'a>(&'a Shared);
+
+impl Drop for TellPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.queue.fail(VaultError::Panicked);
+        }
+    }
+}
+
+fn source_error(task: &Task, offset: u64, source: std::io::Error) -> VaultError {
+    VaultError::Source {
+        path: task.file.path.clone(),
+        offset,
+        source,
+    }
+}
+
+fn adopt(base: &BaseSnapshot, segment: &Segment, tables: &ManifestTables) -> Segment {
+    let layers = segment.patches.iter();
+    Segment {
+        whole: base.adopt_layer(&segment.whole, tables),
+        patches: layers
+            .map(|patch| base.adopt_layer(patch, tables))
+            .collect(),
+    }
+}
