@@ -1,6 +1,7 @@
 """Two deployments, each with a region, linked by way of relays."""
 import collections
 import json
+import re
 import secrets
 
 import ferry
@@ -8,6 +9,8 @@ import relay as relays
 from ferry import FAR, HOME, OWNER, copy_request, unique
 
 KEY = secrets.token_hex(32)
+# What a caller is told of a peer that cannot be used, whatever the reason: that is the log's.
+UNREACHABLE = re.compile(r"^Region \S+ is hosted by another deployment, which cannot be used now\. Nothing was changed: try again later\.$")
 
 
 class Pair:

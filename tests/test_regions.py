@@ -11,7 +11,7 @@ import pytest
 import ferry
 import relay as relays
 from ferry import FAR, HOME, OWNER, PARTNER, copy_request, refused, unique
-from pairs import KEY, Pair, job_of, objects, start
+from pairs import KEY, UNREACHABLE, Pair, job_of, objects, start
 
 MEGABYTES, LIMIT = 12, 4_000_000
 
@@ -208,7 +208,9 @@ def test_a_peer_whose_answers_are_no_answers_is_not_believed(pair, small, lie):
 
 def test_a_changed_description_is_refused(pair, small):
     pair.to_home.change = rewrite
-    refused("ServiceUnavailable", start, re.compile("does not prove"), 503, pair=pair, source=small)
+    said = refused("ServiceUnavailable", start, UNREACHABLE, 503, pair=pair, source=small)
+    assert pair.to_home.url not in said, "the peer's address is the operator's to know"
+    assert "does not prove" in pair.far.server.log.read_text()
 
 
 class Link:
@@ -285,7 +287,8 @@ def test_a_peer_with_another_key_gets_nothing(deploy, tmp_path):
     try:
         other.home.new_cluster("apart")
         snapshot = other.home.new_snapshot("apart-snapshot", "apart")
-        refused("ServiceUnavailable", start, re.compile("does not prove.*peer key"), 503, pair=other, source=snapshot)
+        refused("ServiceUnavailable", start, UNREACHABLE, 503, pair=other, source=snapshot)
+        assert re.search("does not prove.*peer key", other.far.server.log.read_text())
     finally:
         other.close()
 

@@ -251,7 +251,11 @@ impl Bench<'_> {
     async fn page(&self, after: SnapshotName, cluster: Option<String>) -> anyhow::Result<()> {
         let selection = Selection {
             owned_by: Some(self.account.clone()),
-            clusters: cluster.into_iter().collect(),
+            clusters: cluster
+                .as_deref()
+                .map(snapshots::Wanted::named)
+                .into_iter()
+                .collect(),
             ..Selection::default()
         };
         let region = self.options.region.clone();

@@ -1,7 +1,7 @@
 //! Grants on KMS keys. The key that a grant is on says its region and account.
 //!
 //! It does not know what a grant permits.
-use model::{Account, Arn, Grant};
+use model::{Account, Arn, ArnKind, Grant};
 
 use crate::{
     error::CatalogError,
@@ -19,7 +19,7 @@ fn read(rows: &[Row]) -> Result<Vec<Stored<Grant>>, CatalogError> {
 
 /// The id in a key's ARN; an ARN of something else has grants of nothing.
 fn key_id(key: &Arn) -> &str {
-    key.resource.strip_prefix("key/").unwrap_or_default()
+    key.locate(ArnKind::Key).map_or("", |key| key.name)
 }
 
 /// Keeps a new grant.

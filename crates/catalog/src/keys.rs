@@ -1,7 +1,7 @@
 //! KMS keys and their aliases.
 //!
 //! It does not know how key material is sealed, nor what a key policy allows.
-use model::{Account, Arn, Key, KeyManager, Region, Timestamp};
+use model::{Account, Arn, ArnKind, Key, KeyManager, Region, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -120,9 +120,9 @@ pub fn get(
 /// # Errors
 /// The database's.
 pub fn get_by_arn(tx: &mut dyn Tx, arn: &Arn) -> Result<Option<Stored<Key>>, CatalogError> {
-    match arn.resource.strip_prefix("key/") {
-        Some(id) if arn.service == "kms" => get(tx, &arn.region, &arn.account, id),
-        _ => Ok(None),
+    match arn.locate(ArnKind::Key) {
+        Some(key) => get(tx, key.region, key.account, key.name),
+        None => Ok(None),
     }
 }
 

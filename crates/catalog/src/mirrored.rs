@@ -2,7 +2,7 @@
 //!
 //! It does not know how the mirror keeps them. What is not among them (jobs, events, what is
 //! condemned) is gone with a lost catalog.
-use model::{Account, Cluster, ClusterName, Grant, Key, Region, Snapshot, SnapshotName};
+use model::{Account, ArnKind, Cluster, ClusterName, Grant, Key, Region, Snapshot, SnapshotName};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -49,7 +49,7 @@ pub enum Record {
 
 /// The id in a key's ARN.
 fn key_id(grant: &Grant) -> &str {
-    grant.key.resource.strip_prefix("key/").unwrap_or_default()
+    grant.key.locate(ArnKind::Key).map_or("", |key| key.name)
 }
 
 impl Record {

@@ -32,6 +32,42 @@ static TALLIES: Sums = Sums {
           DO UPDATE SET tally = snapshot_tallies.tally + excluded.tally",
 };
 
+/// A name that a filter passes: of one owner's rows, or of every owner's that are in scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Only of this account's rows; none for any.
+    pub owner: Option<Account>,
+    /// The name in lower case.
+    pub name: String,
+}
+
+impl Wanted {
+    /// Of any owner.
+    pub fn named(name: &str) -> Self {
+        Self {
+            owner: None,
+            name: name.to_owned(),
+        }
+    }
+
+    /// Whether it passes a name in a row of `owner`.
+    pub fn passes(&self, owner: &Account, name: &str) -> bool {
+        self.name == name && self.owner.as_ref().is_none_or(|wanted| wanted == owner)
+    }
+
+    /// What passes both, if anything does.
+    pub fn and(&self, other: &Self) -> Option<Self> {
+        let alike = match (&self.owner, &other.owner) {
+            (Some(one), Some(two)) => one == two,
+            _ => true,
+        };
+        (alike && self.name == other.name).then(|| Self {
+            owner: self.owner.clone().or_else(|| other.owner.clone()),
+            name: self.name.clone(),
+        })
+    }
+}
+
 /// Which snapshots a page shows: those in any of the scopes that also pass every filter.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
@@ -44,9 +80,9 @@ pub struct Selection {
     /// Filter: only this kind.
     pub kind: Option<SnapshotKind>,
     /// Filter: only these names; empty for any.
-    pub names: Vec<String>,
+    pub names: Vec<Wanted>,
     /// Filter: only of clusters of these names; empty for any.
-    pub clusters: Vec<String>,
+    pub clusters: Vec<Wanted>,
     /// Filter: only of this cluster.
     pub resource_id: Option<ResourceId>,
     /// Filter: only of these engines; empty for any.
@@ -366,6 +402,30 @@ pub fn roots(
     rows.iter().map(|row| row.parsed(0)).collect()
 }
 
+/// Names of any owner as [`one_of`]; with those of one owner, a condition for each.
+fn wanted<'a>(sql: &mut String, args: &mut Vec<Arg<'a>>, column: &str, names: &'a [Wanted]) {
+    if names.iter().all(|wanted| wanted.owner.is_none()) {
+        let names = names.iter().map(|wanted| wanted.name.as_str());
+        return one_of(sql, args, column, names);
+    }
+    let mut place = |arg: Arg<'a>| {
+        args.push(arg);
+        args.len()
+    };
+    let terms: Vec<String> = names
+        .iter()
+        .map(|wanted| match &wanted.owner {
+            None => format!("{column} = ?{}", place(wanted.name.as_str().into())),
+            Some(owner) => format!(
+                "({column} = ?{} AND s.account = ?{})",
+                place(wanted.name.as_str().into()),
+                place(owner.into())
+            ),
+        })
+        .collect();
+    sql.push_str(&format!(" AND ({})", terms.join(" OR ")));
+}
+
 struct Query<'a> {
     sql: String,
     args: Vec<Arg<'a>>,
@@ -380,13 +440,10 @@ impl<'a> Query<'a> {
             sql.push_str(&format!(" AND s.kind = '{}'", kind.as_str()));
         }
         one_of(sql, args, "s.cluster_resource_id", resource);
-        for (column, texts) in [
-            ("s.name", &selection.names),
-            ("s.cluster_name", &selection.clusters),
-            ("s.engine", &selection.engines),
-        ] {
-            one_of(sql, args, column, texts.iter().map(String::as_str));
-        }
+        let engines = selection.engines.iter().map(String::as_str);
+        one_of(sql, args, "s.engine", engines);
+        wanted(sql, args, "s.name", &selection.names);
+        wanted(sql, args, "s.cluster_name", &selection.clusters);
         self
     }
 

@@ -10,7 +10,7 @@ use std::{
 use catalog::{
     CatalogError, CatalogExt, SqliteCatalog,
     conformance::samples,
-    snapshots::{self, Selection},
+    snapshots::{self, Selection, Wanted},
 };
 use model::{Account, ClusterName, Region, Snapshot, SnapshotKind, SystemClock};
 use proptest::prelude::*;
@@ -60,14 +60,18 @@ fn selection() -> impl Strategy<Value = Selection> {
         Just(Some(SnapshotKind::Manual)),
         Just(Some(SnapshotKind::Automated))
     ];
+    let wanted = |pattern: &'static str| {
+        let one = (account(), pattern).prop_map(|(owner, name)| Wanted { owner, name });
+        proptest::collection::vec(one, 0..3)
+    };
     let some = |pattern: &'static str| proptest::collection::vec(pattern, 0..3);
     (
         account(),
         account(),
         any::<bool>(),
         kind,
-        some("[ab]{1,2}"),
-        some("[cd]"),
+        wanted("[ab]{1,2}"),
+        wanted("[cd]"),
         some("postgres|aurora-postgresql"),
     )
         .prop_map(
@@ -94,13 +98,16 @@ fn by_definition(selection: &Selection, snapshot: &Snapshot) -> bool {
             .as_ref()
             .is_some_and(|account| to(account.as_str()))
         || (selection.public && to("all"));
-    let among =
-        |texts: &[String], text: &str| texts.is_empty() || texts.iter().any(|one| one == text);
+    let among = |wanted: &[Wanted], name: &str| {
+        let of = |one: &Wanted| one.owner.as_ref().is_none_or(|of| *of == snapshot.account);
+        wanted.is_empty() || wanted.iter().any(|one| one.name == name && of(one))
+    };
+    let engines = &selection.engines;
     in_scope
         && selection.kind.is_none_or(|kind| kind == snapshot.kind)
         && among(&selection.names, snapshot.name.as_str())
         && among(&selection.clusters, snapshot.cluster_name.as_str())
-        && among(&selection.engines, &snapshot.engine)
+        && (engines.is_empty() || engines.contains(&snapshot.engine))
 }
 
 /// Keeps what has a free name; answers what was kept.

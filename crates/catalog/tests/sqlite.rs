@@ -6,7 +6,7 @@ use catalog::{
     clusters, condemned,
     conformance::{Fixture, samples},
     conformance_tests, jobs, keys, marks, meta,
-    snapshots::{self, Selection},
+    snapshots::{self, Selection, Wanted},
 };
 use model::SystemClock;
 
@@ -361,7 +361,7 @@ async fn looks_go_through_indexes() {
                     ..own.clone()
                 },
                 Selection {
-                    clusters: vec!["c".to_owned()],
+                    clusters: vec![Wanted::named("c")],
                     ..own.clone()
                 },
                 Selection {

@@ -3,7 +3,7 @@
 //! It does not know which keys exist. Source: "Key identifiers (KeyId)", AWS KMS Developer Guide.
 use std::fmt;
 
-use model::{Account, Arn, Region, limits::ECHO_CHARS_MAX};
+use model::{Account, Arn, ArnKind, Region, limits::ECHO_CHARS_MAX};
 
 /// An alias's prefix.
 const ALIAS: &str = "alias/";
@@ -95,23 +95,20 @@ impl KeyRef {
 
     /// The key or alias that an ARN names.
     pub fn from_arn(arn: &Arn) -> Option<Self> {
-        if arn.service != "kms" {
-            return None;
-        }
         let (region, account) = (arn.region.clone(), arn.account.clone());
-        match arn.resource.strip_prefix("key/") {
-            Some(id) if is_id(id) => Some(Self::Id {
+        if let Some(key) = arn.locate(ArnKind::Key) {
+            return is_id(key.name).then(|| Self::Id {
                 region,
                 account,
-                id: id.to_owned(),
-            }),
-            None if is_alias(&arn.resource) => Some(Self::Alias {
-                region,
-                account,
-                name: arn.resource.clone(),
-            }),
-            _ => None,
+                id: key.name.to_owned(),
+            });
         }
+        let name = format!("{ALIAS}{}", arn.locate(ArnKind::Alias)?.name);
+        is_alias(&name).then_some(Self::Alias {
+            region,
+            account,
+            name,
+        })
     }
 
     /// Where to look.

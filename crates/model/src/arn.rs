@@ -7,18 +7,59 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Account, Region};
 
+/// A kind of resource that has ARNs here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// An RDS DB cluster.
+    Cluster,
+    /// An RDS DB cluster snapshot.
+    ClusterSnapshot,
+    /// A KMS key.
+    Key,
+    /// A KMS alias.
+    Alias,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Cluster, Self::ClusterSnapshot, Self::Key, Self::Alias];
+
+    /// The service, and what stands before a resource's name.
+    fn spelling(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Cluster => ("rds", "cluster:"),
+            Self::ClusterSnapshot => ("rds", "cluster-snapshot:"),
+            Self::Key => ("kms", "key/"),
+            Self::Alias => ("kms", "alias/"),
+        }
+    }
+}
+
+/// What an ARN says of a resource of a known kind, whole: a name alone is no resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Located<'a> {
+    /// The region it is in.
+    pub region: &'a Region,
+    /// The account that owns it.
+    pub account: &'a Account,
+    /// Its name within its kind, region and account; a key's id.
+    pub name: &'a str,
+}
+
 /// `arn:<partition>:<service>:<region>:<account>:<resource>`; the resource may hold colons.
+///
+/// Service and resource are read together or not at all: [`Arn::locate`] and [`Arn::kind`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Arn {
-    /// `rds` or `kms`.
-    pub service: String,
+    /// Such as `rds` or `kms`.
+    service: String,
     /// The region the resource is in; it names the partition.
     pub region: Region,
     /// The account that owns the resource.
     pub account: Account,
     /// What follows the account, such as `cluster-snapshot:rds:c-2019-06-04-09-16`.
-    pub resource: String,
+    resource: String,
 }
 
 /// Why a text is not an ARN.
@@ -73,9 +114,22 @@ impl Arn {
         })
     }
 
-    /// The name within a kind: `x` of `cluster-snapshot:x` for `cluster-snapshot`.
-    pub fn name_of(&self, kind: &str) -> Option<&str> {
-        self.resource.strip_prefix(kind)?.strip_prefix(':')
+    /// Where the resource is and what it is called, if it is of this kind.
+    pub fn locate(&self, kind: Kind) -> Option<Located<'_>> {
+        let (service, prefix) = kind.spelling();
+        let name = self.resource.strip_prefix(prefix)?;
+        (self.service == service).then_some(Located {
+            region: &self.region,
+            account: &self.account,
+            name,
+        })
+    }
+
+    /// The kind of the resource, if it is one that is here.
+    pub fn kind(&self) -> Option<Kind> {
+        Kind::ALL
+            .into_iter()
+            .find(|kind| self.locate(*kind).is_some())
     }
 }
 
@@ -115,11 +169,19 @@ mod tests {
         let text = "arn:aws:rds:us-east-1:123456789012:cluster-snapshot:rds:c-2019-06-04-09-16";
         let arn = Arn::parse(text).expect("legal");
         assert_eq!(arn.to_string(), text);
-        assert_eq!(
-            arn.name_of("cluster-snapshot"),
-            Some("rds:c-2019-06-04-09-16")
-        );
-        assert_eq!(arn.name_of("cluster"), None);
+        let located = arn.locate(Kind::ClusterSnapshot).expect("a snapshot");
+        assert_eq!(located.name, "rds:c-2019-06-04-09-16");
+        assert_eq!(located.region.as_str(), "us-east-1");
+        assert_eq!(located.account.as_str(), "123456789012");
+        assert_eq!(arn.locate(Kind::Cluster), None);
+        assert_eq!(arn.kind(), Some(Kind::ClusterSnapshot));
+        for foreign in [
+            "arn:aws:neptune:us-east-1:123456789012:cluster:x",
+            "arn:aws:rds:us-east-1:123456789012:key/x",
+            "arn:aws:rds:us-east-1:123456789012:snapshot:x",
+        ] {
+            assert_eq!(Arn::parse(foreign).expect("legal").kind(), None);
+        }
         for wrong in [
             "arn:aws:rds:us-east-1:1:cluster:x",
             "arn:aws-cn:rds:us-east-1:123456789012:cluster:x",

@@ -13,8 +13,9 @@ pub mod limits;
 pub mod names;
 pub mod snapshot;
 pub mod tag;
+pub mod told;
 
-pub use arn::Arn;
+pub use arn::{Arn, Kind as ArnKind};
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 pub use cluster::{Cluster, ClusterStatus};
 pub use ids::{Account, Hash, JobId, Region, ResourceId, VolumeId, VolumeRef};
@@ -23,3 +24,4 @@ pub use key::{Grant, Key, KeyManager, KeyState, WrappedKey};
 pub use names::{ClusterName, NameError, SnapshotName};
 pub use snapshot::{Content, Snapshot, SnapshotKind, SnapshotStatus};
 pub use tag::Tag;
+pub use told::Told;

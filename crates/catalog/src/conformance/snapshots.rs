@@ -8,7 +8,7 @@ use model::{SnapshotKind, cluster::Base};
 use super::{Fixture, read, samples, write};
 use crate::{
     clusters,
-    snapshots::{self, After, Selection},
+    snapshots::{self, After, Selection, Wanted},
     stored::Stored,
     transaction::Catalog,
 };
@@ -136,6 +136,11 @@ pub async fn scopes_and_filters_select(fixture: &impl Fixture) {
         owned_by: own().owned_by,
         ..everything
     };
+    let named = |names: &[&str]| names.iter().map(|name| Wanted::named(name)).collect();
+    let of = |owner, name: &str| Wanted {
+        owner: Some(owner),
+        name: name.to_owned(),
+    };
     let texts = |texts: &[&str]| {
         texts
             .iter()
@@ -160,25 +165,44 @@ pub async fn scopes_and_filters_select(fixture: &impl Fixture) {
         ),
         (
             Selection {
-                names: texts(&["given", "mine", "far"]),
+                names: named(&["given", "mine", "far"]),
                 ..everything.clone()
             },
             "1mine 2given",
         ),
         (
             Selection {
-                clusters: texts(&["other"]),
+                clusters: named(&["other"]),
                 ..everything.clone()
             },
             "1public",
         ),
         (
             Selection {
-                clusters: texts(&["other", "c"]),
+                clusters: named(&["other", "c"]),
                 kind: Some(SnapshotKind::Manual),
                 ..own()
             },
             "1mine 1public",
+        ),
+        (
+            Selection {
+                names: vec![
+                    of(samples::account(1), "given"),
+                    of(samples::account(2), "mine"),
+                    of(samples::account(1), "mine"),
+                    Wanted::named("public"),
+                ],
+                ..everything.clone()
+            },
+            "1mine 1public",
+        ),
+        (
+            Selection {
+                clusters: vec![of(samples::account(2), "c")],
+                ..everything.clone()
+            },
+            "2given",
         ),
         (
             Selection {

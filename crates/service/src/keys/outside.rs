@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use model::{Account, Arn, Region, WrappedKey, key::EncryptionContext};
+use model::{Account, Arn, ArnKind, Region, WrappedKey, key::EncryptionContext};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use vault::DataKey;
 use wire::json::Blob;
@@ -209,7 +209,7 @@ impl Outside {
             .await?;
         let arn = Arn::parse(&answer.key_metadata.arn)
             .ok()
-            .filter(|arn| arn.service == "kms");
+            .filter(|arn| arn.kind() == Some(ArnKind::Key));
         let arn = arn.ok_or_else(|| KeyError::Unavailable {
             operation: "DescribeKey",
             why: "it answered what is no key's ARN".to_owned(),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
-use model::{Account, Arn, Region, limits};
+use model::{Account, Arn, ArnKind, Region, limits};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use vault::{DataKey, Fetch, ObjectId, Observer, Origin, PIECE_BYTES_MAX, Shipped, VaultError};
@@ -169,15 +169,15 @@ impl<'a> RemoteRegion<'a> {
             .map_err(|error| self.unreachable(&format!("its answer does not read: {error}")))
     }
 
+    /// Why it is so is for the operator's log: it names addresses and settings.
     fn unreachable(&self, why: &str) -> Fault {
         tracing::warn!(region = %self.there, peer = self.peer.endpoint, why, "a peer cannot be used");
         Fault::new(
             Code::ServiceUnavailable,
             format!(
-                "Region {there} is hosted by another deployment, which cannot be used now: {why}. \
-                 Nothing was changed: try again once {} answers as [regions.{there}] of the settings says.",
-                self.peer.endpoint,
-                there = self.there,
+                "Region {} is hosted by another deployment, which cannot be used now. \
+                 Nothing was changed: try again later.",
+                self.there,
             ),
         )
     }
@@ -200,7 +200,8 @@ impl<'a> RemoteRegion<'a> {
         }
         let offer: Offer = self.ask(path::TICKET, ask).await?;
         let offered = &offer.snapshot;
-        if ask.source.name_of("cluster-snapshot") != Some(offered.name.as_str())
+        let asked = ask.source.locate(ArnKind::ClusterSnapshot);
+        if asked.is_none_or(|asked| asked.name != offered.name.as_str())
             || model::tag::validate(&offered.tags).is_err()
         {
             return Err(self.unreachable("it offers another snapshot than it was asked for"));

@@ -16,7 +16,7 @@ use catalog::{
 };
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use http::{HeaderValue, Response, header};
-use model::{Region, Snapshot, SnapshotName, SnapshotStatus, Timestamp};
+use model::{Account, ArnKind, Region, Snapshot, SnapshotName, SnapshotStatus, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
 use vault::{ObjectId, ObjectKind, PIECE_BYTES_MAX, Reach, VaultError};
@@ -169,7 +169,7 @@ impl LinkServer {
         };
         let offer = Offer {
             ticket: self.token("ticket", &claims),
-            snapshot: offered(&source, content),
+            snapshot: offered(&source, content, &claims.caller),
         };
         Ok(Reply::Json(text(&offer)))
     }
@@ -187,13 +187,11 @@ impl LinkServer {
                 format!("DBClusterSnapshot not found: {given}"),
             )
         };
-        let name = ask
-            .source
-            .name_of("cluster-snapshot")
-            .and_then(|name| SnapshotName::parse_existing(name).ok())
-            .filter(|_| ask.source.service == "rds" && ask.source.region == message.to)
-            .ok_or_else(missing)?;
-        let (region, account) = (message.to.clone(), ask.source.account.clone());
+        let wanted = ask.source.locate(ArnKind::ClusterSnapshot);
+        let wanted = wanted.filter(|wanted| *wanted.region == message.to);
+        let wanted = wanted.ok_or_else(missing)?;
+        let name = SnapshotName::parse_existing(wanted.name).map_err(|_| missing())?;
+        let (region, account) = (message.to.clone(), wanted.account.clone());
         let found = self
             .core
             .catalog
@@ -213,12 +211,11 @@ impl LinkServer {
         let ask: KeyAsk = message.read()?;
         let claims = self.claims(message, "ticket", &ask.ticket)?;
         self.redeem(&claims).await?;
-        let (region, account) = (message.to.clone(), claims.source.account.clone());
-        let name = claims
-            .source
-            .name_of("cluster-snapshot")
-            .unwrap_or_default();
-        let name = SnapshotName::parse_existing(name).map_err(|_| invalid("ticket"))?;
+        let named = claims.source.locate(ArnKind::ClusterSnapshot);
+        let named = named.filter(|named| *named.region == message.to);
+        let named = named.ok_or_else(|| invalid("ticket"))?;
+        let name = SnapshotName::parse_existing(named.name).map_err(|_| invalid("ticket"))?;
+        let (region, account) = (message.to.clone(), named.account.clone());
         let found = self
             .core
             .catalog
@@ -419,8 +416,10 @@ pub(super) fn name_of(kind: ObjectKind) -> &'static str {
     }
 }
 
-fn offered(source: &Snapshot, content: &model::Content) -> Offered {
+/// What a copy needs of a snapshot's record. Its tags are for its owner alone.
+fn offered(source: &Snapshot, content: &model::Content, caller: &Account) -> Offered {
     let source = source.clone();
+    let own = source.account == *caller;
     Offered {
         name: source.name,
         uid: source.uid,
@@ -436,7 +435,7 @@ fn offered(source: &Snapshot, content: &model::Content) -> Offered {
         allocated_storage_gib: source.allocated_storage_gib,
         storage_type: source.storage_type,
         storage_encrypted: source.storage_encrypted,
-        tags: source.tags,
+        tags: if own { source.tags } else { Vec::new() },
         volume: content.volume.clone(),
         manifest: content.manifest,
         logical_bytes: content.logical_bytes,

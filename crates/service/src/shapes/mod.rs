@@ -13,7 +13,7 @@ pub use attributes::{AttributesOutput, RESTORE};
 pub use cluster::{ClusterOutput, DbCluster};
 pub use filter::Filter;
 pub use identifier::{
-    SnapshotRef, cluster_name, existing_cluster, final_snapshot, manual_snapshot, snapshot_ref,
+    ClusterRef, Ref, ResourceName, SnapshotRef, cluster_name, final_snapshot, manual_snapshot,
 };
 pub use page::Page;
 pub use snapshot::{DbClusterSnapshot, SnapshotOutput};

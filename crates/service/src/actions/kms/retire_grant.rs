@@ -3,7 +3,7 @@
 //! That is: its retiring principal, its grantee where it has the operation RetireGrant, and the
 //! account that the key belongs to.
 use kms::{Decision, grant as rules};
-use model::{Arn, Grant, key::EncryptionContext};
+use model::{Arn, ArnKind, Grant, key::EncryptionContext};
 use serde::Deserialize;
 
 use super::{
@@ -73,7 +73,7 @@ impl Action for RetireGrant {
 fn key_arn(text: &str) -> Result<Arn, Fault> {
     Arn::parse(text)
         .ok()
-        .filter(|arn| arn.service == "kms" && arn.resource.starts_with("key/"))
+        .filter(|arn| arn.kind() == Some(ArnKind::Key))
         .ok_or_else(|| {
             Fault::new(
                 Code::KmsInvalidArn,

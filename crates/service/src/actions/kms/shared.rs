@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use catalog::{CatalogExt, Stored, keys as rows};
 use kms::AliasError;
-use model::{Arn, Key, KeyManager, KeyState, Timestamp, key::EncryptionContext};
+use model::{Arn, ArnKind, Key, KeyManager, KeyState, Timestamp, key::EncryptionContext};
 use serde::Serialize;
 
 use crate::{
@@ -204,7 +204,7 @@ pub(super) fn managed(key: &Key, action: &str) -> Fault {
 /// Refuses an alias where KMS takes a key's id or ARN only.
 pub(super) fn refuse_alias(key_id: &str) -> Result<(), Fault> {
     let alias = key_id.starts_with("alias/")
-        || Arn::parse(key_id).is_ok_and(|arn| arn.resource.starts_with("alias/"));
+        || Arn::parse(key_id).is_ok_and(|arn| arn.kind() == Some(ArnKind::Alias));
     if alias {
         return Err(Fault::new(
             Code::KmsInvalidArn,

@@ -52,15 +52,10 @@ impl Action for CopyDbClusterSnapshot {
             "SourceDBClusterSnapshotIdentifier",
             "TargetDBClusterSnapshotIdentifier",
         );
-        let wanted = shapes::snapshot_ref(
-            source_parameter,
-            &self.source,
-            &cx.caller.account,
-            &cx.region,
-        )?;
+        let wanted = SnapshotRef::asked(source_parameter, &self.source, cx)?;
         let target = shapes::manual_snapshot(target_parameter, &self.target)?;
         partitions_meet(&wanted, cx)?;
-        if let Some(source) = RemoteRegion::of(&cx.core, &cx.region, &wanted.region) {
+        if let Some(source) = RemoteRegion::of(&cx.core, &cx.region, wanted.region()) {
             return self
                 .copy_from_peer(cx, source, wanted.clone(), target)
                 .await;
@@ -90,7 +85,7 @@ impl Action for CopyDbClusterSnapshot {
         copyable(source, cx.core.settings.refuse_multi_az_copies)?;
         let mut tags = shapes::to_records(given_tags)?;
         if tags.is_empty() && self.copy_tags == Some(true) {
-            tags = carried_tags(source)?;
+            tags = carried_tags(source, &cx.caller.account)?;
         }
         free?;
         let outer = presigned::Outer {
@@ -183,26 +178,20 @@ pub(super) fn no_key_across_regions() -> Fault {
 
 /// Snapshots do not leave their partition, and China's regions take no part in copies between regions.
 fn partitions_meet(wanted: &SnapshotRef, cx: &Cx) -> Result<(), Fault> {
-    let (from, to) = (wanted.region.partition(), cx.region.partition());
-    let refused = from != to || (from == "aws-cn" && wanted.region != cx.region);
+    let (from, to) = (wanted.region().partition(), cx.region.partition());
+    let refused = from != to || (from == "aws-cn" && *wanted.region() != cx.region);
     if !refused {
-        return if cx.core.settings.knows(&wanted.region) {
+        return if cx.core.settings.knows(wanted.region()) {
             Ok(())
         } else {
-            Err(not_found(wanted))
+            Err(wanted.not_found())
         };
     }
     Err(Fault::value(format!(
         "A DB cluster snapshot of {} cannot be copied to {}.",
-        wanted.region, cx.region
+        wanted.region(),
+        cx.region
     )))
-}
-
-fn not_found(wanted: &SnapshotRef) -> Fault {
-    Fault::new(
-        Code::DbClusterSnapshotNotFound,
-        format!("DBClusterSnapshot not found: {}", wanted.given),
-    )
 }
 
 /// Finds the source; what the caller may not see does not exist.
@@ -211,9 +200,10 @@ fn locate(
     wanted: &SnapshotRef,
     caller: &model::Account,
 ) -> Result<Stored<Snapshot>, Fault> {
-    snapshots::get(tx, &wanted.region, &wanted.account, &wanted.name)?
+    let found = wanted.get(tx)?;
+    found
         .filter(|source| source.value.is_open_to(caller))
-        .ok_or_else(|| not_found(wanted))
+        .ok_or_else(|| wanted.not_found())
 }
 
 fn ready(source: &Snapshot) -> Result<&Content, Fault> {
@@ -247,7 +237,15 @@ pub(super) fn copyable(source: &Snapshot, refuse_multi_az: bool) -> Result<(), F
     ))
 }
 
-pub(super) fn carried_tags(source: &Snapshot) -> Result<Vec<model::Tag>, Fault> {
+/// The tags that a copy takes along with CopyTags. They are their owner's to see: a snapshot
+/// that another account shared is described without them, and copied without them.
+pub(super) fn carried_tags(
+    source: &Snapshot,
+    caller: &model::Account,
+) -> Result<Vec<model::Tag>, Fault> {
+    if source.account != *caller {
+        return Ok(Vec::new());
+    }
     model::tag::validate(&source.tags).map_err(shapes::tag_fault)?;
     Ok(source.tags.clone())
 }
@@ -360,7 +358,7 @@ pub(super) async fn commit(
             {
                 let now = locate(tx, wanted, &copy.account)?;
                 if now.value.uid != read.value.uid {
-                    return Err(not_found(wanted));
+                    return Err(wanted.not_found());
                 }
             }
             let mut kept = copy.clone();

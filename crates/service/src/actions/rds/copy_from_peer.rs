@@ -3,7 +3,7 @@
 //! The same checks in the same order as in [`super::copy_db_cluster_snapshot`]: those of the
 //! source are the source region's, asked over the link; those of the target are made here.
 use catalog::CatalogExt;
-use model::{Arn, Content, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus};
+use model::{Content, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus};
 
 use super::copy_db_cluster_snapshot::{
     CopyDbClusterSnapshot, carried_tags, commit, copy_job, key_without_encryption,
@@ -28,12 +28,7 @@ impl CopyDbClusterSnapshot {
         wanted: SnapshotRef,
         target: SnapshotName,
     ) -> Result<SnapshotOutput, Fault> {
-        let arn = Arn::rds(
-            &wanted.region,
-            &wanted.account,
-            "cluster-snapshot",
-            wanted.name.as_str(),
-        );
+        let arn = wanted.arn();
         let ask = TicketAsk {
             caller: cx.caller.account.clone(),
             source: arn.clone(),
@@ -49,7 +44,7 @@ impl CopyDbClusterSnapshot {
         )?;
         let mut tags = shapes::to_records(&self.tags)?;
         if tags.is_empty() && self.copy_tags == Some(true) {
-            tags = carried_tags(&source)?;
+            tags = carried_tags(&source, &cx.caller.account)?;
         }
         let (account, region, name) =
             (cx.caller.account.clone(), cx.region.clone(), target.clone());
@@ -99,8 +94,8 @@ impl CopyDbClusterSnapshot {
 fn snapshot_of(wanted: &SnapshotRef, offered: &Offered) -> Snapshot {
     let offered = offered.clone();
     Snapshot {
-        region: wanted.region.clone(),
-        account: wanted.account.clone(),
+        region: wanted.region().clone(),
+        account: wanted.account().clone(),
         name: offered.name,
         uid: offered.uid,
         status: SnapshotStatus::Available,

@@ -13,7 +13,7 @@ use crate::{
     fault::{Code, Fault},
     jobs::{create_snapshot, new_job},
     keys::{RdsUse, snapshot_context},
-    shapes::{self, SnapshotOutput, Tag},
+    shapes::{self, ClusterRef, SnapshotOutput, Tag},
 };
 
 use super::copy_db_cluster_snapshot::{insert, within_quota};
@@ -37,9 +37,9 @@ impl Action for CreateDbClusterSnapshot {
 
     async fn run(self, cx: &Cx) -> Result<SnapshotOutput, Fault> {
         let name = shapes::manual_snapshot("DBClusterSnapshotIdentifier", &self.snapshot)?;
-        let cluster_name = shapes::existing_cluster("DBClusterIdentifier", &self.cluster)?;
+        let wanted = ClusterRef::asked("DBClusterIdentifier", &self.cluster, cx)?;
         let given = shapes::to_records(&self.tags)?;
-        let cluster = super::describe_db_clusters::find(cx, &cluster_name).await?;
+        let cluster = super::describe_db_clusters::find(cx, &wanted).await?;
         if cluster.status != ClusterStatus::Available {
             return Err(not_available(&cluster));
         }
@@ -51,9 +51,7 @@ impl Action for CreateDbClusterSnapshot {
             .catalog
             .write(move |tx| {
                 let still = clusters::get_by_resource_id(tx, &snapshot.cluster_resource_id)?
-                    .ok_or_else(|| {
-                        super::describe_db_clusters::not_found(&snapshot.cluster_name)
-                    })?;
+                    .ok_or_else(|| wanted.not_found())?;
                 if still.value.status != ClusterStatus::Available {
                     return Err(not_available(&still.value));
                 }

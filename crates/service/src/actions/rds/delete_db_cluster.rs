@@ -6,9 +6,9 @@ use model::{ClusterStatus, JobKind, Snapshot};
 use serde::Deserialize;
 
 use super::{
-    copy_db_cluster_snapshot::insert,
+    copy_db_cluster_snapshot::{insert, within_quota},
     create_db_cluster_snapshot as snapshotting,
-    describe_db_clusters::{find, not_found},
+    describe_db_clusters::find,
 };
 use crate::{
     action::{Action, Api, Cx},
@@ -17,7 +17,7 @@ use crate::{
         delete_cluster::{self, FinalSnapshot},
         new_job,
     },
-    shapes::{self, ClusterOutput},
+    shapes::{self, ClusterOutput, ClusterRef},
 };
 
 /// The input.
@@ -40,7 +40,7 @@ impl Action for DeleteDbCluster {
     type Output = ClusterOutput;
 
     async fn run(self, cx: &Cx) -> Result<ClusterOutput, Fault> {
-        let name = shapes::existing_cluster("DBClusterIdentifier", &self.cluster)?;
+        let wanted = ClusterRef::asked("DBClusterIdentifier", &self.cluster, cx)?;
         let final_name = match (
             self.skip_final_snapshot.unwrap_or(false),
             &self.final_snapshot,
@@ -60,7 +60,7 @@ impl Action for DeleteDbCluster {
                 Some(shapes::final_snapshot("FinalDBSnapshotIdentifier", given)?)
             }
         };
-        let cluster = find(cx, &name).await?;
+        let cluster = find(cx, &wanted).await?;
         let final_snapshot = match final_name {
             None => None,
             Some(name) => {
@@ -84,17 +84,18 @@ impl Action for DeleteDbCluster {
             JobKind::DeleteCluster,
             &cx.region,
             &cx.caller.account,
-            name.as_str(),
+            cluster.name.as_str(),
             &body,
         );
         job.node = cluster.placement.as_ref().map(|place| place.node.clone());
         job.pins = snapshotting::pins(&cluster);
+        let limit = cx.core.settings.manual_snapshots_max;
         let deleting = cx
             .core
             .catalog
             .write(move |tx| {
                 let mut stored = rows::get_by_resource_id(tx, &cluster.resource_id)?
-                    .ok_or_else(|| not_found(&cluster.name))?;
+                    .ok_or_else(|| wanted.not_found())?;
                 let cluster = &mut stored.value;
                 if cluster.deletion_protection {
                     return Err(Fault::combination(
@@ -115,7 +116,9 @@ impl Action for DeleteDbCluster {
                     ));
                 }
                 if let Some(record) = &record {
+                    // A name that is taken is told first, then the quota: what it refuses is undone.
                     insert(tx, record.clone())?;
+                    within_quota(tx, &record.account, &record.region, limit, 0)?;
                 }
                 cluster.status = ClusterStatus::Deleting;
                 jobs::insert(tx, &job)?;

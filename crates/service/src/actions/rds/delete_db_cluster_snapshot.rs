@@ -10,7 +10,7 @@ use crate::{
     action::{Action, Api, Cx},
     events,
     fault::{Code, Fault},
-    shapes::{self, SnapshotOutput},
+    shapes::{SnapshotOutput, SnapshotRef},
 };
 
 /// The input.
@@ -28,25 +28,14 @@ impl Action for DeleteDbClusterSnapshot {
 
     async fn run(self, cx: &Cx) -> Result<SnapshotOutput, Fault> {
         let parameter = "DBClusterSnapshotIdentifier";
-        let wanted =
-            shapes::snapshot_ref(parameter, &self.snapshot, &cx.caller.account, &cx.region)?;
+        let wanted = SnapshotRef::asked(parameter, &self.snapshot, cx)?;
         let (caller, region) = (cx.caller.account.clone(), cx.region.clone());
         let deleted = cx
             .core
             .catalog
             .write(move |tx| {
                 // Only the owner deletes, and only in the snapshot's own region.
-                let found = (wanted.account == caller && wanted.region == region)
-                    .then(|| snapshots::get(tx, &region, &caller, &wanted.name))
-                    .transpose()?
-                    .flatten();
-                let stored = found.ok_or_else(|| {
-                    Fault::new(
-                        Code::DbClusterSnapshotNotFound,
-                        format!("DBClusterSnapshot not found: {}", wanted.given),
-                    )
-                })?;
-                let snapshot = stored.value;
+                let snapshot = wanted.own(tx, &caller, &region)?.value;
                 if snapshot.kind != SnapshotKind::Manual {
                     return Err(Fault::new(
                         Code::InvalidDbClusterSnapshotState,

@@ -1,12 +1,11 @@
 //! `DescribeDBClusterSnapshotAttributes`: whom a snapshot is shared with. Its owner's to know.
-use catalog::{CatalogExt, Stored, Tx, snapshots};
-use model::{Account, Region, Snapshot};
+use catalog::CatalogExt;
 use serde::Deserialize;
 
 use crate::{
     action::{Action, Api, Cx},
-    fault::{Code, Fault},
-    shapes::{self, AttributesOutput, SnapshotRef},
+    fault::Fault,
+    shapes::{AttributesOutput, SnapshotRef},
 };
 
 /// The input.
@@ -23,39 +22,13 @@ impl Action for DescribeDbClusterSnapshotAttributes {
     type Output = AttributesOutput;
 
     async fn run(self, cx: &Cx) -> Result<AttributesOutput, Fault> {
-        let wanted = shapes::snapshot_ref(
-            "DBClusterSnapshotIdentifier",
-            &self.snapshot,
-            &cx.caller.account,
-            &cx.region,
-        )?;
+        let wanted = SnapshotRef::asked("DBClusterSnapshotIdentifier", &self.snapshot, cx)?;
         let (caller, region) = (cx.caller.account.clone(), cx.region.clone());
         let found = cx
             .core
             .catalog
-            .read(move |tx| own(tx, &wanted, &caller, &region))
+            .read(move |tx| wanted.own(tx, &caller, &region))
             .await?;
         Ok(AttributesOutput::of(&found.value))
     }
-}
-
-/// The caller's own snapshot in the asked region; any other does not exist.
-pub(super) fn own(
-    tx: &mut dyn Tx,
-    wanted: &SnapshotRef,
-    caller: &Account,
-    region: &Region,
-) -> Result<Stored<Snapshot>, Fault> {
-    let mine = wanted.account == *caller && wanted.region == *region;
-    let found = if mine {
-        snapshots::get(tx, region, caller, &wanted.name)?
-    } else {
-        None
-    };
-    found.ok_or_else(|| {
-        Fault::new(
-            Code::DbClusterSnapshotNotFound,
-            format!("DBClusterSnapshot not found: {}", wanted.given),
-        )
-    })
 }

@@ -4,15 +4,15 @@
 //! that pages neither repeat nor skip rows when others come or go between them.
 use catalog::{
     CatalogExt,
-    snapshots::{self, After, Selection},
+    snapshots::{self, After, Selection, Wanted},
 };
-use model::{Account, Arn, Region, Snapshot, SnapshotKind};
+use model::{Account, ClusterName, Snapshot, SnapshotKind, SnapshotName};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Action, Api, Cx, Label, Layout, Output},
-    fault::{Code, Fault},
-    shapes::{self, DbClusterSnapshot, Filter, Page},
+    fault::Fault,
+    shapes::{ClusterRef, DbClusterSnapshot, Filter, Page, Ref, ResourceName, SnapshotRef},
 };
 
 /// The input.
@@ -107,30 +107,17 @@ impl DescribeDbClusterSnapshots {
 
     /// The one snapshot that is named: the caller's, or one shared with it by its ARN.
     async fn one(&self, cx: &Cx, given: &str) -> Result<Snapshots, Fault> {
-        let wanted = shapes::snapshot_ref(
-            "DBClusterSnapshotIdentifier",
-            given,
-            &cx.caller.account,
-            &cx.region,
-        )?;
-        let (caller, region, shown) = (
-            cx.caller.account.clone(),
-            cx.region.clone(),
-            wanted.given.clone(),
-        );
+        let wanted = SnapshotRef::asked("DBClusterSnapshotIdentifier", given, cx)?;
+        let (caller, region) = (cx.caller.account.clone(), cx.region.clone());
+        let missing = wanted.not_found();
         let found = cx
             .core
             .catalog
-            .glance(move |tx| snapshots::get(tx, &wanted.region, &wanted.account, &wanted.name))
+            .glance(move |tx| wanted.get(tx))
             .await?
             .map(|stored| stored.value)
             .filter(|snapshot| snapshot.region == region && snapshot.is_open_to(&caller));
-        let snapshot = found.ok_or_else(|| {
-            Fault::new(
-                Code::DbClusterSnapshotNotFound,
-                format!("DBClusterSnapshot not found: {shown}"),
-            )
-        })?;
+        let snapshot = found.ok_or(missing)?;
         // The other parameters narrow it further.
         let selection = self.selection(cx)?;
         let shown = selection.is_some_and(|selection| {
@@ -189,8 +176,10 @@ impl DescribeDbClusterSnapshots {
             Some(_) => return Ok(None),
         }
         if let Some(cluster) = &self.cluster {
-            selection.clusters =
-                vec![shapes::existing_cluster("DBClusterIdentifier", cluster)?.to_string()];
+            match ClusterRef::asked("DBClusterIdentifier", cluster, cx)?.filter(&cx.region) {
+                Some(wanted) => selection.clusters = vec![wanted],
+                None => return Ok(None),
+            }
         }
         if let Some(id) = &self.db_cluster_resource_id {
             match id.parse() {
@@ -199,7 +188,7 @@ impl DescribeDbClusterSnapshots {
             }
         }
         for filter in &self.filters {
-            if !narrow(&mut selection, filter, &cx.region) {
+            if !narrow(&mut selection, filter, cx) {
                 return Ok(None);
             }
         }
@@ -208,31 +197,18 @@ impl DescribeDbClusterSnapshots {
 }
 
 /// Lays one filter over the selection; false when nothing can match any more.
-fn narrow(selection: &mut Selection, filter: &Filter, region: &Region) -> bool {
-    // What cannot be a name, such as another region's ARN, becomes one that nothing has.
-    let lower = |kind: &str| -> Vec<String> {
-        let name = |value: &String| match Arn::parse(value) {
-            Ok(arn) if arn.region == *region => arn
-                .name_of(kind)
-                .map(str::to_ascii_lowercase)
-                .unwrap_or_default(),
-            Ok(_) => String::new(),
-            Err(_) => value.to_ascii_lowercase(),
-        };
-        filter.values.iter().map(name).collect()
-    };
-    let meet = |have: &mut Vec<String>, values: Vec<String>| {
-        if have.is_empty() {
-            *have = values;
-        } else {
-            have.retain(|value| values.contains(value));
-        }
-        !have.is_empty()
-    };
+fn narrow(selection: &mut Selection, filter: &Filter, cx: &Cx) -> bool {
     match filter.name.as_str() {
-        "db-cluster-id" => meet(&mut selection.clusters, lower("cluster")),
-        "db-cluster-snapshot-id" => meet(&mut selection.names, lower("cluster-snapshot")),
-        "engine" => meet(&mut selection.engines, filter.values.clone()),
+        "db-cluster-id" => meet(&mut selection.clusters, wanted::<ClusterName>(filter, cx)),
+        "db-cluster-snapshot-id" => meet(&mut selection.names, wanted::<SnapshotName>(filter, cx)),
+        "engine" => {
+            let values = &filter.values;
+            match selection.engines.is_empty() {
+                true => selection.engines.clone_from(values),
+                false => selection.engines.retain(|have| values.contains(have)),
+            }
+            !selection.engines.is_empty()
+        }
         _ => {
             let asked =
                 |kind: SnapshotKind| filter.values.iter().any(|value| value == kind.as_str());
@@ -249,9 +225,36 @@ fn narrow(selection: &mut Selection, filter: &Filter, region: &Region) -> bool {
     }
 }
 
+/// What a filter's values name in the called region; what can be no name there is nothing.
+fn wanted<N: ResourceName>(filter: &Filter, cx: &Cx) -> Vec<Wanted> {
+    let read = |value: &String| {
+        Ref::<N>::asked("Filters", value, cx)
+            .ok()?
+            .filter(&cx.region)
+    };
+    filter.values.iter().filter_map(read).collect()
+}
+
+/// Leaves what passes both lists; false when nothing does.
+fn meet(have: &mut Vec<Wanted>, values: Vec<Wanted>) -> bool {
+    *have = match have.as_slice() {
+        [] => values,
+        before => before
+            .iter()
+            .flat_map(|one| values.iter().filter_map(|other| one.and(other)))
+            .collect(),
+    };
+    !have.is_empty()
+}
+
 fn passes(snapshot: &Snapshot, selection: &Selection) -> bool {
-    let among =
-        |values: &[String], value: &str| values.is_empty() || values.iter().any(|v| v == value);
+    let among = |values: &[Wanted], value: &str| {
+        values.is_empty()
+            || values
+                .iter()
+                .any(|one| one.passes(&snapshot.account, value))
+    };
+    let engines = &selection.engines;
     selection.kind.is_none_or(|kind| kind == snapshot.kind)
         && selection
             .resource_id
@@ -259,5 +262,5 @@ fn passes(snapshot: &Snapshot, selection: &Selection) -> bool {
             .is_none_or(|id| *id == snapshot.cluster_resource_id)
         && among(&selection.names, snapshot.name.as_str())
         && among(&selection.clusters, snapshot.cluster_name.as_str())
-        && among(&selection.engines, &snapshot.engine)
+        && (engines.is_empty() || engines.contains(&snapshot.engine))
 }

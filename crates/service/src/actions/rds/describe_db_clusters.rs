@@ -1,12 +1,12 @@
 //! `DescribeDBClusters`.
 use catalog::{CatalogExt, clusters};
-use model::{Cluster, ClusterName, ClusterStatus};
+use model::{Cluster, ClusterStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Action, Api, Cx, Label, Layout, Output},
-    fault::{Code, Fault},
-    shapes::{self, DbCluster, Filter, Page},
+    fault::Fault,
+    shapes::{ClusterRef, DbCluster, Filter, Page},
 };
 
 /// The input.
@@ -43,9 +43,12 @@ impl Output for Clusters {
     }
 }
 
+/// Those that API_DescribeDBClusters documents.
 const FILTERS: &[(&str, &str)] = &[
+    ("clone-group-id", "Clone Group Identifiers"),
     ("db-cluster-id", "DB Cluster Identifiers"),
     ("db-cluster-resource-id", "DB Cluster Resource Identifiers"),
+    ("domain", "Domains"),
     ("engine", "Engine Names"),
 ];
 
@@ -59,8 +62,8 @@ impl Action for DescribeDbClusters {
         let page: Page<String> = Page::read(self.max_records, self.marker.as_deref())?;
         Filter::check(&self.filters, FILTERS)?;
         if let Some(wanted) = &self.cluster {
-            let name = shapes::existing_cluster("DBClusterIdentifier", wanted)?;
-            let cluster = find(cx, &name).await?;
+            let wanted = ClusterRef::asked("DBClusterIdentifier", wanted, cx)?;
+            let cluster = find(cx, &wanted).await?;
             let clusters = matches(&cluster, &self.filters)
                 .then(|| shape(cx, &cluster))
                 .into_iter()
@@ -123,31 +126,24 @@ fn matches(cluster: &Cluster, filters: &[Filter]) -> bool {
             .iter()
             .any(|value| match filter.name.as_str() {
                 "db-cluster-id" => {
-                    value.eq_ignore_ascii_case(cluster.name.as_str())
-                        || *value == cluster.arn().to_string()
+                    ClusterRef::read("Filters", value, &cluster.account, &cluster.region)
+                        .is_ok_and(|wanted| wanted.arn() == cluster.arn())
                 }
                 "db-cluster-resource-id" => value == cluster.resource_id.as_str(),
-                _ => *value == cluster.engine,
+                "engine" => *value == cluster.engine,
+                // Clusters here are of no clone group and in no domain.
+                _ => false,
             })
     })
 }
 
-pub(super) fn not_found(name: &ClusterName) -> Fault {
-    Fault::new(
-        Code::DbClusterNotFound,
-        format!("DBCluster {name} not found."),
-    )
-}
-
-/// The caller's cluster of that name in the asked region.
-pub(super) async fn find(cx: &Cx, name: &ClusterName) -> Result<Cluster, Fault> {
-    let (account, region, wanted) = (cx.caller.account.clone(), cx.region.clone(), name.clone());
+/// The caller's cluster in the asked region.
+pub(super) async fn find(cx: &Cx, wanted: &ClusterRef) -> Result<Cluster, Fault> {
+    let (account, region, wanted) = (cx.caller.account.clone(), cx.region.clone(), wanted.clone());
     let found = cx
         .core
         .catalog
-        .read(move |tx| clusters::get(tx, &region, &account, &wanted))
+        .read(move |tx| wanted.own(tx, &account, &region))
         .await?;
-    found
-        .map(|stored| stored.value)
-        .ok_or_else(|| not_found(name))
+    Ok(found.value)
 }

@@ -7,7 +7,7 @@ use catalog::{
     CatalogExt,
     events::{self as rows, After, Event},
 };
-use model::{Timestamp, limits};
+use model::{Arn, ArnKind, Timestamp, arn::Located, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -104,7 +104,7 @@ impl Action for DescribeEvents {
     async fn run(self, cx: &Cx) -> Result<Events, Fault> {
         let page: Page<After> = Page::read(self.max_records, self.marker.as_deref())?;
         Filter::check(&self.filters, &[])?;
-        let Some(filter) = self.filter(cx.core.now())? else {
+        let Some(filter) = self.filter(cx)? else {
             return Ok(Events {
                 marker: None,
                 events: Vec::new(),
@@ -130,7 +130,7 @@ impl Action for DescribeEvents {
 
 impl DescribeEvents {
     /// What is asked for; none when nothing can match.
-    fn filter(&self, now: Timestamp) -> Result<Option<rows::Filter>, Fault> {
+    fn filter(&self, cx: &Cx) -> Result<Option<rows::Filter>, Fault> {
         if let Some(given) = &self.source_type {
             check_source_type(given)?;
         } else if self.source_identifier.is_some() {
@@ -138,7 +138,7 @@ impl DescribeEvents {
                 "SourceType must be provided when SourceIdentifier is.",
             ));
         }
-        let (from, to) = self.times(now)?;
+        let (from, to) = self.times(cx.core.now())?;
         let known: Vec<String> = self
             .event_categories
             .iter()
@@ -152,16 +152,34 @@ impl DescribeEvents {
         if known.is_empty() && !self.event_categories.is_empty() {
             return Ok(None);
         }
+        let source_id = match self.source_id(cx) {
+            Some(None) => return Ok(None),
+            named => named.flatten(),
+        };
         Ok(Some(rows::Filter {
             source_type: self.source_type.clone(),
-            source_id: self
-                .source_identifier
-                .as_ref()
-                .map(|id| id.to_ascii_lowercase()),
+            source_id,
             from,
             to,
             categories: known,
         }))
+    }
+
+    /// The name that is asked for, if one is; an ARN of anything but the caller's own resource of
+    /// the source type, in the called region, is of no event.
+    fn source_id(&self, cx: &Cx) -> Option<Option<String>> {
+        let given = self.source_identifier.as_deref()?;
+        let Ok(arn) = Arn::parse(given) else {
+            return Some(Some(given.to_ascii_lowercase()));
+        };
+        let kind = match self.source_type.as_deref() {
+            Some("db-cluster") => ArnKind::Cluster,
+            Some("db-cluster-snapshot") => ArnKind::ClusterSnapshot,
+            _ => return Some(None),
+        };
+        let own = |at: &Located<'_>| *at.account == cx.caller.account && *at.region == cx.region;
+        let located = arn.locate(kind).filter(own);
+        Some(located.map(|located| located.name.to_ascii_lowercase()))
     }
 
     /// From when, and until before when.

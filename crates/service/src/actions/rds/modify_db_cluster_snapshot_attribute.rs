@@ -5,11 +5,10 @@ use catalog::{CatalogExt, keys, snapshots};
 use model::{Account, KeyManager, Snapshot, SnapshotKind, SnapshotStatus, limits};
 use serde::Deserialize;
 
-use super::describe_db_cluster_snapshot_attributes::own;
 use crate::{
     action::{Action, Api, Cx},
     fault::{Code, Fault},
-    shapes::{self, AttributesOutput, RESTORE},
+    shapes::{AttributesOutput, RESTORE, SnapshotRef},
 };
 
 /// The grantee that stands for every account.
@@ -34,19 +33,14 @@ impl Action for ModifyDbClusterSnapshotAttribute {
     type Output = AttributesOutput;
 
     async fn run(self, cx: &Cx) -> Result<AttributesOutput, Fault> {
-        let wanted = shapes::snapshot_ref(
-            "DBClusterSnapshotIdentifier",
-            &self.snapshot,
-            &cx.caller.account,
-            &cx.region,
-        )?;
+        let wanted = SnapshotRef::asked("DBClusterSnapshotIdentifier", &self.snapshot, cx)?;
         self.check()?;
         let (caller, region) = (cx.caller.account.clone(), cx.region.clone());
         let changed = cx
             .core
             .catalog
             .write(move |tx| {
-                let mut stored = own(tx, &wanted, &caller, &region)?;
+                let mut stored = wanted.own(tx, &caller, &region)?;
                 let default_key = match &stored.value.kms_key {
                     Some(arn) => is_default_key(tx, arn)?,
                     None => false,
@@ -63,10 +57,7 @@ impl Action for ModifyDbClusterSnapshotAttribute {
 
 /// Whether a snapshot's key is its account's `alias/aws/rds`, which no other account can use.
 fn is_default_key(tx: &mut dyn catalog::Tx, arn: &model::Arn) -> Result<bool, Fault> {
-    let Some(id) = arn.resource.strip_prefix("key/") else {
-        return Ok(false);
-    };
-    let key = keys::get(tx, &arn.region, &arn.account, id)?;
+    let key = keys::get_by_arn(tx, arn)?;
     Ok(key.is_some_and(|key| key.value.manager == KeyManager::Aws))
 }
 

@@ -1,67 +1,49 @@
 //! Resources that have tags, as the three tag actions find them: by ARN, the caller's own, in
 //! the asked region.
 use catalog::{CatalogExt, Tx, clusters, snapshots};
-use model::{Account, Arn, ClusterName, Region, SnapshotName, Tag};
+use model::{Account, Arn, Region, Tag};
 
 use crate::{
     action::Cx,
-    fault::{Code, Fault},
+    fault::Fault,
+    shapes::{ClusterRef, SnapshotRef},
 };
 
-/// Which resource's tags.
+/// Which resource's tags: the caller's own, in the called region.
 #[derive(Debug, Clone)]
 pub(crate) struct ResourceTags {
+    caller: Account,
     region: Region,
-    account: Account,
     target: Target,
 }
 
 #[derive(Debug, Clone)]
 enum Target {
-    Cluster(ClusterName),
-    Snapshot(SnapshotName),
+    Cluster(ClusterRef),
+    Snapshot(SnapshotRef),
 }
 
 impl ResourceTags {
-    /// Reads a `ResourceName`.
+    /// Reads a `ResourceName`. Of another region RDS says that it matches nothing here; another
+    /// account's resource does not exist.
     pub(crate) fn parse(text: &str, cx: &Cx) -> Result<Self, Fault> {
-        let malformed = || {
-            let shown: String = text.chars().take(model::limits::ECHO_CHARS_MAX).collect();
-            Fault::value(format!("Invalid resource name: {shown}"))
-        };
-        let arn = Arn::parse(text)
-            .ok()
-            .filter(|arn| arn.service == "rds")
+        let shown: String = text.chars().take(model::limits::ECHO_CHARS_MAX).collect();
+        let malformed = || Fault::value(format!("Invalid resource name: {shown}"));
+        let arn = Arn::parse(text).map_err(|_| malformed())?;
+        let cluster = ClusterRef::of_arn(&arn, text).map(Target::Cluster);
+        let target = cluster
+            .or_else(|| SnapshotRef::of_arn(&arn, text).map(Target::Snapshot))
             .ok_or_else(malformed)?;
-        let target = if let Some(name) = arn.name_of("cluster") {
-            Target::Cluster(ClusterName::parse(name).map_err(|_| malformed())?)
-        } else if let Some(name) = arn.name_of("cluster-snapshot") {
-            Target::Snapshot(SnapshotName::parse_existing(name).map_err(|_| malformed())?)
-        } else {
-            return Err(malformed());
-        };
-        let resource = Self {
-            region: arn.region,
-            account: arn.account,
+        if arn.region != cx.region {
+            return Err(Fault::value(
+                "The specified resource name does not match an RDS resource in this region.",
+            ));
+        }
+        Ok(Self {
+            caller: cx.caller.account.clone(),
+            region: cx.region.clone(),
             target,
-        };
-        if resource.region != cx.region || resource.account != cx.caller.account {
-            return Err(resource.not_found());
-        }
-        Ok(resource)
-    }
-
-    fn not_found(&self) -> Fault {
-        match &self.target {
-            Target::Cluster(name) => Fault::new(
-                Code::DbClusterNotFound,
-                format!("DBCluster {name} not found."),
-            ),
-            Target::Snapshot(name) => Fault::new(
-                Code::DbClusterSnapshotNotFound,
-                format!("DBClusterSnapshot not found: {name}"),
-            ),
-        }
+        })
     }
 }
 
@@ -70,20 +52,11 @@ pub(crate) async fn read(cx: &Cx, resource: ResourceTags) -> Result<Vec<Tag>, Fa
     cx.core
         .catalog
         .read(move |tx| {
-            let ResourceTags {
-                region,
-                account,
-                target,
-            } = &resource;
-            let tags = match target {
-                Target::Cluster(name) => {
-                    clusters::get(tx, region, account, name)?.map(|row| row.value.tags)
-                }
-                Target::Snapshot(name) => {
-                    snapshots::get(tx, region, account, name)?.map(|row| row.value.tags)
-                }
-            };
-            tags.ok_or_else(|| resource.not_found())
+            let (caller, region) = (&resource.caller, &resource.region);
+            Ok(match &resource.target {
+                Target::Cluster(wanted) => wanted.own(tx, caller, region)?.value.tags,
+                Target::Snapshot(wanted) => wanted.own(tx, caller, region)?.value.tags,
+            })
         })
         .await
 }
@@ -107,21 +80,15 @@ fn apply(
     resource: &ResourceTags,
     change: &dyn Fn(&mut Vec<Tag>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let ResourceTags {
-        region,
-        account,
-        target,
-    } = resource;
-    match target {
-        Target::Cluster(name) => {
-            let mut stored =
-                clusters::get(tx, region, account, name)?.ok_or_else(|| resource.not_found())?;
+    let (caller, region) = (&resource.caller, &resource.region);
+    match &resource.target {
+        Target::Cluster(wanted) => {
+            let mut stored = wanted.own(tx, caller, region)?;
             change(&mut stored.value.tags)?;
             clusters::update(tx, stored)?;
         }
-        Target::Snapshot(name) => {
-            let mut stored =
-                snapshots::get(tx, region, account, name)?.ok_or_else(|| resource.not_found())?;
+        Target::Snapshot(wanted) => {
+            let mut stored = wanted.own(tx, caller, region)?;
             change(&mut stored.value.tags)?;
             snapshots::update(tx, stored)?;
         }
