@@ -134,9 +134,16 @@ def test_wrong_names(closed, name):
         ({"EngineVersion": "9.6"}, None, "15."),
         ({"EngineVersion": "15.999"}, None, "15."),
         ({"MasterUsername": "1abc"}, "InvalidParameterValue", "MasterUsername"),
-        ({"MasterUsername": "x" * 17}, "InvalidParameterValue", "MasterUsername"),
-        ({"MasterUserPassword": "short"}, "InvalidParameterValue", "MasterUserPassword"),
-        ({"MasterUserPassword": "with/slash"}, "InvalidParameterValue", "MasterUserPassword"),
+        ({"MasterUsername": "x" * 64}, "InvalidParameterValue", "MasterUsername"),
+        ({"MasterUsername": "admin"}, "InvalidParameterValue", "MasterUsername admin cannot be used as it is a reserved word used by the engine"),
+        ({"MasterUsername": "pg_dba"}, "InvalidParameterValue", 'role names starting with "pg_" are reserved by the PostgreSQL engine'),
+        ({"MasterUserPassword": "short"}, "InvalidParameterValue", "The parameter MasterUserPassword is not a valid password because it is shorter than 8 characters."),
+        ({"MasterUserPassword": "x" * 42}, "InvalidParameterValue", "because it is longer than 41 characters."),
+        ({"MasterUserPassword": "with/slash"}, "InvalidParameterValue", "Only printable ASCII characters besides '/', '@', '\"', ' ' may be used."),
+        ({"DatabaseName": "admin"}, "InvalidParameterValue", "DatabaseName admin cannot be used. It is a reserved word for this engine"),
+        ({"DatabaseName": "Order"}, "InvalidParameterValue", "reserved word"),
+        ({"DatabaseName": "staging-postgres"}, "InvalidParameterValue", "DatabaseName must begin with a letter and contain only alphanumeric characters"),
+        ({"DatabaseName": "x" * 64}, "InvalidParameterValue", "DatabaseName"),
         ({"Port": 80}, "InvalidParameterValue", "80"),
         ({"BackupRetentionPeriod": 36}, "InvalidParameterValue", "36"),
         ({"Tags": [{"Key": "aws:x", "Value": ""}]}, "InvalidParameterValue", "reserved prefix"),
@@ -272,3 +279,32 @@ def test_pages(closed):
             re.compile(rf"{wrong} for MaxRecords. Must be between 20 and 100"),
             MaxRecords=wrong,
         )
+
+
+def test_names_as_long_as_the_engines(closed):
+    """63 characters each, as PostgreSQL has them, and RDS for it; the password's longest too."""
+    user, database, password = "u" * 63, "d" * 63, "p" * 41
+    name = unique("longest")
+    made = closed.new_cluster(name, MasterUsername=user, DatabaseName=database, MasterUserPassword=password)
+    assert (made["MasterUsername"], made["DatabaseName"]) == (user, database)
+    with ferry.connect(made, password, user, database) as connection:
+        assert connection.execute("select current_user, current_database()").fetchone() == (user, database)
+    closed.rds().delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+
+
+def test_a_final_snapshot_beyond_the_quota_is_refused_and_the_cluster_stays(deploy):
+    full = deploy("--manual-snapshots-max", "1")
+    rds, made = full.rds(), full.new_cluster("shop")
+    full.new_snapshot("only", "shop")
+    refused("SnapshotQuotaExceeded", rds.delete_db_cluster, "Cannot create more than 1 manual snapshots", 400,
+            DBClusterIdentifier="shop", FinalDBSnapshotIdentifier="last")
+    # A name that is taken is told before the quota.
+    refused("DBClusterSnapshotAlreadyExistsFault", rds.delete_db_cluster,
+            DBClusterIdentifier="shop", FinalDBSnapshotIdentifier="ONLY")
+    assert ferry.cluster_of(rds, "shop")["Status"] == "available"
+    with ferry.connect(made) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+    assert [row["DBClusterSnapshotIdentifier"] for row in rds.describe_db_cluster_snapshots()["DBClusterSnapshots"]] == ["only"]
+    rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="only")
+    rds.delete_db_cluster(DBClusterIdentifier="shop", FinalDBSnapshotIdentifier="last")
+    ferry.wait_snapshot(rds, "last")

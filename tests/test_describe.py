@@ -1,8 +1,11 @@
 """DescribeDBClusterSnapshots: scopes, types, filters, and pages over many snapshots that change between them."""
 import itertools
+import re
 
+import botocore
 import pytest
 
+import contract
 import ferry
 from ferry import FAR, HOME, OWNER, PARTNER, STRANGER, copy_request, refused
 
@@ -199,3 +202,27 @@ def test_rule_1_10_the_quota_is_the_settings(many):
     quotas = {quota["AccountQuotaName"]: quota for quota in rds.describe_account_attributes()["AccountQuotas"]}
     snapshots = quotas["ManualClusterSnapshots"]
     assert snapshots["Max"] == 300 and snapshots["Used"] == len(walk(rds))
+
+
+FILTER = re.compile(r"<code>([a-z]+(?:-[a-z]+)+|engine|domain)</code> - ")
+DESCRIBES = [action for service, action in contract.operations() if service == "rds" and action.startswith("Describe")]
+
+
+@pytest.mark.parametrize("action", DESCRIBES)
+def test_every_documented_filter_is_known(closed, plain, action):
+    """By the models' own list, for whatever Describe actions there are."""
+    members = contract.model("rds").operation_model(action).input_shape.members
+    documented = FILTER.findall(members["Filters"].documentation) if "Filters" in members else []
+    call = getattr(closed.rds(), botocore.xform_name(action))
+    for name in documented:
+        answer = call(Filters=[{"Name": name, "Values": ["what-nothing-has"]}])
+        answer.pop("ResponseMetadata")
+        assert all(rows == [] for rows in answer.values()), (name, answer)
+        message = re.compile("must not be empty")
+        ferry.refused("InvalidParameterCombination", call, message, Filters=[{"Name": name, "Values": []}])
+
+
+def test_the_filters_are_read_from_the_models():
+    members = contract.model("rds").operation_model("DescribeDBClusters").input_shape.members
+    found = set(FILTER.findall(members["Filters"].documentation))
+    assert found == {"clone-group-id", "db-cluster-id", "db-cluster-resource-id", "domain", "engine"}

@@ -199,6 +199,16 @@ def test_an_encrypted_snapshot_needs_its_key_to_be_shared_too(closed, sealed_cop
         400,
         **request,
     )
+    # A restore without a KmsKeyId would be under the snapshot's key, which is not the caller's to use.
+    refused(
+        "KMSKeyNotAccessibleFault",
+        theirs.restore_db_cluster_from_snapshot,
+        re.compile(re.escape(f"The source snapshot KMS key [{key}] does not exist")),
+        400,
+        DBClusterIdentifier=unique("never"),
+        SnapshotIdentifier=arn,
+        Engine="aurora-postgresql",
+    )
     closed.kms().put_key_policy(KeyId=key, PolicyName="default", Policy=cross_account_policy(PARTNER))
     # Still none of the stranger's business.
     refused(
@@ -255,3 +265,37 @@ def test_a_shared_snapshot_is_restored_by_arn(closed, shareable):
     made = closed.new_snapshot(unique("theirs"), cluster, account=PARTNER)
     assert made["DBClusterSnapshotArn"].split(":")[4] == PARTNER
     theirs.delete_db_cluster(DBClusterIdentifier=cluster, SkipFinalSnapshot=True)
+
+
+def test_a_shared_encrypted_snapshot_is_restored_under_its_own_key(closed, sealed_copy):
+    """Without a KmsKeyId, where the key's policy lets the caller; and so are the snapshots of that cluster."""
+    snapshot, key = sealed_copy
+    share(closed.rds(), snapshot["DBClusterSnapshotIdentifier"], [PARTNER])
+    closed.kms().put_key_policy(KeyId=key, PolicyName="default", Policy=cross_account_policy(PARTNER))
+    theirs, cluster = closed.rds(account=PARTNER), unique("under-theirs")
+    theirs.restore_db_cluster_from_snapshot(
+        DBClusterIdentifier=cluster, SnapshotIdentifier=snapshot["DBClusterSnapshotArn"], Engine="aurora-postgresql"
+    )
+    made = ferry.wait_cluster(theirs, cluster)
+    assert (made["StorageEncrypted"], made["KmsKeyId"]) == (True, key)
+    with ferry.connect(made) as connection:
+        assert connection.execute("select count(*) from goods").fetchone() == (2000,)
+    again = closed.new_snapshot(unique("theirs"), cluster, account=PARTNER)
+    assert (again["StorageEncrypted"], again["KmsKeyId"]) == (True, key)
+    theirs.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=again["DBClusterSnapshotIdentifier"])
+    theirs.delete_db_cluster(DBClusterIdentifier=cluster, SkipFinalSnapshot=True)
+
+
+def test_tags_of_a_shared_snapshot_stay_with_their_owner(closed, shareable):
+    """They are not described to others, and so no copy hands them over."""
+    arn, name = shareable["DBClusterSnapshotArn"], shareable["DBClusterSnapshotIdentifier"]
+    closed.rds().add_tags_to_resource(ResourceName=arn, Tags=[{"Key": "secret-project", "Value": "lighthouse"}])
+    share(closed.rds(), name, [PARTNER])
+    theirs = closed.rds(account=PARTNER)
+    assert ferry.snapshot_of(theirs, arn)["TagList"] == []
+    for region in (HOME, FAR):
+        assert ferry.copied(closed, arn, region, PARTNER, CopyTags=True)["TagList"] == []
+    own = [{"Key": "a", "Value": "b"}]
+    assert ferry.copied(closed, arn, account=PARTNER, CopyTags=True, Tags=own)["TagList"] == own
+    # Its owner's copies take them along.
+    assert ferry.copied(closed, arn, CopyTags=True)["TagList"] == [{"Key": "secret-project", "Value": "lighthouse"}]

@@ -5,6 +5,7 @@
 use model::{Cluster, ClusterStatus, JobKind, Timestamp, VolumeId, VolumeRef};
 use serde::Deserialize;
 
+use super::engine_names::{database_name, master_password, master_username};
 use crate::{
     action::{Action, Api, Cx},
     clusters,
@@ -127,17 +128,7 @@ impl CreateDbCluster {
                 "ManageMasterUserPassword is not supported: give MasterUserPassword.",
             ));
         }
-        let password = required("MasterUserPassword", self.master_user_password.as_deref())?;
-        let legal = (8..=41).contains(&password.chars().count())
-            && password
-                .chars()
-                .all(|c| c.is_ascii() && !c.is_ascii_control() && !"/\"@ ".contains(c));
-        if !legal {
-            return Err(Fault::value(
-                "The parameter MasterUserPassword is not a valid password. It must have 8 to 41 printable \
-                 ASCII characters other than '/', '@', '\"', and space.",
-            ));
-        }
+        let password = master_password(self.master_user_password.as_deref())?;
         Ok(engine::scram_verifier(password))
     }
 
@@ -157,14 +148,6 @@ impl CreateDbCluster {
         cluster.kms_key = Some(key.arn());
         Ok(())
     }
-}
-
-fn required<'a>(parameter: &str, value: Option<&'a str>) -> Result<&'a str, Fault> {
-    value.filter(|text| !text.is_empty()).ok_or_else(|| {
-        Fault::value(format!(
-            "The parameter {parameter} must be provided and must not be blank."
-        ))
-    })
 }
 
 /// A new lineage that begins with this request.
@@ -216,45 +199,6 @@ pub(super) fn engine_version(
             }
         ))
     })
-}
-
-fn master_username(given: Option<&str>) -> Result<String, Fault> {
-    let name = required("MasterUsername", given)?;
-    let legal = (1..=16).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if !legal {
-        return Err(Fault::value(
-            "The parameter MasterUsername is not valid. It must begin with a letter and have 1 to 16 letters, \
-             digits or underscores.",
-        ));
-    }
-    let lower = name.to_ascii_lowercase();
-    if ["rdsadmin", "public", "none", "admin", "user"].contains(&lower.as_str())
-        || lower.starts_with("pg_")
-    {
-        return Err(Fault::value(format!(
-            "MasterUsername {name} cannot be used as it is a reserved word used by the engine"
-        )));
-    }
-    Ok(name.to_owned())
-}
-
-fn database_name(given: &str) -> Result<String, Fault> {
-    let legal = (1..=63).contains(&given.len())
-        && given.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && given.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if !legal {
-        return Err(Fault::value(
-            "DatabaseName must begin with a letter or an underscore and contain 1 to 63 letters, digits or underscores.",
-        ));
-    }
-    if ["template0", "template1", "rdsadmin"].contains(&given.to_ascii_lowercase().as_str()) {
-        return Err(Fault::value(format!(
-            "DatabaseName {given} cannot be used as it is a reserved word used by the engine"
-        )));
-    }
-    Ok(given.to_owned())
 }
 
 /// The port a caller asks for, if any.

@@ -13,6 +13,7 @@ pub(super) mod describe_db_clusters;
 pub(super) mod describe_event_categories;
 pub(super) mod describe_events;
 pub(super) mod describe_source_regions;
+mod engine_names;
 pub(super) mod list_tags_for_resource;
 pub(super) mod modify_db_cluster_snapshot_attribute;
 pub(super) mod remove_tags_from_resource;

@@ -1,7 +1,7 @@
 //! `RestoreDBClusterFromSnapshot`: a new cluster with a snapshot's content.
 //!
 //! Source: API_RestoreDBClusterFromSnapshot and "Restoring from a DB cluster snapshot".
-use catalog::{CatalogExt, snapshots};
+use catalog::CatalogExt;
 use model::{
     Cluster, ClusterStatus, Content, JobKind, Snapshot, SnapshotStatus, WrappedKey, cluster::Base,
     job::Pin,
@@ -17,7 +17,7 @@ use crate::{
     fault::{Code, Fault},
     jobs::{new_job, restore_cluster},
     keys::{RdsUse, cluster_context},
-    shapes::{self, ClusterOutput, Tag},
+    shapes::{self, ClusterOutput, SnapshotRef, Tag},
 };
 
 /// The input.
@@ -91,7 +91,7 @@ impl Action for RestoreDbClusterFromSnapshot {
             failure: None,
             percent_progress: Some(0),
         };
-        let wrapped_key = self.seal(cx, &snapshot, &content, &mut cluster).await?;
+        let wrapped_key = self.seal(cx, &content, &mut cluster).await?;
         // Where copies share no keys, nor does a cluster under another key.
         let apart =
             cx.core.settings.seal_anew.contains(&cx.region) && snapshot.kms_key != cluster.kms_key;
@@ -159,21 +159,16 @@ impl RestoreDbClusterFromSnapshot {
     /// Finds the snapshot: the caller's own, or a shared one by its ARN; always of this region.
     async fn snapshot(&self, cx: &Cx) -> Result<Snapshot, Fault> {
         let given = &self.snapshot_identifier;
-        let wanted =
-            shapes::snapshot_ref("SnapshotIdentifier", given, &cx.caller.account, &cx.region)?;
+        let wanted = SnapshotRef::asked("SnapshotIdentifier", given, cx)?;
         let (caller, region) = (cx.caller.account.clone(), cx.region.clone());
         cx.core
             .catalog
             .read(move |tx| {
-                let found = snapshots::get(tx, &wanted.region, &wanted.account, &wanted.name)?
+                let found = wanted
+                    .get(tx)?
                     .map(|stored| stored.value)
                     .filter(|snapshot| snapshot.region == region && snapshot.is_open_to(&caller));
-                found.ok_or_else(|| {
-                    Fault::new(
-                        Code::DbClusterSnapshotNotFound,
-                        format!("DBClusterSnapshot not found: {}", wanted.given),
-                    )
-                })
+                found.ok_or_else(|| wanted.not_found())
             })
             .await
     }
@@ -203,20 +198,15 @@ impl RestoreDbClusterFromSnapshot {
     }
 
     /// Decides the new cluster's key, and wraps the snapshot's data key for the job under it.
+    /// Without a `KmsKeyId` it is the snapshot's own key, also one that another account shared:
+    /// whether the caller may use it for a new cluster is the key's policy to say.
     async fn seal(
         &self,
         cx: &Cx,
-        snapshot: &Snapshot,
         content: &Content,
         cluster: &mut Cluster,
     ) -> Result<Option<WrappedKey>, Fault> {
         let user = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
-        let shared = snapshot.account != cx.caller.account;
-        if shared && self.kms_key_id.is_none() && content.wrapped_key.is_some() {
-            return Err(Fault::value(
-                "KmsKeyId must be specified to restore an encrypted snapshot that another account shared.",
-            ));
-        }
         // The source's key comes first, so that a fault names it as what it is.
         let opened = match &content.wrapped_key {
             Some(wrapped) => Some((user.unwrap_source(wrapped).await?, wrapped.key.to_string())),
