@@ -1,10 +1,13 @@
 """DescribeEvents, DescribeEventCategories, DescribeAccountAttributes and DescribeSourceRegions."""
 import datetime
+import os
 import re
+import signal
 
 import pytest
 
 import ferry
+import running
 from ferry import FAR, HOME, OWNER, PARTNER, STRANGER, copied, copy_request, refused, unique
 
 SNAPSHOT, CLUSTER = "db-cluster-snapshot", "db-cluster"
@@ -166,3 +169,30 @@ def test_rule_2_9_nothing_of_others(closed, plain_snapshot):
         STRANGER in event["SourceArn"]
         for event in closed.rds(account=STRANGER).describe_events(Duration=20160)["Events"]
     )
+
+
+def test_a_failures_event_says_the_cause_and_nothing_of_the_host(deploy):
+    """The server's files are broken, so that it ends at once: its log and the host's paths are the operator's."""
+    own = deploy()
+    made = own.new_cluster("broken")
+    [version] = own.server.data.glob("clusters/**/data/PG_VERSION")
+    own.server.stop()
+    for postmaster in running.postmasters_within(own.server.data):
+        os.kill(postmaster, signal.SIGKILL)
+    (version.parent / "pg_wal").rename(version.parent / "pg_wal.gone")
+    own.server.start()
+    rds = own.rds()
+    rds.create_db_cluster_snapshot(DBClusterSnapshotIdentifier="cannot", DBClusterIdentifier="broken")
+
+    def failed():
+        events = rds.describe_events(SourceType="db-cluster-snapshot", SourceIdentifier="cannot")["Events"]
+        return [event["Message"] for event in events if event["EventCategories"] == ["failure"]]
+
+    [said] = running.wait_until(failed, 60, "the snapshot has failed")
+    assert said.startswith("Cluster snapshot creation failed: the database server ended before it took connections")
+    for leak in (str(own.server.data), "/data", "FATAL", "LOG", "\n", "postmaster", str(made["Port"])):
+        assert leak not in said, said
+    # The operator has the rest, in the log and in the list of jobs.
+    [job] = [job for job in own.server.jobs() if job["subject"] == "cannot"]
+    assert str(own.server.data) in job["error"] and "FATAL" in job["error"]
+    assert "FATAL" in own.server.log.read_text()

@@ -218,7 +218,7 @@ def test_a_node_that_never_comes_back_is_forgotten(fleet, noise):
         ferry.cluster_of(north.rds(), "western")
     assert ferry.snapshot_of(north.rds(), "stuck")["Status"] == "failed"
     events = north.rds().describe_events(SourceType="db-cluster", SourceIdentifier="western")["Events"]
-    assert "is lost: its node west was forgotten" in events[-1]["Message"]
+    assert "is lost: the node that had it was forgotten" in events[-1]["Message"]
     north.rds().delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="stuck")
     # Its name is free for another data folder.
     fleet.add("west").server.stop()

@@ -3,6 +3,8 @@
 //! It does not know how a fault is told to a caller of the API.
 use std::{io, path::PathBuf};
 
+use model::Told;
+
 use crate::{SinkError, capabilities};
 
 /// What a caller should do about an [`EngineError`].
@@ -256,6 +258,45 @@ impl EngineError {
             }
             Self::Sql { .. } => ErrorKind::Report,
         }
+    }
+
+    /// What the account may read of it: the cause in words, nothing of the host or the server.
+    pub fn told(&self) -> Told {
+        Told::new(match self {
+            Self::BadValue { what, why, .. } => return Told::of(&["the value of", what, why]),
+            Self::Sql { doing, .. } => {
+                return Told::of(&["the database server failed to", doing]);
+            }
+            Self::SqlTimeout { doing, .. } => {
+                return Told::of(&["the database server did not", doing, "in time"]);
+            }
+            Self::NotInstalled { .. } => "the PostgreSQL version that it needs is not installed",
+            Self::Unreachable { .. } | Self::NoHelperUser => {
+                "the host is not set up for database servers, which its operator can mend"
+            }
+            Self::PortInUse { .. } => "another program uses its port",
+            Self::Busy { .. } => "another operation works on the cluster",
+            Self::NotWhole { .. } => "the cluster's files are not whole",
+            Self::AlreadyWhole { .. } => "the cluster's files are there already",
+            Self::Program { .. } => "a program of PostgreSQL failed",
+            Self::ServerEnded { .. } => {
+                "the database server ended before it took connections, with the reason in its log"
+            }
+            Self::StartTimeout { .. } => "the database server did not take connections in time",
+            Self::CannotTell { .. } => "the host does not tell whether the database server runs",
+            Self::WillNotEnd { .. } => "processes of the database server do not end",
+            Self::SessionLost { .. } => "the session that the snapshot was taken by was lost",
+            Self::PageDamaged { .. } => {
+                "a page of the cluster's data does not match its checksum: amcheck and pg_amcheck find which"
+            }
+            Self::FileDamaged { .. } => "a file of the cluster's data is damaged",
+            Self::Unexpected { .. } => "the cluster's data folder holds what no snapshot can keep",
+            Self::NotShutDown { .. } => "the cluster was not shut down in order",
+            Self::BadDump { .. } => "the snapshot's content is not one that can be loaded",
+            Self::Sink { .. } => "the snapshot's bytes could not be kept",
+            Self::StopRequested => "it was told to stop",
+            Self::Io { .. } => "the host's file system refused",
+        })
     }
 
     pub(crate) fn io(

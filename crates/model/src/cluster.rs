@@ -8,6 +8,7 @@ use crate::{
     key::WrappedKey,
     names::ClusterName,
     tag::Tag,
+    told::Told,
 };
 
 /// Where a cluster stands. RDS's words.
@@ -126,7 +127,7 @@ pub struct Cluster {
     /// Its tags.
     pub tags: Vec<Tag>,
     /// Why it failed.
-    pub failure: Option<String>,
+    pub failure: Option<Told>,
     /// Whole percent of the restore that makes it; none when no restore does.
     #[serde(default)]
     pub percent_progress: Option<u8>,

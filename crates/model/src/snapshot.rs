@@ -8,6 +8,7 @@ use crate::{
     key::WrappedKey,
     names::{ClusterName, SnapshotName},
     tag::Tag,
+    told::Told,
 };
 
 /// Where a snapshot stands. RDS's words; clients abort on others.
@@ -138,7 +139,7 @@ pub struct Snapshot {
     /// Its tags.
     pub tags: Vec<Tag>,
     /// Why it failed.
-    pub failure: Option<String>,
+    pub failure: Option<Told>,
 }
 
 impl Snapshot {

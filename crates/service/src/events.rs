@@ -9,7 +9,7 @@ use catalog::{
     CatalogError, Tx,
     events::{self, Event},
 };
-use model::{Cluster, Snapshot, SnapshotKind, SnapshotStatus};
+use model::{Cluster, Snapshot, SnapshotKind, SnapshotStatus, Told};
 
 /// The source type of clusters.
 pub const CLUSTER: &str = "db-cluster";
@@ -133,11 +133,11 @@ fn of_copy(kind: &Kind, snapshot: &Snapshot) -> String {
     }
 }
 
-fn with_reason(kind: &Kind, reason: &str) -> String {
+fn with_reason(kind: &Kind, reason: &Told) -> String {
     format!(
         "{}: {}.",
         kind.tells.trim_end_matches('.'),
-        reason.trim_end_matches('.')
+        reason.as_str().trim_end_matches('.')
     )
 }
 
@@ -186,7 +186,7 @@ pub fn snapshot_gone(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), Catalog
 pub fn snapshot_damaged(
     tx: &mut dyn Tx,
     snapshot: &Snapshot,
-    reason: &str,
+    reason: &Told,
 ) -> Result<(), CatalogError> {
     let message = with_reason(&SNAPSHOT_DAMAGED, reason);
     keep_snapshots(tx, snapshot, &SNAPSHOT_DAMAGED, message)
@@ -198,13 +198,13 @@ pub enum OfCluster<'a> {
     /// It is available for the first time.
     Created,
     /// It could not be made.
-    Failed(&'a str),
+    Failed(&'a Told),
     /// It is gone.
     Deleted,
     /// Its files are gone, and so is its record.
-    Lost(&'a str),
+    Lost(&'a Told),
     /// It could not be deleted, and is kept.
-    DeletionFailed(&'a str),
+    DeletionFailed(&'a Told),
 }
 
 /// Tells what happened to a cluster.

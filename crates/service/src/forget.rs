@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use catalog::{Catalog, CatalogError, CatalogExt, Tx, clusters, jobs, nodes};
-use model::limits;
+use model::{Told, limits};
 
 use crate::{
     events::{self, OfCluster},
@@ -104,15 +104,16 @@ fn forget(
         });
     }
     let reason = format!("its node {name} was forgotten");
+    let told = Told::new("the node that had it was forgotten");
     for job in &bound {
         jobs::fail(tx, job, &reason)?;
-        give_up(tx, job, &reason)?;
+        give_up(tx, job, &told)?;
     }
     // Read again: jobs that were given up have changed them.
     for row in clusters::all_on_node(tx, name)? {
         let cluster = row.value;
         clusters::delete(tx, &cluster.region, &cluster.account, &cluster.name)?;
-        events::cluster(tx, &cluster, OfCluster::Lost(&reason))?;
+        events::cluster(tx, &cluster, OfCluster::Lost(&told))?;
     }
     let jobs_released = jobs::release_held_by(tx, &format!("{name}/"))?;
     nodes::forget(tx, name)?;

@@ -237,7 +237,7 @@ pub(crate) async fn end(one: &Run, error: JobError) {
                 .saturating_mul(1 << job.attempts.min(10))
                 .min(BACKOFF_MAX);
             let run_after = core.now().plus(wait);
-            tracing::warn!(job = %job.id, kind = job.kind.as_str(), reason, "job will be tried again");
+            tracing::warn!(job = %job.id, kind = job.kind.as_str(), reason = reason.log, "job will be tried again");
             core.catalog
                 .write(move |tx| {
                     jobs::checkpoint(
@@ -248,17 +248,17 @@ pub(crate) async fn end(one: &Run, error: JobError) {
                             ..Default::default()
                         },
                     )?;
-                    jobs::release(tx, &lease, run_after, Some(&reason))
+                    jobs::release(tx, &lease, run_after, Some(&reason.log))
                 })
                 .await
         }
         JobError::Retry(reason) | JobError::Fail(reason) => {
-            tracing::warn!(job = %job.id, kind = job.kind.as_str(), subject = job.subject, reason, "job failed");
+            tracing::warn!(job = %job.id, kind = job.kind.as_str(), subject = job.subject, reason = reason.log, "job failed");
             core.catalog
                 .write(move |tx| {
                     jobs::guard(tx, &lease)?;
-                    give_up(tx, &job, &reason)?;
-                    jobs::finish(tx, &lease, &jobs::End::Failed(reason.clone()))
+                    give_up(tx, &job, &reason.told)?;
+                    jobs::finish(tx, &lease, &jobs::End::Failed(reason.log.clone()))
                 })
                 .await
         }

@@ -3,7 +3,7 @@
 //! It does not know what a caller tells its own caller: see the service's fault table.
 use std::fmt;
 
-use model::Hash;
+use model::{Hash, Told};
 
 /// The three kinds of objects in a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -228,6 +228,37 @@ impl VaultError {
             | Self::Task(_)
             | Self::Panicked => ErrorKind::Report,
         }
+    }
+
+    /// What the account may read of it: the cause in words, nothing of where or under which
+    /// names its bytes lie.
+    pub fn told(&self) -> Told {
+        Told::new(match self {
+            Self::TooMany { what, .. } => {
+                return Told::of(&["a snapshot cannot have so many", what]);
+            }
+            Self::Missing { .. } | Self::Damaged { .. } | Self::Content { .. } => {
+                "bytes that were kept are damaged or gone"
+            }
+            Self::WrongKey { .. } | Self::Sealing { .. } => {
+                "the data key does not open what was kept"
+            }
+            Self::Format { .. } => {
+                "it was kept by another release, in a format that this one does not read"
+            }
+            Self::BadPath { .. } => "a file has a name that cannot be kept",
+            Self::Link { .. } => "the deployment at the other end did not answer as it should",
+            Self::LinkRefused { .. } => "the deployment at the other end refuses",
+            Self::Stopped => "it was told to stop",
+            Self::Source { .. } => "the content could not be read",
+            Self::Io { .. } | Self::Store { .. } => "the vault could not be read or written",
+            Self::Conflict { .. }
+            | Self::Spent
+            | Self::NoRuntime(_)
+            | Self::Task(_)
+            | Self::Thread(_)
+            | Self::Panicked => return Told::INTERNAL,
+        })
     }
 
     pub(crate) fn damaged(object: ObjectId, why: &'static str) -> Self {

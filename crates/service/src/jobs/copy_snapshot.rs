@@ -1,12 +1,12 @@
 //! Ships a snapshot from another region: what the destination's vault does not hold yet, as it
 //! lies, or sealed anew. What arrived stays, so a copy that was interrupted goes on where it was.
 use catalog::{CatalogError, CatalogExt, condemned, jobs};
-use model::{Arn, Content, Region};
+use model::{Arn, Content, Region, Told};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    JobError, Run, complete_snapshot, done,
+    JobError, Reason, Run, complete_snapshot, done,
     seal_anew::{self, Anew},
     snapshot_of,
 };
@@ -48,8 +48,8 @@ async fn agrees(wanted: &Wanted<'_>, content: &Content) -> Result<(), JobError> 
     .await?;
     if header.sealed != content.wrapped_key.is_some() || header.total_bytes != content.stored_bytes
     {
-        return Err(JobError::Fail(
-            "the source region described the snapshot otherwise than its manifest does".to_owned(),
+        return Err(JobError::fail(
+            "the source region described the snapshot otherwise than its manifest does",
         ));
     }
     Ok(())
@@ -95,9 +95,13 @@ pub(super) fn link<'a>(
 ) -> Result<HttpLink<'a>, JobError> {
     let (here, there) = (&run.job.region, &body.source_region);
     let region = RemoteRegion::of(&run.core, here, there).ok_or_else(|| {
-        JobError::Fail(format!(
+        let log = format!(
             "region {there} is not configured as another deployment's any more: \
              name it in the settings as [regions.{there}], and copy again"
+        );
+        JobError::Fail(Reason::new(
+            Told::new("the source's region is not served from here any more"),
+            log,
         ))
     })?;
     Ok(region.link(pass, &*run.meter))

@@ -1,7 +1,7 @@
 //! Makes a new cluster: initdb, roles, a running server, and then the commit that names it.
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs};
 use engine::NewCluster;
-use model::{Cluster, ClusterName, ClusterStatus, Job, ResourceId, cluster::Placement};
+use model::{Cluster, ClusterName, ClusterStatus, Job, ResourceId, Told, cluster::Placement};
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, Run};
@@ -57,7 +57,7 @@ pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Resul
         .await
 }
 
-pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &str) -> Result<(), CatalogError> {
+pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
     let Ok(name) = ClusterName::parse(&job.subject) else {
         return Ok(());
     };
@@ -67,7 +67,7 @@ pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &str) -> Result<(), Ca
     let cluster: &mut Cluster = &mut stored.value;
     if cluster.status.may_become(ClusterStatus::Failed) {
         cluster.status = ClusterStatus::Failed;
-        cluster.failure = Some(reason.to_owned());
+        cluster.failure = Some(reason.clone());
         cluster.percent_progress = None;
         let stored = rows::update(tx, stored)?;
         events::cluster(tx, &stored.value, OfCluster::Failed(reason))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, condemned, jobs, snapshots};
 use engine::{DumpSink, SinkError};
 use model::{
-    Cluster, Content, Job, ResourceId, SnapshotStatus, VolumeRef, WrappedKey, cluster::Base,
+    Cluster, Content, Job, ResourceId, SnapshotStatus, Told, VolumeRef, WrappedKey, cluster::Base,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -87,7 +87,7 @@ pub(super) async fn take(
         Ok::<_, JobError>(sink.writer.finish(info.document)?)
     })
     .await
-    .map_err(|error| JobError::Retry(format!("the dump ended early: {error}")))??;
+    .map_err(|error| JobError::retry(format!("the dump ended early: {error}")))??;
     let base_key = match (&cluster.kms_key, &data_key) {
         (Some(arn), Some(plain)) => {
             let context = cluster_context(&cluster.account, &cluster.resource_id, &cluster.volume);
@@ -234,7 +234,7 @@ impl vault::Content for Lent {
 }
 
 /// Marks the job's snapshot as failed.
-pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &str) -> Result<(), CatalogError> {
+pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
     #[derive(Deserialize)]
     struct Named {
         snapshot: Uuid,
@@ -249,13 +249,13 @@ pub(super) fn fail_snapshot(
     tx: &mut dyn Tx,
     job: &Job,
     uid: &Uuid,
-    reason: &str,
+    reason: &Told,
 ) -> Result<(), CatalogError> {
     let Some(mut stored) = snapshot_of(tx, job, uid)? else {
         return Ok(());
     };
     stored.value.status = SnapshotStatus::Failed;
-    stored.value.failure = Some(reason.to_owned());
+    stored.value.failure = Some(reason.clone());
     let stored = snapshots::update(tx, stored)?;
     events::snapshot_is(tx, &stored.value)
 }

@@ -1,6 +1,6 @@
 //! Removes a cluster: its final snapshot if there is one, its server, its files, its record.
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs};
-use model::{ClusterName, ClusterStatus, Job, ResourceId, SnapshotName, cluster::Placement};
+use model::{ClusterName, ClusterStatus, Job, ResourceId, SnapshotName, Told, cluster::Placement};
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, Run, complete_snapshot, create_snapshot, snapshot_of};
@@ -99,7 +99,7 @@ async fn take_final(
 
 fn remove_folder(folder: &std::path::Path) -> Result<(), JobError> {
     match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(JobError::Retry(
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(JobError::retry(
             format!("{} cannot be removed: {error}", folder.display()),
         )),
         _ => Ok(()),
@@ -108,7 +108,7 @@ fn remove_folder(folder: &std::path::Path) -> Result<(), JobError> {
 
 /// The cluster is kept: what cannot be snapshotted or removed must not be lost. It goes back to
 /// where it was, so that it can be deleted again.
-pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &str) -> Result<(), CatalogError> {
+pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
     let body = super::body::<Body>(job).ok();
     if let Some(snapshot) = body.as_ref().and_then(|body| body.final_snapshot.as_ref()) {
         create_snapshot::fail_snapshot(
@@ -134,7 +134,7 @@ pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &str) -> Result<(), Ca
     } else {
         ClusterStatus::Failed
     };
-    stored.value.failure = Some(reason.to_owned());
+    stored.value.failure = Some(reason.clone());
     let stored = rows::update(tx, stored)?;
     events::cluster(tx, &stored.value, OfCluster::DeletionFailed(reason))
 }

@@ -20,7 +20,7 @@ use catalog::{
 use engine::{EngineError, Home};
 use model::{
     Account, Cluster, Job, JobId, JobKind, JobState, Region, ResourceId, Snapshot, SnapshotStatus,
-    cluster::Placement, job::Progress,
+    Told, cluster::Placement, job::Progress,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use vault::VaultError;
@@ -34,15 +34,47 @@ use crate::{
     meter::Meter,
 };
 
+/// Why a try failed, for two readers. A text alone is the operator's: the account is then told
+/// of an internal failure.
+#[derive(Debug, Clone)]
+pub struct Reason {
+    /// For the account: its events tell it.
+    pub told: Told,
+    /// For the operator: the log and `snapferry job list`.
+    pub log: String,
+}
+
+impl Reason {
+    /// With words for the account.
+    pub fn new(told: Told, log: impl Into<String>) -> Self {
+        Self {
+            told,
+            log: log.into(),
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for Reason {
+    fn from(log: T) -> Self {
+        Self::new(Told::INTERNAL, log)
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.log)
+    }
+}
+
 /// Why a try at a job ended without its commit.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// Another try may succeed.
     #[error("{0}")]
-    Retry(String),
+    Retry(Reason),
     /// No try can succeed.
     #[error("{0}")]
-    Fail(String),
+    Fail(Reason),
     /// The lease is gone: another runner has the job, or it was canceled.
     #[error("the job is no longer this runner's")]
     Lost,
@@ -54,11 +86,23 @@ pub enum JobError {
     Stopping,
 }
 
+impl JobError {
+    /// Another try may succeed; the account is told of an internal failure.
+    pub fn retry(log: impl Into<String>) -> Self {
+        Self::Retry(Reason::from(log.into()))
+    }
+
+    /// No try can succeed; the account is told of an internal failure.
+    pub fn fail(log: impl Into<String>) -> Self {
+        Self::Fail(Reason::from(log.into()))
+    }
+}
+
 impl From<CatalogError> for JobError {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::LeaseLost { .. } => Self::Lost,
-            other => Self::Retry(chain(&other)),
+            other => Self::retry(chain(&other)),
         }
     }
 }
@@ -67,8 +111,8 @@ impl From<VaultError> for JobError {
     fn from(error: VaultError) -> Self {
         match error.kind() {
             vault::ErrorKind::Stop => Self::Stopping,
-            vault::ErrorKind::Retry => Self::Retry(chain(&error)),
-            _ => Self::Fail(chain(&error)),
+            vault::ErrorKind::Retry => Self::Retry(Reason::new(error.told(), chain(&error))),
+            _ => Self::Fail(Reason::new(error.told(), chain(&error))),
         }
     }
 }
@@ -80,10 +124,12 @@ impl From<EngineError> for JobError {
             // What the vault said decides, where it was the vault that failed.
             EngineError::Sink { source, file } => match source.downcast::<VaultError>() {
                 Ok(vault) => Self::from(*vault),
-                Err(other) => Self::Retry(format!("the dump's taker failed at {file}: {other}")),
+                Err(other) => Self::retry(format!("the dump's taker failed at {file}: {other}")),
             },
-            other if other.kind() == engine::ErrorKind::Retry => Self::Retry(chain(&other)),
-            other => Self::Fail(chain(&other)),
+            other if other.kind() == engine::ErrorKind::Retry => {
+                Self::Retry(Reason::new(other.told(), chain(&other)))
+            }
+            other => Self::Fail(Reason::new(other.told(), chain(&other))),
         }
     }
 }
@@ -92,18 +138,19 @@ impl From<KeyError> for JobError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Catalog(inner) => Self::from(inner),
-            KeyError::Unavailable { .. } => Self::Retry(chain(&error)),
-            other => Self::Fail(chain(&other)),
+            KeyError::Unavailable { .. } => Self::Retry(Reason::new(error.told(), chain(&error))),
+            other => Self::Fail(Reason::new(other.told(), chain(&other))),
         }
     }
 }
 
 impl From<Fault> for JobError {
     fn from(fault: Fault) -> Self {
+        let reason = Reason::new(Told::answered(fault.message.clone()), fault.to_string());
         if fault.code.status() < 500 {
-            Self::Fail(fault.to_string())
+            Self::Fail(reason)
         } else {
-            Self::Retry(fault.to_string())
+            Self::Retry(reason)
         }
     }
 }
@@ -171,7 +218,7 @@ pub async fn run(run: &Run) -> Result<(), JobError> {
 ///
 /// # Errors
 /// The catalog's.
-pub fn give_up(tx: &mut dyn Tx, job: &Job, reason: &str) -> Result<(), CatalogError> {
+pub fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
     match job.kind {
         JobKind::CreateCluster | JobKind::RestoreCluster => {
             create_cluster::give_up(tx, job, reason)
@@ -192,7 +239,7 @@ impl Run {
     /// `Fail` when it does not read.
     pub fn body<B: DeserializeOwned>(&self) -> Result<B, JobError> {
         body(&self.job)
-            .map_err(|error| JobError::Fail(format!("the job's document does not read: {error}")))
+            .map_err(|error| JobError::fail(format!("the job's document does not read: {error}")))
     }
 
     /// The cluster of that resource id, as it is now.
@@ -218,7 +265,7 @@ impl Run {
         let place = cluster
             .placement
             .clone()
-            .ok_or_else(|| JobError::Fail("the cluster has no place".to_owned()))?;
+            .ok_or_else(|| JobError::fail("the cluster has no place"))?;
         Ok(Placement {
             attempt: format!("try-{}", self.lease.fence),
             ..place
@@ -231,7 +278,7 @@ impl Run {
     /// `Retry`, with what the file system says.
     pub async fn make_way(&self, home: &Home) -> Result<(), JobError> {
         clusters::make_way(&self.core, home).await.map_err(|error| {
-            JobError::Retry(format!(
+            JobError::retry(format!(
                 "the folders above {} cannot be made: {error}",
                 home.dir.display()
             ))
@@ -274,7 +321,7 @@ pub(crate) fn body<B: DeserializeOwned>(job: &Job) -> Result<B, serde_json::Erro
 async fn attempts(folder: &Path) -> Result<Vec<String>, JobError> {
     clusters::attempts(folder)
         .await
-        .map_err(|error| JobError::Retry(format!("{} cannot be read: {error}", folder.display())))
+        .map_err(|error| JobError::retry(format!("{} cannot be read: {error}", folder.display())))
 }
 
 /// The home of a cluster that has a whole attempt.
@@ -287,7 +334,7 @@ pub(crate) fn placed_home(core: &Core, cluster: &Cluster) -> Result<Home, JobErr
         .as_ref()
         .filter(|place| !place.attempt.is_empty());
     let place = place
-        .ok_or_else(|| JobError::Fail(format!("the cluster {} was never whole", cluster.name)))?;
+        .ok_or_else(|| JobError::fail(format!("the cluster {} was never whole", cluster.name)))?;
     Ok(clusters::home(core, cluster, place))
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let (folder, meter) = (home.dir.clone(), run.meter.clone());
     let restored = tokio::task::spawn_blocking(move || {
         clusters::make_passage(&folder).map_err(|error| {
-            JobError::Retry(format!("{} cannot be made: {error}", folder.display()))
+            JobError::retry(format!("{} cannot be made: {error}", folder.display()))
         })?;
         let into = folder.join("data");
         let content = body.content;
@@ -58,7 +58,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         Ok::<_, JobError>(restored)
     })
     .await
-    .map_err(|error| JobError::Retry(format!("the restore ended early: {error}")))??;
+    .map_err(|error| JobError::retry(format!("the restore ended early: {error}")))??;
     let restored = match restored {
         Ok(restored) => restored,
         Err(error) => return Err(verify::mend_snapshot(run, &cluster.region, &source, error).await),

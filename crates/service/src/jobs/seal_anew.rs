@@ -108,7 +108,7 @@ pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, 
         })
     })
     .await
-    .map_err(|error| JobError::Retry(format!("the copy ended early: {error}")))?
+    .map_err(|error| JobError::retry(format!("the copy ended early: {error}")))?
 }
 
 /// A data key of an encrypted snapshot.

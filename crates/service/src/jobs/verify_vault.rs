@@ -9,7 +9,9 @@ use catalog::{
     CatalogExt, clusters as rows, jobs,
     verified::{self, Place},
 };
-use model::{Account, Cluster, Region, ResourceId, Snapshot, SnapshotName, VolumeRef, WrappedKey};
+use model::{
+    Account, Cluster, Region, ResourceId, Snapshot, SnapshotName, Told, VolumeRef, WrappedKey,
+};
 use vault::{Check, Checked, Damage, DataKey, ErrorKind, ObjectId, ObjectKind, Passed};
 
 use super::{JobError, Run};
@@ -247,7 +249,7 @@ async fn look(
         }
     };
     let checked =
-        checked.map_err(|error| JobError::Retry(format!("the look ended early: {error}")))?;
+        checked.map_err(|error| JobError::retry(format!("the look ended early: {error}")))?;
     let whole_manifest = |error| Damage {
         object: ObjectId {
             kind: ObjectKind::Manifest,
@@ -338,7 +340,7 @@ async fn tell(
         }
         let finding = Finding::new(region, volume, needed_by, &damage, remedy);
         if !matches!(finding.remedy, Remedy::MendedFrom(_)) {
-            events_of(run, &snapshots, &finding).await?;
+            events_of(run, &snapshots).await?;
         }
         report.add(finding);
     }
@@ -369,17 +371,17 @@ fn affected(account: &Account, name: &str, arn: model::Arn) -> Affected {
     }
 }
 
+/// What the owner of a snapshot that cannot be restored is told; the report names the objects.
+static DAMAGED: Told = Told::new("bytes that it needs are damaged or gone");
+
 /// Tells the owners of snapshots that cannot be restored.
-async fn events_of(run: &Run, snapshots: &[Snapshot], finding: &Finding) -> Result<(), JobError> {
-    let (snapshots, reason) = (
-        snapshots.to_vec(),
-        format!("{} {}: {}", finding.kind, finding.hash, finding.why),
-    );
+async fn events_of(run: &Run, snapshots: &[Snapshot]) -> Result<(), JobError> {
+    let snapshots = snapshots.to_vec();
     run.core
         .catalog
         .write(move |tx| {
             for snapshot in &snapshots {
-                events::snapshot_damaged(tx, snapshot, &reason)?;
+                events::snapshot_damaged(tx, snapshot, &DAMAGED)?;
             }
             Ok::<_, JobError>(())
         })

@@ -13,7 +13,7 @@ mod rotate;
 use async_trait::async_trait;
 use catalog::CatalogError;
 use kms::{KeyRef, policy};
-use model::{Account, Arn, Region, WrappedKey, key::EncryptionContext};
+use model::{Account, Arn, Region, Told, WrappedKey, key::EncryptionContext};
 use vault::DataKey;
 
 use crate::{core::Core, fault::Fault};
@@ -99,6 +99,27 @@ pub enum KeyError {
     /// A key could not be made.
     #[error("a key could not be made")]
     Making(#[source] Fault),
+}
+
+impl KeyError {
+    /// What the account whose job needs the key may read of it.
+    pub fn told(&self) -> Told {
+        Told::new(match self {
+            Self::NotFound(_) | Self::Malformed(_) | Self::Denied { .. } => {
+                "its KMS key does not exist, or the account may not use it any more"
+            }
+            Self::Disabled(_) => "its KMS key is disabled",
+            Self::PendingDeletion(_) => "its KMS key waits for its deletion",
+            Self::Ciphertext(_) | Self::NotADataKey(_) => "its data key does not open",
+            Self::Refused { .. } => "the key management service refused its KMS key",
+            Self::Unavailable { .. } => "the key management service does not answer",
+            Self::NoCredentials(_) | Self::NoDefaultKey => {
+                "the account has no use of the key management service here"
+            }
+            Self::Wrap(_) | Self::Catalog(_) | Self::Material { .. } => return Told::INTERNAL,
+            Self::Making(fault) => return Told::answered(fault.message.clone()),
+        })
+    }
 }
 
 /// Who uses a key, and on whose behalf.

@@ -7,7 +7,7 @@ use catalog::{
     outbox::Kind,
     rebuilt, snapshots as snapshot_rows,
 };
-use model::{Cluster, ClusterStatus, Region, SnapshotStatus};
+use model::{Cluster, ClusterStatus, Region, SnapshotStatus, Told};
 
 use super::rebuild::{Files, Report};
 use crate::events::{self, OfCluster};
@@ -15,7 +15,10 @@ use crate::events::{self, OfCluster};
 /// Records handled by one transaction.
 const BATCH: usize = 500;
 /// Why something that was under way has failed.
-const CUT_OFF: &str = "the catalog was lost while it was under way, and was rebuilt without it";
+static CUT_OFF: Told =
+    Told::new("the catalog was lost while it was under way, and was rebuilt without it");
+/// Why a cluster is lost.
+static FILES_GONE: Told = Told::new("its files are gone");
 
 /// Marks snapshots that were being made as failed.
 pub(super) async fn snapshots(
@@ -28,7 +31,7 @@ pub(super) async fn snapshots(
                 let mut failed = Vec::new();
                 for mut stored in rebuilt::unfinished(tx, BATCH)? {
                     stored.value.status = SnapshotStatus::Failed;
-                    stored.value.failure = Some(CUT_OFF.to_owned());
+                    stored.value.failure = Some(CUT_OFF.clone());
                     let stored = snapshot_rows::update(tx, stored)?;
                     events::snapshot_is(tx, &stored.value)?;
                     failed.push(stored.value.arn().to_string());
@@ -117,7 +120,7 @@ async fn one(
             let cluster = &mut stored.value;
             if fate == Fate::Goes {
                 rows::delete(tx, &cluster.region, &cluster.account, &cluster.name)?;
-                return events::cluster(tx, cluster, OfCluster::Lost("its files are gone"));
+                return events::cluster(tx, cluster, OfCluster::Lost(&FILES_GONE));
             }
             match (&files, &mut cluster.placement) {
                 (Files::Here(node), Some(place)) => place.node.clone_from(node),
@@ -130,17 +133,17 @@ async fn one(
                 place.is_some_and(|place| !place.attempt.is_empty())
             };
             let told = match fate {
-                Fate::Fails => Some((ClusterStatus::Failed, OfCluster::Failed(CUT_OFF))),
+                Fate::Fails => Some((ClusterStatus::Failed, OfCluster::Failed(&CUT_OFF))),
                 Fate::Returns if whole(cluster) => {
-                    let told = OfCluster::DeletionFailed(CUT_OFF);
+                    let told = OfCluster::DeletionFailed(&CUT_OFF);
                     Some((ClusterStatus::Available, told))
                 }
-                Fate::Returns => Some((ClusterStatus::Failed, OfCluster::DeletionFailed(CUT_OFF))),
+                Fate::Returns => Some((ClusterStatus::Failed, OfCluster::DeletionFailed(&CUT_OFF))),
                 Fate::Stays | Fate::Moves | Fate::Goes => None,
             };
             if let Some((status, _)) = told {
                 cluster.status = status;
-                cluster.failure = Some(CUT_OFF.to_owned());
+                cluster.failure = Some(CUT_OFF.clone());
             }
             let stored = rows::update(tx, stored)?;
             match told {

@@ -133,7 +133,7 @@ pub(crate) async fn mend_snapshot(
     tracing::warn!(%region, volume = %content.volume, cause = %chain(&error), "looks for what is damaged elsewhere");
     match mend_all(run, region, content).await {
         Ok(0) => error.into(),
-        Ok(objects) => JobError::Retry(format!(
+        Ok(objects) => JobError::retry(format!(
             "{} was damaged in {region}: {objects} objects were fetched again from other regions",
             content.manifest
         )),
@@ -156,11 +156,11 @@ async fn mend_all(run: &Run, region: &Region, content: &Content) -> Result<u64, 
         for object in damaged {
             // Once is enough: what is damaged still does not get better.
             if !tried.insert(object) {
-                return Err(JobError::Fail(format!("{object} is damaged still")));
+                return Err(JobError::fail(format!("{object} is damaged still")));
             }
             match menders.mend(region, &content.volume, object).await? {
                 Remedy::MendedFrom(_) => mended += 1,
-                _ => return Err(JobError::Fail(format!("{object} is in no other region"))),
+                _ => return Err(JobError::fail(format!("{object} is in no other region"))),
             }
         }
     }
@@ -200,7 +200,7 @@ async fn damaged(run: &Run, region: &Region, content: &Content) -> Result<Vec<Ob
         vault::check(check, &Asked(&meter))
     })
     .await
-    .map_err(|error| JobError::Retry(format!("the look ended early: {error}")))?;
+    .map_err(|error| JobError::retry(format!("the look ended early: {error}")))?;
     match looked {
         Ok(checked) => Ok(checked.damage.into_iter().map(|one| one.object).collect()),
         Err(VaultError::Missing { object } | VaultError::Damaged { object, .. })
