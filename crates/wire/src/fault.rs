@@ -1,11 +1,9 @@
-//! A fault on the wire, and its three renderings.
+//! A fault on the wire, and its renderings as JSON; [`xml`](crate::xml) has the third.
 //!
 //! It does not know which faults there are; the one table of them is the service's.
 use std::borrow::Cow;
 
 use serde_json::json;
-
-use crate::xml;
 
 /// The header that carries an AWS JSON 1.1 fault's code.
 pub const ERROR_TYPE_HEADER: &str = "x-amzn-errortype";
@@ -24,11 +22,6 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// The Query protocol's `<ErrorResponse>`.
-    pub fn to_xml(&self, namespace: &str, request_id: &str) -> String {
-        xml::error(self, namespace, request_id)
-    }
-
     /// The JSON door's envelope; `door_code` is the door's word, such as `NOT_FOUND`.
     pub fn to_envelope(&self, door_code: &str, request_id: &str) -> String {
         json!({

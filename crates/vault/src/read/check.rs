@@ -11,7 +11,7 @@ use model::{Hash, VolumeRef};
 use tokio::runtime::Handle;
 
 use super::{
-    Job,
+    job::Job,
     plan::{self, Plan, Run, object},
     scatter::{Into, Verdicts, scatter},
 };

@@ -9,7 +9,7 @@ use std::sync::{
 use tokio::task::JoinHandle;
 
 use super::{
-    Job,
+    job::Job,
     plan::{Run, object},
     tree::Tree,
 };

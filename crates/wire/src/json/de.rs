@@ -5,11 +5,20 @@ use std::collections::btree_map;
 
 use serde::de::{self, IntoDeserializer, Visitor};
 
-use super::{Unknown, tree::Tree};
+use super::tree::Tree;
 use crate::input::ReadError;
 
 /// Members that every request may have at its top, besides its action's own.
 const EVERYWHERE: [&str; 2] = ["Action", "Version"];
+
+/// What becomes of members that a struct does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// An error that names the member; `Action` and `Version` at the top are let through.
+    Refuse,
+    /// Left out, as AWS's own JSON protocol does.
+    Ignore,
+}
 
 /// A value, and how it is to be read.
 #[derive(Clone, Copy)]

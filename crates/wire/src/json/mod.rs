@@ -10,23 +10,13 @@ mod tree;
 
 use serde::de::DeserializeOwned;
 
-pub use self::blob::Blob;
+pub use self::{
+    blob::Blob,
+    de::Unknown,
+    tree::{DEPTH_MAX, VALUES_MAX},
+};
 use crate::input::{InputError, ReadError};
 use tree::Tree;
-
-/// The deepest that a body may nest.
-pub const DEPTH_MAX: usize = 16;
-/// The most members and items of a body, all levels together.
-pub const VALUES_MAX: usize = 4_096;
-
-/// What becomes of members that a struct does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unknown {
-    /// An error that names the member; `Action` and `Version` at the top are let through.
-    Refuse,
-    /// Left out, as AWS's own JSON protocol does.
-    Ignore,
-}
 
 /// Fills `T` from a body.
 ///

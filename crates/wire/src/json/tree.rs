@@ -8,8 +8,12 @@ use std::{
 
 use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 
-use super::{DEPTH_MAX, VALUES_MAX};
 use crate::input::{InputError, cut, join};
+
+/// The deepest that a body may nest.
+pub const DEPTH_MAX: usize = 16;
+/// The most members and items of a body, all levels together.
+pub const VALUES_MAX: usize = 4_096;
 
 /// One value.
 pub(super) enum Tree {

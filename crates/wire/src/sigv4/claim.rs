@@ -13,23 +13,11 @@ use super::{
     key::{Scope, SigningKey},
     moment,
     parts::{
-        ACCESS_KEY_ID_MAX, Parts, is_presigned, parse_credential, parse_signature,
+        ACCESS_KEY_ID_MAX, Form, Parts, is_presigned, parse_credential, parse_signature,
         parse_signed_headers, single_header,
     },
 };
 use crate::{RawRequest, input::cut};
-
-/// Where the signature stood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// In the Authorization header.
-    Header,
-    /// In the query.
-    Presigned {
-        /// How long it is valid from its date on, seconds.
-        expires_secs: u32,
-    },
-}
 
 /// What a signed request says about itself; true only once [`Claim::verify`] agrees.
 #[derive(Clone)]

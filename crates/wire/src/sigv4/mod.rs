@@ -13,9 +13,10 @@ mod sign;
 mod url;
 
 pub use self::{
-    claim::{Claim, Form, credential_hint, read},
+    claim::{Claim, credential_hint, read},
     fault::AuthFault,
     key::{Scope, SigningKey},
+    parts::Form,
     sign::{SignError, Signer},
     url::{UrlError, url},
 };

@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 use super::{
     ALGORITHM, DATE, EXPIRES_SECS_MAX, QUERY_ALGORITHM, QUERY_CREDENTIAL, QUERY_EXPIRES,
     QUERY_SIGNATURE, QUERY_SIGNED_HEADERS, SECURITY_TOKEN, TERMINATOR, canonical::Pairs,
-    claim::Form, fault::AuthFault, key::Scope,
+    fault::AuthFault, key::Scope,
 };
 use crate::{RawRequest, input::cut, percent};
 
@@ -15,6 +15,18 @@ use crate::{RawRequest, input::cut, percent};
 pub(super) const ACCESS_KEY_ID_MAX: usize = 128;
 /// The longest region or service name in a scope, characters; DNS labels end here too.
 const SCOPE_PART_MAX: usize = 63;
+
+/// Where the signature stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// In the Authorization header.
+    Header,
+    /// In the query.
+    Presigned {
+        /// How long it is valid from its date on, seconds.
+        expires_secs: u32,
+    },
+}
 
 /// The parts of an authentication as text.
 pub(super) struct Parts {
