@@ -83,6 +83,12 @@ pub(crate) struct File {
 }
 
 impl File {
+    /// The layers of all its segments.
+    pub(crate) fn layers_mut(&mut self) -> impl Iterator<Item = &mut Layer> {
+        let segments = self.segments.iter_mut();
+        segments.flat_map(|segment| std::iter::once(&mut segment.whole).chain(&mut segment.patches))
+    }
+
     /// How many blocks a segment of a file of `size` bytes has.
     pub(crate) fn segment_blocks(size: u64, segment: usize) -> usize {
         let rest = size.saturating_sub(segment as u64 * SEGMENT_BYTES);

@@ -18,6 +18,12 @@ pub(crate) struct Task {
     pub(crate) content: Arc<dyn Content>,
 }
 
+/// How many blocks lie in which pack, by its number in the tables.
+pub(crate) type References = Vec<(u32, u32)>;
+/// Packs of one segment that are kept in mind for a file that may be taken back. Where there are
+/// more, the packs stay in the snapshot.
+pub(crate) const REFERENCES_MAX: usize = 64;
+
 /// What a thread found of a segment.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -25,6 +31,7 @@ pub(crate) struct Found {
     pub(crate) segment: Segment,
     /// Blocks of the segment that the next snapshot must look at again.
     pub(crate) doubtful: Vec<u32>,
+    pub(crate) references: References,
 }
 
 /// A file that is being read.
@@ -42,6 +49,13 @@ impl FileDraft {
     pub(crate) fn set(&self, segment: usize, found: Found) {
         let mut all = self.found.lock().unwrap_or_else(|e| e.into_inner());
         all[segment] = Some(found);
+    }
+
+    /// Where the file's blocks lie.
+    pub(crate) fn references(&self) -> References {
+        let all = self.found.lock().unwrap_or_else(|e| e.into_inner());
+        let found = all.iter().flatten();
+        found.flat_map(|one| one.references.clone()).collect()
     }
 
     /// The file as it was found, and its doubtful blocks: it ends where the first of its segments

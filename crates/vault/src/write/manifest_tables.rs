@@ -9,7 +9,11 @@ use std::{
 
 use model::Hash;
 
-use crate::format::{body::PackUse, seal::ObjectKey, tables::Reached};
+use crate::format::{
+    body::{File, PackUse},
+    seal::ObjectKey,
+    tables::Reached,
+};
 
 /// A row of a manifest's tables, with its key. Without a hash it is still being made.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +43,35 @@ pub(crate) struct Inventory {
     pub(crate) list_keys: Vec<ObjectKey>,
     pub(crate) pack_keys: Vec<ObjectKey>,
     pub(crate) pack_uses: Vec<PackUse>,
+}
+
+impl Inventory {
+    /// Drops what none of these files refers to, and gives lists their new numbers in them.
+    pub(crate) fn keep_reached(&mut self, files: &mut [File]) {
+        let mut numbers: Vec<Option<u32>> = vec![None; self.lists.len()];
+        for layer in files.iter_mut().flat_map(File::layers_mut) {
+            numbers[layer.list as usize] = Some(0);
+        }
+        for (kept, number) in (0..).zip(numbers.iter_mut().flatten()) {
+            *number = kept;
+        }
+        for layer in files.iter_mut().flat_map(File::layers_mut) {
+            layer.list = numbers[layer.list as usize].expect("a file refers to it");
+        }
+        let lists: Vec<bool> = numbers.iter().map(Option::is_some).collect();
+        retain(&mut self.lists, &lists);
+        retain(&mut self.list_keys, &lists);
+        let packs: Vec<bool> = self.pack_uses.iter().map(|uses| 0 < uses.live).collect();
+        retain(&mut self.packs, &packs);
+        retain(&mut self.pack_keys, &packs);
+        retain(&mut self.pack_uses, &packs);
+    }
+}
+
+/// Keeps the rows that are marked; a table without rows stays so.
+fn retain<T>(rows: &mut Vec<T>, keep: &[bool]) {
+    let mut marks = keep.iter();
+    rows.retain(|_| marks.next().copied().unwrap_or(true));
 }
 
 fn add(rows: &mut Vec<Row>, row: Row) -> u32 {
@@ -111,6 +144,15 @@ impl ManifestTables {
         for (pack, count) in references {
             let uses = &mut rows.packs[*pack as usize].uses;
             uses.live = uses.live.saturating_add(*count);
+        }
+    }
+
+    /// Takes back what [`Self::count`] was told.
+    pub(crate) fn uncount(&self, references: &[(u32, u32)]) {
+        let mut rows = self.rows();
+        for (pack, count) in references {
+            let uses = &mut rows.packs[*pack as usize].uses;
+            uses.live = uses.live.saturating_sub(*count);
         }
     }
 

@@ -108,6 +108,8 @@ pub struct SnapshotWriter {
     files: Vec<Arc<FileDraft>>,
     paths: HashSet<String>,
     directory_paths: HashSet<String>,
+    /// Whether files were taken back, so that tables may name what nothing refers to.
+    was_left_out: bool,
 }
 
 impl std::fmt::Debug for SnapshotWriter {
@@ -198,6 +200,7 @@ impl SnapshotWriter {
             files: Vec::new(),
             paths: HashSet::new(),
             directory_paths: HashSet::new(),
+            was_left_out: false,
         };
         for _ in 0..threads {
             writer.add_thread()?;
@@ -284,6 +287,27 @@ impl SnapshotWriter {
         self.shared.queue.settle()
     }
 
+    /// Takes a file back that was added: the snapshot does not have it. What was stored for it
+    /// alone is left to the sweep.
+    ///
+    /// # Errors
+    /// As [`Self::settle`]; [`VaultError::BadPath`] when no such file was added.
+    pub fn leave_out(&mut self, path: &str) -> Result<(), VaultError> {
+        self.settle()?;
+        let at = self.files.iter().position(|file| file.path == path);
+        let Some(at) = at else {
+            return Err(VaultError::BadPath {
+                path: path.chars().take(model::limits::ECHO_CHARS_MAX).collect(),
+                why: "is no file of the snapshot",
+            });
+        };
+        let file = self.files.remove(at);
+        self.paths.remove(path);
+        self.shared.tables.uncount(&file.references());
+        self.was_left_out = true;
+        Ok(())
+    }
+
     fn check(&self, path: &str) -> Result<(), VaultError> {
         let refused = |why| VaultError::BadPath {
             path: path.chars().take(model::limits::ECHO_CHARS_MAX).collect(),
@@ -318,12 +342,15 @@ impl SnapshotWriter {
         }
         self.settle()?;
         self.uploads.drain()?;
-        let inventory = self.shared.tables.inventory();
+        let mut inventory = self.shared.tables.inventory();
         let (mut files, mut doubtful) = (Vec::with_capacity(self.files.len()), Vec::new());
         for (number, draft) in (0..).zip(&self.files) {
             let (file, blocks) = draft.finish();
             files.push(file);
             doubtful.extend(blocks.into_iter().map(|block| (number, block)));
+        }
+        if self.was_left_out {
+            inventory.keep_reached(&mut files);
         }
         let body = Body {
             id_key: self.shared.id_key.clone(),

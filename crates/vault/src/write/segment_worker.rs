@@ -20,7 +20,7 @@ use crate::{
     write::{
         Looked,
         base::BaseSnapshot,
-        draft::{FileDraft, Found, Task},
+        draft::{FileDraft, Found, REFERENCES_MAX, References, Task},
         manifest_tables::ManifestTables,
         pack_writer::PackWriter,
         queue::Queue,
@@ -95,7 +95,7 @@ impl SegmentWorker {
             let same = file.evidence.is_some()
                 && (file.evidence, file.size) == (task.file.evidence, task.file.size);
             if let (true, Some(segment)) = (same, from)
-                && let Some(bytes) = self.leave(base, &task.file, task.segment)
+                && let Some((bytes, references)) = self.leave(base, &task.file, task.segment)
             {
                 shared.observer.done(bytes);
                 let segment = adopt(base, segment, &shared.tables);
@@ -104,6 +104,7 @@ impl SegmentWorker {
                     bytes,
                     segment,
                     doubtful,
+                    references,
                 });
             }
         }
@@ -112,18 +113,24 @@ impl SegmentWorker {
         self.doubtful.clear();
         let bytes = self.read(task)?;
         let segment = self.end(from)?;
-        self.count();
+        let references = self.count();
         let doubtful = std::mem::take(&mut self.doubtful);
         Ok(Found {
             bytes,
             segment,
             doubtful,
+            references,
         })
     }
 
     /// Takes a segment of a file that did not change from the base without reading it; none when
-    /// one of its blocks cannot stay where it is.
-    fn leave(&mut self, base: &BaseSnapshot, file: &FileDraft, segment: usize) -> Option<u64> {
+    /// one of its blocks cannot stay where it is. Gives its bytes and where its blocks lie.
+    fn leave(
+        &mut self,
+        base: &BaseSnapshot,
+        file: &FileDraft,
+        segment: usize,
+    ) -> Option<(u64, References)> {
         let stays = |slot: &Slot| match slot {
             Slot::Unknown => false,
             Slot::Zero => true,
@@ -147,8 +154,8 @@ impl SegmentWorker {
                 },
                 _ => Entry::Zero,
             }));
-        self.count();
-        Some((file.size - segment as u64 * SEGMENT_BYTES).min(SEGMENT_BYTES))
+        let bytes = (file.size - segment as u64 * SEGMENT_BYTES).min(SEGMENT_BYTES);
+        Some((bytes, self.count()))
     }
 
     /// Reads the segment into entries, and gives its bytes.
@@ -314,9 +321,9 @@ impl SegmentWorker {
         Ok((2 * changed < blocks).then_some(kept))
     }
 
-    /// Tells the tables which packs the segment's blocks lie in.
-    fn count(&mut self) {
-        let mut references: Vec<(u32, u32)> = Vec::new();
+    /// Tells the tables which packs the segment's blocks lie in, and gives that.
+    fn count(&mut self) -> References {
+        let mut references = References::new();
         for entry in &self.entries {
             if let Entry::Stored { pack, .. } = entry {
                 match references.last_mut() {
@@ -326,6 +333,16 @@ impl SegmentWorker {
             }
         }
         self.shared.tables.count(&references);
+        references.sort_unstable();
+        references.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            kept.1 += if same { next.1 } else { 0 };
+            same
+        });
+        match references.len() <= REFERENCES_MAX {
+            true => references,
+            false => References::new(),
+        }
     }
 }
 

@@ -356,3 +356,43 @@ proptest! {
         world.check(&world.vault, written.manifest, data_key.as_ref(), &next);
     }
 }
+
+#[test]
+fn a_file_that_was_taken_back_is_gone_and_so_is_what_only_it_needed() {
+    let world = World::new();
+    let watch = Arc::new(Watch::default());
+    let mut files = Files::from([
+        ("a".to_owned(), pages(1, 5 << 20)),
+        ("b".to_owned(), pages(2, 70 << 20)),
+        ("c".to_owned(), pages(3, 3 << 20)),
+    ]);
+    // Shares blocks with one that stays.
+    files.insert("d".to_owned(), files["a"].clone());
+    let whole = world.write(&files, sealed(), None);
+    for base in [None, Some(&whole)] {
+        let base = base.map(|written| vault::Base {
+            manifest: written.manifest,
+            data_key: Some(key(1)),
+        });
+        let mut writer = world.begin(sealed(), base, &watch).unwrap();
+        let _entered = world.runtime.enter();
+        add(&mut writer, &files).unwrap();
+        for path in ["b", "d"] {
+            writer.leave_out(path).unwrap();
+            let again = writer.leave_out(path).unwrap_err();
+            assert!(matches!(again, VaultError::BadPath { .. }), "{again}");
+        }
+        let written = writer.finish("{\"files\":2}".to_owned()).unwrap();
+        let mut kept = files.clone();
+        kept.retain(|path, _| !["b", "d"].contains(&path.as_str()));
+        assert_eq!(written.logical_bytes, 8 << 20);
+        assert!(
+            written.stored_bytes + (10 << 20) < whole.stored_bytes,
+            "{written:?}"
+        );
+        world.check(&world.vault, written.manifest, Some(&key(1)), &kept);
+        // The next one may build on it.
+        let next = world.write(&files, sealed(), Some(&written));
+        world.check(&world.vault, next.manifest, Some(&key(1)), &files);
+    }
+}
