@@ -163,6 +163,12 @@ pub trait DumpSink: Send {
     /// As [`DumpSink::file`].
     fn settle(&mut self) -> Result<(), SinkError>;
 
+    /// Takes back a file that was given and settled: it turned out not to belong to the dump.
+    ///
+    /// # Errors
+    /// As [`DumpSink::file`].
+    fn leave_out(&mut self, path: &str) -> Result<(), SinkError>;
+
     /// Whether the dump should end without a result; asked between files and while it waits.
     fn stop_requested(&self) -> bool;
 }

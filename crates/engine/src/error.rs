@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 
 use model::Told;
 
-use crate::{SinkError, capabilities};
+use crate::{Disturbance, SinkError, capabilities};
 
 /// What a caller should do about an [`EngineError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +154,9 @@ pub enum EngineError {
         #[source]
         source: Option<tokio_postgres::Error>,
     },
+    /// What happened in the cluster meanwhile makes the dump void; another one may be whole.
+    #[error("{0}")]
+    Disturbed(#[from] Disturbance),
     /// A page's checksum does not match its bytes.
     #[error("page {block} of {file} is damaged")]
     PageDamaged {
@@ -227,6 +230,7 @@ impl EngineError {
             | Self::PortInUse { .. }
             | Self::CannotTell { .. }
             | Self::SessionLost { .. }
+            | Self::Disturbed(_)
             | Self::StartTimeout { .. }
             | Self::SqlTimeout { .. }
             | Self::Sink { .. }
@@ -285,6 +289,7 @@ impl EngineError {
             Self::StartTimeout { .. } => "the database server did not take connections in time",
             Self::CannotTell { .. } => "the host does not tell whether the database server runs",
             Self::WillNotEnd { .. } => "processes of the database server do not end",
+            Self::Disturbed(what) => what.told(),
             Self::SessionLost { .. } => "the session that the snapshot was taken by was lost",
             Self::PageDamaged { .. } => {
                 "a page of the cluster's data does not match its checksum: amcheck and pg_amcheck find which"

@@ -14,5 +14,5 @@ pub use door::{
     SinkError, scram_verifier,
 };
 pub use error::{EngineError, ErrorKind};
-pub use postgres::Postgres;
+pub use postgres::{Disturbance, Postgres};
 pub use reach::first_unreachable;

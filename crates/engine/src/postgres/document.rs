@@ -99,6 +99,11 @@ impl Document {
         Ok(document)
     }
 
+    /// Where the log of the dump begins and stops; none when that is not said.
+    pub(super) fn places(&self) -> Option<(u64, u64)> {
+        Some((lsn_of(&self.start_lsn)?, lsn_of(&self.stop_lsn)?))
+    }
+
     /// Whether pg_control describes the same cluster.
     pub(super) fn agrees_with(&self, control: &Control) -> Result<(), EngineError> {
         let pairs = [
@@ -129,4 +134,11 @@ impl Document {
 /// `16/B374D848`, as PostgreSQL writes places in the log.
 pub(super) fn lsn_text(lsn: u64) -> String {
     format!("{:X}/{:X}", lsn >> 32, lsn & 0xFFFF_FFFF)
+}
+
+/// Reads what [`lsn_text`] writes.
+fn lsn_of(text: &str) -> Option<u64> {
+    let (high, low) = text.split_once('/')?;
+    let part = |text: &str| u32::from_str_radix(text, 16).ok();
+    Some(u64::from(part(high)?) << 32 | u64::from(part(low)?))
 }

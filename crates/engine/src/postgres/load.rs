@@ -12,8 +12,10 @@ use super::{
     document::{Document, Method},
     dump::names,
     install, is_whole, mark_whole, or_end, process, read_small,
+    review::{self, Review},
     run::log_tail,
     session::{Session, column},
+    wal::LogFault,
 };
 use crate::{
     EngineError, Home,
@@ -77,7 +79,7 @@ fn prepare(home: &Home, document: &Document) -> Result<(), EngineError> {
 
     let folder = Folder::open(&data).map_err(failed)?;
     check_names(&folder, "", DEPTH_MAX)?;
-    check_control(&folder, document)?;
+    let control = check_control(&folder, document)?;
     let labelled = folder.file("backup_label").is_ok();
     match (document.method, labelled) {
         (Method::Online, false) => {
@@ -91,6 +93,9 @@ fn prepare(home: &Home, document: &Document) -> Result<(), EngineError> {
             ));
         }
         _ => {}
+    }
+    if document.method == Method::Online {
+        clear_unlogged(home, &folder, document, &control)?;
     }
     for name in names::FOLDERS {
         folder.make(name).map_err(failed)?;
@@ -135,7 +140,53 @@ fn check_names(folder: &Folder, path: &str, depth: usize) -> Result<(), EngineEr
     Ok(())
 }
 
-fn check_control(folder: &Folder, document: &Document) -> Result<(), EngineError> {
+/// Removes what recovery would stumble over: content of unlogged relations whose templates the
+/// log makes. Dumps of earlier releases have it. What the log cannot tell is left to recovery,
+/// which reads the same log.
+fn clear_unlogged(
+    home: &Home,
+    folder: &Folder,
+    document: &Document,
+    control: &Control,
+) -> Result<(), EngineError> {
+    let Some(segments) = review::segments(control, document.timeline) else {
+        return Err(EngineError::bad_dump(
+            "global/pg_control: it gives no size of log segments",
+        ));
+    };
+    let places = document.places().ok_or_else(|| {
+        EngineError::bad_dump("its document does not say where its log begins and ends")
+    })?;
+    let pg_wal = folder
+        .enter("pg_wal")
+        .map_err(|source| EngineError::bad_dump(format!("pg_wal: {source}")))?;
+    let review = match Review::of(&pg_wal, segments, places, || Ok::<_, LogFault>(())) {
+        Ok(review) => review,
+        Err(fault) => {
+            tracing::warn!(home = %home.dir.display(), %fault, "a dump's log is not what it should be");
+            return Ok(());
+        }
+    };
+    let failed = |source| EngineError::io("clear", home.data(), source);
+    for database in review.databases() {
+        let path = format!("base/{database}");
+        let inner = match folder.descend(&path) {
+            Ok(inner) => inner,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(failed(source)),
+        };
+        for entry in inner.entries().map_err(failed)? {
+            let content = names::content_of(&path, &entry.name);
+            if content.is_some_and(|place| review.is_unlogged(place)) {
+                inner.unlink(&entry.name).map_err(failed)?;
+                tracing::info!(home = %home.dir.display(), file = %format!("{path}/{}", entry.name), "left out: it is of an unlogged relation");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_control(folder: &Folder, document: &Document) -> Result<Control, EngineError> {
     let missing = |error| EngineError::bad_dump(format!("global/pg_control: {error}"));
     let global = folder.enter("global").map_err(missing)?;
     let mut file = global.file("pg_control").map_err(missing)?;
@@ -145,7 +196,8 @@ fn check_control(folder: &Folder, document: &Document) -> Result<(), EngineError
     if document.method == Method::Stopped && !control.is_shut_down() {
         return Err(EngineError::bad_dump("its server was not shut down"));
     }
-    document.agrees_with(&control)
+    document.agrees_with(&control)?;
+    Ok(control)
 }
 
 /// Asks the recovered server whether it is the cluster that the document describes.

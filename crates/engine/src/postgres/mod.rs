@@ -18,9 +18,11 @@ mod page;
 mod ping;
 mod proc;
 mod process;
+mod review;
 mod run;
 mod session;
 mod sweep_user;
+mod wal;
 
 use std::{
     fs,
@@ -36,8 +38,12 @@ use tokio::time::{Instant, sleep};
 use crate::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, ServerState, reach};
 use install::Installs;
 
+pub use review::Disturbance;
+
 #[doc(hidden)]
 pub use page::checksum as page_checksum;
+#[doc(hidden)]
+pub use wal::list_log;
 
 /// The role and the database of Snapferry's own sessions.
 const ADMIN: &str = "rdsadmin";

@@ -189,6 +189,10 @@ pub(crate) struct FolderSink {
     pub(crate) base: Option<(PathBuf, BTreeMap<String, Option<Evidence>>)>,
     /// Files that were.
     pub(crate) unread: Vec<String>,
+    /// Files that were taken back.
+    pub(crate) left_out: Vec<String>,
+    /// Whether it does what it is told of them; earlier releases had no such word.
+    pub(crate) takes_back: bool,
 }
 
 impl FolderSink {
@@ -203,6 +207,8 @@ impl FolderSink {
             stop: false,
             base: None,
             unread: Vec::new(),
+            left_out: Vec::new(),
+            takes_back: true,
         }
     }
 }
@@ -255,6 +261,14 @@ impl DumpSink for FolderSink {
     }
 
     fn settle(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn leave_out(&mut self, path: &str) -> Result<(), SinkError> {
+        self.left_out.push(path.to_owned());
+        if self.takes_back {
+            fs::remove_file(self.dir.join(path))?;
+        }
         Ok(())
     }
 

@@ -203,6 +203,10 @@ impl DumpSink for VaultSink {
         Ok(self.writer.settle()?)
     }
 
+    fn leave_out(&mut self, path: &str) -> Result<(), SinkError> {
+        Ok(self.writer.leave_out(path)?)
+    }
+
     fn stop_requested(&self) -> bool {
         self.meter.stop_requested()
     }

@@ -2,6 +2,7 @@
 //!
 //! It does not know why these files are a consistent state.
 use std::{
+    collections::HashSet,
     fs::{File, Metadata},
     io,
     os::unix::fs::{FileExt, MetadataExt},
@@ -14,12 +15,13 @@ use super::{
     super::{
         control::{CONTROL_BYTES, CONTROL_PATH, Control, ControlFault, relation_map_holds},
         process, read_small,
+        review::Review,
+        wal::{HEAD_BYTES, Segments, is_history},
     },
     evidence::Witness,
     names::{self, Role},
     pages::{DataFile, FileKind, Findings, Loose},
-    plan::{Item, join},
-    wal::{HEAD_BYTES, Segments, is_history},
+    plan::{Item, Plan, join},
 };
 use crate::{Content, DumpSink, EngineError, Home, SinkError, folder::Folder};
 
@@ -46,6 +48,8 @@ pub(super) struct Copier<'a> {
     pub(super) findings: Arc<Findings>,
     /// The file that was given last, for errors of the sink.
     last: String,
+    /// Files of the plan that went before they were read.
+    gone: HashSet<String>,
 }
 
 impl<'a> Copier<'a> {
@@ -59,6 +63,7 @@ impl<'a> Copier<'a> {
             witness: None,
             findings: Arc::default(),
             last: String::new(),
+            gone: HashSet::new(),
         }
     }
 
@@ -78,6 +83,7 @@ impl<'a> Copier<'a> {
         let path = join(folder, name);
         let Some((file, facts)) = self.open(folder, name, names::may_vanish(folder, role))? else {
             tracing::debug!(path, "a file went before it was read");
+            self.gone.insert(path);
             return Ok(());
         };
         let kind = match role {
@@ -92,6 +98,30 @@ impl<'a> Copier<'a> {
             },
         };
         self.data_file(path, file, &facts, facts.len(), kind)
+    }
+
+    /// Takes back what was given of relations that turned out to be unlogged, all but their
+    /// templates. Answers how many files that were.
+    pub(super) fn leave_out(&mut self, plan: &Plan, review: &Review) -> Result<u64, EngineError> {
+        let mut count = 0;
+        for item in &plan.items {
+            let Item::File { folder, name, .. } = item else {
+                continue;
+            };
+            let content = names::content_of(folder, name);
+            if !content.is_some_and(|place| review.is_unlogged(place)) {
+                continue;
+            }
+            let path = join(folder, name);
+            if self.gone.contains(&path) {
+                continue;
+            }
+            let result = self.sink.leave_out(&path);
+            self.last = path;
+            self.judge(result)?;
+            count += 1;
+        }
+        Ok(count)
     }
 
     fn folder(&mut self, path: &str) -> Result<(), EngineError> {

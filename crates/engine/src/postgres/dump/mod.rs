@@ -10,7 +10,6 @@ mod evidence;
 pub(super) mod names;
 mod pages;
 mod plan;
-mod wal;
 
 use std::{future::Future, time::Duration};
 
@@ -25,13 +24,14 @@ use super::{
     is_whole,
     page::PAGE_BYTES,
     process,
+    review::{self, Review},
     session::{Session, column},
+    wal::{LogFault, Segments},
 };
 use crate::{DumpInfo, DumpSink, EngineError, Home, folder::Folder};
 use copy::Copier;
 use evidence::Witness;
 use plan::Plan;
-use wal::Segments;
 
 /// How often a wait looks whether it should end.
 const STOP_POLL: Duration = Duration::from_millis(250);
@@ -95,7 +95,7 @@ fn dump_stopped(
         copier.item(item)?;
     }
     // The checkpoint's record, which may reach into the next segment.
-    let segments = Segments::of(&control, control.timeline);
+    let segments = segments_of(&control)?;
     let first = segments.number(control.checkpoint);
     if !copier.segment(&segments, first)? {
         return Err(log_missing(&segments, first));
@@ -149,9 +149,11 @@ fn dump_online(
         }
     }
     copier.settle()?;
+    let templates = plan::templates(data)?;
     // The last of the files, so that no other is older than what it says.
     let (control_bytes, control) = copier.control()?;
     check_control(&control)?;
+    let segments = segments_of(&control)?;
     let stopped = end(runtime, &session, copier)?;
     // A page's claim to be newer than the start holds only within the log of the dump.
     if let Some(page) = copier.findings.torn_after(stopped.lsn) {
@@ -160,8 +162,13 @@ fn dump_online(
             block: page.block,
         });
     }
+    let mut review = review_log(data, copier, segments, (facts.start_lsn, stopped.lsn))?;
+    if let Some(disturbance) = review.disturbance() {
+        return Err(disturbance.into());
+    }
+    review.add_unlogged(templates);
+    let turned_out_unlogged = copier.leave_out(&plan, &review)?;
     copier.bytes("backup_label", stopped.label.as_bytes())?;
-    let segments = Segments::of(&control, control.timeline);
     // The place where the log stops is the first byte after it.
     let log = segments.number(facts.start_lsn)..=segments.number(stopped.lsn - 1);
     let log_bytes = (log.end() + 1).saturating_sub(*log.start()) * segments.bytes;
@@ -187,7 +194,7 @@ fn dump_online(
         stop_lsn: stopped.lsn,
         libc: None,
         icu_collation: facts.icu_collation,
-        unlogged_files_left_out: plan.unlogged,
+        unlogged_files_left_out: plan.unlogged + turned_out_unlogged,
     };
     Ok(Document::new(&control, about))
 }
@@ -321,7 +328,7 @@ fn check_control(control: &Control) -> Result<(), EngineError> {
         "it says that pages are not of 8 KiB"
     } else if !control.checksums {
         "it says that pages have no checksums"
-    } else if !control.wal_segment_bytes.is_power_of_two() {
+    } else if review::segments(control, control.timeline).is_none() {
         "it gives no size of log segments"
     } else {
         return Ok(());
@@ -330,6 +337,38 @@ fn check_control(control: &Control) -> Result<(), EngineError> {
         file: CONTROL_PATH.to_owned(),
         why: why.to_owned(),
     })
+}
+
+/// The segments of the log under way.
+fn segments_of(control: &Control) -> Result<Segments, EngineError> {
+    review::segments(control, control.timeline).ok_or_else(|| EngineError::FileDamaged {
+        file: CONTROL_PATH.to_owned(),
+        why: "it gives no size of log segments".to_owned(),
+    })
+}
+
+/// Reads the log that goes with the dump: a dump whose log cannot be applied is none.
+fn review_log(
+    data: &Folder,
+    copier: &Copier,
+    segments: Segments,
+    places: (u64, u64),
+) -> Result<Review, EngineError> {
+    let failed = |source| EngineError::io("enter", "pg_wal", source);
+    let pg_wal = data.enter("pg_wal").map_err(failed)?;
+    Review::of(&pg_wal, segments, places, || copier.check_stop())
+}
+
+impl From<LogFault> for EngineError {
+    fn from(fault: LogFault) -> Self {
+        match fault {
+            LogFault::Io(source) => Self::io("read", "pg_wal", source),
+            other => Self::FileDamaged {
+                file: "pg_wal".to_owned(),
+                why: other.to_string(),
+            },
+        }
+    }
 }
 
 fn log_missing(segments: &Segments, number: u64) -> EngineError {

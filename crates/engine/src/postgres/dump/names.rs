@@ -2,6 +2,8 @@
 //!
 //! The exclusions are those of PostgreSQL's own base backup (`basebackup.c`), and the settings,
 //! which a load writes anew. It does not know the files' content.
+use super::super::review::Place;
+
 /// The folders that a data folder has. All others at its top are not PostgreSQL's.
 pub(in crate::postgres) const FOLDERS: &[&str] = &[
     "base",
@@ -157,6 +159,31 @@ pub(super) fn is_unlogged(name: &str, has_template: impl Fn(&str) -> bool) -> bo
         .is_some_and(|relation| relation.fork != Some("init") && has_template(relation.number))
 }
 
+/// The database and number of the relation whose content a file holds: all but the template of
+/// an unlogged one.
+pub(in crate::postgres) fn content_of(folder: &str, name: &str) -> Option<Place> {
+    let database = folder.strip_prefix("base/")?;
+    let relation = Relation::parse(name)?;
+    match relation.fork {
+        Some("init") => None,
+        _ => place_of(database, relation.number),
+    }
+}
+
+/// The database and number of the unlogged relation whose template a file is.
+pub(super) fn template_of(folder: &str, name: &str) -> Option<Place> {
+    let database = folder.strip_prefix("base/")?;
+    let relation = Relation::parse(name)?;
+    match relation.fork {
+        Some("init") => place_of(database, relation.number),
+        _ => None,
+    }
+}
+
+fn place_of(database: &str, number: &str) -> Option<Place> {
+    Some((database.parse().ok()?, number.parse().ok()?))
+}
+
 /// `t<backend>_<number>…`: a session's temporary relation.
 fn is_temporary(name: &str) -> bool {
     name.strip_prefix('t')
@@ -244,6 +271,24 @@ mod tests {
             ("pg_logical", "snapshots", FolderRole::Whole),
         ] {
             assert_eq!(judge_folder(parent, name), role, "{parent}/{name}");
+        }
+    }
+
+    #[test]
+    fn a_template_is_told_from_content() {
+        for name in ["16384", "16384.1", "16384_fsm", "16384_vm.2"] {
+            assert_eq!(content_of("base/5", name), Some((5, 16384)), "{name}");
+            assert_eq!(template_of("base/5", name), None, "{name}");
+        }
+        assert_eq!(template_of("base/5", "16384_init"), Some((5, 16384)));
+        assert_eq!(content_of("base/5", "16384_init"), None);
+        for (folder, name) in [
+            ("global", "1262"),
+            ("base/x", "7"),
+            ("base/5", "t3_7"),
+            ("base", "7"),
+        ] {
+            assert_eq!(content_of(folder, name), None, "{folder}/{name}");
         }
     }
 

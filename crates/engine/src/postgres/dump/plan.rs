@@ -1,7 +1,12 @@
 //! The list of what a dump reads, made once before the first file.
 //!
 //! A file that appears later is in the log. It does not read any file.
-use super::names::{self, FolderRole, Role};
+use std::collections::HashSet;
+
+use super::{
+    super::review::Place,
+    names::{self, FolderRole, Role},
+};
 use crate::{
     EngineError,
     folder::{DEPTH_MAX, Folder, Kind},
@@ -124,6 +129,33 @@ impl Plan {
         self.items.push(item);
         Ok(())
     }
+}
+
+/// The unlogged relations whose templates exist now.
+pub(super) fn templates(data: &Folder) -> Result<HashSet<Place>, EngineError> {
+    let failed = |source| EngineError::io("list", "base", source);
+    let base = data.enter("base").map_err(failed)?;
+    let mut found = HashSet::new();
+    for database in base.entries().map_err(failed)? {
+        let path = join("base", &database.name);
+        if database.kind != Kind::Folder
+            || names::judge_folder("base", &database.name) != FolderRole::Whole
+        {
+            continue;
+        }
+        let entries = match base
+            .enter(&database.name)
+            .and_then(|folder| folder.entries())
+        {
+            Ok(entries) => entries,
+            // A database that was dropped meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(EngineError::io("list", path, source)),
+        };
+        let templates = entries.iter().filter(|entry| entry.kind == Kind::File);
+        found.extend(templates.filter_map(|entry| names::template_of(&path, &entry.name)));
+    }
+    Ok(found)
 }
 
 /// A path below the data folder.

@@ -1,21 +1,23 @@
 //! Names and heads of the log's segments.
 //!
 //! It does not know what the log says.
-use super::super::control::Control;
+use crate::postgres::control::Control;
 
 /// Bytes at a segment's beginning that say which segment it is.
-pub(super) const HEAD_BYTES: usize = 40;
+pub(in crate::postgres) const HEAD_BYTES: usize = 40;
+/// Bytes of a page of the log.
+pub(super) const PAGE_BYTES: usize = 8192;
 
 /// The segments of one timeline.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Segments {
-    pub(super) timeline: u32,
-    pub(super) bytes: u64,
+pub(in crate::postgres) struct Segments {
+    pub(in crate::postgres) timeline: u32,
+    pub(in crate::postgres) bytes: u64,
     system_identifier: u64,
 }
 
 impl Segments {
-    pub(super) fn of(control: &Control, timeline: u32) -> Self {
+    pub(in crate::postgres) fn of(control: &Control, timeline: u32) -> Self {
         Self {
             timeline,
             bytes: u64::from(control.wal_segment_bytes),
@@ -24,12 +26,12 @@ impl Segments {
     }
 
     /// The number of the segment that holds this place.
-    pub(super) fn number(&self, lsn: u64) -> u64 {
+    pub(in crate::postgres) fn number(&self, lsn: u64) -> u64 {
         lsn / self.bytes
     }
 
     /// The file name of a segment.
-    pub(super) fn name(&self, number: u64) -> String {
+    pub(in crate::postgres) fn name(&self, number: u64) -> String {
         let per_id = (1 << 32) / self.bytes;
         format!(
             "{:08X}{:08X}{:08X}",
@@ -41,24 +43,24 @@ impl Segments {
 
     /// Whether a segment's head says that it is this segment of this cluster. A segment that was
     /// put to new use meanwhile keeps its old head until it is written.
-    pub(super) fn head_fits(&self, number: u64, head: &[u8; HEAD_BYTES]) -> bool {
-        let long = |at: usize| {
-            u64::from_ne_bytes(
-                head[at..at + 8]
-                    .try_into()
-                    .expect("eight bytes of the head"),
-            )
-        };
-        let segment_bytes =
-            u32::from_ne_bytes(head[32..36].try_into().expect("four bytes of the head"));
-        long(8) == number * self.bytes
-            && long(24) == self.system_identifier
-            && u64::from(segment_bytes) == self.bytes
+    pub(in crate::postgres) fn head_fits(&self, number: u64, head: &[u8; HEAD_BYTES]) -> bool {
+        let place = u64::from_ne_bytes(head[8..16].try_into().expect("eight bytes of the head"));
+        Some(place) == number.checked_mul(self.bytes) && self.is_ours(head)
+    }
+
+    /// Whether a segment's head is one of this cluster's.
+    pub(super) fn is_ours(&self, head: &[u8; HEAD_BYTES]) -> bool {
+        let cluster = u64::from_ne_bytes(head[24..32].try_into().expect("eight bytes"));
+        let bytes = u32::from_ne_bytes(head[32..36].try_into().expect("four bytes"));
+        let page_bytes = u32::from_ne_bytes(head[36..40].try_into().expect("four bytes"));
+        cluster == self.system_identifier
+            && u64::from(bytes) == self.bytes
+            && page_bytes as usize == PAGE_BYTES
     }
 }
 
 /// `<timeline>.history`: which timelines the cluster came through.
-pub(super) fn is_history(name: &str) -> bool {
+pub(in crate::postgres) fn is_history(name: &str) -> bool {
     name.strip_suffix(".history").is_some_and(|timeline| {
         timeline.len() == 8
             && timeline
@@ -93,6 +95,7 @@ mod tests {
         head[8..16].copy_from_slice(&(3_u64 * (16 << 20)).to_ne_bytes());
         head[24..32].copy_from_slice(&77_u64.to_ne_bytes());
         head[32..36].copy_from_slice(&(16_u32 << 20).to_ne_bytes());
+        head[36..40].copy_from_slice(&8192_u32.to_ne_bytes());
         assert!(SEGMENTS.head_fits(3, &head));
         assert!(!SEGMENTS.head_fits(4, &head));
     }
