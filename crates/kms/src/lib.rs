@@ -6,6 +6,7 @@
 //! Invariant: keys, salts and nonces come from the operating system's generator only (see
 //! `secret`), never from `model::Entropy`, which tests may hold.
 pub mod grant;
+mod locked;
 mod master;
 pub mod policy;
 mod reference;

@@ -7,6 +7,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::{
+    locked::Locked,
     seal::{self, framed},
     secret::draw,
 };
@@ -19,8 +20,8 @@ const DOMAIN: &[u8] = b"snapferry master key";
 ///
 /// While one key takes the place of another, it may open what the other one sealed as well.
 pub struct MasterKey {
-    bytes: Zeroizing<[u8; 32]>,
-    beside: Option<Zeroizing<[u8; 32]>>,
+    bytes: Locked,
+    beside: Option<Locked>,
 }
 
 /// Why a sealed secret does not open.
@@ -47,7 +48,7 @@ impl MasterKey {
     /// The key with these bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self {
-            bytes: Zeroizing::new(bytes),
+            bytes: Locked::new(bytes),
             beside: None,
         }
     }
@@ -67,13 +68,19 @@ impl MasterKey {
 
     /// The bytes, to be written where only the owner can read them.
     pub fn expose(&self) -> &[u8; 32] {
-        &self.bytes
+        self.bytes.bytes()
+    }
+
+    /// Whether the system keeps it out of swap; it may lock too little memory for that
+    /// (RLIMIT_MEMLOCK).
+    pub fn is_locked(&self) -> bool {
+        self.bytes.is_locked()
     }
 
     /// A value that tells this key from others and gives nothing of it away: 32 hexadecimal
     /// digits.
     pub fn fingerprint(&self) -> String {
-        let derived = seal::derive(&self.bytes, &[], &framed(&[DOMAIN, b"fingerprint"]));
+        let derived = seal::derive(self.expose(), &[], &framed(&[DOMAIN, b"fingerprint"]));
         derived[..16]
             .iter()
             .map(|byte| format!("{byte:02x}"))
@@ -84,7 +91,7 @@ impl MasterKey {
     pub fn seal(&self, purpose: &str, context: &str, plain: &[u8]) -> Vec<u8> {
         let mut blob = vec![VERSION];
         let info = info(purpose, context);
-        blob.extend(seal::seal(&self.bytes, &info, &[VERSION], plain));
+        blob.extend(seal::seal(self.expose(), &info, &[VERSION], plain));
         blob
     }
 
@@ -109,7 +116,7 @@ impl MasterKey {
         [Some(&self.bytes), self.beside.as_ref()]
             .into_iter()
             .flatten()
-            .find_map(|key| seal::open(key, &info, &[version], piece))
+            .find_map(|key| seal::open(key.bytes(), &info, &[version], piece))
             .ok_or(OpenError::Refused)
     }
 }

@@ -9,26 +9,27 @@ use hyper::body::Body;
 use model::limits;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
-/// Requests being read and answered at once, over all connections. More wait their turn.
+use crate::buffers::Buffer;
+
+/// Requests being answered at once, over all connections; more wait their turn.
 const REQUESTS_MAX: usize = 1_024;
-/// Bodies up to this are read at once: together at most 64 MiB.
-const SMALL_BODY_BYTES: usize = 64 << 10;
-/// Larger bodies being read or answered at once: together at most 16 MiB.
-const LARGE_BODIES_MAX: usize = 16;
+/// Bodies announce their size; so much is taken at once, the rest as it comes.
+const FIRST_BYTES: usize = 8 << 10;
+/// How often a body that waits for room looks for it.
+const LOOK: Duration = Duration::from_millis(20);
 /// What is still read of a body that is too large, so that the client hears the answer instead
 /// of a reset connection; and for how long.
 const DISCARD_BYTES_MAX: usize = 8 * limits::BODY_BYTES_MAX;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Bounds how much is being read and answered at once.
+/// Bounds how much is being answered at once.
 #[derive(Debug)]
 pub(crate) struct Turns {
     patience: Duration,
     requests: Semaphore,
-    large_bodies: Semaphore,
 }
 
 /// A request's place among those being answered, and its body.
@@ -37,7 +38,7 @@ pub(crate) struct Turn<'a> {
     /// The whole body.
     pub(crate) body: Bytes,
     _request: SemaphorePermit<'a>,
-    _large_body: Option<SemaphorePermit<'a>>,
+    _buffer: Buffer,
 }
 
 /// Why a body was not read.
@@ -66,20 +67,23 @@ impl Turns {
         Self {
             patience,
             requests: Semaphore::new(REQUESTS_MAX),
-            large_bodies: Semaphore::new(LARGE_BODIES_MAX),
         }
     }
 
-    /// Waits for a turn, and reads the body.
+    /// Reads the body into as much of the room as it needs, and waits for a turn.
     ///
     /// # Errors
     /// The limit that was met.
-    pub(crate) async fn take<B>(&self, body: B, sending: Sending) -> Result<Turn<'_>, BodyError>
+    pub(crate) async fn take<B>(
+        &self,
+        body: B,
+        sending: Sending,
+        mut buffer: Buffer,
+    ) -> Result<Turn<'_>, BodyError>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let deadline = Instant::now() + self.patience;
-        let request = acquire(&self.requests, deadline).await?;
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if limits::BODY_BYTES_MAX < announced {
             if sending == Sending::AtOnce {
@@ -87,48 +91,66 @@ impl Turns {
             }
             return Err(BodyError::TooLarge);
         }
-        let (body, large_body) = self.read(body, announced, deadline).await?;
+        let body = read(body, announced, &mut buffer, deadline).await?;
+        // Not before: a body that never ends would keep others from their turn.
+        let request = acquire(&self.requests, deadline).await?;
         Ok(Turn {
             body,
             _request: request,
-            _large_body: large_body,
+            _buffer: buffer,
         })
     }
+}
 
-    async fn read<B>(
-        &self,
-        mut body: B,
-        announced: usize,
-        deadline: Instant,
-    ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), BodyError>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        let mut large_body = None;
-        let mut read = BytesMut::with_capacity(announced.min(SMALL_BODY_BYTES));
-        loop {
-            let frame = match timeout_at(deadline, body.frame()).await {
-                Err(_) => return Err(BodyError::Slow),
-                Ok(None) => return Ok((read.freeze(), large_body)),
-                Ok(Some(Err(_))) => return Err(BodyError::Broken),
-                Ok(Some(Ok(frame))) => frame,
-            };
-            // Trailers say nothing here.
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
-            let bytes = read.len() + data.len();
-            if limits::BODY_BYTES_MAX < bytes {
-                drop(read);
-                discard(body).await;
-                return Err(BodyError::TooLarge);
-            }
-            if SMALL_BODY_BYTES < bytes && large_body.is_none() {
-                large_body = Some(acquire(&self.large_bodies, deadline).await?);
-            }
-            read.extend_from_slice(&data);
+async fn read<B>(
+    mut body: B,
+    announced: usize,
+    buffer: &mut Buffer,
+    deadline: Instant,
+) -> Result<Bytes, BodyError>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut room = announced.min(FIRST_BYTES);
+    find_room(buffer, room, deadline).await?;
+    let mut read = BytesMut::with_capacity(room);
+    loop {
+        let frame = match timeout_at(deadline, body.frame()).await {
+            Err(_) => return Err(BodyError::Slow),
+            Ok(None) => return Ok(read.freeze()),
+            Ok(Some(Err(_))) => return Err(BodyError::Broken),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        // Trailers say nothing here.
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let wanted = read.len() + data.len();
+        if limits::BODY_BYTES_MAX < wanted {
+            drop(read);
+            discard(body).await;
+            return Err(BodyError::TooLarge);
         }
+        if room < wanted {
+            // Counted before it is kept, in steps that double as the buffer's do.
+            let all = wanted.next_power_of_two().min(limits::BODY_BYTES_MAX);
+            find_room(buffer, all - room, deadline).await?;
+            room = all;
+            read.reserve(room - read.len());
+        }
+        read.extend_from_slice(&data);
     }
+}
+
+/// Room comes back when others are done.
+async fn find_room(buffer: &mut Buffer, bytes: usize, deadline: Instant) -> Result<(), BodyError> {
+    while !buffer.grow(bytes) {
+        if deadline < Instant::now() + LOOK {
+            return Err(BodyError::Busy);
+        }
+        sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 async fn acquire(turns: &Semaphore, deadline: Instant) -> Result<SemaphorePermit<'_>, BodyError> {
@@ -158,6 +180,7 @@ mod tests {
     use std::{
         convert::Infallible,
         pin::Pin,
+        sync::Arc,
         task::{Context, Poll},
     };
 
@@ -165,6 +188,10 @@ mod tests {
     use hyper::body::Frame;
 
     use super::*;
+    use crate::{
+        buffers::{Buffers, ROOM, Room},
+        places::Group,
+    };
 
     const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -203,6 +230,12 @@ mod tests {
         }
     }
 
+    /// Room for one request of a stranger, as others have.
+    fn buffer(buffers: &Arc<Buffers>, connection: u8) -> Buffer {
+        let group = Group::Stranger([10, 0, 0, connection].into());
+        buffers.begin(connection.into(), group)
+    }
+
     fn run<T>(work: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -214,15 +247,14 @@ mod tests {
     #[test]
     fn bodies_up_to_the_limit_are_whole() {
         run(async {
-            let turns = Turns::new(PATIENCE);
+            let (turns, buffers) = (Turns::new(PATIENCE), Buffers::new(ROOM));
             for kib in [0, 1, 64, 65, 1_024] {
                 let turn = turns
-                    .take(pieces(kib, true), Sending::AtOnce)
+                    .take(pieces(kib, true), Sending::AtOnce, buffer(&buffers, 1))
                     .await
                     .expect("within the limit");
                 assert_eq!(turn.body.len(), kib << 10);
             }
-            assert_eq!(turns.large_bodies.available_permits(), LARGE_BODIES_MAX);
             assert_eq!(turns.requests.available_permits(), REQUESTS_MAX);
         });
     }
@@ -230,18 +262,24 @@ mod tests {
     #[test]
     fn larger_ones_are_refused_announced_or_not() {
         run(async {
-            let turns = Turns::new(PATIENCE);
+            let (turns, buffers) = (Turns::new(PATIENCE), Buffers::new(ROOM));
             let announced = || Full::new(Bytes::from(vec![0; limits::BODY_BYTES_MAX + 1]));
             for sending in [Sending::AtOnce, Sending::WhenAsked] {
                 assert_eq!(
-                    turns.take(announced(), sending).await.err(),
+                    turns
+                        .take(announced(), sending, buffer(&buffers, 1))
+                        .await
+                        .err(),
                     Some(BodyError::TooLarge)
                 );
             }
             for ends in [true, false] {
                 let endless = pieces(100 << 10, ends);
                 assert_eq!(
-                    turns.take(endless, Sending::AtOnce).await.err(),
+                    turns
+                        .take(endless, Sending::AtOnce, buffer(&buffers, 1))
+                        .await
+                        .err(),
                     Some(BodyError::TooLarge)
                 );
             }
@@ -251,9 +289,12 @@ mod tests {
     #[test]
     fn a_body_that_stalls_is_given_up() {
         run(async {
-            let turns = Turns::new(PATIENCE);
+            let (turns, buffers) = (Turns::new(PATIENCE), Buffers::new(ROOM));
             assert_eq!(
-                turns.take(pieces(3, false), Sending::AtOnce).await.err(),
+                turns
+                    .take(pieces(3, false), Sending::AtOnce, buffer(&buffers, 1))
+                    .await
+                    .err(),
                 Some(BodyError::Slow)
             );
         });
@@ -262,23 +303,32 @@ mod tests {
     #[test]
     fn large_bodies_wait_for_each_other() {
         run(async {
-            let turns = Turns::new(PATIENCE);
+            let room = Room {
+                strangers: 1 << 20,
+                known: 1 << 20,
+            };
+            let (turns, buffers) = (Turns::new(PATIENCE), Buffers::new(room));
+            let take =
+                |kib, who| turns.take(pieces(kib, true), Sending::AtOnce, buffer(&buffers, who));
+            // A quarter of the room for each address.
             let mut held = Vec::new();
-            for _ in 0..LARGE_BODIES_MAX {
-                held.push(
-                    turns
-                        .take(pieces(100, true), Sending::AtOnce)
-                        .await
-                        .expect("a turn"),
-                );
+            for who in 1..=4 {
+                held.push(take(250, who).await.expect("a turn"));
             }
-            assert_eq!(
-                turns.take(pieces(100, true), Sending::AtOnce).await.err(),
-                Some(BodyError::Busy)
+            assert_eq!(take(100, 5).await.err(), Some(BodyError::Busy));
+            assert!(
+                take(10, 5).await.is_ok(),
+                "each has room for a usual request"
             );
-            assert!(turns.take(pieces(10, true), Sending::AtOnce).await.is_ok());
-            held.clear();
-            assert!(turns.take(pieces(100, true), Sending::AtOnce).await.is_ok());
+            let (freed, waited) = tokio::join!(
+                async {
+                    sleep(PATIENCE / 4).await;
+                    held.pop();
+                },
+                take(100, 5)
+            );
+            assert_eq!(freed, ());
+            assert!(waited.is_ok());
         });
     }
 }

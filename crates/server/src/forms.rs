@@ -3,7 +3,7 @@
 //! It does not know which setting a value is for.
 use std::{
     fmt,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
     str::FromStr,
 };
@@ -96,6 +96,49 @@ impl FromStr for Ports {
     }
 }
 
+/// An address, or a network of them: `10.0.0.5`, `10.0.0.0/24`, `2001:db8::/64`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Network {
+    address: IpAddr,
+    bits: u32,
+}
+
+impl Network {
+    /// Whether an address is one of it.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        let differ = match (self.address, address) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+            _ => return false,
+        };
+        self.bits <= differ
+    }
+}
+
+impl FromStr for Network {
+    type Err = FormError;
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        let wrong = || {
+            FormError::new(
+                text,
+                "an address or a network such as 10.0.0.5 or 10.0.0.0/24",
+            )
+        };
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(width), |bits| bits.parse().map_err(|_| wrong()))?;
+        if width < bits {
+            return Err(wrong());
+        }
+        Ok(Self { address, bits })
+    }
+}
+
 /// A number of bytes: digits, and KiB, MiB, GiB, kB, MB or GB after them if wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ByteCount(pub(crate) u64);
@@ -158,7 +201,7 @@ macro_rules! from_text {
         })*
     };
 }
-from_text!(Listen, Ports);
+from_text!(Listen, Ports, Network);
 
 #[cfg(test)]
 mod tests {
@@ -181,6 +224,17 @@ mod tests {
         for wrong in ["", "1", "80-90", "2000-1999", "2000-70000", "a-b"] {
             assert!(wrong.parse::<Ports>().is_err(), "{wrong}");
         }
+        for wrong in ["", "10.0.0", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "a/8"] {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        }
+        let has = |network: &str, address: &str| {
+            let network: Network = network.parse().expect("a network");
+            network.has(address.parse().expect("an address"))
+        };
+        assert!(has("10.0.0.5", "10.0.0.5") && !has("10.0.0.5", "10.0.0.4"));
+        assert!(has("10.0.0.0/24", "10.0.0.255") && !has("10.0.0.0/24", "10.0.1.0"));
+        assert!(has("2001:db8::/32", "2001:db8:1::1") && !has("::/0", "10.0.0.1"));
+        assert!(has("0.0.0.0/0", "255.255.255.255"));
         assert_eq!("1024-65535".parse(), Ok(Ports(1_024..=65_535)));
         assert_eq!(
             "localhost:0".parse(),

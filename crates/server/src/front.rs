@@ -5,7 +5,7 @@ use std::{
     fmt,
     fmt::Write,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -15,13 +15,15 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::Full;
 use hyper::body::Body;
 use model::{Entropy, limits};
-use service::Service;
+use service::{Proved, Service};
 use wire::RawRequest;
 
 use crate::{
     body::{BodyError, Sending, Turns},
+    buffers::{Buffer, Buffers, ROOM},
     guard::Guard,
     help_page::HelpPage,
+    places::{Group, Places, Stage, Visitor},
     reference,
 };
 
@@ -35,6 +37,9 @@ pub(crate) struct Front {
     service: Arc<Service>,
     entropy: Arc<dyn Entropy>,
     turns: Turns,
+    buffers: Arc<Buffers>,
+    places: Arc<Places>,
+    openapi: OnceLock<Bytes>,
     responses: [AtomicU64; 5],
 }
 
@@ -53,6 +58,7 @@ impl Front {
         help_page: HelpPage,
         service: Arc<Service>,
         entropy: Arc<dyn Entropy>,
+        places: Arc<Places>,
     ) -> Self {
         Self {
             guard,
@@ -60,26 +66,50 @@ impl Front {
             service,
             entropy,
             turns: Turns::new(limits::REQUEST_READ_TIMEOUT),
+            buffers: Buffers::new(ROOM),
+            places,
+            openapi: OnceLock::new(),
             responses: Default::default(),
         }
     }
 
-    /// Answers one request.
-    pub(crate) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    /// Answers one request of a connection, and says how far it is.
+    pub(crate) async fn answer<B>(
+        &self,
+        request: Request<B>,
+        visitor: &Visitor,
+        stage: &mut Stage,
+    ) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let response = self.route(request).await;
+        let mut response = self.route(request, visitor, stage).await;
+        if let Some(Proved(who)) = response.extensions_mut().remove() {
+            visitor.prove(&who);
+        }
+        if visitor.group() == Group::Health {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
         let class = usize::from(response.status().as_u16() / 100).clamp(1, 5) - 1;
         self.responses[class].fetch_add(1, Ordering::Relaxed);
         response.map(Full::new)
     }
 
-    async fn route<B>(&self, request: Request<B>) -> Response<Bytes>
+    async fn route<B>(
+        &self,
+        request: Request<B>,
+        visitor: &Visitor,
+        stage: &mut Stage,
+    ) -> Response<Bytes>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let (mut parts, body) = request.into_parts();
+        let mut buffer = self.buffers.of(visitor);
+        if visitor.overdoes() || !buffer.grow(head_bytes(&parts)) {
+            return self.early_fault(BodyError::Busy);
+        }
         name_host(&parts.uri, &mut parts.headers);
         let passed = self.guard.check(&parts.uri, &parts.headers);
         let raw = RawRequest {
@@ -94,7 +124,10 @@ impl Front {
             tracing::info!(%request_id, %refusal, "refused at the door");
             return service::refuse(&raw, &request_id, refusal.to_string());
         }
-        if let Some(page) = self.own_page(&raw).await {
+        if visitor.group() == Group::Health && raw.path != "/healthz" {
+            return self.early_fault(BodyError::Busy);
+        }
+        if let Some(page) = self.own_page(&raw, stage).await {
             return page;
         }
         if raw.method != Method::GET && raw.method != Method::POST {
@@ -107,11 +140,17 @@ impl Front {
                 .insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
             return response;
         }
-        self.hand_on(raw, body).await
+        self.hand_on(raw, body, buffer, stage).await
     }
 
     /// Reads the body, when it is the request's turn, and asks the service.
-    async fn hand_on<B>(&self, mut raw: RawRequest, body: B) -> Response<Bytes>
+    async fn hand_on<B>(
+        &self,
+        mut raw: RawRequest,
+        body: B,
+        buffer: Buffer,
+        stage: &mut Stage,
+    ) -> Response<Bytes>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -120,11 +159,12 @@ impl Front {
         } else {
             Sending::AtOnce
         };
-        let mut turn = match self.turns.take(body, sending).await {
+        let mut turn = match self.turns.take(body, sending, buffer).await {
             Ok(turn) => turn,
             Err(BodyError::TooLarge) => return service::refuse_too_large(&raw, &self.request_id()),
             Err(error) => return self.early_fault(error),
         };
+        stage.answering();
         raw.body = std::mem::take(&mut turn.body);
         if raw.method == Method::POST && raw.path.starts_with("/link/") {
             return self.service.handle_link(&raw).await;
@@ -132,17 +172,23 @@ impl Front {
         self.service.handle(raw).await
     }
 
-    async fn own_page(&self, request: &RawRequest) -> Option<Response<Bytes>> {
+    async fn own_page(&self, request: &RawRequest, stage: &mut Stage) -> Option<Response<Bytes>> {
         if request.method != Method::GET && request.method != Method::HEAD {
             return None;
         }
         match request.path.as_str() {
-            "/healthz" => Some(self.health().await),
+            "/healthz" => {
+                stage.answering();
+                Some(self.health().await)
+            }
             "/metrics" => Some(self.metrics()),
             "/openapi.json" => Some(typed(
                 StatusCode::OK,
                 "application/json",
-                reference::openapi(),
+                // Made once: anyone may ask for it.
+                self.openapi
+                    .get_or_init(|| reference::openapi().into())
+                    .clone(),
             )),
             "/" if self.help_page.is_asked(request) => Some(self.help_page.answer(request)),
             "/favicon.ico" => Some(text(StatusCode::NOT_FOUND, "there is no icon\n")),
@@ -173,6 +219,19 @@ impl Front {
             )
             .expect("a String takes all");
         }
+        let [strangers, proved, proxies, displaced] = self.places.counts();
+        write!(
+            body,
+            "# HELP snapferry_connections Open connections, by what their client proved.\n\
+             # TYPE snapferry_connections gauge\n\
+             snapferry_connections{{of=\"strangers\"}} {strangers}\n\
+             snapferry_connections{{of=\"accounts\"}} {proved}\n\
+             snapferry_connections{{of=\"proxies\"}} {proxies}\n\
+             # HELP snapferry_connections_displaced_total Idle connections that made room for others of the same share.\n\
+             # TYPE snapferry_connections_displaced_total counter\n\
+             snapferry_connections_displaced_total {displaced}\n"
+        )
+        .expect("a String takes all");
         typed(StatusCode::OK, "text/plain; version=0.0.4", body)
     }
 
@@ -209,6 +268,16 @@ impl Front {
     fn request_id(&self) -> String {
         self.entropy.uuid().to_string()
     }
+}
+
+/// What a request's head holds.
+fn head_bytes(parts: &http::request::Parts) -> usize {
+    let fields = parts.headers.iter();
+    let fields: usize = fields
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    let target = parts.uri.path_and_query();
+    fields + target.map_or(0, |target| target.as_str().len())
 }
 
 /// HTTP/2 names the host in its pseudo-header; signatures call it `host` all the same.

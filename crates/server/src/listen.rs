@@ -2,20 +2,27 @@
 //!
 //! It does not know what a request means: [`Front`] answers it.
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::Request;
-use hyper::{body::Incoming, service::service_fn};
+use http_body_util::Full;
+use hyper::{
+    body::{Body, Frame, Incoming, SizeHint},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -29,22 +36,37 @@ use rustls_pki_types::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::front::Front;
+use crate::{
+    front::Front,
+    pace::{PACE, Paced},
+    places::{Place, Places, Stage},
+};
 
 /// The time a client has for its TLS handshake, and then for its first request's head. HTTP/1.1
 /// clients have it for each further head too, so it is also how long such a connection may idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection without a request for this long is closed.
+/// A connection without a request for this long is closed, and one whose client does not take its
+/// answers at the latest this long after it should have.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often an HTTP/2 client is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Requests at once on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 64;
+const STREAMS_MAX: u32 = 32;
+/// What an HTTP/2 client may send before it is read, bytes: the least that the protocol allows. Per
+/// connection, so that a thousand of them hold no more than 64 MiB.
+const WINDOW_BYTES: u32 = (64 << 10) - 1;
+/// The largest head of an HTTP/2 request, bytes: there may be as many as streams.
+const STREAM_HEAD_BYTES_MAX: u32 = 16 << 10;
+/// What waits to be sent on an HTTP/2 connection, bytes.
+const SEND_BYTES_MAX: usize = 64 << 10;
+/// A client has this long to take an answer that is there, and a second more for each so many bytes.
+const TAKE_TIMEOUT: Duration = Duration::from_secs(60);
+const TAKE_BYTES_PER_SEC: usize = 16 << 10;
 /// The pause after the system had no descriptor or memory left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The time that requests under way get once the process is to end.
@@ -97,25 +119,30 @@ pub(crate) async fn run(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     front: Arc<Front>,
-    at_once: usize,
+    places: Arc<Places>,
     mut stop: watch::Receiver<()>,
 ) {
-    let places = Arc::new(Semaphore::new(at_once));
     loop {
-        let place = tokio::select! {
-            _ = stop.changed() => break,
-            place = Arc::clone(&places).acquire_owned() => place.expect("the semaphore is never closed"),
-        };
         let accepted = tokio::select! {
             _ = stop.changed() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
+                // Whoever makes room for it has left first: there is never a connection too many.
+                let place = tokio::select! {
+                    _ = stop.changed() => break,
+                    place = places.enter(from.ip()) => place,
+                };
                 let (tls, front, stop) = (tls.clone(), Arc::clone(&front), stop.clone());
                 tokio::spawn(async move {
-                    greet(stream, tls, front, stop).await;
-                    drop(place);
+                    tokio::select! {
+                        biased;
+                        () = place.displaced() => {
+                            tracing::debug!(client = %from.ip(), "a connection made room for another");
+                        }
+                        () = greet(stream, tls, front, &place, stop) => {}
+                    }
                 });
             }
             // The peer gave up before it was its turn.
@@ -126,16 +153,14 @@ pub(crate) async fn run(
                 ) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
+                // The system has no descriptor or no memory: one that is idle gives its own back.
+                places.make_room();
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     drop(listener);
-    let all = u32::try_from(at_once).unwrap_or(u32::MAX);
-    if timeout(FINISH_TIMEOUT, places.acquire_many(all))
-        .await
-        .is_err()
-    {
+    if timeout(FINISH_TIMEOUT, places.all_left()).await.is_err() {
         tracing::info!("connections that did not finish are cut");
     }
 }
@@ -144,6 +169,7 @@ async fn greet(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     front: Arc<Front>,
+    place: &Place,
     stop: watch::Receiver<()>,
 ) {
     // Answers are small and written at once; waiting for more only delays them.
@@ -151,53 +177,98 @@ async fn greet(
         tracing::debug!(%error, "a connection ended before it began");
         return;
     }
+    let stream = Paced::new(stream, PACE);
     match tls {
-        None => converse(stream, front, stop).await,
+        None => converse(stream, front, place, stop).await,
         Some(tls) => match timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
-            Ok(Ok(stream)) => converse(stream, front, stop).await,
+            Ok(Ok(stream)) => converse(stream, front, place, stop).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         },
     }
 }
 
-/// What one connection has done, so that one that does nothing can be told.
+/// When the answers of a connection have to be taken at the latest.
 #[derive(Debug, Default)]
-struct Activity {
-    requests: AtomicU64,
-    under_way: AtomicU64,
+struct Deadlines {
+    next: AtomicU64,
+    of: Mutex<BTreeMap<u64, Instant>>,
 }
 
-/// A request that is being answered. It ends also when the client takes it back.
-struct UnderWay(Arc<Activity>);
+impl Deadlines {
+    fn passed(&self, now: Instant) -> bool {
+        self.lock().values().any(|deadline| *deadline < now)
+    }
 
-impl UnderWay {
-    fn begin(activity: Arc<Activity>) -> Self {
-        activity.requests.fetch_add(1, Ordering::Relaxed);
-        activity.under_way.fetch_add(1, Ordering::Relaxed);
-        Self(activity)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
+        self.of.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for UnderWay {
+/// An answer on its way to the client.
+struct Sent {
+    body: Full<Bytes>,
+    number: u64,
+    deadlines: Arc<Deadlines>,
+    _stage: Stage,
+}
+
+impl Sent {
+    fn new(body: Full<Bytes>, deadlines: Arc<Deadlines>, mut stage: Stage) -> Self {
+        stage.sending();
+        let number = deadlines.next.fetch_add(1, Ordering::Relaxed);
+        let bytes = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        let more = Duration::from_secs((bytes / TAKE_BYTES_PER_SEC) as u64);
+        let deadline = Instant::now() + TAKE_TIMEOUT + more;
+        deadlines.lock().insert(number, deadline);
+        Self {
+            body,
+            number,
+            deadlines,
+            _stage: stage,
+        }
+    }
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Sent {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.deadlines.lock().remove(&self.number);
     }
 }
 
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     front: Arc<Front>,
+    place: &Place,
     mut stop: watch::Receiver<()>,
 ) {
-    let activity = Arc::new(Activity::default());
+    let deadlines = Arc::new(Deadlines::default());
     let service = service_fn(|request: Request<Incoming>| {
-        let (front, activity) = (Arc::clone(&front), Arc::clone(&activity));
-        let under_way = UnderWay::begin(activity);
+        let (front, deadlines) = (Arc::clone(&front), Arc::clone(&deadlines));
+        let (visitor, mut stage) = (place.visitor().clone(), place.visitor().begin());
         async move {
-            let response = front.answer(request).await;
-            drop(under_way);
-            Ok::<_, Infallible>(response)
+            let response = front.answer(request, &visitor, &mut stage).await;
+            Ok::<_, Infallible>(response.map(|body| Sent::new(body, deadlines, stage)))
         }
     });
     let builder = builder();
@@ -218,8 +289,9 @@ async fn converse(
                 connection.as_mut().graceful_shutdown();
             }
             () = watch.as_mut() => {
-                let requests = activity.requests.load(Ordering::Relaxed);
-                if requests == requests_seen && activity.under_way.load(Ordering::Relaxed) == 0 {
+                let (requests, under_way) = place.activity();
+                let is_idle = requests == requests_seen && under_way == 0;
+                if is_idle || deadlines.passed(Instant::now()) {
                     return;
                 }
                 requests_seen = requests;
@@ -240,7 +312,10 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(u32::try_from(limits::HEAD_BYTES_MAX).expect("a few KiB"))
+        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .max_send_buf_size(SEND_BYTES_MAX)
+        .max_header_list_size(STREAM_HEAD_BYTES_MAX)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(HEAD_TIMEOUT);
     builder

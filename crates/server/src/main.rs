@@ -4,6 +4,7 @@
 mod account_verbs;
 mod bar;
 mod body;
+mod buffers;
 mod carrier;
 mod catalogs;
 mod cli;
@@ -18,12 +19,15 @@ mod help_page;
 mod listen;
 mod logging;
 mod master_key;
+mod memory;
 mod node_verbs;
 mod offline;
 mod open_files;
 mod outbound;
 mod outside_kms;
+mod pace;
 mod peers;
+mod places;
 mod rebuild_verb;
 mod reference;
 mod rotate_verb;
@@ -40,13 +44,18 @@ use clap::Parser;
 
 use crate::cli::{CatalogVerb, Cli, MasterKeyVerb, Verb};
 
-/// Less CPU a copy than with glibc's (docs/benchmarks/profile.md), and as little memory when idle.
+/// Less CPU a copy than with glibc's (docs/benchmarks/profile.md), and as little memory when idle as
+/// long as it asks for no huge pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// The exit status of work that was done and met damage.
 const DAMAGED: u8 = 3;
 
 fn main() -> ExitCode {
+    // Before anything is read that is secret.
+    if let Err(error) = memory::hide() {
+        eprintln!("warning: a core file of this process could hold secrets: {error}");
+    }
     let done = match Cli::parse().verb {
         Verb::Serve(arguments) => serve::run(*arguments),
         Verb::Account { verb } => account_verbs::account(verb),

@@ -4,6 +4,7 @@
 use std::{
     env,
     io::{self, IsTerminal, Write},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -35,6 +36,7 @@ use crate::{
     help_page::HelpPage,
     listen, logging, master_key,
     open_files::OpenFiles,
+    places::{Bounds, Places},
     settings::{Layer, LogFormat},
     vaults::{self, Vaults},
 };
@@ -67,7 +69,7 @@ pub(crate) fn run(arguments: cli::Serve) -> Result<(), Failure> {
         .unwrap_or_default();
     let layer = arguments.layer.over(file);
     layer.check()?;
-    logging::begin(
+    let log = logging::begin(
         layer.log_format.unwrap_or_default(),
         layer.log_level.as_deref(),
     )?;
@@ -87,8 +89,10 @@ pub(crate) fn run(arguments: cli::Serve) -> Result<(), Failure> {
             doing: "start",
             source,
         })?;
+    runtime.spawn(log.clone().keep_telling());
     let served = runtime.block_on(serve(layer, arguments.master_key.master_key_fd, files));
     runtime.shutdown_timeout(RUNTIME_TIMEOUT);
+    log.tell_left_out();
     served
 }
 
@@ -113,6 +117,11 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
     let dir = DataDir::acquire(&path, mode)?;
     let node = catalogs::node_of(&dir, layer.node.as_ref())?;
     let (catalog, master_key) = open(&dir, layer.catalog.as_ref(), master_key_fd).await?;
+    if !master_key.is_locked() {
+        tracing::warn!(
+            "the master key may reach the swap: the system locks no memory for this process; raise `ulimit -l` (LimitMEMLOCK=), or encrypt the swap"
+        );
+    }
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = format!("{scheme}://{address}");
     let mut settings = layer.service(dir.path().to_owned(), geteuid().is_root())?;
@@ -154,11 +163,13 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         }
     };
     service.records_changed();
+    let places = Places::new(Bounds::of(files.connections_max()), layer.proxy.clone());
     let front = Arc::new(Front::new(
         Guard::new(address, &layer.host, tls.is_some()),
-        HelpPage::new(mode, scheme, &dir.credentials()),
+        HelpPage::new(mode, scheme, &shown_credentials(address, &dir)),
         Arc::clone(&service),
         Arc::new(SystemEntropy),
+        Arc::clone(&places),
     ));
     let (stop, stopped) = watch::channel(());
     introduce(
@@ -168,13 +179,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         administrator.as_ref(),
         layer.log_format.unwrap_or_default(),
     );
-    let connections = tokio::spawn(listen::run(
-        listener,
-        tls,
-        front,
-        files.connections_max(),
-        stopped,
-    ));
+    let connections = tokio::spawn(listen::run(listener, tls, front, places, stopped));
     say_ready(&endpoint);
 
     tokio::select! {
@@ -199,6 +204,15 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         Err(_) => tracing::warn!("stopped before everything had ended; the next start takes it up"),
     }
     Ok(())
+}
+
+/// Where the help page says that the credentials are: strangers elsewhere are not told of folders.
+fn shown_credentials(address: SocketAddr, dir: &DataDir) -> PathBuf {
+    if address.ip().is_loopback() {
+        dir.credentials()
+    } else {
+        PathBuf::from("credentials")
+    }
 }
 
 /// The engine, if there is a PostgreSQL for it to run.

@@ -17,6 +17,11 @@ use crate::{
 /// The action of a JSON POST to `/` that names none: the operation this door was made for.
 const UNNAMED_JSON_ACTION: &str = "CopyDBClusterSnapshot";
 
+/// Who sent a request, when a key proved it: an extension of the response, for whoever has to know
+/// strangers from others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proved(pub String);
+
 /// Finds and runs actions.
 #[derive(Debug)]
 pub struct Dispatch {
@@ -75,17 +80,24 @@ impl Dispatch {
     pub async fn handle(&self, request: RawRequest) -> Response<Bytes> {
         let request_id = self.core.entropy.uuid().to_string();
         let spoken = Spoken::of(&request);
-        let (name, result) = self.answer(&request, &spoken, &request_id).await;
+        let mut proved = None;
+        let (name, result) = self
+            .answer(&request, &spoken, &request_id, &mut proved)
+            .await;
         match &result {
             Ok(_) => tracing::debug!(%request_id, action = name, "answered"),
             Err((_, fault)) => {
-                tracing::info!(%request_id, action = name, fault = fault.code.as_str(), message = %fault.message, "refused");
+                tracing::info!(%request_id, action = name, fault = fault.code.as_str(), why = %fault.message, "refused");
             }
         }
-        match result {
+        let mut response = match result {
             Ok(body) => reply(200, spoken.form, body, &request_id),
             Err((api, fault)) => fault_response(&fault, spoken.form, api, &request_id),
+        };
+        if let Some(proved) = proved {
+            response.extensions_mut().insert(proved);
         }
+        response
     }
 
     async fn answer(
@@ -93,9 +105,10 @@ impl Dispatch {
         request: &RawRequest,
         spoken: &Spoken,
         request_id: &str,
+        proved: &mut Option<Proved>,
     ) -> (String, Result<String, (Api, Fault)>) {
         let host = HostLabels::of(request);
-        let found = self.find(request, spoken, &host).await;
+        let found = self.find(request, spoken, &host, proved).await;
         let (proof, entry, input) = match found {
             Ok(found) => found,
             Err((name, api, fault)) => return (name, Err((api, fault))),
@@ -138,6 +151,7 @@ impl Dispatch {
         request: &RawRequest,
         spoken: &Spoken,
         host: &HostLabels,
+        proved: &mut Option<Proved>,
     ) -> Result<(Proof, &'static Entry, Input), (String, Api, Fault)> {
         let guess = host.api.unwrap_or(if spoken.form == Form::AwsJson {
             Api::Kms
@@ -149,6 +163,7 @@ impl Dispatch {
             return Err(early(too_large()));
         }
         let proof = self.access.authenticate(request).await.map_err(early)?;
+        *proved = Some(Proved(proof.caller.account.to_string()));
         let scoped = match &proof.scope {
             Some(scope) => match Api::parse(&scope.service) {
                 Some(api) => Some(api),

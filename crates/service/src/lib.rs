@@ -50,7 +50,7 @@ pub use mirror::{
 pub use nodes::{Membership, StartError};
 pub use settings::{Mode, Settings, Webhook};
 
-pub use dispatch::{refuse, refuse_too_large};
+pub use dispatch::{Proved, refuse, refuse_too_large};
 
 use crate::{access::Access, core::Core, dispatch::Dispatch, link::LinkServer};
 

@@ -22,7 +22,7 @@ pub(crate) use error::SettingsError;
 use crate::{
     catalogs::{CatalogUrl, NodeName},
     courier::WebhookRow,
-    forms::{ByteCount, Listen, Ports, Secret},
+    forms::{ByteCount, Listen, Network, Ports, Secret},
     outside_kms::KmsLayer,
     peers::PeerRow,
     vaults::VaultPlace,
@@ -112,6 +112,17 @@ pub(crate) struct Layer {
         value_delimiter = ','
     )]
     pub(crate) host: Vec<String>,
+    /// Address or network of a proxy that many clients come through; can be given several times
+    ///
+    /// Connections from there have no share of their own, as those of other addresses have: see
+    /// docs/guides/deployment.md.
+    #[arg(
+        long,
+        env = "SNAPFERRY_PROXY",
+        value_name = "ADDRESS",
+        value_delimiter = ','
+    )]
+    pub(crate) proxy: Vec<Network>,
     /// PEM file with the server's certificate chain: serves HTTPS; needs --tls-key
     #[arg(long, env = "SNAPFERRY_TLS_CERTIFICATE", value_name = "FILE")]
     pub(crate) tls_certificate: Option<PathBuf>,
@@ -248,6 +259,7 @@ impl Layer {
             region: either(self.region, below.region),
             seal_anew: either(self.seal_anew, below.seal_anew),
             host: either(self.host, below.host),
+            proxy: either(self.proxy, below.proxy),
             tls_certificate: self.tls_certificate.or(below.tls_certificate),
             tls_key: self.tls_key.or(below.tls_key),
             insecure_listen: self.insecure_listen.or(below.insecure_listen),

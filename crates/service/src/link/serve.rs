@@ -125,7 +125,7 @@ impl LinkServer {
             Ok(Reply::Json(text)) => (200, Bytes::from(text), Covered::Body),
             Ok(Reply::Piece(bytes)) => (200, bytes, Covered::Length),
             Err(fault) => {
-                tracing::info!(from = %message.from, path, fault = fault.code.as_str(), message = %fault.message, "a link's message was refused");
+                tracing::info!(from = %message.from, path, fault = fault.code.as_str(), why = %fault.message, "a link's message was refused");
                 let refusal = Refusal {
                     code: fault.code.as_str().to_owned(),
                     message: fault.message.to_string(),
@@ -134,7 +134,10 @@ impl LinkServer {
             }
         };
         let proof = answer_mac(&peer.key, &request_mac, status, &body, covered);
-        answer(status, body, Some(&proof))
+        let mut response = answer(status, body, Some(&proof));
+        let peer = crate::dispatch::Proved(message.from.to_string());
+        response.extensions_mut().insert(peer);
+        response
     }
 
     async fn ticket(&self, message: &Proved<'_>) -> Result<Reply, Fault> {
