@@ -11,6 +11,7 @@ use crate::{
     meta, mirrored,
     stored::Stored,
     transaction::Tx,
+    uids,
     value::{Row, args},
 };
 
@@ -106,14 +107,7 @@ pub fn prune(tx: &mut dyn Tx) -> Result<(), CatalogError> {
 /// # Errors
 /// The database's.
 pub fn skip_uids(tx: &mut dyn Tx, highest: u32) -> Result<(), CatalogError> {
-    let floor = highest.saturating_add(UIDS_SKIPPED);
-    tx.execute(
-        "INSERT INTO counters (name, value) VALUES ('uid', ?1) ON CONFLICT (name) DO UPDATE \
-         SET value = CASE WHEN counters.value < excluded.value THEN excluded.value \
-         ELSE counters.value END",
-        args![floor],
-    )?;
-    Ok(())
+    uids::note(tx, highest.saturating_add(UIDS_SKIPPED))
 }
 
 fn read(rows: &[Row]) -> Result<Vec<Stored<Snapshot>>, CatalogError> {

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 
 use model::Told;
 
-use crate::{Disturbance, SinkError, capabilities};
+use crate::{Disturbance, SinkError, capabilities, removal::RemovalError};
 
 /// What a caller should do about an [`EngineError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,9 +226,11 @@ impl EngineError {
     /// What a caller should do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Busy { .. }
+            // A right that is missing does not come back by waiting.
+            Self::CannotTell { lacking, .. } if !lacking.is_empty() => ErrorKind::Report,
+            Self::CannotTell { .. }
+            | Self::Busy { .. }
             | Self::PortInUse { .. }
-            | Self::CannotTell { .. }
             | Self::SessionLost { .. }
             | Self::Disturbed(_)
             | Self::StartTimeout { .. }
@@ -316,6 +318,10 @@ impl EngineError {
             lacking: capabilities::explain(&source),
             source,
         }
+    }
+
+    pub(crate) fn removal(error: RemovalError) -> Self {
+        Self::io("delete", error.path, error.source)
     }
 
     pub(crate) fn bad_dump(why: impl Into<String>) -> Self {

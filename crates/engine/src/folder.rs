@@ -14,6 +14,9 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 /// How deep a data folder may nest.
 pub(crate) const DEPTH_MAX: usize = 8;
 
+/// How many entries a folder of a cluster may have: a list of them is held in memory.
+pub(crate) const ENTRIES_MAX: usize = 2_000_000;
+
 /// An open folder.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -84,7 +87,19 @@ impl Folder {
         Ok(file)
     }
 
+    /// Whether this folder has a file of that name that can be read.
+    pub(crate) fn has_file(&self, name: &str) -> io::Result<bool> {
+        match self.file(name) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What the folder holds, sorted by name. An entry that vanishes meanwhile is left out.
+    ///
+    /// # Errors
+    /// Also when there are more than [`ENTRIES_MAX`].
     pub(crate) fn entries(&self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for entry in Dir::read_from(&self.fd)? {
@@ -105,6 +120,12 @@ impl Folder {
             };
             // The database's own names are ASCII; any other is shown as it can be and found odd.
             let name = name.to_string_lossy().into_owned();
+            if entries.len() == ENTRIES_MAX {
+                return Err(io::Error::other(format!(
+                    "{} has more than {ENTRIES_MAX} entries",
+                    self.path.display()
+                )));
+            }
             entries.push(Entry { name, kind, stat });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));

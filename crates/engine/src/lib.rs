@@ -2,17 +2,23 @@
 //!
 //! It does not know regions, accounts, keys or vaults: a dump goes to a [`DumpSink`], and a load
 //! finds its files in place.
-pub mod capabilities;
+mod capabilities;
 mod door;
 mod error;
 mod folder;
+mod os_users;
 pub mod postgres;
+mod proc;
 mod reach;
+mod removal;
 
+pub use capabilities::{MissingCapability, missing_capabilities};
 pub use door::{
     Content, DumpInfo, DumpSink, Engine, Evidence, Home, Looked, NewCluster, ServerState,
     SinkError, scram_verifier,
 };
 pub use error::{EngineError, ErrorKind};
+pub use os_users::{FIRST_OS_USER, OsUsers, OsUsersError, SharedUser};
 pub use postgres::{Disturbance, Postgres};
 pub use reach::first_unreachable;
+pub use removal::{RemovalError, remove_tree};

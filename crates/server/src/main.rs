@@ -34,6 +34,7 @@ mod rotate_verb;
 mod s3;
 mod serve;
 mod settings;
+mod user_limits;
 mod vault_verbs;
 mod vaults;
 mod verbs;

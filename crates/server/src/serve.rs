@@ -38,6 +38,7 @@ use crate::{
     open_files::OpenFiles,
     places::{Bounds, Places},
     settings::{Layer, LogFormat},
+    user_limits,
     vaults::{self, Vaults},
 };
 
@@ -53,8 +54,6 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const STOP_TIMEOUT: Duration = Duration::from_millis(9_500);
 /// What still runs on blocking threads after that is left behind: jobs can stop anywhere.
 const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
-/// A user number that clusters get, for asking beforehand whether they can reach their files.
-const CLUSTER_UID: u32 = 1_879_048_192;
 
 /// Serves until a signal.
 ///
@@ -76,6 +75,7 @@ pub(crate) fn run(arguments: cli::Serve) -> Result<(), Failure> {
     keep_private();
     let files = OpenFiles::raise()?;
     files.tell();
+    user_limits::bound_processes();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(
             thread::available_parallelism()
@@ -109,6 +109,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         source,
     })?;
     let engine = postgres(layer.postgres_bin.as_deref())?;
+    tell_missing_capabilities();
     let path = match &layer.data {
         Some(path) => path.clone(),
         None => default_path(mode)?,
@@ -238,13 +239,35 @@ fn check_reach(path: &Path, engine: &dyn Engine) -> Result<(), Failure> {
         return Ok(());
     }
     let mut users = engine.helper_uids();
-    users.push(CLUSTER_UID);
+    users.push(engine::FIRST_OS_USER);
     match users
         .into_iter()
         .find_map(|uid| engine::first_unreachable(path, uid))
     {
         Some(folder) => Err(Failure::Unreachable { folder }),
         None => Ok(()),
+    }
+}
+
+/// As root, clusters run as users of their own, which takes several of root's rights.
+fn tell_missing_capabilities() {
+    if !geteuid().is_root() {
+        return;
+    }
+    match engine::missing_capabilities() {
+        Ok(missing) => {
+            for one in missing {
+                tracing::warn!(
+                    capability = one.name,
+                    "this process is root without {}: {}; give it back, with CapabilityBoundingSet= of a systemd unit or --cap-add of a container",
+                    one.name,
+                    one.without
+                );
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "it cannot be told which of root's rights this process has");
+        }
     }
 }
 
@@ -326,7 +349,7 @@ fn introduce(
             dir.master_key().display()
         ));
     }
-    if dir.credentials().exists() {
+    if dir.credentials().try_exists().is_ok_and(|there| there) {
         text.push_str("\nTo connect, paste:\n");
         text.push_str(&credentials::export_lines(endpoint, &dir.credentials()));
         text.push('\n');

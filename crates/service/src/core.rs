@@ -14,7 +14,8 @@ use vault::{Intake, Throttle, Vault, VaultError};
 
 use crate::{
     Parts, Settings,
-    clusters::supervise::Answering,
+    clusters::{supervise::Answering, users::Users},
+    jobs::deaths::Deaths,
     keys::{KeyService, Keys, Outside},
     link::http::Carrier,
     mirror::{
@@ -78,8 +79,12 @@ pub struct Core {
     pub work: Notify,
     /// Wakes the mirror: a record was changed.
     pub mirror: Notify,
+    /// The OS users of this node's clusters.
+    pub users: Users,
     /// The clusters of this node whose servers take sessions.
     pub answering: Answering,
+    /// The jobs under which this node's processes died.
+    pub deaths: Arc<Deaths>,
     /// What was damaged in the vaults.
     pub damage: DamageSeen,
     /// Reaches regions that other deployments host.
@@ -119,6 +124,8 @@ impl Core {
             Some(outside) => Arc::new(outside.clone()),
             None => kms.clone(),
         };
+        let users = Users::new(settings.os_users);
+        let deaths = Arc::new(Deaths::read(&settings.data_dir));
         Self {
             catalog: parts.catalog,
             kms,
@@ -131,7 +138,9 @@ impl Core {
             settings,
             work: Notify::new(),
             mirror: Notify::new(),
+            users,
             answering: Answering::default(),
+            deaths,
             damage: DamageSeen::default(),
             carrier: parts.carrier,
             open_vault: parts.open_vault,

@@ -118,6 +118,7 @@ impl Service {
         let incarnation = core.entropy.uuid().to_string();
         nodes::check_vaults(&core).await?;
         nodes::enter(&core, &incarnation).await?;
+        clusters::users::enter(&core).await?;
         let owner = format!("{}/{incarnation}", core.settings.node);
         let mut tasks = vec![
             tokio::spawn(clusters::supervise::keep(core.clone())),

@@ -9,13 +9,17 @@ use catalog::{
     jobs::{self, Claim, Lease},
     snapshots,
 };
-use model::{ClusterName, ClusterStatus, Job, JobKind, SnapshotStatus, limits};
+use model::{ClusterName, ClusterStatus, Job, JobKind, SnapshotStatus, Told, limits};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     core::Core,
     fault::chain,
-    jobs::{JobError, Run, give_up, run},
+    jobs::{
+        JobError, Reason, Run,
+        deaths::{DEATHS_MAX, Mark},
+        give_up, run,
+    },
     meter::Meter,
 };
 
@@ -100,10 +104,13 @@ pub(crate) async fn claim(
 async fn attempt(one: Run) {
     let job = &one.job;
     tracing::info!(job = %job.id, kind = job.kind.as_str(), subject = job.subject, attempt = job.attempts, "job begins");
-    let result = {
+    let mark = one.core.deaths.mark(&job.id);
+    let result = if let Some(error) = set_aside(&one) {
+        Err(error)
+    } else {
         let work = run(&one);
         tokio::pin!(work);
-        let beat = heartbeat(&one);
+        let beat = heartbeat(&one, &mark);
         tokio::pin!(beat);
         tokio::select! {
             result = &mut work => result,
@@ -124,14 +131,28 @@ async fn attempt(one: Run) {
     }
 }
 
+/// A job under which the process died again and again is not tried once more.
+fn set_aside(one: &Run) -> Option<JobError> {
+    let deaths = one.core.deaths.of(&one.job.id);
+    (DEATHS_MAX <= deaths).then(|| {
+        let told = Told::new(
+            "the server ended several times while this was under way, so it is set aside",
+        );
+        let log =
+            format!("the process ended {deaths} times while this job ran, so it is set aside");
+        JobError::Fail(Reason::new(told, log))
+    })
+}
+
 /// Renews the lease and records progress; answers why the work has to stop.
-async fn heartbeat(one: &Run) -> JobError {
+async fn heartbeat(one: &Run, mark: &Mark) -> JobError {
     let mut recorded_at = one.core.now();
     loop {
         tokio::select! {
             () = tokio::time::sleep(limits::HEARTBEAT) => {}
             () = one.core.stopped() => return JobError::Stopping,
         }
+        mark.moved(one.meter.progress().bytes_done);
         match renew(one).await {
             Ok(true) => recorded_at = one.core.now(),
             Ok(false) => return JobError::Lost,

@@ -55,7 +55,7 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@each $fixture, nodes:
             names_are_one_folders, clusters_keep_their_folder, nodes_are_listed_and_drained);
         $crate::conformance_tests!(@each $fixture, upkeep:
-            the_condemned_come_and_go, letters_keep_their_order, mirrored_records_are_walked_and_put_back, uids_are_given_once,
+            the_condemned_come_and_go, letters_keep_their_order, mirrored_records_are_walked_and_put_back, the_highest_uid_is_known,
             events_are_paged, webhooks_keep_their_place, what_is_verified_is_noted);
     };
     (@each $fixture:ty, $module:ident: $($case:ident),* $(,)?) => {

@@ -190,14 +190,17 @@ pub async fn mirrored_records_are_walked_and_put_back(fixture: &impl Fixture) {
     assert!(!read(&catalog, mirrored::is_empty).await);
 }
 
-/// OS user ids rise from the base and are never given twice.
-pub async fn uids_are_given_once(fixture: &impl Fixture) {
+/// The highest OS user id is known, in whatever order they were noted.
+pub async fn the_highest_uid_is_known(fixture: &impl Fixture) {
     let catalog = fixture.open();
-    let mut given = Vec::new();
-    for base in [70_000, 70_000, 60_000, 80_000, 80_000] {
-        given.push(write(&catalog, move |tx| uids::next_uid(tx, base)).await);
+    let mut known = vec![read(&catalog, uids::last).await];
+    for uid in [70_000, 70_001, 60_000, 80_000, 70_002] {
+        write(&catalog, move |tx| uids::note(tx, uid)).await;
+        known.push(read(&catalog, uids::last).await);
     }
-    assert_eq!(given, [70_000, 70_001, 70_002, 80_000, 80_001]);
+    let highest = [70_000, 70_001, 70_001, 80_000, 80_000];
+    assert_eq!(known[0], None);
+    assert_eq!(known[1..], highest.map(Some));
 }
 
 fn event(id: &str, source: &str, at: i64) -> Event {

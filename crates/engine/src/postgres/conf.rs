@@ -191,11 +191,14 @@ pub(super) fn make_folder(dir: &Path, mode: u32) -> std::io::Result<()> {
 
 /// Makes the folders above `dir` that are not there yet, with exactly this mode.
 pub(super) fn make_parents(dir: &Path, mode: u32) -> std::io::Result<()> {
-    let missing: Vec<&Path> = dir
-        .ancestors()
-        .skip(1)
-        .take_while(|path| !path.exists())
-        .collect();
+    let mut missing: Vec<&Path> = Vec::new();
+    for path in dir.ancestors().skip(1) {
+        match fs::symlink_metadata(path) {
+            Ok(_) => break,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing.push(path),
+            Err(error) => return Err(error),
+        }
+    }
     for path in missing.into_iter().rev() {
         make_folder(path, mode)?;
     }

@@ -3,7 +3,6 @@
 //! It does not know passwords, only their verifiers.
 use std::{
     fs,
-    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -17,7 +16,7 @@ use super::{
     run::{last_lines, run_as},
     session::{Session, quoted_name, quoted_text},
 };
-use crate::{EngineError, Home, NewCluster, folder::Folder, reach};
+use crate::{EngineError, Home, NewCluster, folder::Folder, reach, remove_tree};
 
 /// How long initdb may take.
 const INITDB_WAIT: Duration = Duration::from_secs(180);
@@ -37,14 +36,14 @@ impl Postgres {
         let already_whole = || EngineError::AlreadyWhole {
             home: home.dir.clone(),
         };
-        if is_whole(home) {
+        if is_whole(home)? {
             return Err(already_whole());
         }
         let failed = |source| EngineError::io("make the folder", &home.dir, source);
         conf::make_parents(&home.dir, home_mode(home)).map_err(failed)?;
         conf::make_folder(&home.dir, home_mode(home)).map_err(failed)?;
         let _held = Hold::take(home).await?;
-        if is_whole(home) {
+        if is_whole(home)? {
             return Err(already_whole());
         }
         process::end(home, Duration::ZERO).await?;
@@ -77,7 +76,7 @@ impl Postgres {
         let (leftovers, made) = ([staging.clone(), home.data()], staging.clone());
         blocking(move || {
             for leftover in &leftovers {
-                remove_tree(leftover)?;
+                remove_tree(leftover).map_err(EngineError::removal)?;
             }
             let failed = |source| EngineError::io("make the folder", &made, source);
             conf::make_folder(&made, 0o700).map_err(failed)?;
@@ -135,15 +134,6 @@ pub(super) fn home_mode(home: &Home) -> u32 {
     match home.os_uid {
         Some(_) => 0o711,
         None => 0o700,
-    }
-}
-
-fn remove_tree(path: &Path) -> Result<(), EngineError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(EngineError::io("delete", path, error))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -107,7 +107,9 @@ fn bin_folders(root: &Path) -> Vec<PathBuf> {
     if let Ok(entries) = fs::read_dir(root) {
         bins.extend(entries.flatten().map(|entry| entry.path().join("bin")));
     }
-    bins.retain(|bin| bin.join("postgres").is_file() && bin.join("initdb").is_file());
+    // A program that cannot be looked at cannot be run either.
+    let is_program = |path: PathBuf| fs::metadata(path).is_ok_and(|facts| facts.is_file());
+    bins.retain(|bin| is_program(bin.join("postgres")) && is_program(bin.join("initdb")));
     bins.sort();
     bins
 }
@@ -145,8 +147,20 @@ fn first_line(command: &mut Command) -> Option<String> {
 }
 
 /// The name of the user that this process runs as; the socket's `peer` rule asks for a name.
-pub(super) fn own_user_name() -> Option<String> {
+fn own_user_name() -> Option<String> {
     first_line(Command::new("/usr/bin/id").arg("-un"))
+}
+
+/// That name, without which no server's settings can be written.
+///
+/// # Errors
+/// When the user has none.
+pub(super) fn need_own_user_name() -> Result<String, EngineError> {
+    own_user_name().ok_or_else(|| EngineError::BadValue {
+        what: "this process's user",
+        value: super::process::own_uid().to_string(),
+        why: "has no name, which the server's socket needs",
+    })
 }
 
 /// An unprivileged user with a name, for initdb, which refuses root and nameless users.

@@ -35,7 +35,7 @@ impl Postgres {
         }
         self.warn_of_other_libraries(home, &document);
         let _held = Hold::take(home).await?;
-        if is_whole(home) {
+        if is_whole(home)? {
             return Err(EngineError::AlreadyWhole {
                 home: home.dir.clone(),
             });
@@ -80,7 +80,7 @@ fn prepare(home: &Home, document: &Document) -> Result<(), EngineError> {
     let folder = Folder::open(&data).map_err(failed)?;
     check_names(&folder, "", DEPTH_MAX)?;
     let control = check_control(&folder, document)?;
-    let labelled = folder.file("backup_label").is_ok();
+    let labelled = folder.has_file("backup_label").map_err(failed)?;
     match (document.method, labelled) {
         (Method::Online, false) => {
             return Err(EngineError::bad_dump(
@@ -204,8 +204,7 @@ fn check_control(folder: &Folder, document: &Document) -> Result<Control, Engine
 async fn verify(home: &Home, document: &Document) -> Result<(), EngineError> {
     let session = Session::open(home, ADMIN).await?;
     // Beyond this the server needs no restore_command; a later start does not know it at all.
-    let own_user = install::own_user_name().unwrap_or_default();
-    conf::write(home, &own_user, Purpose::Serve)?;
+    conf::write(home, &install::need_own_user_name()?, Purpose::Serve)?;
     process::reload(home)?;
     session.run("write a checkpoint", "CHECKPOINT").await?;
     let row = session

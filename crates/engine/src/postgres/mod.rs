@@ -16,7 +16,6 @@ mod install;
 mod load;
 mod page;
 mod ping;
-mod proc;
 mod process;
 mod review;
 mod run;
@@ -26,16 +25,18 @@ mod wal;
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
-use crate::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, ServerState, reach};
+use crate::{
+    DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, ServerState, reach, remove_tree,
+};
 use install::Installs;
 
 pub use review::Disturbance;
@@ -124,12 +125,12 @@ impl Engine for Postgres {
             home: home.dir.clone(),
         };
         self.check(home)?;
-        if !is_whole(home) {
+        if !is_whole(home)? {
             return Err(not_whole());
         }
         let _held = Hold::take(home).await?;
         // Looked at again: a removal may have held the lock.
-        if !is_whole(home) {
+        if !is_whole(home)? {
             return Err(not_whole());
         }
         self.launch(home, conf::Purpose::Serve, ADMIN).await
@@ -159,18 +160,15 @@ impl Engine for Postgres {
 
     async fn remove(&self, home: &Home) -> Result<(), EngineError> {
         process::end(home, Duration::ZERO).await?;
-        if !home.dir.exists() {
-            return run::remove_socket(home);
+        if let Some(_held) = Hold::take_if_there(home).await? {
+            // A start that held the lock meanwhile may have got to its process.
+            process::end(home, Duration::ZERO).await?;
+            process::check_ended(home)?;
+            // Nobody takes what is left of it for a cluster when this is cut short.
+            unmark_whole(home)?;
+            remove(&home.dir).await?;
         }
-        let _held = Hold::take(home).await?;
-        // A start that held the lock meanwhile may have got to its process.
-        process::end(home, Duration::ZERO).await?;
-        run::remove_socket(home)?;
-        let dir = home.dir.clone();
-        blocking(move || {
-            fs::remove_dir_all(&dir).map_err(|source| EngineError::io("delete", dir, source))
-        })
-        .await
+        remove(&home.socket_dir).await
     }
 
     async fn trim_log(&self, home: &Home) -> Result<(), EngineError> {
@@ -202,6 +200,12 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Deletes a tree on a thread that may wait.
+async fn remove(tree: &Path) -> Result<(), EngineError> {
+    let tree = tree.to_owned();
+    blocking(move || remove_tree(&tree).map_err(EngineError::removal)).await
+}
+
 /// The right to change a cluster: one holder at a time, in this process or another. It ends with
 /// the value, and with the process.
 #[derive(Debug)]
@@ -223,6 +227,15 @@ impl Hold {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    /// Takes the lock as [`Self::take`] does; none when there is no such folder.
+    async fn take_if_there(home: &Home) -> Result<Option<Self>, EngineError> {
+        match fs::symlink_metadata(&home.dir) {
+            Ok(_) => Self::take(home).await.map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(EngineError::io("look at", &home.dir, error)),
         }
     }
 
@@ -256,8 +269,13 @@ async fn or_end(home: &Home, result: Result<(), EngineError>) -> Result<(), Engi
 /// The mark of a cluster that was made or loaded to the end.
 const WHOLE: &str = "whole";
 
-fn is_whole(home: &Home) -> bool {
-    home.dir.join(WHOLE).is_file()
+fn is_whole(home: &Home) -> Result<bool, EngineError> {
+    let mark = home.dir.join(WHOLE);
+    match fs::symlink_metadata(&mark) {
+        Ok(facts) => Ok(facts.is_file()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(EngineError::io("look at", mark, error)),
+    }
 }
 
 /// Marks the cluster as whole, durably, after all of it is durable. The mark holds a random
@@ -279,6 +297,16 @@ fn mark_whole(home: &Home) -> Result<(), EngineError> {
         })
         .map_err(failed)?;
     folder.sync().map_err(failed)
+}
+
+fn unmark_whole(home: &Home) -> Result<(), EngineError> {
+    let mark = home.dir.join(WHOLE);
+    match fs::remove_file(&mark) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(EngineError::io("delete", mark, error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The data folder's incarnation; none when its mark does not say it.

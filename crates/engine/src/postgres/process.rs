@@ -16,12 +16,12 @@ use rustix::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{
-    blocking,
+use super::{blocking, sweep_user};
+use crate::{
+    EngineError, Home,
+    folder::Folder,
     proc::{self, Facts, Unreadable},
-    sweep_user,
 };
-use crate::{EngineError, Home, folder::Folder};
 
 /// How long processes are given once they got SIGKILL, or lost their postmaster.
 const LAST_WAIT: Duration = Duration::from_secs(10);

@@ -62,12 +62,7 @@ impl Postgres {
         process::end_orphans(home).await?;
         process::check_ended(home)?;
         clear_traces(home, purpose)?;
-        let own_user = install::own_user_name().ok_or(EngineError::BadValue {
-            what: "this process's user",
-            value: process::own_uid().to_string(),
-            why: "has no name, which the server's socket needs",
-        })?;
-        conf::write(home, &own_user, purpose)?;
+        conf::write(home, &install::need_own_user_name()?, purpose)?;
         prepare_socket_folder(home)?;
         check_port_free(home)?;
         self.spawn(home)?;
@@ -162,7 +157,7 @@ fn clear_traces(home: &Home, purpose: Purpose) -> Result<(), EngineError> {
 }
 
 /// Deletes the socket and its lock file; their server is gone.
-pub(super) fn remove_socket(home: &Home) -> Result<(), EngineError> {
+fn remove_socket(home: &Home) -> Result<(), EngineError> {
     let failed = |source| EngineError::io("clear", &home.socket_dir, source);
     let name = format!(".s.PGSQL.{}", home.port);
     let folder = match Folder::open(&home.socket_dir) {

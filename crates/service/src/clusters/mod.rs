@@ -1,5 +1,6 @@
 //! Clusters on this node: where their files and ports are.
 pub mod supervise;
+pub mod users;
 
 use std::{
     collections::HashSet,
@@ -7,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use catalog::{CatalogError, CatalogExt, clusters as rows, jobs, uids};
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs, uids};
 use engine::Home;
 use model::{Account, Cluster, Job, cluster::Placement};
 
@@ -17,8 +18,6 @@ use crate::{
     fault::{Code, Fault},
 };
 
-/// The first OS user id for clusters: systemd's list of user ids has this range as unused.
-pub const OS_UID_BASE: u32 = 1_879_048_192;
 /// PostgreSQL's own port on most machines: never taken, so never in anyone's way.
 const PORT_LEFT_ALONE: u16 = 5_432;
 /// Socket paths have room for 107 bytes (unix(7)); this leaves some for the file's name.
@@ -32,7 +31,9 @@ pub fn home(core: &Core, cluster: &Cluster, place: &Placement) -> Home {
         host: place.host.clone(),
         port: place.port,
         os_uid: place.os_uid,
-        os_uid_shared: false,
+        os_uid_shared: place
+            .os_uid
+            .is_some_and(|uid| core.users.may_be_shared(uid)),
         version: cluster.engine_version.clone(),
     }
 }
@@ -73,8 +74,8 @@ pub async fn make_way(core: &Core, home: &Home) -> std::io::Result<()> {
     let above = above.into_iter().flatten().map(Path::to_owned);
     let folders: Vec<PathBuf> = [clusters].into_iter().chain(above).collect();
     blocking(move || {
-        let ours = folders.iter().filter(|folder| *folder != Path::new("/tmp"));
-        ours.map(|folder| make_passage(folder)).collect()
+        let mut ours = folders.iter().filter(|folder| *folder != Path::new("/tmp"));
+        ours.try_for_each(|folder| make_passage(folder))
     })
     .await
 }
@@ -136,25 +137,18 @@ pub async fn insert(
         ));
     }
     let settings = cx.core.settings.clone();
+    // Beforehand, too, since a number that was claimed is never claimed again.
+    let (asked, at) = (cluster.clone(), settings.clone());
+    cx.core
+        .catalog
+        .read(move |tx| check_new(tx, &at, &asked))
+        .await?;
+    let os_uid = users::claim(&cx.core).await?;
     let kept = cx
         .core
         .catalog
         .write(move |tx| {
-            if rows::get(tx, &cluster.region, &cluster.account, &cluster.name)?.is_some() {
-                return Err(Fault::new(
-                    Code::DbClusterAlreadyExists,
-                    "DB Cluster already exists",
-                ));
-            }
-            if settings.clusters_max as u64 <= rows::count(tx, &cluster.region, &cluster.account)? {
-                return Err(Fault::new(
-                    Code::DbClusterQuotaExceeded,
-                    format!(
-                        "Cannot create more than {} DB clusters",
-                        settings.clusters_max
-                    ),
-                ));
-            }
+            check_new(tx, &settings, &cluster)?;
             let taken: HashSet<u16> = rows::all_on_node(tx, &settings.node)?
                 .iter()
                 .filter_map(|row| row.value.placement.as_ref().map(|place| place.port))
@@ -164,22 +158,40 @@ pub async fn insert(
                 node: settings.node.clone(),
                 host: settings.cluster_host.clone(),
                 port: pick_port(&settings, &taken, port)?,
-                os_uid: if settings.os_users {
-                    Some(uids::next_uid(tx, OS_UID_BASE)?)
-                } else {
-                    None
-                },
+                os_uid,
                 attempt: String::new(),
             });
+            if let Some(uid) = os_uid {
+                uids::note(tx, uid)?;
+            }
             let mut job = job.clone();
             job.node = Some(settings.node.clone());
             jobs::insert(tx, &job)?;
-            Ok(rows::insert(tx, placed)?.value)
+            Ok::<_, Fault>(rows::insert(tx, placed)?.value)
         })
         .await?;
     cx.core.work.notify_one();
     cx.core.mirror.notify_one();
     Ok(kept)
+}
+
+fn check_new(tx: &mut dyn Tx, settings: &crate::Settings, cluster: &Cluster) -> Result<(), Fault> {
+    if rows::get(tx, &cluster.region, &cluster.account, &cluster.name)?.is_some() {
+        return Err(Fault::new(
+            Code::DbClusterAlreadyExists,
+            "DB Cluster already exists",
+        ));
+    }
+    if settings.clusters_max as u64 <= rows::count(tx, &cluster.region, &cluster.account)? {
+        return Err(Fault::new(
+            Code::DbClusterQuotaExceeded,
+            format!(
+                "Cannot create more than {} DB clusters",
+                settings.clusters_max
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn pick_port(

@@ -3,10 +3,11 @@ use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs};
 use model::{ClusterName, ClusterStatus, Job, ResourceId, SnapshotName, Told, cluster::Placement};
 use serde::{Deserialize, Serialize};
 
-use super::{JobError, Run, complete_snapshot, create_snapshot, snapshot_of};
+use super::{JobError, Reason, Run, complete_snapshot, create_snapshot, snapshot_of};
 use crate::{
     clusters,
     events::{self, OfCluster},
+    fault::chain,
 };
 
 /// The job's document.
@@ -64,7 +65,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             run.core.engine.remove(&home).await?;
         }
     }
-    remove_folder(&clusters::folder(&run.core, &cluster))?;
+    remove_folder(clusters::folder(&run.core, &cluster)).await?;
     run.core.answering.note(&cluster.resource_id, false);
     let lease = run.lease.clone();
     run.core
@@ -97,13 +98,13 @@ async fn take_final(
         .await
 }
 
-fn remove_folder(folder: &std::path::Path) -> Result<(), JobError> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(JobError::retry(
-            format!("{} cannot be removed: {error}", folder.display()),
-        )),
-        _ => Ok(()),
-    }
+async fn remove_folder(folder: std::path::PathBuf) -> Result<(), JobError> {
+    let removed =
+        clusters::blocking(move || engine::remove_tree(&folder).map_err(std::io::Error::other));
+    removed.await.map_err(|error| {
+        let told = Told::new("the host does not let the cluster's files be removed");
+        JobError::Fail(Reason::new(told, chain(&error)))
+    })
 }
 
 /// The cluster is kept: what cannot be snapshotted or removed must not be lost. It goes back to

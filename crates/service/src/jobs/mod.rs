@@ -6,6 +6,7 @@
 pub mod copy_snapshot;
 pub mod create_cluster;
 pub mod create_snapshot;
+pub mod deaths;
 pub mod delete_cluster;
 pub mod restore_cluster;
 pub mod seal_anew;

@@ -47,7 +47,7 @@ pub(super) fn dump(
     sink: &mut dyn DumpSink,
 ) -> Result<DumpInfo, EngineError> {
     let runtime = Handle::current();
-    if !is_whole(home) {
+    if !is_whole(home)? {
         return Err(EngineError::NotWhole {
             home: home.dir.clone(),
         });

@@ -7,32 +7,78 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::MetadataExt,
     path::PathBuf,
+    sync::OnceLock,
 };
 
-use rustix::io::Errno;
+use rustix::{
+    io::Errno,
+    process::geteuid,
+    thread::{CapabilitySet, capabilities},
+};
 
 /// A file of `/proc` that could not be read, though its process may be there.
 #[derive(Debug)]
-pub(super) struct Unreadable {
-    pub(super) path: PathBuf,
-    pub(super) source: io::Error,
+pub(crate) struct Unreadable {
+    pub(crate) path: PathBuf,
+    pub(crate) source: io::Error,
 }
 
 /// What is known of a living process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// The name of its program, cut to 15 bytes.
-    pub(super) name: String,
-    pub(super) parent: u32,
+    pub(crate) name: String,
+    pub(crate) parent: u32,
     /// Its real, effective, saved and file system's user.
-    pub(super) users: [u32; 4],
+    pub(crate) users: [u32; 4],
+}
+
+/// Whether processes of other users are kept from this one: `/proc` is mounted so, and this process
+/// is root without CAP_SYS_PTRACE. Asked once: neither changes.
+fn hides_others() -> Result<bool, Unreadable> {
+    static ASKED: OnceLock<bool> = OnceLock::new();
+    if let Some(known) = ASKED.get() {
+        return Ok(*known);
+    }
+    let path = PathBuf::from("/proc/self/mountinfo");
+    let mounts = match fs::read_to_string(&path) {
+        Ok(mounts) => mounts,
+        Err(source) => return Err(Unreadable { path, source }),
+    };
+    let may_trace = capabilities(None)
+        .map_err(|error| Unreadable {
+            path,
+            source: error.into(),
+        })?
+        .effective
+        .contains(CapabilitySet::SYS_PTRACE);
+    let hides = geteuid().is_root() && !may_trace && is_mounted_hiding(&mounts);
+    Ok(*ASKED.get_or_init(|| hides))
+}
+
+/// Whether `mountinfo` has a `/proc` with `hidepid`, in numbers or words.
+fn is_mounted_hiding(mounts: &str) -> bool {
+    mounts.lines().any(|line| {
+        let at = line.split(' ').nth(4);
+        let options = line.split([' ', ',']);
+        at == Some("/proc")
+            && options
+                .filter_map(|option| option.strip_prefix("hidepid="))
+                .any(|value| !["0", "off"].contains(&value))
+    })
 }
 
 /// The numbers of all processes.
 ///
 /// # Errors
-/// When the list cannot be read to its end.
-pub(super) fn all() -> Result<Vec<u32>, Unreadable> {
+/// When the list cannot be read to its end, or is not a whole one.
+pub(crate) fn all() -> Result<Vec<u32>, Unreadable> {
+    if hides_others()? {
+        return Err(Unreadable {
+            path: PathBuf::from("/proc"),
+            source: Errno::ACCESS.into(),
+        });
+    }
     let failed = |source| Unreadable {
         path: PathBuf::from("/proc"),
         source,
@@ -49,7 +95,7 @@ pub(super) fn all() -> Result<Vec<u32>, Unreadable> {
 ///
 /// # Errors
 /// When it may be there and cannot be read.
-pub(super) fn facts(pid: u32) -> Result<Option<Facts>, Unreadable> {
+pub(crate) fn facts(pid: u32) -> Result<Option<Facts>, Unreadable> {
     let path = file(pid, "status");
     match fs::read_to_string(&path) {
         Ok(text) => parse(&text).ok_or_else(|| Unreadable {
@@ -64,7 +110,7 @@ pub(super) fn facts(pid: u32) -> Result<Option<Facts>, Unreadable> {
 ///
 /// # Errors
 /// When it may be there and cannot be read.
-pub(super) fn working_folder(pid: u32) -> Result<Option<(u64, u64)>, Unreadable> {
+pub(crate) fn working_folder(pid: u32) -> Result<Option<(u64, u64)>, Unreadable> {
     let path = file(pid, "cwd");
     match fs::metadata(&path) {
         Ok(facts) => Ok(Some((facts.dev(), facts.ino()))),
@@ -76,7 +122,7 @@ pub(super) fn working_folder(pid: u32) -> Result<Option<(u64, u64)>, Unreadable>
 ///
 /// # Errors
 /// When it may be there and cannot be read.
-pub(super) fn program(pid: u32) -> Result<Option<String>, Unreadable> {
+pub(crate) fn program(pid: u32) -> Result<Option<String>, Unreadable> {
     let path = file(pid, "exe");
     match fs::read_link(&path) {
         Ok(exe) => {
@@ -88,7 +134,7 @@ pub(super) fn program(pid: u32) -> Result<Option<String>, Unreadable> {
 }
 
 /// The owner of a process that does not let itself be read: its effective user, as a rule.
-pub(super) fn owner(pid: u32) -> Result<Option<u32>, Unreadable> {
+pub(crate) fn owner(pid: u32) -> Result<Option<u32>, Unreadable> {
     let path = PathBuf::from(format!("/proc/{pid}"));
     match fs::metadata(&path) {
         Ok(facts) => Ok(Some(facts.uid())),
@@ -157,6 +203,21 @@ mod tests {
         let threaded = zombie.replace("Threads:\t1", "Threads:\t2");
         assert!(parse(&threaded).expect("sense").is_some());
         assert_eq!(parse("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn a_proc_that_hides_processes_is_told() {
+        let line = |options: &str| {
+            format!(
+                "1 0 0:1 / / rw - ext4 /dev/a rw\n22 1 0:20 / /proc rw,relatime - proc proc {options}\n"
+            )
+        };
+        for hiding in ["rw,hidepid=2", "rw,gid=5,hidepid=invisible", "rw,hidepid=1"] {
+            assert!(is_mounted_hiding(&line(hiding)), "{hiding}");
+        }
+        for open in ["rw", "rw,hidepid=0", "rw,hidepid=off"] {
+            assert!(!is_mounted_hiding(&line(open)), "{open}");
+        }
     }
 
     #[test]

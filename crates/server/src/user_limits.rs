@@ -1,0 +1,27 @@
+//! How many processes the OS user of one cluster may have: a tenant's programs must not take all
+//! that the machine has.
+//!
+//! Root is not bound by it; what this process starts as another user inherits it.
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
+
+/// PostgreSQL has one for each session and each of its workers, at most some hundreds.
+const PROCESSES_MAX: u64 = 2_000;
+
+/// Bounds the processes of each user that this process starts programs as.
+pub(crate) fn bound_processes() {
+    let found = getrlimit(Resource::Nproc);
+    if !geteuid().is_root()
+        || found
+            .maximum
+            .is_some_and(|maximum| maximum <= PROCESSES_MAX)
+    {
+        return;
+    }
+    let bound = Rlimit {
+        current: Some(PROCESSES_MAX),
+        maximum: Some(PROCESSES_MAX),
+    };
+    if let Err(error) = setrlimit(Resource::Nproc, bound) {
+        tracing::warn!(%error, "clusters' users may have any number of processes");
+    }
+}

@@ -1,0 +1,148 @@
+//! The OS users of this node's clusters: claimed for the whole machine, each for one cluster.
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
+
+use catalog::{CatalogError, CatalogExt, clusters as rows, uids};
+use engine::{OsUsers, OsUsersError, SharedUser};
+use model::Cluster;
+
+use crate::{
+    core::Core,
+    fault::{Code, Fault, chain},
+};
+
+/// Where all deployments of a machine claim the numbers of their clusters' users.
+const CLAIMS: &str = "/var/lib/snapferry-os-users";
+
+/// What this node knows of its clusters' users.
+#[derive(Debug)]
+pub struct Users {
+    claims: Option<OsUsers>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+enum Known {
+    /// Whether any is shared could not be told.
+    Nothing,
+    /// These are; no other is.
+    Shared(HashSet<u32>),
+}
+
+impl Users {
+    /// With or without users of the clusters' own.
+    pub fn new(own: bool) -> Self {
+        Self {
+            claims: own.then(|| OsUsers::at(CLAIMS)),
+            known: Mutex::new(Known::Nothing),
+        }
+    }
+
+    /// Whether another cluster may have that user too.
+    pub fn may_be_shared(&self, uid: u32) -> bool {
+        match &*self.known.lock().unwrap_or_else(PoisonError::into_inner) {
+            Known::Nothing => true,
+            Known::Shared(shared) => shared.contains(&uid),
+        }
+    }
+
+    fn learn(&self, shared: HashSet<u32>) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Known::Shared(shared);
+    }
+}
+
+/// Makes this node's clusters known on the machine, and says which of them share a user.
+///
+/// # Errors
+/// The catalog's.
+pub async fn enter(core: &Core) -> Result<(), CatalogError> {
+    let Some(claims) = core.users.claims.clone() else {
+        return Ok(());
+    };
+    let node = core.settings.node.clone();
+    let (clusters, last) = core
+        .catalog
+        .read(move |tx| Ok::<_, CatalogError>((rows::all_on_node(tx, &node)?, uids::last(tx)?)))
+        .await?;
+    let clusters: Vec<Cluster> = clusters.into_iter().map(|row| row.value).collect();
+    let folder = core.settings.data_dir.join("clusters");
+    let numbers: Vec<u32> = clusters.iter().filter_map(user_of).chain(last).collect();
+    let entered = blocking(move || claims.enter(&folder, &numbers)).await;
+    match entered {
+        Ok(shared) => {
+            let twice = of_several(&clusters);
+            for one in &shared {
+                warn_of(one);
+            }
+            for (uid, names) in &twice {
+                tracing::warn!(uid, clusters = ?names, "{SHARED}");
+            }
+            let all = shared.iter().map(|one| one.uid).chain(twice.into_keys());
+            core.users.learn(all.collect());
+        }
+        Err(error) => tracing::warn!(
+            cause = %chain(&error),
+            "clusters cannot be given OS users, so none can be made or restored, until {CLAIMS} can be written (StateDirectory=snapferry-os-users in a systemd unit, a volume in a container)"
+        ),
+    }
+    Ok(())
+}
+
+/// What sharing a user means, and what ends it.
+const SHARED: &str = "clusters share an OS user: who runs programs in one reads and ends the other's; \
+     take a snapshot of all but one of them, restore it under a new name, which gets a user of its own, and delete the old one";
+
+fn warn_of(shared: &SharedUser) {
+    tracing::warn!(uid = shared.uid, folders = ?shared.folders, "{SHARED}");
+}
+
+fn user_of(cluster: &Cluster) -> Option<u32> {
+    cluster.placement.as_ref().and_then(|place| place.os_uid)
+}
+
+/// Users that several of these clusters have, with the clusters.
+fn of_several(clusters: &[Cluster]) -> HashMap<u32, Vec<String>> {
+    let mut found: HashMap<u32, Vec<String>> = HashMap::new();
+    for cluster in clusters {
+        if let Some(uid) = user_of(cluster) {
+            found
+                .entry(uid)
+                .or_default()
+                .push(cluster.arn().to_string());
+        }
+    }
+    found.retain(|_, names| 1 < names.len());
+    found
+}
+
+/// Claims a user for a new cluster; none where clusters have no users of their own.
+///
+/// # Errors
+/// When none can be claimed. What the machine says is in the log alone.
+pub async fn claim(core: &Core) -> Result<Option<u32>, Fault> {
+    let Some(claims) = core.users.claims.clone() else {
+        return Ok(None);
+    };
+    let last = core.catalog.read(|tx| uids::last(tx)).await?;
+    match blocking(move || claims.claim(last)).await {
+        Ok(uid) => Ok(Some(uid)),
+        Err(error) => {
+            tracing::error!(cause = %chain(&error), "no OS user could be claimed for a new cluster");
+            Err(Fault::new(
+                Code::InsufficientStorageClusterCapacity,
+                "This node has no OS user for another cluster; its log says why.",
+            ))
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, OsUsersError> + Send + 'static,
+) -> Result<T, OsUsersError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
