@@ -56,7 +56,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         for percent in &options.thresholds {
             let folder = options.scratch.join(format!("sparse-{percent}"));
             let row = chain(options, kind, *percent, &folder, &runtime);
-            std::fs::remove_dir_all(&folder).context("removing the scratch folder")?;
+            engine::remove_tree(&folder).context("removing the scratch folder")?;
             println!("| {} | {percent} % | {} |", kind.text(), row?);
         }
     }
@@ -160,7 +160,7 @@ fn chain(
         vault::restore(&vault, &volume, manifest, Some(&key), &none, &into, unseen)?;
         let spent = cost.end();
         cheapest = cheapest.min(spent.user + spent.system);
-        std::fs::remove_dir_all(into)?;
+        engine::remove_tree(&into)?;
     }
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     let bytes_of = |objects: &HashMap<Hash, u64>| objects.values().sum::<u64>();

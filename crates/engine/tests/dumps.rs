@@ -107,7 +107,7 @@ async fn a_dump_under_load_is_consistent_and_has_all_that_was_committed() {
         "pg_hba.conf",
         "recovery.signal",
     ] {
-        assert!(!dump.join(name).exists(), "{name}");
+        assert!(fs::symlink_metadata(dump.join(name)).is_err(), "{name}");
     }
     assert!(
         info.document.contains("\"method\":\"online\""),
@@ -207,7 +207,7 @@ async fn a_stopped_cluster_is_dumped_and_cannot_start_meanwhile() {
     // Its own dump, on the new timeline, with the history of how it came there.
     let second = rig.path().join("second");
     let info = rig.dump(&copy, &second).await.expect("dumps");
-    assert!(second.join("pg_wal/00000002.history").is_file());
+    assert!(fs::metadata(second.join("pg_wal/00000002.history")).is_ok());
     let third = rig.place(&second, "third");
     rig.engine
         .load(&third, &info.document)
@@ -542,7 +542,7 @@ async fn a_load_whose_log_is_missing_fails_and_leaves_nothing_running() {
         .expect("a folder")
         .flatten()
     {
-        if entry.path().is_file() {
+        if entry.file_type().expect("a type").is_file() {
             fs::remove_file(entry.path()).expect("removes");
         }
     }

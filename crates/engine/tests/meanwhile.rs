@@ -2,7 +2,7 @@
 //! moment.
 mod support;
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{process::Command, time::Duration};
 
 use engine::{Disturbance, Engine, EngineError, ErrorKind, Home};
 use support::{FolderSink, Rig, client, client_as, number};
@@ -124,7 +124,7 @@ async fn an_index_of_an_unlogged_table_that_ends_during_a_dump_does_not_spoil_it
         )
         .await;
         for path in &sink.left_out {
-            assert!(sink.dir.join(path).is_file(), "{path}");
+            assert!(std::fs::metadata(sink.dir.join(path)).is_ok(), "{path}");
         }
         let copy = rig.place(&sink.dir, &format!("mended{n}"));
         check_loaded(&rig, &copy, &document, sql).await;
@@ -173,7 +173,8 @@ async fn a_dump_over_which_a_copied_template_changes_is_void() {
     template.batch_execute(rows).await.expect("rows");
     drop(template);
     const COPY: &str = "CREATE DATABASE d TEMPLATE tmpl STRATEGY file_copy";
-    let cases: [(&str, &'static [(&str, &str)], bool); 6] = [
+    type Case = (&'static str, &'static [(&'static str, &'static str)], bool);
+    let cases: [Case; 6] = [
         (
             "rows",
             &[("app", COPY), ("tmpl", "INSERT INTO t VALUES (1)")],
@@ -311,7 +312,7 @@ async fn the_log_is_read_as_pg_waldump_reads_it() {
     let rig = Rig::new();
     let major = rig.version.split('.').next().expect("a major");
     let program = format!("/usr/lib/postgresql/{major}/bin/pg_waldump");
-    if !Path::new(&program).exists() {
+    if std::fs::metadata(&program).is_err() {
         eprintln!("not compared: there is no {program}");
         return;
     }

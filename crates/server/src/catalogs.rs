@@ -100,7 +100,7 @@ pub(crate) fn open_existing(
     dir: &DataDir,
     url: Option<&CatalogUrl>,
 ) -> Result<Arc<dyn Catalog>, CatalogsError> {
-    if url.is_none() && !dir.catalog().exists() {
+    if url.is_none() && !has_catalog(dir)? {
         return Err(CatalogsError::NoCatalog(dir.catalog()));
     }
     Ok(open(dir, url)?)
@@ -190,13 +190,19 @@ pub(crate) fn node_of(dir: &DataDir, asked: Option<&NodeName>) -> Result<NodeMar
     }
 }
 
+fn has_catalog(dir: &DataDir) -> Result<bool, CatalogsError> {
+    let path = dir.catalog();
+    path.try_exists()
+        .map_err(|source| CatalogsError::Unreadable { path, source })
+}
+
 fn draw(dir: &DataDir, asked: Option<&NodeName>) -> Result<NodeMark, CatalogsError> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CatalogsError::NoRandom)?;
     let home = data_encoding::HEXLOWER.encode(&bytes);
     let name = match asked {
         Some(asked) => asked.0.clone(),
-        None if dir.catalog().exists() => OLD_NAME.to_owned(),
+        None if has_catalog(dir)? => OLD_NAME.to_owned(),
         None => format!("node-{}", &home[..NAME_DIGITS]),
     };
     let text = format!(
@@ -317,10 +323,10 @@ pub(crate) enum CatalogsError {
         path: PathBuf,
         source: Box<toml::de::Error>,
     },
-    /// The mark cannot be read.
+    /// The mark, or whether there is a catalog, cannot be read.
     #[error("cannot read {}", path.display())]
     Unreadable {
-        /// The mark.
+        /// The file.
         path: PathBuf,
         source: io::Error,
     },

@@ -255,7 +255,9 @@ fn folder_mode() -> u32 {
 }
 
 fn make_folder(path: &Path) -> Result<(), DataDirError> {
-    let existed = path.is_dir();
+    let existed = path
+        .try_exists()
+        .map_err(|source| DataDirError::io("look at", path, source))?;
     DirBuilder::new()
         .recursive(true)
         .mode(folder_mode())
@@ -271,7 +273,10 @@ fn make_folder(path: &Path) -> Result<(), DataDirError> {
 
 fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
     let entries = fs::read_dir(path).map_err(|source| DataDirError::io("read", path, source))?;
-    let brought_back = path.join(MASTER_KEY).is_file();
+    let brought_back = path
+        .join(MASTER_KEY)
+        .try_exists()
+        .map_err(|source| DataDirError::io("look at", path, source))?;
     for entry in entries {
         let name = entry
             .map_err(|source| DataDirError::io("read", path, source))?
@@ -521,7 +526,7 @@ mod tests {
                 fs::metadata(&path).expect("there").mode() & 0o777,
                 folder_mode()
             );
-            fs::remove_dir_all(&path).expect("removed");
+            engine::remove_tree(&path).expect("removed");
         }
         assert!(matches!(
             DataDir::attach(&path),
@@ -553,7 +558,7 @@ mod tests {
             DataDir::acquire(other.path(), Mode::Closed),
             Err(DataDirError::Foreign(_))
         ));
-        assert!(!other.path().join(LOCK).exists());
+        assert!(fs::symlink_metadata(other.path().join(LOCK)).is_err());
         let moved = tempfile::tempdir().expect("a folder");
         fs::create_dir(moved.path().join("vault")).expect("made");
         assert!(DataDir::acquire(moved.path(), Mode::Closed).is_err());

@@ -138,10 +138,18 @@ pub(crate) fn obtain(
     descriptor: Option<u32>,
     begun: bool,
 ) -> Result<MasterKey, MasterKeyError> {
-    if dir.next_master_key().exists() {
+    if is_there(&dir.next_master_key())? {
         return Err(MasterKeyError::Rotating(dir.next_master_key()));
     }
     find(dir, descriptor, begun)
+}
+
+fn is_there(path: &Path) -> Result<bool, MasterKeyError> {
+    path.try_exists()
+        .map_err(|source| MasterKeyError::Unreadable {
+            from: path.display().to_string(),
+            source,
+        })
 }
 
 /// Finds the master key: the descriptor if one is named, else the environment, else the data
@@ -163,7 +171,7 @@ fn find(dir: &DataDir, descriptor: Option<u32>, begun: bool) -> Result<MasterKey
         Ok(file) => from_file(&path, file),
         // A catalog without its key is not begun anew: all that it keeps is sealed.
         Err(source)
-            if source.kind() == io::ErrorKind::NotFound && (begun || dir.catalog().exists()) =>
+            if source.kind() == io::ErrorKind::NotFound && (begun || is_there(&dir.catalog())?) =>
         {
             Err(MasterKeyError::Missing(path))
         }

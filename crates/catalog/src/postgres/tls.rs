@@ -80,7 +80,7 @@ fn read_roots(path: Option<&Path>) -> Result<RootCertStore, CatalogError> {
         None => SYSTEM_ROOTS
             .iter()
             .map(PathBuf::from)
-            .find(|path| path.exists())
+            .find(|path| path.try_exists().is_ok_and(|there| there))
             .ok_or_else(|| {
                 refused("the system has no list of certificate authorities: name one with sslrootcert=FILE")
             })?,

@@ -52,9 +52,12 @@ impl LargeObjects {
     /// The file system's; [`io::ErrorKind::AlreadyExists`] when the name is taken.
     pub(crate) fn put(&self, path: &str, bytes: &[u8]) -> io::Result<bool> {
         let path = self.root.join(path);
-        let Some(folder) = path.parent().filter(|folder| folder.is_dir()) else {
+        let Some(folder) = path.parent() else {
             return Ok(false);
         };
+        if !folder.try_exists()? {
+            return Ok(false);
+        }
         let mut staged = path.clone().into_os_string();
         staged.push("#0");
         let staged = PathBuf::from(staged);

@@ -103,10 +103,13 @@ impl Vault {
             let (what, at) = (what.to_owned(), at.to_owned());
             move |source| VaultError::io(&what, &at, source)
         };
-        let missing: Vec<&FsPath> = path
-            .ancestors()
-            .take_while(|at| !at.as_os_str().is_empty() && !at.exists())
-            .collect();
+        let mut missing: Vec<&FsPath> = Vec::new();
+        for at in path.ancestors().filter(|at| !at.as_os_str().is_empty()) {
+            if at.try_exists().map_err(failed("look at", at))? {
+                break;
+            }
+            missing.push(at);
+        }
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

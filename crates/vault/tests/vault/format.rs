@@ -13,7 +13,7 @@ fn copy_tree(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
+        if entry.file_type().expect("a type").is_dir() {
             copy_tree(&entry.path(), &to);
         } else {
             std::fs::copy(entry.path(), to).unwrap();

@@ -245,7 +245,7 @@ pub(crate) fn read_tree(root: &Path) -> Files {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
+            if std::fs::metadata(&path).expect("there").is_dir() {
                 folders.push(path);
             } else {
                 let name = path

@@ -77,11 +77,16 @@ impl Ground {
             .worker_threads(2)
             .build()
             .expect("a runtime");
-        let folder = tempfile::tempdir_in(if std::path::Path::new("/dev/shm").is_dir() {
-            "/dev/shm"
-        } else {
-            "/tmp"
-        })
+        let folder = tempfile::tempdir_in(
+            if std::path::Path::new("/dev/shm")
+                .try_exists()
+                .is_ok_and(|there| there)
+            {
+                "/dev/shm"
+            } else {
+                "/tmp"
+            },
+        )
         .expect("a folder");
         // A day ahead of the stores' clock: every object there is old enough to be swept.
         let start = SystemClock.now().plus(Duration::from_secs(24 * 3_600));
