@@ -108,7 +108,12 @@ class World:
         policy = ferry.cross_account_policy(PARTNER)
         self.key = deployment.new_key(Policy=policy)
         kms.create_alias(AliasName="alias/goods", TargetKeyId=self.key)
-        far_key = deployment.new_key(FAR)
+        # Of two regions, and with a material that the replica has from a rotation of its primary.
+        primary = deployment.new_key(MultiRegion=True)
+        kms.replicate_key(KeyId=primary, ReplicaRegion=FAR)
+        kms.rotate_key_on_demand(KeyId=primary)
+        kms.update_primary_region(KeyId=primary, PrimaryRegion=FAR)
+        far_key = primary.replace(HOME, FAR)
         cluster = deployment.new_cluster("shop", StorageEncrypted=True, KmsKeyId=self.key)
         with ferry.connect(cluster) as connection:
             connection.execute("create table goods as select i, md5(i::text) as name from generate_series(1, 2000) i")

@@ -1,7 +1,12 @@
 //! KMS keys and their aliases.
 //!
 //! It does not know how key material is sealed, nor what a key policy allows.
-use model::{Account, Arn, ArnKind, Key, KeyManager, Region, Timestamp};
+use std::time::Duration;
+
+use model::{
+    Account, Arn, ArnKind, Key, KeyManager, KeyState, Region, Timestamp,
+    key::{MULTI_REGION_ID, MultiRegion},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,6 +16,9 @@ use crate::{
     transaction::Tx,
     value::{Row, args},
 };
+
+/// Comes behind all ids of multi-Region keys.
+const MULTI_REGION_END: &str = "mrk.";
 
 /// A name for a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +121,84 @@ pub fn get(
         args![region, account, id],
     )?;
     Ok(read(&rows)?.pop())
+}
+
+/// A multi-Region key and its likes in other regions, by region; any other key alone.
+///
+/// # Errors
+/// The database's.
+pub fn family(tx: &mut dyn Tx, key: &Key) -> Result<Vec<Stored<Key>>, CatalogError> {
+    if key.multi_region.is_none() {
+        return Ok(get(tx, &key.region, &key.account, &key.id)?
+            .into_iter()
+            .collect());
+    }
+    let rows = tx.query(
+        "SELECT version, body FROM kms_keys WHERE account = ?1 AND id = ?2 ORDER BY region",
+        args![&key.account, &key.id],
+    )?;
+    read(&rows)
+}
+
+/// Begins the waiting period of a primary key that waits for its replicas, if the last one is
+/// gone with `replica`; answers the key then.
+///
+/// # Errors
+/// The database's.
+pub fn replica_gone(tx: &mut dyn Tx, replica: &Key) -> Result<Option<Arn>, CatalogError> {
+    if replica.multi_region != Some(MultiRegion::Replica) {
+        return Ok(None);
+    }
+    let mut left = family(tx, replica)?;
+    let (Some(mut stored), true) = (left.pop(), left.is_empty()) else {
+        return Ok(None);
+    };
+    let key = &mut stored.value;
+    let Some(days) = key.pending_window_days.take() else {
+        return Ok(None);
+    };
+    key.state = KeyState::PendingDeletion;
+    key.deletion_at = Some(
+        tx.now()
+            .plus(Duration::from_secs(u64::from(days) * 24 * 3_600)),
+    );
+    update(tx, stored).map(|stored| Some(stored.value.arn()))
+}
+
+/// Lets every multi-Region key have one primary, which a catalog that was filled from the mirrors
+/// of several regions may not have: what was written last counts.
+///
+/// # Errors
+/// The database's.
+pub fn settle_primaries(tx: &mut dyn Tx) -> Result<(), CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM kms_keys WHERE ?1 <= id AND id < ?2 \
+         ORDER BY account, id, version",
+        args![MULTI_REGION_ID, MULTI_REGION_END],
+    )?;
+    let keys = read(&rows)?;
+    for family in keys.chunk_by(|one, next| {
+        (&one.value.account, &one.value.id) == (&next.value.account, &next.value.id)
+    }) {
+        let is_primary =
+            |stored: &&Stored<Key>| stored.value.multi_region == Some(MultiRegion::Primary);
+        if family.iter().filter(is_primary).count() == 1 {
+            continue;
+        }
+        let plan = family.iter().find_map(|stored| stored.value.rotation);
+        for (number, stored) in family.iter().enumerate() {
+            let mut stored = stored.clone();
+            let is_last = number + 1 == family.len();
+            let key = &mut stored.value;
+            key.multi_region = Some(match is_last {
+                true => MultiRegion::Primary,
+                false => MultiRegion::Replica,
+            });
+            key.rotation = plan.filter(|_| is_last);
+            update(tx, stored)?;
+        }
+    }
+    Ok(())
 }
 
 /// Finds a key by its ARN; an ARN of something else finds nothing.

@@ -69,19 +69,29 @@ impl KeyMaterial {
         Ok(Self(bytes))
     }
 
+    /// Seals all material of a key for the record of its like in another region.
+    ///
+    /// # Errors
+    /// As [`KeyMaterial::open`].
+    pub fn replicate(master: &MasterKey, key: &Key, replica: &mut Key) -> Result<(), OpenError> {
+        let arn = replica.arn();
+        replica.rotations.clone_from(&key.rotations);
+        for number in 0..=count(key) {
+            let sealed = Self::open(master, key, number)?.seal(master, &arn, number);
+            put(replica, number, sealed);
+        }
+        Ok(())
+    }
+
     /// Seals all material of a key's record by this master key, which opens it now.
     ///
     /// # Errors
     /// As [`KeyMaterial::open`]; the record is then changed in part, and not to be kept.
     pub fn seal_anew(master: &MasterKey, key: &mut Key) -> Result<(), OpenError> {
         let arn = key.arn();
-        let count = u32::try_from(key.rotations.len()).expect("rotations are few");
-        for number in 0..=count {
+        for number in 0..=count(key) {
             let sealed = Self::open(master, key, number)?.seal(master, &arn, number);
-            match number.checked_sub(1) {
-                None => key.sealed_material = sealed,
-                Some(rotation) => key.rotations[rotation as usize].sealed_material = sealed,
-            }
+            put(key, number, sealed);
         }
         Ok(())
     }
@@ -114,6 +124,18 @@ pub fn material_id(key: &Key, number: u32) -> String {
         .collect()
 }
 
+/// The number of a key's newest material.
+fn count(key: &Key) -> u32 {
+    u32::try_from(key.rotations.len()).expect("rotations are few")
+}
+
+fn put(key: &mut Key, number: u32, sealed: Vec<u8>) {
+    match number.checked_sub(1) {
+        None => key.sealed_material = sealed,
+        Some(rotation) => key.rotations[rotation as usize].sealed_material = sealed,
+    }
+}
+
 /// What sealed material is bound to: the key, and which of its materials it is.
 fn bound_to(key: &Arn, number: u32) -> String {
     format!("{key}#{number}")
@@ -141,6 +163,10 @@ mod tests {
             rotations: Vec::new(),
             current_material: 0,
             rotation: None,
+            multi_region: None,
+            pending_window_days: None,
+            multi_region: None,
+            pending_window_days: None,
         }
     }
 

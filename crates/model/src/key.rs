@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    arn::Arn,
+    arn::{Arn, Kind},
     clock::Timestamp,
     ids::{Account, Region},
     tag::Tag,
@@ -43,6 +43,8 @@ pub enum KeyState {
     Disabled,
     /// Cannot, and will be gone at its deletion date.
     PendingDeletion,
+    /// A primary key that cannot be used, and will be PendingDeletion once its replicas are gone.
+    PendingReplicaDeletion,
 }
 
 impl KeyState {
@@ -52,8 +54,23 @@ impl KeyState {
             Self::Enabled => "Enabled",
             Self::Disabled => "Disabled",
             Self::PendingDeletion => "PendingDeletion",
+            Self::PendingReplicaDeletion => "PendingReplicaDeletion",
         }
     }
+
+    /// Whether its deletion was asked for.
+    pub fn is_pending(self) -> bool {
+        matches!(self, Self::PendingDeletion | Self::PendingReplicaDeletion)
+    }
+}
+
+/// What a multi-Region key is among the keys that share its id and its material.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MultiRegion {
+    /// The one that is replicated and rotated.
+    Primary,
+    /// One made from it, in another region.
+    Replica,
 }
 
 /// A symmetric ENCRYPT_DECRYPT key.
@@ -63,7 +80,7 @@ pub struct Key {
     pub region: Region,
     /// Its owner.
     pub account: Account,
-    /// A UUID.
+    /// A UUID; of a multi-Region key `mrk-` and 32 hexadecimal digits.
     pub id: String,
     /// Where it stands.
     pub state: KeyState,
@@ -89,9 +106,15 @@ pub struct Key {
     /// behind while a rotation's material is not in the vault's mirror yet.
     #[serde(default)]
     pub current_material: u32,
-    /// Whether it is rotated by itself, and when.
+    /// Whether it is rotated by itself, and when. Of a multi-Region key only the primary has it.
     #[serde(default)]
     pub rotation: Option<RotationPlan>,
+    /// What it is among its likes in other regions; none: it has none.
+    #[serde(default)]
+    pub multi_region: Option<MultiRegion>,
+    /// The waiting period that begins when the last replica is gone, while PendingReplicaDeletion.
+    #[serde(default)]
+    pub pending_window_days: Option<u32>,
 }
 
 /// Material that a rotation brought.
@@ -113,6 +136,20 @@ pub struct RotationPlan {
     pub period_days: u32,
     /// When the next one is due.
     pub next_at: Timestamp,
+}
+
+/// The prefix of multi-Region keys' ids.
+pub const MULTI_REGION_ID: &str = "mrk-";
+
+/// The key of a region that has the material of the one that is named: that key itself, or its
+/// like there when it is a multi-Region key.
+pub fn counterpart(key: &Arn, region: &Region) -> Arn {
+    match key.locate(Kind::Key) {
+        Some(found) if found.name.starts_with(MULTI_REGION_ID) => {
+            Arn::kms(region, found.account, &format!("key/{}", found.name))
+        }
+        _ => key.clone(),
+    }
 }
 
 impl Key {

@@ -37,7 +37,7 @@ macro_rules! conformance_tests {
             names_clash, versions_are_compared, versions_are_never_used_twice,
             clusters_are_found, access_keys_live, keys_and_aliases_live, facts_stay);
         $crate::conformance_tests!(@each $fixture, owners:
-            grants_live_and_die_with_their_key, rotations_come_due, accounts_and_their_holdings);
+            grants_live_and_die_with_their_key, rotations_come_due, multi_region_keys, accounts_and_their_holdings);
         $crate::conformance_tests!(@each $fixture, commits:
             quotas_hold_under_concurrency, sums_have_what_was_kept, one_failure_leaves_the_others,
             a_panic_undoes_its_own_only, readers_cannot_write, reads_see_what_was_answered,

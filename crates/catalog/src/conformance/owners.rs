@@ -1,12 +1,18 @@
 //! Grants, rotations and accounts.
 //!
 //! It does not know what a grant permits, nor how a key is rotated.
-use model::{Grant, KeyManager, KeyState, Timestamp, key::RotationPlan};
+use model::{
+    Grant, Key, KeyManager, KeyState, Timestamp,
+    key::{MultiRegion, RotationPlan},
+};
 
 use super::{Fixture, read, samples, write};
 use crate::{
     access_keys::{self, AccessKey, AccessKeyStatus},
-    accounts, clusters, grants, keys,
+    accounts, clusters,
+    error::CatalogError,
+    grants, keys,
+    stored::Stored,
 };
 
 fn grant(key: &str, id: &str, to: u8) -> Grant {
@@ -114,6 +120,89 @@ pub async fn rotations_come_due(fixture: &impl Fixture) {
     })
     .await;
     assert!(due.is_empty());
+}
+
+/// A multi-Region key's records are found together; the last replica's end begins its primary's
+/// waiting period; and of several primaries the last one written stays.
+pub async fn multi_region_keys(fixture: &impl Fixture) {
+    const ID: &str = "mrk-1";
+    fn key(region: &str, role: MultiRegion) -> Key {
+        Key {
+            region: region.parse().expect("legal"),
+            multi_region: Some(role),
+            ..samples::key(ID)
+        }
+    }
+    fn roles(tx: &mut dyn crate::Tx) -> Result<Vec<(String, Option<MultiRegion>)>, CatalogError> {
+        let found = keys::family(tx, &key("eu-west-1", MultiRegion::Replica))?;
+        let role =
+            |stored: &Stored<Key>| (stored.value.region.to_string(), stored.value.multi_region);
+        Ok(found.iter().map(role).collect())
+    }
+    let catalog = fixture.open();
+    let (alone, waits, begun) = write(&catalog, |tx| {
+        keys::insert(tx, samples::key("single"))?;
+        let mut primary = key("us-east-1", MultiRegion::Primary);
+        primary.state = KeyState::PendingReplicaDeletion;
+        primary.pending_window_days = Some(7);
+        keys::insert(tx, primary)?;
+        for region in ["eu-west-1", "eu-central-1"] {
+            keys::insert(tx, key(region, MultiRegion::Replica))?;
+        }
+        assert_eq!(
+            keys::family(tx, &key("us-east-1", MultiRegion::Primary))?.len(),
+            3
+        );
+        let alone = keys::family(tx, &samples::key("single"))?.len();
+        let mut begun = Vec::new();
+        for region in ["eu-west-1", "eu-central-1"] {
+            let replica = key(region, MultiRegion::Replica);
+            keys::delete(tx, &replica.region, &replica.account, ID)?;
+            begun.push(keys::replica_gone(tx, &replica)?);
+        }
+        let waits = keys::family(tx, &key("us-east-1", MultiRegion::Primary))?;
+        Ok((alone, waits, begun))
+    })
+    .await;
+    assert_eq!((alone, waits.len()), (1, 1));
+    assert!(begun[0].is_none() && begun[1] == Some(waits[0].value.arn()));
+    assert_eq!(waits[0].value.state, KeyState::PendingDeletion);
+    assert!(waits[0].value.deletion_at.is_some() && waits[0].value.pending_window_days.is_none());
+
+    // As two regions' mirrors may leave it: one lacks the change of the primary, or both do.
+    let (two, none, one) = write(&catalog, |tx| {
+        keys::insert(tx, key("eu-west-1", MultiRegion::Primary))?;
+        keys::settle_primaries(tx)?;
+        let two = roles(tx)?;
+        for stored in keys::family(tx, &key("eu-west-1", MultiRegion::Primary))? {
+            let mut stored = stored;
+            stored.value.multi_region = Some(MultiRegion::Replica);
+            keys::update(tx, stored)?;
+        }
+        keys::settle_primaries(tx)?;
+        let none = roles(tx)?;
+        keys::settle_primaries(tx)?;
+        Ok((two, none, roles(tx)?))
+    })
+    .await;
+    let (primary, replica) = (Some(MultiRegion::Primary), Some(MultiRegion::Replica));
+    let names = ["eu-west-1", "us-east-1"].map(str::to_owned);
+    assert_eq!(
+        two,
+        names
+            .clone()
+            .into_iter()
+            .zip([primary, replica])
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(
+        none,
+        names
+            .into_iter()
+            .zip([replica, primary])
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(one, none);
 }
 
 /// What an account owns is counted; one that is deleted takes its keys along.

@@ -139,6 +139,8 @@ pub fn key(id: &str) -> Key {
         rotations: Vec::new(),
         current_material: 0,
         rotation: None,
+        multi_region: None,
+        pending_window_days: None,
     }
 }
 

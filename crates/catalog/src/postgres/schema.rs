@@ -19,6 +19,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0009_link_passes.sql"),
     include_str!("../../migrations/postgres/0010_manifests_in_index.sql"),
     include_str!("../../migrations/postgres/0011_sweep_marks.sql"),
+    include_str!("../../migrations/postgres/0012_keys_by_id.sql"),
 ];
 
 /// Held while the schema is looked at and changed: "SNFR".

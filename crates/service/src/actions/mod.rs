@@ -60,6 +60,7 @@ actions! {
         list_resource_tags::ListResourceTags,
         put_key_policy::PutKeyPolicy,
         re_encrypt::ReEncrypt,
+        replicate_key::ReplicateKey,
         retire_grant::RetireGrant,
         revoke_grant::RevokeGrant,
         rotate_key_on_demand::RotateKeyOnDemand,
@@ -68,6 +69,7 @@ actions! {
         untag_resource::UntagResource,
         update_alias::UpdateAlias,
         update_key_description::UpdateKeyDescription,
+        update_primary_region::UpdatePrimaryRegion,
     }
     sts {
         get_caller_identity::GetCallerIdentity,

@@ -9,7 +9,7 @@ use catalog::{Catalog, CatalogError, CatalogExt, grants, keys};
 use kms::{Decision, KeyMaterial, KeyRef, MasterKey, grant, policy};
 use model::{
     Account, Arn, Clock, Entropy, Grant, Key, KeyManager, KeyState, Region, Tag, WrappedKey,
-    key::{EncryptionContext, Rotation, RotationPlan},
+    key::{EncryptionContext, MULTI_REGION_ID, MultiRegion, Rotation, RotationPlan},
     limits,
 };
 use vault::DataKey;
@@ -26,6 +26,16 @@ pub struct NewKey {
     pub account: Account,
     pub region: Region,
     pub manager: KeyManager,
+    pub description: String,
+    pub policy: Option<String>,
+    pub tags: Vec<Tag>,
+    pub multi_region: bool,
+}
+
+/// What the like of a multi-Region key in another region is to be: all that the two do not share.
+#[derive(Debug)]
+pub struct NewReplica {
+    pub region: Region,
     pub description: String,
     pub policy: Option<String>,
     pub tags: Vec<Tag>,
@@ -237,7 +247,9 @@ impl Keys {
         match key.state {
             KeyState::Enabled => Ok(()),
             KeyState::Disabled => Err(KeyError::Disabled(key.arn())),
-            KeyState::PendingDeletion => Err(KeyError::PendingDeletion(key.arn())),
+            KeyState::PendingDeletion | KeyState::PendingReplicaDeletion => {
+                Err(KeyError::PendingDeletion(key.arn()))
+            }
         }
     }
 
@@ -286,7 +298,10 @@ impl Keys {
 
     /// A new key's record, its material drawn and sealed.
     pub fn draw(&self, new: NewKey) -> Key {
-        let id = self.entropy.uuid().to_string();
+        let id = match new.multi_region {
+            true => format!("{MULTI_REGION_ID}{}", self.entropy.uuid().simple()),
+            false => self.entropy.uuid().to_string(),
+        };
         let arn = Arn::kms(&new.region, &new.account, &format!("key/{id}"));
         let now = self.clock.now();
         // KMS rotates the keys that services manage; a customer's only when it is told to.
@@ -312,17 +327,65 @@ impl Keys {
             rotations: Vec::new(),
             current_material: 0,
             rotation,
+            multi_region: new.multi_region.then_some(MultiRegion::Primary),
+            pending_window_days: None,
         }
     }
 
-    /// A key's next material, drawn and sealed.
-    pub fn draw_rotation(&self, key: &Key, on_demand: bool) -> Rotation {
-        let number = u32::try_from(key.rotations.len() + 1).expect("rotations are few");
-        Rotation {
-            sealed_material: KeyMaterial::generate().seal(&self.master_key, &key.arn(), number),
-            at: self.clock.now(),
-            on_demand,
+    /// The record of a primary key's like in another region.
+    ///
+    /// # Errors
+    /// `Material`.
+    pub fn draw_replica(&self, primary: &Key, new: NewReplica) -> Result<Key, KeyError> {
+        let policy = new.policy;
+        let mut replica = Key {
+            policy: policy.unwrap_or_else(|| policy::default_policy(&new.region, &primary.account)),
+            region: new.region,
+            description: new.description,
+            tags: new.tags,
+            created_at: self.clock.now(),
+            state: KeyState::Enabled,
+            rotation: None,
+            multi_region: Some(MultiRegion::Replica),
+            ..primary.clone()
+        };
+        KeyMaterial::replicate(&self.master_key, primary, &mut replica).map_err(|source| {
+            KeyError::Material {
+                key: primary.arn(),
+                source,
+            }
+        })?;
+        Ok(replica)
+    }
+
+    /// The next material of a key and its likes in other regions, drawn once and sealed for each.
+    pub fn draw_rotation<'a>(
+        &self,
+        family: impl IntoIterator<Item = &'a mut Key>,
+        on_demand: bool,
+    ) {
+        let (material, at) = (KeyMaterial::generate(), self.clock.now());
+        for key in family {
+            let number = u32::try_from(key.rotations.len() + 1).expect("rotations are few");
+            key.rotations.push(Rotation {
+                sealed_material: material.seal(&self.master_key, &key.arn(), number),
+                at,
+                on_demand,
+            });
         }
+    }
+
+    /// A multi-Region key and its likes in other regions; any other key alone.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn family(&self, key: &Key) -> Result<Vec<Key>, KeyError> {
+        if key.multi_region.is_none() {
+            return Ok(vec![key.clone()]);
+        }
+        let key = key.clone();
+        let found = self.catalog.read(move |tx| keys::family(tx, &key)).await?;
+        Ok(found.into_iter().map(|stored| stored.value).collect())
     }
 
     /// The key that a user names for a new resource of a region, ready to be used there.

@@ -96,6 +96,7 @@ pub async fn default_key(core: &Core, account: &Account, region: &Region) -> Res
                         .to_owned(),
                 policy: None,
                 tags: Vec::new(),
+                multi_region: false,
             };
             create(core, new, Some(RDS_ALIAS)).await
         }

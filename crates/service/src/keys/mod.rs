@@ -5,6 +5,7 @@
 //! grants, never as the service itself.
 mod builtin;
 mod create;
+mod multi_region;
 mod outside;
 mod policies;
 mod rds;
@@ -18,9 +19,10 @@ use vault::DataKey;
 
 use crate::{core::Core, fault::Fault};
 
-pub use builtin::{Keys, NewKey};
+pub use builtin::{Keys, NewKey, NewReplica};
 use create::mirror;
 pub use create::{create, default_key};
+pub use multi_region::{replicate, update_primary};
 pub use outside::{CallError, Outside, OutsideKms, RetryPlan};
 pub use rds::{RdsUse, TargetKey, cluster_context, snapshot_context};
 pub use rotate::{PERIOD_DAYS, Reason, next as next_rotation, rotate, rotate_due};

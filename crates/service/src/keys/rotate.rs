@@ -44,42 +44,58 @@ pub async fn rotate(core: &Core, arn: &Arn, reason: Reason) -> Result<Key, Fault
     let added = core
         .catalog
         .write(move |tx| {
-            let mut stored = find(tx, &wanted)?;
-            Keys::usable(&stored.value)?;
-            let key = &mut stored.value;
+            let key = find(tx, &wanted)?.value;
+            Keys::usable(&key)?;
             if reason == Reason::Asked {
-                within_limit(key)?;
+                within_limit(&key)?;
             }
-            if !is_waiting(key) {
-                let rotation = kms.draw_rotation(key, reason == Reason::Asked);
-                key.rotations.push(rotation);
-                stored = keys::update(tx, stored)?;
+            let mut family = keys::family(tx, &key)?;
+            if !is_waiting(&key) {
+                let on_demand = reason == Reason::Asked;
+                kms.draw_rotation(family.iter_mut().map(|one| &mut one.value), on_demand);
+                family = write_all(tx, family)?;
             }
-            Ok::<_, Fault>(stored)
+            Ok::<_, Fault>(family)
         })
         .await?;
-    mirror(core, &added).await?;
+    // In every region's: what one of a multi-Region key's likes wraps, any of them must open.
+    for stored in &added {
+        mirror(core, stored).await?;
+    }
     // Only what is mirrored by now: another rotation may have added more meanwhile.
-    let (wanted, mirrored) = (arn.clone(), count(&added.value));
+    let mirrored = added.iter().map(|stored| count(&stored.value)).min();
+    let (wanted, mirrored) = (arn.clone(), mirrored.unwrap_or(0));
     let turned = core
         .catalog
         .write(move |tx| {
             let now = tx.now();
-            let mut stored = find(tx, &wanted)?;
-            let key = &mut stored.value;
-            key.current_material = key.current_material.max(mirrored);
-            if let Some(plan) = key.rotation.filter(|plan| plan.next_at <= now) {
-                key.rotation = Some(RotationPlan {
-                    next_at: next(now, plan.period_days),
-                    ..plan
-                });
+            let key = find(tx, &wanted)?.value;
+            let mut family = keys::family(tx, &key)?;
+            for stored in &mut family {
+                let key = &mut stored.value;
+                key.current_material = key.current_material.max(mirrored);
+                if let Some(plan) = key.rotation.filter(|plan| plan.next_at <= now) {
+                    key.rotation = Some(RotationPlan {
+                        next_at: next(now, plan.period_days),
+                        ..plan
+                    });
+                }
             }
-            Ok::<_, Fault>(keys::update(tx, stored)?)
+            write_all(tx, family)?;
+            find(tx, &wanted)
         })
         .await?;
     core.mirror.notify_one();
     tracing::info!(key = %arn, material = turned.value.current_material, "rotated");
     Ok(turned.value)
+}
+
+fn write_all(
+    tx: &mut dyn catalog::Tx,
+    family: Vec<Stored<Key>>,
+) -> Result<Vec<Stored<Key>>, CatalogError> {
+    let written = family.into_iter().map(|stored| keys::update(tx, stored));
+    written.collect()
 }
 
 fn find(tx: &mut dyn catalog::Tx, arn: &Arn) -> Result<Stored<Key>, Fault> {

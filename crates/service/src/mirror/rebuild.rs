@@ -285,6 +285,7 @@ async fn keep_all(
         .catalog
         .write(|tx| {
             rebuilt::prune(tx)?;
+            catalog::keys::settle_primaries(tx)?;
             // The mirror has all of this already; what is changed from here on, it has not.
             outbox::clear(tx)?;
             catalog::meta::get(tx, catalog::meta::MODE)

@@ -219,7 +219,8 @@ async fn forget(core: &Core) -> Result<(), CatalogError> {
             for stored in keys::due_for_deletion(tx, BATCH)? {
                 let key = stored.value;
                 keys::delete(tx, &key.region, &key.account, &key.id)?;
-                gone.insert(key.id.clone(), key.arn());
+                keys::replica_gone(tx, &key)?;
+                gone.insert(key.arn().to_string(), key.arn());
             }
             Ok(gone)
         })

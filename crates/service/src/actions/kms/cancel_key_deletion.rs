@@ -31,7 +31,7 @@ impl Action for CancelKeyDeletion {
 
     async fn run(self, cx: &Cx) -> Result<Canceled, Fault> {
         let key = shared::change(cx, &self.key_id, "kms:CancelKeyDeletion", |key, _| {
-            if key.state != KeyState::PendingDeletion {
+            if !key.state.is_pending() {
                 return Err(Fault::new(
                     Code::KmsInvalidState,
                     format!("{} is not pending deletion.", key.arn()),
@@ -39,6 +39,7 @@ impl Action for CancelKeyDeletion {
             }
             key.state = KeyState::Disabled;
             key.deletion_at = None;
+            key.pending_window_days = None;
             Ok(())
         })
         .await?;

@@ -57,12 +57,6 @@ impl Action for CreateKey {
                 ));
             }
         }
-        if self.multi_region == Some(true) {
-            return Err(Fault::new(
-                Code::KmsUnsupported,
-                "Multi-Region keys are not supported here.",
-            ));
-        }
         if let Some(policy) = &self.policy {
             shared::policy(policy)?;
         }
@@ -73,10 +67,11 @@ impl Action for CreateKey {
             description: self.description.unwrap_or_default(),
             policy: self.policy,
             tags: shared::tags(&self.tags)?,
+            multi_region: self.multi_region == Some(true),
         };
         let key = keys::create(&cx.core, new, None).await?;
         Ok(Created {
-            key_metadata: KeyMetadata::of(&key),
+            key_metadata: KeyMetadata::of(&key, std::slice::from_ref(&key)),
         })
     }
 }

@@ -119,6 +119,7 @@ pub(super) async fn key_of(
         ));
     }
     let (arn, _) = ::kms::key_of(&blob.0).map_err(|_| shared::invalid_ciphertext())?;
+    let arn = model::key::counterpart(&arn, &cx.region);
     // Of the named key first: who names a key that it may not use learns no more than that.
     let expected = match expected {
         Some(key_id) => Some(shared::find_with(cx, key_id, action, context).await?),

@@ -31,8 +31,9 @@ impl Action for DescribeKey {
 
     async fn run(self, cx: &Cx) -> Result<Described, Fault> {
         let key = shared::find(cx, &self.key_id, "kms:DescribeKey").await?;
+        let family = cx.core.kms.family(&key).await?;
         Ok(Described {
-            key_metadata: KeyMetadata::of(&key),
+            key_metadata: KeyMetadata::of(&key, &family),
         })
     }
 }

@@ -38,9 +38,10 @@ impl Action for GetKeyRotationStatus {
     async fn run(self, cx: &Cx) -> Result<RotationStatus, Fault> {
         shared::refuse_alias(&self.key_id)?;
         let key = shared::find(cx, &self.key_id, "kms:GetKeyRotationStatus").await?;
-        let plan = key
-            .rotation
-            .filter(|_| key.state != KeyState::PendingDeletion);
+        // Of a multi-Region key the primary has the plan, which all share.
+        let family = cx.core.kms.family(&key).await?;
+        let plan = family.iter().find_map(|one| one.rotation);
+        let plan = plan.filter(|_| !key.state.is_pending());
         Ok(RotationStatus {
             key_rotation_enabled: plan.is_some(),
             key_id: key.arn().to_string(),

@@ -1,7 +1,7 @@
 //! `ListResourceTags`: a key's tags.
 use serde::{Deserialize, Serialize};
 
-use super::shared;
+use super::shared::{self, ShownTag};
 use crate::{
     action::{Action, Api, Cx, Label, Layout, Output},
     fault::{Code, Fault},
@@ -16,18 +16,11 @@ pub struct ListResourceTags {
     marker: Option<String>,
 }
 
-#[derive(Debug, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-struct Tag {
-    tag_key: String,
-    tag_value: String,
-}
-
 /// The answer.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Tags {
-    tags: Vec<Tag>,
+    tags: Vec<ShownTag>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_marker: Option<String>,
     truncated: bool,
@@ -60,18 +53,12 @@ impl Action for ListResourceTags {
                 Fault::new(Code::KmsInvalidMarker, "The marker is none of this list.")
             })?,
         };
-        let left = key.tags.into_iter().skip(skipped).collect();
+        let left: Vec<model::Tag> = key.tags.into_iter().skip(skipped).collect();
         let (page, next_marker) = shared::paged(left, rows_asked, |_| {
             skipped.saturating_add(rows_asked).to_string()
         });
         Ok(Tags {
-            tags: page
-                .into_iter()
-                .map(|tag| Tag {
-                    tag_key: tag.key,
-                    tag_value: tag.value,
-                })
-                .collect(),
+            tags: page.iter().map(ShownTag::of).collect(),
             truncated: next_marker.is_some(),
             next_marker,
         })

@@ -1,5 +1,4 @@
 //! `PutKeyPolicy`: decides which accounts may do what with a key.
-use model::Account;
 use serde::Deserialize;
 
 use super::shared;
@@ -35,29 +34,12 @@ impl Action for PutKeyPolicy {
         }
         shared::policy(&self.policy)?;
         let (policy, caller) = (self.policy, cx.caller.account.clone());
-        let bypass = self.bypass_policy_lockout_safety_check == Some(true);
+        let bypass = self.bypass_policy_lockout_safety_check;
         shared::change(cx, &self.key_id, "kms:PutKeyPolicy", move |key, _| {
             key.policy.clone_from(&policy);
-            if !bypass && !still_lets(key, &caller) {
-                return Err(Fault::new(
-                    Code::KmsMalformedPolicy,
-                    "The new key policy will not allow you to update the key policy in the future.",
-                ));
-            }
-            Ok(())
+            shared::not_locked_out(key, &caller, bypass)
         })
         .await
         .map(drop)
     }
-}
-
-fn still_lets(key: &model::Key, caller: &Account) -> bool {
-    let arn = key.arn();
-    let request = kms::policy::Request {
-        principal_account: caller,
-        action: "kms:PutKeyPolicy",
-        key_arn: &arn,
-        conditions: &kms::policy::Conditions::default(),
-    };
-    kms::policy::Policy::parse(&key.policy).is_ok_and(|policy| policy.allows(&request))
 }

@@ -1,5 +1,4 @@
 //! `RotateKeyOnDemand`: new material now. What older material wrapped still opens.
-use model::KeyManager;
 use serde::{Deserialize, Serialize};
 
 use super::shared;
@@ -31,11 +30,8 @@ impl Action for RotateKeyOnDemand {
     type Output = Rotated;
 
     async fn run(self, cx: &Cx) -> Result<Rotated, Fault> {
-        shared::refuse_alias(&self.key_id)?;
-        let key = shared::find_own(cx, &self.key_id, "kms:RotateKeyOnDemand").await?;
-        if key.manager == KeyManager::Aws {
-            return Err(shared::managed(&key, "kms:RotateKeyOnDemand"));
-        }
+        let key = shared::find_changeable(cx, &self.key_id, "kms:RotateKeyOnDemand").await?;
+        shared::not_replica(&key)?;
         Keys::usable(&key)?;
         let rotated = keys::rotate(&cx.core, &key.arn(), Reason::Asked).await?;
         Ok(Rotated {

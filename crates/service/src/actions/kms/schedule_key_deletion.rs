@@ -1,7 +1,9 @@
-//! `ScheduleKeyDeletion`: a key can be used no more, and is gone after a waiting period.
+//! `ScheduleKeyDeletion`: a key can be used no more, and is gone after a waiting period, which
+//! begins for a primary key when its last replica is gone.
 use std::time::Duration;
 
-use model::KeyState;
+use catalog::keys as rows;
+use model::{KeyState, key::MultiRegion};
 use serde::{Deserialize, Serialize};
 
 use super::shared;
@@ -23,9 +25,10 @@ pub struct ScheduleKeyDeletion {
 #[serde(rename_all = "PascalCase")]
 pub struct Scheduled {
     key_id: String,
-    deletion_date: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion_date: Option<f64>,
     key_state: &'static str,
-    pending_window_in_days: u64,
+    pending_window_in_days: u32,
 }
 
 impl Output for Scheduled {}
@@ -37,7 +40,7 @@ impl Action for ScheduleKeyDeletion {
 
     async fn run(self, cx: &Cx) -> Result<Scheduled, Fault> {
         let days = self.pending_window_in_days.unwrap_or(30);
-        let days = u64::try_from(days)
+        let days = u32::try_from(days)
             .ok()
             .filter(|days| (7..=30).contains(days))
             .ok_or_else(|| {
@@ -46,21 +49,29 @@ impl Action for ScheduleKeyDeletion {
                     format!("PendingWindowInDays is {days}: it must be between 7 and 30."),
                 )
             })?;
-        let key = shared::change(
+        let key = shared::change_within(
             cx,
             &self.key_id,
             "kms:ScheduleKeyDeletion",
-            move |key, now| {
+            move |tx, key, now| {
                 shared::not_pending(key)?;
-                key.state = KeyState::PendingDeletion;
-                key.deletion_at = Some(now.plus(Duration::from_secs(days * 24 * 3_600)));
+                let has_replicas = key.multi_region == Some(MultiRegion::Primary)
+                    && 1 < rows::family(tx, key)?.len();
+                if has_replicas {
+                    key.state = KeyState::PendingReplicaDeletion;
+                    key.pending_window_days = Some(days);
+                } else {
+                    key.state = KeyState::PendingDeletion;
+                    let wait = Duration::from_secs(u64::from(days) * 24 * 3_600);
+                    key.deletion_at = Some(now.plus(wait));
+                }
                 Ok(())
             },
         )
         .await?;
         Ok(Scheduled {
             key_id: key.arn().to_string(),
-            deletion_date: key.deletion_at.map_or(0.0, shared::seconds),
+            deletion_date: key.deletion_at.map(shared::seconds),
             key_state: key.state.as_str(),
             pending_window_in_days: days,
         })

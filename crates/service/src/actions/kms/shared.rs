@@ -3,9 +3,12 @@
 //! Source: the AWS KMS API reference.
 use std::collections::HashSet;
 
-use catalog::{CatalogExt, Stored, keys as rows};
+use catalog::{CatalogExt, Stored, Tx, keys as rows};
 use kms::AliasError;
-use model::{Arn, ArnKind, Key, KeyManager, KeyState, Timestamp, key::EncryptionContext};
+use model::{
+    Account, Arn, ArnKind, Key, KeyManager, KeyState, Timestamp,
+    key::{EncryptionContext, MultiRegion},
+};
 use serde::Serialize;
 
 use crate::{
@@ -52,11 +55,53 @@ pub(super) struct KeyMetadata {
     key_spec: &'static str,
     encryption_algorithms: [&'static str; 1],
     multi_region: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multi_region_configuration: Option<MultiRegionConfiguration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_deletion_window_in_days: Option<u32>,
     current_key_material_id: String,
 }
 
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct MultiRegionConfiguration {
+    multi_region_key_type: &'static str,
+    primary_key: MultiRegionKey,
+    replica_keys: Vec<MultiRegionKey>,
+}
+
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct MultiRegionKey {
+    arn: String,
+    region: String,
+}
+
+impl MultiRegionConfiguration {
+    /// Of a key and its likes in other regions, itself among them.
+    fn of(key: &Key, family: &[Key]) -> Option<Self> {
+        let role = key.multi_region?;
+        let shown = |key: &Key| MultiRegionKey {
+            arn: key.arn().to_string(),
+            region: key.region.to_string(),
+        };
+        let (primary, replicas): (Vec<_>, Vec<_>) = family
+            .iter()
+            .partition(|one| one.multi_region == Some(MultiRegion::Primary));
+        Some(Self {
+            multi_region_key_type: match role {
+                MultiRegion::Primary => "PRIMARY",
+                MultiRegion::Replica => "REPLICA",
+            },
+            primary_key: shown(primary.first().copied().unwrap_or(key)),
+            replica_keys: replicas.into_iter().map(shown).collect(),
+        })
+    }
+}
+
 impl KeyMetadata {
-    pub(super) fn of(key: &Key) -> Self {
+    /// Of a key and its likes in other regions, itself among them.
+    pub(super) fn of(key: &Key, family: &[Key]) -> Self {
         Self {
             account: key.account.to_string(),
             key_id: key.id.clone(),
@@ -75,7 +120,9 @@ impl KeyMetadata {
             customer_master_key_spec: "SYMMETRIC_DEFAULT",
             key_spec: "SYMMETRIC_DEFAULT",
             encryption_algorithms: ["SYMMETRIC_DEFAULT"],
-            multi_region: false,
+            multi_region: key.multi_region.is_some(),
+            multi_region_configuration: MultiRegionConfiguration::of(key, family),
+            pending_deletion_window_in_days: key.pending_window_days,
             current_key_material_id: kms::material_id(key, key.current_material),
         }
     }
@@ -162,6 +209,20 @@ pub(super) async fn find_own(cx: &Cx, key_id: &str, action: &'static str) -> Res
     Ok(key)
 }
 
+/// The caller's own key, by its id or ARN, for what is not done with a service's key.
+pub(super) async fn find_changeable(
+    cx: &Cx,
+    key_id: &str,
+    action: &'static str,
+) -> Result<Key, Fault> {
+    refuse_alias(key_id)?;
+    let key = find_own(cx, key_id, action).await?;
+    if key.manager == KeyManager::Aws {
+        return Err(managed(&key, action));
+    }
+    Ok(key)
+}
+
 /// Finds, checks and changes a customer's own key; aliases do not serve, as with KMS.
 pub(super) async fn change(
     cx: &Cx,
@@ -169,11 +230,17 @@ pub(super) async fn change(
     action: &'static str,
     change: impl Fn(&mut Key, Timestamp) -> Result<(), Fault> + Send + Sync + 'static,
 ) -> Result<Key, Fault> {
-    refuse_alias(key_id)?;
-    let key = find_own(cx, key_id, action).await?;
-    if key.manager == KeyManager::Aws {
-        return Err(managed(&key, action));
-    }
+    change_within(cx, key_id, action, move |_, key, now| change(key, now)).await
+}
+
+/// The same, for a change that depends on other records.
+pub(super) async fn change_within(
+    cx: &Cx,
+    key_id: &str,
+    action: &'static str,
+    change: impl Fn(&mut dyn Tx, &mut Key, Timestamp) -> Result<(), Fault> + Send + Sync + 'static,
+) -> Result<Key, Fault> {
+    let key = find_changeable(cx, key_id, action).await?;
     let (arn, now) = (key.arn(), cx.core.now());
     let stored: Stored<Key> = cx
         .core
@@ -182,7 +249,7 @@ pub(super) async fn change(
             let mut stored = rows::get_by_arn(tx, &arn)?.ok_or_else(|| {
                 Fault::new(Code::KmsNotFound, format!("Key '{arn}' does not exist"))
             })?;
-            change(&mut stored.value, now)?;
+            change(tx, &mut stored.value, now)?;
             rows::update(tx, stored).map_err(Fault::from)
         })
         .await?;
@@ -245,9 +312,23 @@ pub(super) fn alias_name(name: &str) -> Result<(), Fault> {
     }
 }
 
+/// Refuses a replica what is its primary's to do.
+pub(super) fn not_replica(key: &Key) -> Result<(), Fault> {
+    if key.multi_region == Some(MultiRegion::Replica) {
+        return Err(Fault::new(
+            Code::KmsUnsupported,
+            format!(
+                "{} is a multi-Region replica key: ask for this with the primary key in its region.",
+                key.arn()
+            ),
+        ));
+    }
+    Ok(())
+}
+
 /// Refuses a change of a key that waits for its deletion.
 pub(super) fn not_pending(key: &Key) -> Result<(), Fault> {
-    if key.state == KeyState::PendingDeletion {
+    if key.state.is_pending() {
         return Err(Fault::new(
             Code::KmsInvalidState,
             format!("{} is pending deletion.", key.arn()),
@@ -293,6 +374,23 @@ pub(super) struct KmsTag {
     tag_key: String,
     #[serde(default)]
     tag_value: String,
+}
+
+/// A tag in an answer.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ShownTag {
+    tag_key: String,
+    tag_value: String,
+}
+
+impl ShownTag {
+    pub(super) fn of(tag: &model::Tag) -> Self {
+        Self {
+            tag_key: tag.key.clone(),
+            tag_value: tag.value.clone(),
+        }
+    }
 }
 
 /// Whether the model lets an alias have these characters; KMS itself takes no colon.
@@ -346,4 +444,27 @@ pub(super) fn policy(text: &str) -> Result<(), Fault> {
     kms::policy::Policy::parse(text)
         .map(drop)
         .map_err(|error| Fault::new(Code::KmsMalformedPolicy, error.to_string()))
+}
+
+/// Refuses a policy by which the caller could not change it again, unless told not to look.
+pub(super) fn not_locked_out(
+    key: &Key,
+    caller: &Account,
+    bypass: Option<bool>,
+) -> Result<(), Fault> {
+    let arn = key.arn();
+    let request = kms::policy::Request {
+        principal_account: caller,
+        action: "kms:PutKeyPolicy",
+        key_arn: &arn,
+        conditions: &kms::policy::Conditions::default(),
+    };
+    let policy = kms::policy::Policy::parse(&key.policy);
+    if bypass == Some(true) || policy.is_ok_and(|policy| policy.allows(&request)) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Code::KmsMalformedPolicy,
+        "The new key policy will not allow you to update the key policy in the future.",
+    ))
 }

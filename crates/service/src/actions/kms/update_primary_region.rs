@@ -1,0 +1,45 @@
+//! `UpdatePrimaryRegion`: another of a multi-Region key's likes becomes the primary one.
+use model::key::counterpart;
+use serde::Deserialize;
+
+use super::{replicate_key, shared};
+use crate::{
+    action::{Action, Api, Cx},
+    fault::{Code, Fault},
+    keys::{self, KeyUser},
+};
+
+/// The input.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct UpdatePrimaryRegion {
+    key_id: String,
+    primary_region: String,
+}
+
+impl Action for UpdatePrimaryRegion {
+    const NAME: &'static str = "UpdatePrimaryRegion";
+    const API: Api = Api::Kms;
+    type Output = ();
+
+    async fn run(self, cx: &Cx) -> Result<(), Fault> {
+        const ACTION: &str = "kms:UpdatePrimaryRegion";
+        let region = replicate_key::region(cx, "primaryRegion", &self.primary_region)?;
+        let primary = shared::find_changeable(cx, &self.key_id, ACTION).await?;
+        shared::not_replica(&primary)?;
+        if region == primary.region {
+            return Err(Fault::new(
+                Code::KmsUnsupported,
+                format!("{} is the primary key already.", primary.arn()),
+            ));
+        }
+        // Both keys' policies have a say.
+        if primary.multi_region.is_some() {
+            let there = counterpart(&primary.arn(), &region);
+            let replica = cx.core.kms.by_arn(&there).await?;
+            let user = KeyUser::direct(&cx.caller.account);
+            cx.core.kms.authorise(&user, &replica, ACTION).await?;
+        }
+        keys::update_primary(&cx.core, &primary.arn(), &region).await
+    }
+}
