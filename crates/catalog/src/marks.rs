@@ -75,7 +75,7 @@ pub(crate) fn root_ended(
 /// # Errors
 /// The database's.
 pub(crate) fn job_ended(tx: &mut dyn Tx, job: &Job, end: JobState) -> Result<(), CatalogError> {
-    let clean = job.attempts == 0 || (end == JobState::Done && job.attempts == 1);
+    let clean = job.fence == 0 || (end == JobState::Done && job.fence == 1);
     for pin in &job.pins {
         match pin.manifest {
             Some(manifest) if clean => root_ended(tx, &pin.region, &pin.volume, manifest)?,

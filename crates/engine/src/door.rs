@@ -169,6 +169,10 @@ pub trait DumpSink: Send {
     /// As [`DumpSink::file`].
     fn leave_out(&mut self, path: &str) -> Result<(), SinkError>;
 
+    /// The dump begins (true) or has ended (false) a wait for the server's answer that takes longer
+    /// than a moment: how long is up to the server's owner. The sink may make the dump wait further.
+    fn waits(&self, waiting: bool);
+
     /// Whether the dump should end without a result; asked between files and while it waits.
     fn stop_requested(&self) -> bool;
 }

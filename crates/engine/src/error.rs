@@ -10,6 +10,8 @@ use crate::{Disturbance, SinkError, capabilities, removal::RemovalError};
 /// What a caller should do about an [`EngineError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
+    /// Nothing was tried: what it needs is in use, and the same works once that is given back.
+    Wait,
     /// The same again, later, may work.
     Retry,
     /// The request cannot be met as it is.
@@ -130,6 +132,15 @@ pub enum EngineError {
         #[source]
         source: io::Error,
     },
+    /// The server's socket cannot be connected to, or is another user's.
+    #[error("cannot connect to {path:?}")]
+    NoSocket {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The server refused a statement.
     #[error("the server failed to {doing}")]
     Sql {
@@ -228,9 +239,10 @@ impl EngineError {
         match self {
             // A right that is missing does not come back by waiting.
             Self::CannotTell { lacking, .. } if !lacking.is_empty() => ErrorKind::Report,
+            Self::Busy { .. } => ErrorKind::Wait,
             Self::CannotTell { .. }
-            | Self::Busy { .. }
             | Self::PortInUse { .. }
+            | Self::NoSocket { .. }
             | Self::SessionLost { .. }
             | Self::Disturbed(_)
             | Self::StartTimeout { .. }
@@ -256,7 +268,7 @@ impl EngineError {
                 if source.code()
                     == Some(&tokio_postgres::error::SqlState::CONFIGURATION_LIMIT_EXCEEDED) =>
             {
-                ErrorKind::Retry
+                ErrorKind::Wait
             }
             // Without an answer of the server's, the connection failed.
             Self::Sql { source, .. } if source.is_closed() || source.code().is_none() => {
@@ -292,6 +304,7 @@ impl EngineError {
             Self::CannotTell { .. } => "the host does not tell whether the database server runs",
             Self::WillNotEnd { .. } => "processes of the database server do not end",
             Self::Disturbed(what) => what.told(),
+            Self::NoSocket { .. } => "the database server takes no connections",
             Self::SessionLost { .. } => "the session that the snapshot was taken by was lost",
             Self::PageDamaged { .. } => {
                 "a page of the cluster's data does not match its checksum: amcheck and pg_amcheck find which"

@@ -43,6 +43,8 @@ pub const EVENTS_KEPT: Duration = Duration::from_secs(14 * 24 * 3_600);
 
 /// How long a job's lease lasts unless it is renewed.
 pub const LEASE: Duration = Duration::from_secs(15);
+/// The longest lease that a deployment may choose.
+pub const LEASE_MAX: Duration = Duration::from_secs(3_600);
 /// How often a running job renews its lease and records its progress.
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
 /// How often a node of a shared catalog says that it lives.
@@ -51,6 +53,13 @@ pub const NODE_HEARTBEAT: Duration = Duration::from_secs(2);
 pub const NODE_SILENCE: Duration = Duration::from_secs(12);
 /// How often the runner looks for work when no signal came.
 pub const RUNNER_POLL: Duration = Duration::from_secs(2);
+/// The longest that a job sleeps between two tries.
+pub const JOB_SLEEP_MAX: Duration = Duration::from_secs(60);
+/// The longest that a job sleeps which waits for what others hold: it should not be given up soon
+/// after that is free.
+pub const JOB_PUT_OFF_MAX: Duration = Duration::from_secs(15);
+/// How often one job may be put off before it is given up as failed: about a day of waiting.
+pub const JOB_PUT_OFFS_MAX: u64 = 5_760;
 /// Tries of one job before it is given up as failed.
 pub const JOB_ATTEMPTS_MAX: u32 = 8;
 /// How long an object that nothing reaches is kept before the sweep removes it.

@@ -23,6 +23,7 @@ use crate::{
         checkpoint::Scribe,
         owner::{self, OwnerError},
     },
+    places::Places,
 };
 
 /// Opens one region's vault.
@@ -77,6 +78,8 @@ pub struct Core {
     pub settings: Settings,
     /// Wakes the runner: a job was added.
     pub work: Notify,
+    /// The places of this node's jobs.
+    pub places: Arc<Places>,
     /// Wakes the mirror: a record was changed.
     pub mirror: Notify,
     /// The OS users of this node's clusters.
@@ -137,6 +140,7 @@ impl Core {
             entropy: parts.entropy,
             settings,
             work: Notify::new(),
+            places: Arc::default(),
             mirror: Notify::new(),
             users,
             answering: Answering::default(),

@@ -159,7 +159,11 @@ impl Fault {
     }
 }
 
-/// An error and its sources in one line.
+/// Characters of an error and its sources that are told: a database's server, or a peer, may say
+/// as much as it likes.
+const CHAIN_CHARS_MAX: usize = 4_096;
+
+/// An error and its sources in one line, cut where it gets long, without control characters.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -168,7 +172,19 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         text.push_str(&cause.to_string());
         source = cause.source();
     }
-    text
+    told(&text)
+}
+
+fn told(text: &str) -> String {
+    let mut told: String = text
+        .chars()
+        .take(CHAIN_CHARS_MAX)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.chars().nth(CHAIN_CHARS_MAX).is_some() {
+        told.push('…');
+    }
+    told
 }
 
 impl From<catalog::CatalogError> for Fault {

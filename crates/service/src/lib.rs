@@ -17,6 +17,7 @@ mod meter;
 mod mirror;
 mod nodes;
 pub mod openapi;
+mod places;
 mod presigned;
 pub mod rekey;
 mod runner;

@@ -6,11 +6,11 @@ use std::{sync::Arc, time::Duration};
 
 use catalog::{
     CatalogError, CatalogExt, Tx, clusters,
-    jobs::{self, Claim, Lease},
+    jobs::{self, Checkpoint, Claim, Lease},
     snapshots,
 };
 use model::{ClusterName, ClusterStatus, Job, JobKind, SnapshotStatus, Told, limits};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::task::JoinSet;
 
 use crate::{
     core::Core,
@@ -23,42 +23,24 @@ use crate::{
     meter::Meter,
 };
 
-/// Jobs run at once by one node.
-const JOBS_AT_ONCE: usize = 6;
-/// Copies among them: slow ones must not keep clusters and snapshots from being made.
-const COPIES_AT_ONCE: usize = 4;
 /// How long work that is to stop may take to its next step.
 const STOP_PATIENCE: Duration = Duration::from_secs(4);
-/// The longest wait between two tries of a job.
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// The shortest wait between two tries of a job.
+const BACKOFF_MIN: Duration = Duration::from_millis(250);
 
 /// Runs jobs until the process is to end, then waits for the ones under way to stop.
 pub async fn work(core: Arc<Core>, owner: String) {
-    let places = Arc::new(Semaphore::new(JOBS_AT_ONCE));
-    let copies = Arc::new(Semaphore::new(COPIES_AT_ONCE));
     let mut running = JoinSet::new();
     while !core.is_stopping() {
-        let place = tokio::select! {
-            place = places.clone().acquire_owned() => place.expect("the semaphore is never closed"),
-            () = core.stopped() => break,
-        };
         while running.try_join_next().is_some() {}
-        let copying = copies.clone().try_acquire_owned().ok();
-        let except = copying.is_none().then_some(JobKind::CopySnapshot);
-        match claim(&core, &owner, except).await {
+        match claim(&core, &owner).await {
             Ok(Some(one)) => {
-                let copying = copying.filter(|_| one.job.kind == JobKind::CopySnapshot);
-                running.spawn(async move {
-                    let core = one.core.clone();
-                    attempt(one).await;
-                    drop((place, copying));
-                    core.work.notify_one();
-                });
+                running.spawn(attempt(one));
             }
             Ok(None) => {
-                drop((place, copying));
                 tokio::select! {
                     () = core.work.notified() => {}
+                    () = core.places.more_room() => {}
                     () = tokio::time::sleep(limits::RUNNER_POLL) => {}
                     () = core.stopped() => {}
                 }
@@ -72,11 +54,11 @@ pub async fn work(core: Arc<Core>, owner: String) {
     while running.join_next().await.is_some() {}
 }
 
-pub(crate) async fn claim(
-    core: &Arc<Core>,
-    owner: &str,
-    except: Option<JobKind>,
-) -> Result<Option<Run>, CatalogError> {
+/// Takes a job that there is room for, if there is one.
+pub(crate) async fn claim(core: &Arc<Core>, owner: &str) -> Result<Option<Run>, CatalogError> {
+    let Some(except) = core.places.room() else {
+        return Ok(None);
+    };
     let wanted = Claim {
         owner: owner.to_owned(),
         node: core.settings.node.clone(),
@@ -92,11 +74,13 @@ pub(crate) async fn claim(
     Ok(claimed.and_then(|job| {
         let lease = Lease::of(&job)?;
         let meter = Arc::new(Meter::after(&job.progress));
+        let place = Arc::new(core.places.enter(&job));
         Some(Run {
             core: core.clone(),
             job,
             lease,
             meter,
+            place,
         })
     }))
 }
@@ -226,7 +210,6 @@ fn show_on_cluster(tx: &mut dyn Tx, job: &Job, percent: u8) -> Result<(), Catalo
 pub(crate) async fn end(one: &Run, error: JobError) {
     let core = &one.core;
     let (lease, job) = (one.lease.clone(), one.job.clone());
-    let progress = one.meter.progress();
     let recorded: Result<(), CatalogError> = match error {
         JobError::Lost => {
             tracing::info!(job = %job.id, "job canceled, or taken over");
@@ -237,43 +220,25 @@ pub(crate) async fn end(one: &Run, error: JobError) {
                 .write(move |tx| jobs::finish(tx, &lease, &jobs::End::Canceled))
                 .await
         }
-        JobError::Stopping => {
-            let now = core.now();
-            core.catalog
-                .write(move |tx| {
-                    jobs::checkpoint(
-                        tx,
-                        &lease,
-                        &jobs::Checkpoint {
-                            progress: Some(progress),
-                            ..Default::default()
-                        },
-                    )?;
-                    jobs::release(tx, &lease, now, None)
-                })
-                .await
+        // An end in order is no fault of the job's.
+        JobError::Stopping => put_off(one, Duration::ZERO, None).await,
+        JobError::Wait(reason) if put_offs(&job) < limits::JOB_PUT_OFFS_MAX => {
+            let wait = backoff(put_offs(&job)).min(limits::JOB_PUT_OFF_MAX);
+            tracing::debug!(job = %job.id, kind = job.kind.as_str(), reason = reason.log, "job waits");
+            put_off(one, wait, Some(reason.log)).await
         }
         JobError::Retry(reason) if job.attempts < limits::JOB_ATTEMPTS_MAX => {
-            let wait = Duration::from_millis(250)
-                .saturating_mul(1 << job.attempts.min(10))
-                .min(BACKOFF_MAX);
-            let run_after = core.now().plus(wait);
+            let wait = backoff(job.attempts.into());
             tracing::warn!(job = %job.id, kind = job.kind.as_str(), reason = reason.log, "job will be tried again");
+            let so_far = so_far(one);
             core.catalog
                 .write(move |tx| {
-                    jobs::checkpoint(
-                        tx,
-                        &lease,
-                        &jobs::Checkpoint {
-                            progress: Some(progress),
-                            ..Default::default()
-                        },
-                    )?;
-                    jobs::release(tx, &lease, run_after, Some(&reason.log))
+                    jobs::checkpoint(tx, &lease, &so_far)?;
+                    jobs::release(tx, &lease, wait, Some(&reason.log))
                 })
                 .await
         }
-        JobError::Retry(reason) | JobError::Fail(reason) => {
+        JobError::Wait(reason) | JobError::Retry(reason) | JobError::Fail(reason) => {
             tracing::warn!(job = %job.id, kind = job.kind.as_str(), subject = job.subject, reason = reason.log, "job failed");
             core.catalog
                 .write(move |tx| {
@@ -290,6 +255,36 @@ pub(crate) async fn end(one: &Run, error: JobError) {
         Err(error) => {
             tracing::warn!(job = %one.job.id, cause = %chain(&error), "a job's end was not recorded")
         }
+    }
+}
+
+/// How often a job was claimed without an attempt.
+fn put_offs(job: &Job) -> u64 {
+    job.fence.saturating_sub(job.attempts.into())
+}
+
+fn backoff(tries: u64) -> Duration {
+    let tries = u32::try_from(tries).unwrap_or(u32::MAX).min(10);
+    BACKOFF_MIN
+        .saturating_mul(1 << tries)
+        .min(limits::JOB_SLEEP_MAX)
+}
+
+async fn put_off(one: &Run, wait: Duration, reason: Option<String>) -> Result<(), CatalogError> {
+    let (lease, so_far) = (one.lease.clone(), so_far(one));
+    one.core
+        .catalog
+        .write(move |tx| {
+            jobs::checkpoint(tx, &lease, &so_far)?;
+            jobs::put_off(tx, &lease, wait, reason.as_deref())
+        })
+        .await
+}
+
+fn so_far(one: &Run) -> Checkpoint {
+    Checkpoint {
+        progress: Some(one.meter.progress()),
+        ..Checkpoint::default()
     }
 }
 

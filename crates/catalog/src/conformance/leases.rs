@@ -6,12 +6,13 @@ use std::{sync::Arc, time::Duration};
 use model::{
     Job, JobKind, JobState, SnapshotStatus, Timestamp,
     job::{Pin, Progress},
+    limits,
 };
 
 use super::{Fixture, read, samples, write};
 use crate::{
     error::CatalogError,
-    jobs::{self, Checkpoint, Claim, End, Lease},
+    jobs::{self, Checkpoint, Claim, End, Except, Lease},
     passes::{self, Redeemed},
     pins, snapshots,
     transaction::{Catalog, CatalogExt},
@@ -25,7 +26,7 @@ fn claim(owner: &str, lease: Duration) -> Claim {
         node: "node-1".to_owned(),
         free: true,
         kinds: Vec::new(),
-        except: None,
+        except: Vec::new(),
         lease,
     }
 }
@@ -144,7 +145,7 @@ pub async fn expired_leases_are_fenced(fixture: &impl Fixture) {
     let lease = old.clone();
     lost(
         catalog
-            .write(move |tx| jobs::release(tx, &lease, Timestamp(0), None))
+            .write(move |tx| jobs::release(tx, &lease, Duration::ZERO, None))
             .await,
     );
     let renewed = write(&catalog, move |tx| {
@@ -184,13 +185,14 @@ pub async fn live_leases_are_respected(fixture: &impl Fixture) {
         let until = tx.now().plus(LONG);
         let again = jobs::get(tx, lease.job)?.expect("it is kept");
         assert_eq!(again.lease_until, Some(until));
-        assert_eq!(jobs::next_due(tx, "node-1")?, Some(until));
-        jobs::release(tx, &lease, Timestamp(7), Some("a hiccup"))?;
-        Ok((renewed, jobs::get(tx, lease.job)?.expect("it is kept")))
+        jobs::release(tx, &lease, Duration::ZERO, Some("a hiccup"))?;
+        let again = jobs::get(tx, lease.job)?.expect("it is kept");
+        assert_eq!(again.run_after, tx.now());
+        Ok((renewed, again))
     })
     .await;
     assert!(renewed);
-    assert_eq!((again.run_after, again.lease_until), (Timestamp(7), None));
+    assert_eq!(again.lease_until, None);
     assert_eq!(again.error.as_deref(), Some("a hiccup"));
     let next = take(&catalog, claim("b", LONG))
         .await
@@ -251,7 +253,7 @@ pub async fn jobs_wait_for_their_node_kind_and_time(fixture: &impl Fixture) {
     };
     assert_eq!(take(&catalog, draining).await, None);
     let no_room = Claim {
-        except: Some(JobKind::CreateCluster),
+        except: vec![Except::Kind(JobKind::CreateCluster)],
         ..here.clone()
     };
     assert_eq!(take(&catalog, no_room).await, None);
@@ -260,21 +262,102 @@ pub async fn jobs_wait_for_their_node_kind_and_time(fixture: &impl Fixture) {
         ..here
     };
     assert!(take(&catalog, one_kind).await.is_some());
-    let later = write(&catalog, |tx| {
-        let later = tx.now().plus(LONG);
+    write(&catalog, |tx| {
         let job = Job {
-            run_after: later,
+            run_after: tx.now().plus(limits::JOB_SLEEP_MAX),
             ..samples::job(JobKind::CopySnapshot, "s")
         };
-        jobs::insert(tx, &job)?;
-        Ok(later)
+        jobs::insert(tx, &job)
     })
     .await;
     assert_eq!(take(&catalog, claim("a", LONG)).await, None);
-    let due = read(&catalog, |tx| {
-        Ok((jobs::next_due(tx, "node-1")?, jobs::next_due(tx, "node-3")?))
+}
+
+/// What a clock that was ahead wrote holds no job up: neither its sleep nor its lease.
+pub async fn a_wrong_clock_holds_no_job_up(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    for (subject, asleep, held) in [("asleep", true, false), ("held", false, true)] {
+        write(&catalog, move |tx| {
+            let ahead = tx.now().plus(3 * LONG);
+            let job = Job {
+                run_after: if asleep { ahead } else { Timestamp(1) },
+                lease_owner: held.then(|| "node-2/x".to_owned()),
+                lease_until: held.then_some(ahead),
+                ..samples::job(JobKind::CopySnapshot, subject)
+            };
+            jobs::insert(tx, &job)
+        })
+        .await;
+        let taken = take(&catalog, claim("a", LONG)).await;
+        assert_eq!(taken.map(|job| job.subject).as_deref(), Some(subject));
+    }
+}
+
+/// A runner is given nothing that it has no room for.
+pub async fn a_runner_names_what_it_has_no_room_for(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let mut ids = Vec::new();
+    for (digit, kind) in [
+        (1, JobKind::CopySnapshot),
+        (1, JobKind::CreateSnapshot),
+        (2, JobKind::CopySnapshot),
+    ] {
+        let job = Job {
+            account: samples::account(digit),
+            ..samples::job(kind, "s")
+        };
+        add(&catalog, &job).await;
+        ids.push(job.id);
+    }
+    let copies_of = |digit| Except::KindOf(JobKind::CopySnapshot, samples::account(digit));
+    let all_of = |digit| Except::Of(samples::account(digit));
+    for (except, expected) in [
+        (vec![all_of(1), all_of(2)], None),
+        (vec![all_of(1), copies_of(2)], None),
+        (vec![copies_of(1), all_of(2)], Some(ids[1])),
+        (
+            vec![Except::Held(ids[0]), Except::Held(ids[2])],
+            Some(ids[1]),
+        ),
+        (
+            vec![Except::Kind(JobKind::CreateSnapshot), all_of(1)],
+            Some(ids[2]),
+        ),
+    ] {
+        let wanted = Claim {
+            except: except.clone(),
+            ..claim("a", Duration::ZERO)
+        };
+        let taken = take(&catalog, wanted).await;
+        assert_eq!(taken.map(|job| job.id), expected, "{except:?}");
+    }
+}
+
+/// A job that could not be tried has lost no attempt, and its first holder is fenced all the same.
+pub async fn putting_off_is_no_attempt(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    add(&catalog, &samples::job(JobKind::CreateSnapshot, "s")).await;
+    for turn in 1..=3_u64 {
+        let job = take(&catalog, claim("a", LONG)).await.expect("it is due");
+        assert_eq!((job.fence, job.attempts), (turn, 1));
+        let lease = lease_of(&job);
+        let late = lease.clone();
+        write(&catalog, move |tx| {
+            jobs::put_off(tx, &lease, Duration::ZERO, Some("no slot"))
+        })
+        .await;
+        let outcome = catalog.write(move |tx| jobs::guard(tx, &late)).await;
+        assert!(matches!(outcome, Err(CatalogError::LeaseLost { .. })));
+    }
+    let job = take(&catalog, claim("a", LONG)).await.expect("it is due");
+    assert_eq!(job.error.as_deref(), Some("no slot"));
+    let lease = lease_of(&job);
+    let slept = write(&catalog, move |tx| {
+        jobs::put_off(tx, &lease, 9 * LONG, None)?;
+        let job = jobs::get(tx, lease.job)?.expect("it is kept");
+        Ok(job.run_after.since(tx.now()))
     });
-    assert_eq!(due.await, (Some(later), Some(later)));
+    assert_eq!(slept.await, limits::JOB_SLEEP_MAX);
 }
 
 /// One account's many jobs do not keep another's from their turn.
@@ -302,7 +385,8 @@ pub async fn accounts_take_turns(fixture: &impl Fixture) {
     assert_eq!(order, "adfbec");
 }
 
-/// Turns are per region: a long queue into one region holds up no other, also of one account.
+/// The account that holds the fewest leases comes first, in however many regions it asks; within
+/// an account regions take turns.
 pub async fn regions_have_turns_of_their_own(fixture: &impl Fixture) {
     let catalog = fixture.open();
     for (region, digit, subject, due) in [
@@ -324,7 +408,7 @@ pub async fn regions_have_turns_of_their_own(fixture: &impl Fixture) {
     while let Some(job) = take(&catalog, claim("a", LONG)).await {
         order.push_str(&job.subject);
     }
-    assert_eq!(order, "adebc");
+    assert_eq!(order, "aedbc");
 }
 
 /// Progress that was recorded never falls, also across tries.

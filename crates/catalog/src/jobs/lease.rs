@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use model::{
-    Account, Job, JobId, JobKind, JobState, Region, Timestamp,
+    Account, Job, JobId, JobKind, JobState, Region,
     job::{Pin, Progress},
+    limits,
 };
 
 use super::{close, get};
@@ -16,6 +17,10 @@ use crate::{
     transaction::Tx,
     value::{Arg, args},
 };
+
+/// A job that sleeps longer than this does so by a wrong clock: twice what is ever asked for, since
+/// the clocks of nodes and of the catalog may differ.
+const SLEEP_BEYOND: Duration = Duration::from_secs(2 * limits::JOB_SLEEP_MAX.as_secs());
 
 /// What a runner can take on.
 #[derive(Debug, Clone)]
@@ -28,10 +33,42 @@ pub struct Claim {
     pub free: bool,
     /// The kinds it can run; empty for all.
     pub kinds: Vec<JobKind>,
-    /// A kind that it has no room for now.
-    pub except: Option<JobKind>,
+    /// What it has no room for now.
+    pub except: Vec<Except>,
     /// How long the lease lasts unless it is renewed.
     pub lease: Duration,
+}
+
+/// What a runner has no room for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Except {
+    /// Any job of an account.
+    Of(Account),
+    /// Any job of a kind.
+    Kind(JobKind),
+    /// An account's jobs of a kind.
+    KindOf(JobKind, Account),
+    /// One job: it runs already, whatever the clock says of its lease.
+    Held(JobId),
+}
+
+impl Except {
+    fn narrow<'a>(&'a self, sql: &mut String, args: &mut Vec<Arg<'a>>) {
+        let mut place = |value: Arg<'a>| {
+            args.push(value);
+            args.len()
+        };
+        sql.push_str(&match self {
+            Self::Of(account) => format!(" AND j.account <> ?{}", place(account.into())),
+            Self::Kind(kind) => format!(" AND j.kind <> ?{}", place(kind.as_str().into())),
+            Self::KindOf(kind, account) => format!(
+                " AND NOT (j.kind = ?{} AND j.account = ?{})",
+                place(kind.as_str().into()),
+                place(account.into())
+            ),
+            Self::Held(job) => format!(" AND j.id <> ?{}", place((*job).into())),
+        });
+    }
 }
 
 /// Proof that a runner holds a job: what [`claim`] answered.
@@ -88,9 +125,12 @@ impl End {
     }
 }
 
-/// Takes the next job under a lease: open, due, not held, of this node or of none. Accounts
-/// take turns within each region: the one whose job was claimed longest ago there comes first,
-/// then the job that is due longest. The claim raises `fence` and `attempts`.
+/// Takes the next job under a lease: open, due, not held, of this node or of none. The account
+/// that holds the fewest leases now comes first; among equals the account and region whose job was
+/// claimed longest ago, then the job that is due longest. The claim raises `fence` and `attempts`.
+///
+/// A moment that lies further ahead than anyone can have meant was written under a wrong clock: a
+/// job that sleeps, or is held, until then is due.
 ///
 /// # Errors
 /// The database's.
@@ -98,23 +138,32 @@ pub fn claim(tx: &mut dyn Tx, claim: &Claim) -> Result<Option<Job>, CatalogError
     let now = tx.now();
     let mut sql = "SELECT j.id, j.region, j.account FROM jobs AS j \
          LEFT JOIN job_turns AS t ON t.region = j.region AND t.account = j.account \
-         WHERE j.state = 'open' AND j.run_after <= ?1 \
-         AND (j.lease_until IS NULL OR j.lease_until <= ?1) \
-         AND (j.node = ?2"
+         LEFT JOIN (SELECT account, count(*) AS leases FROM jobs \
+         WHERE state = 'open' AND ?1 < lease_until GROUP BY account) AS h ON h.account = j.account \
+         WHERE j.state = 'open' AND (j.run_after <= ?1 OR ?2 < j.run_after) \
+         AND (j.lease_until IS NULL OR j.lease_until <= ?1 OR ?3 < j.lease_until) \
+         AND (j.node = ?4"
         .to_owned();
     sql.push_str(if claim.free {
         " OR j.node IS NULL)"
     } else {
         ")"
     });
-    let mut args: Vec<Arg<'_>> = vec![now.into(), claim.node.as_str().into()];
+    let mut args: Vec<Arg<'_>> = vec![
+        now.into(),
+        now.plus(SLEEP_BEYOND).into(),
+        now.plus(claim.lease.max(limits::LEASE_MAX)).into(),
+        claim.node.as_str().into(),
+    ];
     let kinds = claim.kinds.iter().map(|kind| kind.as_str());
     one_of(&mut sql, &mut args, "j.kind", kinds);
-    if let Some(kind) = claim.except {
-        args.push(kind.as_str().into());
-        sql.push_str(&format!(" AND j.kind <> ?{}", args.len()));
+    for except in &claim.except {
+        except.narrow(&mut sql, &mut args);
     }
-    sql.push_str(" ORDER BY COALESCE(t.turn, 0), j.run_after, j.created_at, j.id LIMIT 1");
+    sql.push_str(
+        " ORDER BY COALESCE(h.leases, 0), COALESCE(t.turn, 0), j.run_after, j.created_at, j.id \
+         LIMIT 1",
+    );
     let rows = tx.query(&sql, &args)?;
     let Some(row) = rows.first() else {
         return Ok(None);
@@ -133,20 +182,6 @@ pub fn claim(tx: &mut dyn Tx, claim: &Claim) -> Result<Option<Job>, CatalogError
         args![&region, &account, turn],
     )?;
     get(tx, id)
-}
-
-/// The moment at which some job of this node can be claimed, if there is any open one.
-///
-/// # Errors
-/// The database's.
-pub fn next_due(tx: &mut dyn Tx, node: &str) -> Result<Option<Timestamp>, CatalogError> {
-    let rows = tx.query(
-        "SELECT min(CASE WHEN run_after < COALESCE(lease_until, 0) THEN lease_until \
-         ELSE run_after END) FROM jobs WHERE state = 'open' AND (node IS NULL OR node = ?1)",
-        args![node],
-    )?;
-    rows.first()
-        .map_or(Ok(None), |row| Ok(row.int_or_null(0)?.map(Timestamp)))
 }
 
 /// Fails unless the lease's holder still has the job. Called in the transaction that commits a
@@ -244,21 +279,47 @@ pub fn finish(tx: &mut dyn Tx, lease: &Lease, end: &End) -> Result<(), CatalogEr
     close(tx, &job, end.state(), reason)
 }
 
-/// Gives a job back, to be tried again from `run_after` on.
+/// Gives a job back after a try, to be tried again once `wait` is over: at most
+/// [`limits::JOB_SLEEP_MAX`].
 ///
 /// # Errors
 /// `LeaseLost`.
 pub fn release(
     tx: &mut dyn Tx,
     lease: &Lease,
-    run_after: Timestamp,
+    wait: Duration,
     error: Option<&str>,
 ) -> Result<(), CatalogError> {
+    give_back(tx, lease, wait, error, 0)
+}
+
+/// Gives a job back as [`release`] does, and takes back the attempt that the claim counted: the
+/// job could not be tried. Since `fence` stays, `fence - attempts` tells how often that was so.
+///
+/// # Errors
+/// `LeaseLost`.
+pub fn put_off(
+    tx: &mut dyn Tx,
+    lease: &Lease,
+    wait: Duration,
+    error: Option<&str>,
+) -> Result<(), CatalogError> {
+    give_back(tx, lease, wait, error, 1)
+}
+
+fn give_back(
+    tx: &mut dyn Tx,
+    lease: &Lease,
+    wait: Duration,
+    error: Option<&str>,
+    attempts: u32,
+) -> Result<(), CatalogError> {
     guard(tx, lease)?;
+    let run_after = tx.now().plus(wait.min(limits::JOB_SLEEP_MAX));
     tx.execute(
         "UPDATE jobs SET run_after = ?2, lease_until = NULL, lease_owner = NULL, \
-         error = COALESCE(?3, error) WHERE id = ?1",
-        args![lease.job, run_after, error],
+         attempts = attempts - ?4, error = COALESCE(?3, error) WHERE id = ?1",
+        args![lease.job, run_after, error, attempts],
     )?;
     Ok(())
 }

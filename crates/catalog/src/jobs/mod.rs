@@ -10,7 +10,7 @@ mod lease;
 use std::time::Duration;
 
 pub use lease::{
-    Checkpoint, Claim, End, Lease, checkpoint, claim, finish, guard, next_due, release,
+    Checkpoint, Claim, End, Except, Lease, checkpoint, claim, finish, guard, put_off, release,
     release_held_by, renew,
 };
 use model::{Account, Job, JobId, JobKind, JobState, Region, Timestamp};

@@ -14,7 +14,7 @@ use super::{
     install, is_whole, mark_whole, or_end, process, read_small,
     review::{self, Review},
     run::log_tail,
-    session::{Session, column},
+    session::{CHECKPOINT_WAIT, Session, column},
     wal::LogFault,
 };
 use crate::{
@@ -206,7 +206,9 @@ async fn verify(home: &Home, document: &Document) -> Result<(), EngineError> {
     // Beyond this the server needs no restore_command; a later start does not know it at all.
     conf::write(home, &install::need_own_user_name()?, Purpose::Serve)?;
     process::reload(home)?;
-    session.run("write a checkpoint", "CHECKPOINT").await?;
+    session
+        .run_within(CHECKPOINT_WAIT, "write a checkpoint", "CHECKPOINT")
+        .await?;
     let row = session
         .row(
             "describe itself",

@@ -1,27 +1,43 @@
 //! A session of the administrator's role over the cluster's own socket.
 //!
 //! It does not know what the session is for.
-use std::time::Duration;
+//!
+//! Invariant: whatever the server sends, and however slowly, costs a bounded amount of memory and
+//! time. Its notices go nowhere.
+use std::{future::poll_fn, io, path::PathBuf, time::Duration};
 
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_postgres::{
-    Client, Config, NoTls, Row,
+    Client, Config, Connection, NoTls, Row,
     config::SslMode,
     error::SqlState,
+    tls::NoTlsStream,
     types::{FromSql, ToSql},
 };
 
-use super::ADMIN;
+use super::{ADMIN, bounded::Bounded, conf, process};
 use crate::{EngineError, Home};
 
 /// How long an ordinary statement may take.
 pub(super) const STATEMENT_WAIT: Duration = Duration::from_secs(120);
+/// How long a statement may take that writes all of a large server's memory to the disk.
+pub(super) const CHECKPOINT_WAIT: Duration = Duration::from_secs(15 * 60);
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
 /// Why there is no session.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// What the system or the server answers.
+    /// The socket cannot be connected to, or is another user's.
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// What the server answers.
     Answer(tokio_postgres::Error),
     /// The server does not answer in time.
     Silence,
@@ -32,22 +48,36 @@ impl Refusal {
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Silence => true,
+            Self::Socket { source, .. } => source.kind() != io::ErrorKind::InvalidData,
             Self::Answer(error) => match error.code() {
                 Some(code) => {
                     // Too many connections pass, too: clients come and go.
                     *code == SqlState::CANNOT_CONNECT_NOW || *code == SqlState::TOO_MANY_CONNECTIONS
                 }
-                // No answer of the server's: the socket is not there yet, or was closed.
-                None => true,
+                // No answer of the server's: the connection was closed. One that sends what no
+                // server does will go on with it.
+                None => !is_nonsense(error),
             },
         }
     }
+}
+
+/// Whether a server sent what is not the protocol, or too much of it.
+fn is_nonsense(error: &tokio_postgres::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    source.is_some_and(|source: &io::Error| {
+        matches!(
+            source.kind(),
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+        )
+    })
 }
 
 impl From<Refusal> for EngineError {
     fn from(refusal: Refusal) -> Self {
         let doing = "take a connection";
         match refusal {
+            Refusal::Socket { path, source } => Self::NoSocket { path, source },
             Refusal::Answer(source) => Self::Sql { doing, source },
             Refusal::Silence => Self::SqlTimeout {
                 doing,
@@ -61,7 +91,8 @@ impl From<Refusal> for EngineError {
 #[derive(Debug)]
 pub(super) struct Session {
     client: Client,
-    driver: JoinHandle<Result<(), tokio_postgres::Error>>,
+    /// The connection's own task: it ends with the session at the latest.
+    driver: JoinSet<()>,
 }
 
 impl Session {
@@ -72,8 +103,6 @@ impl Session {
     pub(super) async fn open(home: &Home, database: &str) -> Result<Self, Refusal> {
         let mut config = Config::new();
         config
-            .host_path(&home.socket_dir)
-            .port(home.port)
             .user(ADMIN)
             .dbname(database)
             .application_name("snapferry")
@@ -85,13 +114,23 @@ impl Session {
                  -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed \
                  -c client_min_messages=error -c datestyle=iso",
             );
+        let user = home.os_uid.unwrap_or_else(process::own_uid);
         // The whole conversation: a server that is stopped takes the connection and says nothing.
-        let connected = timeout(CONNECT_WAIT, config.connect(NoTls)).await;
+        let deadline = Instant::now() + CONNECT_WAIT;
+        let socket = conf::socket_path(home);
+        let stream = timeout_at(deadline, Bounded::connect(&socket, user)).await;
+        let stream = stream
+            .map_err(|_| Refusal::Silence)?
+            .map_err(|source| Refusal::Socket {
+                path: socket,
+                source,
+            })?;
+        let connected = timeout_at(deadline, config.connect_raw(stream, NoTls)).await;
         let (client, connection) = connected
             .map_err(|_| Refusal::Silence)?
             .map_err(Refusal::Answer)?;
-        // The connection's own task: it ends with the client, so nothing outlives the session.
-        let driver = tokio::spawn(connection);
+        let mut driver = JoinSet::new();
+        driver.spawn(drive(connection));
         Ok(Self { client, driver })
     }
 
@@ -100,8 +139,21 @@ impl Session {
     /// # Errors
     /// What the server answers, or that it does not.
     pub(super) async fn run(&self, doing: &'static str, sql: &str) -> Result<(), EngineError> {
-        let result = timeout(STATEMENT_WAIT, self.client.batch_execute(sql)).await;
-        self.judge(doing, result)
+        self.run_within(STATEMENT_WAIT, doing, sql).await
+    }
+
+    /// Runs statements without a result that may take as long as `wait`.
+    ///
+    /// # Errors
+    /// What the server answers, or that it does not.
+    pub(super) async fn run_within(
+        &self,
+        wait: Duration,
+        doing: &'static str,
+        sql: &str,
+    ) -> Result<(), EngineError> {
+        let result = timeout(wait, self.client.batch_execute(sql)).await;
+        judge(wait, doing, result)
     }
 
     /// Runs a query that answers one row.
@@ -114,47 +166,67 @@ impl Session {
         sql: &str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, EngineError> {
-        let result = timeout(STATEMENT_WAIT, self.client.query_one(sql, values)).await;
-        self.judge(doing, result)
+        self.row_within(STATEMENT_WAIT, doing, sql, values).await
     }
 
-    /// Runs a query that answers one row, however long that takes.
+    /// Runs a query that answers one row and may take as long as `wait`.
     ///
     /// # Errors
-    /// What the server answers.
-    pub(super) async fn slow_row(
+    /// What the server answers, or that it does not.
+    pub(super) async fn row_within(
         &self,
+        wait: Duration,
         doing: &'static str,
         sql: &str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, EngineError> {
-        self.judge(doing, Ok(self.client.query_one(sql, values).await))
-    }
-
-    fn judge<T>(
-        &self,
-        doing: &'static str,
-        result: Result<Result<T, tokio_postgres::Error>, tokio::time::error::Elapsed>,
-    ) -> Result<T, EngineError> {
-        match result {
-            Ok(result) => result.map_err(|source| EngineError::Sql { doing, source }),
-            Err(_) => Err(EngineError::SqlTimeout {
-                doing,
-                secs: STATEMENT_WAIT.as_secs(),
-            }),
-        }
+        let result = timeout(wait, self.client.query_one(sql, values)).await;
+        judge(wait, doing, result)
     }
 
     /// Whether the connection has ended.
     pub(super) fn is_lost(&self) -> bool {
-        self.client.is_closed() || self.driver.is_finished()
+        self.client.is_closed()
     }
 
     /// Ends the session, and waits until the server has let it go.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(mut self) {
         drop(self.client);
         // A server that does not hang up loses nothing but this wait.
-        let _ = timeout(CONNECT_WAIT, self.driver).await;
+        let _ = timeout(CONNECT_WAIT, self.driver.join_next()).await;
+    }
+}
+
+/// Moves the session's bytes until it ends. What the server says beside its answers is dropped.
+async fn drive(mut connection: Connection<Bounded, NoTlsStream>) {
+    while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+        match message {
+            Ok(_) => {}
+            Err(error) if is_nonsense(&error) => {
+                let cause = std::error::Error::source(&error);
+                tracing::warn!(
+                    cause,
+                    "a session ended: what answers is no server of PostgreSQL's"
+                );
+                return;
+            }
+            // Who waits for an answer hears that there is none.
+            Err(_) => return,
+        }
+    }
+}
+
+fn judge<T>(
+    wait: Duration,
+    doing: &'static str,
+    result: Result<Result<T, tokio_postgres::Error>, tokio::time::error::Elapsed>,
+) -> Result<T, EngineError> {
+    match result {
+        Ok(result) => result.map_err(|source| EngineError::Sql { doing, source }),
+        Err(_) => Err(EngineError::SqlTimeout {
+            doing,
+            secs: wait.as_secs(),
+        }),
     }
 }
 

@@ -272,6 +272,8 @@ impl DumpSink for FolderSink {
         Ok(())
     }
 
+    fn waits(&self, _waiting: bool) {}
+
     fn stop_requested(&self) -> bool {
         self.stop
     }

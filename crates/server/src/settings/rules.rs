@@ -10,7 +10,7 @@ use super::{Layer, SettingsError};
 use crate::{forms::ByteCount, vaults::VaultPlace};
 
 /// A lease shorter than this would run out between two heartbeats on a busy disk.
-const LEASE_SECS: RangeInclusive<u64> = 2..=3_600;
+const LEASE_SECS: RangeInclusive<u64> = 2..=limits::LEASE_MAX.as_secs();
 /// Below this a snapshot could not fill one pack while it stores another.
 const SNAPSHOT_MEMORY_BYTES_MIN: u64 = 2 * limits::PACK_BYTES as u64;
 

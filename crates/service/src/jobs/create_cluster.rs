@@ -32,7 +32,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         database_name: cluster.database_name.clone(),
     };
     run.core.engine.create(&home, &spec).await?;
-    run.core.engine.start(&home).await?;
+    run.place.waiting(run.core.engine.start(&home)).await?;
     commit(run, body.cluster, place).await
 }
 

@@ -17,6 +17,7 @@ use crate::{
     events,
     keys::{KeyUser, cluster_context},
     meter::Meter,
+    places::Place,
 };
 
 /// The job's document.
@@ -61,7 +62,7 @@ pub(super) async fn take(
 ) -> Result<(Content, Base), JobError> {
     let core = &run.core;
     let home = placed_home(core, cluster)?;
-    core.engine.start(&home).await?;
+    run.place.waiting(core.engine.start(&home)).await?;
     let vault = core.vault(&cluster.region)?;
     let user = KeyUser::rds(&cluster.account, &cluster.region);
     let data_key = match &body.wrapped_key {
@@ -75,14 +76,15 @@ pub(super) async fn take(
         observer: run.meter.clone(),
     };
     let sealing = data_key.clone().map_or(Sealing::Open, Sealing::Sealed);
-    let (volume, engine, meter) = (
-        cluster.volume.clone(),
-        core.engine.clone(),
-        run.meter.clone(),
-    );
+    let (volume, engine) = (cluster.volume.clone(), core.engine.clone());
+    let (meter, place) = (run.meter.clone(), run.place.clone());
     let written = tokio::task::spawn_blocking(move || {
         let writer = begin(&vault, &volume, &sealing, base, &absent, &options)?;
-        let mut sink = VaultSink { writer, meter };
+        let mut sink = VaultSink {
+            writer,
+            meter,
+            place,
+        };
         let info = engine.dump(&home, &mut sink)?;
         Ok::<_, JobError>(sink.writer.finish(info.document)?)
     })
@@ -179,6 +181,7 @@ async fn absent(run: &Run, cluster: &Cluster) -> Result<vault::Condemned, JobErr
 struct VaultSink {
     writer: SnapshotWriter,
     meter: Arc<Meter>,
+    place: Arc<Place>,
 }
 
 impl DumpSink for VaultSink {
@@ -205,6 +208,13 @@ impl DumpSink for VaultSink {
 
     fn leave_out(&mut self, path: &str) -> Result<(), SinkError> {
         Ok(self.writer.leave_out(path)?)
+    }
+
+    fn waits(&self, waiting: bool) {
+        match waiting {
+            true => self.place.put_down(),
+            false => self.place.take_up_blocking(|| self.meter.stop_requested()),
+        }
     }
 
     fn stop_requested(&self) -> bool {

@@ -62,7 +62,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
                     ..place.clone()
                 },
             );
-            run.core.engine.remove(&home).await?;
+            run.place.waiting(run.core.engine.remove(&home)).await?;
         }
     }
     remove_folder(clusters::folder(&run.core, &cluster)).await?;

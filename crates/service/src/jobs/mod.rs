@@ -33,6 +33,7 @@ use crate::{
     fault::{Fault, chain},
     keys::KeyError,
     meter::Meter,
+    places::Place,
 };
 
 /// Why a try failed, for two readers. A text alone is the operator's: the account is then told
@@ -70,7 +71,12 @@ impl std::fmt::Display for Reason {
 /// Why a try at a job ended without its commit.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// Another try may succeed.
+    /// The job cannot be tried now: what it needs is held by others, such as a slot of the
+    /// database's server. The runner gives the job back, without a place, a lease or an attempt
+    /// used up, and tries it again soon; after about a day of that it is given up.
+    #[error("{0}")]
+    Wait(Reason),
+    /// Another try may succeed: one of [`model::limits::JOB_ATTEMPTS_MAX`].
     #[error("{0}")]
     Retry(Reason),
     /// No try can succeed.
@@ -127,10 +133,14 @@ impl From<EngineError> for JobError {
                 Ok(vault) => Self::from(*vault),
                 Err(other) => Self::retry(format!("the dump's taker failed at {file}: {other}")),
             },
-            other if other.kind() == engine::ErrorKind::Retry => {
-                Self::Retry(Reason::new(other.told(), chain(&other)))
+            other => {
+                let reason = Reason::new(other.told(), chain(&other));
+                match other.kind() {
+                    engine::ErrorKind::Wait => Self::Wait(reason),
+                    engine::ErrorKind::Retry => Self::Retry(reason),
+                    _ => Self::Fail(reason),
+                }
             }
-            other => Self::Fail(Reason::new(other.told(), chain(&other))),
         }
     }
 }
@@ -167,6 +177,8 @@ pub struct Run {
     pub lease: Lease,
     /// How far it is, and whether it is to stop.
     pub meter: Arc<Meter>,
+    /// Its place: what waits for a database's server puts it down.
+    pub place: Arc<Place>,
 }
 
 /// A new job's row.
@@ -306,7 +318,7 @@ impl Run {
                         ..keep.clone()
                     },
                 );
-                self.core.engine.remove(&old).await?;
+                self.place.waiting(self.core.engine.remove(&old)).await?;
             }
         }
         Ok(())

@@ -63,6 +63,8 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         Ok(restored) => restored,
         Err(error) => return Err(verify::mend_snapshot(run, &cluster.region, &source, error).await),
     };
-    core.engine.load(&home, &restored.engine_document).await?;
+    // A server recovers from what may be hostile content: that is its own work.
+    let load = core.engine.load(&home, &restored.engine_document);
+    run.place.waiting(load).await?;
     create_cluster::commit(run, cluster.resource_id, place).await
 }

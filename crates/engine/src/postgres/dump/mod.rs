@@ -25,7 +25,7 @@ use super::{
     page::PAGE_BYTES,
     process,
     review::{self, Review},
-    session::{Session, column},
+    session::{CHECKPOINT_WAIT, Session, column},
     wal::{LogFault, Segments},
 };
 use crate::{DumpInfo, DumpSink, EngineError, Home, folder::Folder};
@@ -254,7 +254,8 @@ fn begin(runtime: &Handle, session: &Session, copier: &Copier) -> Result<Began, 
         });
     }
     // A checkpoint of a large server may take minutes.
-    let start = session.slow_row(
+    let start = session.row_within(
+        CHECKPOINT_WAIT,
         "begin a backup",
         "SELECT pg_backup_start('snapferry', true)",
         &[],
@@ -269,7 +270,8 @@ fn begin(runtime: &Handle, session: &Session, copier: &Copier) -> Result<Began, 
 
 /// Ends the backup; the log up to its end is on disk then.
 fn end(runtime: &Handle, session: &Session, copier: &Copier) -> Result<Stopped, EngineError> {
-    let stop = session.slow_row(
+    let stop = session.row_within(
+        CHECKPOINT_WAIT,
         "end the backup",
         "SELECT lsn, labelfile, spcmapfile FROM pg_backup_stop(false)",
         &[],
@@ -295,15 +297,24 @@ fn end(runtime: &Handle, session: &Session, copier: &Copier) -> Result<Stopped, 
 
 /// Waits for the server, and looks now and then whether the dump should stop.
 fn wait<F: Future>(runtime: &Handle, copier: &Copier, future: F) -> Result<F::Output, EngineError> {
-    runtime.block_on(async {
+    let mut waits = false;
+    let output = runtime.block_on(async {
         let mut future = std::pin::pin!(future);
         loop {
             match timeout(STOP_POLL, &mut future).await {
-                Ok(output) => return Ok(output),
+                Ok(output) => return Ok::<_, EngineError>(output),
                 Err(_) => copier.check_stop()?,
             }
+            if !waits {
+                waits = true;
+                copier.sink.waits(true);
+            }
         }
-    })
+    })?;
+    if waits {
+        copier.sink.waits(false);
+    }
+    Ok(output)
 }
 
 /// Tells a lost session from a refusal.

@@ -104,7 +104,7 @@ async fn sweeps(
 
 async fn works(node: Node, tries: usize) {
     for _ in 0..tries {
-        match runner::claim(&node.core, &node.name, None).await {
+        match runner::claim(&node.core, &node.name).await {
             Ok(Some(one)) => {
                 if let Err(error) = jobs::run(&one).await {
                     runner::end(&one, error).await;
