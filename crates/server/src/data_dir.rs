@@ -11,6 +11,7 @@ use std::{
 
 use rustix::{
     fs::{FlockOperation, flock},
+    io::Errno,
     process::geteuid,
 };
 use serde::{Deserialize, Serialize};
@@ -64,12 +65,20 @@ impl From<MarkMode> for Mode {
     }
 }
 
+/// The locks of a folder's holder; closed on exec, so no cluster inherits them.
+struct Locks {
+    /// On the folder itself, which nobody can delete or put another in the place of.
+    _folder: File,
+    /// On the file `lock`, by which earlier versions keep out and are kept out.
+    _file: File,
+}
+
 /// A data folder that is Snapferry's.
 pub(crate) struct DataDir {
     path: PathBuf,
     mode: Mode,
-    /// Held for as long as a server has the folder; closed on exec, so no cluster inherits it.
-    _lock: Option<File>,
+    /// Held for as long as a server has the folder.
+    _lock: Option<Locks>,
 }
 
 impl fmt::Debug for DataDir {
@@ -340,8 +349,21 @@ fn check_mode(path: &Path, mark: Mark, mode: Mode) -> Result<(), DataDirError> {
     })
 }
 
-fn lock(path: &Path) -> Result<File, DataDirError> {
+fn lock(path: &Path) -> Result<Locks, DataDirError> {
+    let folder = File::open(path).map_err(|source| DataDirError::io("lock", path, source))?;
+    let locked = match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+        // Some network file systems lock only files that are written.
+        Err(errno @ (Errno::BADF | Errno::INVAL | Errno::NOTSUP | Errno::NOLCK)) => {
+            tracing::warn!(path = %path.display(), %errno, "the data folder itself cannot be locked: its file lock must stay where it is");
+            Ok(())
+        }
+        other => other,
+    };
     let at = path.join(LOCK);
+    if let Err(errno) = locked {
+        let holder = File::open(&at).ok();
+        return Err(refused(path, errno, holder.as_ref()));
+    }
     let wrong = |source| DataDirError::io("lock", &at, source);
     let mut file = OpenOptions::new()
         .read(true)
@@ -351,18 +373,8 @@ fn lock(path: &Path) -> Result<File, DataDirError> {
         .mode(0o600)
         .open(&at)
         .map_err(wrong)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut text = String::new();
-            // Who holds it is a courtesy; that it is held is what counts.
-            let _ = (&file).take(32).read_to_string(&mut text);
-            return Err(DataDirError::Locked {
-                path: path.to_owned(),
-                pid: text.trim().parse().ok(),
-            });
-        }
-        Err(errno) => return Err(wrong(errno.into())),
+    if let Err(errno) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        return Err(refused(path, errno, Some(&file)));
     }
     let taken = file
         .set_len(0)
@@ -370,7 +382,26 @@ fn lock(path: &Path) -> Result<File, DataDirError> {
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .and_then(|()| file.flush());
     taken.map_err(wrong)?;
-    Ok(file)
+    Ok(Locks {
+        _folder: folder,
+        _file: file,
+    })
+}
+
+/// Why a lock was not had; `holder` is the file that says who has it.
+fn refused(path: &Path, errno: Errno, holder: Option<&File>) -> DataDirError {
+    if errno != Errno::WOULDBLOCK {
+        return DataDirError::io("lock", path, errno.into());
+    }
+    let mut text = String::new();
+    if let Some(file) = holder {
+        // Who holds it is a courtesy; that it is held is what counts.
+        let _ = file.take(32).read_to_string(&mut text);
+    }
+    DataDirError::Locked {
+        path: path.to_owned(),
+        pid: text.trim().parse().ok(),
+    }
 }
 
 /// Refuses a secret file that others can read or replace.
@@ -545,6 +576,24 @@ mod tests {
         assert!(DataDir::attach(above.path()).is_ok());
         drop(first);
         assert!(DataDir::acquire(above.path(), Mode::Closed).is_ok());
+    }
+
+    #[test]
+    fn a_lock_that_was_deleted_or_replaced_lets_nobody_in() {
+        let above = tempfile::tempdir().expect("a folder");
+        let path = above.path();
+        let _first = DataDir::acquire(path, Mode::Closed).expect("free");
+        let refused = || {
+            let second = DataDir::acquire(path, Mode::Closed);
+            matches!(second, Err(DataDirError::Locked { .. }))
+        };
+        fs::remove_file(path.join(LOCK)).expect("deleted");
+        assert!(refused(), "deleted");
+        fs::write(path.join(LOCK), "1\n").expect("replaced");
+        assert!(refused(), "replaced");
+        fs::remove_file(path.join(LOCK)).expect("deleted");
+        std::os::unix::fs::symlink("/dev/null", path.join(LOCK)).expect("replaced");
+        assert!(refused(), "replaced by a link");
     }
 
     #[test]
