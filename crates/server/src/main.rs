@@ -8,6 +8,7 @@ mod buffers;
 mod carrier;
 mod catalogs;
 mod cli;
+mod conceal;
 mod courier;
 mod credentials;
 mod data_dir;
@@ -57,8 +58,13 @@ fn main() -> ExitCode {
     if let Err(error) = memory::hide() {
         eprintln!("warning: a core file of this process could hold secrets: {error}");
     }
-    let done = match Cli::parse().verb {
-        Verb::Serve(arguments) => serve::run(*arguments),
+    let given = conceal::arguments();
+    let verb = Cli::parse_from(given.all).verb;
+    if given.had_secrets && !matches!(verb, Verb::Serve(_)) {
+        eprintln!("warning: {}", conceal::ADVICE);
+    }
+    let done = match verb {
+        Verb::Serve(arguments) => serve::run(*arguments, given.had_secrets),
         Verb::Account { verb } => account_verbs::account(verb),
         Verb::AccessKey { verb } => account_verbs::access_key(verb),
         Verb::Actions { all, format } => verbs::actions(all, format),

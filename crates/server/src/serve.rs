@@ -26,7 +26,7 @@ use tokio::{
 use crate::{
     carrier::HttpCarrier,
     catalogs::{self, CatalogUrl},
-    cli,
+    cli, conceal,
     courier::HttpCourier,
     credentials::{self, NewAccessKey},
     data_dir::{DataDir, default_path, keep_private},
@@ -46,8 +46,9 @@ use crate::{
 const POSTGRES_BIN: &str = "SNAPFERRY_POSTGRES_BIN";
 /// Where PostgreSQL is looked for when nothing is said.
 const POSTGRES_PACKAGES: &str = "/usr/lib/postgresql";
-/// Work that blocks (dumps, restores, look-ups) on threads of its own, at most.
-const BLOCKING_THREADS_MAX: usize = 64;
+/// Work that blocks (dumps, restores, look-ups) on threads of its own, at most. Dumps that wait for
+/// their servers have a third of them at most.
+const BLOCKING_THREADS_MAX: usize = 96;
 /// PostgreSQL has this long to stop in order; then it is made to.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// The whole end, PostgreSQL included.
@@ -59,7 +60,7 @@ const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// Whatever kept the server from starting.
-pub(crate) fn run(arguments: cli::Serve) -> Result<(), Failure> {
+pub(crate) fn run(arguments: cli::Serve, had_secrets: bool) -> Result<(), Failure> {
     let file = arguments
         .config
         .as_deref()
@@ -72,6 +73,9 @@ pub(crate) fn run(arguments: cli::Serve) -> Result<(), Failure> {
         layer.log_format.unwrap_or_default(),
         layer.log_level.as_deref(),
     )?;
+    if had_secrets {
+        tracing::warn!("{}", conceal::ADVICE);
+    }
     keep_private();
     let files = OpenFiles::raise()?;
     files.tell();
