@@ -61,10 +61,10 @@ impl AccessKey {
                 "active" => AccessKeyStatus::Active,
                 "inactive" => AccessKeyStatus::Inactive,
                 _ => {
-                    return Err(CatalogError::Damaged {
-                        what: format!("the access key {}", row.text(0)?),
-                        source: None,
-                    });
+                    return Err(CatalogError::damaged(
+                        format!("the access key {}", row.text(0)?),
+                        None,
+                    ));
                 }
             },
             created_at: Timestamp(row.int(4)?),

@@ -1,7 +1,14 @@
 //! What can go wrong in the catalog, and what a caller can do about it.
 //!
 //! It does not know RDS's faults: the service maps the variants it expects.
-use std::{error::Error, path::PathBuf, sync::Arc};
+use std::{
+    error::Error,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use model::JobId;
 
@@ -16,6 +23,13 @@ pub enum ErrorKind {
     Repair,
     /// Should not happen; worth a bug report.
     Report,
+}
+
+/// Tells of damage, the remedy at the first time.
+fn note(error: &CatalogError) {
+    if !DAMAGE_SEEN.swap(true, Ordering::Relaxed) {
+        tracing::error!(%error, remedy = DAMAGE_HINT, "the catalog is damaged");
+    }
 }
 
 /// Why the catalog did not do as asked.
@@ -66,6 +80,22 @@ pub enum CatalogError {
     /// The transaction's function panicked; nothing of it was kept.
     #[error("a transaction's function panicked")]
     Panicked,
+    /// The database itself is damaged.
+    #[error("the catalog's database is damaged: {found}")]
+    Corrupt {
+        /// What the database said.
+        found: String,
+    },
+    /// The database does not have the tables of its schema.
+    #[error("the catalog {path} says that it has schema {schema}, but {what} is not as there")]
+    Misshapen {
+        /// The catalog's file.
+        path: PathBuf,
+        /// Its schema.
+        schema: u64,
+        /// The table or index.
+        what: String,
+    },
     /// A stored row does not read back as what was stored.
     #[error("{what} in the catalog cannot be read")]
     Damaged {
@@ -88,15 +118,50 @@ pub enum CatalogError {
     },
 }
 
+/// Whether this process met damage in its catalog.
+static DAMAGE_SEEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether damage was met in the catalog since this process began: what it answers may be wrong.
+pub fn damage_seen() -> bool {
+    DAMAGE_SEEN.load(Ordering::Relaxed)
+}
+
+/// What to do about a damaged catalog.
+pub const DAMAGE_HINT: &str = "stop the server and restore a backup of the catalog (`sqlite3 FILE .recover`      saves what can be read of one in a file), or move the damaged one away and fill a new one with      `snapferry catalog rebuild`";
+
 impl CatalogError {
+    /// A row that does not read back; it is told, and remembered.
+    pub(crate) fn damaged(
+        what: impl Into<String>,
+        source: Option<Arc<dyn Error + Send + Sync>>,
+    ) -> Self {
+        let error = Self::Damaged {
+            what: what.into(),
+            source,
+        };
+        note(&error);
+        error
+    }
+
+    /// A database that found itself damaged; it is told, and remembered.
+    pub(crate) fn corrupt(found: impl Into<String>) -> Self {
+        let error = Self::Corrupt {
+            found: found.into(),
+        };
+        note(&error);
+        error
+    }
+
     /// What a caller should do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Stale { .. } | Self::Busy => ErrorKind::Retry,
             Self::Conflict { .. } | Self::LeaseLost { .. } | Self::Closed => ErrorKind::Refuse,
-            Self::NewerSchema { .. } | Self::Foreign { .. } | Self::Damaged { .. } => {
-                ErrorKind::Repair
-            }
+            Self::NewerSchema { .. }
+            | Self::Foreign { .. }
+            | Self::Corrupt { .. }
+            | Self::Misshapen { .. }
+            | Self::Damaged { .. } => ErrorKind::Repair,
             Self::Panicked => ErrorKind::Report,
             Self::Failed { kind, .. } => *kind,
         }

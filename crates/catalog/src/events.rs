@@ -96,9 +96,11 @@ fn from_row(row: &Row) -> Result<(After, Event), CatalogError> {
         account: row.parsed(1)?,
         source_type: row.text(2)?.to_owned(),
         source_id: row.text(3)?.to_owned(),
-        source_arn: Arn::parse(row.text(4)?).map_err(|error| CatalogError::Damaged {
-            what: "an event's ARN".to_owned(),
-            source: Some(std::sync::Arc::new(error)),
+        source_arn: Arn::parse(row.text(4)?).map_err(|error| {
+            CatalogError::damaged(
+                "an event's ARN".to_owned(),
+                Some(std::sync::Arc::new(error)),
+            )
         })?,
         categories: decode("an event's categories", row.text(5)?)?,
         message: row.text(6)?.to_owned(),

@@ -37,7 +37,7 @@ mod value;
 pub mod verified;
 pub mod webhooks;
 
-pub use error::{CatalogError, ErrorKind};
+pub use error::{CatalogError, DAMAGE_HINT, ErrorKind, damage_seen};
 pub use postgres::PostgresCatalog;
 pub use sqlite::SqliteCatalog;
 pub use stored::Stored;

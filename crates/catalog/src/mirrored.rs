@@ -103,10 +103,7 @@ fn of<T>(stored: Stored<T>, record: impl FnOnce(Box<T>) -> Record) -> Versioned 
 }
 
 fn damaged(path: &str) -> CatalogError {
-    CatalogError::Damaged {
-        what: format!("the letter about {path}"),
-        source: None,
-    }
+    CatalogError::damaged(format!("the letter about {path}"), None)
 }
 
 /// The record of a path as it now is; none when it is gone.

@@ -29,10 +29,8 @@ impl<T: DeserializeOwned> Stored<T> {
 
 /// Reads a document; `what` names it in the error.
 pub(crate) fn decode<T: DeserializeOwned>(what: &str, body: &str) -> Result<T, CatalogError> {
-    serde_json::from_str(body).map_err(|error| CatalogError::Damaged {
-        what: what.to_owned(),
-        source: Some(Arc::new(error)),
-    })
+    serde_json::from_str(body)
+        .map_err(|error| CatalogError::damaged(what.to_owned(), Some(Arc::new(error))))
 }
 
 /// Writes a document.

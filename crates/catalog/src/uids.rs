@@ -15,9 +15,11 @@ pub fn last(tx: &mut dyn Tx) -> Result<Option<u32>, CatalogError> {
     let value = row.count(0)?;
     u32::try_from(value)
         .map(Some)
-        .map_err(|error| CatalogError::Damaged {
-            what: "the counter of OS user ids".to_owned(),
-            source: Some(std::sync::Arc::new(error)),
+        .map_err(|error| {
+            CatalogError::damaged(
+                "the counter of OS user ids",
+                Some(std::sync::Arc::new(error)),
+            )
         })
 }
 

@@ -256,10 +256,10 @@ impl Row {
     }
 
     fn wrong(&self, column: usize, expected: &str) -> CatalogError {
-        CatalogError::Damaged {
-            what: format!("column {column} of a row, which should be {expected},"),
-            source: None,
-        }
+        CatalogError::damaged(
+            format!("column {column} of a row, which should be {expected},"),
+            None,
+        )
     }
 
     /// TEXT.
@@ -332,11 +332,11 @@ impl Row {
         T: std::str::FromStr,
         T::Err: std::error::Error + Send + Sync + 'static,
     {
-        self.text(column)?
-            .parse()
-            .map_err(|error| CatalogError::Damaged {
-                what: format!("column {column} of a row"),
-                source: Some(std::sync::Arc::new(error)),
-            })
+        self.text(column)?.parse().map_err(|error| {
+            CatalogError::damaged(
+                format!("column {column} of a row"),
+                Some(std::sync::Arc::new(error)),
+            )
+        })
     }
 }

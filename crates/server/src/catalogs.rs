@@ -16,6 +16,8 @@ use crate::data_dir::{DataDir, DataDirError, write_private};
 
 /// Names have this many random digits.
 const NAME_DIGITS: usize = 8;
+/// How long a start waits for the look at a catalog's file.
+const CHECK_PATIENCE: Duration = Duration::from_secs(1);
 /// The longest name of a node.
 const NAME_CHARS_MAX: usize = 63;
 /// What the only node of a data folder was called before nodes had names.
@@ -88,7 +90,11 @@ pub(crate) fn open(
 ) -> Result<Arc<dyn Catalog>, CatalogError> {
     Ok(match url {
         Some(url) => open_shared(url)?,
-        None => Arc::new(SqliteCatalog::open(&dir.catalog(), Arc::new(SystemClock))?),
+        None => {
+            let catalog = SqliteCatalog::open(&dir.catalog(), Arc::new(SystemClock))?;
+            catalog.check(CHECK_PATIENCE)?;
+            Arc::new(catalog)
+        }
     })
 }
 
@@ -382,6 +388,7 @@ impl CatalogsError {
                 limits::NODE_SILENCE.as_secs()
             )),
             Self::DataDir(error) => error.hint(),
+            Self::Catalog(error) => catalog_hint(error),
             Self::Copy(CopyError::NotEmpty { .. }) => {
                 Some("copy into a fresh, empty database".to_owned())
             }
@@ -390,6 +397,16 @@ impl CatalogsError {
             }
             _ => None,
         }
+    }
+}
+
+/// What to do about a catalog that cannot be used.
+pub(crate) fn catalog_hint(error: &CatalogError) -> Option<String> {
+    match error {
+        CatalogError::Corrupt { .. }
+        | CatalogError::Damaged { .. }
+        | CatalogError::Misshapen { .. } => Some(catalog::DAMAGE_HINT.to_owned()),
+        _ => None,
     }
 }
 

@@ -8,9 +8,15 @@ use model::{Account, Region};
 use service::{OwnerError, RebuildError, StartError, forget::ForgetError, rekey::RekeyError};
 
 use crate::{
-    catalogs::CatalogsError, credentials::CredentialsError, data_dir::DataDirError,
-    listen::ListenError, logging::LoggingError, master_key::MasterKeyError, open_files::TooFew,
-    s3::S3Error, settings::SettingsError,
+    catalogs::{CatalogsError, catalog_hint},
+    credentials::CredentialsError,
+    data_dir::DataDirError,
+    listen::ListenError,
+    logging::LoggingError,
+    master_key::MasterKeyError,
+    open_files::TooFew,
+    s3::S3Error,
+    settings::SettingsError,
 };
 
 /// Why a command failed.
@@ -131,7 +137,7 @@ impl Failure {
                 Some("give this node another name with --node NAME, on a data folder of its own; `snapferry node list` shows who is there".to_owned())
             }
             Self::Start(StartError::Owner(error)) => owner_hint(error),
-            Self::Start(StartError::Catalog(_)) => None,
+            Self::Start(StartError::Catalog(error)) | Self::Catalog(error) => catalog_hint(error),
             Self::Rebuild(error) => rebuild_hint(error),
             Self::Forget(error) => forget_hint(error),
             Self::Rekey(RekeyError::Owner(error)) => owner_hint(error),
@@ -166,7 +172,7 @@ impl Failure {
             Self::S3(S3Error::Vault(_)) => {
                 Some("check that the bucket exists, its --vault-endpoint, and the credentials' rights".to_owned())
             }
-            Self::S3(_) | Self::Catalog(_) | Self::Vault(..) | Self::Io { .. } => None,
+            Self::S3(_) | Self::Vault(..) | Self::Io { .. } => None,
         }
     }
 }

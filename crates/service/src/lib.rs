@@ -151,13 +151,10 @@ impl Service {
         self.link.handle(request).await
     }
 
-    /// Whether the catalog answers.
+    /// Whether the catalog answers, and no damage was met in it.
     pub async fn is_healthy(&self) -> bool {
-        self.core
-            .catalog
-            .read(|_| Ok::<_, CatalogError>(()))
-            .await
-            .is_ok()
+        let answers = self.core.catalog.read(|_| Ok::<_, CatalogError>(())).await;
+        answers.is_ok() && !catalog::damage_seen()
     }
 
     /// Counters in Prometheus' text format.

@@ -30,10 +30,10 @@ const COLUMNS: &str = "id, kind, region, account, subject, state, node, created_
 /// Reads an enum of the model by the word that it is stored as.
 fn word<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T, CatalogError> {
     T::deserialize(row.text(column)?.into_deserializer()).map_err(|error: value::Error| {
-        CatalogError::Damaged {
-            what: format!("column {column} of a job"),
-            source: Some(std::sync::Arc::new(error)),
-        }
+        CatalogError::damaged(
+            format!("column {column} of a job"),
+            Some(std::sync::Arc::new(error)),
+        )
     })
 }
 

@@ -107,9 +107,9 @@ fn applied(session: &mut Session, place: &Place) -> Result<u64, Trouble> {
         .map_err(Trouble::Failed)?
         .parse()
         .map_err(|error| {
-            Trouble::Failed(CatalogError::Damaged {
-                what: "the schema's number".to_owned(),
-                source: Some(Arc::<std::num::ParseIntError>::new(error)),
-            })
+            Trouble::Failed(CatalogError::damaged(
+                "the schema's number".to_owned(),
+                Some(Arc::<std::num::ParseIntError>::new(error)),
+            ))
         })
 }

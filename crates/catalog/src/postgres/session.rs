@@ -208,10 +208,10 @@ impl Session {
                 let columns = 0..row.len();
                 let values = columns.map(|column| {
                     row.try_get::<_, Value>(column).map_err(|error| {
-                        Trouble::Failed(CatalogError::Damaged {
-                            what: format!("column {column} of a row"),
-                            source: Some(std::sync::Arc::new(error)),
-                        })
+                        Trouble::Failed(CatalogError::damaged(
+                            format!("column {column} of a row"),
+                            Some(std::sync::Arc::new(error)),
+                        ))
                     })
                 });
                 Ok(Row::new(values.collect::<Result<_, _>>()?))

@@ -67,6 +67,13 @@ impl Trouble {
             | SqlState::CANNOT_CONNECT_NOW
             | SqlState::TOO_MANY_CONNECTIONS
             | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Self::Lost(Arc::new(error)),
+            SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => {
+                let said = error.as_db_error().map(|error| error.message().to_owned());
+                Self::Failed(CatalogError::corrupt(format!(
+                    "{}, while {doing}",
+                    said.unwrap_or_default()
+                )))
+            }
             // The classes of lost connections, of lacking resources and of the system's errors.
             ref other if other.code().starts_with("08") => Self::Lost(Arc::new(error)),
             ref other

@@ -6,6 +6,7 @@
 //! Requests that wait while a commit is on its way to the disk are put into the next one
 //! together, and are answered only after that COMMIT (write-ahead log, `synchronous=FULL`):
 //! docs/decisions/0003-sqlite-shared-commits.md.
+mod check;
 mod reader;
 mod schema;
 mod tx;
@@ -152,6 +153,15 @@ impl SqliteCatalog {
             threads,
             glances,
         })
+    }
+
+    /// Looks at the whole file for damage, and waits up to `patience` for what is found. A larger
+    /// file is looked at to its end meanwhile: see [`crate::damage_seen`]. Blocks.
+    ///
+    /// # Errors
+    /// `Corrupt`, or that it cannot be looked at.
+    pub fn check(&self, patience: Duration) -> Result<(), CatalogError> {
+        check::check(&self.path, patience)
     }
 
     fn queues(&self) -> Result<&Queues, CatalogError> {

@@ -1,13 +1,16 @@
 //! The schema and how an older one is brought up to date.
 //!
 //! It does not know what the tables are for. Migrations are numbered and only ever added.
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::tx::failed;
 use crate::{error::CatalogError, meta};
 
+/// The table that is there before the first migration.
+const META: &str = "CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) \
+     STRICT, WITHOUT ROWID";
 /// Marks the file as a catalog in SQLite's header: "SNFR".
 const APPLICATION_ID: i32 = 0x534E_4652;
 
@@ -46,6 +49,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Ca
             known: known as u64,
         });
     };
+    check_shape(&transaction, applied, path)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -62,6 +66,47 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Ca
     transaction.commit().map_err(doing)?;
     tracing::info!(path = %path.display(), from = applied, to = known, "the catalog's schema is up to date");
     Ok(())
+}
+
+/// Refuses a file that does not have the tables and indexes which its number says: rows of others
+/// would be taken for these, or for none.
+fn check_shape(
+    transaction: &Transaction<'_>,
+    applied: u64,
+    path: &Path,
+) -> Result<(), CatalogError> {
+    let doing = |error| failed("reading its schema", error);
+    let fresh = Connection::open_in_memory().map_err(doing)?;
+    fresh.execute_batch(META).map_err(doing)?;
+    for sql in MIGRATIONS
+        .iter()
+        .take(usize::try_from(applied).unwrap_or(0))
+    {
+        fresh.execute_batch(sql).map_err(doing)?;
+    }
+    let (found, expected) = (
+        shape(transaction).map_err(doing)?,
+        shape(&fresh).map_err(doing)?,
+    );
+    match expected.into_iter().find(|one| !found.contains(one)) {
+        None => Ok(()),
+        Some((what, _)) => Err(CatalogError::Misshapen {
+            path: path.to_owned(),
+            schema: applied,
+            what,
+        }),
+    }
+}
+
+/// Each table and index, with the statement that made it.
+fn shape(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, String)>> {
+    let mut statement = connection.prepare(
+        "SELECT type || ' ' || name, sql FROM sqlite_schema \
+         WHERE sql IS NOT NULL AND type IN ('table', 'index')",
+    )?;
+    statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
 }
 
 /// The schema's number; makes the `meta` table of a new file.
@@ -82,12 +127,7 @@ fn applied(transaction: &Transaction<'_>, path: &Path) -> Result<u64, CatalogErr
         transaction
             .pragma_update(None, "application_id", APPLICATION_ID)
             .map_err(doing)?;
-        transaction
-            .execute_batch(
-                "CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) \
-                 STRICT, WITHOUT ROWID",
-            )
-            .map_err(doing)?;
+        transaction.execute_batch(META).map_err(doing)?;
         return Ok(0);
     }
     let text: String = transaction
@@ -97,8 +137,10 @@ fn applied(transaction: &Transaction<'_>, path: &Path) -> Result<u64, CatalogErr
             |row| row.get(0),
         )
         .map_err(doing)?;
-    text.parse().map_err(|error| CatalogError::Damaged {
-        what: "the schema's number".to_owned(),
-        source: Some(std::sync::Arc::<std::num::ParseIntError>::new(error)),
+    text.parse().map_err(|error| {
+        CatalogError::damaged(
+            "the schema's number".to_owned(),
+            Some(std::sync::Arc::<std::num::ParseIntError>::new(error)),
+        )
     })
 }

@@ -73,10 +73,7 @@ impl Tx for SqliteTx<'_> {
 }
 
 fn read(value: ValueRef<'_>) -> Result<Value, CatalogError> {
-    let damaged = |what: &str| CatalogError::Damaged {
-        what: what.to_owned(),
-        source: None,
-    };
+    let damaged = |what: &str| CatalogError::damaged(what.to_owned(), None);
     Ok(match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => Value::Int(number),
@@ -106,10 +103,11 @@ impl ToSql for Arg<'_> {
 pub(super) fn failed(doing: &'static str, error: rusqlite::Error) -> CatalogError {
     let kind = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => return CatalogError::Busy,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            return CatalogError::corrupt(format!("{error}, while {doing}"));
+        }
         Some(
             ErrorCode::DiskFull
-            | ErrorCode::DatabaseCorrupt
-            | ErrorCode::NotADatabase
             | ErrorCode::CannotOpen
             | ErrorCode::PermissionDenied
             | ErrorCode::ReadOnly
