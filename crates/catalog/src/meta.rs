@@ -16,6 +16,8 @@ pub const ADMINISTRATOR: &str = "administrator_access_key";
 pub const MODE: &str = "mode";
 /// What tells the master key that seals the catalog's secrets from others.
 pub const MASTER_KEY: &str = "master_key_fingerprint";
+/// How the clock stood when a server last looked at it.
+pub const CLOCK: &str = "clock";
 /// The facts that the vault's mirror carries; the others belong to this one catalog.
 pub(crate) const MIRRORED: [&str; 2] = [ADMINISTRATOR, MODE];
 

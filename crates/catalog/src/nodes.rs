@@ -7,7 +7,7 @@
 //! cannot live: of the same folder, whose lock it holds, or silent for long and without clusters.
 use std::time::Duration;
 
-use model::Timestamp;
+use model::{Timestamp, limits};
 
 use crate::{
     error::CatalogError,
@@ -44,10 +44,7 @@ impl NodeState {
             "serving" => Ok(Self::Serving),
             "draining" => Ok(Self::Draining),
             "stopped" => Ok(Self::Stopped),
-            _ => Err(CatalogError::Damaged {
-                what: "a node's state".to_owned(),
-                source: None,
-            }),
+            _ => Err(CatalogError::damaged("a node's state".to_owned(), None)),
         }
     }
 }
@@ -158,6 +155,7 @@ pub fn enter(
     silence: Duration,
 ) -> Result<Result<(), Taken>, CatalogError> {
     let now = tx.now();
+    set_right(tx)?;
     let found = get(tx, &entry.name)?;
     if let Some(node) = found.filter(|node| node.home != entry.home) {
         let silent = now.since(node.heartbeat_at);
@@ -202,12 +200,24 @@ pub fn beat(
     incarnation: &str,
 ) -> Result<Option<NodeState>, CatalogError> {
     let now = tx.now();
+    set_right(tx)?;
     let rows = tx.query(
         "UPDATE nodes SET heartbeat_at = ?3 WHERE name = ?1 AND incarnation = ?2 \
          RETURNING state",
         args![name, incarnation, now],
     )?;
     rows.first().map(|row| NodeState::read(row, 0)).transpose()
+}
+
+/// Lets heartbeats of a clock that was ahead be of now: their nodes have to be heard of anew, or
+/// are silent soon.
+fn set_right(tx: &mut dyn Tx) -> Result<(), CatalogError> {
+    let now = tx.now();
+    tx.execute(
+        "UPDATE nodes SET heartbeat_at = ?1 WHERE ?2 < heartbeat_at",
+        args![now, now.plus(limits::NODE_SILENCE)],
+    )?;
+    Ok(())
 }
 
 /// Notes that a node's process ends in order.

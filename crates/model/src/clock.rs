@@ -36,6 +36,12 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// Whether `earlier` was less than `duration` ago. A moment that lies ahead was not: the clock
+    /// that told it has been set back.
+    pub fn is_within(self, duration: Duration, earlier: Self) -> bool {
+        earlier <= self && self.since(earlier) < duration
+    }
+
     /// Whole seconds since the epoch.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)

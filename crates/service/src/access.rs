@@ -182,7 +182,7 @@ impl Access {
     fn remembered(&self, claim: &Claim, now: Timestamp) -> Option<(Account, SigningKey)> {
         let mut known = self.lock();
         let entry = known.get_mut(&claim.access_key_id)?;
-        if ROW_LIFE < now.since(entry.read_at) {
+        if !now.is_within(ROW_LIFE, entry.read_at) {
             return None;
         }
         if let Some((scope, key)) = &entry.signing

@@ -42,6 +42,8 @@ use crate::{
 const TICKET_LIFE: Duration = Duration::from_secs(120);
 /// Time for a whole copy, with every pause of the link.
 const PASS_LIFE: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// How far the clocks of a deployment's nodes may be apart.
+const CLOCKS_APART: Duration = Duration::from_secs(15 * 60);
 /// Pieces being read at once: together at most 64 MiB.
 const PIECES_AT_ONCE: usize = 16;
 /// Snapshots whose objects' names are remembered, and for how long: what was condemned
@@ -320,7 +322,7 @@ impl LinkServer {
         let now = self.core.now();
         let known = self.lock().get(&claims.id).cloned();
         if let Some((found, reach)) = known
-            && now.since(found) < REACH_LIFE
+            && now.is_within(REACH_LIFE, found)
         {
             return Ok(reach);
         }
@@ -344,7 +346,7 @@ impl LinkServer {
         let reach = Arc::new(reach);
         let mut reaches = self.lock();
         if REACHES_MAX <= reaches.len() {
-            reaches.retain(|_, (found, _)| now.since(*found) < REACH_LIFE);
+            reaches.retain(|_, (found, _)| now.is_within(REACH_LIFE, *found));
         }
         if reaches.len() < REACHES_MAX {
             reaches.insert(claims.id.clone(), (now, Arc::clone(&reach)));
@@ -375,7 +377,10 @@ impl LinkServer {
             .and_then(|plain| serde_json::from_slice::<Claims>(&plain).ok())
             .filter(|claims| claims.to == message.from && claims.source.region == message.to)
             .ok_or_else(|| invalid(purpose))?;
-        if claims.expires < self.core.now().seconds() {
+        // One that lives on for longer than any is given was made by a clock that was ahead.
+        let now = self.core.now();
+        if !(now.seconds()..=now.plus(PASS_LIFE + CLOCKS_APART).seconds()).contains(&claims.expires)
+        {
             return Err(invalid(purpose));
         }
         Ok(claims)

@@ -39,6 +39,7 @@ const ALL_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
 #[cfg(test)]
 mod checker;
+mod clock;
 #[cfg(test)]
 mod tests;
 mod volume;
@@ -59,6 +60,7 @@ enum SweepError {
 pub async fn run(core: Arc<Core>) {
     let pause = (core.settings.sweep_grace / 4).clamp(PAUSE_MIN, PAUSE_MAX);
     let mut sweeper = Sweeper::default();
+    let mut clock = clock::Clock::default();
     loop {
         tokio::select! {
             () = core.stopped() => return,
@@ -90,7 +92,12 @@ pub async fn run(core: Arc<Core>) {
                 }
             }
         }
-        if let Err(error) = forget(&core).await {
+        let forgotten = match clock.is_believed(&core).await {
+            Ok(true) => forget(&core).await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = forgotten {
             tracing::warn!(cause = %chain(&error), "old rows were not removed");
         }
         crate::keys::rotate_due(&core).await;
@@ -131,7 +138,7 @@ impl Sweeper {
             tracing::warn!(%region, cause = %chain(&error), "the mirror of the records was not written anew");
         }
         let before = self.all_at.get(region);
-        if before.is_some_and(|at| now.since(*at) < ALL_EVERY) {
+        if before.is_some_and(|at| now.is_within(ALL_EVERY, *at)) {
             return self.marked(core, &vault, region).await;
         }
         for volume in vault::volumes(&vault).await? {
