@@ -132,6 +132,9 @@ restore_command = {restore}
 recovery_init_sync_method = syncfs
 hot_standby = off
 
+# Every user of the machine can read the titles of processes.
+update_process_title = off
+
 shared_buffers = 32MB
 max_connections = 100
 shared_preload_libraries = ''

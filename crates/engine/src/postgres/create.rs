@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::{io::AsyncReadExt, time::timeout};
 
 use super::{
     ADMIN, Hold, Postgres, blocking, conf,
@@ -20,6 +20,8 @@ use crate::{EngineError, Home, NewCluster, folder::Folder, reach, remove_tree};
 
 /// How long initdb may take.
 const INITDB_WAIT: Duration = Duration::from_secs(180);
+/// Bytes of a program's complaints that are kept.
+const TOLD_BYTES_MAX: u64 = 64 << 10;
 /// The database that initdb leaves for sessions.
 const FIRST_DATABASE: &str = "postgres";
 /// Bytes of a name at most, in PostgreSQL.
@@ -100,15 +102,34 @@ impl Postgres {
         run_as(&mut command, helper);
         let mut command = tokio::process::Command::from(command);
         command.kill_on_drop(true);
-        let Ok(result) = timeout(INITDB_WAIT, command.output()).await else {
+        let Ok(result) = timeout(INITDB_WAIT, run_quietly(command)).await else {
             return Err(initdb_failed("no end in time", &[]));
         };
-        let output = result.map_err(|source| EngineError::io("run", program, source))?;
-        if !output.status.success() {
-            return Err(initdb_failed(&output.status.to_string(), &output.stderr));
+        let (status, stderr) = result.map_err(|source| EngineError::io("run", program, source))?;
+        if !status.success() {
+            return Err(initdb_failed(&status.to_string(), &stderr));
         }
         Ok(staging)
     }
+}
+
+/// Runs a program to its end; answers how it ended, and the first of what it said went wrong.
+async fn run_quietly(
+    mut command: tokio::process::Command,
+) -> std::io::Result<(std::process::ExitStatus, Vec<u8>)> {
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut told = Vec::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        (&mut stderr)
+            .take(TOLD_BYTES_MAX)
+            .read_to_end(&mut told)
+            .await?;
+        tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await?;
+    }
+    Ok((child.wait().await?, told))
 }
 
 /// The user that initdb runs as: none when this process is no root and serves itself.

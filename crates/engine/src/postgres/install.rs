@@ -3,6 +3,7 @@
 //! It does not know any cluster.
 use std::{
     fs,
+    io::Read,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -12,6 +13,8 @@ use crate::EngineError;
 
 /// Where Debian and Ubuntu put each major version: `<major>/bin` below it.
 const PACKAGES_DIR: &str = "/usr/lib/postgresql";
+/// Bytes of a program's answer that are read.
+const LINE_BYTES_MAX: u64 = 4 << 10;
 /// The oldest major with `pg_backup_start`.
 const MAJOR_MIN: u32 = 15;
 
@@ -134,15 +137,23 @@ fn parse_version(line: &str) -> Option<(u32, u32)> {
 }
 
 fn first_line(command: &mut Command) -> Option<String> {
-    let output = command
+    let mut child = command
         .env_clear()
         .env("LC_ALL", "C.UTF-8")
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .output()
-        .ok()
-        .filter(|output| output.status.success())?;
-    let text = String::from_utf8_lossy(&output.stdout);
+        .spawn()
+        .ok()?;
+    let mut told = Vec::new();
+    // With its reader gone, a program that says more ends.
+    let read = child
+        .stdout
+        .take()
+        .map(|stdout| stdout.take(LINE_BYTES_MAX).read_to_end(&mut told));
+    let status = child.wait().ok()?;
+    read?.ok().filter(|_| status.success())?;
+    let text = String::from_utf8_lossy(&told);
     Some(text.lines().next()?.trim().to_owned()).filter(|line| !line.is_empty())
 }
 

@@ -53,7 +53,9 @@ pub(crate) struct Layer {
     /// PostgreSQL database that keeps the catalog [default: a SQLite file in the data folder]
     ///
     /// As in postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full (or require, or disable;
-    /// sslrootcert=FILE names the authorities). Several nodes can share it, with the same --vault.
+    /// sslrootcert=FILE names the authorities). Several nodes can share it, with the same --vault. With a
+    /// password in it rather set the variable, or write it into the file: other users of the machine can
+    /// see a command line.
     #[arg(
         long,
         env = "SNAPFERRY_CATALOG",
