@@ -90,6 +90,6 @@ def test_damage_that_is_met_while_serving_is_told(deploy):
         database.execute("update kms_keys set body = substr(body, 2)")
         database.commit()
     # Not "no such key".
-    ferry.refused("KMSInternalException", deployment.kms().describe_key, KeyId=key)
+    ferry.refused("InternalFailure", deployment.kms().describe_key, KeyId=key)
     assert health(deployment) == 503
     assert REMEDY.search(deployment.server.tail())

@@ -13,14 +13,12 @@ pub fn last(tx: &mut dyn Tx) -> Result<Option<u32>, CatalogError> {
         return Ok(None);
     };
     let value = row.count(0)?;
-    u32::try_from(value)
-        .map(Some)
-        .map_err(|error| {
-            CatalogError::damaged(
-                "the counter of OS user ids",
-                Some(std::sync::Arc::new(error)),
-            )
-        })
+    u32::try_from(value).map(Some).map_err(|error| {
+        CatalogError::damaged(
+            "the counter of OS user ids",
+            Some(std::sync::Arc::new(error)),
+        )
+    })
 }
 
 /// Notes that a cluster has, or may have had, this OS user id.
