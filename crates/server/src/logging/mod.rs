@@ -12,7 +12,8 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer, filter,
+    Layer,
+    filter::{self, Targets},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     registry::LookupSpan,
@@ -32,12 +33,10 @@ const LEVEL: &str = "info";
 /// When the filter does not read, or logging has begun already.
 pub(crate) fn begin(format: LogFormat, level: Option<&str>) -> Result<Log, LoggingError> {
     let level = level.unwrap_or(LEVEL);
-    let filter = EnvFilter::builder()
-        .parse(level)
-        .map_err(|source| LoggingError::Filter {
-            level: level.to_owned(),
-            source,
-        })?;
+    let filter: Targets = level.parse().map_err(|source| LoggingError::Filter {
+        level: level.to_owned(),
+        source,
+    })?;
     let colored = io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let sampler = Arc::new(Sampler::default());

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{stage::At, visitor::STRANGERS_REQUESTS_MAX, *};
 
 const BOUNDS: Bounds = Bounds {
     all: 16,

@@ -8,6 +8,9 @@
 //! places are left in which nothing but the health check is answered.
 //!
 //! It does not know what is said on a connection.
+mod stage;
+mod visitor;
+
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
@@ -20,9 +23,8 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::forms::Network;
-
-/// Requests at once on one connection of a client that proved nothing.
-const STRANGERS_REQUESTS_MAX: u32 = 8;
+pub(crate) use stage::Stage;
+pub(crate) use visitor::{Place, Visitor};
 
 /// How many connections there may be, and of whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,11 +230,7 @@ impl Places {
             leaving: false,
         };
         state.seats.insert(id, seat);
-        let visitor = Visitor {
-            places: Arc::clone(self),
-            id,
-        };
-        Place { visitor, leave }
+        Place::new(Visitor::new(Arc::clone(self), id), leave)
     }
 
     /// Lets one idle connection go, whoever's: the system has no descriptor left.
@@ -314,172 +312,6 @@ fn prefix(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() >> 64 << 64).into(),
-    }
-}
-
-/// A connection's place; it is free again once this is dropped.
-#[derive(Debug)]
-pub(crate) struct Place {
-    visitor: Visitor,
-    leave: Arc<Notify>,
-}
-
-impl Place {
-    /// Resolves once the connection has to make room.
-    pub(crate) async fn displaced(&self) {
-        self.leave.notified().await;
-    }
-
-    /// The connection, for its requests.
-    pub(crate) fn visitor(&self) -> &Visitor {
-        &self.visitor
-    }
-
-    /// Requests that began so far, and how many are not over: read, answered or sent.
-    pub(crate) fn activity(&self) -> (u64, u32) {
-        let state = self.visitor.places.lock();
-        state.seats.get(&self.visitor.id).map_or((0, 0), |seat| {
-            (seat.requests, seat.reading + seat.answering + seat.sending)
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let places = &self.visitor.places;
-        let mut state = places.lock();
-        if let Some(seat) = state.seats.remove(&self.visitor.id)
-            && !seat.leaving
-        {
-            state.leave(&seat.group);
-        }
-        drop(state);
-        places.freed.notify_one();
-    }
-}
-
-/// A connection, as its requests know it.
-#[derive(Debug, Clone)]
-pub(crate) struct Visitor {
-    places: Arc<Places>,
-    id: u64,
-}
-
-impl Visitor {
-    /// Whose share it is in.
-    pub(crate) fn group(&self) -> Group {
-        let state = self.places.lock();
-        let seat = state.seats.get(&self.id);
-        seat.map_or(Group::Health, |seat| seat.group.clone())
-    }
-
-    /// Whether it has more requests under way than one who proved nothing may.
-    pub(crate) fn overdoes(&self) -> bool {
-        let state = self.places.lock();
-        state.seats.get(&self.id).is_some_and(|seat| {
-            let requests = seat.reading + seat.answering + seat.sending;
-            matches!(seat.group, Group::Stranger(_)) && STRANGERS_REQUESTS_MAX < requests
-        })
-    }
-
-    /// What tells it from other connections.
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// A request begins; its body is to be read.
-    pub(crate) fn begin(&self) -> Stage {
-        self.seat(|seat| {
-            seat.requests += 1;
-            seat.reading += 1;
-        });
-        Stage {
-            visitor: self.clone(),
-            at: At::Reading,
-        }
-    }
-
-    /// A request of it proved a key: from now on it has a place in the account's share, unless that
-    /// is full of connections that are busy.
-    pub(crate) fn prove(&self, account: &str) {
-        let mut state = self.places.lock();
-        let from = match state.seats.get(&self.id) {
-            Some(seat) if !seat.leaving => seat.group.clone(),
-            _ => return,
-        };
-        let to = Group::Proved(account.into());
-        if matches!(from, Group::Proxy | Group::Health) || from == to {
-            return;
-        }
-        let is_full = self.places.bounds.account <= state.count(&to);
-        if is_full && !self.places.displace(&mut state, &Crowd::Of(to.clone())) {
-            return;
-        }
-        state.leave(&from);
-        *state.staying.entry(to.clone()).or_default() += 1;
-        if let Some(seat) = state.seats.get_mut(&self.id) {
-            seat.group = to;
-        }
-    }
-
-    fn seat(&self, change: impl FnOnce(&mut Seat)) {
-        let mut state = self.places.lock();
-        let used = state.tick();
-        if let Some(seat) = state.seats.get_mut(&self.id) {
-            seat.used = used;
-            change(seat);
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
-    Reading,
-    Answering,
-    Sending,
-}
-
-impl At {
-    fn count(self, seat: &mut Seat) -> &mut u32 {
-        match self {
-            Self::Reading => &mut seat.reading,
-            Self::Answering => &mut seat.answering,
-            Self::Sending => &mut seat.sending,
-        }
-    }
-}
-
-/// How far a request is; it is over once this is dropped.
-#[derive(Debug)]
-pub(crate) struct Stage {
-    visitor: Visitor,
-    at: At,
-}
-
-impl Stage {
-    /// It was read whole.
-    pub(crate) fn answering(&mut self) {
-        self.go(At::Answering);
-    }
-
-    /// Its answer is there, for the client to take.
-    pub(crate) fn sending(&mut self) {
-        self.go(At::Sending);
-    }
-
-    fn go(&mut self, to: At) {
-        let from = std::mem::replace(&mut self.at, to);
-        self.visitor.seat(|seat| {
-            *from.count(seat) -= 1;
-            *to.count(seat) += 1;
-        });
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        let at = self.at;
-        self.visitor.seat(|seat| *at.count(seat) -= 1);
     }
 }
 

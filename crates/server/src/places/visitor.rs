@@ -1,0 +1,131 @@
+//! A connection in its place, and as its requests know it.
+//!
+//! It does not know who makes room for whom.
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::{Crowd, Group, Places, Seat, Stage};
+
+/// Requests at once on one connection of a client that proved nothing.
+pub(super) const STRANGERS_REQUESTS_MAX: u32 = 8;
+
+/// A connection's place; it is free again once this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(super) visitor: Visitor,
+    leave: Arc<Notify>,
+}
+
+impl Place {
+    pub(super) fn new(visitor: Visitor, leave: Arc<Notify>) -> Self {
+        Self { visitor, leave }
+    }
+
+    /// Resolves once the connection has to make room.
+    pub(crate) async fn displaced(&self) {
+        self.leave.notified().await;
+    }
+
+    /// The connection, for its requests.
+    pub(crate) fn visitor(&self) -> &Visitor {
+        &self.visitor
+    }
+
+    /// Requests that began so far, and how many are not over: read, answered or sent.
+    pub(crate) fn activity(&self) -> (u64, u32) {
+        let state = self.visitor.places.lock();
+        state.seats.get(&self.visitor.id).map_or((0, 0), |seat| {
+            (seat.requests, seat.reading + seat.answering + seat.sending)
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let places = &self.visitor.places;
+        let mut state = places.lock();
+        if let Some(seat) = state.seats.remove(&self.visitor.id)
+            && !seat.leaving
+        {
+            state.leave(&seat.group);
+        }
+        drop(state);
+        places.freed.notify_one();
+    }
+}
+
+/// A connection, as its requests know it.
+#[derive(Debug, Clone)]
+pub(crate) struct Visitor {
+    pub(super) places: Arc<Places>,
+    pub(super) id: u64,
+}
+
+impl Visitor {
+    pub(super) fn new(places: Arc<Places>, id: u64) -> Self {
+        Self { places, id }
+    }
+
+    /// Whose share it is in.
+    pub(crate) fn group(&self) -> Group {
+        let state = self.places.lock();
+        let seat = state.seats.get(&self.id);
+        seat.map_or(Group::Health, |seat| seat.group.clone())
+    }
+
+    /// Whether it has more requests under way than one who proved nothing may.
+    pub(crate) fn overdoes(&self) -> bool {
+        let state = self.places.lock();
+        state.seats.get(&self.id).is_some_and(|seat| {
+            let requests = seat.reading + seat.answering + seat.sending;
+            matches!(seat.group, Group::Stranger(_)) && STRANGERS_REQUESTS_MAX < requests
+        })
+    }
+
+    /// What tells it from other connections.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// A request begins; its body is to be read.
+    pub(crate) fn begin(&self) -> Stage {
+        self.seat(|seat| {
+            seat.requests += 1;
+            seat.reading += 1;
+        });
+        Stage::reading(self.clone())
+    }
+
+    /// A request of it proved a key: from now on it has a place in the account's share, unless that
+    /// is full of connections that are busy.
+    pub(crate) fn prove(&self, account: &str) {
+        let mut state = self.places.lock();
+        let from = match state.seats.get(&self.id) {
+            Some(seat) if !seat.leaving => seat.group.clone(),
+            _ => return,
+        };
+        let to = Group::Proved(account.into());
+        if matches!(from, Group::Proxy | Group::Health) || from == to {
+            return;
+        }
+        let is_full = self.places.bounds.account <= state.count(&to);
+        if is_full && !self.places.displace(&mut state, &Crowd::Of(to.clone())) {
+            return;
+        }
+        state.leave(&from);
+        *state.staying.entry(to.clone()).or_default() += 1;
+        if let Some(seat) = state.seats.get_mut(&self.id) {
+            seat.group = to;
+        }
+    }
+
+    pub(super) fn seat(&self, change: impl FnOnce(&mut Seat)) {
+        let mut state = self.places.lock();
+        let used = state.tick();
+        if let Some(seat) = state.seats.get_mut(&self.id) {
+            seat.used = used;
+            change(seat);
+        }
+    }
+}
