@@ -1,6 +1,5 @@
 """Servers for the client tests: on free ports, with folders of their own, gone afterwards."""
 import contextlib
-import itertools
 import os
 import pathlib
 import signal
@@ -19,8 +18,6 @@ os.environ |= {
     "AWS_PAGER": "",
 }
 
-# Each server gets ports of its own for its clusters, below the range that the system hands out.
-CLUSTER_PORTS = itertools.count(20_000, 50)
 # The shared deployment, where the session keeps it, and the snapshots that stay in it.
 SHARED = pytest.StashKey()
 KEPT = ("plain-snapshot", "sealed-snapshot")
@@ -59,8 +56,6 @@ def _deployments(binary):
     def make(*flags, start=True, environment=None):
         folder = running.make_folder("snapferry-test-")
         folders.append(folder)
-        first = next(CLUSTER_PORTS)
-        flags = [*flags, "--cluster-ports", f"{first}-{first + 49}"]
         if os.geteuid() != 0 and "--dev" not in flags:
             flags.append("--allow-shared-os-user")
         server = running.Server(binary, folder / "data", *flags, environment=environment)

@@ -246,6 +246,20 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// When the log cannot be read or written.
     async fn trim_log(&self, home: &Home) -> Result<(), EngineError>;
 
+    /// Holds the address of a home that has no server, so that no other program can have it until
+    /// [`Engine::start`] and its like need it, or it is released. Holding it again is nothing. Of a
+    /// server that ends by itself the address is held at once.
+    ///
+    /// # Errors
+    /// [`EngineError::PortInUse`] also when another home's is held; [`EngineError::NoSuchAddress`].
+    fn hold(&self, home: &Home) -> Result<(), EngineError>;
+
+    /// Lets go of the address of a home's cluster for good.
+    fn release(&self, home: &Home);
+
+    /// Resolves when the server of some home, started or adopted here, has ended.
+    async fn ended(&self);
+
     /// The users that must be able to enter the folders above [`Home::dir`], beside
     /// [`Home::os_uid`], for [`Engine::create`] to work.
     fn helper_uids(&self) -> Vec<u32>;

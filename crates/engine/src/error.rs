@@ -63,6 +63,12 @@ pub enum EngineError {
         /// The port.
         port: u16,
     },
+    /// The address is none of this machine's.
+    #[error("{host} is no address of this machine")]
+    NoSuchAddress {
+        /// The address.
+        host: String,
+    },
     /// Another operation holds the cluster.
     #[error("another operation works on the cluster in {home:?}")]
     Busy {
@@ -243,6 +249,7 @@ impl EngineError {
             Self::CannotTell { .. }
             | Self::PortInUse { .. }
             | Self::NoSocket { .. }
+            | Self::NoSuchAddress { .. }
             | Self::SessionLost { .. }
             | Self::Disturbed(_)
             | Self::StartTimeout { .. }
@@ -292,7 +299,8 @@ impl EngineError {
             Self::Unreachable { .. } | Self::NoHelperUser => {
                 "the host is not set up for database servers, which its operator can mend"
             }
-            Self::PortInUse { .. } => "another program uses its port",
+            Self::PortInUse { .. } => "another program uses its address and port",
+            Self::NoSuchAddress { .. } => "its address is none of the host's",
             Self::Busy { .. } => "another operation works on the cluster",
             Self::NotWhole { .. } => "the cluster's files are not whole",
             Self::AlreadyWhole { .. } => "the cluster's files are there already",

@@ -120,6 +120,9 @@ pub struct Snapshot {
     pub master_username: String,
     /// The port of a Multi-AZ cluster; 0 for Aurora, as RDS answers.
     pub port: u16,
+    /// The port that the cluster had, Aurora or not: a restore takes it when it is told no other.
+    #[serde(default)]
+    pub cluster_port: Option<u16>,
     /// GiB as RDS answers it.
     pub allocated_storage_gib: u32,
     /// The cluster's, for Multi-AZ.

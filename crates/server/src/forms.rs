@@ -139,6 +139,25 @@ impl FromStr for Network {
     }
 }
 
+/// Addresses for clusters: `10.0.8.0/24` or `10.0.8.10-10.0.8.99`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Addresses(pub(crate) service::AddressRange);
+
+impl FromStr for Addresses {
+    type Err = service::NoRange;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl TryFrom<String> for Addresses {
+    type Error = service::NoRange;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
 /// A number of bytes: digits, and KiB, MiB, GiB, kB, MB or GB after them if wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ByteCount(pub(crate) u64);

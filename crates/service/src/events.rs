@@ -66,6 +66,7 @@ kinds! {
     CLUSTER_DELETED: "RDS-EVENT-0171", CLUSTER, "deletion", "DB cluster deleted.";
     CLUSTER_FAILED: "SNAPFERRY-EVENT-0007", CLUSTER, "failure", "DB cluster creation failed.";
     SNAPSHOT_DAMAGED: "SNAPFERRY-EVENT-0009", SNAPSHOT, "failure", "Cluster snapshot is damaged in the vault.";
+    CLUSTER_MOVED: "SNAPFERRY-EVENT-0011", CLUSTER, "notification", "DB cluster has a new address.";
     CLUSTER_LOST: "SNAPFERRY-EVENT-0010", CLUSTER, "failure", "DB cluster is lost.";
     DELETION_FAILED: "SNAPFERRY-EVENT-0008", CLUSTER, "failure", "DB cluster deletion failed.";
 }
@@ -203,6 +204,13 @@ pub enum OfCluster<'a> {
     Deleted,
     /// Its files are gone, and so is its record.
     Lost(&'a Told),
+    /// Another program has its address and port, so it was given others.
+    Moved {
+        /// What it had.
+        from: (&'a str, u16),
+        /// What it has.
+        to: (&'a str, u16),
+    },
     /// It could not be deleted, and is kept.
     DeletionFailed(&'a Told),
 }
@@ -221,6 +229,14 @@ pub fn cluster(
         OfCluster::Deleted => (&CLUSTER_DELETED, CLUSTER_DELETED.tells.to_owned()),
         OfCluster::Failed(reason) => (&CLUSTER_FAILED, with_reason(&CLUSTER_FAILED, reason)),
         OfCluster::Lost(reason) => (&CLUSTER_LOST, with_reason(&CLUSTER_LOST, reason)),
+        OfCluster::Moved { from, to } => {
+            let reason = format!(
+                "{}, port {}, because another program has {}, port {}",
+                to.0, to.1, from.0, from.1
+            );
+            let reason = Told::answered(reason);
+            (&CLUSTER_MOVED, with_reason(&CLUSTER_MOVED, &reason))
+        }
         OfCluster::DeletionFailed(reason) => {
             (&DELETION_FAILED, with_reason(&DELETION_FAILED, reason))
         }
@@ -242,7 +258,10 @@ mod tests {
             categories(SNAPSHOT),
             ["backup", "deletion", "failure", "notification"]
         );
-        assert_eq!(categories(CLUSTER), ["creation", "deletion", "failure"]);
+        assert_eq!(
+            categories(CLUSTER),
+            ["creation", "deletion", "failure", "notification"]
+        );
         assert!(categories("db-instance").is_empty());
     }
 

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod action;
 pub mod actions;
+mod addresses;
 mod clusters;
 mod core;
 pub mod dispatch;
@@ -40,6 +41,7 @@ use tokio::task::JoinHandle;
 use wire::RawRequest;
 
 pub use crate::core::OpenVault;
+pub use addresses::{AddressRange, ClusterAddresses, NoRange};
 pub use keys::{CallError, Outside, OutsideKms, RetryPlan};
 pub use mirror::{
     bag::Seal,

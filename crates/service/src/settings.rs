@@ -9,7 +9,7 @@ use std::{
 use model::{Account, Region, limits};
 use zeroize::Zeroizing;
 
-use crate::link::peer::Peer;
+use crate::{ClusterAddresses, link::peer::Peer};
 
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,9 +57,10 @@ pub struct Settings {
     pub default_account: Account,
     /// Where clusters' files lie: `clusters/` below it.
     pub data_dir: PathBuf,
-    /// The address that clusters listen on, and their `Endpoint`.
-    pub cluster_host: String,
-    /// Ports that clusters get when the caller asks for none.
+    /// The addresses that clusters listen on, and their `Endpoint`s.
+    pub cluster_addresses: ClusterAddresses,
+    /// Ports that clusters on one address get when the caller asks for none, and others when
+    /// theirs is in use on all addresses.
     pub cluster_ports: RangeInclusive<u16>,
     /// Whether each cluster runs under an OS user of its own (Snapferry is root).
     pub os_users: bool,
@@ -102,7 +103,7 @@ impl Settings {
             peers: BTreeMap::new(),
             default_account: "000000000000".parse().expect("twelve digits"),
             data_dir,
-            cluster_host: "127.0.0.1".to_owned(),
+            cluster_addresses: ClusterAddresses::default(),
             cluster_ports: 15_432..=16_431,
             os_users: false,
             shared_os_user: false,

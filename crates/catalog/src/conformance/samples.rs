@@ -98,6 +98,7 @@ pub fn snapshot(name: &str) -> Snapshot {
         engine_mode: "provisioned".to_owned(),
         master_username: "master".to_owned(),
         port: 0,
+        cluster_port: Some(5_432),
         allocated_storage_gib: 1,
         storage_type: None,
         availability_zones: vec!["us-east-1a".to_owned()],

@@ -7,6 +7,7 @@
 //! root. A role with CREATEROLE can run programs as the server's user (before PostgreSQL 16), so
 //! what lies in `data/` is never trusted: it is entered without following links, and files of
 //! another owner are refused.
+mod address;
 mod bounded;
 mod conf;
 mod control;
@@ -14,6 +15,7 @@ mod create;
 mod document;
 mod dump;
 mod install;
+mod listeners;
 mod load;
 mod page;
 mod ping;
@@ -29,6 +31,7 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -56,6 +59,7 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Postgres {
     installs: Installs,
+    addresses: Arc<address::Addresses>,
 }
 
 impl Postgres {
@@ -64,6 +68,7 @@ impl Postgres {
     pub fn new(extra: Option<PathBuf>) -> Self {
         Self {
             installs: Installs::new(extra),
+            ..Self::default()
         }
     }
 
@@ -71,6 +76,7 @@ impl Postgres {
     pub fn only(folders: Vec<PathBuf>) -> Self {
         Self {
             installs: Installs::only(folders),
+            ..Self::default()
         }
     }
 
@@ -144,11 +150,14 @@ impl Engine for Postgres {
     async fn state(&self, home: &Home) -> Result<ServerState, EngineError> {
         let at = home.clone();
         let found = blocking(move || process::postmaster(&at)).await?;
-        Ok(match found {
-            None => ServerState::Ended,
-            Some(_) if ping::answers(home).await => ServerState::Answers,
-            Some(_) => ServerState::Silent,
-        })
+        let Some(postmaster) = found else {
+            return Ok(ServerState::Ended);
+        };
+        if !ping::answers(home).await {
+            return Ok(ServerState::Silent);
+        }
+        self.addresses.watch(home, postmaster);
+        Ok(ServerState::Answers)
     }
 
     fn dump(&self, home: &Home, sink: &mut dyn DumpSink) -> Result<DumpInfo, EngineError> {
@@ -175,6 +184,18 @@ impl Engine for Postgres {
     async fn trim_log(&self, home: &Home) -> Result<(), EngineError> {
         let home = home.clone();
         blocking(move || run::trim_log(&home)).await
+    }
+
+    fn hold(&self, home: &Home) -> Result<(), EngineError> {
+        self.addresses.hold(home)
+    }
+
+    fn release(&self, home: &Home) {
+        self.addresses.release(home);
+    }
+
+    async fn ended(&self) {
+        self.addresses.ended().await;
     }
 
     fn helper_uids(&self) -> Vec<u32> {

@@ -4,7 +4,6 @@
 use std::{
     fs,
     io::{Read, Seek, SeekFrom},
-    net::{TcpListener, ToSocketAddrs},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
     process::{Command, Stdio},
@@ -14,7 +13,7 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Postgres, blocking,
+    Postgres, address, blocking,
     conf::{self, Purpose},
     create::home_mode,
     install, process,
@@ -53,7 +52,8 @@ impl Postgres {
                 match wait_ready(home, database, START_WAIT).await {
                     // It was about to end when it was found.
                     Err(EngineError::ServerEnded { .. }) => {}
-                    result => return result,
+                    Ok(()) => return self.watch(home).await,
+                    failed => return failed,
                 }
             } else {
                 process::end(home, RESTART_WAIT).await?;
@@ -64,13 +64,51 @@ impl Postgres {
         clear_traces(home, purpose)?;
         conf::write(home, &install::need_own_user_name()?, purpose)?;
         prepare_socket_folder(home)?;
-        check_port_free(home)?;
-        self.spawn(home)?;
+        self.addresses.take_back(home);
+        self.addresses.hold(home)?;
         let patience = match purpose {
             Purpose::Serve => START_WAIT,
             Purpose::Recover => RECOVER_WAIT,
         };
-        wait_ready(home, database, patience).await
+        let begun = self.begin(home, database, patience).await;
+        self.settle_address(home, begun).await
+    }
+
+    async fn begin(
+        &self,
+        home: &Home,
+        database: &str,
+        patience: Duration,
+    ) -> Result<(), EngineError> {
+        self.addresses.let_go(home);
+        self.spawn(home)?;
+        wait_ready(home, database, patience).await?;
+        address::check_owner(home)
+    }
+
+    /// Watches a server that has come up; holds the address again of one that has not, and says
+    /// so when that is because another program was quicker.
+    async fn settle_address(
+        &self,
+        home: &Home,
+        begun: Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        match begun {
+            Ok(()) => self.watch(home).await,
+            Err(error @ EngineError::ServerEnded { .. }) => {
+                self.addresses.hold(home)?;
+                Err(error)
+            }
+            failed => failed,
+        }
+    }
+
+    async fn watch(&self, home: &Home) -> Result<(), EngineError> {
+        let at = home.clone();
+        if let Some(postmaster) = blocking(move || process::postmaster(&at)).await? {
+            self.addresses.watch(home, postmaster);
+        }
+        Ok(())
     }
 
     /// Begins the server process in a process group of its own, so that it outlives this one.
@@ -182,23 +220,6 @@ fn prepare_socket_folder(home: &Home) -> Result<(), EngineError> {
     // Opened without following a link, so that nothing else can be given away.
     let folder = Folder::open(dir).map_err(failed)?;
     folder.own(home.os_uid).map_err(failed)
-}
-
-fn check_port_free(home: &Home) -> Result<(), EngineError> {
-    let Ok(mut addresses) = (home.host.as_str(), home.port).to_socket_addrs() else {
-        // A name that only the server can resolve is the server's to judge.
-        return Ok(());
-    };
-    let taken = addresses.any(|address| {
-        TcpListener::bind(address).is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
-    });
-    if taken {
-        return Err(EngineError::PortInUse {
-            host: home.host.clone(),
-            port: home.port,
-        });
-    }
-    Ok(())
 }
 
 /// Waits until the server takes the administrator's session in `database`.

@@ -3,7 +3,7 @@
 //! It does not know which layer a value came from.
 use std::{path::PathBuf, time::Duration};
 
-use service::Mode;
+use service::{ClusterAddresses, Mode};
 
 use super::{Layer, SettingsError};
 use crate::courier::WebhookRow;
@@ -37,7 +37,10 @@ impl Layer {
             }
         }
         if let Some(host) = self.cluster_host {
-            to.cluster_host = host.to_string();
+            to.cluster_addresses = ClusterAddresses::Shared(host);
+        }
+        if let Some(addresses) = self.cluster_addresses {
+            to.cluster_addresses = ClusterAddresses::Own(addresses.0);
         }
         if let Some(ports) = &self.cluster_ports {
             to.cluster_ports = ports.0.clone();

@@ -25,6 +25,11 @@ pub(crate) enum SettingsError {
     /// Other nodes could not read what this one stores.
     #[error("--catalog needs --vault: nodes that share a catalog share the vault too")]
     SharedWithoutVault,
+    /// All clusters on one address, and each on its own.
+    #[error(
+        "--cluster-host puts all clusters on one address, and --cluster-addresses each on its own: give one"
+    )]
+    TwoPlacesForClusters,
     /// A certificate without its key, or the other way round.
     #[error("--tls-certificate and --tls-key go together")]
     HalfTls,
@@ -70,7 +75,7 @@ impl SettingsError {
                 Some("`snapferry serve --help` lists the settings; a key of the file is the flag's name without dashes in front".to_owned())
             }
             Self::SharedWithoutVault => Some("name a bucket, or a folder that every node reaches, with --vault PLACE; DATA/vault will do while there is one node".to_owned()),
-            Self::HalfTls | Self::HalfWebhook | Self::Peer { .. } | Self::Value { .. } | Self::Host(_) => None,
+            Self::HalfTls | Self::TwoPlacesForClusters | Self::HalfWebhook | Self::Peer { .. } | Self::Value { .. } | Self::Host(_) => None,
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) use error::SettingsError;
 use crate::{
     catalogs::{CatalogUrl, NodeName},
     courier::WebhookRow,
-    forms::{ByteCount, Listen, Network, Ports, Secret},
+    forms::{Addresses, ByteCount, Listen, Network, Ports, Secret},
     outside_kms::KmsLayer,
     peers::PeerRow,
     vaults::VaultPlace,
@@ -134,10 +134,16 @@ pub(crate) struct Layer {
     /// Listen beyond loopback without TLS: anyone on the way can read and replay what clients send
     #[arg(long, env = "SNAPFERRY_INSECURE_LISTEN", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) insecure_listen: Option<bool>,
-    /// Address that clusters listen on, and the one in their Endpoint [default: 127.0.0.1]
+    /// Addresses for clusters, one each: those of a network or from a first to a last [default: 127.64.0.0/10]
+    ///
+    /// As in 10.0.8.0/24 or 10.0.8.10-10.0.8.99: the machine's own addresses, where clients can reach
+    /// them. A cluster's address is its Endpoint, and its Port is 5432 unless another is asked for.
+    #[arg(long, env = "SNAPFERRY_CLUSTER_ADDRESSES", value_name = "RANGE")]
+    pub(crate) cluster_addresses: Option<Addresses>,
+    /// One address for all clusters, each with a port of its own, instead of --cluster-addresses
     #[arg(long, env = "SNAPFERRY_CLUSTER_HOST", value_name = "ADDRESS")]
     pub(crate) cluster_host: Option<IpAddr>,
-    /// Ports for clusters that ask for none [default: 15432-16431]
+    /// Ports for clusters that ask for none, with --cluster-host or where 5432 is in use [default: 15432-16431]
     #[arg(long, env = "SNAPFERRY_CLUSTER_PORTS", value_name = "FIRST-LAST")]
     pub(crate) cluster_ports: Option<Ports>,
     /// Folder with PostgreSQL's programs, or with one such folder per version
@@ -265,7 +271,15 @@ impl Layer {
             tls_certificate: self.tls_certificate.or(below.tls_certificate),
             tls_key: self.tls_key.or(below.tls_key),
             insecure_listen: self.insecure_listen.or(below.insecure_listen),
-            cluster_host: self.cluster_host.or(below.cluster_host),
+            // One says where clusters are instead of the other: the upper layer's counts.
+            cluster_addresses: match self.cluster_host {
+                Some(_) => self.cluster_addresses,
+                None => self.cluster_addresses.or(below.cluster_addresses),
+            },
+            cluster_host: match self.cluster_addresses {
+                Some(_) => self.cluster_host,
+                None => self.cluster_host.or(below.cluster_host),
+            },
             cluster_ports: self.cluster_ports.or(below.cluster_ports),
             postgres_bin: self.postgres_bin.or(below.postgres_bin),
             allow_shared_os_user: self.allow_shared_os_user.or(below.allow_shared_os_user),

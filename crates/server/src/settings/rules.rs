@@ -40,6 +40,9 @@ impl Layer {
         if self.catalog.is_some() && self.vault.is_none() {
             return Err(SettingsError::SharedWithoutVault);
         }
+        if self.cluster_host.is_some() && self.cluster_addresses.is_some() {
+            return Err(SettingsError::TwoPlacesForClusters);
+        }
         self.check_bucket()?;
         if let Some(memory) = self.snapshot_memory
             && memory.0 < SNAPSHOT_MEMORY_BYTES_MIN

@@ -2,11 +2,7 @@
 pub mod supervise;
 pub mod users;
 
-use std::{
-    collections::HashSet,
-    net::TcpListener,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs, uids};
 use engine::Home;
@@ -14,12 +10,11 @@ use model::{Account, Cluster, Job, cluster::Placement};
 
 use crate::{
     action::Cx,
+    addresses::{self, Wanted},
     core::Core,
     fault::{Code, Fault},
 };
 
-/// PostgreSQL's own port on most machines: never taken, so never in anyone's way.
-const PORT_LEFT_ALONE: u16 = 5_432;
 /// Socket paths have room for 107 bytes (unix(7)); this leaves some for the file's name.
 const SOCKET_DIR_BYTES_MAX: usize = 84;
 
@@ -123,13 +118,8 @@ pub async fn check_host(cx: &Cx, account: &Account) -> Result<(), Fault> {
 /// Gives a new cluster its place and keeps it with the job that will make it.
 ///
 /// # Errors
-/// The name is taken, the quota is reached, or the port is not free.
-pub async fn insert(
-    cx: &Cx,
-    cluster: Cluster,
-    port: Option<u16>,
-    job: Job,
-) -> Result<Cluster, Fault> {
+/// The name is taken, the quota is reached, or no address or port is free.
+pub async fn insert(cx: &Cx, cluster: Cluster, wanted: Wanted, job: Job) -> Result<Cluster, Fault> {
     if cx.core.is_draining() {
         return Err(Fault::new(
             Code::InsufficientStorageClusterCapacity,
@@ -138,28 +128,26 @@ pub async fn insert(
     }
     let settings = cx.core.settings.clone();
     // Beforehand, too, since a number that was claimed is never claimed again.
-    let (asked, at) = (cluster.clone(), settings.clone());
+    let (asked, clusters_max) = (cluster.clone(), settings.clusters_max);
     cx.core
         .catalog
-        .read(move |tx| check_new(tx, &at, &asked))
+        .read(move |tx| check_new(tx, &asked, clusters_max))
         .await?;
-    let os_uid = users::claim(&cx.core).await?;
+    let place = addresses::choose(&cx.core, &cluster, wanted).await?;
+    let mut cluster = cluster;
+    cluster.placement = Some(place.clone());
+    let asked = cluster.clone();
+    let let_go = |_: &Fault| addresses::release(&cx.core, &asked);
+    let os_uid = users::claim(&cx.core).await.inspect_err(let_go)?;
     let kept = cx
         .core
         .catalog
         .write(move |tx| {
-            check_new(tx, &settings, &cluster)?;
-            let taken: HashSet<u16> = rows::all_on_node(tx, &settings.node)?
-                .iter()
-                .filter_map(|row| row.value.placement.as_ref().map(|place| place.port))
-                .collect();
+            check_new(tx, &cluster, settings.clusters_max)?;
             let mut placed = cluster.clone();
             placed.placement = Some(Placement {
-                node: settings.node.clone(),
-                host: settings.cluster_host.clone(),
-                port: pick_port(&settings, &taken, port)?,
                 os_uid,
-                attempt: String::new(),
+                ..place.clone()
             });
             if let Some(uid) = os_uid {
                 uids::note(tx, uid)?;
@@ -169,61 +157,27 @@ pub async fn insert(
             jobs::insert(tx, &job)?;
             Ok::<_, Fault>(rows::insert(tx, placed)?.value)
         })
-        .await?;
+        .await
+        .inspect_err(let_go)?;
     cx.core.work.notify_one();
     cx.core.mirror.notify_one();
     Ok(kept)
 }
 
-fn check_new(tx: &mut dyn Tx, settings: &crate::Settings, cluster: &Cluster) -> Result<(), Fault> {
+fn check_new(tx: &mut dyn Tx, cluster: &Cluster, clusters_max: usize) -> Result<(), Fault> {
     if rows::get(tx, &cluster.region, &cluster.account, &cluster.name)?.is_some() {
         return Err(Fault::new(
             Code::DbClusterAlreadyExists,
             "DB Cluster already exists",
         ));
     }
-    if settings.clusters_max as u64 <= rows::count(tx, &cluster.region, &cluster.account)? {
+    if clusters_max as u64 <= rows::count(tx, &cluster.region, &cluster.account)? {
         return Err(Fault::new(
             Code::DbClusterQuotaExceeded,
-            format!(
-                "Cannot create more than {} DB clusters",
-                settings.clusters_max
-            ),
+            format!("Cannot create more than {clusters_max} DB clusters"),
         ));
     }
     Ok(())
-}
-
-fn pick_port(
-    settings: &crate::Settings,
-    taken: &HashSet<u16>,
-    asked: Option<u16>,
-) -> Result<u16, Fault> {
-    let free = |port: u16| {
-        port != PORT_LEFT_ALONE
-            && !taken.contains(&port)
-            && TcpListener::bind((settings.cluster_host.as_str(), port)).is_ok()
-    };
-    match asked {
-        Some(port) if free(port) => Ok(port),
-        Some(port) => Err(Fault::value(format!(
-            "Port {port} is not free on this host. Leave Port out to be given one, and read it from the answer's Port."
-        ))),
-        None => settings
-            .cluster_ports
-            .clone()
-            .find(|port| free(*port))
-            .ok_or_else(|| {
-                Fault::new(
-                    Code::DbClusterQuotaExceeded,
-                    format!(
-                        "No port from {} to {} is free.",
-                        settings.cluster_ports.start(),
-                        settings.cluster_ports.end()
-                    ),
-                )
-            }),
-    }
 }
 
 /// The attempt folders of a cluster.

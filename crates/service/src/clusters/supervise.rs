@@ -9,12 +9,12 @@ use std::{
 };
 
 use catalog::{CatalogError, CatalogExt, clusters as rows};
-use engine::{EngineError, ServerState};
+use engine::ServerState;
 use model::{Cluster, ClusterStatus, ResourceId, cluster::Placement};
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::{attempts, folder, home};
-use crate::{core::Core, fault::chain};
+use crate::{addresses, core::Core, fault::chain, jobs::JobError};
 
 /// How often a cluster's server is looked at.
 const KEEP_POLL: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ impl Answering {
 #[derive(Debug)]
 struct Watch {
     /// The look that is under way.
-    look: Option<JoinHandle<Result<(), EngineError>>>,
+    look: Option<JoinHandle<Result<(), JobError>>>,
     /// Looks in a row that failed.
     failures: u32,
     next: Instant,
@@ -98,6 +98,7 @@ pub async fn keep(core: Arc<Core>) {
         }
         tokio::select! {
             () = core.stopped() => break,
+            () = core.engine.ended() => {}
             () = tokio::time::sleep(KEEP_POLL) => {}
         }
     }
@@ -140,7 +141,7 @@ async fn look_at(
     }
 }
 
-async fn look(core: Arc<Core>, cluster: Cluster) -> Result<(), EngineError> {
+async fn look(core: Arc<Core>, cluster: Cluster) -> Result<(), JobError> {
     let seen = tokio::select! {
         seen = see_to(&core, &cluster) => seen,
         () = core.stopped() => Ok(()),
@@ -152,7 +153,7 @@ async fn look(core: Arc<Core>, cluster: Cluster) -> Result<(), EngineError> {
 }
 
 /// Makes one cluster's server run, and notes whether it takes sessions.
-async fn see_to(core: &Core, cluster: &Cluster) -> Result<(), EngineError> {
+async fn see_to(core: &Core, cluster: &Cluster) -> Result<(), JobError> {
     let Some(place) = &cluster.placement else {
         return Ok(());
     };
@@ -164,7 +165,7 @@ async fn see_to(core: &Core, cluster: &Cluster) -> Result<(), EngineError> {
             if note(true) {
                 tracing::info!(cluster = %cluster.name, "the cluster's server answers");
             }
-            core.engine.trim_log(&home).await
+            Ok(core.engine.trim_log(&home).await?)
         }
         ServerState::Silent => {
             if note(false) {
@@ -175,11 +176,16 @@ async fn see_to(core: &Core, cluster: &Cluster) -> Result<(), EngineError> {
         ServerState::Ended => {
             note(false);
             tracing::info!(cluster = %cluster.name, "starting the cluster's server");
-            core.engine.start(&home).await?;
+            start(core, cluster, place).await?;
             note(true);
             Ok(())
         }
     }
+}
+
+async fn start(core: &Core, cluster: &Cluster, place: &Placement) -> Result<(), JobError> {
+    let place = addresses::secure(core, cluster, place.clone()).await?;
+    Ok(core.engine.start(&home(core, cluster, &place)).await?)
 }
 
 /// Stops the servers of all clusters that this node has, those of attempts without a commit

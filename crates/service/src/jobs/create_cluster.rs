@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{JobError, Run};
 use crate::{
-    clusters,
+    addresses, clusters,
     events::{self, OfCluster},
 };
 
@@ -24,6 +24,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let cluster = run.cluster(&body.cluster).await?;
     let place = run.fresh_place(&cluster)?;
     run.clear_other_attempts(&cluster, &place).await?;
+    let place = addresses::secure(&run.core, &cluster, place).await?;
     let home = clusters::home(&run.core, &cluster, &place);
     run.make_way(&home).await?;
     let spec = NewCluster {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{JobError, Reason, Run, complete_snapshot, create_snapshot, snapshot_of};
 use crate::{
-    clusters,
+    addresses, clusters,
     events::{self, OfCluster},
     fault::chain,
 };
@@ -65,6 +65,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             run.place.waiting(run.core.engine.remove(&home)).await?;
         }
     }
+    addresses::release(&run.core, &cluster);
     remove_folder(clusters::folder(&run.core, &cluster)).await?;
     run.core.answering.note(&cluster.resource_id, false);
     let lease = run.lease.clone();

@@ -5,7 +5,7 @@ use model::{Content, ResourceId};
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, Run, create_cluster};
-use crate::{clusters, keys::KeyUser, verify};
+use crate::{addresses, clusters, keys::KeyUser, verify};
 
 /// The job's document.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,6 +22,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let cluster = run.cluster(&body.cluster).await?;
     let place = run.fresh_place(&cluster)?;
     run.clear_other_attempts(&cluster, &place).await?;
+    let place = addresses::secure(core, &cluster, place).await?;
     let home = clusters::home(core, &cluster, &place);
     run.make_way(&home).await?;
     let user = KeyUser::rds(&cluster.account, &cluster.region);

@@ -64,6 +64,8 @@ pub(crate) struct Offered {
     pub(crate) engine_mode: String,
     pub(crate) master_username: String,
     pub(crate) port: u16,
+    #[serde(default)]
+    pub(crate) cluster_port: Option<u16>,
     pub(crate) allocated_storage_gib: u32,
     pub(crate) storage_type: Option<String>,
     pub(crate) storage_encrypted: bool,

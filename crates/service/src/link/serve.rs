@@ -440,6 +440,7 @@ fn offered(source: &Snapshot, content: &model::Content, caller: &Account) -> Off
         engine_mode: source.engine_mode,
         master_username: source.master_username,
         port: source.port,
+        cluster_port: source.cluster_port,
         allocated_storage_gib: source.allocated_storage_gib,
         storage_type: source.storage_type,
         storage_encrypted: source.storage_encrypted,

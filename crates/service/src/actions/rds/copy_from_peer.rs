@@ -111,6 +111,7 @@ fn snapshot_of(wanted: &SnapshotRef, offered: &Offered) -> Snapshot {
         engine_mode: offered.engine_mode,
         master_username: offered.master_username,
         port: offered.port,
+        cluster_port: offered.cluster_port,
         allocated_storage_gib: offered.allocated_storage_gib,
         storage_type: offered.storage_type,
         availability_zones: Vec::new(),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::engine_names::{database_name, master_password, master_username};
 use crate::{
     action::{Action, Api, Cx},
+    addresses::Wanted,
     clusters,
     fault::{Code, Fault},
     jobs::{create_cluster, new_job},
@@ -69,7 +70,10 @@ impl Action for CreateDbCluster {
             .as_deref()
             .map(database_name)
             .transpose()?;
-        let port = port(self.port)?;
+        let wanted = Wanted {
+            asked: port(self.port)?,
+            like: None,
+        };
         let now = cx.core.now();
         let mut cluster = Cluster {
             region: cx.region.clone(),
@@ -115,7 +119,7 @@ impl Action for CreateDbCluster {
             cluster.name.as_str(),
             &body,
         );
-        let kept = clusters::insert(cx, cluster, port, job).await?;
+        let kept = clusters::insert(cx, cluster, wanted, job).await?;
         Ok(ClusterOutput::of(&kept))
     }
 }

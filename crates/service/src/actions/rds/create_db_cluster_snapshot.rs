@@ -123,6 +123,7 @@ pub(super) async fn prepare(
         } else {
             cluster.placement.as_ref().map_or(0, |place| place.port)
         },
+        cluster_port: cluster.placement.as_ref().map(|place| place.port),
         allocated_storage_gib: cluster.allocated_storage_gib,
         storage_type: cluster.storage_type.clone(),
         availability_zones: cluster.availability_zones.clone(),

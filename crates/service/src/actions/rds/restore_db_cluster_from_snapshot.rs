@@ -13,6 +13,7 @@ use super::create_db_cluster::{
 };
 use crate::{
     action::{Action, Api, Cx},
+    addresses::Wanted,
     clusters,
     fault::{Code, Fault},
     jobs::{new_job, restore_cluster},
@@ -56,7 +57,10 @@ impl Action for RestoreDbClusterFromSnapshot {
         let snapshot = self.snapshot(cx).await?;
         let content = ready(&snapshot)?;
         let version = self.version(cx, &snapshot)?;
-        let port = port(self.port)?;
+        let wanted = Wanted {
+            asked: port(self.port)?,
+            like: snapshot.cluster_port,
+        };
         let now = cx.core.now();
         let mut cluster = Cluster {
             region: cx.region.clone(),
@@ -124,7 +128,7 @@ impl Action for RestoreDbClusterFromSnapshot {
             &body,
         );
         job.pins = pins;
-        let kept = clusters::insert(cx, cluster, port, job).await?;
+        let kept = clusters::insert(cx, cluster, wanted, job).await?;
         Ok(ClusterOutput::of(&kept))
     }
 }

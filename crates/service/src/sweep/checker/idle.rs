@@ -81,6 +81,13 @@ impl Engine for Pages {
     async fn trim_log(&self, _: &Home) -> Result<(), EngineError> {
         Ok(())
     }
+    fn hold(&self, _: &Home) -> Result<(), EngineError> {
+        Ok(())
+    }
+    fn release(&self, _: &Home) {}
+    async fn ended(&self) {
+        std::future::pending().await
+    }
     fn helper_uids(&self) -> Vec<u32> {
         Vec::new()
     }
