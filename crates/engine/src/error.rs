@@ -7,6 +7,9 @@ use model::Told;
 
 use crate::{Disturbance, SinkError, capabilities, removal::RemovalError};
 
+/// What is wanted of files that a removal is about.
+const DELETE: &str = "delete";
+
 /// What a caller should do about an [`EngineError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -341,8 +344,14 @@ impl EngineError {
         }
     }
 
+    /// Whether a removal that ended so may have deleted files of the cluster. One that could not end
+    /// its processes has not.
+    pub fn may_have_deleted(&self) -> bool {
+        matches!(self, Self::Io { doing: DELETE, .. })
+    }
+
     pub(crate) fn removal(error: RemovalError) -> Self {
-        Self::io("delete", error.path, error.source)
+        Self::io(DELETE, error.path, error.source)
     }
 
     pub(crate) fn bad_dump(why: impl Into<String>) -> Self {

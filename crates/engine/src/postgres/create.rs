@@ -61,7 +61,7 @@ impl Postgres {
         let furnished = async {
             self.launch(home, Purpose::Serve, FIRST_DATABASE).await?;
             furnish(home, spec).await?;
-            mark_whole(home)
+            mark_whole(home).await
         };
         or_end(home, furnished.await).await
     }

@@ -48,7 +48,7 @@ impl Postgres {
         let recovered = async {
             self.launch(home, Purpose::Recover, ADMIN).await?;
             verify(home, &document).await?;
-            mark_whole(home)
+            mark_whole(home).await
         };
         or_end(home, recovered.await).await
     }
@@ -204,8 +204,12 @@ fn check_control(folder: &Folder, document: &Document) -> Result<Control, Engine
 async fn verify(home: &Home, document: &Document) -> Result<(), EngineError> {
     let session = Session::open(home, ADMIN).await?;
     // Beyond this the server needs no restore_command; a later start does not know it at all.
-    conf::write(home, &install::need_own_user_name()?, Purpose::Serve)?;
-    process::reload(home)?;
+    let at = home.clone();
+    let settle = move || {
+        conf::write(&at, &install::need_own_user_name()?, Purpose::Serve)?;
+        process::reload(&at)
+    };
+    blocking(settle).await?;
     session
         .run_within(CHECKPOINT_WAIT, "write a checkpoint", "CHECKPOINT")
         .await?;

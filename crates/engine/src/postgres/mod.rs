@@ -302,7 +302,12 @@ fn is_whole(home: &Home) -> Result<bool, EngineError> {
 
 /// Marks the cluster as whole, durably, after all of it is durable. The mark holds a random
 /// number, new for every try that became whole: the data folder's incarnation.
-fn mark_whole(home: &Home) -> Result<(), EngineError> {
+async fn mark_whole(home: &Home) -> Result<(), EngineError> {
+    let home = home.clone();
+    blocking(move || write_mark(&home)).await
+}
+
+fn write_mark(home: &Home) -> Result<(), EngineError> {
     let failed = |source| EngineError::io("mark as whole", &home.dir, source);
     let data = crate::folder::Folder::open(&home.data()).map_err(failed)?;
     data.sync_file_system().map_err(failed)?;

@@ -60,10 +60,8 @@ impl Postgres {
             }
         }
         process::end_orphans(home).await?;
-        process::check_ended(home)?;
-        clear_traces(home, purpose)?;
-        conf::write(home, &install::need_own_user_name()?, purpose)?;
-        prepare_socket_folder(home)?;
+        let at = home.clone();
+        blocking(move || prepare(&at, purpose)).await?;
         self.addresses.take_back(home);
         self.addresses.hold(home)?;
         let patience = match purpose {
@@ -170,6 +168,14 @@ fn has_socket(home: &Home) -> Result<bool, EngineError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(EngineError::io("look at", path, error)),
     }
+}
+
+/// Clears the way of a new server, and writes its settings.
+fn prepare(home: &Home, purpose: Purpose) -> Result<(), EngineError> {
+    process::check_ended(home)?;
+    clear_traces(home, purpose)?;
+    conf::write(home, &install::need_own_user_name()?, purpose)?;
+    prepare_socket_folder(home)
 }
 
 /// Removes what a server that is gone left behind, and what could steer a new one.

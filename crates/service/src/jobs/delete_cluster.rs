@@ -62,7 +62,13 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
                     ..place.clone()
                 },
             );
-            run.place.waiting(run.core.engine.remove(&home)).await?;
+            let removal = run.core.engine.remove(&home);
+            if let Err(error) = run.place.waiting(removal).await {
+                if error.may_have_deleted() {
+                    note_loss(run, &cluster).await?;
+                }
+                return Err(error.into());
+            }
         }
     }
     addresses::release(&run.core, &cluster);
@@ -81,6 +87,24 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         .await?;
     run.core.mirror.notify_one();
     Ok(())
+}
+
+/// Notes that the cluster's files have begun to go: when the deletion is given up, what is left is
+/// no cluster that could be started.
+async fn note_loss(run: &Run, cluster: &model::Cluster) -> Result<(), JobError> {
+    let (lease, id) = (run.lease.clone(), cluster.resource_id.clone());
+    run.core
+        .catalog
+        .write(move |tx| {
+            jobs::guard(tx, &lease)?;
+            let mut stored = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
+            if let Some(place) = &mut stored.value.placement {
+                place.attempt.clear();
+            }
+            rows::update(tx, stored)?;
+            Ok::<_, JobError>(())
+        })
+        .await
 }
 
 async fn take_final(
