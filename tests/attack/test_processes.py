@@ -130,8 +130,12 @@ def test_a_job_under_which_the_server_dies_is_set_aside(deploy):
         DBClusterIdentifier="killer", Engine="aurora-postgresql",
         MasterUsername=ferry.USER, MasterUserPassword=ferry.PASSWORD,
     )
+
+    def runs():
+        return any(mark.read_text(encoding="utf-8").startswith("under-way") for mark in server.data.glob("running/*"))
+
     for _ in range(3):
-        running.wait_until(lambda: list(server.data.glob("running/*")), 20, "the job runs", every=0.005)
+        running.wait_until(runs, 20, "the job runs", every=0.005)
         server.kill()
         server.start()
         rds = deployment.rds()

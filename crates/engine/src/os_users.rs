@@ -78,6 +78,13 @@ pub struct SharedUser {
     pub folders: Vec<PathBuf>,
 }
 
+/// Whether a write waits until it is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    ForTheDisk,
+    No,
+}
+
 /// The claims of this machine.
 #[derive(Debug, Clone)]
 pub struct OsUsers {
@@ -105,15 +112,22 @@ impl OsUsers {
     ) -> Result<Vec<SharedUser>, OsUsersError> {
         let _held = self.lock()?;
         let mut folders = self.folders()?;
+        let known = folders.len();
         folders.retain(|folder| folder != clusters);
         let own = owners(clusters)?;
         let others = all_owners(&folders)?;
         folders.push(clusters.to_owned());
-        self.write("folders", &join(&folders))?;
+        // Not awaited: a list that a power cut takes is whole again at each deployment's next start.
+        if known < folders.len() {
+            self.replace("folders", &join(&folders), Wait::No)?;
+        }
         let highest = own.keys().chain(of_catalog).chain(others.keys()).max();
-        let next = self.next()?.unwrap_or(FIRST_OS_USER);
+        let before = self.next()?;
+        let next = before.unwrap_or(FIRST_OS_USER);
         let next = highest.map_or(next, |highest| next.max(highest.saturating_add(1)));
-        self.write("next", next.to_string().as_bytes())?;
+        if before != Some(next) {
+            self.replace("next", next.to_string().as_bytes(), Wait::ForTheDisk)?;
+        }
         let shared = own.into_iter().map(|(uid, mut folders)| {
             folders.extend(others.get(&uid).into_iter().flatten().cloned());
             SharedUser { uid, folders }
@@ -140,7 +154,8 @@ impl OsUsers {
         let least = next.max(used.map_or(FIRST_OS_USER, |used| used.saturating_add(1)));
         let free = (least..=LAST_OS_USER).find(|number| !taken.contains(number));
         let free = free.ok_or(OsUsersError::UsedUp)?;
-        self.write("next", (free + 1).to_string().as_bytes())?;
+        let next = (free + 1).to_string();
+        self.replace("next", next.as_bytes(), Wait::ForTheDisk)?;
         Ok(free)
     }
 
@@ -204,8 +219,8 @@ impl OsUsers {
             .collect())
     }
 
-    /// Writes a file as a whole or not at all, durably.
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), OsUsersError> {
+    /// Writes a file as a whole or not at all.
+    fn replace(&self, name: &str, bytes: &[u8], wait: Wait) -> Result<(), OsUsersError> {
         let (beside, path) = (
             self.folder.join(format!("{name}.new")),
             self.folder.join(name),
@@ -215,6 +230,9 @@ impl OsUsers {
             options.write(true).create(true).truncate(true).mode(0o600);
             let mut file = options.open(&beside)?;
             file.write_all(bytes)?;
+            if wait == Wait::No {
+                return fs::rename(&beside, &path);
+            }
             file.sync_all()?;
             fs::rename(&beside, &path)?;
             fs::File::open(&self.folder)?.sync_all()
