@@ -165,8 +165,6 @@ mod tests {
             rotation: None,
             multi_region: None,
             pending_window_days: None,
-            multi_region: None,
-            pending_window_days: None,
         }
     }
 
