@@ -2,20 +2,26 @@
 //!
 //! It does not know where grants are kept, nor what the key's policy says: a policy's Deny comes
 //! first. Source: "Grants in AWS KMS" and the CreateGrant page of the KMS API reference.
-use model::{Account, Grant, key::EncryptionContext};
+use model::{Account, Grant, Key, key::EncryptionContext, key_spec::KeyUsage};
 
-/// The operations that a grant on a symmetric encryption key can have.
-pub const OPERATIONS: [&str; 9] = [
-    "CreateGrant",
-    "Decrypt",
-    "DescribeKey",
-    "Encrypt",
-    "GenerateDataKey",
-    "GenerateDataKeyWithoutPlaintext",
-    "ReEncryptFrom",
-    "ReEncryptTo",
-    "RetireGrant",
-];
+/// The operations that a grant on a key can have: those that the key itself has ("Grant
+/// operations", KMS Developer Guide).
+pub fn operations(key: &Key) -> Vec<&'static str> {
+    let mut all = vec!["CreateGrant", "DescribeKey", "RetireGrant"];
+    all.extend(match key.usage {
+        KeyUsage::EncryptDecrypt => &["Decrypt", "Encrypt", "ReEncryptFrom", "ReEncryptTo"][..],
+        KeyUsage::SignVerify => &["Sign", "Verify"],
+        KeyUsage::GenerateVerifyMac => &["GenerateMac", "VerifyMac"],
+    });
+    if key.is_symmetric() {
+        all.extend(["GenerateDataKey", "GenerateDataKeyWithoutPlaintext"]);
+    }
+    if key.spec.is_pair() {
+        all.push("GetPublicKey");
+    }
+    all.sort_unstable();
+    all
+}
 
 /// The operations whose encryption context a constraint looks at.
 const WITH_CONTEXT: [&str; 6] = [

@@ -8,6 +8,7 @@
 pub mod grant;
 mod locked;
 mod master;
+pub mod pair;
 pub mod policy;
 mod reference;
 mod seal;
@@ -15,6 +16,7 @@ mod secret;
 mod wrap;
 
 pub use master::{MasterKey, OpenError};
+pub use pair::{Message, PairError};
 pub use policy::{Decision, Policy, PolicyError, Request};
 pub use reference::{AliasError, KeyRef, KeyRefError, check_alias};
 pub use secret::{KeyMaterial, material_id};

@@ -3,11 +3,12 @@
 //! It does not know what they seal.
 use std::fmt;
 
-use model::{Arn, Key};
+use model::{Arn, Key, key_spec::KeySpec};
 use zeroize::Zeroizing;
 
 use crate::{
     master::{MasterKey, OpenError},
+    pair,
     seal::framed,
 };
 
@@ -27,8 +28,9 @@ pub(crate) fn fill(bytes: &mut [u8]) {
         .expect("the operating system gives random bytes; nothing can be sealed without");
 }
 
-/// A KMS key's secret: 32 bytes, wiped when dropped. Data keys are wrapped by it.
-pub struct KeyMaterial(Zeroizing<[u8; 32]>);
+/// A KMS key's secret, wiped when dropped: the 32 bytes that wrap data keys, the bytes of an HMAC
+/// key, or the private half of a pair.
+pub struct KeyMaterial(Zeroizing<Vec<u8>>);
 
 impl fmt::Debug for KeyMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,14 +39,22 @@ impl fmt::Debug for KeyMaterial {
 }
 
 impl KeyMaterial {
-    /// New material.
-    pub fn generate() -> Self {
-        Self(Zeroizing::new(draw()))
+    /// New material of a kind. RSA takes its time: up to seconds.
+    pub fn generate(spec: KeySpec) -> Self {
+        let drawn = match spec.symmetric_bytes() {
+            Some(length) => {
+                let mut bytes = Zeroizing::new(vec![0; length]);
+                fill(&mut bytes);
+                Some(bytes)
+            }
+            None => pair::generate(spec),
+        };
+        Self(drawn.expect("the library makes pairs of every kind, unless it is broken"))
     }
 
     /// Seals it for a key's record, as its material of that number.
     pub fn seal(&self, master: &MasterKey, key: &Arn, number: u32) -> Vec<u8> {
-        master.seal(MATERIAL_PURPOSE, &bound_to(key, number), self.bytes())
+        master.seal(MATERIAL_PURPOSE, &bound_to(key, number), &self.0)
     }
 
     /// Opens one material of a key's record.
@@ -61,12 +71,10 @@ impl KeyMaterial {
             }
         };
         let plain = master.open(MATERIAL_PURPOSE, &bound_to(&key.arn(), number), sealed)?;
-        let mut bytes = Zeroizing::new([0; 32]);
-        if plain.len() != bytes.len() {
-            return Err(OpenError::Malformed);
+        match key.spec.symmetric_bytes() {
+            Some(length) if length != plain.len() => Err(OpenError::Malformed),
+            _ => Ok(Self(plain)),
         }
-        bytes.copy_from_slice(&plain);
-        Ok(Self(bytes))
     }
 
     /// Seals all material of a key for the record of its like in another region.
@@ -99,10 +107,15 @@ impl KeyMaterial {
     /// Fixed material, for stored blobs that must stay readable.
     #[cfg(test)]
     pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(Zeroizing::new(bytes.to_vec()))
     }
 
-    pub(crate) fn bytes(&self) -> &[u8; 32] {
+    /// Of a key that wraps.
+    pub(crate) fn bytes(&self) -> Option<&[u8; 32]> {
+        self.0.as_slice().try_into().ok()
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
         &self.0
     }
 }
@@ -159,6 +172,8 @@ mod tests {
             description: String::new(),
             policy: String::new(),
             tags: Vec::new(),
+            spec: Default::default(),
+            usage: Default::default(),
             sealed_material,
             rotations: Vec::new(),
             current_material: 0,
@@ -170,7 +185,10 @@ mod tests {
 
     #[test]
     fn material_opens_only_in_its_own_record() {
-        let (master, material) = (MasterKey::generate(), KeyMaterial::generate());
+        let (master, material) = (
+            MasterKey::generate(),
+            KeyMaterial::generate(KeySpec::SymmetricDefault),
+        );
         let arn = key("a", Vec::new()).arn();
         let sealed = material.seal(&master, &arn, 0);
         let opened = KeyMaterial::open(&master, &key("a", sealed.clone()), 0).expect("opens");
@@ -189,8 +207,8 @@ mod tests {
     fn each_rotation_has_material_of_its_own() {
         let (master, first, second) = (
             MasterKey::generate(),
-            KeyMaterial::generate(),
-            KeyMaterial::generate(),
+            KeyMaterial::generate(KeySpec::SymmetricDefault),
+            KeyMaterial::generate(KeySpec::SymmetricDefault),
         );
         let arn = key("a", Vec::new()).arn();
         let mut key = key("a", first.seal(&master, &arn, 0));

@@ -29,6 +29,9 @@ pub enum WrapError {
     /// It is not laid out as a ciphertext blob.
     #[error("the ciphertext blob is malformed")]
     Malformed,
+    /// The material is none that wraps.
+    #[error("the key is no symmetric encryption key")]
+    Material,
     /// It was altered, or wrapped under another key or another encryption context.
     #[error("the ciphertext blob does not open under this key and encryption context")]
     Refused,
@@ -67,7 +70,7 @@ pub fn wrap(
     blob.extend_from_slice(&length.to_be_bytes());
     blob.extend_from_slice(name.as_bytes());
     blob.extend(seal::seal(
-        material.bytes(),
+        material.bytes().ok_or(WrapError::Material)?,
         DOMAIN,
         &bound(&name, number, context),
         plain,
@@ -90,7 +93,8 @@ pub fn unwrap(
         piece,
     } = split(blob)?;
     let aad = bound(name, number, context);
-    seal::open(material.bytes(), DOMAIN, &aad, piece).ok_or(WrapError::Refused)
+    let key = material.bytes().ok_or(WrapError::Material)?;
+    seal::open(key, DOMAIN, &aad, piece).ok_or(WrapError::Refused)
 }
 
 /// The ARN of the key that a blob was wrapped under, and the number of its material. Not
@@ -139,6 +143,7 @@ fn bound(key: &str, number: u32, context: &EncryptionContext) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use model::key_spec::KeySpec;
     use proptest::prelude::*;
 
     use super::*;
@@ -156,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_data_key_comes_back_only_under_its_key_and_context() {
-        let material = KeyMaterial::generate();
+        let material = KeyMaterial::generate(KeySpec::SymmetricDefault);
         let data_key = generate_data_key();
         let bound_to = context(&[("aws:rds:dbc-id", "cluster-A"), ("volume", "v")]);
         let blob = wrap(&material, &arn("a"), 0, data_key.as_slice(), &bound_to).expect("fits");
@@ -171,13 +176,13 @@ mod tests {
         ] {
             assert_eq!(unwrap(&material, &blob, &other), Err(WrapError::Refused));
         }
-        let other = KeyMaterial::generate();
+        let other = KeyMaterial::generate(KeySpec::SymmetricDefault);
         assert_eq!(unwrap(&other, &blob, &bound_to), Err(WrapError::Refused));
     }
 
     #[test]
     fn a_blob_cannot_be_given_to_another_key_of_the_same_material() {
-        let material = KeyMaterial::generate();
+        let material = KeyMaterial::generate(KeySpec::SymmetricDefault);
         let blob = wrap(&material, &arn("a"), 0, b"x", &context(&[])).expect("fits");
         let mut moved = blob.clone();
         let at = 7 + arn("a").to_string().len() - 1;
@@ -192,7 +197,7 @@ mod tests {
 
     #[test]
     fn lengths_are_bounded() {
-        let material = KeyMaterial::generate();
+        let material = KeyMaterial::generate(KeySpec::SymmetricDefault);
         let none = context(&[]);
         assert_eq!(
             wrap(&material, &arn("a"), 0, b"", &none),
@@ -220,7 +225,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_flipped_bit_is_refused(plain in proptest::collection::vec(any::<u8>(), 1..80), at in any::<prop::sample::Index>(), bit in 0..8) {
-            let material = KeyMaterial::generate();
+            let material = KeyMaterial::generate(KeySpec::SymmetricDefault);
             let none = context(&[]);
             let mut blob = wrap(&material, &arn("a"), 0, &plain, &none).expect("fits");
             prop_assert_eq!(&*unwrap(&material, &blob, &none).expect("opens"), &plain);
@@ -231,7 +236,7 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_are_refused(blob in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let material = KeyMaterial::generate();
+            let material = KeyMaterial::generate(KeySpec::SymmetricDefault);
             prop_assert!(unwrap(&material, &blob, &context(&[])).is_err());
             key_of(&blob).ok();
         }

@@ -7,6 +7,7 @@ use crate::{
     arn::{Arn, Kind},
     clock::Timestamp,
     ids::{Account, Region},
+    key_spec::{KeySpec, KeyUsage},
     tag::Tag,
 };
 
@@ -73,7 +74,7 @@ pub enum MultiRegion {
     Replica,
 }
 
-/// A symmetric ENCRYPT_DECRYPT key.
+/// A KMS key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// Its region.
@@ -96,6 +97,12 @@ pub struct Key {
     pub policy: String,
     /// Its tags.
     pub tags: Vec<Tag>,
+    /// What material it has.
+    #[serde(default)]
+    pub spec: KeySpec,
+    /// What it is for.
+    #[serde(default)]
+    pub usage: KeyUsage,
     /// The first key material, sealed by the master key and bound to the key's ARN.
     #[serde(with = "hex")]
     pub sealed_material: Vec<u8>,
@@ -153,6 +160,11 @@ pub fn counterpart(key: &Arn, region: &Region) -> Arn {
 }
 
 impl Key {
+    /// Whether data keys are made and wrapped under it; no other key is rotated, or serves RDS.
+    pub fn is_symmetric(&self) -> bool {
+        self.spec == KeySpec::SymmetricDefault
+    }
+
     /// `arn:…:key/<id>`.
     pub fn arn(&self) -> Arn {
         Arn::kms(&self.region, &self.account, &format!("key/{}", self.id))

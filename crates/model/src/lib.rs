@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod ids;
 pub mod job;
 pub mod key;
+pub mod key_spec;
 pub mod limits;
 pub mod names;
 pub mod snapshot;

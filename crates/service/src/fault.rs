@@ -114,6 +114,8 @@ faults! {
     KmsInvalidGrantToken: "InvalidGrantTokenException", 400, ValidationError;
     KmsInvalidGrantId: "InvalidGrantIdException", 400, ValidationError;
     KmsLimitExceeded: "LimitExceededException", 400, QuotaExceeded;
+    KmsInvalidSignature: "KMSInvalidSignatureException", 400, ValidationError;
+    KmsInvalidMac: "KMSInvalidMacException", 400, ValidationError;
     KmsDryRun: "DryRunOperationException", 400, InvalidState;
     KmsAccessDenied: "AccessDeniedException", 400, Forbidden;
     KmsValidation: "ValidationException", 400, ValidationError;

@@ -136,6 +136,8 @@ pub fn key(id: &str) -> Key {
         description: String::new(),
         policy: "{}".to_owned(),
         tags: Vec::new(),
+        spec: Default::default(),
+        usage: Default::default(),
         sealed_material: vec![1, 2, 3],
         rotations: Vec::new(),
         current_material: 0,

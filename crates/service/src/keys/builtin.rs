@@ -10,12 +10,15 @@ use kms::{Decision, KeyMaterial, KeyRef, MasterKey, grant, policy};
 use model::{
     Account, Arn, Clock, Entropy, Grant, Key, KeyManager, KeyState, Region, Tag, WrappedKey,
     key::{EncryptionContext, MULTI_REGION_ID, MultiRegion, Rotation, RotationPlan},
+    key_spec::{KeySpec, KeyUsage},
     limits,
 };
 use vault::DataKey;
 use zeroize::Zeroizing;
 
-use super::{KeyError, KeyService, KeyUser, create, data_key, echo, policies::Policies, rotate};
+use super::{
+    KeyError, KeyService, KeyUser, create, data_key, echo, policies::Policies, rotate, turns::Turns,
+};
 use crate::core::Core;
 
 const TOKEN_PURPOSE: &str = "link-token";
@@ -30,6 +33,8 @@ pub struct NewKey {
     pub policy: Option<String>,
     pub tags: Vec<Tag>,
     pub multi_region: bool,
+    pub spec: KeySpec,
+    pub usage: KeyUsage,
 }
 
 /// What the like of a multi-Region key in another region is to be: all that the two do not share.
@@ -48,6 +53,7 @@ pub struct Keys {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policies: Policies,
+    pub(super) turns: Turns,
 }
 
 impl std::fmt::Debug for Keys {
@@ -69,6 +75,7 @@ impl Keys {
             clock,
             entropy,
             policies: Policies::default(),
+            turns: Turns::new(),
         }
     }
 
@@ -253,7 +260,18 @@ impl Keys {
         }
     }
 
-    fn material(&self, key: &Key, number: u32) -> Result<KeyMaterial, KeyError> {
+    /// Whether the key is one that data keys are wrapped under.
+    ///
+    /// # Errors
+    /// `NotSymmetric`.
+    pub fn symmetric(key: &Key) -> Result<(), KeyError> {
+        match key.is_symmetric() {
+            true => Ok(()),
+            false => Err(KeyError::NotSymmetric(key.arn())),
+        }
+    }
+
+    pub(super) fn material(&self, key: &Key, number: u32) -> Result<KeyMaterial, KeyError> {
         KeyMaterial::open(&self.master_key, key, number).map_err(|source| KeyError::Material {
             key: key.arn(),
             source,
@@ -271,6 +289,7 @@ impl Keys {
         context: &EncryptionContext,
     ) -> Result<Vec<u8>, KeyError> {
         Self::usable(key)?;
+        Self::symmetric(key)?;
         let number = key.current_material;
         let material = self.material(key, number)?;
         kms::wrap(&material, &key.arn(), number, plain, context).map_err(KeyError::Wrap)
@@ -287,6 +306,7 @@ impl Keys {
         context: &EncryptionContext,
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         Self::usable(key)?;
+        Self::symmetric(key)?;
         let refused = || KeyError::Ciphertext(key.arn());
         let (_, number) = kms::key_of(blob).map_err(|_| refused())?;
         if key.rotations.len() < number as usize {
@@ -296,8 +316,8 @@ impl Keys {
         kms::unwrap(&material, blob, context).map_err(|_| refused())
     }
 
-    /// A new key's record, its material drawn and sealed.
-    pub fn draw(&self, new: NewKey) -> Key {
+    /// A new key's record, its material sealed.
+    pub fn draw(&self, new: NewKey, material: &KeyMaterial) -> Key {
         let id = match new.multi_region {
             true => format!("{MULTI_REGION_ID}{}", self.entropy.uuid().simple()),
             false => self.entropy.uuid().to_string(),
@@ -323,7 +343,9 @@ impl Keys {
             deletion_at: None,
             description: new.description,
             tags: new.tags,
-            sealed_material: KeyMaterial::generate().seal(&self.master_key, &arn, 0),
+            spec: new.spec,
+            usage: new.usage,
+            sealed_material: material.seal(&self.master_key, &arn, 0),
             rotations: Vec::new(),
             current_material: 0,
             rotation,
@@ -364,7 +386,10 @@ impl Keys {
         family: impl IntoIterator<Item = &'a mut Key>,
         on_demand: bool,
     ) {
-        let (material, at) = (KeyMaterial::generate(), self.clock.now());
+        let (material, at) = (
+            KeyMaterial::generate(KeySpec::SymmetricDefault),
+            self.clock.now(),
+        );
         for key in family {
             let number = u32::try_from(key.rotations.len() + 1).expect("rotations are few");
             key.rotations.push(Rotation {
@@ -401,6 +426,7 @@ impl Keys {
         }
         self.may_hand_to_rds(user, &key).await?;
         Self::usable(&key)?;
+        Self::symmetric(&key)?;
         Ok(key)
     }
 

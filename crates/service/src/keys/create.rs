@@ -2,7 +2,10 @@
 //!
 //! It does not know who asks for them.
 use catalog::{CatalogError, CatalogExt, Stored, mirrored::Record};
-use model::{Account, Key, KeyManager, Region};
+use model::{
+    Account, Key, KeyManager, Region,
+    key_spec::{KeySpec, KeyUsage},
+};
 
 use super::{KeyError, NewKey, RDS_ALIAS};
 use crate::{
@@ -16,7 +19,8 @@ use crate::{
 /// # Errors
 /// When the vault or the catalog fails.
 pub async fn create(core: &Core, new: NewKey, alias: Option<&str>) -> Result<Key, Fault> {
-    let key = core.kms.draw(new);
+    let material = core.kms.new_material(&new.account, new.spec).await;
+    let key = core.kms.draw(new, &material);
     let first = Stored {
         version: 0,
         value: key,
@@ -97,6 +101,8 @@ pub async fn default_key(core: &Core, account: &Account, region: &Region) -> Res
                 policy: None,
                 tags: Vec::new(),
                 multi_region: false,
+                spec: KeySpec::SymmetricDefault,
+                usage: KeyUsage::EncryptDecrypt,
             };
             create(core, new, Some(RDS_ALIAS)).await
         }

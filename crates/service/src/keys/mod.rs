@@ -7,9 +7,11 @@ mod builtin;
 mod create;
 mod multi_region;
 mod outside;
+mod pairs;
 mod policies;
 mod rds;
 mod rotate;
+mod turns;
 
 use async_trait::async_trait;
 use catalog::CatalogError;
@@ -24,6 +26,7 @@ use create::mirror;
 pub use create::{create, default_key};
 pub use multi_region::{replicate, update_primary};
 pub use outside::{CallError, Outside, OutsideKms, RetryPlan};
+pub use pairs::Signable;
 pub use rds::{RdsUse, TargetKey, cluster_context, snapshot_context};
 pub use rotate::{PERIOD_DAYS, Reason, next as next_rotation, rotate, rotate_due};
 
@@ -67,6 +70,12 @@ pub enum KeyError {
     /// A wrapped key does not open: other context, other key, or changed bytes.
     #[error("the ciphertext does not open under {0} with this encryption context")]
     Ciphertext(Arn),
+    /// A key that is a pair, or for codes of messages, where a symmetric one is needed.
+    #[error("{0} is no symmetric encryption key.")]
+    NotSymmetric(Arn),
+    /// A pair did not do what was asked.
+    #[error("{0}: {1}")]
+    Pair(Arn, kms::PairError),
     /// What was wrapped is no data key.
     #[error("what was wrapped under {0} is not a data key of 32 bytes")]
     NotADataKey(Arn),
@@ -118,7 +127,10 @@ impl KeyError {
             Self::NoCredentials(_) | Self::NoDefaultKey => {
                 "the account has no use of the key management service here"
             }
-            Self::Wrap(_) | Self::Catalog(_) | Self::Material { .. } => return Told::INTERNAL,
+            Self::NotSymmetric(_) => "its KMS key is no symmetric encryption key",
+            Self::Pair(..) | Self::Wrap(_) | Self::Catalog(_) | Self::Material { .. } => {
+                return Told::INTERNAL;
+            }
             Self::Making(fault) => return Told::answered(fault.message.clone()),
         })
     }

@@ -109,20 +109,28 @@ impl CreateGrant {
         let mut operations = self.operations;
         operations.sort();
         operations.dedup();
-        let unknown = operations
-            .iter()
-            .find(|one| !grant::OPERATIONS.contains(&one.as_str()));
+        let known = grant::operations(key);
+        let unknown = operations.iter().find(|one| !known.contains(&one.as_str()));
         if operations.is_empty() || unknown.is_some() {
             return Err(Fault::new(
                 Code::KmsValidation,
                 format!(
-                    "Operations must be some of {}, which a symmetric encryption key has{}.",
-                    grant::OPERATIONS.join(", "),
+                    "Operations must be some of {}, which a key of this kind has{}.",
+                    known.join(", "),
                     unknown.map_or(String::new(), |one| format!(": not {}", shared::cut(one)))
                 ),
             ));
         }
         let constraints = self.constraints.unwrap_or_default();
+        let given = &constraints;
+        let constrained =
+            given.encryption_context_subset.is_some() || given.encryption_context_equals.is_some();
+        if constrained && !key.is_symmetric() {
+            return Err(Fault::new(
+                Code::KmsValidation,
+                "Constraints are about encryption contexts, which only symmetric encryption keys have.",
+            ));
+        }
         for context in [
             &constraints.encryption_context_subset,
             &constraints.encryption_context_equals,

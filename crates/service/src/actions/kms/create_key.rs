@@ -1,5 +1,8 @@
-//! `CreateKey`: a symmetric key. Its material is in the vault's mirror before this answers.
-use model::KeyManager;
+//! `CreateKey`. The key's material is in the vault's mirror before this answers.
+use model::{
+    KeyManager,
+    key_spec::{KeySpec, KeyUsage},
+};
 use serde::{Deserialize, Serialize};
 
 use super::shared::{self, KeyMetadata, KmsTag};
@@ -39,24 +42,10 @@ impl Action for CreateKey {
     type Output = Created;
 
     async fn run(self, cx: &Cx) -> Result<Created, Fault> {
-        for (member, given, only) in [
-            ("KeyUsage", &self.key_usage, "ENCRYPT_DECRYPT"),
-            ("KeySpec", &self.key_spec, "SYMMETRIC_DEFAULT"),
-            (
-                "CustomerMasterKeySpec",
-                &self.customer_master_key_spec,
-                "SYMMETRIC_DEFAULT",
-            ),
-            ("Origin", &self.origin, "AWS_KMS"),
-        ] {
-            if let Some(given) = given.as_ref().filter(|given| *given != only) {
-                let given = shared::cut(given);
-                return Err(Fault::new(
-                    Code::KmsUnsupported,
-                    format!("{member} {given} is not supported here: only {only}."),
-                ));
-            }
+        if let Some(given) = self.origin.as_ref().filter(|given| *given != "AWS_KMS") {
+            return Err(unsupported("Origin", given, "AWS_KMS"));
         }
+        let (spec, usage) = self.kind()?;
         if let Some(policy) = &self.policy {
             shared::policy(policy)?;
         }
@@ -68,10 +57,72 @@ impl Action for CreateKey {
             policy: self.policy,
             tags: shared::tags(&self.tags)?,
             multi_region: self.multi_region == Some(true),
+            spec,
+            usage,
         };
         let key = keys::create(&cx.core, new, None).await?;
         Ok(Created {
             key_metadata: KeyMetadata::of(&key, std::slice::from_ref(&key)),
         })
     }
+}
+
+impl CreateKey {
+    /// What material the key is to have, and what it is for: both are said of any key but a
+    /// symmetric one.
+    fn kind(&self) -> Result<(KeySpec, KeyUsage), Fault> {
+        let wrong = |message: String| Fault::new(Code::KmsValidation, message);
+        let word = match (&self.key_spec, &self.customer_master_key_spec) {
+            (Some(_), Some(_)) => {
+                return Err(wrong(
+                    "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. \
+                     CustomerMasterKeySpec is deprecated."
+                        .to_owned(),
+                ));
+            }
+            (one, other) => one.as_ref().or(other.as_ref()),
+        };
+        let Some(word) = word else {
+            let spec = KeySpec::SymmetricDefault;
+            return self.usage_of(spec).map(|usage| (spec, usage));
+        };
+        let known: Vec<&str> = KeySpec::ALL.iter().map(|one| one.as_str()).collect();
+        let spec = KeySpec::parse(word);
+        let spec = spec.ok_or_else(|| unsupported("KeySpec", word, &known.join(", ")))?;
+        self.usage_of(spec).map(|usage| (spec, usage))
+    }
+
+    fn usage_of(&self, spec: KeySpec) -> Result<KeyUsage, Fault> {
+        let wrong = |message: String| Err(Fault::new(Code::KmsValidation, message));
+        let Some(word) = &self.key_usage else {
+            if spec == KeySpec::SymmetricDefault {
+                return Ok(KeyUsage::EncryptDecrypt);
+            }
+            return wrong(
+                "You must specify a KeyUsage value for all KMS keys except for symmetric \
+                 encryption keys."
+                    .to_owned(),
+            );
+        };
+        if word == "KEY_AGREEMENT" {
+            return Err(unsupported("KeyUsage", word, "those of the spec"));
+        }
+        let usage = KeyUsage::parse(word);
+        match usage.filter(|usage| spec.usages().contains(usage)) {
+            Some(usage) => Ok(usage),
+            None => wrong(format!(
+                "KeyUsage {} is not compatible with KeySpec {}",
+                shared::cut(word),
+                spec.as_str()
+            )),
+        }
+    }
+}
+
+fn unsupported(member: &str, given: &str, only: &str) -> Fault {
+    let given = shared::cut(given);
+    Fault::new(
+        Code::KmsUnsupported,
+        format!("{member} {given} is not supported here: only {only}."),
+    )
 }

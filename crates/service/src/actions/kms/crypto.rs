@@ -3,7 +3,12 @@
 //! Source: Encrypt, Decrypt, ReEncrypt and GenerateDataKey in the AWS KMS API reference.
 use catalog::{CatalogExt, grants};
 use data_encoding::BASE64URL_NOPAD;
-use model::{Arn, Key, key::EncryptionContext, limits};
+use model::{
+    Arn, Key,
+    key::EncryptionContext,
+    key_spec::{EncryptionAlgorithm, KeyUsage},
+    limits,
+};
 use serde::Deserialize;
 use wire::json::Blob;
 
@@ -14,8 +19,6 @@ use crate::{
     keys::{KeyError, KeyUser, Keys},
 };
 
-/// The one algorithm of symmetric keys.
-pub(super) const ALGORITHM: &str = "SYMMETRIC_DEFAULT";
 /// A data key's bytes at most (`NumberOfBytes`).
 pub(super) const RANDOM_BYTES_MAX: i64 = 1_024;
 /// A ciphertext blob's bytes at most.
@@ -27,7 +30,6 @@ const TOKENS_MAX: usize = 10;
 #[derive(Debug, Default)]
 pub(super) struct Extras<'a> {
     pub(super) tokens: &'a [String],
-    pub(super) algorithms: [Option<&'a str>; 2],
     pub(super) contexts: [Option<&'a EncryptionContext>; 2],
     pub(super) recipient: bool,
 }
@@ -35,20 +37,6 @@ pub(super) struct Extras<'a> {
 impl Extras<'_> {
     /// Refuses what cannot be.
     pub(super) async fn check(&self, cx: &Cx) -> Result<(), Fault> {
-        if let Some(other) = self
-            .algorithms
-            .iter()
-            .flatten()
-            .find(|one| **one != ALGORITHM)
-        {
-            return Err(Fault::new(
-                Code::KmsInvalidKeyUsage,
-                format!(
-                    "{} is no algorithm of a symmetric key: only {ALGORITHM} is.",
-                    shared::cut(other)
-                ),
-            ));
-        }
         if self.recipient {
             return Err(Fault::new(
                 Code::KmsUnsupported,
@@ -80,6 +68,115 @@ fn within_limit(context: &EncryptionContext) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The algorithm that a caller names, by default that of symmetric keys.
+pub(super) fn algorithm(given: Option<&str>) -> Result<EncryptionAlgorithm, Fault> {
+    let Some(given) = given else {
+        return Ok(EncryptionAlgorithm::SymmetricDefault);
+    };
+    EncryptionAlgorithm::parse(given).ok_or_else(|| {
+        Fault::new(
+            Code::KmsInvalidKeyUsage,
+            format!("Algorithm {} is none of a key's here.", shared::cut(given)),
+        )
+    })
+}
+
+/// Refuses a key that is not for encryption by this algorithm, and a context that it cannot have.
+pub(super) fn fits(
+    key: &Key,
+    algorithm: EncryptionAlgorithm,
+    operation: &str,
+    context: &EncryptionContext,
+) -> Result<(), Fault> {
+    shared::used_for(key, KeyUsage::EncryptDecrypt, operation)?;
+    if !key.spec.encryption_algorithms().contains(&algorithm) {
+        return Err(shared::incompatible(key, algorithm.as_str()));
+    }
+    if !key.is_symmetric() && !context.is_empty() {
+        return Err(Fault::new(
+            Code::KmsValidation,
+            "An encryption context is possible with symmetric encryption keys only.",
+        ));
+    }
+    Ok(())
+}
+
+/// Encrypts under a key that was found fit.
+pub(super) async fn seal(
+    cx: &Cx,
+    key: &Key,
+    algorithm: EncryptionAlgorithm,
+    plain: &[u8],
+    context: &EncryptionContext,
+) -> Result<Vec<u8>, Fault> {
+    let kms = &cx.core.kms;
+    if key.is_symmetric() {
+        return Ok(kms.seal(key, plain, context)?);
+    }
+    let caller = &cx.caller.account;
+    let made = kms.encrypt_by_pair(caller, key, algorithm, plain.to_vec());
+    made.await.map_err(|error| match error {
+        KeyError::Pair(_, ::kms::PairError::Length(most)) => Fault::new(
+            Code::KmsValidation,
+            format!(
+                "Algorithm {} and key spec {} cannot encrypt data larger than {most} bytes.",
+                algorithm.as_str(),
+                key.spec.as_str()
+            ),
+        ),
+        other => other.into(),
+    })
+}
+
+/// What a caller wants opened.
+#[derive(Debug)]
+pub(super) struct Sealed<'a> {
+    pub(super) blob: &'a Blob,
+    pub(super) key_id: Option<&'a str>,
+    pub(super) algorithm: EncryptionAlgorithm,
+    pub(super) context: &'a EncryptionContext,
+}
+
+impl Sealed<'_> {
+    /// The key that opens it, allowed to the caller for this use. A blob of a pair does not name
+    /// its key.
+    pub(super) async fn key(
+        &self,
+        cx: &Cx,
+        action: &'static str,
+        operation: &str,
+    ) -> Result<Key, Fault> {
+        if self.algorithm == EncryptionAlgorithm::SymmetricDefault {
+            return key_of(cx, self.blob, self.key_id, action, self.context).await;
+        }
+        let key_id = self.key_id.ok_or_else(|| {
+            Fault::new(
+                Code::KmsValidation,
+                "The key must be named: a ciphertext of an asymmetric key does not say its own.",
+            )
+        })?;
+        let key = usable(cx, key_id, action, self.context).await?;
+        fits(&key, self.algorithm, operation, self.context)?;
+        Ok(key)
+    }
+
+    /// What is in it.
+    pub(super) async fn open(
+        &self,
+        cx: &Cx,
+        key: &Key,
+    ) -> Result<zeroize::Zeroizing<Vec<u8>>, Fault> {
+        let (kms, caller) = (&cx.core.kms, &cx.caller.account);
+        if key.is_symmetric() {
+            return Ok(kms.open(key, &self.blob.0, self.context)?);
+        }
+        let blob = self.blob.0.clone();
+        Ok(kms
+            .decrypt_by_pair(caller, key, self.algorithm, blob)
+            .await?)
+    }
+}
+
 /// `DryRun`: everything was checked, and nothing is done.
 pub(super) fn unless_dry(dry_run: Option<bool>) -> Result<(), Fault> {
     if dry_run == Some(true) {
@@ -105,7 +202,7 @@ pub(super) async fn usable(
 
 /// The key that a blob names, allowed to the caller for this use; `expected` is the key that the
 /// caller says it is under.
-pub(super) async fn key_of(
+async fn key_of(
     cx: &Cx,
     blob: &Blob,
     expected: Option<&str>,
@@ -156,10 +253,10 @@ pub(super) async fn key_of(
     Ok(key)
 }
 
-/// The id of the material that a blob of this key is wrapped with.
-pub(super) fn material_id(key: &Key, blob: &[u8]) -> String {
+/// The id of the material that a blob of this key is wrapped with; a pair's has none.
+pub(super) fn material_id(key: &Key, blob: &[u8]) -> Option<String> {
     let number = ::kms::key_of(blob).map_or(0, |(_, number)| number);
-    ::kms::material_id(key, number)
+    key.is_symmetric().then(|| ::kms::material_id(key, number))
 }
 
 /// A grant token: names the key and the grant, so that it is found again.
@@ -237,11 +334,11 @@ impl DataKeyInput {
             tokens: &self.grant_tokens,
             contexts: [Some(&context), None],
             recipient: self.recipient.is_some(),
-            ..Extras::default()
         }
         .check(cx)
         .await?;
         let key = usable(cx, &self.key_id, action, &context).await?;
+        Keys::symmetric(&key)?;
         unless_dry(self.dry_run)?;
         let plain = ::kms::random_bytes(bytes);
         let blob = cx.core.kms.seal(&key, &plain, &context)?;

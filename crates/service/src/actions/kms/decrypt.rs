@@ -3,7 +3,7 @@ use model::key::EncryptionContext;
 use serde::{Deserialize, Serialize};
 use wire::json::Blob;
 
-use super::crypto::{ALGORITHM, Extras, key_of, material_id, unless_dry};
+use super::crypto::{self, Extras, Sealed, material_id, unless_dry};
 use crate::{
     action::{Action, Api, Cx, Output},
     fault::Fault,
@@ -31,7 +31,8 @@ pub struct Decrypted {
     key_id: String,
     plaintext: Blob,
     encryption_algorithm: &'static str,
-    key_material_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_material_id: Option<String>,
 }
 
 impl Output for Decrypted {}
@@ -43,23 +44,28 @@ impl Action for Decrypt {
 
     async fn run(self, cx: &Cx) -> Result<Decrypted, Fault> {
         let context = self.encryption_context.unwrap_or_default();
+        let algorithm = crypto::algorithm(self.encryption_algorithm.as_deref())?;
         Extras {
             tokens: &self.grant_tokens,
-            algorithms: [self.encryption_algorithm.as_deref(), None],
             contexts: [Some(&context), None],
             recipient: self.recipient.is_some(),
         }
         .check(cx)
         .await?;
-        let (blob, expected) = (&self.ciphertext_blob, self.key_id.as_deref());
-        let key = key_of(cx, blob, expected, "kms:Decrypt", &context).await?;
-        let plain = cx.core.kms.open(&key, &blob.0, &context)?;
+        let sealed = Sealed {
+            blob: &self.ciphertext_blob,
+            key_id: self.key_id.as_deref(),
+            algorithm,
+            context: &context,
+        };
+        let key = sealed.key(cx, "kms:Decrypt", "Decrypt").await?;
+        let plain = sealed.open(cx, &key).await?;
         unless_dry(self.dry_run)?;
         Ok(Decrypted {
             key_id: key.arn().to_string(),
             plaintext: Blob(plain.to_vec()),
-            encryption_algorithm: ALGORITHM,
-            key_material_id: material_id(&key, &blob.0),
+            encryption_algorithm: algorithm.as_str(),
+            key_material_id: material_id(&key, &self.ciphertext_blob.0),
         })
     }
 }

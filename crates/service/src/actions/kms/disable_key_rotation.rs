@@ -22,6 +22,7 @@ impl Action for DisableKeyRotation {
 
     async fn run(self, cx: &Cx) -> Result<(), Fault> {
         shared::change(cx, &self.key_id, "kms:DisableKeyRotation", |key, _| {
+            shared::rotates(key)?;
             shared::not_replica(key)?;
             Keys::usable(key)?;
             key.rotation = None;

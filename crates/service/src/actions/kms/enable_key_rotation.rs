@@ -45,6 +45,7 @@ impl Action for EnableKeyRotation {
             &self.key_id,
             "kms:EnableKeyRotation",
             move |key, now| {
+                shared::rotates(key)?;
                 shared::not_replica(key)?;
                 Keys::usable(key)?;
                 // Asked again, it changes the period only when one is given.

@@ -3,7 +3,7 @@ use model::key::EncryptionContext;
 use serde::{Deserialize, Serialize};
 use wire::json::Blob;
 
-use super::crypto::{ALGORITHM, Extras, unless_dry, usable};
+use super::crypto::{self, Extras, unless_dry, usable};
 use crate::{
     action::{Action, Api, Cx, Output},
     fault::Fault,
@@ -45,20 +45,22 @@ impl Action for Encrypt {
             return Err(KeyError::Wrap(kms::WrapError::Length(length)).into());
         }
         let context = self.encryption_context.unwrap_or_default();
+        let algorithm = crypto::algorithm(self.encryption_algorithm.as_deref())?;
         Extras {
             tokens: &self.grant_tokens,
-            algorithms: [self.encryption_algorithm.as_deref(), None],
             contexts: [Some(&context), None],
             ..Extras::default()
         }
         .check(cx)
         .await?;
         let key = usable(cx, &self.key_id, "kms:Encrypt", &context).await?;
+        crypto::fits(&key, algorithm, "Encrypt", &context)?;
         unless_dry(self.dry_run)?;
+        let made = crypto::seal(cx, &key, algorithm, &self.plaintext.0, &context).await?;
         Ok(Encrypted {
-            ciphertext_blob: Blob(cx.core.kms.seal(&key, &self.plaintext.0, &context)?),
+            ciphertext_blob: Blob(made),
             key_id: key.arn().to_string(),
-            encryption_algorithm: ALGORITHM,
+            encryption_algorithm: algorithm.as_str(),
         })
     }
 }

@@ -19,7 +19,8 @@ pub struct GenerateDataKeyWithoutPlaintext(DataKeyInput);
 pub struct Generated {
     ciphertext_blob: Blob,
     key_id: String,
-    key_material_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_material_id: Option<String>,
 }
 
 impl Output for Generated {}

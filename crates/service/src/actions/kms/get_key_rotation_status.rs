@@ -38,6 +38,7 @@ impl Action for GetKeyRotationStatus {
     async fn run(self, cx: &Cx) -> Result<RotationStatus, Fault> {
         shared::refuse_alias(&self.key_id)?;
         let key = shared::find(cx, &self.key_id, "kms:GetKeyRotationStatus").await?;
+        shared::rotates(&key)?;
         // Of a multi-Region key the primary has the plan, which all share.
         let family = cx.core.kms.family(&key).await?;
         let plan = family.iter().find_map(|one| one.rotation);

@@ -90,6 +90,7 @@ impl Action for ListKeyRotations {
         };
         shared::refuse_alias(&self.key_id)?;
         let key = shared::find_own(cx, &self.key_id, "kms:ListKeyRotations").await?;
+        shared::rotates(&key)?;
         let skipped = match &self.marker {
             None => 0,
             Some(marker) => marker.parse::<usize>().map_err(|_| {

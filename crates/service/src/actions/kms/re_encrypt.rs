@@ -3,7 +3,7 @@ use model::key::EncryptionContext;
 use serde::{Deserialize, Serialize};
 use wire::json::Blob;
 
-use super::crypto::{ALGORITHM, Extras, key_of, material_id, unless_dry, usable};
+use super::crypto::{self, Extras, Sealed, material_id, unless_dry, usable};
 use crate::{
     action::{Action, Api, Cx, Output},
     fault::Fault,
@@ -34,8 +34,10 @@ pub struct ReEncrypted {
     key_id: String,
     source_encryption_algorithm: &'static str,
     destination_encryption_algorithm: &'static str,
-    source_key_material_id: String,
-    destination_key_material_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_key_material_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_key_material_id: Option<String>,
 }
 
 impl Output for ReEncrypted {}
@@ -48,32 +50,36 @@ impl Action for ReEncrypt {
     async fn run(self, cx: &Cx) -> Result<ReEncrypted, Fault> {
         let before = self.source_encryption_context.unwrap_or_default();
         let after = self.destination_encryption_context.unwrap_or_default();
+        let from = crypto::algorithm(self.source_encryption_algorithm.as_deref())?;
+        let to = crypto::algorithm(self.destination_encryption_algorithm.as_deref())?;
         Extras {
             tokens: &self.grant_tokens,
-            algorithms: [
-                self.source_encryption_algorithm.as_deref(),
-                self.destination_encryption_algorithm.as_deref(),
-            ],
             contexts: [Some(&before), Some(&after)],
             ..Extras::default()
         }
         .check(cx)
         .await?;
-        let (blob, expected) = (&self.ciphertext_blob, self.source_key_id.as_deref());
-        let source = key_of(cx, blob, expected, "kms:ReEncryptFrom", &before).await?;
+        let sealed = Sealed {
+            blob: &self.ciphertext_blob,
+            key_id: self.source_key_id.as_deref(),
+            algorithm: from,
+            context: &before,
+        };
+        let source = sealed.key(cx, "kms:ReEncryptFrom", "ReEncrypt").await?;
         let key_id = &self.destination_key_id;
         let destination = usable(cx, key_id, "kms:ReEncryptTo", &after).await?;
-        let plain = cx.core.kms.open(&source, &blob.0, &before)?;
+        crypto::fits(&destination, to, "ReEncrypt", &after)?;
+        let plain = sealed.open(cx, &source).await?;
         unless_dry(self.dry_run)?;
-        let made = cx.core.kms.seal(&destination, &plain, &after)?;
+        let made = crypto::seal(cx, &destination, to, &plain, &after).await?;
         Ok(ReEncrypted {
-            source_key_material_id: material_id(&source, &blob.0),
+            source_key_material_id: material_id(&source, &self.ciphertext_blob.0),
             destination_key_material_id: material_id(&destination, &made),
             ciphertext_blob: Blob(made),
             source_key_id: source.arn().to_string(),
             key_id: destination.arn().to_string(),
-            source_encryption_algorithm: ALGORITHM,
-            destination_encryption_algorithm: ALGORITHM,
+            source_encryption_algorithm: from.as_str(),
+            destination_encryption_algorithm: to.as_str(),
         })
     }
 }

@@ -31,6 +31,7 @@ impl Action for RotateKeyOnDemand {
 
     async fn run(self, cx: &Cx) -> Result<Rotated, Fault> {
         let key = shared::find_changeable(cx, &self.key_id, "kms:RotateKeyOnDemand").await?;
+        shared::rotates(&key)?;
         shared::not_replica(&key)?;
         Keys::usable(&key)?;
         let rotated = keys::rotate(&cx.core, &key.arn(), Reason::Asked).await?;

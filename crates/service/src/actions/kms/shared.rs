@@ -8,6 +8,7 @@ use kms::AliasError;
 use model::{
     Account, Arn, ArnKind, Key, KeyManager, KeyState, Timestamp,
     key::{EncryptionContext, MultiRegion},
+    key_spec::KeyUsage,
 };
 use serde::Serialize;
 
@@ -53,13 +54,19 @@ pub(super) struct KeyMetadata {
     key_manager: &'static str,
     customer_master_key_spec: &'static str,
     key_spec: &'static str,
-    encryption_algorithms: [&'static str; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption_algorithms: Option<Vec<&'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_algorithms: Option<Vec<&'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mac_algorithms: Option<Vec<&'static str>>,
     multi_region: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     multi_region_configuration: Option<MultiRegionConfiguration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending_deletion_window_in_days: Option<u32>,
-    current_key_material_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_key_material_id: Option<String>,
 }
 
 #[derive(Debug, Serialize, schemars::JsonSchema)]
@@ -109,7 +116,7 @@ impl KeyMetadata {
             creation_date: seconds(key.created_at),
             enabled: key.state == KeyState::Enabled,
             description: key.description.clone(),
-            key_usage: "ENCRYPT_DECRYPT",
+            key_usage: key.usage.as_str(),
             key_state: key.state.as_str(),
             deletion_date: key.deletion_at.map(seconds),
             origin: "AWS_KMS",
@@ -117,15 +124,77 @@ impl KeyMetadata {
                 KeyManager::Aws => "AWS",
                 KeyManager::Customer => "CUSTOMER",
             },
-            customer_master_key_spec: "SYMMETRIC_DEFAULT",
-            key_spec: "SYMMETRIC_DEFAULT",
-            encryption_algorithms: ["SYMMETRIC_DEFAULT"],
+            customer_master_key_spec: key.spec.as_str(),
+            key_spec: key.spec.as_str(),
+            encryption_algorithms: encryption_algorithms(key),
+            signing_algorithms: signing_algorithms(key),
+            mac_algorithms: (key.usage == KeyUsage::GenerateVerifyMac).then(|| {
+                key.spec
+                    .mac_algorithm()
+                    .iter()
+                    .map(|one| one.as_str())
+                    .collect()
+            }),
             multi_region: key.multi_region.is_some(),
             multi_region_configuration: MultiRegionConfiguration::of(key, family),
             pending_deletion_window_in_days: key.pending_window_days,
-            current_key_material_id: kms::material_id(key, key.current_material),
+            current_key_material_id: key
+                .is_symmetric()
+                .then(|| kms::material_id(key, key.current_material)),
         }
     }
+}
+
+/// The algorithms of a key that is for encryption.
+pub(super) fn encryption_algorithms(key: &Key) -> Option<Vec<&'static str>> {
+    let words = key.spec.encryption_algorithms().iter();
+    (key.usage == KeyUsage::EncryptDecrypt).then(|| words.map(|one| one.as_str()).collect())
+}
+
+/// The algorithms of a key that is for signatures.
+pub(super) fn signing_algorithms(key: &Key) -> Option<Vec<&'static str>> {
+    let words = key.spec.signing_algorithms().iter();
+    (key.usage == KeyUsage::SignVerify).then(|| words.map(|one| one.as_str()).collect())
+}
+
+/// Refuses an operation that is for keys of another usage.
+pub(super) fn used_for(key: &Key, usage: KeyUsage, operation: &str) -> Result<(), Fault> {
+    if key.usage == usage {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Code::KmsInvalidKeyUsage,
+        format!(
+            "{} key usage is {} which is not valid for {operation}.",
+            key.arn(),
+            key.usage.as_str()
+        ),
+    ))
+}
+
+/// An algorithm that is none of a key's.
+pub(super) fn incompatible(key: &Key, algorithm: &str) -> Fault {
+    Fault::new(
+        Code::KmsInvalidKeyUsage,
+        format!(
+            "Algorithm {algorithm} is incompatible with key spec {}.",
+            key.spec.as_str()
+        ),
+    )
+}
+
+/// Refuses what is done with symmetric encryption keys only.
+pub(super) fn rotates(key: &Key) -> Result<(), Fault> {
+    if key.is_symmetric() {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Code::KmsUnsupported,
+        format!(
+            "{} is no symmetric encryption key: no other is rotated.",
+            key.arn()
+        ),
+    ))
 }
 
 impl From<KeyError> for Fault {
@@ -142,6 +211,8 @@ impl From<KeyError> for Fault {
                 return invalid_ciphertext();
             }
             KeyError::Wrap(_) => Code::KmsValidation,
+            KeyError::NotSymmetric(_) => Code::KmsInvalidKeyUsage,
+            KeyError::Pair(_, kms::PairError::Refused) => return invalid_ciphertext(),
             _ => return Self::internal(&error),
         };
         Self::new(code, error.to_string())
