@@ -267,6 +267,8 @@ impl EngineError {
             | Self::NotShutDown { .. }
             | Self::Unexpected { .. }
             | Self::BadDump { .. } => ErrorKind::Refuse,
+            // It refused nothing: whatever ended it was not the files.
+            Self::ServerEnded { log, .. } if log.is_empty() => ErrorKind::Retry,
             Self::PageDamaged { .. } | Self::FileDamaged { .. } => ErrorKind::Repair,
             Self::Program { .. }
             | Self::ServerEnded { .. }

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    process::Child,
+    time::{Instant, sleep},
+};
 
 use super::{
     Postgres, address, blocking,
@@ -49,7 +52,7 @@ impl Postgres {
         if blocking(move || process::postmaster(&at)).await?.is_some() {
             if listens_as_wanted(home)? {
                 tracing::info!(home = %home.dir.display(), "adopting the running server");
-                match wait_ready(home, database, START_WAIT).await {
+                match wait_ready(home, database, START_WAIT, None).await {
                     // It was about to end when it was found.
                     Err(EngineError::ServerEnded { .. }) => {}
                     Ok(()) => return self.watch(home).await,
@@ -79,8 +82,8 @@ impl Postgres {
         patience: Duration,
     ) -> Result<(), EngineError> {
         self.addresses.let_go(home);
-        self.spawn(home)?;
-        wait_ready(home, database, patience).await?;
+        let server = self.spawn(home)?;
+        wait_ready(home, database, patience, Some(server)).await?;
         address::check_owner(home)
     }
 
@@ -110,7 +113,7 @@ impl Postgres {
     }
 
     /// Begins the server process in a process group of its own, so that it outlives this one.
-    fn spawn(&self, home: &Home) -> Result<(), EngineError> {
+    fn spawn(&self, home: &Home) -> Result<Child, EngineError> {
         let data = home.data();
         let log = open_log(home)?;
         let program = self.installs.of(&home.version)?.program("postgres");
@@ -127,10 +130,9 @@ impl Postgres {
         run_as(&mut command, home.os_uid.map(|uid| (uid, uid)));
         let mut command = tokio::process::Command::from(command);
         command.process_group(0).kill_on_drop(false);
-        // The handle is let go: the runtime reaps the process when it ends before this one.
+        // The handle may be let go: the runtime reaps the process when it ends before this one.
         command
             .spawn()
-            .map(drop)
             .map_err(|source| EngineError::io("run", program, source))
     }
 }
@@ -240,8 +242,20 @@ async fn wait_ready(home: &Home, database: &str, patience: Duration) -> Result<(
             Err(refusal) if refusal.is_passing() => {}
             Err(refusal) => return Err(refusal.into()),
         }
-        let at = home.clone();
-        if blocking(move || process::postmaster(&at)).await?.is_none() {
+        let has_ended = match &mut begun {
+            // A child's end is certain. To the system's list a process may look like the thread
+            // that began it for a moment longer than the beginning takes.
+            Some(server) => server
+                .try_wait()
+                .map_err(|source| EngineError::io("wait for the server of", &home.dir, source))?
+                .is_some(),
+            None => {
+                let at = home.clone();
+                let found = blocking(move || process::postmaster(&at)).await?;
+                found.is_none()
+            }
+        };
+        if has_ended {
             return Err(EngineError::ServerEnded {
                 home: home.dir.clone(),
                 log: log_tail(home),
