@@ -1,7 +1,9 @@
 """`snapferry vault verify`: whole vaults pass, damage is told by snapshot, file and bytes, and mended from elsewhere."""
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -132,6 +134,58 @@ def test_what_no_region_holds_stays_damaged(kept):
     assert verify(kept, "--snapshot", "first")["damaged"] == 0
     manifest.write_bytes(whole)
     assert verify(kept)["damaged"] == 0
+
+
+def paths_of(deployment, table):
+    """A table's file in the folder of the cluster that has it."""
+    with ferry.connect(ferry.cluster_of(deployment.rds(), "kept")) as connection:
+        (relative,) = connection.execute("SELECT pg_relation_filepath(%s)", [table]).fetchone()
+    return [path for path in (deployment.server.data / "clusters").glob(f"*/try-*/data/{relative}")]
+
+
+def test_a_sample_is_restored_and_read(kept):
+    """A snapshot that lacks a table's file is whole by every hash, and is found by restoring it."""
+    assert verify(kept, "--snapshot", "first", "--restore-sample")["restored"] == 1
+    with ferry.connect(ferry.cluster_of(kept.rds(), "kept")) as connection:
+        connection.execute("CREATE TABLE lost AS SELECT generate_series(1, 1000) n")
+        connection.commit()
+    (path,) = paths_of(kept, "lost")
+    kept.new_snapshot("with-it", "kept")
+    path.unlink()
+    kept.new_snapshot("without-it", "kept")
+    with ferry.connect(ferry.cluster_of(kept.rds(), "kept")) as connection:
+        connection.execute("DROP TABLE lost")
+        connection.commit()
+    assert verify(kept, "--read-data", "--region", HOME)["damaged"] == 0
+    assert verify(kept, "--snapshot", "with-it", "--restore-sample", "2")["restored"] == 1
+    report = verify(kept, "--snapshot", "without-it", "--restore-sample", "2", status=DAMAGED)
+    (finding,) = report["findings"]
+    assert (finding["kind"], report["restored"], report["damaged"]) == ("snapshot", 0, 1)
+    assert [one["name"] for one in finding["needed_by"]] == ["without-it"]
+    assert "could not open file" in finding["why"], finding
+    assert not list((kept.server.data / "clusters").glob("sample-*"))
+    kept.rds().delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="without-it")
+
+
+def test_what_is_no_file_of_the_database_is_left_out(kept):
+    """A link, a socket and a folder in a database's folder are named by an event, and the snapshot restores."""
+    (path,) = paths_of(kept, "noise")
+    odd = [path.parent / name for name in ("a-folder", "a-link", "a-socket")]
+    odd[0].mkdir()
+    odd[1].symlink_to("/etc/passwd")
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.chdir(path.parent):
+        # The whole path would be too long for it.
+        listener.bind("a-socket")
+    try:
+        kept.new_snapshot("tidy", "kept")
+    finally:
+        odd[0].rmdir()
+        odd[1].unlink()
+        odd[2].unlink()
+    events = kept.rds().describe_events(SourceIdentifier="tidy", SourceType="db-cluster-snapshot", Duration=60)
+    (told,) = [event["Message"] for event in events["Events"] if "leaves out" in event["Message"]]
+    assert all(one.name in told for one in odd) and str(kept.server.data) not in told
+    assert verify(kept, "--snapshot", "tidy", "--restore-sample")["restored"] == 1
 
 
 def test_a_restore_mends_its_snapshot(kept):

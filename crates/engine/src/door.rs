@@ -94,6 +94,20 @@ pub enum ServerState {
 pub struct DumpInfo {
     /// The engine's own description as JSON, to be given to [`Engine::load`] unchanged.
     pub document: String,
+    /// What lay among a database's files and is none of them, neither file nor link of its kind:
+    /// paths within the data folder, a few of them.
+    pub left_out: Vec<String>,
+}
+
+/// What was read of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Examined {
+    /// Databases that take connections.
+    pub databases: u64,
+    /// Relations that were read.
+    pub relations: u64,
+    /// Indexes that were checked.
+    pub indexes: u64,
 }
 
 /// What would be other if a file had changed: two that are equal say that it did not.
@@ -259,6 +273,14 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// Resolves when the server of some home, started or adopted here, has ended.
     async fn ended(&self);
+
+    /// Reads all of a running cluster that was loaded to be looked at: every database, every
+    /// relation, and indexes as far as the database can check them. Runs what the cluster's owner
+    /// wrote, so it is for clusters that are thrown away.
+    ///
+    /// # Errors
+    /// The first thing that cannot be read.
+    async fn examine(&self, home: &Home) -> Result<Examined, EngineError>;
 
     /// The users that must be able to enter the folders above [`Home::dir`], beside
     /// [`Home::os_uid`], for [`Engine::create`] to work.

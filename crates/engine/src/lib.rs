@@ -14,7 +14,7 @@ mod removal;
 
 pub use capabilities::{MissingCapability, missing_capabilities};
 pub use door::{
-    Content, DumpInfo, DumpSink, Engine, Evidence, Home, Looked, NewCluster, ServerState,
+    Content, DumpInfo, DumpSink, Engine, Evidence, Examined, Home, Looked, NewCluster, ServerState,
     SinkError, scram_verifier,
 };
 pub use error::{EngineError, ErrorKind};

@@ -291,7 +291,7 @@ async fn every_dump_under_churn_loads_and_holds_together() {
                 Err(error @ EngineError::Disturbed(_)) if tries < TRIES => {
                     eprintln!("seed {seed}, dump {number}: {error}");
                     voids += 1;
-                    fs::remove_dir_all(&sink.dir).expect("removes");
+                    engine::remove_tree(&sink.dir).expect("removes");
                 }
                 Err(error) => panic!("seed {seed}, dump {number}: {error}"),
             }

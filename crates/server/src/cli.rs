@@ -268,6 +268,7 @@ pub(crate) enum VaultVerb {
     #[command(after_help = "Examples:\n  \
         snapferry vault verify\n  \
         snapferry vault verify --read-data --sample 10%\n  \
+        snapferry vault verify --restore-sample 5\n  \
         snapferry vault verify --region eu-west-1 --repair\n  \
         snapferry vault verify --snapshot nightly-7 --format json")]
     Verify(Box<Verify>),
@@ -283,6 +284,11 @@ pub(crate) struct Verify {
     /// all looked at
     #[arg(long, default_value = "100%", value_name = "PERCENT")]
     pub(crate) sample: Percent,
+    /// Restore so many snapshots, other ones each time, into a throw-away cluster; start it, read every
+    /// relation of every database, and remove it
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_value_t = 0, default_missing_value = "3",
+        hide_default_value = true, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub(crate) restore_sample: u32,
     /// Fetch what is damaged or gone again from another region that holds it
     #[arg(long)]
     pub(crate) repair: bool,

@@ -93,6 +93,7 @@ async fn begin(catalog: &dyn Catalog, asked: &Verify) -> Result<JobId, Failure> 
         Ask {
             read_data: asked.read_data,
             sample_percent: asked.sample.0,
+            restore_sample: asked.restore_sample,
             repair: asked.repair,
             region: asked.region.clone(),
             account: asked.account.clone(),
@@ -149,6 +150,10 @@ fn shown(report: &Report) -> String {
         counted(report.objects, "object"),
         size(report.bytes)
     ));
+    if report.restored != 0 {
+        let restored = counted(report.restored, "snapshot");
+        text.push_str(&format!("; {restored} restored and read"));
+    }
     if report.mended != 0 {
         text.push_str(&format!("; {} fetched again", report.mended));
     }
@@ -238,6 +243,7 @@ fn as_json(report: &Report) -> String {
         "unopened_manifests": report.unopened,
         "objects": report.objects,
         "bytes": report.bytes,
+        "restored": report.restored,
         "mended": report.mended,
         "damaged": report.damaged,
         "findings": findings.collect::<Vec<_>>(),

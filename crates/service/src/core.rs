@@ -24,6 +24,7 @@ use crate::{
         owner::{self, OwnerError},
     },
     places::Places,
+    turns::Turns,
 };
 
 /// Opens one region's vault.
@@ -90,6 +91,8 @@ pub struct Core {
     pub deaths: Arc<Deaths>,
     /// What was damaged in the vaults.
     pub damage: DamageSeen,
+    /// One snapshot of a cluster at a time.
+    pub turns: Turns,
     /// Reaches regions that other deployments host.
     pub carrier: Arc<dyn Carrier>,
     open_vault: OpenVault,
@@ -146,6 +149,7 @@ impl Core {
             answering: Answering::default(),
             deaths,
             damage: DamageSeen::default(),
+            turns: Turns::default(),
             carrier: parts.carrier,
             open_vault: parts.open_vault,
             vault_regions: parts.vault_regions,

@@ -67,6 +67,7 @@ kinds! {
     CLUSTER_FAILED: "SNAPFERRY-EVENT-0007", CLUSTER, "failure", "DB cluster creation failed.";
     SNAPSHOT_DAMAGED: "SNAPFERRY-EVENT-0009", SNAPSHOT, "failure", "Cluster snapshot is damaged in the vault.";
     CLUSTER_MOVED: "SNAPFERRY-EVENT-0011", CLUSTER, "notification", "DB cluster has a new address.";
+    SNAPSHOT_LEFT_OUT: "SNAPFERRY-EVENT-0012", SNAPSHOT, "notification", "Cluster snapshot leaves out what is no file of the database.";
     CLUSTER_LOST: "SNAPFERRY-EVENT-0010", CLUSTER, "failure", "DB cluster is lost.";
     DELETION_FAILED: "SNAPFERRY-EVENT-0008", CLUSTER, "failure", "DB cluster deletion failed.";
 }
@@ -191,6 +192,30 @@ pub fn snapshot_damaged(
 ) -> Result<(), CatalogError> {
     let message = with_reason(&SNAPSHOT_DAMAGED, reason);
     keep_snapshots(tx, snapshot, &SNAPSHOT_DAMAGED, message)
+}
+
+/// A snapshot was taken without things that lay among the database's files.
+///
+/// # Errors
+/// The catalog's.
+pub fn snapshot_left_out(
+    tx: &mut dyn Tx,
+    snapshot: &Snapshot,
+    paths: &[String],
+) -> Result<(), CatalogError> {
+    // The cluster's owner named them.
+    let names: Vec<String> = paths
+        .iter()
+        .map(|path| path.chars().take(100).collect::<String>())
+        .map(|path| path.escape_default().to_string())
+        .collect();
+    let kind = &SNAPSHOT_LEFT_OUT;
+    let message = format!(
+        "{}: {}.",
+        kind.tells.trim_end_matches('.'),
+        names.join(", ")
+    );
+    keep_snapshots(tx, snapshot, kind, message)
 }
 
 /// What can be told of a cluster.

@@ -25,6 +25,7 @@ mod runner;
 pub mod settings;
 mod shapes;
 mod sweep;
+pub mod turns;
 pub mod verify;
 pub mod webhooks;
 

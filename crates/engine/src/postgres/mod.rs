@@ -14,6 +14,7 @@ mod control;
 mod create;
 mod document;
 mod dump;
+mod examine;
 mod install;
 mod listeners;
 mod load;
@@ -39,7 +40,8 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, ServerState, reach, remove_tree,
+    DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster, ServerState, reach,
+    remove_tree,
 };
 use install::Installs;
 
@@ -196,6 +198,10 @@ impl Engine for Postgres {
 
     async fn ended(&self) {
         self.addresses.ended().await;
+    }
+
+    async fn examine(&self, home: &Home) -> Result<Examined, EngineError> {
+        self.examine_cluster(home).await
     }
 
     fn helper_uids(&self) -> Vec<u32> {

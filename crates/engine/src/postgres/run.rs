@@ -230,8 +230,14 @@ fn prepare_socket_folder(home: &Home) -> Result<(), EngineError> {
     folder.own(home.os_uid).map_err(failed)
 }
 
-/// Waits until the server takes the administrator's session in `database`.
-async fn wait_ready(home: &Home, database: &str, patience: Duration) -> Result<(), EngineError> {
+/// Waits until the server takes the administrator's session in `database`; `begun` is the process
+/// of one that was begun just now.
+async fn wait_ready(
+    home: &Home,
+    database: &str,
+    patience: Duration,
+    mut begun: Option<Child>,
+) -> Result<(), EngineError> {
     let deadline = Instant::now() + patience;
     loop {
         match Session::open(home, database).await {

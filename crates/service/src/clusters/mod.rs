@@ -50,7 +50,12 @@ fn socket_dir(data_dir: &Path, cluster: &Cluster) -> PathBuf {
         .skip("cluster-".len())
         .take(12)
         .collect();
-    let inside = data_dir.join("run").join(&short);
+    socket_dir_of(data_dir, &short)
+}
+
+/// The folder of the socket of a cluster with this short name.
+pub(crate) fn socket_dir_of(data_dir: &Path, short: &str) -> PathBuf {
+    let inside = data_dir.join("run").join(short);
     if inside.as_os_str().len() <= SOCKET_DIR_BYTES_MAX {
         inside
     } else {

@@ -78,7 +78,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
-            complete_snapshot(tx, &job, &body.snapshot, &content)?;
+            complete_snapshot(tx, &job, &body.snapshot, &content, &[])?;
             done(tx, &lease, moved)?;
             Ok::<_, JobError>(())
         })

@@ -34,13 +34,17 @@ pub struct Body {
 pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
     let cluster = run.cluster(&body.cluster).await?;
-    let (content, base) = take(run, &cluster, &body).await?;
+    let Taken {
+        content,
+        base,
+        left_out,
+    } = take(run, &cluster, &body).await?;
     let (lease, job, moved) = (run.lease.clone(), run.job.clone(), run.meter.progress());
     run.core
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
-            complete_snapshot(tx, &job, &body.snapshot, &content)?;
+            complete_snapshot(tx, &job, &body.snapshot, &content, &left_out)?;
             if let Some(mut stored) = rows::get_by_resource_id(tx, &body.cluster)? {
                 stored.value.base = Some(base.clone());
                 rows::update(tx, stored)?;
@@ -53,14 +57,21 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     Ok(())
 }
 
-/// Dumps the cluster into its region's vault. Answers the snapshot's content, and the base
-/// that the cluster's next snapshot is compared with.
-pub(super) async fn take(
-    run: &Run,
-    cluster: &Cluster,
-    body: &Body,
-) -> Result<(Content, Base), JobError> {
+/// A snapshot that was taken.
+pub(super) struct Taken {
+    pub(super) content: Content,
+    /// What the cluster's next snapshot is compared with.
+    pub(super) base: Base,
+    /// What lay among the database's files and is none of them.
+    pub(super) left_out: Vec<String>,
+}
+
+/// Dumps the cluster into its region's vault, once the snapshots of it that were asked for before
+/// are through: each needs a replication slot, and builds on the one before.
+pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Taken, JobError> {
     let core = &run.core;
+    let turn = core.turns.of(&cluster.resource_id);
+    let _turn = run.place.waiting(turn).await;
     let home = placed_home(core, cluster)?;
     run.place.waiting(core.engine.start(&home)).await?;
     let vault = core.vault(&cluster.region)?;
@@ -78,7 +89,7 @@ pub(super) async fn take(
     let sealing = data_key.clone().map_or(Sealing::Open, Sealing::Sealed);
     let (volume, engine) = (cluster.volume.clone(), core.engine.clone());
     let (meter, place) = (run.meter.clone(), run.place.clone());
-    let written = tokio::task::spawn_blocking(move || {
+    let (written, left_out) = tokio::task::spawn_blocking(move || {
         let writer = begin(&vault, &volume, &sealing, base, &absent, &options)?;
         let mut sink = VaultSink {
             writer,
@@ -86,7 +97,7 @@ pub(super) async fn take(
             place,
         };
         let info = engine.dump(&home, &mut sink)?;
-        Ok::<_, JobError>(sink.writer.finish(info.document)?)
+        Ok::<_, JobError>((sink.writer.finish(info.document)?, info.left_out))
     })
     .await
     .map_err(|error| JobError::retry(format!("the dump ended early: {error}")))??;
@@ -104,13 +115,14 @@ pub(super) async fn take(
         logical_bytes: written.logical_bytes,
         stored_bytes: written.stored_bytes,
     };
-    Ok((
+    Ok(Taken {
         content,
-        Base {
+        base: Base {
             manifest: written.manifest,
             wrapped_key: base_key,
         },
-    ))
+        left_out,
+    })
 }
 
 async fn base_of(

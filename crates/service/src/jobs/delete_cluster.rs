@@ -112,13 +112,14 @@ async fn take_final(
     cluster: &model::Cluster,
     snapshot: FinalSnapshot,
 ) -> Result<(), JobError> {
-    let (content, _) = create_snapshot::take(run, cluster, &snapshot.needs).await?;
+    let taken = create_snapshot::take(run, cluster, &snapshot.needs).await?;
     let (lease, job) = (run.lease.clone(), about(&run.job, &snapshot));
     run.core
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
-            complete_snapshot(tx, &job, &snapshot.needs.snapshot, &content)
+            let uid = &snapshot.needs.snapshot;
+            complete_snapshot(tx, &job, uid, &taken.content, &taken.left_out)
         })
         .await
 }

@@ -9,6 +9,7 @@ pub mod create_snapshot;
 pub mod deaths;
 pub mod delete_cluster;
 pub mod restore_cluster;
+mod restore_sample;
 pub mod seal_anew;
 pub mod verify_vault;
 
@@ -380,12 +381,14 @@ fn done(tx: &mut dyn Tx, lease: &Lease, moved: Progress) -> Result<(), CatalogEr
     jobs::finish(tx, lease, &jobs::End::Done)
 }
 
-/// Makes a job's snapshot available, in the transaction that ends the job.
+/// Makes a job's snapshot available, in the transaction that ends the job; `left_out` are things
+/// among the database's files that it does not have.
 pub(crate) fn complete_snapshot(
     tx: &mut dyn Tx,
     job: &Job,
     uid: &uuid::Uuid,
     content: &model::Content,
+    left_out: &[String],
 ) -> Result<(), JobError> {
     let mut stored = snapshot_of(tx, job, uid)?.ok_or(JobError::Gone)?;
     let snapshot = &mut stored.value;
@@ -394,5 +397,8 @@ pub(crate) fn complete_snapshot(
     snapshot.content = Some(content.clone());
     let stored = catalog::snapshots::update(tx, stored)?;
     events::snapshot_is(tx, &stored.value)?;
+    if !left_out.is_empty() {
+        events::snapshot_left_out(tx, &stored.value, left_out)?;
+    }
     Ok(())
 }

@@ -3,18 +3,25 @@
 //! Manifests are taken in a fixed order and what is found whole is noted, so a verification that
 //! ends early goes on where it was. It pins nothing: what vanishes because its records were
 //! deleted meanwhile is no damage.
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use catalog::{
     CatalogExt, clusters as rows, jobs,
     verified::{self, Place},
 };
 use model::{
-    Account, Cluster, Region, ResourceId, Snapshot, SnapshotName, Told, VolumeRef, WrappedKey,
+    Account, Cluster, Hash, Region, ResourceId, Snapshot, SnapshotName, Told, VolumeRef, WrappedKey,
 };
 use vault::{Check, Checked, Damage, DataKey, ErrorKind, ObjectId, ObjectKind, Passed};
 
-use super::{JobError, Run};
+use super::{
+    JobError, Run,
+    restore_sample::{self, Sampled, Verdict},
+};
 use crate::{
     events,
     keys::{KeyError, KeyUser},
@@ -31,6 +38,7 @@ const NOTES: usize = 500;
 
 pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let mut report: Report = run.body()?;
+    restore_sample::clear(run).await?;
     let total = match report.bytes_total {
         Some(total) => total,
         None => count(run, &report).await?,
@@ -55,12 +63,112 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             passed = Some((place.0, place.1, known));
         }
     }
+    restore_some(run, &mut report).await?;
     let lease = run.lease.clone();
     run.core
         .catalog
         .write(move |tx| jobs::finish(tx, &lease, &jobs::End::Done))
         .await?;
     run.core.mirror.notify_one();
+    Ok(())
+}
+
+/// Restores the sample that was asked for, one snapshot after another, in an order that is the
+/// job's own: every verification takes other ones.
+async fn restore_some(run: &Run, report: &mut Report) -> Result<(), JobError> {
+    if report.ask.restore_sample == 0 {
+        return Ok(());
+    }
+    let picked = pick(run, report).await?;
+    let bytes: u64 = picked.iter().map(|(_, _, bytes)| bytes).sum();
+    let total = report.bytes_total.unwrap_or(0) + bytes;
+    run.meter.begin(total, report.bytes);
+    for (rank, place, _) in picked {
+        if report.sampled.is_some_and(|last| rank <= last) {
+            continue;
+        }
+        restore_one(run, &place, report).await?;
+        report.sampled = Some(rank);
+        keep(run, report, &place, &Passed::default()).await?;
+    }
+    Ok(())
+}
+
+/// The sample: each with its rank and the bytes of its files.
+async fn pick(run: &Run, report: &Report) -> Result<Vec<(Hash, Place, u64)>, JobError> {
+    let (mut picked, mut after) = (BTreeMap::new(), None);
+    let most = report.ask.restore_sample as usize;
+    loop {
+        let places = page(run, report, after).await?;
+        let Some(last) = places.last() else { break };
+        after = Some(last.clone());
+        for place in places {
+            let (snapshots, _) = wanted(run, &place, report).await?;
+            let content = snapshots.iter().find_map(|one| one.content.as_ref());
+            if let Some(content) = content {
+                picked.insert(rank(run, place.2), (place, content.logical_bytes));
+                if most < picked.len() {
+                    picked.pop_last();
+                }
+            }
+        }
+    }
+    let picked = picked.into_iter();
+    Ok(picked
+        .map(|(rank, (place, bytes))| (rank, place, bytes))
+        .collect())
+}
+
+/// Where a manifest stands in the job's own order of them.
+fn rank(run: &Run, manifest: Hash) -> Hash {
+    let id = run.job.id.to_string();
+    // The last digits of an id are random.
+    let mut mask = id.bytes().rev().cycle();
+    Hash(manifest.0.map(|byte| byte ^ mask.next().unwrap_or(0)))
+}
+
+/// Restores one snapshot of the sample, and reports it when it does not come up.
+async fn restore_one(run: &Run, place: &Place, report: &mut Report) -> Result<(), JobError> {
+    let (snapshots, _) = wanted(run, place, report).await?;
+    let Some((snapshot, content)) = snapshots
+        .iter()
+        .find_map(|one| Some((one, one.content.clone()?)))
+    else {
+        return Ok(());
+    };
+    let (data_key, sealed) = data_key(run, &snapshots, &[]).await?;
+    if sealed && data_key.is_none() {
+        return Ok(());
+    }
+    let (region, volume, manifest) = place;
+    let sampled = Sampled {
+        region: region.clone(),
+        content,
+        data_key,
+        absent: crate::verify::absent(&run.core, region, volume).await?,
+        engine_version: snapshot.engine_version.clone(),
+    };
+    let why = match restore_sample::look(run, sampled).await? {
+        Verdict::Whole(examined) => {
+            tracing::info!(%region, %manifest, ?examined, "a snapshot was restored and read");
+            report.restored += 1;
+            return Ok(());
+        }
+        Verdict::Broken(why) => why,
+    };
+    let (snapshots, _) = wanted(run, place, report).await?;
+    if snapshots.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(%region, %volume, %manifest, why, "a snapshot does not restore");
+    run.core.damage.found();
+    let needed_by = snapshots
+        .iter()
+        .map(|one| affected(&one.account, one.name.as_str(), one.arn()))
+        .collect();
+    events_of(run, &snapshots).await?;
+    let finding = Finding::unrestorable(region, volume, *manifest, needed_by, why);
+    report.add(finding);
     Ok(())
 }
 

@@ -25,6 +25,9 @@ pub struct Ask {
     pub read_data: bool,
     /// Of a hundred packs, about how many are looked at.
     pub sample_percent: u8,
+    /// How many snapshots are restored into a throw-away cluster and read.
+    #[serde(default)]
+    pub restore_sample: u32,
     /// Whether what is damaged is fetched again from another region.
     pub repair: bool,
     /// Only this region's vault.

@@ -7,6 +7,8 @@ use super::Ask;
 
 /// Findings that a report lists; what is more is only counted.
 const FINDINGS_MAX: usize = 1_000;
+/// The kind of a finding that is no object: a snapshot that does not restore.
+const UNRESTORABLE: &str = "snapshot";
 /// Ranges of bytes of one finding.
 const RANGES_MAX: usize = 200;
 
@@ -29,6 +31,12 @@ pub struct Report {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Snapshots that were restored, started and read; what could not be is among the findings.
+    #[serde(default)]
+    pub restored: u64,
+    /// The last snapshot of the sample that is dealt with, in the sample's own order.
+    #[serde(default)]
+    pub(crate) sampled: Option<Hash>,
     /// What is damaged or gone, and what became of it.
     pub findings: Vec<Finding>,
     /// Findings beyond those that are listed.
@@ -46,7 +54,8 @@ pub struct Finding {
     pub region: Region,
     /// The volume.
     pub volume: VolumeRef,
-    /// `pack`, `block list` or `manifest`.
+    /// `pack`, `block list` or `manifest`; `snapshot` for one whose objects are whole and that
+    /// cannot be restored, by its manifest's hash.
     pub kind: String,
     /// The hash that it should have.
     pub hash: Hash,
@@ -110,6 +119,8 @@ impl Report {
             unopened: 0,
             objects: 0,
             bytes: 0,
+            restored: 0,
+            sampled: None,
             findings: Vec::new(),
             more_findings: 0,
             mended: 0,
@@ -140,6 +151,27 @@ impl Report {
 }
 
 impl Finding {
+    /// A snapshot that is stored as it was written, and cannot be restored.
+    pub(crate) fn unrestorable(
+        region: &Region,
+        volume: &VolumeRef,
+        manifest: Hash,
+        needed_by: Vec<Affected>,
+        why: String,
+    ) -> Self {
+        Self {
+            region: region.clone(),
+            volume: volume.clone(),
+            kind: UNRESTORABLE.to_owned(),
+            hash: manifest,
+            why,
+            needed_by,
+            files: Vec::new(),
+            more_ranges: 0,
+            remedy: Remedy::StoredSo,
+        }
+    }
+
     pub(crate) fn new(
         region: &Region,
         volume: &VolumeRef,

@@ -48,6 +48,8 @@ pub(super) struct Copier<'a> {
     pub(super) findings: Arc<Findings>,
     /// The file that was given last, for errors of the sink.
     last: String,
+    /// What the plan left out and a person should hear of.
+    pub(super) left_out: Vec<String>,
     /// Files of the plan that went before they were read.
     gone: HashSet<String>,
 }
@@ -63,6 +65,7 @@ impl<'a> Copier<'a> {
             witness: None,
             findings: Arc::default(),
             last: String::new(),
+            left_out: Vec::new(),
             gone: HashSet::new(),
         }
     }

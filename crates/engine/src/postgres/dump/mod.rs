@@ -72,6 +72,7 @@ pub(super) fn dump(
     document.libc = installs.libc_version().map(str::to_owned);
     Ok(DumpInfo {
         document: document.to_json(),
+        left_out: copier.left_out,
     })
 }
 
@@ -91,6 +92,7 @@ fn dump_stopped(
     }
     let plan = Plan::of(data)?;
     copier.sink.expect_total(plan.bytes);
+    copier.left_out.clone_from(&plan.odd);
     for item in &plan.items {
         copier.item(item)?;
     }
@@ -142,6 +144,7 @@ fn dump_online(
     copier.witness = Witness::of(home, data);
     let plan = Plan::of(data)?;
     copier.sink.expect_total(plan.bytes);
+    copier.left_out.clone_from(&plan.odd);
     for item in &plan.items {
         copier.item(item)?;
         if session.is_lost() {

@@ -12,6 +12,8 @@ use crate::{
     folder::{DEPTH_MAX, Folder, Kind},
 };
 
+/// Odd things that are named.
+const ODD_MAX: usize = 5;
 /// Entries of a data folder at most.
 const ENTRIES_MAX: usize = 20_000_000;
 
@@ -34,6 +36,8 @@ pub(super) struct Plan {
     pub(super) bytes: u64,
     /// Files left out because their relation is unlogged.
     pub(super) unlogged: u64,
+    /// The first few things among databases' files that are none of the database's.
+    pub(super) odd: Vec<String>,
 }
 
 impl Plan {
@@ -66,6 +70,7 @@ impl Plan {
                 return Err(unexpected(name, "is a tablespace, which dumps do not have"));
             }
             match entry.kind {
+                Kind::Folder if path.starts_with("base/") => self.leave_out(path, name),
                 Kind::Folder => self.folder(folder, path, name, depth)?,
                 Kind::File => {
                     let role = names::judge_file(path, name);
@@ -83,6 +88,11 @@ impl Plan {
                 }
                 // Among the files that are left out anything may lie.
                 Kind::Other if path.is_empty() && !names::FOLDERS.contains(&name) => {}
+                // The server would follow a link that stands for one of its files; it never looks
+                // at others.
+                Kind::Other if names::judge_file(path, name) == Role::Skip => {
+                    self.leave_out(path, name);
+                }
                 Kind::Other => return Err(unexpected(name, "is neither folder nor file")),
             }
         }
@@ -116,6 +126,12 @@ impl Plan {
                 self.push(Item::Folder("pg_wal/archive_status".to_owned()))
             }
             FolderRole::Emptied | FolderRole::Skip => Ok(()),
+        }
+    }
+
+    fn leave_out(&mut self, path: &str, name: &str) {
+        if self.odd.len() < ODD_MAX {
+            self.odd.push(join(path, name));
         }
     }
 

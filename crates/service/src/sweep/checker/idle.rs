@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use engine::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, ServerState};
+use engine::{DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster, ServerState};
 
 use super::ground::page;
 use crate::{
@@ -69,6 +69,7 @@ impl Engine for Pages {
             file: "a".to_owned(),
         })?;
         Ok(DumpInfo {
+            left_out: Vec::new(),
             document: "{}".to_owned(),
         })
     }
@@ -87,6 +88,9 @@ impl Engine for Pages {
     fn release(&self, _: &Home) {}
     async fn ended(&self) {
         std::future::pending().await
+    }
+    async fn examine(&self, _: &Home) -> Result<Examined, EngineError> {
+        Ok(Examined::default())
     }
     fn helper_uids(&self) -> Vec<u32> {
         Vec::new()

@@ -1,0 +1,81 @@
+//! Reading all of a loaded cluster once, as proof that it can be.
+//!
+//! It does not know what is done about what cannot be read.
+use std::time::Duration;
+
+use super::{
+    ADMIN, Postgres,
+    session::{Session, column},
+};
+use crate::{EngineError, Examined, Home};
+
+/// How long the reading of one database may take.
+const READ_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
+/// Databases that are read at most.
+const DATABASES_MAX: i64 = 10_000;
+/// What was left half-dropped takes no connections, as after a crash.
+const DATABASES: &str = "SELECT array_agg(datname::text ORDER BY oid) FROM \
+     (SELECT datname, oid FROM pg_database \
+       WHERE datallowconn AND datconnlimit <> -2 LIMIT $1) AS d";
+/// Every page of every relation, by the server itself: nothing of it comes over the wire. A
+/// query's text is made for each, since a database need not have a language for procedures.
+const READ: &str = "SELECT count(query_to_xml(format('SELECT count(*) FROM ONLY %s', \
+     oid::regclass), false, false, '')) FROM pg_class \
+     WHERE relkind IN ('r', 'm', 't', 'S') AND relpersistence <> 't'";
+const HAS_CHECKS: &str =
+    "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'amcheck')";
+const CHECK_SCHEMA: &str = "snapferry_examines";
+/// B-trees that can be used; others the extension does not know.
+const INDEXES: &str = "SELECT count(query_to_xml(format('SELECT %s.bt_index_check(%s::oid::regclass)', \
+     (SELECT extnamespace::regnamespace FROM pg_extension WHERE extname = 'amcheck'), c.oid), \
+     false, false, '')) FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid \
+     JOIN pg_am m ON m.oid = c.relam WHERE m.amname = 'btree' AND c.relkind = 'i' \
+     AND c.relpersistence <> 't' AND i.indisvalid AND i.indisready";
+
+impl Postgres {
+    pub(super) async fn examine_cluster(&self, home: &Home) -> Result<Examined, EngineError> {
+        let session = open(home, ADMIN).await?;
+        let row = session
+            .row("list its databases", DATABASES, &[&DATABASES_MAX])
+            .await?;
+        let databases: Vec<String> = column(&row, 0)?;
+        session.close().await;
+        let mut examined = Examined::default();
+        for database in &databases {
+            let session = open(home, database).await?;
+            let row = session
+                .row_within(READ_WAIT, "read every relation", READ, &[])
+                .await?;
+            examined.relations += counted(column(&row, 0)?);
+            examined.indexes += check_indexes(&session).await?;
+            examined.databases += 1;
+            session.close().await;
+        }
+        Ok(examined)
+    }
+}
+
+async fn open(home: &Home, database: &str) -> Result<Session, EngineError> {
+    let opened = Session::open(home, database).await;
+    opened.map_err(EngineError::from)
+}
+
+/// Checks indexes where the extension for it is installed.
+async fn check_indexes(session: &Session) -> Result<u64, EngineError> {
+    let doing = "check indexes";
+    let row = session.row(doing, HAS_CHECKS, &[]).await?;
+    if !column::<bool>(&row, 0)? {
+        return Ok(0);
+    }
+    let make = format!(
+        "CREATE SCHEMA IF NOT EXISTS {CHECK_SCHEMA}; \
+         CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA {CHECK_SCHEMA}"
+    );
+    session.run(doing, &make).await?;
+    let row = session.row_within(READ_WAIT, doing, INDEXES, &[]).await?;
+    Ok(counted(column(&row, 0)?))
+}
+
+fn counted(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}

@@ -1,0 +1,57 @@
+//! A queue for each cluster: its snapshots are taken one after another, in the order in which
+//! their jobs came.
+//!
+//! It does not know jobs. Clusters belong to one node, so the queues are this process's.
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use model::ResourceId;
+use tokio::sync::OwnedMutexGuard;
+
+/// The queues that are in use.
+#[derive(Debug, Default)]
+pub struct Turns(Mutex<HashMap<ResourceId, Weak<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    /// Waits for a cluster's turn, which ends with the value.
+    pub async fn of(&self, cluster: &ResourceId) -> OwnedMutexGuard<()> {
+        let queue = {
+            let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            queues.retain(|_, queue| 0 < queue.strong_count());
+            let known = queues.get(cluster).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let queue = Arc::default();
+                queues.insert(cluster.clone(), Arc::downgrade(&queue));
+                queue
+            })
+        };
+        queue.lock_owned().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::SystemEntropy;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_waits_for_another_of_the_same_cluster_alone() {
+        let turns = Turns::default();
+        let (a, b) = (
+            ResourceId::draw(&SystemEntropy),
+            ResourceId::draw(&SystemEntropy),
+        );
+        let first = turns.of(&a).await;
+        let _other = turns.of(&b).await;
+        let mut second = std::pin::pin!(turns.of(&a));
+        let soon = std::time::Duration::from_millis(20);
+        assert!(tokio::time::timeout(soon, &mut second).await.is_err());
+        drop(first);
+        drop(second.await);
+        drop(turns.of(&a).await);
+        assert_eq!(turns.0.lock().expect("no holder panics").len(), 2);
+    }
+}
