@@ -27,10 +27,14 @@ class Mismatch(AssertionError):
     """An answer is not what the model says."""
 
 
+# APIs whose clients have another name than their signatures' scope.
+CLIENTS = {"tagging": "resourcegroupstaggingapi"}
+
+
 @functools.cache
 def model(service):
     """A service's model."""
-    return botocore.session.get_session().get_service_model(service)
+    return botocore.session.get_session().get_service_model(CLIENTS.get(service, service))
 
 
 def operations():

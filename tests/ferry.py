@@ -74,7 +74,7 @@ class Deployment:
 
     def client(self, service, region=HOME, account=OWNER):
         """An ordinary boto3 client without retries."""
-        return self._client(self.server.url, service, region, account)
+        return self._client(self.server.url, contract.CLIENTS.get(service, service), region, account)
 
     def rds(self, region=HOME, account=OWNER):
         """An RDS client."""

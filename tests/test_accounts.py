@@ -4,10 +4,10 @@ import json
 import re
 
 import botocore.exceptions
-import botocore.session
 import boto3
 import pytest
 
+import contract
 import ferry
 import running
 from ferry import HOME, PARTNER, refused
@@ -155,8 +155,9 @@ def test_actions_are_listed(binary):
 
 
 def test_the_known_actions_are_the_models(binary):
-    session = botocore.session.get_session()
-    models = {(api, name) for api in ("rds", "kms", "sts") for name in session.get_service_model(api).operation_names}
+    models = {
+        (api, name) for api in ("rds", "kms", "sts", "tagging") for name in contract.model(api).operation_names
+    }
     assert {(row["api"], row["action"]) for row in printed(binary, "--all")} == models
 
 
@@ -164,4 +165,5 @@ def test_what_is_not_implemented_says_so(closed):
     pattern = re.compile("not implemented here. `snapferry actions`")
     refused("InvalidAction", closed.rds().describe_db_proxies, pattern, 400)
     refused("UnsupportedOperationException", closed.kms().describe_custom_key_stores, pattern, 400)
-    refused("InvalidAction", closed.client("sts").get_session_token, pattern, 400)
+    refused("InvalidAction", closed.client("sts").get_federation_token, pattern, 400, Name="walker")
+    refused("UnsupportedOperationException", closed.client("resourcegroupstaggingapi").list_required_tags, pattern, 400)

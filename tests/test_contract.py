@@ -143,7 +143,7 @@ def test_the_lists_only_shrink():
 def test_every_fault_has_the_models_status():
     """And the table holds no code that neither a model nor the list knows."""
     declared = {}
-    for service in ("rds", "kms", "sts"):
+    for service in ("rds", "kms", "sts", "tagging"):
         for shape in contract.model(service).error_shapes:
             status = shape.metadata.get("error", {}).get("httpStatusCode", 400)
             declared.setdefault(shape.error_code, set()).add(status)

@@ -24,6 +24,7 @@ NAMES = {
     "SourceArn": ("snapshot_arn", "cluster_arn"),
     "DbClusterResourceId": ("resource",),
     "ResourceName": ("snapshot_arn", "cluster_arn"),
+    "ResourceARNList": ("snapshot_arn", "cluster_arn", "key"),
     "KmsKeyId": ("key_id", "key", "alias", "alias_arn"),
     "KeyId": ("key_id", "key", "alias_arn"),
     "TargetKeyId": ("key_id", "key"),
@@ -40,8 +41,11 @@ FILL = {
     "Description": lambda: "mine",
     "Engine": lambda: "aurora-postgresql",
     "GranteePrincipal": lambda: STRANGER,
+    "Key": lambda: "team",
     "Operations": lambda: ["Decrypt"],
     "Plaintext": lambda: b"x",
+    "RoleArn": lambda: f"arn:aws:iam::{OWNER}:role/admin",
+    "RoleSessionName": lambda: "stranger",
     "Policy": lambda: ferry.cross_account_policy(owner=STRANGER),
     "TargetDBClusterSnapshotIdentifier": lambda: unique("stolen"),
     "TagKeys": lambda: ["team"],
@@ -140,7 +144,10 @@ def calls(model, ids):
             return ("alias/" if name == "AliasName" else "") + unique("stolen")
         if name in NAMES:
             forms = NAMES[name]
-            return ids[forms[form % len(forms)]]
+            found = ids[forms[form % len(forms)]]
+            return [found] if members[name].type_name == "list" else found
+        if name == "Tags" and members[name].type_name == "map":
+            return {"a": "b"}
         if name == "Tags":
             pair = {"TagKey": "a", "TagValue": "b"} if model.service_model.service_name == "kms" else {"Key": "a"}
             return [pair]
@@ -166,7 +173,9 @@ def outcome(client, action, arguments, ids):
     try:
         answer = getattr(client, botocore.xform_name(action))(**arguments)
     except botocore.exceptions.ClientError as error:
-        said = f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
+        answer = {"FailedResourcesMap": {"": error.response["Error"]}}
+    if answer.get("FailedResourcesMap"):
+        said = repr(answer["FailedResourcesMap"])
         for name in sorted(ids, key=lambda name: -len(ids[name])):
             if isinstance(ids[name], str):
                 said = said.replace(ids[name], f"<{name}>")

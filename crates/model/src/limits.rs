@@ -79,3 +79,6 @@ pub const VAULT_STREAMS: usize = 16;
 pub const VAULT_PART_BYTES: usize = PACK_BYTES;
 /// Memory that one snapshot may use for packs on their way to the vault, bytes, by default.
 pub const SNAPSHOT_MEMORY_BYTES: usize = 128 << 20;
+
+/// How long a role's session may last, seconds (API_AssumeRole: twelve hours).
+pub const SESSION_SECS_MAX: u64 = 43_200;

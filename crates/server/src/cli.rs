@@ -84,7 +84,7 @@ pub(crate) enum Verb {
         snapferry actions\n  \
         snapferry actions --all --format json")]
     Actions {
-        /// Also those of RDS, KMS and STS that are not
+        /// Also those of RDS, KMS, STS and tagging that are not
         #[arg(long)]
         all: bool,
         /// How the list is printed

@@ -31,6 +31,7 @@ mod peers;
 mod places;
 mod rebuild_verb;
 mod reference;
+mod roles;
 mod rotate_verb;
 mod s3;
 mod serve;

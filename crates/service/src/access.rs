@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use catalog::{Catalog, CatalogExt, access_keys};
+use catalog::{Catalog, CatalogError, CatalogExt, access_keys, accounts};
 use http::{HeaderValue, header::HOST};
 use kms::MasterKey;
-use model::{Account, Clock, Timestamp};
+use model::{Account, Clock, Timestamp, limits};
 use wire::{
     RawRequest,
     sigv4::{self, AuthFault, Claim, Scope, SigningKey},
@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::{
     action::Caller,
     fault::{Code, Fault},
+    sessions::{Issued, Role, RoleArn, Session},
     settings::{Mode, Settings},
 };
 
@@ -53,6 +54,7 @@ pub struct Access {
     clock: Arc<dyn Clock>,
     mode: Mode,
     default_account: Account,
+    roles: Vec<Role>,
     known: Mutex<HashMap<String, Known>>,
 }
 
@@ -78,6 +80,7 @@ impl Access {
             clock,
             mode: settings.mode,
             default_account: settings.default_account.clone(),
+            roles: settings.roles.clone(),
             known: Mutex::default(),
         }
     }
@@ -89,8 +92,37 @@ impl Access {
     pub async fn authenticate(&self, request: &RawRequest) -> Result<Proof, Fault> {
         match self.mode {
             Mode::Closed => self.verify(request).await,
-            Mode::Dev => Ok(self.believe(request)),
+            Mode::Dev => self.believe(request),
         }
+    }
+
+    /// The role of an ARN, if the caller may assume it. Where signatures are not checked anyone
+    /// is any account already, and so may assume any role.
+    pub fn assumable(&self, caller: &Account, arn: &RoleArn) -> Option<Role> {
+        let found = self.roles.iter().find(|role| role.arn == *arn);
+        match self.mode {
+            Mode::Closed => found.filter(|role| role.trusts.contains(caller)).cloned(),
+            Mode::Dev => Some(found.cloned().unwrap_or_else(|| Role {
+                arn: arn.clone(),
+                trusts: Vec::new(),
+                external_id: None,
+                session_secs_max: limits::SESSION_SECS_MAX,
+            })),
+        }
+    }
+
+    /// Temporary credentials for a caller, or for a role.
+    ///
+    /// # Errors
+    /// As [`Session::begin`].
+    pub fn begin_session(
+        &self,
+        caller: &Caller,
+        role: Option<(&Role, &str)>,
+        seconds: u64,
+    ) -> Result<Issued, Fault> {
+        let by = (&caller.account, caller.issuer());
+        Session::begin(&self.master_key, by, role, self.clock.now(), seconds)
     }
 
     /// Finds out who signed a presigned URL that came as a parameter. In dev mode the signature
@@ -114,14 +146,23 @@ impl Access {
             },
             Mode::Dev => {
                 sigv4::read(request)?.ok_or(AuthFault::MissingAuthenticationToken)?;
-                Ok(self.believe(request))
+                self.believe(request)
             }
         }
     }
 
     async fn verify(&self, request: &RawRequest) -> Result<Proof, Fault> {
         let claim = sigv4::read(request)?.ok_or(AuthFault::MissingAuthenticationToken)?;
-        let known = self.signing_key(&claim).await?;
+        let session = self.session(&claim.access_key_id, claim.security_token.as_deref());
+        let known = match (&claim.security_token, &session) {
+            (None, _) => self.signing_key(&claim).await?,
+            (Some(_), Some(session)) => {
+                let key = SigningKey::derive(session.secret(), &claim.scope);
+                Some((session.account.clone(), key))
+            }
+            // A token of another's making.
+            (Some(_), None) => None,
+        };
         // Without a key the same work is done before the answer is no.
         claim.verify(
             request,
@@ -129,18 +170,46 @@ impl Access {
             self.clock.now().seconds(),
         )?;
         let (account, _) = known.ok_or(AuthFault::InvalidClientTokenId)?;
-        if claim.security_token.is_some() {
-            // No session tokens are issued here.
-            return Err(AuthFault::InvalidClientTokenId.into());
+        if let Some(session) = &session {
+            self.stands(session).await?;
         }
         Ok(Proof {
             caller: Caller {
                 account,
                 access_key_id: claim.access_key_id.clone(),
+                session,
             },
             presigned: claim.is_presigned(),
             scope: Some(claim.scope),
         })
+    }
+
+    fn session(&self, access_key_id: &str, token: Option<&str>) -> Option<Session> {
+        Session::open(&self.master_key, access_key_id, token?)
+    }
+
+    /// Refuses a session that is over, or whose ground is gone: the access key that it came from
+    /// is not active any more, its account was deleted, the role or its trust was taken away.
+    async fn stands(&self, session: &Session) -> Result<(), Fault> {
+        session.lasting(self.clock.now())?;
+        if let Some(of) = &session.role
+            && self.assumable(&session.begun_by, &of.role).is_none()
+        {
+            return Err(AuthFault::InvalidClientTokenId.into());
+        }
+        let issuer = session.issuer.clone().unwrap_or_default();
+        let account = session.account.clone();
+        let (key, there) = self
+            .catalog
+            .glance(move |tx| {
+                let key = access_keys::get(tx, &issuer)?;
+                Ok::<_, CatalogError>((key, accounts::get(tx, &account)?.is_some()))
+            })
+            .await?;
+        if there && key.is_some_and(|key| key.is_active()) {
+            return Ok(());
+        }
+        Err(AuthFault::InvalidClientTokenId.into())
     }
 
     async fn signing_key(&self, claim: &Claim) -> Result<Option<(Account, SigningKey)>, Fault> {
@@ -199,24 +268,34 @@ impl Access {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Dev mode: twelve digits as the access key select the account; nothing is checked.
-    fn believe(&self, request: &RawRequest) -> Proof {
+    /// Dev mode: twelve digits as the access key select the account; nothing is checked. The
+    /// key of a session of ours selects the session's, until that ends.
+    fn believe(&self, request: &RawRequest) -> Result<Proof, Fault> {
         let credential = sigv4::credential_hint(request);
         let access_key_id = credential
             .as_ref()
             .map(|(id, _)| id.clone())
             .unwrap_or_default();
-        let account = access_key_id
-            .parse()
-            .unwrap_or_else(|_| self.default_account.clone());
-        Proof {
+        let token = sigv4::security_token_hint(request);
+        let session = self.session(&access_key_id, token.as_deref());
+        let account = match &session {
+            Some(session) => {
+                session.lasting(self.clock.now())?;
+                session.account.clone()
+            }
+            None => access_key_id
+                .parse()
+                .unwrap_or_else(|_| self.default_account.clone()),
+        };
+        Ok(Proof {
             caller: Caller {
                 account,
                 access_key_id,
+                session,
             },
             scope: credential.and_then(|(_, scope)| scope),
             presigned: false,
-        }
+        })
     }
 }
 
@@ -245,3 +324,6 @@ impl From<AuthFault> for Fault {
         Self::new(code, fault.message())
     }
 }
+
+#[cfg(test)]
+mod tests;

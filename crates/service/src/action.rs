@@ -14,6 +14,7 @@ use crate::{
     core::Core,
     fault::{Code, Fault},
     openapi::Shapes,
+    sessions::{RoleSession, Session},
 };
 
 /// The API that an action belongs to; also the service name in a credential's scope.
@@ -22,6 +23,7 @@ pub enum Api {
     Rds,
     Kms,
     Sts,
+    Tagging,
 }
 
 impl Api {
@@ -31,12 +33,13 @@ impl Api {
             Self::Rds => "rds",
             Self::Kms => "kms",
             Self::Sts => "sts",
+            Self::Tagging => "tagging",
         }
     }
 
     /// Reads a scope's or host's service name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Rds, Self::Kms, Self::Sts]
+        [Self::Rds, Self::Kms, Self::Sts, Self::Tagging]
             .into_iter()
             .find(|api| api.as_str() == text)
     }
@@ -47,6 +50,7 @@ impl Api {
             Self::Rds => "http://rds.amazonaws.com/doc/2014-10-31/",
             Self::Kms => "https://kms.amazonaws.com/doc/2014-11-01/",
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
+            Self::Tagging => "https://tagging.amazonaws.com/doc/2017-01-26/",
         }
     }
 }
@@ -58,6 +62,31 @@ pub struct Caller {
     pub account: Account,
     /// The access key it was signed with; empty when unsigned.
     pub access_key_id: String,
+    /// The session whose key that is, when it is a temporary one.
+    pub session: Option<Session>,
+}
+
+impl Caller {
+    /// The ARN that AWS gives who asks: the account's root, or a role's session.
+    pub fn arn(&self, partition: &str) -> String {
+        match self.role() {
+            Some(role) => role.arn(),
+            None => format!("arn:{partition}:iam::{}:root", self.account),
+        }
+    }
+
+    /// The role's session that asks, if it is one.
+    pub fn role(&self) -> Option<&RoleSession> {
+        self.session.as_ref()?.role.as_ref()
+    }
+
+    /// The long-lived access key behind it all, if there is one.
+    pub fn issuer(&self) -> Option<String> {
+        match &self.session {
+            Some(session) => session.issuer.clone(),
+            None => Some(self.access_key_id.clone()).filter(|id| !id.is_empty()),
+        }
+    }
 }
 
 /// Everything an action may touch.
@@ -191,8 +220,9 @@ pub const fn entry<A: Action>() -> Entry {
 fn call<'a, A: Action>(input: &'a Input, cx: &'a Cx, form: Form, request_id: &'a str) -> Reply<'a> {
     Box::pin(async move {
         let action: A = input.read().map_err(|error| match A::API {
-            // KMS has one word for all that is wrong with an input.
+            // These have one word for all that is wrong with an input.
             Api::Kms => Fault::new(Code::KmsValidation, error.message()),
+            Api::Tagging => Fault::new(Code::TaggingInvalidParameter, error.message()),
             Api::Rds | Api::Sts => Fault::from(error),
         })?;
         let output = action.run(cx).await?;

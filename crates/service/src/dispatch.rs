@@ -153,11 +153,15 @@ impl Dispatch {
         host: &HostLabels,
         proved: &mut Option<Proved>,
     ) -> Result<(Proof, &'static Entry, Input), (String, Api, Fault)> {
-        let guess = host.api.unwrap_or(if spoken.form == Form::AwsJson {
-            Api::Kms
-        } else {
-            Api::Rds
-        });
+        let targeted = target(request).and_then(|(api, _)| api);
+        let guess = host
+            .api
+            .or(targeted)
+            .unwrap_or(if spoken.form == Form::AwsJson {
+                Api::Kms
+            } else {
+                Api::Rds
+            });
         let early = |fault: Fault| (String::new(), guess, fault);
         if limits::BODY_BYTES_MAX < request.body.len() {
             return Err(early(too_large()));
@@ -172,7 +176,7 @@ impl Dispatch {
                     return Err(early(Fault::new(
                         Code::SignatureDoesNotMatch,
                         format!(
-                            "Credential should be scoped to correct service: 'rds', 'kms' or 'sts', not '{}'.",
+                            "Credential should be scoped to correct service: 'rds', 'kms', 'sts' or 'tagging', not '{}'.",
                             scope.service
                         ),
                     )));
@@ -180,7 +184,7 @@ impl Dispatch {
             },
             None => None,
         };
-        let api = scoped.or(host.api);
+        let api = scoped.or(host.api).or(targeted);
         let (name, input) =
             named(request, spoken).map_err(|fault| (String::new(), api.unwrap_or(guess), fault))?;
         let entry = actions::find(api, &name).ok_or_else(|| {
@@ -285,15 +289,21 @@ pub fn refuse(request: &RawRequest, request_id: &str, message: String) -> Respon
     )
 }
 
+/// The API and operation that an X-Amz-Target names; a bare operation is of no API yet.
+fn target(request: &RawRequest) -> Option<(Option<Api>, &str)> {
+    let text = request.headers.get("x-amz-target")?.to_str().ok()?;
+    let of = |(prefix, api): (&str, Api)| Some((Some(api), text.strip_prefix(prefix)?));
+    let apis = [
+        ("TrentService.", Api::Kms),
+        ("ResourceGroupsTaggingAPI_20170126.", Api::Tagging),
+    ];
+    Some(apis.into_iter().find_map(of).unwrap_or((None, text)))
+}
+
 /// The action's name and parameters.
 fn named(request: &RawRequest, spoken: &Spoken) -> Result<(String, Input), Fault> {
     if spoken.form == Form::AwsJson {
-        let target = request
-            .headers
-            .get("x-amz-target")
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let name = target.strip_prefix("TrentService.").unwrap_or(target);
+        let name = target(request).map_or("", |(_, name)| name);
         if name.is_empty() {
             return Err(Fault::new(
                 Code::KmsUnknownOperation,

@@ -94,6 +94,7 @@ faults! {
     IncompleteSignature: "IncompleteSignature", 400, Unauthenticated;
     InvalidClientTokenId: "InvalidClientTokenId", 403, Unauthenticated;
     SignatureDoesNotMatch: "SignatureDoesNotMatch", 403, Unauthenticated;
+    ExpiredToken: "ExpiredToken", 403, Unauthenticated;
     AccessDenied: "AccessDenied", 403, Forbidden;
     InternalFailure: "InternalFailure", 500, InternalError;
     ServiceUnavailable: "ServiceUnavailable", 503, InternalError;
@@ -120,6 +121,9 @@ faults! {
     KmsAccessDenied: "AccessDeniedException", 400, Forbidden;
     KmsValidation: "ValidationException", 400, ValidationError;
     KmsUnknownOperation: "UnknownOperationException", 400, ValidationError;
+    // Resource Groups Tagging
+    TaggingInvalidParameter: "InvalidParameterException", 400, ValidationError;
+    TaggingTokenExpired: "PaginationTokenExpiredException", 400, ValidationError;
 }
 
 /// What a caller is told when a request cannot be done.

@@ -22,6 +22,7 @@ mod places;
 mod presigned;
 pub mod rekey;
 mod runner;
+pub mod sessions;
 pub mod settings;
 mod shapes;
 mod sweep;

@@ -226,6 +226,7 @@ fn reference_page(entry: &Entry) -> String {
         Api::Rds => "AmazonRDS/latest/APIReference",
         Api::Kms => "kms/latest/APIReference",
         Api::Sts => "STS/latest/APIReference",
+        Api::Tagging => "resourcegroupstagging/latest/APIReference",
     };
     format!("https://docs.aws.amazon.com/{book}/API_{}.html", entry.name)
 }

@@ -9,7 +9,7 @@ use std::{
 use model::{Account, Region, limits};
 use zeroize::Zeroizing;
 
-use crate::{ClusterAddresses, link::peer::Peer};
+use crate::{ClusterAddresses, link::peer::Peer, sessions::Role};
 
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,8 @@ pub struct Settings {
     pub refuse_multi_az_copies: bool,
     /// Whether a catalog that knows less than the vault's mirror may go on with that vault.
     pub accept_older_catalog: bool,
+    /// Roles, and who may assume them. Without checked signatures anyone may assume any.
+    pub roles: Vec<Role>,
     /// Where events are delivered.
     pub webhooks: Vec<Webhook>,
     /// How long a job's lease lasts unless it is renewed.
@@ -115,6 +117,7 @@ impl Settings {
             require_presigned_url: false,
             refuse_multi_az_copies: false,
             accept_older_catalog: false,
+            roles: Vec::new(),
             webhooks: Vec::new(),
             lease: limits::LEASE,
             sweep_grace: limits::SWEEP_GRACE,

@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 use service::{ClusterAddresses, Mode};
 
 use super::{Layer, SettingsError};
-use crate::courier::WebhookRow;
+use crate::{courier::WebhookRow, roles::RoleRow};
 
 impl Layer {
     /// The file's webhooks, and the one of the command line or the environment.
@@ -68,6 +68,11 @@ impl Layer {
                 secret: hook.secret.0,
             })
             .collect();
+        to.roles = self
+            .role
+            .iter()
+            .map(RoleRow::role)
+            .collect::<Result<_, _>>()?;
         if let Some(secs) = self.lease_seconds {
             to.lease = Duration::from_secs(secs);
         }

@@ -25,6 +25,7 @@ use crate::{
     forms::{Addresses, ByteCount, Listen, Network, Ports, Secret},
     outside_kms::KmsLayer,
     peers::PeerRow,
+    roles::RoleRow,
     vaults::VaultPlace,
 };
 
@@ -207,6 +208,9 @@ pub(crate) struct Layer {
     /// Webhooks of the settings file
     #[arg(skip)]
     pub(crate) webhook: Vec<WebhookRow>,
+    /// Roles that accounts may assume, in the settings file
+    #[arg(skip)]
+    pub(crate) role: Vec<RoleRow>,
     /// An outside KMS.
     #[command(flatten)]
     pub(crate) kms: KmsLayer,
@@ -303,6 +307,7 @@ impl Layer {
                 self.regions
             },
             webhook: either(self.webhook, below.webhook),
+            role: either(self.role, below.role),
             kms: self.kms.over(below.kms),
             lease_seconds: self.lease_seconds.or(below.lease_seconds),
             sweep_grace_seconds: self.sweep_grace_seconds.or(below.sweep_grace_seconds),

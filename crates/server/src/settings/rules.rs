@@ -80,6 +80,16 @@ impl Layer {
                 });
             }
         }
+        let mut roles = HashSet::new();
+        for row in &self.role {
+            row.role()?;
+            if !roles.insert(&row.arn) {
+                return Err(SettingsError::Value {
+                    setting: "role",
+                    expected: "given once for each arn",
+                });
+            }
+        }
         if let Some(host) = self.host.iter().find(|host| !is_host_name(host)) {
             return Err(SettingsError::Host(host.clone()));
         }

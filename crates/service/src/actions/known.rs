@@ -1,4 +1,4 @@
-//! The actions that the RDS, KMS and STS models have, so that one that is not implemented here is
+//! The actions that the RDS, KMS, STS and tagging models have, so that one that is not implemented here is
 //! told from one that does not exist. A test compares the lists with the models of botocore.
 use crate::action::Api;
 
@@ -246,6 +246,20 @@ pub static KNOWN: &[(Api, &[&str])] = &[
             "GetFederationToken",
             "GetSessionToken",
             "GetWebIdentityToken",
+        ],
+    ),
+    (
+        Api::Tagging,
+        &[
+            "DescribeReportCreation",
+            "GetComplianceSummary",
+            "GetResources",
+            "GetTagKeys",
+            "GetTagValues",
+            "ListRequiredTags",
+            "StartReportCreation",
+            "TagResources",
+            "UntagResources",
         ],
     ),
 ];

@@ -4,6 +4,7 @@ mod kms;
 pub mod known;
 mod rds;
 mod sts;
+mod tagging;
 
 use crate::action::{Api, Entry, entry};
 
@@ -77,7 +78,16 @@ actions! {
         verify_mac::VerifyMac,
     }
     sts {
+        assume_role::AssumeRole,
         get_caller_identity::GetCallerIdentity,
+        get_session_token::GetSessionToken,
+    }
+    tagging {
+        get_resources::GetResources,
+        get_tag_keys::GetTagKeys,
+        get_tag_values::GetTagValues,
+        tag_resources::TagResources,
+        untag_resources::UntagResources,
     }
 }
 

@@ -102,6 +102,19 @@ pub fn credential_hint(request: &RawRequest) -> Option<(String, Option<Scope>)> 
     Some((id.to_owned(), scope))
 }
 
+/// The session token that a request carries, without any proof: for a server that checks no
+/// signatures.
+pub fn security_token_hint(request: &RawRequest) -> Option<String> {
+    if let Some(value) = request.headers.get(SECURITY_TOKEN) {
+        return value.to_str().ok().map(str::to_owned);
+    }
+    let pairs = canonical::pairs(&request.query).ok()?;
+    let (_, value) = pairs
+        .into_iter()
+        .find(|(name, _)| name == SECURITY_TOKEN.as_bytes())?;
+    String::from_utf8(value).ok()
+}
+
 impl Claim {
     /// Whether the signature stood in the query.
     pub fn is_presigned(&self) -> bool {

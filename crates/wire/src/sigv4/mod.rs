@@ -13,7 +13,7 @@ mod sign;
 mod url;
 
 pub use self::{
-    claim::{Claim, credential_hint, read},
+    claim::{Claim, credential_hint, read, security_token_hint},
     fault::AuthFault,
     key::{Scope, SigningKey},
     parts::Form,

@@ -34,7 +34,7 @@ pub(super) mod retire_grant;
 pub(super) mod revoke_grant;
 pub(super) mod rotate_key_on_demand;
 pub(super) mod schedule_key_deletion;
-mod shared;
+pub(super) mod shared;
 pub(super) mod sign;
 mod signing;
 pub(super) mod tag_resource;

@@ -295,7 +295,7 @@ pub(super) async fn find_changeable(
 }
 
 /// Finds, checks and changes a customer's own key; aliases do not serve, as with KMS.
-pub(super) async fn change(
+pub(in crate::actions) async fn change(
     cx: &Cx,
     key_id: &str,
     action: &'static str,

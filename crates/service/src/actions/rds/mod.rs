@@ -19,4 +19,4 @@ pub(super) mod modify_db_cluster_snapshot_attribute;
 pub(super) mod remove_tags_from_resource;
 pub(super) mod restore_db_cluster_from_snapshot;
 mod seal_anew;
-mod tagged;
+pub(super) mod tagged;

@@ -1,4 +1,4 @@
-//! `GetCallerIdentity`: which account a request acts for. Needs no permission.
+//! `GetCallerIdentity`: which account a request acts for, and by which role. Needs no permission.
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -29,9 +29,10 @@ impl Action for GetCallerIdentity {
 
     async fn run(self, cx: &Cx) -> Result<Identity, Fault> {
         let account = cx.caller.account.to_string();
+        let role = cx.caller.role();
         Ok(Identity {
-            user_id: account.clone(),
-            arn: format!("arn:{}:iam::{account}:root", cx.region.partition()),
+            user_id: role.map_or(account.clone(), |role| role.user_id()),
+            arn: cx.caller.arn(cx.region.partition()),
             account,
         })
     }
