@@ -18,8 +18,10 @@ pub const MODE: &str = "mode";
 pub const MASTER_KEY: &str = "master_key_fingerprint";
 /// How the clock stood when a server last looked at it.
 pub const CLOCK: &str = "clock";
+/// The authority that clusters' certificates are signed by; its key is sealed.
+pub const CLUSTER_AUTHORITY: &str = "cluster_authority";
 /// The facts that the vault's mirror carries; the others belong to this one catalog.
-pub(crate) const MIRRORED: [&str; 2] = [ADMINISTRATOR, MODE];
+pub(crate) const MIRRORED: [&str; 3] = [ADMINISTRATOR, MODE, CLUSTER_AUTHORITY];
 
 /// Reads a fact.
 ///

@@ -282,6 +282,15 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// The first thing that cannot be read.
     async fn examine(&self, home: &Home) -> Result<Examined, EngineError>;
 
+    /// Lets servers speak TLS from their next start or [`Engine::renew`] on. Said once.
+    fn use_tls(&self, tls: crate::Tls);
+
+    /// Gives a running server the settings and the certificate that it should have by now.
+    ///
+    /// # Errors
+    /// When they cannot be made or written.
+    async fn renew(&self, home: &Home) -> Result<(), EngineError>;
+
     /// The users that must be able to enter the folders above [`Home::dir`], beside
     /// [`Home::os_uid`], for [`Engine::create`] to work.
     fn helper_uids(&self) -> Vec<u32>;

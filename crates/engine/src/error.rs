@@ -66,6 +66,15 @@ pub enum EngineError {
         /// The port.
         port: u16,
     },
+    /// A server has no certificate to show.
+    #[error("there is no certificate for {host}")]
+    NoCertificate {
+        /// The address that it would be for.
+        host: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The address is none of this machine's.
     #[error("{host} is no address of this machine")]
     NoSuchAddress {
@@ -253,6 +262,7 @@ impl EngineError {
             | Self::PortInUse { .. }
             | Self::NoSocket { .. }
             | Self::NoSuchAddress { .. }
+            | Self::NoCertificate { .. }
             | Self::SessionLost { .. }
             | Self::Disturbed(_)
             | Self::StartTimeout { .. }
@@ -305,6 +315,7 @@ impl EngineError {
                 "the host is not set up for database servers, which its operator can mend"
             }
             Self::PortInUse { .. } => "another program uses its address and port",
+            Self::NoCertificate { .. } => "there is no certificate for its address",
             Self::NoSuchAddress { .. } => "its address is none of the host's",
             Self::Busy { .. } => "another operation works on the cluster",
             Self::NotWhole { .. } => "the cluster's files are not whole",

@@ -3,6 +3,7 @@
 //! It does not know regions, accounts, keys or vaults: a dump goes to a [`DumpSink`], and a load
 //! finds its files in place.
 mod capabilities;
+mod certify;
 mod door;
 mod error;
 mod folder;
@@ -13,6 +14,7 @@ mod reach;
 mod removal;
 
 pub use capabilities::{MissingCapability, missing_capabilities};
+pub use certify::{Certifier, Identity, Tls};
 pub use door::{
     Content, DumpInfo, DumpSink, Engine, Evidence, Examined, Home, Looked, NewCluster, ServerState,
     SinkError, scram_verifier,

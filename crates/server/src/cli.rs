@@ -91,6 +91,16 @@ pub(crate) enum Verb {
         #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
         format: ListFormat,
     },
+    /// The authority that signs clusters' certificates
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Examples:\n  \
+        snapferry ca export > clusters-ca.pem"
+    )]
+    Ca {
+        #[command(subcommand)]
+        verb: CaVerb,
+    },
     /// Look at background work
     #[command(
         arg_required_else_help = true,
@@ -572,6 +582,25 @@ pub(crate) enum AccountVerb {
         account: Account,
         #[command(flatten)]
         folder: Folder,
+    },
+}
+
+/// `snapferry job ...`.
+/// `snapferry ca ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaVerb {
+    /// Print the authority's certificate as PEM
+    ///
+    /// Give it to PostgreSQL's clients as sslrootcert. It is the same on all nodes that share a catalog.
+    #[command(after_help = "Examples:\n  \
+        snapferry ca export > clusters-ca.pem\n  \
+        psql 'host=ENDPOINT user=ferryman dbname=postgres sslmode=verify-full sslrootcert=clusters-ca.pem'")]
+    Export {
+        #[command(flatten)]
+        folder: Folder,
+        /// Look into the default data folder of `snapferry serve --dev`
+        #[arg(long, conflicts_with = "data")]
+        dev: bool,
     },
 }
 

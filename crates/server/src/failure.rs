@@ -5,7 +5,10 @@ use std::{error::Error, io, path::PathBuf};
 
 use catalog::accounts::Holdings;
 use model::{Account, Region};
-use service::{OwnerError, RebuildError, StartError, forget::ForgetError, rekey::RekeyError};
+use service::{
+    OwnerError, RebuildError, StartError, authority::AuthorityError, forget::ForgetError,
+    rekey::RekeyError,
+};
 
 use crate::{
     catalogs::{CatalogsError, catalog_hint},
@@ -48,6 +51,11 @@ pub(crate) enum Failure {
     Forget(#[from] ForgetError),
     #[error(transparent)]
     Rekey(#[from] RekeyError),
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// No server made one yet.
+    #[error("there is no authority yet: a server makes it at its first start")]
+    NoAuthority,
     /// A vault cannot be opened.
     #[error("the vault of {0} cannot be opened")]
     Vault(Region, #[source] vault::VaultError),
@@ -143,6 +151,7 @@ impl Failure {
             Self::Rekey(RekeyError::Owner(error)) => owner_hint(error),
             Self::Rekey(_) => Some("both keys are kept; give the command again, and it goes on".to_owned()),
             Self::NoSharedCatalog => Some("nodes are listed where several share a catalog: name it with --catalog postgres://...".to_owned()),
+            Self::NoAuthority => Some("start one with `snapferry serve`".to_owned()),
             Self::NoSuchNode(_) => Some("`snapferry node list` shows the nodes".to_owned()),
             Self::NotServed => Some("start it with `snapferry serve`, and ask again".to_owned()),
             Self::VerifyBusy => Some("wait for it, give the same options to watch it, or add --restart to give it up".to_owned()),
@@ -172,7 +181,10 @@ impl Failure {
             Self::S3(S3Error::Vault(_)) => {
                 Some("check that the bucket exists, its --vault-endpoint, and the credentials' rights".to_owned())
             }
-            Self::S3(_) | Self::Vault(..) | Self::Io { .. } => None,
+            Self::Start(StartError::Authority(_))
+            | Self::Authority(_)
+            | Self::S3(_)
+            | Self::Vault(..) | Self::Io { .. } => None,
         }
     }
 }

@@ -69,6 +69,7 @@ fn main() -> ExitCode {
         Verb::Account { verb } => account_verbs::account(verb),
         Verb::AccessKey { verb } => account_verbs::access_key(verb),
         Verb::Actions { all, format } => verbs::actions(all, format),
+        Verb::Ca { verb } => verbs::ca(&verb),
         Verb::Job { verb } => verbs::job(verb),
         Verb::Node { verb } => node_verbs::node(verb),
         Verb::Catalog {

@@ -106,6 +106,11 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
         _ => None,
     };
+    if let (Some(certificate), Some(key)) = (&layer.cluster_tls_certificate, &layer.cluster_tls_key)
+    {
+        // Looked at here, where a wrong one is told; the servers read it later.
+        listen::tls(certificate, key)?;
+    }
     let mode = layer.mode();
     let listener = listen::bind(layer.listen()).await?;
     let address = listener.local_addr().map_err(|source| Failure::Io {

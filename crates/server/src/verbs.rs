@@ -12,11 +12,12 @@ use serde_json::json;
 use service::{
     Mode,
     actions::{self, known::KNOWN},
+    authority,
 };
 
 use crate::{
     catalogs,
-    cli::{Folder, JobVerb, ListFormat},
+    cli::{CaVerb, Folder, JobVerb, ListFormat},
     data_dir::{DataDir, default_path},
     failure::Failure,
 };
@@ -84,6 +85,21 @@ pub(crate) fn job(verb: JobVerb) -> Result<(), Failure> {
     };
     let jobs = run(async move { Ok(catalog.read(|tx| jobs::list(tx, None, ROWS_MAX)).await?) })?;
     print(&shown_jobs(&jobs, format))
+}
+
+/// `snapferry ca ...`.
+///
+/// # Errors
+/// Whatever kept it from its work.
+pub(crate) fn ca(verb: &CaVerb) -> Result<(), Failure> {
+    let CaVerb::Export { folder, dev } = verb;
+    let mode = if *dev { Mode::Dev } else { Mode::Closed };
+    let catalog = match &folder.shared.catalog {
+        Some(url) => catalogs::open_shared(url)?,
+        None => catalogs::open(&attach(folder, mode)?, None)?,
+    };
+    let certificate = run(async { Ok(authority::certificate(&*catalog).await?) })?;
+    print(&certificate.ok_or(Failure::NoAuthority)?)
 }
 
 /// The folder that is named, else the default one of a mode.

@@ -5,6 +5,7 @@ pub mod access;
 pub mod action;
 pub mod actions;
 mod addresses;
+pub mod authority;
 mod clusters;
 mod core;
 pub mod dispatch;
@@ -53,7 +54,7 @@ pub use mirror::{
     rebuild::{self, RebuildError},
 };
 pub use nodes::{Membership, StartError};
-pub use settings::{Mode, Settings, Webhook};
+pub use settings::{ClusterTls, Mode, Settings, Webhook};
 
 pub use dispatch::{Proved, refuse, refuse_too_large};
 
@@ -119,10 +120,14 @@ impl Service {
             &settings,
         );
         let courier = parts.courier.clone();
+        let master_key = parts.master_key.clone();
         let core = Arc::new(Core::new(parts, settings));
         let incarnation = core.entropy.uuid().to_string();
         nodes::check_vaults(&core).await?;
         nodes::enter(&core, &incarnation).await?;
+        let (clock, tls) = (core.clock.clone(), &core.settings.cluster_tls);
+        let tls = authority::tls(&*core.catalog, &master_key, clock, tls).await?;
+        core.engine.use_tls(tls);
         clusters::users::enter(&core).await?;
         let owner = format!("{}/{incarnation}", core.settings.node);
         let mut tasks = vec![

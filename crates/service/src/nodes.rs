@@ -10,7 +10,7 @@ use catalog::{
 };
 use model::limits;
 
-use crate::{core::Core, fault::chain, mirror::owner::OwnerError};
+use crate::{authority::AuthorityError, core::Core, fault::chain, mirror::owner::OwnerError};
 
 /// What a node of a shared catalog tells the others.
 #[derive(Debug, Clone)]
@@ -40,6 +40,9 @@ pub enum StartError {
     /// The catalog does not answer.
     #[error("the catalog cannot be used")]
     Catalog(#[from] CatalogError),
+    /// Clusters have no certificates.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
 }
 
 fn because(taken: &Taken) -> String {

@@ -18,6 +18,7 @@ use vault::{
 
 use crate::{
     access::SECRET_PURPOSE,
+    authority::{self, AuthorityError},
     mirror::{
         bag::{FOLDER, KEYS_FOLDER, Named},
         checkpoint::{self, CheckpointError, Scribe},
@@ -64,6 +65,9 @@ pub enum RekeyError {
         what: String,
         source: OpenError,
     },
+    /// The clusters' authority.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// A vault is not this catalog's.
     #[error(transparent)]
     Owner(#[from] OwnerError),
@@ -124,6 +128,7 @@ pub async fn rekey(ground: &Ground<'_>) -> Result<Rekeyed, RekeyError> {
 /// Seals the catalog's secrets anew.
 fn seal_anew(tx: &mut dyn Tx, master_key: &MasterKey) -> Result<Rekeyed, RekeyError> {
     let mut done = Rekeyed::default();
+    authority::seal_anew(tx, master_key)?;
     let wrong = |what: String| move |source| RekeyError::Sealed { what, source };
     let mut after = String::new();
     loop {

@@ -36,6 +36,18 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
+/// How clusters speak TLS.
+#[derive(Debug, Clone, Default)]
+pub struct ClusterTls {
+    /// The files of a certificate and its key for all clusters; none: the deployment's own
+    /// authority makes one for each.
+    pub given: Option<(PathBuf, PathBuf)>,
+    /// Names that clients reach clusters by, beside their addresses.
+    pub names: Vec<String>,
+    /// Whether clients without TLS are refused.
+    pub forced: bool,
+}
+
 /// What a deployment may choose.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -62,6 +74,8 @@ pub struct Settings {
     /// Ports that clusters on one address get when the caller asks for none, and others when
     /// theirs is in use on all addresses.
     pub cluster_ports: RangeInclusive<u16>,
+    /// How clusters speak TLS.
+    pub cluster_tls: ClusterTls,
     /// Whether each cluster runs under an OS user of its own (Snapferry is root).
     pub os_users: bool,
     /// Without OS users: whether clusters of several accounts may share one.
@@ -107,6 +121,11 @@ impl Settings {
             data_dir,
             cluster_addresses: ClusterAddresses::default(),
             cluster_ports: 15_432..=16_431,
+            cluster_tls: ClusterTls {
+                // As RDS has it since PostgreSQL 15; laptops' tools often have no TLS.
+                forced: mode == Mode::Closed,
+                ..ClusterTls::default()
+            },
             os_users: false,
             shared_os_user: false,
             cross_region_bytes_per_sec: None,

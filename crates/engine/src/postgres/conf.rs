@@ -8,11 +8,15 @@ use std::{
 };
 
 use super::ADMIN;
-use crate::{EngineError, Home, door::shown};
+use crate::{EngineError, Home, Tls, door::shown};
 
 /// Bytes of a socket's full name at most: the system has 108 with the closing zero, and some
 /// tools fewer.
 const SOCKET_PATH_BYTES_MAX: usize = 103;
+
+/// The certificate that the server shows, and its key.
+const CERTIFICATE: &str = "server.crt";
+const KEY: &str = "server.key";
 
 /// What the server is about to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,29 +81,80 @@ fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// Writes the settings for `purpose`; the server reads them when it starts or is told to.
+/// Writes the settings for `purpose`; the server reads them when it starts or is told to. Answers
+/// whether anything is new.
 ///
 /// # Errors
-/// When a file cannot be written.
-pub(super) fn write(home: &Home, own_user: &str, purpose: Purpose) -> Result<(), EngineError> {
+/// When a file cannot be written, or there is no certificate.
+pub(super) fn write(
+    home: &Home,
+    own_user: &str,
+    purpose: Purpose,
+    tls: Option<&Tls>,
+) -> Result<bool, EngineError> {
     let dir = home.conf();
     let failed = |source| EngineError::io("write the server's settings in", &dir, source);
     make_folder(&dir, 0o711).map_err(failed)?;
+    let mut is_new = match tls {
+        Some(tls) => write_identity(home, tls)?,
+        None => false,
+    };
     let ident_user = own_user.replace('"', "");
     for (name, text) in [
-        ("postgresql.conf", server_settings(home, purpose)),
-        ("pg_hba.conf", access_rules()),
+        ("postgresql.conf", server_settings(home, purpose, tls)),
+        ("pg_hba.conf", access_rules(tls)),
         (
             "pg_ident.conf",
             format!("snapferry \"{ident_user}\" {ADMIN}\n"),
         ),
     ] {
-        replace(&dir, name, text.as_bytes(), home.os_uid).map_err(failed)?;
+        is_new |= replace(&dir, name, text.as_bytes(), home.os_uid).map_err(failed)?;
     }
-    Ok(())
+    Ok(is_new)
 }
 
-fn server_settings(home: &Home, purpose: Purpose) -> String {
+/// Writes the certificate that the server is to show, where that is another one than it has. The
+/// key goes first: both are read when the server is told to.
+fn write_identity(home: &Home, tls: &Tls) -> Result<bool, EngineError> {
+    let dir = home.conf();
+    let failed = |source| EngineError::io("write the server's certificate in", &dir, source);
+    let shown = match fs::read_to_string(dir.join(CERTIFICATE)) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(error)),
+    };
+    let identity = tls.certifier.identity(home, shown.as_deref());
+    let identity = identity.map_err(|source| EngineError::NoCertificate {
+        host: home.host.clone(),
+        source,
+    })?;
+    let Some(identity) = identity else {
+        return Ok(false);
+    };
+    replace(&dir, KEY, identity.key.as_bytes(), home.os_uid).map_err(failed)?;
+    replace(
+        &dir,
+        CERTIFICATE,
+        identity.certificate.as_bytes(),
+        home.os_uid,
+    )
+    .map_err(failed)?;
+    Ok(true)
+}
+
+fn tls_settings(home: &Home, tls: Option<&Tls>) -> String {
+    let file = |name: &str| quoted(&home.conf().join(name).display().to_string());
+    match tls {
+        None => "ssl = off".to_owned(),
+        Some(_) => format!(
+            "ssl = on\nssl_cert_file = {}\nssl_key_file = {}\nssl_min_protocol_version = 'TLSv1.2'",
+            file(CERTIFICATE),
+            file(KEY)
+        ),
+    }
+}
+
+fn server_settings(home: &Home, purpose: Purpose, tls: Option<&Tls>) -> String {
     let path = |path: &Path| quoted(&path.display().to_string());
     let conf = home.conf();
     let restore_command = match purpose {
@@ -116,7 +171,7 @@ unix_socket_directories = {sockets}
 unix_socket_permissions = 0700
 hba_file = {hba}
 ident_file = {ident}
-ssl = off
+{tls}
 password_encryption = scram-sha-256
 
 fsync = on
@@ -160,6 +215,7 @@ lc_time = 'C.UTF-8'
 default_text_search_config = 'pg_catalog.english'
 ",
         host = quoted(&home.host),
+        tls = tls_settings(home, tls),
         port = home.port,
         sockets = path(&home.socket_dir),
         hba = path(&conf.join("pg_hba.conf")),
@@ -168,15 +224,19 @@ default_text_search_config = 'pg_catalog.english'
     )
 }
 
-fn access_rules() -> String {
+fn access_rules(tls: Option<&Tls>) -> String {
+    let (kind, others) = match tls {
+        Some(tls) if tls.forced => ("hostssl", "hostnossl all all all reject\n"),
+        _ => ("host", ""),
+    };
     format!(
         "\
 # Written by snapferry at every start: changes here are lost. The first rule that fits counts.
 local all {ADMIN} peer map=snapferry
 local all all reject
 host all {ADMIN} all reject
-host all all all scram-sha-256
-"
+{kind} all all all scram-sha-256
+{others}"
     )
 }
 
@@ -208,8 +268,13 @@ pub(super) fn make_parents(dir: &Path, mode: u32) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Writes a file beside its place and moves it there; the group may read it.
-fn replace(dir: &Path, name: &str, bytes: &[u8], group: Option<u32>) -> std::io::Result<()> {
+/// Writes a file beside its place and moves it there, unless it is there; the group may read it.
+fn replace(dir: &Path, name: &str, bytes: &[u8], group: Option<u32>) -> std::io::Result<bool> {
+    match fs::read(dir.join(name)) {
+        Ok(found) if found == bytes => return Ok(false),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let beside = dir.join(format!("{name}.new"));
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -226,7 +291,8 @@ fn replace(dir: &Path, name: &str, bytes: &[u8], group: Option<u32>) -> std::io:
         file.set_permissions(fs::Permissions::from_mode(0o640))?;
     }
     file.sync_all()?;
-    fs::rename(&beside, dir.join(name))
+    fs::rename(&beside, dir.join(name))?;
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::{
     wal::LogFault,
 };
 use crate::{
-    EngineError, Home,
+    EngineError, Home, Tls,
     folder::{DEPTH_MAX, Folder, Kind},
 };
 
@@ -47,7 +47,7 @@ impl Postgres {
         blocking(move || prepare(&job_home, &job_document)).await?;
         let recovered = async {
             self.launch(home, Purpose::Recover, ADMIN).await?;
-            verify(home, &document).await?;
+            verify(home, &document, self.tls.get()).await?;
             mark_whole(home).await
         };
         or_end(home, recovered.await).await
@@ -201,12 +201,17 @@ fn check_control(folder: &Folder, document: &Document) -> Result<Control, Engine
 }
 
 /// Asks the recovered server whether it is the cluster that the document describes.
-async fn verify(home: &Home, document: &Document) -> Result<(), EngineError> {
+async fn verify(home: &Home, document: &Document, tls: Option<&Tls>) -> Result<(), EngineError> {
     let session = Session::open(home, ADMIN).await?;
     // Beyond this the server needs no restore_command; a later start does not know it at all.
-    let at = home.clone();
+    let (at, tls) = (home.clone(), tls.cloned());
     let settle = move || {
-        conf::write(&at, &install::need_own_user_name()?, Purpose::Serve)?;
+        conf::write(
+            &at,
+            &install::need_own_user_name()?,
+            Purpose::Serve,
+            tls.as_ref(),
+        )?;
         process::reload(&at)
     };
     blocking(settle).await?;

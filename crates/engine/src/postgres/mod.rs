@@ -32,7 +32,7 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -40,7 +40,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster, ServerState, reach,
+    DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster, ServerState, Tls, reach,
     remove_tree,
 };
 use install::Installs;
@@ -62,6 +62,7 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 pub struct Postgres {
     installs: Installs,
     addresses: Arc<address::Addresses>,
+    tls: OnceLock<Tls>,
 }
 
 impl Postgres {
@@ -202,6 +203,24 @@ impl Engine for Postgres {
 
     async fn examine(&self, home: &Home) -> Result<Examined, EngineError> {
         self.examine_cluster(home).await
+    }
+
+    fn use_tls(&self, tls: Tls) {
+        // The first one stays.
+        let _ = self.tls.set(tls);
+    }
+
+    async fn renew(&self, home: &Home) -> Result<(), EngineError> {
+        let (at, tls) = (home.clone(), self.tls.get().cloned());
+        blocking(move || {
+            let own_user = install::need_own_user_name()?;
+            if conf::write(&at, &own_user, conf::Purpose::Serve, tls.as_ref())? {
+                tracing::info!(home = %at.dir.display(), "the server has new settings or a new certificate");
+                process::reload(&at)?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     fn helper_uids(&self) -> Vec<u32> {

@@ -22,7 +22,7 @@ use super::{
     install, process,
     session::Session,
 };
-use crate::{EngineError, Home, folder::Folder};
+use crate::{EngineError, Home, Tls, folder::Folder};
 
 /// How long a server may recover before it takes connections.
 const START_WAIT: Duration = Duration::from_secs(15 * 60);
@@ -63,8 +63,8 @@ impl Postgres {
             }
         }
         process::end_orphans(home).await?;
-        let at = home.clone();
-        blocking(move || prepare(&at, purpose)).await?;
+        let (at, tls) = (home.clone(), self.tls.get().cloned());
+        blocking(move || prepare(&at, purpose, tls.as_ref())).await?;
         self.addresses.take_back(home);
         self.addresses.hold(home)?;
         let patience = match purpose {
@@ -173,10 +173,10 @@ fn has_socket(home: &Home) -> Result<bool, EngineError> {
 }
 
 /// Clears the way of a new server, and writes its settings.
-fn prepare(home: &Home, purpose: Purpose) -> Result<(), EngineError> {
+fn prepare(home: &Home, purpose: Purpose, tls: Option<&Tls>) -> Result<(), EngineError> {
     process::check_ended(home)?;
     clear_traces(home, purpose)?;
-    conf::write(home, &install::need_own_user_name()?, purpose)?;
+    conf::write(home, &install::need_own_user_name()?, purpose, tls)?;
     prepare_socket_folder(home)
 }
 

@@ -42,6 +42,14 @@ impl Layer {
         if let Some(addresses) = self.cluster_addresses {
             to.cluster_addresses = ClusterAddresses::Own(addresses.0);
         }
+        to.cluster_tls.given = self
+            .cluster_tls_certificate
+            .clone()
+            .zip(self.cluster_tls_key.clone());
+        to.cluster_tls.names = self.cluster_tls_name.clone();
+        if let Some(forced) = self.cluster_force_tls {
+            to.cluster_tls.forced = forced;
+        }
         if let Some(ports) = &self.cluster_ports {
             to.cluster_ports = ports.0.clone();
         }

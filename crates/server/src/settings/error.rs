@@ -25,6 +25,9 @@ pub(crate) enum SettingsError {
     /// Other nodes could not read what this one stores.
     #[error("--catalog needs --vault: nodes that share a catalog share the vault too")]
     SharedWithoutVault,
+    /// As for the server's own, for clusters.
+    #[error("--cluster-tls-certificate and --cluster-tls-key go together")]
+    HalfClusterTls,
     /// All clusters on one address, and each on its own.
     #[error(
         "--cluster-host puts all clusters on one address, and --cluster-addresses each on its own: give one"
@@ -75,7 +78,7 @@ impl SettingsError {
                 Some("`snapferry serve --help` lists the settings; a key of the file is the flag's name without dashes in front".to_owned())
             }
             Self::SharedWithoutVault => Some("name a bucket, or a folder that every node reaches, with --vault PLACE; DATA/vault will do while there is one node".to_owned()),
-            Self::HalfTls | Self::TwoPlacesForClusters | Self::HalfWebhook | Self::Peer { .. } | Self::Value { .. } | Self::Host(_) => None,
+            Self::HalfTls | Self::HalfClusterTls | Self::TwoPlacesForClusters | Self::HalfWebhook | Self::Peer { .. } | Self::Value { .. } | Self::Host(_) => None,
         }
     }
 }

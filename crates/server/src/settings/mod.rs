@@ -147,6 +147,25 @@ pub(crate) struct Layer {
     /// Ports for clusters that ask for none, with --cluster-host or where 5432 is in use [default: 15432-16431]
     #[arg(long, env = "SNAPFERRY_CLUSTER_PORTS", value_name = "FIRST-LAST")]
     pub(crate) cluster_ports: Option<Ports>,
+    /// PEM file with a certificate chain that all clusters show, instead of the deployment's own authority's
+    ///
+    /// Needs --cluster-tls-key. Both are read again when they change: renew them in place.
+    #[arg(long, env = "SNAPFERRY_CLUSTER_TLS_CERTIFICATE", value_name = "FILE")]
+    pub(crate) cluster_tls_certificate: Option<PathBuf>,
+    /// PEM file with that certificate's private key
+    #[arg(long, env = "SNAPFERRY_CLUSTER_TLS_KEY", value_name = "FILE")]
+    pub(crate) cluster_tls_key: Option<PathBuf>,
+    /// A further name in clusters' certificates, beside each one's address; can be given several times
+    #[arg(
+        long,
+        env = "SNAPFERRY_CLUSTER_TLS_NAME",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub(crate) cluster_tls_name: Vec<String>,
+    /// Refuse PostgreSQL clients without TLS, as rds.force_ssl does [default: true, with --dev false]
+    #[arg(long, env = "SNAPFERRY_CLUSTER_FORCE_TLS", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) cluster_force_tls: Option<bool>,
     /// Folder with PostgreSQL's programs, or with one such folder per version
     ///
     /// On the command line or in the file it is searched besides /usr/lib/postgresql; in the
@@ -285,6 +304,12 @@ impl Layer {
                 None => self.cluster_host.or(below.cluster_host),
             },
             cluster_ports: self.cluster_ports.or(below.cluster_ports),
+            cluster_tls_certificate: self
+                .cluster_tls_certificate
+                .or(below.cluster_tls_certificate),
+            cluster_tls_key: self.cluster_tls_key.or(below.cluster_tls_key),
+            cluster_tls_name: either(self.cluster_tls_name, below.cluster_tls_name),
+            cluster_force_tls: self.cluster_force_tls.or(below.cluster_force_tls),
             postgres_bin: self.postgres_bin.or(below.postgres_bin),
             allow_shared_os_user: self.allow_shared_os_user.or(below.allow_shared_os_user),
             cross_region_bytes_per_second: self

@@ -40,6 +40,16 @@ impl Layer {
         if self.catalog.is_some() && self.vault.is_none() {
             return Err(SettingsError::SharedWithoutVault);
         }
+        if self.cluster_tls_certificate.is_some() != self.cluster_tls_key.is_some() {
+            return Err(SettingsError::HalfClusterTls);
+        }
+        if let Some(name) = self
+            .cluster_tls_name
+            .iter()
+            .find(|name| !is_host_name(name))
+        {
+            return Err(SettingsError::Host(name.clone()));
+        }
         if self.cluster_host.is_some() && self.cluster_addresses.is_some() {
             return Err(SettingsError::TwoPlacesForClusters);
         }

@@ -165,7 +165,8 @@ async fn see_to(core: &Core, cluster: &Cluster) -> Result<(), JobError> {
             if note(true) {
                 tracing::info!(cluster = %cluster.name, "the cluster's server answers");
             }
-            Ok(core.engine.trim_log(&home).await?)
+            core.engine.trim_log(&home).await?;
+            Ok(core.engine.renew(&home).await?)
         }
         ServerState::Silent => {
             if note(false) {

@@ -92,6 +92,10 @@ impl Engine for Pages {
     async fn examine(&self, _: &Home) -> Result<Examined, EngineError> {
         Ok(Examined::default())
     }
+    fn use_tls(&self, _: engine::Tls) {}
+    async fn renew(&self, _: &Home) -> Result<(), EngineError> {
+        Ok(())
+    }
     fn helper_uids(&self) -> Vec<u32> {
         Vec::new()
     }
