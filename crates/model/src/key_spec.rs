@@ -214,8 +214,6 @@ mod tests {
     fn words_are_read_as_they_are_written() {
         for spec in KeySpec::ALL {
             assert_eq!(KeySpec::parse(spec.as_str()), Some(*spec));
-            let stored = serde_json::to_string(spec).expect("a word");
-            assert_eq!(stored, format!("{:?}", spec.as_str()));
         }
         assert_eq!(KeySpec::parse("SM2"), None);
     }
