@@ -309,6 +309,7 @@ mod tests {
             host: "127.64.0.9".to_owned(),
             port: 5_432,
             os_uid: None,
+            os_uid_shared: false,
             version: "15.1".to_owned(),
         };
         let ask = |now, names: &[&str], shown: Option<&str>| {
