@@ -102,7 +102,7 @@ pub async fn tls(
 /// The catalog's; a record that does not read.
 pub async fn certificate(catalog: &dyn Catalog) -> Result<Option<String>, AuthorityError> {
     let kept = catalog
-        .read(|tx| Ok::<_, CatalogError>(meta::get(tx, meta::CLUSTER_AUTHORITY)?))
+        .read(|tx| meta::get(tx, meta::CLUSTER_AUTHORITY))
         .await?;
     let kept = kept
         .map(|text| serde_json::from_str::<Kept>(&text))
@@ -117,7 +117,7 @@ async fn open(
     names: Vec<String>,
 ) -> Result<Authority, AuthorityError> {
     let found = catalog
-        .read(|tx| Ok::<_, CatalogError>(meta::get(tx, meta::CLUSTER_AUTHORITY)?))
+        .read(|tx| meta::get(tx, meta::CLUSTER_AUTHORITY))
         .await?;
     let text = match found {
         Some(text) => text,
@@ -125,9 +125,7 @@ async fn open(
             // Another node may be first: its authority counts.
             let made = make(master_key, clock.now())?;
             catalog
-                .write(move |tx| {
-                    Ok::<_, CatalogError>(meta::get_or_set(tx, meta::CLUSTER_AUTHORITY, &made)?)
-                })
+                .write(move |tx| meta::get_or_set(tx, meta::CLUSTER_AUTHORITY, &made))
                 .await?
         }
     };
