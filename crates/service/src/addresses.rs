@@ -104,7 +104,8 @@ fn of_network(network: IpAddr, bits: u32) -> Option<AddressRange> {
     let width: u32 = if network.is_ipv4() { 32 } else { 128 };
     let host_bits = width.checked_sub(bits).filter(|bits| *bits < 128)?;
     let mask = (1_u128 << host_bits) - 1;
-    let low = number(network) & !mask;
+    // No machine has addresses of the network 0.
+    let low = Some(number(network) & !mask).filter(|low| *low != 0)?;
     // A network of one or two has no addresses to spare (RFC 3021), nor has IPv6 a broadcast.
     let (skip_first, skip_last) = match (network.is_ipv4(), host_bits) {
         (_, 0 | 1) => (0, 0),
