@@ -104,7 +104,7 @@ def test_rule_2_9_categories(closed):
         for row in rds.describe_event_categories()["EventCategoriesMapList"]
     }
     assert listed == {
-        CLUSTER: ["creation", "deletion", "failure"],
+        CLUSTER: ["creation", "deletion", "failure", "notification"],
         SNAPSHOT: ["backup", "deletion", "failure", "notification"],
     }
     one = rds.describe_event_categories(SourceType=SNAPSHOT)["EventCategoriesMapList"]
