@@ -7,21 +7,19 @@ import pytest
 
 from ferry import STRANGER
 
-# Runs as the cluster's user: ends the server, takes its place, and answers each session otherwise.
+# Runs as the cluster's user: freezes the server, takes its place, and answers each session otherwise. It does not kill
+# the server: another one would be started at once, and all else that the user runs be ended before.
 FALSE_SERVER = textwrap.dedent(
     """
     import itertools, os, pathlib, signal, socket, struct, threading, time
 
     lines = pathlib.Path("postmaster.pid").read_text().splitlines()
-    time.sleep(1)
-    os.kill(int(lines[0]), signal.SIGKILL)
-    time.sleep(1)
+    os.kill(int(lines[0]), signal.SIGSTOP)
     path = lines[4] + "/.s.PGSQL." + lines[3]
     pathlib.Path(path).unlink(missing_ok=True)
     door = socket.socket(socket.AF_UNIX)
     door.bind(path)
     door.listen(20)
-    pathlib.Path("postmaster.pid").write_text("\\n".join([str(os.getpid()), *lines[1:]]) + "\\n")
 
     def message(kind, body):
         return kind + struct.pack("!i", len(body) + 4) + body
