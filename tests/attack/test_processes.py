@@ -190,9 +190,9 @@ def test_clusters_that_share_a_user_are_told_and_spare_each_other(deploy, tenant
     for where in ("clusters/{}/*/data", "run/*"):
         for folder in server.data.glob(where.format(clusters[1]["DbClusterResourceId"])):
             subprocess.run(["chown", "-R", "--from", str(users[1]), f"{users[0]}:{users[0]}", folder], check=True)
-    # Older releases had no certificates.
-    for key in server.data.glob(f"clusters/{clusters[1]['DbClusterResourceId']}/*/conf/server.*"):
-        key.unlink()
+    # Settings and the key are root's, for the server's group to read.
+    for folder in server.data.glob(f"clusters/{clusters[1]['DbClusterResourceId']}/*/conf"):
+        subprocess.run(["chgrp", "-R", str(users[0]), folder], check=True)
     server.start()
     rds = deployment.rds()
     for name in ("one", "two"):
