@@ -217,10 +217,16 @@ def add_rows(world):
 
 
 def settle(world):
-    """Waits until no job is open."""
-    running.wait_until(
-        lambda: all(job["state"] != "open" for job in world.fleet.jobs()), 120, "all jobs have ended", every=0.5
-    )
+    """Waits until no job is open; tells which are and what the nodes said when they stay."""
+    def still_open():
+        return [job for job in world.fleet.jobs() if job["state"] == "open"]
+
+    try:
+        running.wait_until(lambda: not still_open(), 120, "all jobs have ended", every=0.5)
+    except TimeoutError:
+        logs = [node.server.tail() for node in world.fleet.nodes.values()]
+        print("open:", *still_open(), *logs, sep="\n", flush=True)
+        raise
 
 
 def check(world, chance):
