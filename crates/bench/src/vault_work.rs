@@ -12,10 +12,9 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use model::{Hash, VolumeRef};
+use model::{Hash, VolumeRef, pages::Content};
 use vault::{
-    Base, Condemned, Content, DataKey, Sealing, Shipment, SnapshotWriter, Unobserved, Vault,
-    WriteOptions,
+    Base, Condemned, DataKey, Sealing, Shipment, SnapshotWriter, Unobserved, Vault, WriteOptions,
 };
 
 use crate::meter::Cost;

@@ -3,13 +3,14 @@
 //! It knows no particular database.
 use std::{
     error::Error,
-    fmt, io,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
+use model::pages::Content;
 
 use crate::EngineError;
 
@@ -110,50 +111,6 @@ pub struct Examined {
     pub indexes: u64,
 }
 
-/// What would be other if a file had changed: two that are equal say that it did not.
-pub type Evidence = [u8; 16];
-
-/// What a look at a page found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Looked {
-    /// It may be kept as it is.
-    Good,
-    /// It was read again, and may be kept as it is now.
-    ReadAgain,
-    /// It was caught half-written and may be kept as it is now: the dump's log writes it anew.
-    Doubtful,
-}
-
-/// A file of a dump, to be read by as many threads as the sink likes.
-pub trait Content: Send + Sync {
-    /// Its bytes when it was opened; nothing behind them belongs to the dump.
-    fn size(&self) -> u64;
-
-    /// Fills the buffer from an offset as far as the file goes. The offset, and the buffer unless
-    /// it ends where the file does, are multiples of 8 KiB.
-    /// Fewer bytes than asked for, before the size, say that the file has become shorter: it
-    /// ends there in the dump. Asked again for the same bytes, it may give other ones. Nothing
-    /// is checked of them: see [`Content::check`].
-    ///
-    /// # Errors
-    /// Whatever ends the dump; the sink passes it on as its own.
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-
-    /// Looks at a page that was read from this offset, a multiple of 8 KiB. It may read the page
-    /// again. Every page that is kept must be looked at, but those that are equal to what an
-    /// earlier dump of this cluster has at the same place, if they were found [`Looked::Good`] or
-    /// [`Looked::ReadAgain`] then.
-    ///
-    /// # Errors
-    /// Whatever ends the dump; the sink passes it on as its own.
-    fn check(&self, page: &mut [u8], offset: u64) -> io::Result<Looked>;
-
-    /// Evidence that was taken before the first read and after the dump's beginning. When it is
-    /// equal to that of an earlier dump of this cluster, the bytes of that dump are right for
-    /// this one, and the file need not be read. None when nothing says so for certain.
-    fn evidence(&self) -> Option<Evidence>;
-}
-
 /// Takes a dump's folders and files, in the order of the dump.
 pub trait DumpSink: Send {
     /// About how many bytes will come: said before the first file, and again when more is known.
@@ -165,7 +122,8 @@ pub trait DumpSink: Send {
     /// Whatever ends the dump.
     fn directory(&mut self, path: &str, mode: u32) -> Result<(), SinkError>;
 
-    /// A file, which the sink reads to its end now or a little later.
+    /// A file, which the sink reads to its end now or a little later, checking its pages. Bytes of
+    /// an earlier dump stand for it where its change token says so, if that dump is of this cluster.
     ///
     /// # Errors
     /// Whatever ends the dump, of this file or an earlier one.

@@ -16,8 +16,7 @@ mod removal;
 pub use capabilities::{MissingCapability, missing_capabilities};
 pub use certify::{Certifier, Identity, Tls};
 pub use door::{
-    Content, DumpInfo, DumpSink, Engine, Evidence, Examined, Home, Looked, NewCluster, ServerState,
-    SinkError, scram_verifier,
+    DumpInfo, DumpSink, Engine, Examined, Home, NewCluster, ServerState, SinkError, scram_verifier,
 };
 pub use error::{EngineError, ErrorKind};
 pub use os_users::{FIRST_OS_USER, OsUsers, OsUsersError, SharedUser};

@@ -270,9 +270,9 @@ async fn a_write_between_look_and_read_never_goes_unseen() {
     change(&source, "cold").await;
     let first = FolderSink::new(&rig.path().join("first"));
     let (_, first) = rig.dump_through(&source, first).await;
-    assert_eq!(first.evidence[&cold], None, "it was changed just now");
+    assert_eq!(first.change_token[&cold], None, "it was changed just now");
 
-    // Old enough to have evidence. The hot table is changed once the first look is over, before
+    // Old enough to have change tokens. The hot table is changed once the first look is over, before
     // it is read; the cold one during the next dump.
     tokio::time::sleep(Duration::from_secs(11)).await;
     let changing = |sink: &mut FolderSink, path: String, table: &'static str| {
@@ -287,10 +287,10 @@ async fn a_write_between_look_and_read_never_goes_unseen() {
     changing(&mut second, hot.clone(), "hot");
     let (info, second) = rig.dump_through(&source, second).await;
     info.expect("dumps");
-    assert!(second.evidence[&cold].is_some() && second.evidence[&hot].is_some());
+    assert!(second.change_token[&cold].is_some() && second.change_token[&hot].is_some());
 
     let mut third = FolderSink::new(&rig.path().join("third"));
-    third.base = Some((second.dir, second.evidence));
+    third.base = Some((second.dir, second.change_token));
     changing(&mut third, cold.clone(), "cold");
     let (info, third) = rig.dump_through(&source, third).await;
     let third_info = info.expect("dumps");
@@ -305,7 +305,7 @@ async fn a_write_between_look_and_read_never_goes_unseen() {
     assert!(100 < third.unread.len(), "most files never change");
 
     let mut fourth = FolderSink::new(&rig.path().join("fourth"));
-    fourth.base = Some((third.dir.clone(), third.evidence));
+    fourth.base = Some((third.dir.clone(), third.change_token));
     let (info, fourth) = rig.dump_through(&source, fourth).await;
     let fourth_info = info.expect("dumps");
     assert!(!fourth.unread.contains(&cold) && !fourth.unread.contains(&hot));

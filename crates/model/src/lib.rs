@@ -12,6 +12,7 @@ pub mod key;
 pub mod key_spec;
 pub mod limits;
 pub mod names;
+pub mod pages;
 pub mod snapshot;
 pub mod tag;
 pub mod told;

@@ -67,7 +67,8 @@ pub const SWEEP_GRACE: Duration = Duration::from_secs(3_600);
 /// What a sweep remembers of manifests' headers, bytes; one costs 32 an object, and some.
 pub const SWEEP_HEADERS_BYTES_MAX: usize = 32 << 20;
 
-/// A block: the unit of comparison between snapshots, bytes. PostgreSQL's page size.
+/// A block: the unit of comparison between snapshots, bytes. Pages of databases divide it, or are
+/// several of it.
 pub const BLOCK_BYTES: usize = 8 << 10;
 /// A frame's plaintext at most, bytes.
 pub const FRAME_BYTES_MAX: usize = 256 << 10;

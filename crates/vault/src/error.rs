@@ -137,6 +137,14 @@ pub enum VaultError {
         /// The limit.
         limit: u64,
     },
+    /// A file has pages of a size that cannot be checked: see [`model::pages::can_be_checked`].
+    #[error("the file {path:?} has pages of {page_bytes} bytes, which blocks cannot be checked by")]
+    PageSize {
+        /// The file in the snapshot.
+        path: String,
+        /// Its pages' size.
+        page_bytes: usize,
+    },
     /// A name that is never written twice holds other bytes.
     #[error("{path} is there already with other bytes")]
     Conflict {
@@ -215,6 +223,7 @@ impl VaultError {
             | Self::Format { .. }
             | Self::BadPath { .. }
             | Self::LinkRefused { .. }
+            | Self::PageSize { .. }
             | Self::TooMany { .. } => ErrorKind::Refuse,
             Self::Stopped => ErrorKind::Stop,
             Self::Source { .. }
@@ -247,6 +256,7 @@ impl VaultError {
                 "it was kept by another release, in a format that this one does not read"
             }
             Self::BadPath { .. } => "a file has a name that cannot be kept",
+            Self::PageSize { .. } => "a file has pages of a size that cannot be checked",
             Self::Link { .. } => "the deployment at the other end did not answer as it should",
             Self::LinkRefused { .. } => "the deployment at the other end refuses",
             Self::Stopped => "it was told to stop",

@@ -15,10 +15,7 @@ mod transfer;
 mod write;
 
 pub use error::{ErrorKind, ObjectId, ObjectKind, VaultError};
-pub use format::{
-    body::Evidence,
-    seal::{DataKey, Sealing},
-};
+pub use format::seal::{DataKey, Sealing};
 pub use gc::{
     inventory::{Headers, Survey, survey},
     sweep::{ObjectEntry, Verified, delete, manifests, objects, verify_manifest, volumes},
@@ -47,4 +44,4 @@ pub use transfer::{
         Extent, ReadFrom, Record, Reseal, ResealKeys, Resealed, reseal, volume_sealed_anew,
     },
 };
-pub use write::{Base, Content, Looked, SnapshotWriter, WriteOptions, Written};
+pub use write::{Base, SnapshotWriter, WriteOptions, Written};

@@ -14,10 +14,8 @@ use std::{
     time::Duration,
 };
 
-use engine::{
-    Content, DumpInfo, DumpSink, Engine, EngineError, Evidence, Home, NewCluster, Postgres,
-    SinkError,
-};
+use engine::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, Postgres, SinkError};
+use model::pages::{ChangeToken, Content, check_pages};
 
 pub(crate) const MASTER: &str = "captain";
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -180,13 +178,13 @@ pub(crate) type OnFile = Box<dyn FnMut(&str) + Send>;
 pub(crate) struct FolderSink {
     pub(crate) dir: PathBuf,
     pub(crate) files: Vec<String>,
-    pub(crate) evidence: BTreeMap<String, Option<Evidence>>,
+    pub(crate) change_token: BTreeMap<String, Option<ChangeToken>>,
     pub(crate) expected_bytes: Option<u64>,
     /// Called before each file.
     pub(crate) on_file: Option<OnFile>,
     pub(crate) stop: bool,
-    /// An earlier dump: what its evidence says is unchanged is taken from there, unread.
-    pub(crate) base: Option<(PathBuf, BTreeMap<String, Option<Evidence>>)>,
+    /// An earlier dump: what its change tokens say is unchanged is taken from there, unread.
+    pub(crate) base: Option<(PathBuf, BTreeMap<String, Option<ChangeToken>>)>,
     /// Files that were.
     pub(crate) unread: Vec<String>,
     /// Files that were taken back.
@@ -201,7 +199,7 @@ impl FolderSink {
         Self {
             dir: dir.to_owned(),
             files: Vec::new(),
-            evidence: BTreeMap::new(),
+            change_token: BTreeMap::new(),
             expected_bytes: None,
             on_file: None,
             stop: false,
@@ -232,12 +230,12 @@ impl DumpSink for FolderSink {
         if let Some(on_file) = &mut self.on_file {
             on_file(path);
         }
-        let evidence = content.evidence();
-        self.evidence.insert(path.to_owned(), evidence);
+        let change_token = content.change_token();
+        self.change_token.insert(path.to_owned(), change_token);
         self.files.push(path.to_owned());
         if let Some((dir, known)) = &self.base
-            && evidence.is_some()
-            && known.get(path) == Some(&evidence)
+            && change_token.is_some()
+            && known.get(path) == Some(&change_token)
         {
             let bytes = fs::copy(dir.join(path), self.dir.join(path))?;
             assert_eq!(bytes, content.size(), "{path}");
@@ -248,8 +246,8 @@ impl DumpSink for FolderSink {
         let (mut buffer, mut at) = (vec![0; 5 * 8192], 0);
         loop {
             let got = content.read_at(&mut buffer, at)?;
-            for (page, offset) in buffer[..got].chunks_mut(8192).zip((at..).step_by(8192)) {
-                content.check(page, offset)?;
+            if let Some(pages) = content.pages() {
+                check_pages(pages, &mut buffer[..got], at)?;
             }
             file.write_all(&buffer[..got])?;
             at += got as u64;

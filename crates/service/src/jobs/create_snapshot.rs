@@ -5,6 +5,7 @@ use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, condemned, jobs, s
 use engine::{DumpSink, SinkError};
 use model::{
     Cluster, Content, Job, ResourceId, SnapshotStatus, Told, VolumeRef, WrappedKey, cluster::Base,
+    pages,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -209,9 +210,9 @@ impl DumpSink for VaultSink {
         &mut self,
         path: &str,
         mode: u32,
-        content: Arc<dyn engine::Content>,
+        content: Arc<dyn pages::Content>,
     ) -> Result<(), SinkError> {
-        Ok(self.writer.file(path, mode, Arc::new(Lent(content)))?)
+        Ok(self.writer.file(path, mode, content)?)
     }
 
     fn settle(&mut self) -> Result<(), SinkError> {
@@ -231,31 +232,6 @@ impl DumpSink for VaultSink {
 
     fn stop_requested(&self) -> bool {
         self.meter.stop_requested()
-    }
-}
-
-/// An engine's file as the vault reads it.
-struct Lent(Arc<dyn engine::Content>);
-
-impl vault::Content for Lent {
-    fn size(&self) -> u64 {
-        self.0.size()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
-        self.0.read_at(buffer, offset)
-    }
-
-    fn check(&self, block: &mut [u8], offset: u64) -> std::io::Result<vault::Looked> {
-        Ok(match self.0.check(block, offset)? {
-            engine::Looked::Good => vault::Looked::Good,
-            engine::Looked::ReadAgain => vault::Looked::ReadAgain,
-            engine::Looked::Doubtful => vault::Looked::Doubtful,
-        })
-    }
-
-    fn evidence(&self) -> Option<vault::Evidence> {
-        self.0.evidence()
     }
 }
 

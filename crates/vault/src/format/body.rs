@@ -3,6 +3,8 @@
 //! It does not know how it is sealed, nor what the engine's document means.
 use std::collections::HashSet;
 
+use model::pages::ChangeToken;
+
 use crate::format::{
     block::IdKey,
     cursor::{Cursor, put_count},
@@ -59,10 +61,6 @@ pub(crate) struct PackUse {
     pub(crate) live: u32,
 }
 
-/// Tells two states of a file apart without its content: what is equal was not changed. Only its
-/// maker knows how; see the engine's dump.
-pub type Evidence = [u8; 16];
-
 /// A directory of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Directory {
@@ -77,7 +75,7 @@ pub(crate) struct File {
     pub(crate) mode: u32,
     pub(crate) size: u64,
     /// What says later that the file is as it was when it was read, if anything does.
-    pub(crate) evidence: Option<Evidence>,
+    pub(crate) change_token: Option<ChangeToken>,
     /// One for every 32 MiB.
     pub(crate) segments: Vec<Segment>,
 }
@@ -113,7 +111,7 @@ pub(crate) struct Body {
     pub(crate) engine_document: String,
     /// Blocks that were caught half-written and that something else in the snapshot mends: the
     /// numbers of their file and in it, ascending.
-    pub(crate) doubtful: Vec<(u32, u32)>,
+    pub(crate) torn: Vec<(u32, u32)>,
     /// In a snapshot that was sealed anew: where its packs came from; empty in others.
     pub(crate) origins: Vec<u8>,
 }
@@ -121,9 +119,9 @@ pub(crate) struct Body {
 const LAYER_BYTES: usize = 4 + 4 + 2;
 /// The section that says where packs of a snapshot sealed anew came from.
 const ORIGINS_TAG: u16 = 1;
-/// The section of doubtful blocks.
-const DOUBTFUL_TAG: u16 = 2;
-const DOUBTFUL_BYTES: usize = 4 + 4;
+/// The section of torn blocks.
+const TORN_TAG: u16 = 2;
+const TORN_BYTES: usize = 4 + 4;
 
 fn put_path(bytes: &mut Vec<u8>, path: &str, mode: u32) {
     let length = u16::try_from(path.len()).expect("paths are bounded");
@@ -153,8 +151,8 @@ impl Body {
         for file in &self.files {
             put_path(&mut bytes, &file.path, file.mode);
             bytes.extend_from_slice(&file.size.to_le_bytes());
-            bytes.push(u8::from(file.evidence.is_some()));
-            bytes.extend_from_slice(file.evidence.as_ref().map_or(&[], |e| e.as_slice()));
+            bytes.push(u8::from(file.change_token.is_some()));
+            bytes.extend_from_slice(file.change_token.as_ref().map_or(&[], |e| e.as_slice()));
             for segment in &file.segments {
                 segment.whole.put(&mut bytes);
                 let patches = u8::try_from(segment.patches.len()).expect("patches are bounded");
@@ -173,7 +171,7 @@ impl Body {
             if tag == ORIGINS_TAG {
                 bytes.extend_from_slice(&self.origins);
             } else {
-                for (file, block) in &self.doubtful {
+                for (file, block) in &self.torn {
                     bytes.extend_from_slice(&file.to_le_bytes());
                     bytes.extend_from_slice(&block.to_le_bytes());
                 }
@@ -185,8 +183,8 @@ impl Body {
 
     /// Tags and lengths of the sections that it has.
     fn sections(&self) -> impl Iterator<Item = (u16, usize)> {
-        let doubtful = self.doubtful.len() * DOUBTFUL_BYTES;
-        let all = [(ORIGINS_TAG, self.origins.len()), (DOUBTFUL_TAG, doubtful)];
+        let torn = self.torn.len() * TORN_BYTES;
+        let all = [(ORIGINS_TAG, self.origins.len()), (TORN_TAG, torn)];
         all.into_iter().filter(|(_, length)| 0 < *length)
     }
 
@@ -196,7 +194,7 @@ impl Body {
         let files = self.files.iter().map(|f| {
             let layers = |s: &Segment| LAYER_BYTES * (1 + s.patches.len()) + 1;
             let segments: usize = f.segments.iter().map(layers).sum();
-            15 + f.path.len() + f.evidence.map_or(0, |e| e.len()) + segments
+            15 + f.path.len() + f.change_token.map_or(0, |e| e.len()) + segments
         });
         32 + 32 * keys
             + 8 * self.pack_uses.len()
@@ -251,14 +249,14 @@ impl Body {
             .map(|_| parse_file(&mut cursor, tables.lists.len()))
             .collect::<Option<Vec<_>>>()?;
         let engine_document = cursor.text32()?.to_owned();
-        let (mut origins, mut doubtful) = (Vec::new(), Vec::new());
+        let (mut origins, mut torn) = (Vec::new(), Vec::new());
         for _ in 0..cursor.count(6)? {
             let tag = cursor.u16()?;
             let length = cursor.count(1)?;
             let section = cursor.take(length)?;
             match tag {
                 ORIGINS_TAG => origins = section.to_vec(),
-                DOUBTFUL_TAG => doubtful = parse_doubtful(section, &files)?,
+                TORN_TAG => torn = parse_torn(section, &files)?,
                 // A later release added it, and this one may leave it aside.
                 _ => {}
             }
@@ -275,15 +273,15 @@ impl Body {
             directories,
             files,
             engine_document,
-            doubtful,
+            torn,
             origins,
         })
     }
 }
 
-fn parse_doubtful(section: &[u8], files: &[File]) -> Option<Vec<(u32, u32)>> {
+fn parse_torn(section: &[u8], files: &[File]) -> Option<Vec<(u32, u32)>> {
     let mut cursor = Cursor(section);
-    let mut blocks = Vec::with_capacity(section.len() / DOUBTFUL_BYTES);
+    let mut blocks = Vec::with_capacity(section.len() / TORN_BYTES);
     while !cursor.0.is_empty() {
         let (file, block) = (cursor.u32()?, cursor.u32()?);
         let of_file = files.get(file as usize)?.size.div_ceil(BLOCK_BYTES as u64);
@@ -301,7 +299,7 @@ fn parse_file(cursor: &mut Cursor<'_>, lists: usize) -> Option<File> {
     if FILE_BYTES < size {
         return None;
     }
-    let evidence = match cursor.take(1)? {
+    let change_token = match cursor.take(1)? {
         [0] => None,
         [1] => Some(cursor.array()?),
         _ => return None,
@@ -327,7 +325,7 @@ fn parse_file(cursor: &mut Cursor<'_>, lists: usize) -> Option<File> {
         path,
         mode,
         size,
-        evidence,
+        change_token,
         segments,
     })
 }

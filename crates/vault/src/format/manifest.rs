@@ -166,7 +166,7 @@ mod tests {
                     path: "a/b/c".to_owned(),
                     mode: 0o600,
                     size: SEGMENT_BYTES + 5,
-                    evidence: Some([8; 16]),
+                    change_token: Some([8; 16]),
                     segments: vec![
                         Segment {
                             whole: layer(1, 0),
@@ -182,12 +182,12 @@ mod tests {
                     path: "empty".to_owned(),
                     mode: 0o640,
                     size: 0,
-                    evidence: None,
+                    change_token: None,
                     segments: vec![],
                 },
             ],
             engine_document: "{}".to_owned(),
-            doubtful: if sealed {
+            torn: if sealed {
                 vec![(0, 0), (0, 4096)]
             } else {
                 Vec::new()

@@ -103,7 +103,7 @@ impl BaseSnapshot {
         Some((number, &self.layers.manifest.body.files[number]))
     }
 
-    /// The blocks of a file's segment; doubtful ones are unknown, so that they are looked at
+    /// The blocks of a file's segment; torn ones are unknown, so that they are checked
     /// again. None when the base's file was shorter, or when a list of the segment is gone: its
     /// blocks are then written anew.
     pub(crate) fn segment<'a>(
@@ -121,7 +121,7 @@ impl BaseSnapshot {
             return Ok(None);
         }
         self.layers.resolve(file.size, number, segment, slots)?;
-        for (file, block) in &self.layers.manifest.body.doubtful {
+        for (file, block) in &self.layers.manifest.body.torn {
             let at = (*block as usize).checked_sub(number * SEGMENT_BLOCKS);
             if *file as usize == file_number
                 && let Some(slot) = at.and_then(|at| slots.get_mut(at))

@@ -3,12 +3,11 @@
 //! It does not know who reads them.
 use std::sync::{Arc, Mutex};
 
-use crate::{
-    format::{
-        body::{Evidence, File, Segment},
-        head::{SEGMENT_BLOCKS, SEGMENT_BYTES},
-    },
-    write::content::Content,
+use model::pages::{ChangeToken, Content};
+
+use crate::format::{
+    body::{File, Segment},
+    head::{SEGMENT_BLOCKS, SEGMENT_BYTES},
 };
 
 /// A stretch of a file for one thread.
@@ -29,8 +28,8 @@ pub(crate) const REFERENCES_MAX: usize = 64;
 pub(crate) struct Found {
     pub(crate) bytes: u64,
     pub(crate) segment: Segment,
-    /// Blocks of the segment that the next snapshot must look at again.
-    pub(crate) doubtful: Vec<u32>,
+    /// Blocks of the segment that the next snapshot must check again.
+    pub(crate) torn: Vec<u32>,
     pub(crate) references: References,
 }
 
@@ -41,7 +40,7 @@ pub(crate) struct FileDraft {
     pub(crate) mode: u32,
     /// As it was when it was opened.
     pub(crate) size: u64,
-    pub(crate) evidence: Option<Evidence>,
+    pub(crate) change_token: Option<ChangeToken>,
     pub(crate) found: Mutex<Vec<Option<Found>>>,
 }
 
@@ -58,18 +57,18 @@ impl FileDraft {
         found.flat_map(|one| one.references.clone()).collect()
     }
 
-    /// The file as it was found, and its doubtful blocks: it ends where the first of its segments
+    /// The file as it was found, and its torn blocks: it ends where the first of its segments
     /// ended early.
     pub(crate) fn finish(&self) -> (File, Vec<u32>) {
         let mut all = self.found.lock().unwrap_or_else(|e| e.into_inner());
         let (mut size, mut segments) = (0, Vec::with_capacity(all.len()));
-        let mut doubtful = Vec::new();
+        let mut torn = Vec::new();
         for (found, start) in all.drain(..).zip((0..).step_by(SEGMENT_BLOCKS)) {
             let found = found.expect("every segment was read");
             if 0 < found.bytes {
                 size += found.bytes;
                 segments.push(found.segment);
-                doubtful.extend(found.doubtful.iter().map(|block| start + block));
+                torn.extend(found.torn.iter().map(|block| start + block));
             }
             if found.bytes < SEGMENT_BYTES {
                 break;
@@ -80,9 +79,9 @@ impl FileDraft {
             mode: self.mode,
             size,
             // What ended early was changed while it was read.
-            evidence: self.evidence.filter(|_| size == self.size),
+            change_token: self.change_token.filter(|_| size == self.size),
             segments,
         };
-        (file, doubtful)
+        (file, torn)
     }
 }

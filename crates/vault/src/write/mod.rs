@@ -5,7 +5,6 @@
 //! Several threads work at once, each on a segment of a file from reading to sealing; see
 //! [`segment_worker`]. They share the base, the tables of what the manifest will reach, and the uploads.
 mod base;
-mod content;
 mod draft;
 mod manifest_tables;
 mod pack_writer;
@@ -19,7 +18,10 @@ use std::{
     thread::JoinHandle,
 };
 
-use model::{Hash, VolumeRef};
+use model::{
+    Hash, VolumeRef,
+    pages::{Content, Pages, can_be_checked},
+};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -37,7 +39,6 @@ use crate::{
 };
 pub use base::Base;
 use base::{BaseSnapshot, SPARSE_PERCENT};
-pub use content::{Content, Looked};
 use draft::{FileDraft, Task};
 use manifest_tables::ManifestTables;
 use pack_writer::PackWriter;
@@ -237,11 +238,12 @@ impl SnapshotWriter {
     }
 
     /// Adds a file, which is read by several threads, now or a little later; [`Self::settle`]
-    /// waits for it. A file whose evidence and size are as in the base is not read at all. The
+    /// waits for it. A file whose change token and size are as in the base is not read at all. The
     /// directory it lies in was added before.
     ///
     /// # Errors
-    /// [`VaultError::BadPath`] and [`VaultError::TooMany`], which leave the writer as it was;
+    /// [`VaultError::BadPath`], [`VaultError::TooMany`] and [`VaultError::PageSize`], which leave the
+    /// writer as it was;
     /// and the first failure of this file or an earlier one, after which the writer is spent:
     /// [`VaultError::Source`] when reading fails, [`VaultError::Stopped`], those of the base and
     /// the store.
@@ -259,12 +261,20 @@ impl SnapshotWriter {
                 limit: FILE_BYTES,
             });
         }
+        if let Some(page_bytes) = content.pages().map(Pages::page_bytes)
+            && !can_be_checked(page_bytes)
+        {
+            return Err(VaultError::PageSize {
+                path: path.to_owned(),
+                page_bytes,
+            });
+        }
         let segments = usize::try_from(size.div_ceil(SEGMENT_BYTES)).expect("files are bounded");
         let file = Arc::new(FileDraft {
             path: path.to_owned(),
             mode,
             size,
-            evidence: content.evidence(),
+            change_token: content.change_token(),
             found: Mutex::new((0..segments).map(|_| None).collect()),
         });
         self.paths.insert(path.to_owned());
@@ -343,11 +353,11 @@ impl SnapshotWriter {
         self.settle()?;
         self.uploads.drain()?;
         let mut inventory = self.shared.tables.inventory();
-        let (mut files, mut doubtful) = (Vec::with_capacity(self.files.len()), Vec::new());
+        let (mut files, mut torn) = (Vec::with_capacity(self.files.len()), Vec::new());
         for (number, draft) in (0..).zip(&self.files) {
             let (file, blocks) = draft.finish();
             files.push(file);
-            doubtful.extend(blocks.into_iter().map(|block| (number, block)));
+            torn.extend(blocks.into_iter().map(|block| (number, block)));
         }
         if self.was_left_out {
             inventory.keep_reached(&mut files);
@@ -361,7 +371,7 @@ impl SnapshotWriter {
             directories: std::mem::take(&mut self.directories),
             files,
             engine_document,
-            doubtful,
+            torn,
             origins: Vec::new(),
         };
         let reached = inventory.lists.iter().chain(&inventory.packs);

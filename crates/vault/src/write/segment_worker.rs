@@ -5,6 +5,8 @@
 //! happens here, a buffer at a time, so that bytes stay in the processor's cache.
 use std::sync::Arc;
 
+use model::pages::{PageCheck, Pages, check_pages};
+
 use crate::{
     error::VaultError,
     format::{
@@ -18,7 +20,6 @@ use crate::{
     index::block_map::Slot,
     observer::Observer,
     write::{
-        Looked,
         base::BaseSnapshot,
         draft::{FileDraft, Found, REFERENCES_MAX, References, Task},
         manifest_tables::ManifestTables,
@@ -45,8 +46,8 @@ pub(crate) struct SegmentWorker {
     entries: Vec<Entry>,
     /// For each block of the segment, whether it is listed otherwise than in the base.
     changed: Vec<bool>,
-    /// Blocks of the segment that the next snapshot must look at again.
-    doubtful: Vec<u32>,
+    /// Blocks of the segment that the next snapshot must check again.
+    torn: Vec<u32>,
 }
 
 impl SegmentWorker {
@@ -58,7 +59,7 @@ impl SegmentWorker {
             slots: Vec::with_capacity(SEGMENT_BLOCKS),
             entries: Vec::with_capacity(SEGMENT_BLOCKS),
             changed: Vec::with_capacity(SEGMENT_BLOCKS),
-            doubtful: Vec::new(),
+            torn: Vec::new(),
         }
     }
 
@@ -92,33 +93,33 @@ impl SegmentWorker {
         {
             let file = known.1;
             from = base.segment(known, task.segment, &mut self.slots)?;
-            let same = file.evidence.is_some()
-                && (file.evidence, file.size) == (task.file.evidence, task.file.size);
+            let same = file.change_token.is_some()
+                && (file.change_token, file.size) == (task.file.change_token, task.file.size);
             if let (true, Some(segment)) = (same, from)
                 && let Some((bytes, references)) = self.leave(base, &task.file, task.segment)
             {
                 shared.observer.done(bytes);
                 let segment = adopt(base, segment, &shared.tables);
-                let doubtful = Vec::new();
+                let torn = Vec::new();
                 return Ok(Found {
                     bytes,
                     segment,
-                    doubtful,
+                    torn,
                     references,
                 });
             }
         }
         self.entries.clear();
         self.changed.clear();
-        self.doubtful.clear();
+        self.torn.clear();
         let bytes = self.read(task)?;
         let segment = self.end(from)?;
         let references = self.count();
-        let doubtful = std::mem::take(&mut self.doubtful);
+        let torn = std::mem::take(&mut self.torn);
         Ok(Found {
             bytes,
             segment,
-            doubtful,
+            torn,
             references,
         })
     }
@@ -204,65 +205,99 @@ impl SegmentWorker {
                 let (place, _) = free.next().expect("an id for each block that is not zero");
                 *place = Some(id);
             });
-        for (block, id) in bytes.chunks_mut(BLOCK_BYTES).zip(ids) {
-            let (entry, changed) = match self.as_in_base(id) {
-                Some(entry) => (entry, false),
-                None => (self.place(task, block, id)?, true),
+        // A page that spans blocks is checked as one.
+        let pages = task.content.pages();
+        let unit = pages.map_or(BLOCK_BYTES, |pages| pages.page_bytes().max(BLOCK_BYTES));
+        let units = bytes
+            .chunks_mut(unit)
+            .zip(ids.chunks_mut(unit / BLOCK_BYTES));
+        for (bytes, ids) in units {
+            let ids = &mut ids[..bytes.len().div_ceil(BLOCK_BYTES)];
+            let checked = match pages {
+                Some(pages) => self.check(task, pages, bytes, ids)?,
+                None => PageCheck::Ok,
             };
-            self.entries.push(entry);
-            self.changed.push(changed);
+            for (block, id) in bytes.chunks(BLOCK_BYTES).zip(ids) {
+                self.place(block, *id, checked == PageCheck::Torn)?;
+            }
         }
         Ok(())
     }
 
-    /// The next block's entry when the base has the same block at the same file and offset, and
-    /// it can stay there. A block without an id is all zero.
-    fn as_in_base(&self, id: Option<BlockId>) -> Option<Entry> {
-        match (*self.slots.get(self.entries.len())?, id) {
-            (Slot::Zero, None) => Some(Entry::Zero),
-            (
-                Slot::Stored {
-                    id: old,
-                    pack: Some(pack),
-                    place,
-                },
-                Some(id),
-            ) if old == id => {
-                let base = self.shared.base.as_ref()?;
-                let usable = base.is_usable(pack);
-                let pack = usable.then(|| base.adopt_pack(pack, &self.shared.tables))?;
-                Some(Entry::Stored { id, pack, place })
+    /// Checks the pages of the next blocks, unless all of these are zero or as in the base. Ids
+    /// follow what was read again.
+    fn check(
+        &self,
+        task: &Task,
+        pages: &dyn Pages,
+        bytes: &mut [u8],
+        ids: &mut [Option<BlockId>],
+    ) -> Result<PageCheck, VaultError> {
+        let at = self.entries.len();
+        let known = |(id, at): (&Option<BlockId>, usize)| self.is_in_base(at, *id);
+        if ids.iter().all(Option::is_none) || ids.iter().zip(at..).all(known) {
+            return Ok(PageCheck::Ok);
+        }
+        let offset = task.segment as u64 * SEGMENT_BYTES + (at * BLOCK_BYTES) as u64;
+        let checked = check_pages(pages, bytes, offset);
+        let checked = checked.map_err(|source| source_error(task, offset, source))?;
+        if checked != PageCheck::Ok {
+            for (block, id) in bytes.chunks(BLOCK_BYTES).zip(ids) {
+                *id = (!is_zero(block)).then(|| self.shared.id_key.id(block));
             }
-            _ => None,
+        }
+        Ok(checked)
+    }
+
+    /// Whether the base has the same block at the same file and offset, and it can stay there. A
+    /// block without an id is all zero.
+    fn is_in_base(&self, at: usize, id: Option<BlockId>) -> bool {
+        match (self.slots.get(at), id) {
+            (Some(Slot::Zero), None) => true,
+            (Some(Slot::Stored { id: old, pack, .. }), Some(id)) => {
+                let base = self.shared.base.as_ref();
+                *old == id
+                    && pack
+                        .zip(base)
+                        .is_some_and(|(pack, base)| base.is_usable(pack))
+            }
+            _ => false,
         }
     }
 
-    /// Looks at a block that is not as in the base, and stores it.
-    fn place(
-        &mut self,
-        task: &Task,
-        block: &mut [u8],
-        id: Option<BlockId>,
-    ) -> Result<Entry, VaultError> {
-        let Some(mut id) = id else {
-            return Ok(Entry::Zero);
-        };
-        let at = self.entries.len();
-        let offset = task.segment as u64 * SEGMENT_BYTES + (at * BLOCK_BYTES) as u64;
-        let looked = task.content.check(block, offset);
-        let looked = looked.map_err(|source| source_error(task, offset, source))?;
-        if looked != Looked::Good {
-            if is_zero(block) {
-                return Ok(Entry::Zero);
-            }
-            id = self.shared.id_key.id(block);
+    /// A block's entry when it is as in the base.
+    fn as_in_base(&self, at: usize, id: Option<BlockId>) -> Option<Entry> {
+        if !self.is_in_base(at, id) {
+            return None;
         }
-        if looked == Looked::Doubtful {
-            self.doubtful
+        match (*self.slots.get(at)?, id) {
+            (Slot::Stored { pack, place, .. }, Some(id)) => {
+                let base = self.shared.base.as_ref()?;
+                let pack = base.adopt_pack(pack?, &self.shared.tables);
+                Some(Entry::Stored { id, pack, place })
+            }
+            _ => Some(Entry::Zero),
+        }
+    }
+
+    /// Lists the next block, and stores it when it is not as in the base.
+    fn place(&mut self, block: &[u8], id: Option<BlockId>, torn: bool) -> Result<(), VaultError> {
+        let at = self.entries.len();
+        if torn && id.is_some() {
+            self.torn
                 .push(u32::try_from(at).expect("a segment has few blocks"));
         }
-        let (pack, place) = self.packs.store(block)?;
-        Ok(Entry::Stored { id, pack, place })
+        let (entry, changed) = match (self.as_in_base(at, id), id) {
+            (Some(entry), _) => (entry, false),
+            (None, None) => (Entry::Zero, true),
+            (None, Some(id)) => {
+                let (pack, place) = self.packs.store(block)?;
+                (Entry::Stored { id, pack, place }, true)
+            }
+        };
+        self.entries.push(entry);
+        self.changed.push(changed);
+        Ok(())
     }
 
     /// Lists the segment: as the base does when nothing changed, as a patch upon that when

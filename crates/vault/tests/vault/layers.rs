@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use vault::{Base, Content, Evidence, ObjectKind, Sealing, VaultError, Written};
+use model::pages::{ChangeToken, Content};
+use vault::{Base, ObjectKind, Sealing, VaultError, Written};
 
 use crate::world::{Files, Watch, World, key, pages, sealed, small_tree, touch};
 
@@ -120,10 +121,10 @@ fn several_threads_write_what_one_does() {
     });
 }
 
-/// Content with evidence, which counts the bytes that are read.
+/// Content with a change token, which counts the bytes that are read.
 struct Known {
     bytes: Vec<u8>,
-    evidence: Option<Evidence>,
+    change_token: Option<ChangeToken>,
     read: Arc<AtomicU64>,
 }
 
@@ -136,8 +137,8 @@ impl Content for Known {
         self.read.fetch_add(count as u64, Ordering::SeqCst);
         Ok(count)
     }
-    fn evidence(&self) -> Option<Evidence> {
-        self.evidence
+    fn change_token(&self) -> Option<ChangeToken> {
+        self.change_token
     }
 }
 
@@ -145,7 +146,7 @@ impl Content for Known {
 fn write_known(
     world: &World,
     bytes: &[u8],
-    evidence: Option<Evidence>,
+    change_token: Option<ChangeToken>,
     base: Option<&Written>,
 ) -> (Written, u64) {
     let base = base.map(|base| Base {
@@ -159,7 +160,7 @@ fn write_known(
     let read = Arc::new(AtomicU64::new(0));
     let content = Known {
         bytes: bytes.to_vec(),
-        evidence,
+        change_token,
         read: Arc::clone(&read),
     };
     writer.file("f", 0o600, Arc::new(content)).unwrap();
@@ -168,7 +169,7 @@ fn write_known(
 }
 
 #[test]
-fn a_file_is_left_unread_only_when_evidence_and_size_are_equal() {
+fn a_file_is_left_unread_only_when_change_token_and_size_are_equal() {
     let world = World::new();
     let mut bytes = pages(1, 34 << 20);
     let size = bytes.len() as u64;
@@ -181,13 +182,13 @@ fn a_file_is_left_unread_only_when_evidence_and_size_are_equal() {
     assert_eq!((read, third.logical_bytes), (0, size));
     let files = Files::from([("f".to_owned(), bytes.clone())]);
     world.check(&world.vault, third.manifest, Some(&key(1)), &files);
-    for evidence in [Some([2; 16]), None] {
-        let (_, read) = write_known(&world, &bytes, evidence, Some(&third));
-        assert_eq!(read, size, "{evidence:?}");
+    for change_token in [Some([2; 16]), None] {
+        let (_, read) = write_known(&world, &bytes, change_token, Some(&third));
+        assert_eq!(read, size, "{change_token:?}");
     }
     let (none, _) = write_known(&world, &bytes, None, Some(&third));
     let (_, read) = write_known(&world, &bytes, Some([1; 16]), Some(&none));
-    assert_eq!(read, size, "a base without evidence proves nothing");
+    assert_eq!(read, size, "a base without a token proves nothing");
     bytes.push(1);
     let (_, read) = write_known(&world, &bytes, Some([1; 16]), Some(&third));
     assert_eq!(read, size + 1);

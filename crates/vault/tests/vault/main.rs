@@ -6,7 +6,7 @@ mod damage;
 mod format;
 mod fuzz;
 mod layers;
-mod looks;
+mod page_checks;
 mod reseal;
 mod reuse;
 mod ship;

@@ -42,7 +42,7 @@ fn many_packs_and_segments_come_back() {
 /// A file of zeros, but for one page in every thousand, which holds its own number.
 struct Sparse(u64);
 
-impl vault::Content for Sparse {
+impl model::pages::Content for Sparse {
     fn size(&self) -> u64 {
         self.0 * 8192
     }
@@ -180,7 +180,7 @@ fn paths_outside_the_snapshot_are_refused() {
 #[test]
 fn a_failed_read_ends_the_writer() {
     struct Failing;
-    impl vault::Content for Failing {
+    impl model::pages::Content for Failing {
         fn size(&self) -> u64 {
             1 << 20
         }

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use model::pages::Content;
+
 use super::{
     super::{
         control::{CONTROL_BYTES, CONTROL_PATH, Control, ControlFault, relation_map_holds},
@@ -18,12 +20,12 @@ use super::{
         review::Review,
         wal::{HEAD_BYTES, Segments, is_history},
     },
-    evidence::Witness,
+    change_token::Witness,
     names::{self, Role},
-    pages::{DataFile, FileKind, Findings, Loose},
+    pages::{DataFile, FileKind, Findings},
     plan::{Item, Plan, join},
 };
-use crate::{Content, DumpSink, EngineError, Home, SinkError, folder::Folder};
+use crate::{DumpSink, EngineError, Home, SinkError, folder::Folder};
 
 /// Modes of what a dump has; a load sets them again.
 const FOLDER_MODE: u32 = 0o700;
@@ -203,7 +205,7 @@ impl<'a> Copier<'a> {
         let content = DataFile {
             file,
             size,
-            evidence: self.witness.as_ref().and_then(|w| w.of_file(facts)),
+            change_token: self.witness.as_ref().and_then(|w| w.of_file(facts)),
             kind,
             findings: Arc::clone(&self.findings),
             path,
@@ -214,7 +216,7 @@ impl<'a> Copier<'a> {
 
     /// Hands over bytes that do not come from a file as it lies.
     pub(super) fn bytes(&mut self, path: &str, bytes: &[u8]) -> Result<(), EngineError> {
-        self.give(path.to_owned(), Arc::new(Loose(bytes.to_vec())))
+        self.give(path.to_owned(), Arc::new(bytes.to_vec()))
     }
 
     fn give(&mut self, path: String, content: Arc<dyn Content>) -> Result<(), EngineError> {

@@ -5,8 +5,8 @@
 //! Invariant: a running server's files are read between backup start and stop of one session, and
 //! a temporary slot of that session keeps the log from start to stop. When the session is lost,
 //! full-page images may end and the log may go, so the dump is void.
+mod change_token;
 mod copy;
-mod evidence;
 pub(super) mod names;
 mod pages;
 mod plan;
@@ -29,8 +29,8 @@ use super::{
     wal::{LogFault, Segments},
 };
 use crate::{DumpInfo, DumpSink, EngineError, Home, folder::Folder};
+use change_token::Witness;
 use copy::Copier;
-use evidence::Witness;
 use plan::Plan;
 
 /// How often a wait looks whether it should end.

@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{Content, EngineError, Evidence, Looked};
+use model::pages::{ChangeToken, Content, PageCheck, Pages, whole_page};
 
 use super::super::page::{PAGE_BYTES, Verdict, judge};
+use crate::EngineError;
 
 /// How often a page whose checksum does not hold is read again: a server may be writing it.
 const TRIES: u32 = 6;
@@ -62,7 +63,7 @@ pub(super) struct DataFile {
     pub(super) file: File,
     pub(super) path: String,
     pub(super) size: u64,
-    pub(super) evidence: Option<Evidence>,
+    pub(super) change_token: Option<ChangeToken>,
     pub(super) kind: FileKind,
     pub(super) findings: Arc<Findings>,
 }
@@ -111,30 +112,40 @@ impl Content for DataFile {
         }
     }
 
-    fn check(&self, page: &mut [u8], offset: u64) -> io::Result<Looked> {
+    fn pages(&self) -> Option<&dyn Pages> {
+        match self.kind {
+            FileKind::Relation { .. } => Some(self),
+            FileKind::Plain { .. } => None,
+        }
+    }
+
+    fn change_token(&self) -> Option<ChangeToken> {
+        self.change_token
+    }
+}
+
+impl Pages for DataFile {
+    fn page_bytes(&self) -> usize {
+        PAGE_BYTES
+    }
+
+    fn check(&self, page: &mut [u8], offset: u64) -> io::Result<PageCheck> {
         let FileKind::Relation {
             first_block,
             start_lsn,
         } = self.kind
         else {
-            return Ok(Looked::Good);
+            return Err(io::Error::other("a plain file has no pages"));
         };
-        // Bytes after the last whole page are no page of the relation yet.
-        let Some(page) = page.as_mut_array() else {
-            return Ok(Looked::Good);
-        };
+        let page = whole_page(page, offset)?;
         let block = offset / PAGE_BYTES as u64;
         let in_relation = u32::try_from(block)
             .map_err(|_| self.unreadable(io::ErrorKind::FileTooLarge.into()))?
             .wrapping_add(first_block);
         match judge(page, in_relation) {
-            Verdict::Good => Ok(Looked::Good),
-            Verdict::Bad { .. } => self.look_again(page, block, in_relation, start_lsn),
+            Verdict::Good => Ok(PageCheck::Ok),
+            Verdict::Bad { .. } => self.check_again(page, block, in_relation, start_lsn),
         }
-    }
-
-    fn evidence(&self) -> Option<Evidence> {
-        self.evidence
     }
 }
 
@@ -145,13 +156,13 @@ impl DataFile {
     }
 
     /// Reads a page again whose checksum did not hold, until it does or the log must have it.
-    fn look_again(
+    fn check_again(
         &self,
         page: &mut [u8; PAGE_BYTES],
         block: u64,
         in_relation: u32,
         start_lsn: Option<u64>,
-    ) -> io::Result<Looked> {
+    ) -> io::Result<PageCheck> {
         let mut verdict = Verdict::Bad { lsn: 0 };
         let mut pause = FIRST_PAUSE;
         for _ in 0..TRIES {
@@ -162,12 +173,12 @@ impl DataFile {
                 // Cut off meanwhile: whatever was read is beyond the relation's end now.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     page.fill(0);
-                    return Ok(Looked::ReadAgain);
+                    return Ok(PageCheck::Reread);
                 }
                 Err(error) => return Err(self.unreadable(error)),
             }
             if verdict == Verdict::Good {
-                return Ok(Looked::ReadAgain);
+                return Ok(PageCheck::Reread);
             }
         }
         match (verdict, start_lsn) {
@@ -179,39 +190,13 @@ impl DataFile {
                     block,
                     lsn,
                 });
-                Ok(Looked::Doubtful)
+                Ok(PageCheck::Torn)
             }
             _ => Err(self.findings.fail(EngineError::PageDamaged {
                 file: self.path.clone(),
                 block,
             })),
         }
-    }
-}
-
-/// Bytes that do not come from a file as it lies.
-#[derive(Debug)]
-pub(super) struct Loose(pub(super) Vec<u8>);
-
-impl Content for Loose {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let rest = usize::try_from(offset).ok().and_then(|at| self.0.get(at..));
-        let rest = rest.unwrap_or_default();
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
-        Ok(count)
-    }
-
-    fn check(&self, _: &mut [u8], _: u64) -> io::Result<Looked> {
-        Ok(Looked::Good)
-    }
-
-    fn evidence(&self) -> Option<Evidence> {
-        None
     }
 }
 
@@ -235,7 +220,7 @@ mod tests {
             file,
             path: "f".to_owned(),
             size,
-            evidence: None,
+            change_token: None,
             kind: FileKind::Relation {
                 first_block: 0,
                 start_lsn,
@@ -291,7 +276,7 @@ mod tests {
             file.check(&mut buffer[PAGE_BYTES..], page)
         };
         let torn = file(&[[0; PAGE_BYTES], newer(500)], b"", size, Some(499));
-        assert_eq!(look(&torn).expect("passes"), Looked::Doubtful);
+        assert_eq!(look(&torn).expect("passes"), PageCheck::Torn);
         assert_eq!(torn.findings.torn_after(500), None);
         let page = torn.findings.torn_after(499).expect("one was torn");
         assert_eq!((page.file.as_str(), page.block, page.lsn), ("f", 1, 500));

@@ -19,26 +19,6 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::sweep) struct Pages;
 
-struct Bytes(Vec<u8>);
-
-impl engine::Content for Bytes {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
-        vault::Content::read_at(&self.0, buffer, offset)
-    }
-
-    fn check(&self, _: &mut [u8], _: u64) -> std::io::Result<engine::Looked> {
-        Ok(engine::Looked::Good)
-    }
-
-    fn evidence(&self) -> Option<engine::Evidence> {
-        None
-    }
-}
-
 #[async_trait]
 impl Engine for Pages {
     fn installed(&self) -> Vec<String> {
@@ -60,7 +40,7 @@ impl Engine for Pages {
         static NEXT: Mutex<u8> = Mutex::new(10);
         let mut next = NEXT.lock().expect("no holder panics");
         *next = next.wrapping_add(1).max(10);
-        let content = Bytes([page(1), page(*next)].concat());
+        let content = [page(1), page(*next)].concat();
         let taken = sink
             .file("a", 0o600, Arc::new(content))
             .and_then(|()| sink.settle());

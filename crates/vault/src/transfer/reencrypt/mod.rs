@@ -197,9 +197,9 @@ impl Copy<'_> {
             lists: digests,
         };
         let body = &self.source.body;
-        // Evidence is about files that no cluster of this volume has.
+        // A change token is about files that no cluster of this volume has.
         let files = body.files.iter().map(|file| File {
-            evidence: None,
+            change_token: None,
             ..file.clone()
         });
         let mut body = Body {
@@ -211,7 +211,7 @@ impl Copy<'_> {
             directories: body.directories.clone(),
             files: files.collect(),
             engine_document: body.engine_document.clone(),
-            doubtful: body.doubtful.clone(),
+            torn: body.torn.clone(),
             origins: origins.to_bytes(),
         };
         let reached = lists.iter().chain(&packs).map(|row| row.size).sum::<u64>();

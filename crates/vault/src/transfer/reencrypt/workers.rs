@@ -281,7 +281,7 @@ impl<'a> Workers<'a> {
             directories: Vec::new(),
             files: Vec::new(),
             engine_document: String::new(),
-            doubtful: Vec::new(),
+            torn: Vec::new(),
             origins: origins.to_bytes(),
         };
         let written = Manifest::write(

@@ -1,4 +1,4 @@
-//! Evidence that a file is as it was at an earlier dump, without reading it.
+//! What tells that a file is as it was at an earlier dump, without reading it.
 //!
 //! It does not know what earlier dumps found: it condenses what the file system says of a file
 //! so that two dumps agree exactly when nothing was written between their looks.
@@ -7,7 +7,7 @@
 //! and before the first read. Two looks that are equal in size, times of change, inode and
 //! device say that no write came between, if a write always moves the times. It does once they
 //! are [`SETTLED`] old by the file system's own clock, since a write then gets another tick: so
-//! only such files have evidence. It holds for local file systems that are known to keep these
+//! only such files have one. It holds for local file systems that are known to keep these
 //! times, within one incarnation of the data folder, and within one run of the system, since a
 //! crash may lose times whose data was written.
 use std::{
@@ -17,8 +17,10 @@ use std::{
     time::Duration,
 };
 
+use model::pages::ChangeToken;
+
 use super::super::incarnation;
-use crate::{Evidence, Home, folder::Folder};
+use crate::{Home, folder::Folder};
 
 /// How old a file's times must be.
 const SETTLED: Duration = Duration::from_secs(10);
@@ -75,8 +77,8 @@ impl Witness {
         })
     }
 
-    /// The evidence of a file by what fstat says of it; none when it was changed too lately.
-    pub(super) fn of_file(&self, file: &Metadata) -> Option<Evidence> {
+    /// The change token of a file by what fstat says of it; none when it was changed too lately.
+    pub(super) fn of_file(&self, file: &Metadata) -> Option<ChangeToken> {
         let times = [
             nanos(file.mtime(), file.mtime_nsec()),
             nanos(file.ctime(), file.ctime_nsec()),
