@@ -14,7 +14,7 @@ TYPES = {
     "string": "string", "timestamp": "string", "blob": "string", "boolean": "boolean", "integer": "integer",
     "long": "integer", "structure": "object", "map": "object", "list": "array",
 }
-SOURCES = contract.ROOT / "crates/service/src/actions"
+SOURCES = contract.ROOT / "crates/api/src/actions"
 # A member that is read and put aside: a field whose name begins with an underscore.
 PUT_ASIDE = re.compile(r'rename = "(\w+)"[^\]]*\)\]\s*(?:///[^\n]*\s*)*_\w+:', re.DOTALL)
 

@@ -205,7 +205,7 @@ impl Bench<'_> {
             let begun = Instant::now();
             let found = self
                 .catalog
-                .glance(move |tx| snapshots::get(tx, &region, &account, &name))
+                .point_read(move |tx| snapshots::get(tx, &region, &account, &name))
                 .await?;
             by_name.add(begun);
             if found.is_none() {

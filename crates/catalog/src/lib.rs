@@ -7,39 +7,24 @@
 //! [`CatalogExt::read`]; the table modules below are such functions. Their SQL is the part that
 //! SQLite and PostgreSQL share (`?1` placeholders; TEXT, BIGINT and BLOB columns), so a catalog
 //! on PostgreSQL can run the same functions: docs/decisions/0003-sqlite-shared-commits.md.
-pub mod access_keys;
-pub mod accounts;
-pub mod clusters;
-pub mod condemned;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod copy;
 mod error;
-pub mod events;
-pub mod grants;
-pub mod jobs;
-pub mod keys;
-pub mod marks;
-pub mod meta;
-pub mod mirrored;
-pub mod nodes;
-pub mod outbox;
-pub mod passes;
-pub mod pins;
 pub mod postgres;
-pub mod rebuilt;
-pub mod snapshots;
+mod queue;
 pub mod sqlite;
-mod stored;
+mod tables;
 mod transaction;
-pub mod uids;
 mod value;
-pub mod verified;
-pub mod webhooks;
 
 pub use error::{CatalogError, DAMAGE_HINT, ErrorKind, damage_seen};
 pub use postgres::PostgresCatalog;
 pub use sqlite::SqliteCatalog;
-pub use stored::Stored;
+pub use tables::{
+    Stored, access_keys, accounts, clusters, dirty_volumes, events, grants, jobs, keys, meta,
+    nodes, outbox, pins, rebuild_state, recorded, snapshots, tombstones, transfer_holds, uids,
+    verified, webhooks,
+};
 pub use transaction::{Catalog, CatalogExt, Tx, Verdict, Work};
 pub use value::{Arg, Row, Value};

@@ -12,7 +12,7 @@ use model::Timestamp;
 
 use crate::{
     error::CatalogError,
-    value::{Arg, Ledger, Row, Sums},
+    value::{AppendTable, Arg, Row, Sums},
 };
 
 /// A transaction that is under way.
@@ -37,8 +37,8 @@ pub trait Tx {
     ///
     /// # Errors
     /// As [`Tx::execute`].
-    fn append(&mut self, ledger: &'static Ledger, row: &[Arg<'_>]) -> Result<(), CatalogError> {
-        self.execute(ledger.insert(), row).map(|_| ())
+    fn append(&mut self, table: &'static AppendTable, row: &[Arg<'_>]) -> Result<(), CatalogError> {
+        self.execute(table.insert(), row).map(|_| ())
     }
 
     /// Changes one of a table's sums. Whatever this transaction does with the table later finds it
@@ -117,7 +117,7 @@ pub trait Catalog: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// When it could not be run.
-    async fn glance_boxed(&self, work: Box<Work>) -> Result<(), CatalogError> {
+    async fn point_read_boxed(&self, work: Box<Work>) -> Result<(), CatalogError> {
         self.read_boxed(work).await
     }
 
@@ -170,7 +170,7 @@ pub trait CatalogExt: Catalog {
     ///
     /// # Errors
     /// The function's own, or the catalog's turned into it.
-    fn glance<T, E, F>(&self, work: F) -> impl Future<Output = Result<T, E>> + Send
+    fn point_read<T, E, F>(&self, work: F) -> impl Future<Output = Result<T, E>> + Send
     where
         F: Fn(&mut dyn Tx) -> Result<T, E> + Send + Sync + 'static,
         T: Send + 'static,
@@ -178,7 +178,7 @@ pub trait CatalogExt: Catalog {
     {
         let (boxed, slot) = erase(work);
         async move {
-            self.glance_boxed(boxed).await?;
+            self.point_read_boxed(boxed).await?;
             take(&slot)
         }
     }

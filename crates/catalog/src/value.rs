@@ -122,20 +122,20 @@ pub(crate) use args;
 
 /// A table whose rows are added and not looked for at once: see [`crate::Tx::append`].
 #[derive(Debug)]
-pub struct Ledger {
+pub struct AppendTable {
     pub(crate) table: &'static str,
     pub(crate) columns: &'static [(&'static str, Column)],
     insert: OnceLock<String>,
 }
 
-/// What a ledger's column holds.
+/// What a table's column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Column {
     Int,
     Text,
 }
 
-impl Ledger {
+impl AppendTable {
     pub(crate) const fn new(
         table: &'static str,
         columns: &'static [(&'static str, Column)],

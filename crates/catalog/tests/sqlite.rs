@@ -3,10 +3,11 @@ use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
 
 use catalog::{
     Arg, Catalog, CatalogError, CatalogExt, ErrorKind, Row, SqliteCatalog, Tx, access_keys,
-    clusters, condemned,
+    clusters,
     conformance::{Fixture, samples},
-    conformance_tests, jobs, keys, marks, meta,
+    conformance_tests, dirty_volumes, jobs, keys, meta,
     snapshots::{self, Selection, Wanted},
+    tombstones,
 };
 use model::SystemClock;
 
@@ -384,10 +385,10 @@ async fn looks_go_through_indexes() {
             keys::get(tx, &region, &account, "k")?;
             keys::get_alias(tx, &region, &account, "alias/a")?;
             access_keys::get(tx, "AKIA1")?;
-            condemned::list(tx, &region, "v/")?;
-            condemned::waiting(tx, &region, "v/")?;
-            marks::get(tx, &region, &volume)?;
-            marks::due(tx, &region, Some(&volume), 10)?;
+            tombstones::list(tx, &region, "v/")?;
+            tombstones::waiting(tx, &region, "v/")?;
+            dirty_volumes::get(tx, &region, &volume)?;
+            dirty_volumes::due(tx, &region, Some(&volume), 10)?;
             Ok(std::mem::take(&mut tx.plans))
         })
         .await;

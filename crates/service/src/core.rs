@@ -15,16 +15,14 @@ use vault::{Intake, Throttle, Vault, VaultError};
 use crate::{
     Parts, Settings,
     clusters::{supervise::Answering, users::Users},
-    jobs::deaths::Deaths,
+    jobs::{deaths::Deaths, places::Places, snapshot_turns::Turns},
     keys::{KeyService, Keys, Outside},
-    link::http::Carrier,
-    mirror::{
-        bag::Seal,
+    link::transport::Carrier,
+    record_log::{
+        batch::Seal,
         checkpoint::Scribe,
         owner::{self, OwnerError},
     },
-    places::Places,
-    turns::Turns,
 };
 
 /// Opens one region's vault.

@@ -1,35 +1,19 @@
 //! What the product does: API actions, background jobs, and the links between regions.
 //!
 //! It names traits only: which catalog, vault and engine stand behind them is the server's choice.
-pub mod access;
-pub mod action;
-pub mod actions;
-mod addresses;
-pub mod authority;
-mod clusters;
-mod core;
-pub mod dispatch;
-mod events;
+pub mod auth;
+pub mod clusters;
+pub mod core;
+pub mod events;
 pub mod fault;
-pub mod forget;
-mod jobs;
-mod keys;
+pub mod jobs;
+pub mod keys;
 pub mod link;
-mod meter;
-mod mirror;
-mod nodes;
-pub mod openapi;
-mod places;
-mod presigned;
-pub mod rekey;
-mod runner;
-pub mod sessions;
+pub mod nodes;
+pub mod record_log;
 pub mod settings;
-mod shapes;
-mod sweep;
-pub mod turns;
+pub mod sweep;
 pub mod verify;
-pub mod webhooks;
 
 use std::{
     fmt,
@@ -44,21 +28,22 @@ use tokio::task::JoinHandle;
 use wire::RawRequest;
 
 pub use crate::core::OpenVault;
-pub use addresses::{AddressRange, ClusterAddresses, NoRange};
+pub use clusters::addresses::{AddressRange, ClusterAddresses, NoRange};
 pub use keys::{CallError, Outside, OutsideKms, RetryPlan};
-pub use mirror::{
-    bag::Seal,
+pub use nodes::membership::StartError;
+pub use record_log::{
+    batch::Seal,
     checkpoint::Scribe,
     owner::{OwnerError, succeed},
     read::Findings,
     rebuild::{self, RebuildError},
 };
-pub use nodes::{Membership, StartError};
-pub use settings::{ClusterTls, Mode, Settings, Webhook};
+pub use settings::{ClusterTls, Membership, Mode, Settings, Webhook};
 
-pub use dispatch::{Proved, refuse, refuse_too_large};
-
-use crate::{access::Access, core::Core, dispatch::Dispatch, link::LinkServer};
+use crate::{
+    auth::authenticate::Access, clusters::authority, core::Core, events::webhooks, jobs::runner,
+    link::LinkServer, nodes::membership,
+};
 
 /// What a server that was started while everything was being stopped gets.
 const STRAGGLER_PATIENCE: Duration = Duration::from_millis(500);
@@ -81,9 +66,9 @@ pub struct Parts {
     /// Runs databases.
     pub engine: Arc<dyn engine::Engine>,
     /// Delivers events to webhooks.
-    pub courier: Arc<dyn webhooks::Courier>,
+    pub courier: Arc<dyn events::transport::Courier>,
     /// Reaches regions that other deployments host.
-    pub carrier: Arc<dyn link::http::Carrier>,
+    pub carrier: Arc<dyn link::transport::Carrier>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws identifiers.
@@ -100,7 +85,7 @@ impl fmt::Debug for Parts {
 #[derive(Debug)]
 pub struct Service {
     core: Arc<Core>,
-    dispatch: Dispatch,
+    access: Arc<Access>,
     /// Names this process among those that had, or will have, the node's name.
     incarnation: String,
     link: LinkServer,
@@ -123,8 +108,8 @@ impl Service {
         let master_key = parts.master_key.clone();
         let core = Arc::new(Core::new(parts, settings));
         let incarnation = core.entropy.uuid().to_string();
-        nodes::check_vaults(&core).await?;
-        nodes::enter(&core, &incarnation).await?;
+        membership::check_vaults(&core).await?;
+        membership::enter(&core, &incarnation).await?;
         let (clock, tls) = (core.clock.clone(), &core.settings.cluster_tls);
         let tls = authority::tls(&*core.catalog, &master_key, clock, tls).await?;
         core.engine.use_tls(tls);
@@ -133,26 +118,30 @@ impl Service {
         let mut tasks = vec![
             tokio::spawn(clusters::supervise::keep(core.clone())),
             tokio::spawn(runner::work(core.clone(), owner)),
-            tokio::spawn(mirror::run(core.clone())),
+            tokio::spawn(record_log::run(core.clone())),
             tokio::spawn(sweep::run(core.clone())),
-            tokio::spawn(nodes::beat(core.clone(), incarnation.clone())),
+            tokio::spawn(membership::beat(core.clone(), incarnation.clone())),
         ];
         tasks.extend(webhooks::begin(&core, &courier).await?);
         let access = Arc::new(access);
         let link = LinkServer::new(core.clone(), access.clone());
-        let dispatch = Dispatch::new(core.clone(), access);
         Ok(Arc::new(Self {
             core,
-            dispatch,
+            access,
             incarnation,
             link,
             tasks: Mutex::new(tasks),
         }))
     }
 
-    /// Answers one request. Never fails: a fault is an answer.
-    pub async fn handle(&self, request: RawRequest) -> http::Response<Bytes> {
-        self.dispatch.handle(request).await
+    /// What actions and jobs share.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Checks who asks.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
     }
 
     /// Answers another deployment's message.
@@ -234,12 +223,12 @@ impl Service {
         tokio::join!(clusters::supervise::stop_all(&self.core, patience), ended);
         // A job that was stopped on its way may have started a server after the first look.
         clusters::supervise::stop_all(&self.core, STRAGGLER_PATIENCE).await;
-        let settled = tokio::time::timeout(MIRROR_PATIENCE, mirror::settle(&self.core));
+        let settled = tokio::time::timeout(MIRROR_PATIENCE, record_log::settle(&self.core));
         if settled.await.is_err() {
             tracing::warn!(
                 "the mirror of the records was not written to its end; the next start goes on"
             );
         }
-        nodes::leave(&self.core, &self.incarnation, STRAGGLER_PATIENCE).await;
+        membership::leave(&self.core, &self.incarnation, STRAGGLER_PATIENCE).await;
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use model::{Account, Region, limits};
 use zeroize::Zeroizing;
 
-use crate::{ClusterAddresses, link::peer::Peer, sessions::Role};
+use crate::{ClusterAddresses, auth::sessions::Role, link::peer::Peer};
 
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,17 @@ pub struct ClusterTls {
     pub forced: bool,
 }
 
+/// What a node of a shared catalog tells the others.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// Names the data folder.
+    pub home: String,
+    /// Where this node is reached.
+    pub endpoint: String,
+    /// The release.
+    pub build: String,
+}
+
 /// What a deployment may choose.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -56,7 +67,7 @@ pub struct Settings {
     /// The name of this node: clusters stay with their node. No slash is in it.
     pub node: String,
     /// What the nodes of a shared catalog know of one another; none: the catalog is this node's.
-    pub membership: Option<crate::Membership>,
+    pub membership: Option<Membership>,
     /// The region of requests that name none.
     pub default_region: Region,
     /// Regions beyond the ones that AWS has.

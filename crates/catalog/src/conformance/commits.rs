@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::{Fixture, read, samples, write};
 use crate::{
     error::CatalogError,
-    meta, snapshots,
+    tables::{meta, snapshots},
     transaction::{CatalogExt, Tx},
 };
 

@@ -12,9 +12,11 @@ use model::{
 use super::{Fixture, read, samples, write};
 use crate::{
     error::CatalogError,
-    jobs::{self, Checkpoint, Claim, End, Except, Lease},
-    passes::{self, Redeemed},
-    pins, snapshots,
+    tables::{
+        jobs::{self, Checkpoint, Claim, End, Except, Lease},
+        pins, snapshots,
+        transfer_holds::{self, Redeemed},
+    },
     transaction::{Catalog, CatalogExt},
 };
 
@@ -562,7 +564,7 @@ pub async fn tickets_are_redeemed_once(fixture: &impl Fixture) {
     let redeem = move |ticket: &'static str| {
         let (at, of) = (at.clone(), of.clone());
         write(&catalog.clone(), move |tx| {
-            passes::redeem(tx, ticket, (&at, &of, samples::hash(7)))
+            transfer_holds::redeem(tx, ticket, (&at, &of, samples::hash(7)))
         })
     };
     let mut tasks = tokio::task::JoinSet::new();
@@ -576,8 +578,8 @@ pub async fn tickets_are_redeemed_once(fixture: &impl Fixture) {
     let catalog = fixture.open();
     let (at, of) = (region.clone(), volume.clone());
     write(&catalog, move |tx| {
-        passes::hold(tx, "a", (&at, &of, samples::hash(7)))?;
-        passes::hold(tx, "c", (&at, &of, samples::hash(8)))
+        transfer_holds::hold(tx, "a", (&at, &of, samples::hash(7)))?;
+        transfer_holds::hold(tx, "c", (&at, &of, samples::hash(8)))
     })
     .await;
     let pinned = read(&catalog, move |tx| pins::of_volume(tx, &region, &volume)).await;

@@ -5,8 +5,8 @@
 //! Cases panic where a catalog is wrong. [`conformance_tests!`](crate::conformance_tests) makes
 //! a test of each.
 pub mod commits;
+pub mod dirty_volumes;
 pub mod leases;
-pub mod marks;
 pub mod nodes;
 pub mod owners;
 pub mod records;
@@ -51,7 +51,7 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@each $fixture, snapshots:
             pages_meet_every_snapshot_once, scopes_and_filters_select, sharing_follows_updates,
             roots_are_what_is_needed);
-        $crate::conformance_tests!(@each $fixture, marks:
+        $crate::conformance_tests!(@each $fixture, dirty_volumes:
             the_last_to_need_a_manifest_marks, jobs_mark_what_they_leave, marks_go_as_they_were_read);
         $crate::conformance_tests!(@each $fixture, nodes:
             names_are_one_folders, clusters_keep_their_folder, nodes_are_listed_and_drained);

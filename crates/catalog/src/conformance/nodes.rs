@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Fixture, read, samples, write};
-use crate::{
+use crate::tables::{
     clusters,
     nodes::{self, Entry, NodeState, Taken},
 };

@@ -8,11 +8,12 @@ use model::{
 
 use super::{Fixture, read, samples, write};
 use crate::{
-    access_keys::{self, AccessKey, AccessKeyStatus},
-    accounts, clusters,
     error::CatalogError,
-    grants, keys,
-    stored::Stored,
+    tables::{
+        access_keys::{self, AccessKey, AccessKeyStatus},
+        accounts, clusters, grants, keys,
+        stored::Stored,
+    },
 };
 
 fn grant(key: &str, id: &str, to: u8) -> Grant {

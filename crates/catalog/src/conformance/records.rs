@@ -5,12 +5,13 @@ use model::{Hash, KeyState, Timestamp, cluster::Base};
 
 use super::{Fixture, read, samples, write};
 use crate::{
-    access_keys::{self, AccessKey, AccessKeyStatus},
-    clusters,
     error::{CatalogError, ErrorKind},
-    jobs,
-    keys::{self, Alias},
-    meta, snapshots,
+    tables::{
+        access_keys::{self, AccessKey, AccessKeyStatus},
+        clusters, jobs,
+        keys::{self, Alias},
+        meta, snapshots,
+    },
     transaction::CatalogExt,
 };
 

@@ -7,9 +7,11 @@ use model::{SnapshotKind, cluster::Base};
 
 use super::{Fixture, read, samples, write};
 use crate::{
-    clusters,
-    snapshots::{self, After, Selection, Wanted},
-    stored::Stored,
+    tables::{
+        clusters,
+        snapshots::{self, After, Selection, Wanted},
+        stored::Stored,
+    },
     transaction::Catalog,
 };
 

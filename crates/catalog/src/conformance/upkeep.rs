@@ -6,10 +6,10 @@ use std::{collections::HashSet, time::Duration};
 use model::{Arn, JobKind, Timestamp, cluster::Base};
 
 use super::{Fixture, read, samples, write};
-use crate::{
-    accounts, clusters, condemned,
+use crate::tables::{
+    accounts, clusters,
     events::{self, Event, Filter},
-    jobs, keys, meta, mirrored, outbox, snapshots, uids, verified, webhooks,
+    jobs, keys, meta, outbox, recorded, snapshots, tombstones, uids, verified, webhooks,
 };
 
 /// Condemned names count until they are spared; deleted ones are never spared, only forgotten.
@@ -21,15 +21,15 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
         .into();
     let all = paths.clone();
     let outcome = write(&catalog, move |tx| {
-        let added = condemned::condemn(tx, &region, &all)?;
-        let again = condemned::condemn(tx, &region, &all[..1])?;
-        let far = condemned::list(tx, &samples::other_region(), "")?;
+        let added = tombstones::condemn(tx, &region, &all)?;
+        let again = tombstones::condemn(tx, &region, &all[..1])?;
+        let far = tombstones::list(tx, &samples::other_region(), "")?;
         Ok((
             added,
             again,
             far.len(),
-            condemned::list(tx, &region, "v/a/")?,
-            condemned::waiting(tx, &region, "v/a/")?,
+            tombstones::list(tx, &region, "v/a/")?,
+            tombstones::waiting(tx, &region, "v/a/")?,
             tx.now(),
         ))
     })
@@ -42,12 +42,12 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
     let (first, rest) = (paths[..1].to_vec(), paths);
     let (spared, waiting, listed) = write(&catalog, move |tx| {
         let region = samples::region();
-        condemned::mark_deleted(tx, &region, &first)?;
-        let spared = condemned::spare(tx, &region, &rest[..2])?;
+        tombstones::mark_deleted(tx, &region, &first)?;
+        let spared = tombstones::spare(tx, &region, &rest[..2])?;
         Ok((
             spared,
-            condemned::waiting(tx, &region, "v/")?,
-            condemned::list(tx, &region, "v/")?.len(),
+            tombstones::waiting(tx, &region, "v/")?,
+            tombstones::list(tx, &region, "v/")?.len(),
         ))
     })
     .await;
@@ -55,14 +55,14 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
     let paths: Vec<_> = waiting.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(paths, ["v/a0/packs/3"]);
     let forgotten = write(&catalog, |tx| {
-        condemned::forget(tx, &samples::region(), Duration::from_secs(3_600), 10)
+        tombstones::forget(tx, &samples::region(), Duration::from_secs(3_600), 10)
     });
     assert_eq!(forgotten.await, 0);
     let mut forgotten = 0;
     for _ in 0..5_000 {
         // The clock has to move on before an age of nothing has passed.
         forgotten += write(&catalog, |tx| {
-            condemned::forget(tx, &samples::region(), Duration::ZERO, 10)
+            tombstones::forget(tx, &samples::region(), Duration::ZERO, 10)
         })
         .await;
         if forgotten == 1 {
@@ -70,7 +70,7 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let left = read(&catalog, |tx| condemned::list(tx, &samples::region(), "")).await;
+    let left = read(&catalog, |tx| tombstones::list(tx, &samples::region(), "")).await;
     assert_eq!((forgotten, left.len()), (1, 1));
 }
 
@@ -101,8 +101,8 @@ pub async fn letters_keep_their_order(fixture: &impl Fixture) {
     assert!(lag.oldest.is_some());
     let (gone, there, position) = read(&catalog, |tx| {
         Ok((
-            mirrored::find(tx, account)?,
-            mirrored::find(tx, snapshot)?,
+            recorded::find(tx, account)?,
+            recorded::find(tx, snapshot)?,
             meta::version(tx)?,
         ))
     })
@@ -143,11 +143,11 @@ pub async fn mirrored_records_are_walked_and_put_back(fixture: &impl Fixture) {
     let mut met = Vec::new();
     for kind in outbox::Kind::ALL {
         let region = kind.is_regional().then(samples::region);
-        let mut after: Option<mirrored::Record> = None;
+        let mut after: Option<recorded::Record> = None;
         loop {
             let (region, from) = (region.clone(), after.clone());
             let page = read(&catalog, move |tx| {
-                mirrored::page(tx, kind, region.as_ref(), from.as_ref(), 2)
+                recorded::page(tx, kind, region.as_ref(), from.as_ref(), 2)
             })
             .await;
             let Some((_, last)) = page.last() else { break };
@@ -158,7 +158,7 @@ pub async fn mirrored_records_are_walked_and_put_back(fixture: &impl Fixture) {
     assert_eq!(met.len(), 12);
     for record in &met {
         let path = record.path();
-        let found = read(&catalog, move |tx| mirrored::find(tx, &path)).await;
+        let found = read(&catalog, move |tx| recorded::find(tx, &path)).await;
         assert_eq!(found.as_ref(), Some(record));
     }
     write(&catalog, |tx| {
@@ -171,7 +171,7 @@ pub async fn mirrored_records_are_walked_and_put_back(fixture: &impl Fixture) {
             let name = model::ClusterName::parse(name.as_str()).expect("a name");
             clusters::delete(tx, &samples::region(), &samples::account(1), &name)?;
         }
-        assert!(mirrored::is_empty(tx)?);
+        assert!(recorded::is_empty(tx)?);
         Ok(())
     })
     .await;
@@ -179,15 +179,15 @@ pub async fn mirrored_records_are_walked_and_put_back(fixture: &impl Fixture) {
     write(&catalog, move |tx| {
         records
             .iter()
-            .try_for_each(|record| mirrored::keep(tx, record))
+            .try_for_each(|record| recorded::keep(tx, record))
     })
     .await;
     for record in met {
         let path = record.path();
-        let found = read(&catalog, move |tx| mirrored::find(tx, &path)).await;
+        let found = read(&catalog, move |tx| recorded::find(tx, &path)).await;
         assert_eq!(found, Some(record));
     }
-    assert!(!read(&catalog, mirrored::is_empty).await);
+    assert!(!read(&catalog, recorded::is_empty).await);
 }
 
 /// The highest OS user id is known, in whatever order they were noted.

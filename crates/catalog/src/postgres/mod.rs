@@ -7,61 +7,46 @@
 //! with SQLite, requests that wait while a commit is under way share the next one, each inside
 //! a savepoint. Transactions are SERIALIZABLE; one that met another is run again, alone:
 //! docs/decisions/0008-postgres-catalog.md.
-mod commit;
-mod gather;
-mod place;
+mod clock;
+mod commit_marker;
+mod error;
 mod reader;
 mod schema;
 mod session;
 mod tls;
-mod trouble;
 mod tx;
+mod url;
+mod write_buffer;
 mod writer;
 
 use std::{
     fmt,
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
-    thread::{self, JoinHandle},
 };
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
 
-use self::{commit::Marks, place::Place, session::Session, writer::Writer};
+use self::{
+    commit_marker::CommitMarker, error::Trouble, session::Session, url::Place, writer::Writer,
+};
 use crate::{
-    error::{CatalogError, ErrorKind},
+    error::CatalogError,
+    queue::{RequestQueue, Threads},
     transaction::{Catalog, Work},
 };
 
-/// Requests that wait for the writer, or for the readers; more wait in their callers.
-const QUEUE_MAX: usize = 1_024;
 /// Threads that read, with a connection each.
 const READERS: usize = 4;
-
-/// What a request's thread sends back.
-type Answer = oneshot::Sender<Result<(), CatalogError>>;
-
-/// A transaction on its way to a thread.
-struct Request {
-    work: Box<Work>,
-    answer: Answer,
-}
 
 /// The catalog in a PostgreSQL database.
 pub struct PostgresCatalog {
     shown: PathBuf,
     commits: Arc<AtomicU64>,
-    queues: Option<Queues>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-struct Queues {
-    write: mpsc::Sender<Request>,
-    read: mpsc::Sender<Request>,
+    threads: Threads,
 }
 
 impl fmt::Debug for PostgresCatalog {
@@ -82,12 +67,11 @@ impl PostgresCatalog {
     pub fn open(url: &str) -> Result<Self, CatalogError> {
         let place = Place::parse(url)?;
         let commits = Arc::new(AtomicU64::new(0));
-        let (write, write_queue) = mpsc::channel(QUEUE_MAX);
-        let (read, read_queue) = mpsc::channel(QUEUE_MAX);
+        let (mut threads, write_queue, read_queue) = Threads::new();
         let (opened, outcome) = std::sync::mpsc::sync_channel(1);
         let (at, counted) = (place.clone(), Arc::clone(&commits));
         // On a thread of its own, since a session brings its own runtime.
-        let mut threads = vec![spawn("catalog-write", move || {
+        threads.start("catalog-write", move || {
             match begin(at, write_queue, counted) {
                 Ok(writer) => {
                     let told = opened.send(Ok(()));
@@ -100,46 +84,36 @@ impl PostgresCatalog {
                     opened.send(Err(trouble.told())).ok();
                 }
             }
-        })?];
+        })?;
         outcome.recv().map_err(|_| CatalogError::Panicked)??;
-        let shared = Arc::new(Mutex::new(read_queue));
         for _ in 0..READERS {
             let reader = reader::Reader {
                 place: place.clone(),
                 session: None,
-                queue: Arc::clone(&shared),
+                queue: read_queue.clone(),
             };
-            threads.push(spawn("catalog-read", move || reader.run())?);
+            threads.start("catalog-read", move || reader.run())?;
         }
         Ok(Self {
             shown: place.shown,
             commits,
-            queues: Some(Queues { write, read }),
             threads,
         })
     }
-
-    fn queues(&self) -> Result<&Queues, CatalogError> {
-        self.queues.as_ref().ok_or(CatalogError::Closed)
-    }
 }
 
-fn begin(
-    place: Place,
-    queue: mpsc::Receiver<Request>,
-    commits: Arc<AtomicU64>,
-) -> Result<Writer, trouble::Trouble> {
+fn begin(place: Place, queue: RequestQueue, commits: Arc<AtomicU64>) -> Result<Writer, Trouble> {
     let mut session = Session::open(&place)?;
     schema::migrate(&mut session, &place)?;
-    let mut marks = Marks::new();
-    marks.enter(&session)?;
+    let mut marker = CommitMarker::new();
+    marker.enter(&session)?;
     if session.one_text("SHOW fsync")? != "on" {
         tracing::warn!(catalog = %place.shown.display(), "the server runs with fsync=off: what it commits is lost with the power");
     }
     Ok(Writer {
         place,
         session: Some(session),
-        marks,
+        marker,
         queue,
         commits,
         away_since: None,
@@ -151,47 +125,14 @@ fn begin(
 #[async_trait]
 impl Catalog for PostgresCatalog {
     async fn write_boxed(&self, work: Box<Work>) -> Result<(), CatalogError> {
-        ask(&self.queues()?.write, work).await
+        self.threads.write(work).await
     }
 
     async fn read_boxed(&self, work: Box<Work>) -> Result<(), CatalogError> {
-        ask(&self.queues()?.read, work).await
+        self.threads.read(work).await
     }
 
     fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }
-}
-
-async fn ask(queue: &mpsc::Sender<Request>, work: Box<Work>) -> Result<(), CatalogError> {
-    let (answer, answered) = oneshot::channel();
-    queue
-        .send(Request { work, answer })
-        .await
-        .map_err(|_| CatalogError::Closed)?;
-    answered.await.map_err(|_| CatalogError::Closed)?
-}
-
-impl Drop for PostgresCatalog {
-    /// Lets the threads finish what was queued. Blocks for at most the last batch.
-    fn drop(&mut self) {
-        self.queues = None;
-        for thread in self.threads.drain(..) {
-            // A catalog whose last owner is a request's function is dropped on its own thread.
-            if thread.thread().id() != thread::current().id() && thread.join().is_err() {
-                tracing::error!(catalog = %self.shown.display(), "a catalog thread had panicked");
-            }
-        }
-    }
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, CatalogError> {
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(run)
-        .map_err(|error| CatalogError::Failed {
-            doing: "starting its threads",
-            kind: ErrorKind::Repair,
-            source: Arc::new(error),
-        })
 }

@@ -3,29 +3,26 @@
 //! They do not know what the requests look for; their transactions cannot write.
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc;
-
 use super::{
-    Answer, Request,
-    place::Place,
+    error::Trouble,
     session::Session,
-    trouble::Trouble,
     tx::{PostgresTx, Shared},
+    url::Place,
 };
-use crate::{error::CatalogError, transaction::Work};
+use crate::{
+    error::CatalogError,
+    queue::{Answer, Request, SharedQueue},
+    transaction::Work,
+};
 
 /// How long a request may wait for a server that went away.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// The queue that the reading threads take turns at.
-pub(super) type SharedQueue = Arc<Mutex<mpsc::Receiver<Request>>>;
 
 /// One reading thread's parts.
 pub(super) struct Reader {
@@ -37,19 +34,11 @@ pub(super) struct Reader {
 impl Reader {
     /// Serves until the queue is closed and empty.
     pub(super) fn run(mut self) {
-        while let Some(request) = self.next() {
+        while let Some(request) = self.queue.next() {
             if !request.answer.is_closed() {
                 self.serve(request);
             }
         }
-    }
-
-    /// One idle thread waits in the queue, the others for the lock: the effect is the same.
-    fn next(&self) -> Option<Request> {
-        self.queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .blocking_recv()
     }
 
     fn serve(&mut self, Request { work, answer }: Request) {

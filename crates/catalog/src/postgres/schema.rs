@@ -3,8 +3,8 @@
 //! It does not know what the tables are for. Migrations are numbered and only ever added.
 use std::sync::Arc;
 
-use super::{place::Place, session::Session, trouble::Trouble};
-use crate::{error::CatalogError, meta, value::args};
+use super::{error::Trouble, session::Session, url::Place};
+use crate::{error::CatalogError, tables::meta, value::args};
 
 /// Every migration in its order; the schema's number is how many of them were applied.
 pub(super) const MIGRATIONS: &[&str] = &[

@@ -16,8 +16,8 @@ use tokio_postgres::{
 };
 
 use super::{
-    place::Place,
-    trouble::{Trouble, WrongArgument, in_words},
+    error::{Trouble, WrongArgument, in_words},
+    url::Place,
 };
 use crate::{
     error::{CatalogError, ErrorKind},

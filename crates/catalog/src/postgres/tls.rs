@@ -24,7 +24,7 @@ use tokio_postgres::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{place::TlsMode, trouble::in_words};
+use super::error::in_words;
 use crate::error::{CatalogError, ErrorKind};
 
 /// Where systems keep the certificates of the authorities that they trust.
@@ -33,6 +33,17 @@ const SYSTEM_ROOTS: [&str; 3] = [
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 ];
+
+/// How a connection is protected, as libpq names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TlsMode {
+    /// Not at all.
+    Disable,
+    /// Sealed, whoever is at the other end.
+    Require,
+    /// Sealed, and the server proves its name.
+    VerifyFull,
+}
 
 /// Makes sealed connections; without a configuration it is never asked for one.
 #[derive(Clone)]

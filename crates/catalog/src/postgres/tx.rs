@@ -5,11 +5,11 @@ use std::{cell::RefCell, collections::VecDeque};
 
 use model::Timestamp;
 
-use super::{gather::Gathered, session::Session, trouble::Trouble, writer::ask_clock};
+use super::{clock::ask_clock, error::Trouble, session::Session, write_buffer::Gathered};
 use crate::{
     error::CatalogError,
     transaction::Tx,
-    value::{Arg, Ledger, Row, Sums, args},
+    value::{AppendTable, Arg, Row, Sums, args},
 };
 
 /// What the requests of one transaction have in common.
@@ -91,9 +91,9 @@ impl Tx for PostgresTx<'_> {
         self.note(outcome)
     }
 
-    fn append(&mut self, ledger: &'static Ledger, row: &[Arg<'_>]) -> Result<(), CatalogError> {
+    fn append(&mut self, table: &'static AppendTable, row: &[Arg<'_>]) -> Result<(), CatalogError> {
         self.changed = true;
-        self.shared.gathered.add(ledger, row);
+        self.shared.gathered.add(table, row);
         Ok(())
     }
 

@@ -15,20 +15,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use model::Timestamp;
-use tokio::sync::mpsc;
-use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
-
 use super::{
-    Request,
-    commit::Marks,
-    place::Place,
+    clock::{CLOCK, last_row, moment},
+    commit_marker::CommitMarker,
+    error::Trouble,
     session::Session,
-    trouble::{Trouble, in_words},
     tx::{PostgresTx, Shared},
+    url::Place,
 };
 use crate::{
     error::CatalogError,
+    queue::{Request, RequestQueue},
     transaction::{Verdict, Work},
 };
 
@@ -44,8 +41,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How many transactions run alone from the start after one met another: on one account's records
 /// nodes would else spend half their time on tries that are refused.
 const ALONE_AFTER_CONFLICT: u32 = 32;
-/// The present moment by the server's clock.
-pub(super) const CLOCK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
 /// What became of one request's function.
 enum Ran {
@@ -58,8 +53,8 @@ enum Ran {
 pub(super) struct Writer {
     pub(super) place: Place,
     pub(super) session: Option<Session>,
-    pub(super) marks: Marks,
-    pub(super) queue: mpsc::Receiver<Request>,
+    pub(super) marker: CommitMarker,
+    pub(super) queue: RequestQueue,
     pub(super) commits: Arc<AtomicU64>,
     /// Since when the server is away.
     pub(super) away_since: Option<Instant>,
@@ -79,7 +74,7 @@ impl Writer {
             batch.retain(|request| !request.answer.is_closed());
             self.serve(&mut batch);
         }
-        self.marks.forget(self.session.as_ref());
+        self.marker.forget(self.session.as_ref());
     }
 
     /// Runs a batch until it is decided, and answers each request.
@@ -147,7 +142,7 @@ impl Writer {
             Some(session) => session,
             None => {
                 let session = Session::open(&self.place)?;
-                self.marks.enter(&session)?;
+                self.marker.enter(&session)?;
                 session
             }
         };
@@ -161,7 +156,7 @@ impl Writer {
         match worked {
             Ok((ran, true)) => {
                 // The session is given up when anything is unclear.
-                if let Err(cause) = self.marks.commit(&session) {
+                if let Err(cause) = self.marker.commit(&session) {
                     if let Trouble::Conflict | Trouble::Failed(_) = &cause {
                         session.simple("ROLLBACK")?;
                         self.session = Some(session);
@@ -195,7 +190,7 @@ impl Writer {
         let began = Instant::now();
         loop {
             let asked = Session::open(&self.place).and_then(|session| {
-                let happened = self.marks.happened(&session)?;
+                let happened = self.marker.happened(&session)?;
                 Ok((session, happened))
             });
             match asked {
@@ -234,7 +229,7 @@ fn unknown(cause: Trouble) -> Trouble {
 }
 
 /// Takes what waits in the queue into the batch.
-fn gather(queue: &mut mpsc::Receiver<Request>, batch: &mut VecDeque<Request>) {
+fn gather(queue: &mut RequestQueue, batch: &mut VecDeque<Request>) {
     while batch.len() < BATCH_MAX
         && let Ok(next) = queue.try_recv()
     {
@@ -242,24 +237,6 @@ fn gather(queue: &mut mpsc::Receiver<Request>, batch: &mut VecDeque<Request>) {
             batch.push_back(next);
         }
     }
-}
-
-/// The last row of an answer.
-fn last_row(answer: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
-    answer.iter().rev().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    })
-}
-
-fn moment(row: Option<&SimpleQueryRow>) -> Result<Timestamp, Trouble> {
-    row.and_then(|row| row.get(0)?.parse().ok().map(Timestamp))
-        .ok_or_else(|| Trouble::Lost(in_words("the server did not tell the time")))
-}
-
-/// The present moment, asked within a transaction.
-pub(super) fn ask_clock(session: &Session) -> Result<Timestamp, Trouble> {
-    moment(last_row(&session.simple(CLOCK)?))
 }
 
 /// Begins a transaction, and draws as many versions as it may need when the last one needed any.

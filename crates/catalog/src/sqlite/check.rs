@@ -3,8 +3,11 @@
 //! It does not know what the tables are for.
 use std::{path::Path, sync::mpsc, time::Duration};
 
-use super::{connect, set, spawn, tx::failed};
-use crate::error::CatalogError;
+use super::{
+    connection::{connect, set},
+    tx::failed,
+};
+use crate::{error::CatalogError, queue::spawn};
 
 /// First the order of pages, rows and cells, which takes a second for some hundred megabytes; then
 /// whether each index has what its table has, so that no row is taken for absent.

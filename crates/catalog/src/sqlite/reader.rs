@@ -10,21 +10,13 @@ use std::{
 
 use model::Clock;
 use rusqlite::Connection;
-use tokio::sync::mpsc;
 
-use super::{
-    Request,
-    tx::{SqliteTx, failed},
+use super::tx::{SqliteTx, failed};
+use crate::{
+    error::CatalogError,
+    queue::{Request, SharedQueue},
+    transaction::Work,
 };
-use crate::{error::CatalogError, transaction::Work};
-
-/// The queue that the reading threads take turns at.
-pub(super) type SharedQueue = Arc<Mutex<mpsc::Receiver<Request>>>;
-
-/// Makes a queue that several threads can take from.
-pub(super) fn share(queue: mpsc::Receiver<Request>) -> SharedQueue {
-    Arc::new(Mutex::new(queue))
-}
 
 /// A connection that reads.
 pub(super) struct View {
@@ -34,7 +26,7 @@ pub(super) struct View {
 
 /// Connections for short reads, which run where they are asked for: two changes of threads cost
 /// more than the look at a row.
-pub(super) struct Glances(Mutex<Vec<View>>);
+pub(super) struct PointReads(Mutex<Vec<View>>);
 
 /// One reading thread's parts.
 pub(super) struct Reader {
@@ -45,29 +37,21 @@ pub(super) struct Reader {
 impl Reader {
     /// Serves until the queue is closed and empty.
     pub(super) fn run(self) {
-        while let Some(Request { work, answer }) = self.next() {
+        while let Some(Request { work, answer }) = self.queue.next() {
             if !answer.is_closed() {
                 answer.send(self.view.serve(&*work)).ok();
             }
         }
     }
-
-    /// One idle thread waits in the queue, the others for the lock: the effect is the same.
-    fn next(&self) -> Option<Request> {
-        self.queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .blocking_recv()
-    }
 }
 
-impl fmt::Debug for Glances {
+impl fmt::Debug for PointReads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Glances(..)")
+        f.write_str("PointReads(..)")
     }
 }
 
-impl Glances {
+impl PointReads {
     pub(super) fn new(views: Vec<View>) -> Self {
         Self(Mutex::new(views))
     }

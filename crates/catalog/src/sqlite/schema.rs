@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, path::Path};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::tx::failed;
-use crate::{error::CatalogError, meta};
+use crate::{error::CatalogError, tables::meta};
 
 /// The table that is there before the first migration.
 const META: &str = "CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) \

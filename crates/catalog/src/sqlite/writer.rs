@@ -19,14 +19,14 @@ use std::{
 
 use model::Clock;
 use rusqlite::Connection;
-use tokio::sync::mpsc;
 
 use super::{
-    LOG_PAGES, Request,
+    connection::LOG_PAGES,
     tx::{SqliteTx, failed},
 };
 use crate::{
     error::{CatalogError, ErrorKind},
+    queue::{Request, RequestQueue},
     transaction::{Verdict, Work},
 };
 
@@ -37,7 +37,7 @@ const BATCH_MAX: usize = 256;
 pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) queue: mpsc::Receiver<Request>,
+    pub(super) queue: RequestQueue,
     pub(super) commits: Arc<AtomicU64>,
 }
 

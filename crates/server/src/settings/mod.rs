@@ -1,9 +1,17 @@
 //! What an operator may choose, in layers: flags, then the environment, then a file, then defaults.
 //!
 //! It does not know what the values do; `serve` hands them on.
-mod chosen;
+pub(crate) mod address;
+pub(crate) mod catalog_place;
 mod error;
+pub(crate) mod kms;
+pub(crate) mod peer;
+mod resolved;
+pub(crate) mod roles;
 mod rules;
+pub(crate) mod values;
+pub(crate) mod vault_place;
+pub(crate) mod webhook;
 
 use std::{
     collections::BTreeMap,
@@ -19,14 +27,14 @@ use service::Mode;
 
 pub(crate) use error::SettingsError;
 
-use crate::{
-    catalogs::{CatalogUrl, NodeName},
-    courier::WebhookRow,
-    forms::{Addresses, ByteCount, Listen, Network, Ports, Secret},
-    outside_kms::KmsLayer,
-    peers::PeerRow,
+use crate::settings::{
+    catalog_place::{CatalogUrl, NodeName},
+    kms::KmsLayer,
+    peer::PeerRow,
     roles::RoleRow,
-    vaults::VaultPlace,
+    values::{Addresses, ByteCount, Listen, Network, Ports, Secret},
+    vault_place::VaultPlace,
+    webhook::WebhookRow,
 };
 
 /// The address of a server that was told none.

@@ -7,7 +7,7 @@ use model::limits;
 use service::Mode;
 
 use super::{Layer, SettingsError};
-use crate::{forms::ByteCount, vaults::VaultPlace};
+use crate::settings::{values::ByteCount, vault_place::VaultPlace};
 
 /// A lease shorter than this would run out between two heartbeats on a busy disk.
 const LEASE_SECS: RangeInclusive<u64> = 2..=limits::LEASE_MAX.as_secs();

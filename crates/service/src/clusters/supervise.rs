@@ -13,8 +13,8 @@ use engine::ServerState;
 use model::{Cluster, ClusterStatus, ResourceId, cluster::Placement};
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::{attempts, folder, home};
-use crate::{addresses, core::Core, fault::chain, jobs::JobError};
+use super::files::{attempts, folder, home};
+use crate::{clusters::addresses, core::Core, fault::chain, jobs::JobError};
 
 /// How often a cluster's server is looked at.
 const KEEP_POLL: Duration = Duration::from_secs(5);

@@ -1,13 +1,13 @@
 //! Ships a snapshot from another region: what the destination's vault does not hold yet, as it
 //! lies, or sealed anew. What arrived stays, so a copy that was interrupted goes on where it was.
-use catalog::{CatalogError, CatalogExt, condemned, jobs};
+use catalog::{CatalogError, CatalogExt, jobs, tombstones};
 use model::{Arn, Content, Region, Told};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
     JobError, Reason, Run, complete_snapshot, done,
-    seal_anew::{self, Anew},
+    reencrypt::{self, Anew},
     snapshot_of,
 };
 use crate::{
@@ -67,7 +67,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         return Err(JobError::Gone);
     }
     let content = match &body.anew {
-        Some(anew) => seal_anew::run(run, &body, anew).await?,
+        Some(anew) => reencrypt::run(run, &body, anew).await?,
         None => {
             ship(run, &body).await?;
             body.content.clone()
@@ -120,8 +120,8 @@ async fn ship(run: &Run, body: &Body) -> Result<(), JobError> {
         .catalog
         .read(move |tx| {
             Ok::<_, CatalogError>((
-                condemned::list(tx, &from, &prefix)?,
-                condemned::list(tx, &to, &prefix)?,
+                tombstones::list(tx, &from, &prefix)?,
+                tombstones::list(tx, &to, &prefix)?,
             ))
         })
         .await?;

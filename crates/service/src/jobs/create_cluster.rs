@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{JobError, Run};
 use crate::{
-    addresses, clusters,
-    events::{self, OfCluster},
+    clusters::{addresses, files},
+    events::kinds::{self, OfCluster},
 };
 
 /// The job's document.
@@ -25,7 +25,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let place = run.fresh_place(&cluster)?;
     run.clear_other_attempts(&cluster, &place).await?;
     let place = addresses::secure(&run.core, &cluster, place).await?;
-    let home = clusters::home(&run.core, &cluster, &place);
+    let home = files::home(&run.core, &cluster, &place);
     run.make_way(&home).await?;
     let spec = NewCluster {
         master_username: cluster.master_username.clone(),
@@ -51,7 +51,7 @@ pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Resul
             stored.value.percent_progress = None;
             stored.value.placement = Some(place.clone());
             let stored = rows::update(tx, stored)?;
-            events::cluster(tx, &stored.value, OfCluster::Created)?;
+            kinds::cluster(tx, &stored.value, OfCluster::Created)?;
             jobs::finish(tx, &lease, &jobs::End::Done)?;
             Ok(())
         })
@@ -71,7 +71,7 @@ pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), C
         cluster.failure = Some(reason.clone());
         cluster.percent_progress = None;
         let stored = rows::update(tx, stored)?;
-        events::cluster(tx, &stored.value, OfCluster::Failed(reason))?;
+        kinds::cluster(tx, &stored.value, OfCluster::Failed(reason))?;
     }
     Ok(())
 }

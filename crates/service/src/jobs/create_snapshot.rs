@@ -1,7 +1,7 @@
 //! Takes a snapshot of a cluster: dump into the vault, compared with the cluster's base.
 use std::sync::Arc;
 
-use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, condemned, jobs, snapshots};
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs, snapshots, tombstones};
 use engine::{DumpSink, SinkError};
 use model::{
     Cluster, Content, Job, ResourceId, SnapshotStatus, Told, VolumeRef, WrappedKey, cluster::Base,
@@ -15,10 +15,9 @@ use vault::{
 
 use super::{JobError, Run, complete_snapshot, done, placed_home, snapshot_of};
 use crate::{
-    events,
+    events::kinds,
+    jobs::{places::Place, progress::Meter},
     keys::{KeyUser, cluster_context},
-    meter::Meter,
-    places::Place,
 };
 
 /// The job's document.
@@ -186,7 +185,7 @@ async fn absent(run: &Run, cluster: &Cluster) -> Result<vault::Condemned, JobErr
     Ok(run
         .core
         .catalog
-        .read(move |tx| condemned::list(tx, &region, &prefix))
+        .read(move |tx| tombstones::list(tx, &region, &prefix))
         .await?)
 }
 
@@ -259,5 +258,5 @@ pub(super) fn fail_snapshot(
     stored.value.status = SnapshotStatus::Failed;
     stored.value.failure = Some(reason.clone());
     let stored = snapshots::update(tx, stored)?;
-    events::snapshot_is(tx, &stored.value)
+    kinds::snapshot_is(tx, &stored.value)
 }

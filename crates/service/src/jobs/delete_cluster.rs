@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{JobError, Reason, Run, complete_snapshot, create_snapshot, snapshot_of};
 use crate::{
-    addresses, clusters,
-    events::{self, OfCluster},
+    clusters::{addresses, files},
+    events::kinds::{self, OfCluster},
     fault::chain,
 };
 
@@ -52,9 +52,9 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             take_final(run, &cluster, snapshot).await?;
         }
     }
-    for attempt in super::attempts(&clusters::folder(&run.core, &cluster)).await? {
+    for attempt in super::attempts(&files::folder(&run.core, &cluster)).await? {
         if let Some(place) = &cluster.placement {
-            let home = clusters::home(
+            let home = files::home(
                 &run.core,
                 &cluster,
                 &Placement {
@@ -72,7 +72,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         }
     }
     addresses::release(&run.core, &cluster);
-    remove_folder(clusters::folder(&run.core, &cluster)).await?;
+    remove_folder(files::folder(&run.core, &cluster)).await?;
     run.core.answering.note(&cluster.resource_id, false);
     let lease = run.lease.clone();
     run.core
@@ -80,7 +80,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
             rows::delete(tx, &cluster.region, &cluster.account, &cluster.name)?;
-            events::cluster(tx, &cluster, OfCluster::Deleted)?;
+            kinds::cluster(tx, &cluster, OfCluster::Deleted)?;
             jobs::finish(tx, &lease, &jobs::End::Done)?;
             Ok::<_, JobError>(())
         })
@@ -126,7 +126,7 @@ async fn take_final(
 
 async fn remove_folder(folder: std::path::PathBuf) -> Result<(), JobError> {
     let removed =
-        clusters::blocking(move || engine::remove_tree(&folder).map_err(std::io::Error::other));
+        files::blocking(move || engine::remove_tree(&folder).map_err(std::io::Error::other));
     removed.await.map_err(|error| {
         let told = Told::new("the host does not let the cluster's files be removed");
         JobError::Fail(Reason::new(told, chain(&error)))
@@ -163,5 +163,5 @@ pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), C
     };
     stored.value.failure = Some(reason.clone());
     let stored = rows::update(tx, stored)?;
-    events::cluster(tx, &stored.value, OfCluster::DeletionFailed(reason))
+    kinds::cluster(tx, &stored.value, OfCluster::DeletionFailed(reason))
 }

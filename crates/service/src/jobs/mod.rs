@@ -8,9 +8,13 @@ pub mod create_cluster;
 pub mod create_snapshot;
 pub mod deaths;
 pub mod delete_cluster;
+pub mod places;
+pub mod progress;
+pub mod reencrypt;
 pub mod restore_cluster;
 mod restore_sample;
-pub mod seal_anew;
+pub mod runner;
+pub mod snapshot_turns;
 pub mod verify_vault;
 
 use std::{path::Path, sync::Arc};
@@ -28,13 +32,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use vault::VaultError;
 
 use crate::{
-    clusters,
+    clusters::files,
     core::Core,
-    events,
+    events::kinds,
     fault::{Fault, chain},
+    jobs::{places::Place, progress::Meter},
     keys::KeyError,
-    meter::Meter,
-    places::Place,
 };
 
 /// Why a try failed, for two readers. A text alone is the operator's: the account is then told
@@ -291,7 +294,7 @@ impl Run {
     /// # Errors
     /// `Retry`, with what the file system says.
     pub async fn make_way(&self, home: &Home) -> Result<(), JobError> {
-        clusters::make_way(&self.core, home).await.map_err(|error| {
+        files::make_way(&self.core, home).await.map_err(|error| {
             JobError::retry(format!(
                 "the folders above {} cannot be made: {error}",
                 home.dir.display()
@@ -308,10 +311,10 @@ impl Run {
         cluster: &Cluster,
         keep: &Placement,
     ) -> Result<(), JobError> {
-        let folder = clusters::folder(&self.core, cluster);
+        let folder = files::folder(&self.core, cluster);
         for attempt in attempts(&folder).await? {
             if attempt != keep.attempt {
-                let old = clusters::home(
+                let old = files::home(
                     &self.core,
                     cluster,
                     &Placement {
@@ -333,7 +336,7 @@ pub(crate) fn body<B: DeserializeOwned>(job: &Job) -> Result<B, serde_json::Erro
 
 /// The attempt folders of a cluster.
 async fn attempts(folder: &Path) -> Result<Vec<String>, JobError> {
-    clusters::attempts(folder)
+    files::attempts(folder)
         .await
         .map_err(|error| JobError::retry(format!("{} cannot be read: {error}", folder.display())))
 }
@@ -349,7 +352,7 @@ pub(crate) fn placed_home(core: &Core, cluster: &Cluster) -> Result<Home, JobErr
         .filter(|place| !place.attempt.is_empty());
     let place = place
         .ok_or_else(|| JobError::fail(format!("the cluster {} was never whole", cluster.name)))?;
-    Ok(clusters::home(core, cluster, place))
+    Ok(files::home(core, cluster, place))
 }
 
 /// Finds the snapshot that a job works on, unless it was deleted or replaced meanwhile.
@@ -396,9 +399,9 @@ pub(crate) fn complete_snapshot(
     snapshot.percent_progress = 100;
     snapshot.content = Some(content.clone());
     let stored = catalog::snapshots::update(tx, stored)?;
-    events::snapshot_is(tx, &stored.value)?;
+    kinds::snapshot_is(tx, &stored.value)?;
     if !left_out.is_empty() {
-        events::snapshot_left_out(tx, &stored.value, left_out)?;
+        kinds::snapshot_left_out(tx, &stored.value, left_out)?;
     }
     Ok(())
 }

@@ -1,11 +1,15 @@
 //! Makes a cluster from a snapshot: the files beside everything else, the engine's recovery,
 //! and last the commit that makes it visible.
-use catalog::{CatalogExt, condemned};
+use catalog::{CatalogExt, tombstones};
 use model::{Content, ResourceId};
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, Run, create_cluster};
-use crate::{addresses, clusters, keys::KeyUser, verify};
+use crate::{
+    clusters::{addresses, files},
+    keys::KeyUser,
+    verify,
+};
 
 /// The job's document.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,7 +27,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let place = run.fresh_place(&cluster)?;
     run.clear_other_attempts(&cluster, &place).await?;
     let place = addresses::secure(core, &cluster, place).await?;
-    let home = clusters::home(core, &cluster, &place);
+    let home = files::home(core, &cluster, &place);
     run.make_way(&home).await?;
     let user = KeyUser::rds(&cluster.account, &cluster.region);
     let data_key = match &body.content.wrapped_key {
@@ -37,12 +41,12 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     );
     let absent = core
         .catalog
-        .read(move |tx| condemned::list(tx, &region, &prefix))
+        .read(move |tx| tombstones::list(tx, &region, &prefix))
         .await?;
     let vault = core.vault(&cluster.region)?;
     let (folder, meter) = (home.dir.clone(), run.meter.clone());
     let restored = tokio::task::spawn_blocking(move || {
-        clusters::make_passage(&folder).map_err(|error| {
+        files::make_passage(&folder).map_err(|error| {
             JobError::retry(format!("{} cannot be made: {error}", folder.display()))
         })?;
         let into = folder.join("data");

@@ -13,7 +13,11 @@ use model::{Content, Region};
 use vault::{Condemned, DataKey, Observer};
 
 use super::{JobError, Run};
-use crate::{clusters, fault::chain, meter::Counting};
+use crate::{
+    clusters::{files, users},
+    fault::chain,
+    jobs::progress::Counting,
+};
 
 /// Names of the folders of such clusters begin so.
 const PREFIX: &str = "sample-";
@@ -50,7 +54,7 @@ pub(super) async fn look(run: &Run, sampled: Sampled) -> Result<Verdict, JobErro
 
 async fn restore_and_read(run: &Run, sampled: Sampled) -> Result<Verdict, JobError> {
     let core = &run.core;
-    let os_uid = clusters::users::claim(core).await?;
+    let os_uid = users::claim(core).await?;
     if let Some(uid) = os_uid {
         use catalog::CatalogExt;
         let noted = core.catalog.write(move |tx| catalog::uids::note(tx, uid));
@@ -61,7 +65,7 @@ async fn restore_and_read(run: &Run, sampled: Sampled) -> Result<Verdict, JobErr
     let vault = core.vault(&sampled.region)?;
     let (folder, meter) = (home.dir.clone(), run.meter.clone());
     let restored = tokio::task::spawn_blocking(move || {
-        clusters::make_passage(&folder).map_err(|error| {
+        files::make_passage(&folder).map_err(|error| {
             JobError::retry(format!("{} cannot be made: {error}", folder.display()))
         })?;
         let Sampled {
@@ -162,7 +166,7 @@ fn home_at(
         .collect();
     Home {
         dir: folder.join(attempt),
-        socket_dir: clusters::socket_dir_of(&run.core.settings.data_dir, &short),
+        socket_dir: files::socket_dir_of(&run.core.settings.data_dir, &short),
         host: HOST.to_owned(),
         port,
         os_uid,
@@ -179,13 +183,13 @@ pub(super) async fn clear(run: &Run) -> Result<(), JobError> {
         JobError::retry(format!("{} cannot be cleared: {error}", path.display()))
     };
     let at = parent.clone();
-    let names = clusters::blocking(move || names_in(&at)).await;
+    let names = files::blocking(move || names_in(&at)).await;
     for name in names.map_err(|error| failed(&parent, error))? {
         if !name.starts_with(PREFIX) {
             continue;
         }
         let folder = parent.join(name);
-        let attempts = clusters::attempts(&folder)
+        let attempts = files::attempts(&folder)
             .await
             .map_err(|error| failed(&folder, error))?;
         for attempt in attempts {
@@ -194,13 +198,13 @@ pub(super) async fn clear(run: &Run) -> Result<(), JobError> {
             let home = home_at(run, &folder, &attempt, 1, os_uid, "");
             run.place.waiting(run.core.engine.remove(&home)).await?;
             let sockets = home.socket_dir;
-            let removed = clusters::blocking(move || {
+            let removed = files::blocking(move || {
                 engine::remove_tree(&sockets).map_err(std::io::Error::other)
             });
             removed.await.map_err(|error| failed(&folder, error))?;
         }
         let at = folder.clone();
-        let removed = clusters::blocking(move || std::fs::remove_dir(&at)).await;
+        let removed = files::blocking(move || std::fs::remove_dir(&at)).await;
         removed.map_err(|error| failed(&folder, error))?;
     }
     Ok(())

@@ -23,9 +23,9 @@ use super::{
     restore_sample::{self, Sampled, Verdict},
 };
 use crate::{
-    events,
+    events::kinds,
+    jobs::progress::Counting,
     keys::{KeyError, KeyUser},
-    meter::Counting,
     verify::{Affected, Finding, Menders, Remedy, Report},
 };
 
@@ -489,7 +489,7 @@ async fn events_of(run: &Run, snapshots: &[Snapshot]) -> Result<(), JobError> {
         .catalog
         .write(move |tx| {
             for snapshot in &snapshots {
-                events::snapshot_damaged(tx, snapshot, &DAMAGED)?;
+                kinds::snapshot_damaged(tx, snapshot, &DAMAGED)?;
             }
             Ok::<_, JobError>(())
         })

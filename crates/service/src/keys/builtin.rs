@@ -17,7 +17,8 @@ use vault::DataKey;
 use zeroize::Zeroizing;
 
 use super::{
-    KeyError, KeyService, KeyUser, create, data_key, echo, policies::Policies, rotate, turns::Turns,
+    KeyError, KeyService, KeyUser, create, data_key, echo, policy_cache::Policies, rotate,
+    turns::Turns,
 };
 use crate::core::Core;
 
@@ -94,7 +95,7 @@ impl Keys {
             KeyRef::parse(text, caller, region).map_err(|_| KeyError::Malformed(echo(text)))?;
         let key = self
             .catalog
-            .glance(move |tx| {
+            .point_read(move |tx| {
                 let (region, account, id) = match &wanted {
                     KeyRef::Id {
                         region,

@@ -1,7 +1,7 @@
 //! Makes keys: their material reaches the vault's mirror before anyone learns their name.
 //!
 //! It does not know who asks for them.
-use catalog::{CatalogError, CatalogExt, Stored, mirrored::Record};
+use catalog::{CatalogError, CatalogExt, Stored, recorded::Record};
 use model::{
     Account, Key, KeyManager, Region,
     key_spec::{KeySpec, KeyUsage},
@@ -11,7 +11,7 @@ use super::{KeyError, NewKey, RDS_ALIAS};
 use crate::{
     core::Core,
     fault::Fault,
-    mirror::bag::{KEYS_FOLDER, Line},
+    record_log::batch::{KEYS_FOLDER, Line},
 };
 
 /// Keeps a new key: its material reaches the vault's mirror before anyone learns its name.

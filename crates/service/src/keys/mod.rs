@@ -5,10 +5,11 @@
 //! grants, never as the service itself.
 mod builtin;
 mod create;
+mod fault;
 mod multi_region;
 mod outside;
 mod pairs;
-mod policies;
+mod policy_cache;
 mod rds;
 mod rotate;
 mod turns;
@@ -24,6 +25,7 @@ use crate::{core::Core, fault::Fault};
 pub use builtin::{Keys, NewKey, NewReplica};
 use create::mirror;
 pub use create::{create, default_key};
+pub use fault::{invalid_ciphertext, kms_fault};
 pub use multi_region::{replicate, update_primary};
 pub use outside::{CallError, Outside, OutsideKms, RetryPlan};
 pub use pairs::Signable;

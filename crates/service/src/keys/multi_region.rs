@@ -10,7 +10,7 @@ use model::{
     key::{MultiRegion, counterpart},
 };
 
-use super::{Keys, NewReplica, mirror};
+use super::{Keys, NewReplica, kms_fault, mirror};
 use crate::{
     core::Core,
     fault::{Code, Fault},
@@ -37,7 +37,10 @@ pub async fn replicate(core: &Core, primary: &Arn, new: NewReplica) -> Result<Ke
         .await?;
     let early = Stored {
         version,
-        value: core.kms.draw_replica(&stored.value, new)?,
+        value: core
+            .kms
+            .draw_replica(&stored.value, new)
+            .map_err(kms_fault)?,
     };
     mirror(core, &early).await?;
     let (replica, seen) = (early.value, stored.version);
@@ -69,7 +72,7 @@ pub async fn update_primary(core: &Core, primary: &Arn, region: &Region) -> Resu
         .write(move |tx| {
             let mut old = find_primary(tx, &wanted)?;
             let mut new = find(tx, &there)?;
-            Keys::usable(&new.value)?;
+            Keys::usable(&new.value).map_err(kms_fault)?;
             new.value.rotation = old.value.rotation.take();
             old.value.multi_region = Some(MultiRegion::Replica);
             new.value.multi_region = Some(MultiRegion::Primary);
@@ -89,7 +92,7 @@ fn find(tx: &mut dyn Tx, arn: &Arn) -> Result<Stored<Key>, Fault> {
 
 fn find_primary(tx: &mut dyn Tx, arn: &Arn) -> Result<Stored<Key>, Fault> {
     let stored = find(tx, arn)?;
-    Keys::usable(&stored.value)?;
+    Keys::usable(&stored.value).map_err(kms_fault)?;
     if stored.value.multi_region == Some(MultiRegion::Primary) {
         return Ok(stored);
     }

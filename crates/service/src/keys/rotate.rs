@@ -9,7 +9,7 @@ use std::time::Duration;
 use catalog::{CatalogError, CatalogExt, Stored, keys};
 use model::{Arn, Key, Timestamp, key::RotationPlan, limits};
 
-use super::{Keys, mirror};
+use super::{Keys, kms_fault, mirror};
 use crate::{
     core::Core,
     fault::{Code, Fault, chain},
@@ -45,7 +45,7 @@ pub async fn rotate(core: &Core, arn: &Arn, reason: Reason) -> Result<Key, Fault
         .catalog
         .write(move |tx| {
             let key = find(tx, &wanted)?.value;
-            Keys::usable(&key)?;
+            Keys::usable(&key).map_err(kms_fault)?;
             if reason == Reason::Asked {
                 within_limit(&key)?;
             }

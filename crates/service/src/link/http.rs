@@ -4,11 +4,10 @@
 //! before the vault has checked its hash.
 use std::{fmt, time::Duration};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use futures_util::future::BoxFuture;
-use http::HeaderMap;
+
 use model::{Account, Arn, ArnKind, Region, limits};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
@@ -18,11 +17,10 @@ use super::{
     Link, Wanted,
     message::{
         Claims, Hello, KeyAsk, KeyGiven, ObjectAsk, Offer, Refusal, TicketAsk, VERSIONS, Welcome,
-        path,
+        name_of, path,
     },
     peer::{ANSWER_HEADER, Covered, Envelope, HEADER, Peer, is_answer},
     sealed::{Receiver, Sealed, Transcript},
-    serve::name_of,
     transcript_parts,
 };
 use crate::{
@@ -38,43 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Why no answer came.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CarrierError(pub String);
-
-/// An answer as it came.
-#[derive(Debug)]
-pub struct Answer {
-    /// Its HTTP status.
-    pub status: u16,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its whole body.
-    pub body: Bytes,
-}
-
-/// Posts messages to peers.
-#[async_trait]
-pub trait Carrier: Send + Sync + fmt::Debug {
-    /// Posts a message and reads an answer of at most `body_bytes_max`. It ends within a bounded
-    /// time and follows no redirect.
-    ///
-    /// # Errors
-    /// When no whole answer came, or a larger one.
-    async fn post(
-        &self,
-        peer: &Peer,
-        path: &str,
-        header: (&'static str, String),
-        body: Bytes,
-        body_bytes_max: usize,
-    ) -> Result<Answer, CarrierError>;
-}
-
 /// A source region of another deployment, as one region here sees it.
 #[derive(Debug)]
-pub(crate) struct RemoteRegion<'a> {
+pub struct RemoteRegion<'a> {
     core: &'a Core,
     peer: &'a Peer,
     here: &'a Region,
@@ -90,7 +54,7 @@ enum Failed {
 
 impl<'a> RemoteRegion<'a> {
     /// The peer that hosts `there`, if another deployment does.
-    pub(crate) fn of(core: &'a Core, here: &'a Region, there: &'a Region) -> Option<Self> {
+    pub fn of(core: &'a Core, here: &'a Region, there: &'a Region) -> Option<Self> {
         let peer = core.settings.peers.get(there)?;
         Some(Self {
             core,
@@ -186,7 +150,7 @@ impl<'a> RemoteRegion<'a> {
     ///
     /// # Errors
     /// The source region's fault; `ServiceUnavailable` when it cannot be asked.
-    pub(crate) async fn ticket(&self, ask: &TicketAsk) -> Result<Offer, Fault> {
+    pub async fn ticket(&self, ask: &TicketAsk) -> Result<Offer, Fault> {
         let hello = Hello {
             versions: VERSIONS.to_vec(),
             release: env!("CARGO_PKG_VERSION").to_owned(),
@@ -213,7 +177,7 @@ impl<'a> RemoteRegion<'a> {
     ///
     /// # Errors
     /// The source region's fault; `ServiceUnavailable` when it cannot be asked.
-    pub(crate) async fn redeem(
+    pub async fn redeem(
         &self,
         (caller, source): (&Account, &Arn),
         offer: &Offer,
@@ -259,7 +223,7 @@ impl<'a> RemoteRegion<'a> {
     }
 
     /// The link by which a pass's objects are fetched.
-    pub(crate) fn link(self, pass: &'a str, observer: &'a dyn Observer) -> HttpLink<'a> {
+    pub fn link(self, pass: &'a str, observer: &'a dyn Observer) -> HttpLink<'a> {
         HttpLink {
             region: self,
             pass,
@@ -269,7 +233,7 @@ impl<'a> RemoteRegion<'a> {
 }
 
 /// Fetches a snapshot from another deployment.
-pub(crate) struct HttpLink<'a> {
+pub struct HttpLink<'a> {
     region: RemoteRegion<'a>,
     pass: &'a str,
     observer: &'a dyn Observer,

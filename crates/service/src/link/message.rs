@@ -7,6 +7,7 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use vault::ObjectKind;
 
 /// The versions of the link that this release speaks.
 pub(crate) const VERSIONS: &[u32] = &[1];
@@ -28,52 +29,52 @@ pub(crate) struct Hello {
 
 /// The newest version that both speak.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Welcome {
-    pub(crate) version: u32,
-    pub(crate) release: String,
+pub struct Welcome {
+    pub version: u32,
+    pub release: String,
 }
 
 /// Asks for a ticket: who copies which snapshot, under which key, as the caller spelled them.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct TicketAsk {
-    pub(crate) caller: Account,
-    pub(crate) source: Arn,
-    pub(crate) source_given: String,
-    pub(crate) kms_key_id: Option<String>,
-    pub(crate) pre_signed_url: Option<String>,
+pub struct TicketAsk {
+    pub caller: Account,
+    pub source: Arn,
+    pub source_given: String,
+    pub kms_key_id: Option<String>,
+    pub pre_signed_url: Option<String>,
 }
 
 /// A snapshot as the source describes it, and the ticket for its key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Offer {
-    pub(crate) ticket: String,
-    pub(crate) snapshot: Offered,
+pub struct Offer {
+    pub ticket: String,
+    pub snapshot: Offered,
 }
 
 /// What a copy inherits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Offered {
-    pub(crate) name: SnapshotName,
-    pub(crate) uid: Uuid,
-    pub(crate) created_at: Timestamp,
-    pub(crate) cluster_name: ClusterName,
-    pub(crate) cluster_resource_id: ResourceId,
-    pub(crate) cluster_created_at: Timestamp,
-    pub(crate) engine: String,
-    pub(crate) engine_version: String,
-    pub(crate) engine_mode: String,
-    pub(crate) master_username: String,
-    pub(crate) port: u16,
+pub struct Offered {
+    pub name: SnapshotName,
+    pub uid: Uuid,
+    pub created_at: Timestamp,
+    pub cluster_name: ClusterName,
+    pub cluster_resource_id: ResourceId,
+    pub cluster_created_at: Timestamp,
+    pub engine: String,
+    pub engine_version: String,
+    pub engine_mode: String,
+    pub master_username: String,
+    pub port: u16,
     #[serde(default)]
-    pub(crate) cluster_port: Option<u16>,
-    pub(crate) allocated_storage_gib: u32,
-    pub(crate) storage_type: Option<String>,
-    pub(crate) storage_encrypted: bool,
-    pub(crate) tags: Vec<Tag>,
-    pub(crate) volume: VolumeRef,
-    pub(crate) manifest: Hash,
-    pub(crate) logical_bytes: u64,
-    pub(crate) stored_bytes: u64,
+    pub cluster_port: Option<u16>,
+    pub allocated_storage_gib: u32,
+    pub storage_type: Option<String>,
+    pub storage_encrypted: bool,
+    pub tags: Vec<Tag>,
+    pub volume: VolumeRef,
+    pub manifest: Hash,
+    pub logical_bytes: u64,
+    pub stored_bytes: u64,
 }
 
 /// Redeems a ticket: the key is to be sealed for this public key, bound to that target key.
@@ -129,4 +130,13 @@ pub(crate) struct ObjectAsk {
 pub(crate) struct Refusal {
     pub(crate) code: String,
     pub(crate) message: String,
+}
+
+/// The word for a kind of objects.
+pub(super) fn name_of(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Pack => "pack",
+        ObjectKind::List => "list",
+        ObjectKind::Manifest => "manifest",
+    }
 }

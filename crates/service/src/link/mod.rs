@@ -2,10 +2,11 @@
 //! deployments it is HTTP, each message proved by a key that both hold.
 pub mod http;
 mod local;
-pub(crate) mod message;
+pub mod message;
 pub mod peer;
 mod sealed;
 mod serve;
+pub mod transport;
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use model::{Arn, Hash, VolumeRef};
 use vault::{Condemned, Observer, Shipped, Throttle, Vault, VaultError};
 
 pub use local::LocalLink;
-pub(crate) use message::TicketAsk;
+pub use message::TicketAsk;
 pub use serve::LinkServer;
 
 /// What a data key on its way is bound to.

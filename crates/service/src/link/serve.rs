@@ -10,9 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use catalog::{
-    CatalogError, CatalogExt, condemned,
-    passes::{self, Redeemed},
-    snapshots,
+    CatalogError, CatalogExt, snapshots, tombstones,
+    transfer_holds::{self, Redeemed},
 };
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use http::{HeaderValue, Response, header};
@@ -25,17 +24,16 @@ use wire::RawRequest;
 use super::{
     message::{
         Claims, Hello, KeyAsk, KeyGiven, ObjectAsk, Offer, Offered, Refusal, TicketAsk, VERSIONS,
-        Welcome, path,
+        Welcome, name_of, path,
     },
     peer::{ANSWER_HEADER, Covered, Envelope, HEADER, Peer, answer_mac},
     sealed, transcript_parts,
 };
 use crate::{
-    access::Access,
+    auth::{authenticate::Access, presigned},
     core::Core,
     fault::{Code, Fault},
     keys::RdsUse,
-    presigned,
 };
 
 /// Time between a ticket and the use of it: one request to KMS and two to the catalog.
@@ -137,7 +135,7 @@ impl LinkServer {
         };
         let proof = answer_mac(&peer.key, &request_mac, status, &body, covered);
         let mut response = answer(status, body, Some(&proof));
-        let peer = crate::dispatch::Proved(message.from.to_string());
+        let peer = crate::auth::caller::Proved(message.from.to_string());
         response.extensions_mut().insert(peer);
         response
     }
@@ -272,7 +270,7 @@ impl LinkServer {
         let redeemed = self
             .core
             .catalog
-            .write(move |tx| passes::redeem(tx, &claims.id, claims.named()))
+            .write(move |tx| transfer_holds::redeem(tx, &claims.id, claims.named()))
             .await?;
         match redeemed {
             Redeemed::Now => Ok(()),
@@ -332,9 +330,9 @@ impl LinkServer {
             .core
             .catalog
             .write(move |tx| {
-                passes::hold(tx, &held.id, held.named())?;
+                transfer_holds::hold(tx, &held.id, held.named())?;
                 let prefix = format!("volumes/{}/", held.volume);
-                condemned::list(tx, &held.source.region, &prefix)
+                tombstones::list(tx, &held.source.region, &prefix)
             })
             .await
             .map_err(|error: CatalogError| VaultError::Link {
@@ -412,15 +410,6 @@ fn hello(message: &Proved<'_>) -> Result<Reply, Fault> {
                 message.to, message.from, hello.release, hello.versions
             ),
         )),
-    }
-}
-
-/// The word for a kind of objects.
-pub(super) fn name_of(kind: ObjectKind) -> &'static str {
-    match kind {
-        ObjectKind::Pack => "pack",
-        ObjectKind::List => "list",
-        ObjectKind::Manifest => "manifest",
     }
 }
 

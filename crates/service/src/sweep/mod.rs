@@ -1,7 +1,7 @@
 //! Removes from the vaults what no record and no running job reaches, after a grace.
 //!
 //! Only volumes are looked at in which something ended that reached objects: its end marked them
-//! (`catalog::marks`). All are looked at when a process begins to sweep, and once a day, for what
+//! (`catalog::dirty_volumes`). All are looked at when a process begins to sweep, and once a day, for what
 //! came too late to be marked. A volume is swept only while no job uses it. Names are condemned first: a condemned name
 //! counts as absent for every writer from then on, so a copy that wants the same bytes writes
 //! them anew under another name, and deleting the old one hurts no one. Before anything is
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use catalog::{CatalogError, CatalogExt, condemned, events, jobs, keys, marks, verified};
+use catalog::{CatalogError, CatalogExt, dirty_volumes, events, jobs, keys, tombstones, verified};
 use model::{
     Region, Timestamp, VolumeRef,
     limits::{EVENTS_KEPT, SWEEP_HEADERS_BYTES_MAX},
@@ -22,8 +22,8 @@ use vault::{Headers, Vault, VaultError};
 use crate::{
     core::Core,
     fault::chain,
-    mirror::{checkpoint, owner::OwnerError},
-    nodes,
+    nodes::membership,
+    record_log::{checkpoint, owner::OwnerError},
 };
 
 /// Names handled by one transaction.
@@ -66,7 +66,7 @@ pub async fn run(core: Arc<Core>) {
             () = core.stopped() => return,
             () = tokio::time::sleep(pause) => {}
         }
-        match nodes::is_first(&core).await {
+        match membership::is_first(&core).await {
             Ok(true) => {}
             // Sweeping at once would be as safe, and list the vaults as often as there are nodes.
             Ok(false) => {
@@ -154,7 +154,7 @@ impl Sweeper {
             let (at, after) = (region.clone(), last.clone());
             let due = core
                 .catalog
-                .read(move |tx| marks::due(tx, &at, after.as_ref(), BATCH))
+                .read(move |tx| dirty_volumes::due(tx, &at, after.as_ref(), BATCH))
                 .await?;
             for volume in &due {
                 self.look(core, vault, region, volume).await?;
@@ -193,7 +193,7 @@ impl Sweeper {
 async fn mark(core: &Core, region: &Region, volume: &VolumeRef) -> Result<(), SweepError> {
     let (at, of, now) = (region.clone(), volume.clone(), core.now());
     core.catalog
-        .write(move |tx| marks::settle(tx, &at, &of, None, Some(now)))
+        .write(move |tx| dirty_volumes::settle(tx, &at, &of, None, Some(now)))
         .await?;
     Ok(())
 }
@@ -220,7 +220,7 @@ async fn forget(core: &Core) -> Result<(), CatalogError> {
         .write(move |tx| {
             verified::forget(tx, BATCH)?;
             for region in &regions {
-                condemned::forget(tx, region, MEMORY, BATCH)?;
+                tombstones::forget(tx, region, MEMORY, BATCH)?;
             }
             let mut gone = BTreeMap::new();
             for stored in keys::due_for_deletion(tx, BATCH)? {

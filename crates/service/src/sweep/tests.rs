@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use catalog::{CatalogError, CatalogExt, Tx, condemned, conformance::samples, jobs, snapshots};
+use catalog::{CatalogError, CatalogExt, Tx, conformance::samples, jobs, snapshots, tombstones};
 use futures_util::stream::BoxStream;
 use model::{
     Clock, Content, JobKind, Snapshot, SnapshotStatus, SystemClock, SystemEntropy, VolumeRef,
@@ -214,7 +214,7 @@ impl Scene {
     }
 
     fn condemn(&self, paths: Vec<String>) {
-        self.write(move |tx| condemned::condemn(tx, &home(), &paths).map(drop));
+        self.write(move |tx| tombstones::condemn(tx, &home(), &paths).map(drop));
     }
 }
 
@@ -350,7 +350,7 @@ fn a_volume_with_much_to_delete_keeps_no_other_from_it() {
     scene.round();
     assert_eq!(scene.objects(&second), [""; 0]);
     let waiting =
-        scene.write(move |tx| condemned::waiting(tx, &home(), &format!("volumes/{first}/")));
+        scene.write(move |tx| tombstones::waiting(tx, &home(), &format!("volumes/{first}/")));
     assert_eq!(waiting.len(), BATCH + 1);
 }
 

@@ -4,9 +4,9 @@
 use std::collections::{BTreeSet, HashSet};
 
 use catalog::{
-    CatalogError, CatalogExt, Tx, condemned,
-    marks::{self, Mark},
-    pins, snapshots,
+    CatalogError, CatalogExt, Tx,
+    dirty_volumes::{self, Mark},
+    pins, snapshots, tombstones,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use model::{Hash, Region, Timestamp, VolumeRef};
@@ -61,9 +61,9 @@ impl Look<'_> {
             .catalog
             .read(move |tx| {
                 Ok::<_, CatalogError>(Known {
-                    mark: marks::get(tx, &at, &of)?,
+                    mark: dirty_volumes::get(tx, &at, &of)?,
                     roots: quiet_roots(tx, &at, &of)?,
-                    absent: condemned::list(tx, &at, &below)?,
+                    absent: tombstones::list(tx, &at, &below)?,
                 })
             })
             .await?;
@@ -100,7 +100,7 @@ impl Look<'_> {
             .write(move |tx| {
                 let kept_until = seen.map(|mark| mark.marked_at.plus(grace));
                 let kept_until = kept_until.filter(|until| tx.now() < *until);
-                marks::settle(tx, &at, &of, seen, again_at.or(kept_until))
+                dirty_volumes::settle(tx, &at, &of, seen, again_at.or(kept_until))
             })
             .await?;
         Ok(())
@@ -158,7 +158,7 @@ impl Look<'_> {
             .write(move |tx| {
                 let same = quiet_roots(tx, &at, &of)?.as_ref() == Some(&roots);
                 if same {
-                    condemned::condemn(tx, &at, &batch)?;
+                    tombstones::condemn(tx, &at, &batch)?;
                 }
                 Ok::<_, CatalogError>(same)
             })
@@ -187,7 +187,7 @@ impl Look<'_> {
                     return Ok::<_, CatalogError>((Vec::new(), Some(now)));
                 }
                 let (mut due, mut next) = (Vec::new(), None);
-                for (path, condemned_at) in condemned::waiting(tx, &at, &below)? {
+                for (path, condemned_at) in tombstones::waiting(tx, &at, &below)? {
                     let due_at = condemned_at.plus(grace);
                     if hash_of(&path).is_some_and(|hash| alone.contains(&hash)) {
                         continue;
@@ -219,7 +219,7 @@ impl Look<'_> {
         let at = self.region.clone();
         self.core
             .catalog
-            .write(move |tx| condemned::mark_deleted(tx, &at, &due))
+            .write(move |tx| tombstones::mark_deleted(tx, &at, &due))
             .await?;
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! Looking at what is kept: what was asked, what was found, and the job that does it.
 //!
 //! It does not know who asks, nor how a report is shown.
-mod mending;
+mod repair;
 mod report;
 
 use catalog::{CatalogError, Tx, jobs};
 use model::{Account, Entropy, Job, JobId, JobKind, JobState, Region, SnapshotName};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use mending::{Menders, absent, mend_snapshot};
+pub(crate) use repair::{Menders, absent, mend_snapshot};
 pub use report::{Affected, Finding, Range, Remedy, Report};
 
 /// The subject of the job's row.

@@ -230,7 +230,7 @@ impl Catalog for GatedCatalog {
         self.inner.read_boxed(self.bent(work)).await
     }
 
-    async fn glance_boxed(&self, work: Box<Work>) -> std::result::Result<(), CatalogError> {
+    async fn point_read_boxed(&self, work: Box<Work>) -> std::result::Result<(), CatalogError> {
         self.read_boxed(work).await
     }
 

@@ -11,8 +11,8 @@ use engine::{DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster
 
 use super::ground::page;
 use crate::{
-    link::http as http_link,
-    webhooks::{Courier, CourierError},
+    events::transport::{Courier, CourierError},
+    link::transport as http_link,
 };
 
 /// An engine whose clusters hold two pages, one of which is always new.

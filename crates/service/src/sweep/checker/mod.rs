@@ -13,7 +13,7 @@ mod world;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use catalog::{CatalogError, CatalogExt, Tx, condemned, conformance::samples, snapshots};
+use catalog::{CatalogError, CatalogExt, Tx, conformance::samples, snapshots, tombstones};
 use model::Clock;
 use tokio::task::JoinHandle;
 
@@ -25,7 +25,7 @@ use self::{
     world::{Node, World},
 };
 use super::Look;
-use crate::{jobs, runner};
+use crate::jobs::{self, runner};
 
 /// Steps of one schedule, far beyond what any needs.
 const STEPS_MAX: usize = 2_000;
@@ -124,7 +124,7 @@ async fn reads(node: Node, ground: Arc<Ground>, seen: world::Reader) {
     let known = node.core.catalog.read(move |tx| {
         let sample = samples::snapshot("a");
         let found = snapshots::get(tx, &home(), &sample.account, &sample.name)?;
-        let absent = condemned::list(tx, &home(), &format!("volumes/{of}/"))?;
+        let absent = tombstones::list(tx, &home(), &format!("volumes/{of}/"))?;
         Ok::<_, CatalogError>((found.and_then(|found| found.value.content), absent))
     });
     let Ok((Some(content), absent)) = known.await else {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use catalog::{
-    CatalogError, CatalogExt, Tx, clusters, condemned, conformance::samples, jobs, snapshots,
+    CatalogError, CatalogExt, Tx, clusters, conformance::samples, jobs, snapshots, tombstones,
 };
 use model::{Clock, Hash, JobKind, Region, SystemEntropy, Timestamp, cluster::Base};
 use object_store::{ObjectStoreExt, memory::InMemory};
@@ -229,7 +229,7 @@ impl World {
                         roots.push(("an open copy".to_owned(), body.content.manifest));
                     }
                 }
-                Ok::<_, CatalogError>((roots, condemned::list(tx, &at, &prefix)?))
+                Ok::<_, CatalogError>((roots, tombstones::list(tx, &at, &prefix)?))
             });
             let known = self.ground.runtime.block_on(known);
             let (mut roots, condemned) = known.expect("the world's own reads are good");

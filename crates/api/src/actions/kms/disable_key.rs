@@ -1,0 +1,30 @@
+//! `DisableKey`: a key cannot be used until it is enabled.
+use model::KeyState;
+use serde::Deserialize;
+
+use crate::action::{Action, ActionContext, Api};
+use crate::keys::lookup;
+use service::fault::Fault;
+
+/// The input.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DisableKey {
+    key_id: String,
+}
+
+impl Action for DisableKey {
+    const NAME: &'static str = "DisableKey";
+    const API: Api = Api::Kms;
+    type Output = ();
+
+    async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
+        lookup::change(cx, &self.key_id, "kms:DisableKey", |key, _| {
+            lookup::not_pending(key)?;
+            key.state = KeyState::Disabled;
+            Ok(())
+        })
+        .await
+        .map(drop)
+    }
+}

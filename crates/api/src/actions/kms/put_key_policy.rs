@@ -1,0 +1,43 @@
+//! `PutKeyPolicy`: decides which accounts may do what with a key.
+use serde::Deserialize;
+
+use crate::action::{Action, ActionContext, Api};
+use crate::keys::lookup;
+use service::fault::{Code, Fault};
+
+/// The input.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PutKeyPolicy {
+    key_id: String,
+    policy_name: Option<String>,
+    policy: String,
+    bypass_policy_lockout_safety_check: Option<bool>,
+}
+
+impl Action for PutKeyPolicy {
+    const NAME: &'static str = "PutKeyPolicy";
+    const API: Api = Api::Kms;
+    type Output = ();
+
+    async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
+        if let Some(name) = self.policy_name.as_ref().filter(|name| *name != "default") {
+            return Err(Fault::new(
+                Code::KmsNotFound,
+                format!(
+                    "No policy of the name {}: the only one is default.",
+                    lookup::cut(name)
+                ),
+            ));
+        }
+        lookup::policy(&self.policy)?;
+        let (policy, caller) = (self.policy, cx.caller.account.clone());
+        let bypass = self.bypass_policy_lockout_safety_check;
+        lookup::change(cx, &self.key_id, "kms:PutKeyPolicy", move |key, _| {
+            key.policy.clone_from(&policy);
+            lookup::not_locked_out(key, &caller, bypass)
+        })
+        .await
+        .map(drop)
+    }
+}

@@ -1,0 +1,121 @@
+//! Every API action, one file each. Adding one is its file, its line in its API's `mod.rs`,
+//! and its line here.
+mod kms;
+mod rds;
+mod sts;
+mod tagging;
+
+use crate::action::{Api, Entry, entry};
+
+macro_rules! actions {
+    ($($api:ident { $($module:ident :: $action:ident,)* })*) => {
+        /// The registry.
+        pub static ACTIONS: &[Entry] = &[$($(entry::<$api::$module::$action>(),)*)*];
+    };
+}
+
+actions! {
+    rds {
+        add_tags_to_resource::AddTagsToResource,
+        copy_db_cluster_snapshot::CopyDbClusterSnapshot,
+        create_db_cluster::CreateDbCluster,
+        create_db_cluster_snapshot::CreateDbClusterSnapshot,
+        delete_db_cluster::DeleteDbCluster,
+        delete_db_cluster_snapshot::DeleteDbClusterSnapshot,
+        describe_account_attributes::DescribeAccountAttributes,
+        describe_db_cluster_snapshot_attributes::DescribeDbClusterSnapshotAttributes,
+        describe_db_cluster_snapshots::DescribeDbClusterSnapshots,
+        describe_db_clusters::DescribeDbClusters,
+        describe_event_categories::DescribeEventCategories,
+        describe_events::DescribeEvents,
+        describe_source_regions::DescribeSourceRegions,
+        list_tags_for_resource::ListTagsForResource,
+        modify_db_cluster_snapshot_attribute::ModifyDbClusterSnapshotAttribute,
+        remove_tags_from_resource::RemoveTagsFromResource,
+        restore_db_cluster_from_snapshot::RestoreDbClusterFromSnapshot,
+    }
+    kms {
+        cancel_key_deletion::CancelKeyDeletion,
+        create_alias::CreateAlias,
+        create_grant::CreateGrant,
+        create_key::CreateKey,
+        decrypt::Decrypt,
+        delete_alias::DeleteAlias,
+        describe_key::DescribeKey,
+        disable_key::DisableKey,
+        disable_key_rotation::DisableKeyRotation,
+        enable_key::EnableKey,
+        enable_key_rotation::EnableKeyRotation,
+        encrypt::Encrypt,
+        generate_data_key::GenerateDataKey,
+        generate_data_key_without_plaintext::GenerateDataKeyWithoutPlaintext,
+        generate_mac::GenerateMac,
+        generate_random::GenerateRandom,
+        get_key_policy::GetKeyPolicy,
+        get_key_rotation_status::GetKeyRotationStatus,
+        get_public_key::GetPublicKey,
+        list_aliases::ListAliases,
+        list_grants::ListGrants,
+        list_key_policies::ListKeyPolicies,
+        list_key_rotations::ListKeyRotations,
+        list_keys::ListKeys,
+        list_resource_tags::ListResourceTags,
+        put_key_policy::PutKeyPolicy,
+        re_encrypt::ReEncrypt,
+        replicate_key::ReplicateKey,
+        retire_grant::RetireGrant,
+        revoke_grant::RevokeGrant,
+        rotate_key_on_demand::RotateKeyOnDemand,
+        schedule_key_deletion::ScheduleKeyDeletion,
+        sign::Sign,
+        tag_resource::TagResource,
+        untag_resource::UntagResource,
+        update_alias::UpdateAlias,
+        update_key_description::UpdateKeyDescription,
+        update_primary_region::UpdatePrimaryRegion,
+        verify::Verify,
+        verify_mac::VerifyMac,
+    }
+    sts {
+        assume_role::AssumeRole,
+        get_caller_identity::GetCallerIdentity,
+        get_session_token::GetSessionToken,
+    }
+    tagging {
+        get_resources::GetResources,
+        get_tag_keys::GetTagKeys,
+        get_tag_values::GetTagValues,
+        tag_resources::TagResources,
+        untag_resources::UntagResources,
+    }
+}
+
+/// Finds an action by its name, among one API's when that is known.
+pub fn find(api: Option<Api>, name: &str) -> Option<&'static Entry> {
+    ACTIONS
+        .iter()
+        .find(|entry| entry.name == name && api.is_none_or(|api| entry.api == api))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_over_all_apis() {
+        let mut names: Vec<_> = ACTIONS.iter().map(|entry| entry.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ACTIONS.len());
+    }
+
+    #[test]
+    fn only_reading_actions_are_marked_so() {
+        for entry in ACTIONS {
+            let verb = ["Describe", "List", "Get"]
+                .iter()
+                .any(|verb| entry.name.starts_with(verb));
+            assert_eq!(entry.reads, verb, "{}", entry.name);
+        }
+    }
+}

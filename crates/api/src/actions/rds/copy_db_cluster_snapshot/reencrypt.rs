@@ -1,0 +1,146 @@
+//! Copies that share no key with their source: when a copy is one, and what its job begins with.
+//!
+//! It does not know how bytes are sealed. Argued in docs/decisions/0009-sealing-anew.md.
+use catalog::{Tx, snapshots};
+use model::{Arn, Job, Snapshot, SnapshotStatus, VolumeRef, WrappedKey, cluster::Base, job::Pin};
+
+use crate::action::ActionContext;
+use service::{
+    fault::Fault,
+    jobs::{
+        copy_snapshot, new_job,
+        reencrypt::{Anew, Extent},
+    },
+    keys::{RdsUse, TargetKey, snapshot_context},
+};
+
+/// Records looked at for an earlier copy.
+const EARLIER_MAX: usize = 20;
+
+/// Whether copies into this region may be sealed anew at all.
+pub(super) fn is_set(cx: &ActionContext) -> bool {
+    cx.core.settings.seal_anew.contains(&cx.region)
+}
+
+/// Whether a copy into this region is sealed anew: the setting is on, and its key or its account
+/// is another than the source's.
+pub(super) fn applies(
+    cx: &ActionContext,
+    source: &Snapshot,
+    wrapped: &WrappedKey,
+    key: &TargetKey,
+) -> bool {
+    is_set(cx) && (wrapped.key != key.arn() || is_of_another(source, &cx.caller.account))
+}
+
+/// Whether the blocks of a snapshot's volume were another account's.
+fn is_of_another(source: &Snapshot, account: &model::Account) -> bool {
+    let volume = source.content.as_ref().map(|content| &content.volume);
+    source.account != *account || volume.is_some_and(|volume| volume.account != *account)
+}
+
+/// Whether a copy from another deployment is sealed anew: as within one, and always when the
+/// data is another account's. Of an unencrypted snapshot then no block comes along that is not
+/// the snapshot's.
+pub(super) fn applies_across(cx: &ActionContext, source: &Snapshot) -> bool {
+    is_of_another(source, &cx.caller.account) || (is_set(cx) && source.storage_encrypted)
+}
+
+/// Has the target's key make the copy's data key, as the caller. An unencrypted copy has none.
+pub(super) async fn begin(
+    here: &RdsUse<'_>,
+    key: Option<&TargetKey>,
+    copy: &Snapshot,
+    origin: &VolumeRef,
+) -> Result<Anew, Fault> {
+    let arn = key.map_or(String::new(), |key| key.arn().to_string());
+    let volume = vault::volume_sealed_anew(&copy.region, &copy.account, origin, &arn);
+    let context = snapshot_context(&copy.account, &copy.uid, &volume);
+    let wrapped_key = match key {
+        Some(key) => Some(here.generate(key, context).await?.1),
+        None => None,
+    };
+    let extent = if origin.account == copy.account {
+        Extent::Frames
+    } else {
+        Extent::Blocks
+    };
+    Ok(Anew {
+        volume,
+        wrapped_key,
+        extent,
+        base: None,
+        checkpoint: None,
+    })
+}
+
+/// The job of a copy that is sealed anew; its record waits for it. With a pass the source is
+/// another deployment's.
+pub(super) fn job(
+    cx: &ActionContext,
+    source: &Snapshot,
+    copy: &mut Snapshot,
+    anew: Anew,
+    pass: Option<String>,
+) -> Job {
+    copy.status = SnapshotStatus::Copying;
+    copy.percent_progress = 0;
+    let content = copy.content.clone();
+    let content = content.expect("a copy's content was decided before its job");
+    let mut pins = vec![Pin {
+        region: copy.region.clone(),
+        volume: anew.volume.clone(),
+        manifest: None,
+    }];
+    // What another deployment keeps is not ours to pin.
+    if pass.is_none() {
+        pins.push(Pin {
+            region: source.region.clone(),
+            volume: content.volume.clone(),
+            manifest: Some(content.manifest),
+        });
+    }
+    let body = copy_snapshot::Body {
+        snapshot: copy.uid,
+        source: Arn::clone(&source.arn()),
+        source_region: source.region.clone(),
+        content,
+        pass,
+        anew: Some(anew),
+    };
+    let kind = model::JobKind::CopySnapshot;
+    let (region, account) = (&copy.region, &copy.account);
+    let mut job = new_job(&cx.core, kind, region, account, copy.name.as_str(), &body);
+    job.pins = pins;
+    job
+}
+
+/// Gives the job of a copy that is sealed anew the latest copy before it as its base, in the
+/// transaction that pins it.
+pub(super) fn with_base(tx: &mut dyn Tx, mut job: Job, copy: &Snapshot) -> Result<Job, Fault> {
+    let body = serde_json::from_str::<copy_snapshot::Body>(&job.body);
+    let mut body = body.map_err(|error| Fault::internal(&error))?;
+    let Some(anew) = &mut body.anew else {
+        return Ok(job);
+    };
+    let (region, account) = (&copy.region, &copy.account);
+    let earlier = snapshots::in_volume(tx, region, &anew.volume, account, EARLIER_MAX)?;
+    // A snapshot of a cluster that was restored from a copy lies there too, and has no map.
+    let earlier = earlier.into_iter().map(|stored| stored.value);
+    let found = earlier
+        .filter(|one| one.source.is_some() && one.kms_key == copy.kms_key)
+        .find_map(|one| one.content);
+    if let Some(content) = found {
+        job.pins.push(Pin {
+            region: region.clone(),
+            volume: anew.volume.clone(),
+            manifest: Some(content.manifest),
+        });
+        anew.base = Some(Base {
+            manifest: content.manifest,
+            wrapped_key: content.wrapped_key,
+        });
+        job.body = serde_json::to_string(&body).expect("a job's document serializes");
+    }
+    Ok(job)
+}

@@ -1,0 +1,174 @@
+//! `CreateDBClusterSnapshot`.
+//!
+//! Source: API_CreateDBClusterSnapshot. The snapshot's key is the cluster's.
+use catalog::{CatalogExt, clusters, jobs};
+use model::{
+    Cluster, ClusterStatus, Job, JobKind, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus,
+    job::Pin,
+};
+use serde::Deserialize;
+
+use crate::{
+    action::{Action, ActionContext, Api},
+    shapes::{self, ClusterRef, SnapshotOutput, Tag},
+};
+use service::{
+    fault::{Code, Fault},
+    jobs::{create_snapshot, new_job},
+    keys::{RdsUse, snapshot_context},
+};
+
+use super::copy_db_cluster_snapshot::{insert, within_quota};
+
+/// The input.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreateDbClusterSnapshot {
+    #[serde(rename = "DBClusterSnapshotIdentifier")]
+    snapshot: String,
+    #[serde(rename = "DBClusterIdentifier")]
+    cluster: String,
+    #[serde(default)]
+    tags: Vec<Tag>,
+}
+
+impl Action for CreateDbClusterSnapshot {
+    const NAME: &'static str = "CreateDBClusterSnapshot";
+    const API: Api = Api::Rds;
+    type Output = SnapshotOutput;
+
+    async fn run(self, cx: &ActionContext) -> Result<SnapshotOutput, Fault> {
+        let name = shapes::manual_snapshot("DBClusterSnapshotIdentifier", &self.snapshot)?;
+        let wanted = ClusterRef::asked("DBClusterIdentifier", &self.cluster, cx)?;
+        let given = shapes::to_records(&self.tags)?;
+        let cluster = super::describe_db_clusters::find(cx, &wanted).await?;
+        if cluster.status != ClusterStatus::Available {
+            return Err(not_available(&cluster));
+        }
+        let (snapshot, body) = prepare(cx, &cluster, name, given).await?;
+        let job = snapshot_job(cx, &cluster, &snapshot, &body);
+        let limit = cx.core.settings.manual_snapshots_max;
+        let kept = cx
+            .core
+            .catalog
+            .write(move |tx| {
+                let still = clusters::get_by_resource_id(tx, &snapshot.cluster_resource_id)?
+                    .ok_or_else(|| wanted.not_found())?;
+                if still.value.status != ClusterStatus::Available {
+                    return Err(not_available(&still.value));
+                }
+                within_quota(tx, &snapshot.account, &snapshot.region, limit, 1)?;
+                jobs::insert(tx, &job)?;
+                insert(tx, snapshot.clone())
+            })
+            .await?;
+        cx.core.work.notify_one();
+        cx.core.mirror.notify_one();
+        Ok(SnapshotOutput::of(&kept))
+    }
+}
+
+/// What RDS says of a cluster that cannot be snapshotted now.
+pub(super) fn not_available(cluster: &Cluster) -> Fault {
+    Fault::new(
+        Code::InvalidDbClusterState,
+        format!(
+            "Can't create a snapshot because the database cluster {} isn't currently in the available state",
+            cluster.name
+        ),
+    )
+}
+
+/// A new snapshot's record, and what its job needs: the data key is drawn now, so that a key
+/// that cannot be used refuses the request instead of failing the job.
+pub(super) async fn prepare(
+    cx: &ActionContext,
+    cluster: &Cluster,
+    name: SnapshotName,
+    given_tags: Vec<model::Tag>,
+) -> Result<(Snapshot, create_snapshot::Body), Fault> {
+    let now = cx.core.now();
+    let uid = cx.core.entropy.uuid();
+    let wrapped_key = match &cluster.kms_key {
+        None => None,
+        Some(arn) => {
+            let user = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
+            let key = user.target(&arn.to_string()).await?;
+            let context = snapshot_context(&cluster.account, &uid, &cluster.volume);
+            Some(user.generate(&key, context).await?.1)
+        }
+    };
+    let tags = if given_tags.is_empty() && cluster.copy_tags_to_snapshot {
+        cluster.tags.clone()
+    } else {
+        given_tags
+    };
+    let snapshot = Snapshot {
+        region: cluster.region.clone(),
+        account: cluster.account.clone(),
+        name,
+        uid,
+        status: SnapshotStatus::Creating,
+        percent_progress: 0,
+        kind: SnapshotKind::Manual,
+        created_at: now,
+        recorded_at: now,
+        cluster_name: cluster.name.clone(),
+        cluster_resource_id: cluster.resource_id.clone(),
+        cluster_created_at: cluster.created_at,
+        engine: cluster.engine.clone(),
+        engine_version: cluster.engine_version.clone(),
+        engine_mode: cluster.engine_mode.clone(),
+        master_username: cluster.master_username.clone(),
+        port: if cluster.is_aurora() {
+            0
+        } else {
+            cluster.placement.as_ref().map_or(0, |place| place.port)
+        },
+        cluster_port: cluster.placement.as_ref().map(|place| place.port),
+        allocated_storage_gib: cluster.allocated_storage_gib,
+        storage_type: cluster.storage_type.clone(),
+        availability_zones: cluster.availability_zones.clone(),
+        storage_encrypted: cluster.storage_encrypted,
+        kms_key: cluster.kms_key.clone(),
+        source: None,
+        content: None,
+        shared_with: Vec::new(),
+        tags,
+        failure: None,
+    };
+    let body = create_snapshot::Body {
+        snapshot: uid,
+        cluster: cluster.resource_id.clone(),
+        wrapped_key,
+    };
+    Ok((snapshot, body))
+}
+
+fn snapshot_job(
+    cx: &ActionContext,
+    cluster: &Cluster,
+    snapshot: &Snapshot,
+    body: &create_snapshot::Body,
+) -> Job {
+    let mut job = new_job(
+        &cx.core,
+        JobKind::CreateSnapshot,
+        &snapshot.region,
+        &snapshot.account,
+        snapshot.name.as_str(),
+        body,
+    );
+    job.node = cluster.placement.as_ref().map(|place| place.node.clone());
+    job.pins = pins(cluster);
+    job
+}
+
+/// What taking a snapshot needs kept: the volume it writes to, and the base it refers to.
+pub(super) fn pins(cluster: &Cluster) -> Vec<Pin> {
+    vec![Pin {
+        region: cluster.region.clone(),
+        volume: cluster.volume.clone(),
+        manifest: cluster.base.as_ref().map(|base| base.manifest),
+    }]
+}

@@ -1,0 +1,134 @@
+//! `DeleteDBCluster`, with or without a final snapshot.
+//!
+//! Source: API_DeleteDBCluster and "Deleting Aurora DB clusters".
+use catalog::{CatalogExt, clusters as rows, jobs, snapshots};
+use model::{ClusterStatus, JobKind, Snapshot};
+use serde::Deserialize;
+
+use super::{
+    copy_db_cluster_snapshot::{insert, within_quota},
+    create_db_cluster_snapshot as snapshotting,
+    describe_db_clusters::find,
+};
+use crate::{
+    action::{Action, ActionContext, Api},
+    shapes::{self, ClusterOutput, ClusterRef},
+};
+use service::{
+    fault::{Code, Fault},
+    jobs::{
+        delete_cluster::{self, FinalSnapshot},
+        new_job,
+    },
+};
+
+/// The input.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeleteDbCluster {
+    #[serde(rename = "DBClusterIdentifier")]
+    cluster: String,
+    skip_final_snapshot: Option<bool>,
+    #[serde(rename = "FinalDBSnapshotIdentifier")]
+    final_snapshot: Option<String>,
+    // Automated snapshots always go with their cluster here.
+    #[serde(rename = "DeleteAutomatedBackups")]
+    _delete_automated_backups: Option<bool>,
+}
+
+impl Action for DeleteDbCluster {
+    const NAME: &'static str = "DeleteDBCluster";
+    const API: Api = Api::Rds;
+    type Output = ClusterOutput;
+
+    async fn run(self, cx: &ActionContext) -> Result<ClusterOutput, Fault> {
+        let wanted = ClusterRef::asked("DBClusterIdentifier", &self.cluster, cx)?;
+        let final_name = match (
+            self.skip_final_snapshot.unwrap_or(false),
+            &self.final_snapshot,
+        ) {
+            (false, None) => {
+                return Err(Fault::combination(
+                    "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.",
+                ));
+            }
+            (true, Some(_)) => {
+                return Err(Fault::combination(
+                    "You cannot specify both FinalDBSnapshotIdentifier and SkipFinalSnapshot",
+                ));
+            }
+            (true, None) => None,
+            (false, Some(given)) => {
+                Some(shapes::final_snapshot("FinalDBSnapshotIdentifier", given)?)
+            }
+        };
+        let cluster = find(cx, &wanted).await?;
+        let final_snapshot = match final_name {
+            None => None,
+            Some(name) => {
+                if cluster.status != ClusterStatus::Available {
+                    return Err(snapshotting::not_available(&cluster));
+                }
+                Some(snapshotting::prepare(cx, &cluster, name, Vec::new()).await?)
+            }
+        };
+        let (record, needs): (Option<Snapshot>, _) = final_snapshot.unzip();
+        let named = record.as_ref().zip(needs);
+        let body = delete_cluster::Body {
+            cluster: cluster.resource_id.clone(),
+            final_snapshot: named.map(|(record, needs)| FinalSnapshot {
+                name: record.name.clone(),
+                needs,
+            }),
+        };
+        let mut job = new_job(
+            &cx.core,
+            JobKind::DeleteCluster,
+            &cx.region,
+            &cx.caller.account,
+            cluster.name.as_str(),
+            &body,
+        );
+        job.node = cluster.placement.as_ref().map(|place| place.node.clone());
+        job.pins = snapshotting::pins(&cluster);
+        let limit = cx.core.settings.manual_snapshots_max;
+        let deleting = cx
+            .core
+            .catalog
+            .write(move |tx| {
+                let mut stored = rows::get_by_resource_id(tx, &cluster.resource_id)?
+                    .ok_or_else(|| wanted.not_found())?;
+                let cluster = &mut stored.value;
+                if cluster.deletion_protection {
+                    return Err(Fault::combination(
+                        "Cannot delete protected Cluster, please disable deletion protection and try again.",
+                    ));
+                }
+                if !cluster.status.may_become(ClusterStatus::Deleting) {
+                    return Err(Fault::new(
+                        Code::InvalidDbClusterState,
+                        format!("DB cluster {} is {}: it cannot be deleted now.", cluster.name, cluster.status.as_str()),
+                    ));
+                }
+                let under_way = snapshots::count_creating(tx, &cluster.region, &cluster.account, &cluster.resource_id)?;
+                if 0 < under_way {
+                    return Err(Fault::new(
+                        Code::InvalidDbClusterState,
+                        format!("DB cluster {} cannot be deleted while a snapshot of it is being created.", cluster.name),
+                    ));
+                }
+                if let Some(record) = &record {
+                    // A name that is taken is told first, then the quota: what it refuses is undone.
+                    insert(tx, record.clone())?;
+                    within_quota(tx, &record.account, &record.region, limit, 0)?;
+                }
+                cluster.status = ClusterStatus::Deleting;
+                jobs::insert(tx, &job)?;
+                Ok(rows::update(tx, stored)?.value)
+            })
+            .await?;
+        cx.core.work.notify_one();
+        cx.core.mirror.notify_one();
+        Ok(ClusterOutput::of(&deleting))
+    }
+}

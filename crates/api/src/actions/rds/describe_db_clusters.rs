@@ -1,0 +1,149 @@
+//! `DescribeDBClusters`.
+use catalog::{CatalogExt, clusters};
+use model::{Cluster, ClusterStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::{Action, ActionContext, Api, Label, Layout, Output},
+    shapes::{ClusterRef, DbCluster, Filter, Page},
+};
+use service::fault::Fault;
+
+/// The input.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeDbClusters {
+    #[serde(rename = "DBClusterIdentifier")]
+    cluster: Option<String>,
+    #[serde(default)]
+    filters: Vec<Filter>,
+    max_records: Option<i64>,
+    marker: Option<String>,
+    #[serde(rename = "IncludeShared")]
+    _include_shared: Option<bool>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Clusters {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    marker: Option<String>,
+    #[serde(rename = "DBClusters")]
+    clusters: Vec<DbCluster>,
+}
+
+impl Output for Clusters {
+    const LAYOUT: Layout = Layout::Page("DBClusters");
+
+    fn label(&self) -> Label {
+        Label::Page {
+            next: self.marker.clone(),
+        }
+    }
+}
+
+/// Those that API_DescribeDBClusters documents.
+const FILTERS: &[(&str, &str)] = &[
+    ("clone-group-id", "Clone Group Identifiers"),
+    ("db-cluster-id", "DB Cluster Identifiers"),
+    ("db-cluster-resource-id", "DB Cluster Resource Identifiers"),
+    ("domain", "Domains"),
+    ("engine", "Engine Names"),
+];
+
+impl Action for DescribeDbClusters {
+    const NAME: &'static str = "DescribeDBClusters";
+    const API: Api = Api::Rds;
+    const READS: bool = true;
+    type Output = Clusters;
+
+    async fn run(self, cx: &ActionContext) -> Result<Clusters, Fault> {
+        let page: Page<String> = Page::read(self.max_records, self.marker.as_deref())?;
+        Filter::check(&self.filters, FILTERS)?;
+        if let Some(wanted) = &self.cluster {
+            let wanted = ClusterRef::asked("DBClusterIdentifier", wanted, cx)?;
+            let cluster = find(cx, &wanted).await?;
+            let clusters = matches(&cluster, &self.filters)
+                .then(|| shape(cx, &cluster))
+                .into_iter()
+                .collect();
+            return Ok(Clusters {
+                marker: None,
+                clusters,
+            });
+        }
+        let (account, region) = (cx.caller.account.clone(), cx.region.clone());
+        // An account has tens of clusters at most (the quota), so filters run here.
+        let limit = cx.core.settings.clusters_max + 1;
+        let all = cx
+            .core
+            .catalog
+            .read(move |tx| clusters::list(tx, &region, &account, None, limit))
+            .await?;
+        let mut found: Vec<Cluster> = all
+            .into_iter()
+            .map(|stored| stored.value)
+            .filter(|cluster| matches(cluster, &self.filters))
+            .filter(|cluster| {
+                page.after
+                    .as_deref()
+                    .is_none_or(|after| after < cluster.name.as_str())
+            })
+            .collect();
+        let marker =
+            (page.rows < found.len()).then(|| Page::marker(&found[page.rows - 1].name.to_string()));
+        found.truncate(page.rows);
+        Ok(Clusters {
+            marker,
+            clusters: found.iter().map(|cluster| shape(cx, cluster)).collect(),
+        })
+    }
+}
+
+/// A record says `available` also while this node's server of the cluster is down, recovers, or
+/// does not answer.
+fn shape(cx: &ActionContext, cluster: &Cluster) -> DbCluster {
+    let shape = DbCluster::of(cluster);
+    let here = cluster
+        .placement
+        .as_ref()
+        .is_some_and(|place| place.node == cx.core.settings.node);
+    if cluster.status == ClusterStatus::Available
+        && here
+        && !cx.core.answering.contains(&cluster.resource_id)
+    {
+        shape.with_status("starting")
+    } else {
+        shape
+    }
+}
+
+fn matches(cluster: &Cluster, filters: &[Filter]) -> bool {
+    filters.iter().all(|filter| {
+        filter
+            .values
+            .iter()
+            .any(|value| match filter.name.as_str() {
+                "db-cluster-id" => {
+                    ClusterRef::read("Filters", value, &cluster.account, &cluster.region)
+                        .is_ok_and(|wanted| wanted.arn() == cluster.arn())
+                }
+                "db-cluster-resource-id" => value == cluster.resource_id.as_str(),
+                "engine" => *value == cluster.engine,
+                // Clusters here are of no clone group and in no domain.
+                _ => false,
+            })
+    })
+}
+
+/// The caller's cluster in the asked region.
+pub(super) async fn find(cx: &ActionContext, wanted: &ClusterRef) -> Result<Cluster, Fault> {
+    let (account, region, wanted) = (cx.caller.account.clone(), cx.region.clone(), wanted.clone());
+    let found = cx
+        .core
+        .catalog
+        .read(move |tx| wanted.own(tx, &account, &region))
+        .await?;
+    Ok(found.value)
+}

@@ -1,0 +1,234 @@
+//! `RestoreDBClusterFromSnapshot`: a new cluster with a snapshot's content.
+//!
+//! Source: API_RestoreDBClusterFromSnapshot and "Restoring from a DB cluster snapshot".
+use catalog::CatalogExt;
+use model::{
+    Cluster, ClusterStatus, Content, JobKind, Snapshot, SnapshotStatus, WrappedKey, cluster::Base,
+    job::Pin,
+};
+use serde::Deserialize;
+
+use super::create_db_cluster::{
+    backup_retention, backup_window, engine_version, new_volume, port, zones,
+};
+use crate::{
+    action::{Action, ActionContext, Api},
+    placement,
+    shapes::{self, ClusterOutput, SnapshotRef, Tag},
+};
+use service::{
+    clusters::addresses::Wanted,
+    fault::{Code, Fault},
+    jobs::{new_job, restore_cluster},
+    keys::{RdsUse, cluster_context},
+};
+
+/// The input.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct RestoreDbClusterFromSnapshot {
+    #[serde(rename = "DBClusterIdentifier")]
+    id: String,
+    snapshot_identifier: String,
+    engine: String,
+    engine_version: Option<String>,
+    engine_mode: Option<String>,
+    port: Option<i64>,
+    kms_key_id: Option<String>,
+    #[serde(default)]
+    tags: Vec<Tag>,
+    copy_tags_to_snapshot: Option<bool>,
+    deletion_protection: Option<bool>,
+    backup_retention_period: Option<i64>,
+    preferred_backup_window: Option<String>,
+    #[serde(default)]
+    availability_zones: Vec<String>,
+    storage_type: Option<String>,
+    iops: Option<u32>,
+    #[serde(rename = "DBClusterInstanceClass")]
+    instance_class: Option<String>,
+}
+
+impl Action for RestoreDbClusterFromSnapshot {
+    const NAME: &'static str = "RestoreDBClusterFromSnapshot";
+    const API: Api = Api::Rds;
+    type Output = ClusterOutput;
+
+    async fn run(self, cx: &ActionContext) -> Result<ClusterOutput, Fault> {
+        let name = shapes::cluster_name("DBClusterIdentifier", &self.id)?;
+        let snapshot = self.snapshot(cx).await?;
+        let content = ready(&snapshot)?;
+        let version = self.version(cx, &snapshot)?;
+        let wanted = Wanted {
+            asked: port(self.port)?,
+            like: snapshot.cluster_port,
+        };
+        let now = cx.core.now();
+        let mut cluster = Cluster {
+            region: cx.region.clone(),
+            account: cx.caller.account.clone(),
+            name,
+            resource_id: model::ResourceId::draw(&*cx.core.entropy),
+            status: ClusterStatus::Creating,
+            created_at: now,
+            engine: self.engine.clone(),
+            engine_version: version,
+            master_username: snapshot.master_username.clone(),
+            database_name: None,
+            placement: None,
+            storage_encrypted: false,
+            kms_key: None,
+            volume: new_volume(cx),
+            base: None,
+            copy_tags_to_snapshot: self.copy_tags_to_snapshot.unwrap_or(false),
+            deletion_protection: self.deletion_protection.unwrap_or(false),
+            backup_retention_days: backup_retention(self.backup_retention_period)?,
+            preferred_backup_window: backup_window(self.preferred_backup_window.as_deref(), now)?,
+            availability_zones: zones(cx, &self.availability_zones)?,
+            engine_mode: "provisioned".to_owned(),
+            storage_type: self
+                .storage_type
+                .clone()
+                .or_else(|| snapshot.storage_type.clone()),
+            allocated_storage_gib: snapshot.allocated_storage_gib,
+            iops: self.iops,
+            instance_class: self.instance_class.clone(),
+            tags: shapes::to_records(&self.tags)?,
+            failure: None,
+            percent_progress: Some(0),
+        };
+        let wrapped_key = self.seal(cx, &content, &mut cluster).await?;
+        // Where copies share no keys, nor does a cluster under another key.
+        let apart =
+            cx.core.settings.seal_anew.contains(&cx.region) && snapshot.kms_key != cluster.kms_key;
+        if goes_on(&snapshot, &content, &cluster) && !apart {
+            cluster.volume = content.volume.clone();
+            cluster.base = Some(Base {
+                manifest: content.manifest,
+                wrapped_key: wrapped_key.clone(),
+            });
+        }
+        placement::check_host(cx, &cluster.account).await?;
+        let pins = vec![Pin {
+            region: cx.region.clone(),
+            volume: content.volume.clone(),
+            manifest: Some(content.manifest),
+        }];
+        let body = restore_cluster::Body {
+            cluster: cluster.resource_id.clone(),
+            content: Content {
+                wrapped_key,
+                ..content
+            },
+        };
+        let mut job = new_job(
+            &cx.core,
+            JobKind::RestoreCluster,
+            &cx.region,
+            &cx.caller.account,
+            cluster.name.as_str(),
+            &body,
+        );
+        job.pins = pins;
+        let kept = placement::insert(cx, cluster, wanted, job).await?;
+        Ok(ClusterOutput::of(&kept))
+    }
+}
+
+fn ready(snapshot: &Snapshot) -> Result<Content, Fault> {
+    let content = snapshot
+        .content
+        .clone()
+        .filter(|_| snapshot.status == SnapshotStatus::Available);
+    content.ok_or_else(|| {
+        Fault::new(
+            Code::InvalidDbClusterSnapshotState,
+            format!(
+                "Cannot restore from the snapshot because it isn't currently in the available state: {} is {}.",
+                snapshot.name,
+                snapshot.status.as_str()
+            ),
+        )
+    })
+}
+
+/// Whether the cluster goes on with the snapshot's volume, so that its own first snapshot keeps
+/// only what it changed. A volume is one account's, and sealed or not for life.
+fn goes_on(snapshot: &Snapshot, content: &Content, cluster: &Cluster) -> bool {
+    let sealed = content.wrapped_key.is_some();
+    snapshot.account == cluster.account
+        && content.volume.account == cluster.account
+        && sealed == cluster.storage_encrypted
+}
+
+impl RestoreDbClusterFromSnapshot {
+    /// Finds the snapshot: the caller's own, or a shared one by its ARN; always of this region.
+    async fn snapshot(&self, cx: &ActionContext) -> Result<Snapshot, Fault> {
+        let given = &self.snapshot_identifier;
+        let wanted = SnapshotRef::asked("SnapshotIdentifier", given, cx)?;
+        let (caller, region) = (cx.caller.account.clone(), cx.region.clone());
+        cx.core
+            .catalog
+            .read(move |tx| {
+                let found = wanted
+                    .get(tx)?
+                    .map(|stored| stored.value)
+                    .filter(|snapshot| snapshot.region == region && snapshot.is_open_to(&caller));
+                found.ok_or_else(|| wanted.not_found())
+            })
+            .await
+    }
+
+    /// PostgreSQL reads files of its own major only.
+    fn version(&self, cx: &ActionContext, snapshot: &Snapshot) -> Result<String, Fault> {
+        if self.engine != snapshot.engine {
+            return Err(Fault::combination(format!(
+                "The engine {} cannot read a snapshot of the engine {}: give Engine {}.",
+                self.engine, snapshot.engine, snapshot.engine
+            )));
+        }
+        let major = |version: &str| version.split('.').next().unwrap_or_default().to_owned();
+        let needed = major(&snapshot.engine_version);
+        if let Some(asked) = self
+            .engine_version
+            .as_deref()
+            .filter(|asked| major(asked) != needed)
+        {
+            return Err(Fault::combination(format!(
+                "A snapshot of version {} cannot be restored to version {asked}: only to a version of major {needed}.",
+                snapshot.engine_version
+            )));
+        }
+        let asked = self.engine_version.as_deref().unwrap_or(&needed);
+        engine_version(cx, &self.engine, Some(asked), self.engine_mode.as_deref())
+    }
+
+    /// Decides the new cluster's key, and wraps the snapshot's data key for the job under it.
+    /// Without a `KmsKeyId` it is the snapshot's own key, also one that another account shared:
+    /// whether the caller may use it for a new cluster is the key's policy to say.
+    async fn seal(
+        &self,
+        cx: &ActionContext,
+        content: &Content,
+        cluster: &mut Cluster,
+    ) -> Result<Option<WrappedKey>, Fault> {
+        let user = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
+        // The source's key comes first, so that a fault names it as what it is.
+        let opened = match &content.wrapped_key {
+            Some(wrapped) => Some((user.unwrap_source(wrapped).await?, wrapped.key.to_string())),
+            None => None,
+        };
+        let key = match (&self.kms_key_id, &opened) {
+            (Some(given), _) => user.target(given).await?,
+            (None, Some((_, source))) => user.target(source).await?,
+            (None, None) => return Ok(None),
+        };
+        cluster.storage_encrypted = true;
+        cluster.kms_key = Some(key.arn());
+        let Some((data_key, _)) = opened else {
+            return Ok(None);
+        };
+        let context = cluster_context(&cluster.account, &cluster.resource_id, &content.volume);
+        user.wrap(&key, &data_key, context).await.map(Some)
+    }
+}

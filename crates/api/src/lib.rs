@@ -1,0 +1,19 @@
+//! The API: actions, their shapes, and the dispatch between a request and an action.
+//!
+//! It does not know how work is done in the background, nor what listens: a request comes in as a
+//! [`wire::RawRequest`], and what runs is the [`service::Service`].
+mod action;
+mod actions;
+mod dispatch;
+mod keys;
+mod known_actions;
+pub mod openapi;
+mod placement;
+mod presigned;
+mod shapes;
+mod tagging;
+
+pub use action::Api;
+pub use actions::{ACTIONS, find};
+pub use dispatch::{Dispatch, refuse, refuse_too_large};
+pub use known_actions::KNOWN;

@@ -1,0 +1,319 @@
+//! The OpenAPI document of the JSON door, made from the actions' own types.
+//!
+//! It does not know any action: the registry names them, and serde's names are the members' names.
+use std::collections::BTreeMap;
+
+use schemars::{
+    JsonSchema, SchemaGenerator,
+    generate::{Contract, SchemaSettings},
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    action::{Action, Api, Entry, Layout, Output},
+    actions::ACTIONS,
+};
+use service::fault::Code;
+
+/// The schemas of an action's input, and of `data` in the envelope of its answer.
+#[derive(Debug)]
+pub struct Shapes {
+    /// The request's body.
+    pub input: Value,
+    /// `data`.
+    pub data: Value,
+}
+
+impl Shapes {
+    /// An action's.
+    pub fn of<A: Action>() -> Self {
+        let mut input = schema::<A>(Contract::Deserialize);
+        close(&mut input);
+        let members = schema::<A::Output>(Contract::Serialize);
+        Self {
+            input,
+            data: laid_out(members, A::Output::LAYOUT),
+        }
+    }
+}
+
+/// A type's schema with all inside it, under the names that serde gives.
+fn schema<T: JsonSchema>(contract: Contract) -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+        settings.contract = contract;
+    });
+    let mut schema = SchemaGenerator::new(settings)
+        .into_root_schema_for::<T>()
+        .to_value();
+    if let Some(root) = schema.as_object_mut() {
+        root.remove("title");
+        root.remove("description");
+    }
+    schema
+}
+
+/// Says of every object that it has no other members, as the door's reader does.
+fn close(schema: &mut Value) {
+    if let Some(object) = schema.as_object_mut() {
+        if object.get("type") == Some(&json!("object")) {
+            object
+                .entry("additionalProperties")
+                .or_insert(Value::Bool(false));
+        }
+        object.values_mut().for_each(close);
+    } else if let Some(list) = schema.as_array_mut() {
+        list.iter_mut().for_each(close);
+    }
+}
+
+/// `data` as the envelope lays an output out.
+fn laid_out(mut members: Value, layout: Layout) -> Value {
+    if layout == Layout::Plain {
+        let nothing = members["type"] == "null";
+        return if nothing {
+            json!({ "type": "object" })
+        } else {
+            members
+        };
+    }
+    let mut member = |name: &str| {
+        members
+            .pointer_mut(&format!("/properties/{name}"))
+            .map_or_else(|| json!({}), Value::take)
+    };
+    match layout {
+        Layout::Plain => json!({}),
+        Layout::Page(name) => json!({
+            "type": "object",
+            "properties": {
+                "items": member(name),
+                "next": {
+                    "type": ["string", "null"],
+                    "description": "The marker of the next page; null on the last one.",
+                },
+            },
+            "required": ["items", "next"],
+        }),
+        Layout::Resource(name) => {
+            let mut resource = member(name);
+            resource["properties"]["id"] =
+                json!({ "type": "string", "description": "What the resource is found by." });
+            resource["properties"]["created_at"] = json!({
+                "type": "string",
+                "format": "date-time",
+                "description": "When this record was made.",
+            });
+            if let Some(required) = resource["required"].as_array_mut() {
+                required.push("id".into());
+            }
+            resource
+        }
+    }
+}
+
+/// The document as text: `docs/reference/openapi.json`, and served.
+pub fn text() -> String {
+    format!("{:#}\n", document())
+}
+
+/// The document: OpenAPI 3.1.
+pub fn document() -> Value {
+    let paths: Map<String, Value> = ACTIONS
+        .iter()
+        .map(|entry| {
+            (
+                format!("/{}", entry.name),
+                json!({ "post": operation(entry) }),
+            )
+        })
+        .collect();
+    let by_status = by_status();
+    let mut schemas: Map<String, Value> = by_status
+        .iter()
+        .map(|(status, codes)| (format!("Fault{status}"), fault_schema(codes)))
+        .collect();
+    for entry in ACTIONS {
+        let shapes = (entry.shapes)();
+        schemas.insert(format!("{}Input", entry.name), shapes.input);
+        schemas.insert(format!("{}Data", entry.name), shapes.data);
+    }
+    let faults: Vec<Value> = Code::ALL
+        .iter()
+        .map(|code| {
+            json!({ "fault": code.as_str(), "status": code.status(), "code": code.door().as_str() })
+        })
+        .collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Snapferry's JSON door",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "The actions of RDS cluster snapshots, their KMS keys and STS, in plain JSON.",
+            "description": "Each action is a POST of its parameters to its own path. The same call is answered at `/` with `?Action=<name>` or a member `Action`; a JSON POST to `/` that names no action is a CopyDBClusterSnapshot. `null` counts as absent. The AWS protocols are answered at `/` by the same server.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": "http://127.0.0.1:8085", "description": "`snapferry serve --dev`" }],
+        "security": [{ "sigv4": [] }, {}],
+        "tags": [{ "name": "rds" }, { "name": "kms" }, { "name": "sts" }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "responses": responses(&by_status),
+            "securitySchemes": { "sigv4": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "Authorization",
+                "x-amazon-apigateway-authtype": "awsSigv4",
+                "description": "AWS Signature Version 4 over the request, for the service that the action's tag names. With `serve --dev` signatures are neither needed nor checked.",
+            } },
+        },
+        "x-faults": faults,
+    })
+}
+
+/// Codes by their status.
+fn by_status() -> BTreeMap<u16, Vec<Code>> {
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in Code::ALL {
+        by_status.entry(code.status()).or_default().push(*code);
+    }
+    by_status
+}
+
+fn operation(entry: &Entry) -> Value {
+    let shapes = (entry.shapes)();
+    let needs_body = shapes.input["required"]
+        .as_array()
+        .is_some_and(|required| !required.is_empty());
+    let mut answers: Map<String, Value> = by_status()
+        .keys()
+        .map(|status| {
+            let reference = format!("#/components/responses/Fault{status}");
+            (status.to_string(), json!({ "$ref": reference }))
+        })
+        .collect();
+    answers.insert(
+        "200".to_owned(),
+        json!({
+            "description": "Done.",
+            "content": { "application/json": { "schema": {
+                "type": "object",
+                "properties": {
+                    "success": { "const": true },
+                    "data": { "$ref": format!("#/components/schemas/{}Data", entry.name) },
+                    "request_id": { "type": "string", "format": "uuid" },
+                },
+                "required": ["success", "data", "request_id"],
+                "additionalProperties": false,
+            } } },
+        }),
+    );
+    json!({
+        "operationId": entry.name,
+        "tags": [entry.api.as_str()],
+        "summary": if entry.reads { "Reads; changes nothing." } else { "Changes what exists." },
+        "externalDocs": { "url": reference_page(entry) },
+        "requestBody": {
+            "required": needs_body,
+            "content": { "application/json": {
+                "schema": { "$ref": format!("#/components/schemas/{}Input", entry.name) },
+            } },
+        },
+        "responses": answers,
+    })
+}
+
+/// The page of AWS's reference on an action.
+fn reference_page(entry: &Entry) -> String {
+    let book = match entry.api {
+        Api::Rds => "AmazonRDS/latest/APIReference",
+        Api::Kms => "kms/latest/APIReference",
+        Api::Sts => "STS/latest/APIReference",
+        Api::Tagging => "resourcegroupstagging/latest/APIReference",
+    };
+    format!("https://docs.aws.amazon.com/{book}/API_{}.html", entry.name)
+}
+
+/// The envelope of the faults of one status.
+fn fault_schema(codes: &[Code]) -> Value {
+    let mut doors: Vec<&str> = codes.iter().map(|code| code.door().as_str()).collect();
+    doors.sort_unstable();
+    doors.dedup();
+    let faults: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
+    json!({
+        "type": "object",
+        "properties": {
+            "success": { "const": false },
+            "error": {
+                "type": "object",
+                "properties": {
+                    "code": { "enum": doors, "description": "What kind of refusal it is." },
+                    "message": { "type": "string", "description": "For people." },
+                    "fault": { "enum": faults, "description": "The code that AWS gives it." },
+                    "request_id": { "type": "string", "format": "uuid" },
+                },
+                "required": ["code", "message", "fault", "request_id"],
+                "additionalProperties": false,
+            },
+        },
+        "required": ["success", "error"],
+        "additionalProperties": false,
+    })
+}
+
+fn responses(by_status: &BTreeMap<u16, Vec<Code>>) -> Map<String, Value> {
+    by_status
+        .keys()
+        .map(|status| {
+            let reason = http::StatusCode::from_u16(*status)
+                .ok()
+                .and_then(|status| status.canonical_reason())
+                .unwrap_or_default();
+            let reference = format!("#/components/schemas/Fault{status}");
+            let response = json!({
+                "description": reason,
+                "content": { "application/json": { "schema": { "$ref": reference } } },
+            });
+            (format!("Fault{status}"), response)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_has_a_path_and_closed_input() {
+        let document = document();
+        for entry in ACTIONS {
+            let operation = &document["paths"][format!("/{}", entry.name)]["post"];
+            assert_eq!(operation["operationId"], entry.name);
+            let input = &document["components"]["schemas"][format!("{}Input", entry.name)];
+            assert_eq!(input["additionalProperties"], false, "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn members_have_their_wire_names() {
+        let document = document();
+        let schemas = &document["components"]["schemas"];
+        let copy = &schemas["CopyDBClusterSnapshotInput"];
+        assert_eq!(
+            copy["required"],
+            json!([
+                "SourceDBClusterSnapshotIdentifier",
+                "TargetDBClusterSnapshotIdentifier"
+            ])
+        );
+        assert_eq!(
+            copy["properties"]["Tags"]["items"]["required"],
+            json!(["Key"])
+        );
+        let data = &schemas["CopyDBClusterSnapshotData"]["properties"];
+        assert!(data["id"].is_object() && data["SourceDBClusterSnapshotArn"].is_object());
+        assert!(data.get("recorded_at").is_none());
+    }
+}

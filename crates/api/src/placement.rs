@@ -1,0 +1,112 @@
+//! Where a new cluster goes: the checks, its address, its OS user, and its record with the job.
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs, uids};
+use model::{Account, Cluster, Job, cluster::Placement};
+
+use crate::action::ActionContext;
+use service::{
+    clusters::{
+        addresses::{self, Wanted},
+        users,
+    },
+    fault::{Code, Fault},
+};
+
+/// Refuses a cluster of another account where one OS user would hold both accounts' files.
+///
+/// # Errors
+/// `InvalidParameterCombination` that names the two remedies.
+pub async fn check_host(cx: &ActionContext, account: &Account) -> Result<(), Fault> {
+    let settings = &cx.core.settings;
+    if settings.os_users || settings.shared_os_user || settings.mode == service::Mode::Dev {
+        return Ok(());
+    }
+    let (node, account) = (settings.node.clone(), account.clone());
+    let others = cx
+        .core
+        .catalog
+        .read(move |tx| {
+            Ok::<_, CatalogError>(
+                rows::all_on_node(tx, &node)?
+                    .iter()
+                    .any(|row| row.value.account != account),
+            )
+        })
+        .await?;
+    if others {
+        return Err(Fault::combination(
+            "This server does not run as root, so clusters of different accounts would share one OS user. \
+             Run it as root, or start it with --allow-shared-os-user.",
+        ));
+    }
+    Ok(())
+}
+
+/// Gives a new cluster its place and keeps it with the job that will make it.
+///
+/// # Errors
+/// The name is taken, the quota is reached, or no address or port is free.
+pub async fn insert(
+    cx: &ActionContext,
+    cluster: Cluster,
+    wanted: Wanted,
+    job: Job,
+) -> Result<Cluster, Fault> {
+    if cx.core.is_draining() {
+        return Err(Fault::new(
+            Code::InsufficientStorageClusterCapacity,
+            "This node takes on no more clusters. Ask again, or ask another node.",
+        ));
+    }
+    let settings = cx.core.settings.clone();
+    // Beforehand, too, since a number that was claimed is never claimed again.
+    let (asked, clusters_max) = (cluster.clone(), settings.clusters_max);
+    cx.core
+        .catalog
+        .read(move |tx| check_new(tx, &asked, clusters_max))
+        .await?;
+    let place = addresses::choose(&cx.core, &cluster, wanted).await?;
+    let mut cluster = cluster;
+    cluster.placement = Some(place.clone());
+    let asked = cluster.clone();
+    let let_go = |_: &Fault| addresses::release(&cx.core, &asked);
+    let os_uid = users::claim(&cx.core).await.inspect_err(let_go)?;
+    let kept = cx
+        .core
+        .catalog
+        .write(move |tx| {
+            check_new(tx, &cluster, settings.clusters_max)?;
+            let mut placed = cluster.clone();
+            placed.placement = Some(Placement {
+                os_uid,
+                ..place.clone()
+            });
+            if let Some(uid) = os_uid {
+                uids::note(tx, uid)?;
+            }
+            let mut job = job.clone();
+            job.node = Some(settings.node.clone());
+            jobs::insert(tx, &job)?;
+            Ok::<_, Fault>(rows::insert(tx, placed)?.value)
+        })
+        .await
+        .inspect_err(let_go)?;
+    cx.core.work.notify_one();
+    cx.core.mirror.notify_one();
+    Ok(kept)
+}
+
+fn check_new(tx: &mut dyn Tx, cluster: &Cluster, clusters_max: usize) -> Result<(), Fault> {
+    if rows::get(tx, &cluster.region, &cluster.account, &cluster.name)?.is_some() {
+        return Err(Fault::new(
+            Code::DbClusterAlreadyExists,
+            "DB Cluster already exists",
+        ));
+    }
+    if clusters_max as u64 <= rows::count(tx, &cluster.region, &cluster.account)? {
+        return Err(Fault::new(
+            Code::DbClusterQuotaExceeded,
+            format!("Cannot create more than {clusters_max} DB clusters"),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! What the actions of the tagging API share.
+pub mod resources;
+pub mod write;

@@ -1,0 +1,167 @@
+//! Accounts that were made here, and what each of them owns.
+//!
+//! It does not know who may make one. Servers that check no signatures serve any account and
+//! keep none here.
+use model::{Account, Timestamp};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::CatalogError,
+    tables::{
+        access_keys, keys,
+        outbox::{self, Kind},
+    },
+    transaction::Tx,
+    value::{Row, args},
+};
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRow {
+    /// Its number.
+    pub id: Account,
+    /// For people; may be empty.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// How much an account owns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Ways in.
+    pub access_keys: u64,
+    /// Clusters in all regions.
+    pub clusters: u64,
+    /// Cluster snapshots in all regions.
+    pub snapshots: u64,
+    /// KMS keys in all regions that the account manages itself.
+    pub kms_keys: u64,
+    /// Jobs that have not ended.
+    pub jobs: u64,
+}
+
+impl Holdings {
+    /// Whether nothing would be left behind. Access keys go with their account.
+    pub fn is_empty(&self) -> bool {
+        self.clusters == 0 && self.snapshots == 0 && self.kms_keys == 0 && self.jobs == 0
+    }
+}
+
+fn from_row(row: &Row) -> Result<AccountRow, CatalogError> {
+    Ok(AccountRow {
+        id: row.parsed(0)?,
+        name: row.text(1)?.to_owned(),
+        created_at: Timestamp(row.int(2)?),
+    })
+}
+
+/// Keeps a new account; answers whether it is new. One that is there stays as it is.
+///
+/// # Errors
+/// The database's.
+pub fn ensure(tx: &mut dyn Tx, id: &Account, name: &str) -> Result<bool, CatalogError> {
+    let row = AccountRow {
+        id: id.clone(),
+        name: name.to_owned(),
+        created_at: tx.now(),
+    };
+    add(tx, &row)
+}
+
+fn add(tx: &mut dyn Tx, row: &AccountRow) -> Result<bool, CatalogError> {
+    let added = tx.execute(
+        "INSERT INTO accounts (id, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        args![&row.id, &row.name, row.created_at],
+    )?;
+    if added == 1 {
+        outbox::push_unversioned(tx, Kind::Account, None, &[row.id.as_str()])?;
+    }
+    Ok(added == 1)
+}
+
+/// Keeps an account as it was elsewhere.
+///
+/// # Errors
+/// `Conflict` when its number is taken.
+pub fn insert(tx: &mut dyn Tx, row: &AccountRow) -> Result<(), CatalogError> {
+    if add(tx, row)? {
+        return Ok(());
+    }
+    Err(CatalogError::Conflict {
+        what: format!("the account {}", row.id),
+    })
+}
+
+/// Finds an account.
+///
+/// # Errors
+/// The database's.
+pub fn get(tx: &mut dyn Tx, id: &Account) -> Result<Option<AccountRow>, CatalogError> {
+    let rows = tx.query(
+        "SELECT id, name, created_at FROM accounts WHERE id = ?1",
+        args![id],
+    )?;
+    rows.first().map(from_row).transpose()
+}
+
+/// The accounts by number; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn list(tx: &mut dyn Tx, limit: usize) -> Result<Vec<AccountRow>, CatalogError> {
+    behind(tx, "", limit)
+}
+
+/// The accounts by number, from the one behind `after` on; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn behind(tx: &mut dyn Tx, after: &str, limit: usize) -> Result<Vec<AccountRow>, CatalogError> {
+    let rows = tx.query(
+        "SELECT id, name, created_at FROM accounts WHERE ?1 < id ORDER BY id LIMIT ?2",
+        args![after, limit],
+    )?;
+    rows.iter().map(from_row).collect()
+}
+
+/// What an account owns.
+///
+/// # Errors
+/// The database's.
+pub fn holdings(tx: &mut dyn Tx, id: &Account) -> Result<Holdings, CatalogError> {
+    let mut count = |sql: &str| -> Result<u64, CatalogError> {
+        let rows = tx.query(sql, args![id])?;
+        rows.first().map_or(Ok(0), |row| row.count(0))
+    };
+    Ok(Holdings {
+        access_keys: count("SELECT count(*) FROM access_keys WHERE account = ?1")?,
+        clusters: count("SELECT count(*) FROM clusters WHERE account = ?1")?,
+        snapshots: count("SELECT count(*) FROM snapshots WHERE account = ?1")?,
+        kms_keys: count("SELECT count(*) FROM kms_keys WHERE account = ?1 AND managed = 0")?,
+        jobs: count("SELECT count(*) FROM jobs WHERE account = ?1 AND state = 'open'")?,
+    })
+}
+
+/// Forgets an account that owns nothing, with its access keys and the KMS keys that the service
+/// managed for it; answers whether there was one.
+///
+/// # Errors
+/// The database's.
+pub fn delete(tx: &mut dyn Tx, id: &Account) -> Result<bool, CatalogError> {
+    for row in tx.query("SELECT id FROM access_keys WHERE account = ?1", args![id])? {
+        access_keys::delete(tx, row.text(0)?)?;
+    }
+    for row in tx.query(
+        "SELECT region, id FROM kms_keys WHERE account = ?1",
+        args![id],
+    )? {
+        keys::delete(tx, &row.parsed(0)?, id, row.text(1)?)?;
+    }
+    let deleted = tx.execute("DELETE FROM accounts WHERE id = ?1", args![id])? == 1;
+    if deleted {
+        outbox::push_unversioned(tx, Kind::Account, None, &[id.as_str()])?;
+    }
+    Ok(deleted)
+}

@@ -1,0 +1,224 @@
+//! DB clusters: records by name, by resource id and by node.
+//!
+//! It does not know which changes of state are legal: see `model::ClusterStatus`.
+use model::{Account, Cluster, ClusterName, Hash, Region, ResourceId, VolumeRef};
+
+use crate::{
+    error::CatalogError,
+    tables::{
+        dirty_volumes,
+        outbox::{self, Kind},
+        stored::{Stored, encode, insert_versioned, update_versioned},
+    },
+    transaction::Tx,
+    value::{Row, args},
+};
+
+fn what(cluster: &Cluster) -> String {
+    format!("the cluster {}", cluster.arn())
+}
+
+fn read(rows: &[Row]) -> Result<Vec<Stored<Cluster>>, CatalogError> {
+    rows.iter()
+        .map(|row| Stored::from_row("a cluster", row))
+        .collect()
+}
+
+fn letter(tx: &mut dyn Tx, cluster: &Cluster, version: u64) -> Result<(), CatalogError> {
+    let parts = [cluster.account.as_str(), cluster.name.as_str()];
+    outbox::push(tx, Kind::Cluster, Some(&cluster.region), &parts, version)
+}
+
+/// Keeps a new cluster.
+///
+/// # Errors
+/// `Conflict` when its name or resource id is taken.
+pub fn insert(tx: &mut dyn Tx, cluster: Cluster) -> Result<Stored<Cluster>, CatalogError> {
+    let stored = insert_versioned(tx, cluster, what, |tx, cluster, version| {
+        tx.execute(
+            "INSERT INTO clusters (region, account, name, resource_id, status, node, volume, \
+             base_manifest, version, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             ON CONFLICT DO NOTHING",
+            args![
+                &cluster.region,
+                &cluster.account,
+                cluster.name.as_str(),
+                cluster.resource_id.as_str(),
+                cluster.status.as_str(),
+                cluster.placement.as_ref().map(|place| &place.node),
+                &cluster.volume,
+                cluster.base.as_ref().map(|base| base.manifest),
+                version,
+                encode(cluster)
+            ],
+        )
+    })?;
+    letter(tx, &stored.value, stored.version)?;
+    Ok(stored)
+}
+
+/// Finds a cluster by its name.
+///
+/// # Errors
+/// The database's.
+pub fn get(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &ClusterName,
+) -> Result<Option<Stored<Cluster>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM clusters WHERE region = ?1 AND account = ?2 AND name = ?3",
+        args![region, account, name.as_str()],
+    )?;
+    Ok(read(&rows)?.pop())
+}
+
+/// Finds a cluster by its name for life.
+///
+/// # Errors
+/// The database's.
+pub fn get_by_resource_id(
+    tx: &mut dyn Tx,
+    id: &ResourceId,
+) -> Result<Option<Stored<Cluster>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM clusters WHERE resource_id = ?1",
+        args![id.as_str()],
+    )?;
+    Ok(read(&rows)?.pop())
+}
+
+/// Writes a changed record; region, account and name stay.
+///
+/// # Errors
+/// `Stale` when it was changed or deleted since `stored` was read.
+pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster>, CatalogError> {
+    let Cluster {
+        region,
+        account,
+        name,
+        ..
+    } = &stored.value;
+    let before = root(tx, region, account, name)?;
+    let stored = update_versioned(tx, stored, what, |tx, stored, version| {
+        let cluster = &stored.value;
+        tx.execute(
+            "UPDATE clusters SET resource_id = ?5, status = ?6, node = ?7, volume = ?8, \
+             base_manifest = ?9, version = ?10, body = ?11 \
+             WHERE region = ?1 AND account = ?2 AND name = ?3 AND version = ?4",
+            args![
+                &cluster.region,
+                &cluster.account,
+                cluster.name.as_str(),
+                stored.version,
+                cluster.resource_id.as_str(),
+                cluster.status.as_str(),
+                cluster.placement.as_ref().map(|place| &place.node),
+                &cluster.volume,
+                cluster.base.as_ref().map(|base| base.manifest),
+                version,
+                encode(cluster)
+            ],
+        )
+    })?;
+    let cluster = &stored.value;
+    letter(tx, cluster, stored.version)?;
+    let after = cluster.base.as_ref().map(|base| base.manifest);
+    if let Some((volume, manifest)) = before
+        && (cluster.volume != volume || after != Some(manifest))
+    {
+        dirty_volumes::root_ended(tx, &cluster.region, &volume, manifest)?;
+    }
+    Ok(stored)
+}
+
+/// The base that the row of a cluster's name needs.
+fn root(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &ClusterName,
+) -> Result<Option<(VolumeRef, Hash)>, CatalogError> {
+    let rows = tx.query(
+        "SELECT volume, base_manifest FROM clusters WHERE region = ?1 AND account = ?2 \
+         AND name = ?3 AND base_manifest IS NOT NULL",
+        args![region, account, name.as_str()],
+    )?;
+    rows.first()
+        .map(|row| Ok((row.parsed(0)?, row.parsed(1)?)))
+        .transpose()
+}
+
+/// Forgets a cluster; answers whether there was one.
+///
+/// # Errors
+/// The database's.
+pub fn delete(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &ClusterName,
+) -> Result<bool, CatalogError> {
+    let before = root(tx, region, account, name)?;
+    let deleted = tx.execute(
+        "DELETE FROM clusters WHERE region = ?1 AND account = ?2 AND name = ?3",
+        args![region, account, name.as_str()],
+    )?;
+    if deleted == 1 {
+        let parts = [account.as_str(), name.as_str()];
+        outbox::push_unversioned(tx, Kind::Cluster, Some(region), &parts)?;
+        if let Some((volume, manifest)) = before {
+            dirty_volumes::root_ended(tx, region, &volume, manifest)?;
+        }
+    }
+    Ok(deleted == 1)
+}
+
+/// An account's clusters by name, from the one behind `after` on; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn list(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    after: Option<&ClusterName>,
+    limit: usize,
+) -> Result<Vec<Stored<Cluster>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM clusters WHERE region = ?1 AND account = ?2 AND ?3 < name \
+         ORDER BY name LIMIT ?4",
+        args![
+            region,
+            account,
+            after.map_or("", ClusterName::as_str),
+            limit
+        ],
+    )?;
+    read(&rows)
+}
+
+/// Every cluster whose files a node has.
+///
+/// # Errors
+/// The database's.
+pub fn all_on_node(tx: &mut dyn Tx, node: &str) -> Result<Vec<Stored<Cluster>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM clusters WHERE node = ?1 ORDER BY region, account, name",
+        args![node],
+    )?;
+    read(&rows)
+}
+
+/// How many clusters an account has in a region.
+///
+/// # Errors
+/// The database's.
+pub fn count(tx: &mut dyn Tx, region: &Region, account: &Account) -> Result<u64, CatalogError> {
+    let rows = tx.query(
+        "SELECT count(*) FROM clusters WHERE region = ?1 AND account = ?2",
+        args![region, account],
+    )?;
+    rows.first().map_or(Ok(0), |row| row.count(0))
+}

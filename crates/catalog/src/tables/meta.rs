@@ -1,0 +1,88 @@
+//! Facts about the catalog itself, such as its schema and the data folder's mode.
+//!
+//! It does not know what they mean.
+use crate::{
+    error::CatalogError,
+    tables::outbox::{self, Kind},
+    transaction::Tx,
+    value::args,
+};
+
+/// The name that the schema's number is kept under; only migrations write it.
+pub(crate) const SCHEMA: &str = "schema";
+/// The id of the first administrator's access key, whose owner has it in a file.
+pub const ADMINISTRATOR: &str = "administrator_access_key";
+/// Whether the nodes that share the catalog check signatures.
+pub const MODE: &str = "mode";
+/// What tells the master key that seals the catalog's secrets from others.
+pub const MASTER_KEY: &str = "master_key_fingerprint";
+/// How the clock stood when a server last looked at it.
+pub const CLOCK: &str = "clock";
+/// The authority that clusters' certificates are signed by; its key is sealed.
+pub const CLUSTER_AUTHORITY: &str = "cluster_authority";
+/// The facts that the vault's mirror carries; the others belong to this one catalog.
+pub(crate) const MIRRORED: [&str; 3] = [ADMINISTRATOR, MODE, CLUSTER_AUTHORITY];
+
+/// Reads a fact.
+///
+/// # Errors
+/// The database's.
+pub fn get(tx: &mut dyn Tx, name: &str) -> Result<Option<String>, CatalogError> {
+    let rows = tx.query("SELECT value FROM meta WHERE name = ?1", args![name])?;
+    rows.first()
+        .map(|row| row.text(0).map(str::to_owned))
+        .transpose()
+}
+
+/// Writes a fact over the old one.
+///
+/// # Errors
+/// The database's.
+pub fn set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<(), CatalogError> {
+    tx.execute(
+        "INSERT INTO meta (name, value) VALUES (?1, ?2) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        args![name, value],
+    )?;
+    if MIRRORED.contains(&name) {
+        outbox::push_unversioned(tx, Kind::Note, None, &[name])?;
+    }
+    Ok(())
+}
+
+/// Writes a fact unless there is one; answers the one that stands.
+///
+/// # Errors
+/// The database's.
+pub fn get_or_set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<String, CatalogError> {
+    if let Some(found) = get(tx, name)? {
+        return Ok(found);
+    }
+    set(tx, name, value)?;
+    Ok(value.to_owned())
+}
+
+/// Removes a fact that is only this catalog's, or is not to be remembered by the mirror either.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn unset(tx: &mut dyn Tx, name: &str) -> Result<(), CatalogError> {
+    tx.execute("DELETE FROM meta WHERE name = ?1", args![name])?;
+    Ok(())
+}
+
+/// The highest version drawn so far.
+///
+/// # Errors
+/// The database's.
+pub fn version(tx: &mut dyn Tx) -> Result<u64, CatalogError> {
+    tx.version()
+}
+
+/// Lets the next version be above `floor`, as after a rebuild from the vault's mirror.
+///
+/// # Errors
+/// The database's.
+pub fn raise_version(tx: &mut dyn Tx, floor: u64) -> Result<(), CatalogError> {
+    tx.raise_version(floor)
+}

@@ -1,0 +1,24 @@
+//! The tables: one file each, plain functions over [`crate::Tx`] that both databases run.
+pub mod access_keys;
+pub mod accounts;
+pub mod clusters;
+pub mod dirty_volumes;
+pub mod events;
+pub mod grants;
+pub mod jobs;
+pub mod keys;
+pub mod meta;
+pub mod nodes;
+pub mod outbox;
+pub mod pins;
+pub mod rebuild_state;
+pub mod recorded;
+pub mod snapshots;
+pub(crate) mod stored;
+pub mod tombstones;
+pub mod transfer_holds;
+pub mod uids;
+pub mod verified;
+pub mod webhooks;
+
+pub use stored::Stored;

@@ -1,0 +1,506 @@
+//! DB cluster snapshots: records, whom they are shared with, and the manifests they need.
+//!
+//! It does not know which changes of state are legal, nor what a manifest holds.
+//!
+//! Pages are ordered by account and name: that key never changes during a record's life, so a
+//! walk over the pages meets every snapshot that exists throughout it exactly once.
+use std::collections::BTreeMap;
+
+use model::{
+    Account, Hash, Region, ResourceId, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus,
+    VolumeRef,
+};
+
+use crate::{
+    error::CatalogError,
+    tables::{
+        dirty_volumes,
+        outbox::{self, Kind},
+        stored::{Stored, encode, insert_versioned, one_of, update_versioned},
+    },
+    transaction::Tx,
+    value::{Arg, Row, Sums, args},
+};
+
+/// The grantee that stands for every account.
+const ALL: &str = "all";
+
+/// How many snapshots of a kind an account has in a region.
+static TALLIES: Sums = Sums {
+    table: "snapshot_tallies",
+    get: "SELECT tally FROM snapshot_tallies WHERE region = ?1 AND account = ?2 AND kind = ?3",
+    add: "INSERT INTO snapshot_tallies (region, account, kind, tally) VALUES (?1, ?2, ?3, ?4) \
+          ON CONFLICT (region, account, kind) \
+          DO UPDATE SET tally = snapshot_tallies.tally + excluded.tally",
+};
+
+/// A name that a filter passes: of one owner's rows, or of every owner's that are in scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Only of this account's rows; none for any.
+    pub owner: Option<Account>,
+    /// The name in lower case.
+    pub name: String,
+}
+
+impl Wanted {
+    /// Of any owner.
+    pub fn named(name: &str) -> Self {
+        Self {
+            owner: None,
+            name: name.to_owned(),
+        }
+    }
+
+    /// Whether it passes a name in a row of `owner`.
+    pub fn passes(&self, owner: &Account, name: &str) -> bool {
+        self.name == name && self.owner.as_ref().is_none_or(|wanted| wanted == owner)
+    }
+
+    /// What passes both, if anything does.
+    pub fn and(&self, other: &Self) -> Option<Self> {
+        let alike = match (&self.owner, &other.owner) {
+            (Some(one), Some(two)) => one == two,
+            _ => true,
+        };
+        (alike && self.name == other.name).then(|| Self {
+            owner: self.owner.clone().or_else(|| other.owner.clone()),
+            name: self.name.clone(),
+        })
+    }
+}
+
+/// Which snapshots a page shows: those in any of the scopes that also pass every filter.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Scope: those that this account owns.
+    pub owned_by: Option<Account>,
+    /// Scope: others' manual ones that are shared with this account by its id.
+    pub shared_with: Option<Account>,
+    /// Scope: manual ones shared with all, their owner's included.
+    pub public: bool,
+    /// Filter: only this kind.
+    pub kind: Option<SnapshotKind>,
+    /// Filter: only these names; empty for any.
+    pub names: Vec<Wanted>,
+    /// Filter: only of clusters of these names; empty for any.
+    pub clusters: Vec<Wanted>,
+    /// Filter: only of this cluster.
+    pub resource_id: Option<ResourceId>,
+    /// Filter: only of these engines; empty for any.
+    pub engines: Vec<String>,
+}
+
+/// Where a page ends.
+pub type After = (Account, SnapshotName);
+
+fn what(snapshot: &Snapshot) -> String {
+    format!("the snapshot {}", snapshot.arn())
+}
+
+fn read(rows: &[Row]) -> Result<Vec<Stored<Snapshot>>, CatalogError> {
+    rows.iter()
+        .map(|row| Stored::from_row("a snapshot", row))
+        .collect()
+}
+
+/// Keeps a new snapshot.
+///
+/// # Errors
+/// `Conflict` when its name is taken.
+pub fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Stored<Snapshot>, CatalogError> {
+    let stored = insert_versioned(tx, snapshot, what, |tx, snapshot, version| {
+        tx.execute(
+            "INSERT INTO snapshots (region, account, name, kind, status, engine, cluster_name, \
+             cluster_resource_id, volume, manifest, version, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
+            args![
+                &snapshot.region,
+                &snapshot.account,
+                snapshot.name.as_str(),
+                snapshot.kind.as_str(),
+                snapshot.status.as_str(),
+                &snapshot.engine,
+                snapshot.cluster_name.as_str(),
+                snapshot.cluster_resource_id.as_str(),
+                snapshot.content.as_ref().map(|content| &content.volume),
+                snapshot.content.as_ref().map(|content| content.manifest),
+                version,
+                encode(snapshot)
+            ],
+        )
+    })?;
+    write_shares(tx, &stored.value)?;
+    tally(tx, &stored.value, 1)?;
+    letter(tx, &stored.value, stored.version)?;
+    Ok(stored)
+}
+
+fn letter(tx: &mut dyn Tx, snapshot: &Snapshot, version: u64) -> Result<(), CatalogError> {
+    let parts = [snapshot.account.as_str(), snapshot.name.as_str()];
+    outbox::push(tx, Kind::Snapshot, Some(&snapshot.region), &parts, version)
+}
+
+/// Finds a snapshot by its name.
+///
+/// # Errors
+/// The database's.
+pub fn get(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &SnapshotName,
+) -> Result<Option<Stored<Snapshot>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM snapshots WHERE region = ?1 AND account = ?2 AND name = ?3",
+        args![region, account, name.as_str()],
+    )?;
+    Ok(read(&rows)?.pop())
+}
+
+/// Whether a snapshot is still as it was read.
+///
+/// # Errors
+/// The database's.
+pub fn is_still(tx: &mut dyn Tx, stored: &Stored<Snapshot>) -> Result<bool, CatalogError> {
+    let snapshot = &stored.value;
+    let rows = tx.query(
+        "SELECT 1 FROM snapshots \
+         WHERE region = ?1 AND account = ?2 AND name = ?3 AND version = ?4",
+        args![
+            &snapshot.region,
+            &snapshot.account,
+            snapshot.name.as_str(),
+            stored.version
+        ],
+    )?;
+    Ok(!rows.is_empty())
+}
+
+/// Writes a changed record, and whom it is shared with; region, account, name and kind stay.
+///
+/// # Errors
+/// `Stale` when it was changed or deleted since `stored` was read.
+pub fn update(tx: &mut dyn Tx, stored: Stored<Snapshot>) -> Result<Stored<Snapshot>, CatalogError> {
+    let before = root(tx, &stored.value)?;
+    let stored = update_versioned(tx, stored, what, |tx, stored, version| {
+        let snapshot = &stored.value;
+        tx.execute(
+            "UPDATE snapshots SET status = ?5, engine = ?6, cluster_name = ?7, \
+             cluster_resource_id = ?8, volume = ?9, manifest = ?10, version = ?11, body = ?12 \
+             WHERE region = ?1 AND account = ?2 AND name = ?3 AND version = ?4",
+            args![
+                &snapshot.region,
+                &snapshot.account,
+                snapshot.name.as_str(),
+                stored.version,
+                snapshot.status.as_str(),
+                &snapshot.engine,
+                snapshot.cluster_name.as_str(),
+                snapshot.cluster_resource_id.as_str(),
+                snapshot.content.as_ref().map(|content| &content.volume),
+                snapshot.content.as_ref().map(|content| content.manifest),
+                version,
+                encode(snapshot)
+            ],
+        )
+    })?;
+    let snapshot = &stored.value;
+    clear_shares(tx, &snapshot.region, &snapshot.account, &snapshot.name)?;
+    write_shares(tx, snapshot)?;
+    letter(tx, snapshot, stored.version)?;
+    let after = snapshot.content.as_ref();
+    if let Some((volume, manifest)) = before
+        && after.is_none_or(|content| content.volume != volume || content.manifest != manifest)
+    {
+        dirty_volumes::root_ended(tx, &snapshot.region, &volume, manifest)?;
+    }
+    Ok(stored)
+}
+
+/// The manifest that the row of a snapshot's name needs.
+fn root(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<Option<(VolumeRef, Hash)>, CatalogError> {
+    let rows = tx.query(
+        "SELECT volume, manifest FROM snapshots WHERE region = ?1 AND account = ?2 \
+         AND name = ?3 AND manifest IS NOT NULL",
+        args![&snapshot.region, &snapshot.account, snapshot.name.as_str()],
+    )?;
+    rows.first()
+        .map(|row| Ok((row.parsed(0)?, row.parsed(1)?)))
+        .transpose()
+}
+
+/// Forgets a snapshot; answers whether there was one.
+///
+/// # Errors
+/// The database's.
+pub fn delete(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &SnapshotName,
+) -> Result<bool, CatalogError> {
+    let Some(stored) = get(tx, region, account, name)? else {
+        return Ok(false);
+    };
+    tx.execute(
+        "DELETE FROM snapshots WHERE region = ?1 AND account = ?2 AND name = ?3",
+        args![region, account, name.as_str()],
+    )?;
+    clear_shares(tx, region, account, name)?;
+    tally(tx, &stored.value, -1)?;
+    let version = tx.next_version()?;
+    letter(tx, &stored.value, version)?;
+    if let Some(content) = &stored.value.content {
+        dirty_volumes::root_ended(tx, region, &content.volume, content.manifest)?;
+    }
+    Ok(true)
+}
+
+/// How many manual snapshots an account has in a region, at the cost of one look.
+///
+/// # Errors
+/// The database's.
+pub fn count_manual(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+) -> Result<u64, CatalogError> {
+    let key = [
+        region.as_str(),
+        account.as_str(),
+        SnapshotKind::Manual.as_str(),
+    ];
+    tx.sum(&TALLIES, &key)
+        .map(|count| u64::try_from(count).unwrap_or_default())
+}
+
+/// How many snapshots of a cluster are being taken.
+///
+/// # Errors
+/// The database's.
+pub fn count_creating(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    cluster: &ResourceId,
+) -> Result<u64, CatalogError> {
+    let rows = tx.query(
+        "SELECT count(*) FROM snapshots WHERE region = ?1 AND account = ?2 \
+         AND cluster_resource_id = ?3 AND status = ?4",
+        args![
+            region,
+            account,
+            cluster.as_str(),
+            SnapshotStatus::Creating.as_str()
+        ],
+    )?;
+    rows.first().map_or(Ok(0), |row| row.count(0))
+}
+
+/// A page of snapshots by account and name, from the one behind `after` on; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn page(
+    tx: &mut dyn Tx,
+    region: &Region,
+    selection: &Selection,
+    after: Option<&After>,
+    limit: usize,
+) -> Result<Vec<Stored<Snapshot>>, CatalogError> {
+    let mut found = BTreeMap::new();
+    let mut add = |rows: Vec<Row>| -> Result<(), CatalogError> {
+        for stored in read(&rows)? {
+            let key = (stored.value.account.clone(), stored.value.name.clone());
+            found.insert(key, stored);
+        }
+        Ok(())
+    };
+    // A row's page is the same whichever scope it is found in, so `limit` of each are enough.
+    if let Some(owner) = &selection.owned_by {
+        let from = match after {
+            Some((account, name)) if account == owner => Some(name.as_str()),
+            Some((account, _)) if owner < account => None,
+            _ => Some(""),
+        };
+        if let Some(from) = from {
+            let mut query = Query {
+                sql: "SELECT version, body FROM snapshots AS s \
+                      WHERE s.region = ?1 AND s.account = ?2 AND ?3 < s.name"
+                    .to_owned(),
+                args: vec![region.into(), owner.into(), from.into()],
+            };
+            add(query.filtered(selection).run(tx, "s.name", limit)?)?;
+        }
+    }
+    let grantees = [
+        selection.shared_with.as_ref().map(Account::as_str),
+        selection.public.then_some(ALL),
+    ];
+    for grantee in grantees.into_iter().flatten() {
+        let (account, name) = after.map_or(("", ""), |(account, name)| {
+            (account.as_str(), name.as_str())
+        });
+        let mut query = Query {
+            sql: "SELECT s.version, s.body FROM snapshot_shares AS g \
+                  JOIN snapshots AS s ON s.region = g.region AND s.account = g.account \
+                  AND s.name = g.name WHERE g.region = ?1 AND g.grantee = ?2 \
+                  AND (?3, ?4) < (g.account, g.name)"
+                .to_owned(),
+            args: vec![region.into(), grantee.into(), account.into(), name.into()],
+        };
+        let rows = query
+            .filtered(selection)
+            .run(tx, "g.account, g.name", limit)?;
+        add(rows)?;
+    }
+    Ok(found.into_values().take(limit).collect())
+}
+
+/// The snapshots of an account that have their bytes in a volume, the last changed first; at
+/// most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn in_volume(
+    tx: &mut dyn Tx,
+    region: &Region,
+    volume: &VolumeRef,
+    account: &Account,
+    limit: usize,
+) -> Result<Vec<Stored<Snapshot>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM snapshots WHERE region = ?1 AND volume = ?2 \
+         AND account = ?3 AND manifest IS NOT NULL ORDER BY version DESC LIMIT ?4",
+        args![region, volume, account, limit],
+    )?;
+    read(&rows)
+}
+
+/// The manifests in a volume that live records need: snapshots' own, and the bases that
+/// clusters compare their next snapshot with. Each once.
+///
+/// # Errors
+/// The database's.
+pub fn roots(
+    tx: &mut dyn Tx,
+    region: &Region,
+    volume: &VolumeRef,
+) -> Result<Vec<Hash>, CatalogError> {
+    // From one manifest to the next one in the index: a manifest of many copies costs one step.
+    let rows = tx.query(
+        "SELECT manifest FROM (WITH RECURSIVE found (manifest) AS ( \
+         SELECT min(manifest) FROM snapshots \
+         WHERE region = ?1 AND volume = ?2 AND manifest IS NOT NULL \
+         UNION ALL SELECT (SELECT min(s.manifest) FROM snapshots AS s \
+         WHERE s.region = ?1 AND s.volume = ?2 AND found.manifest < s.manifest) \
+         FROM found WHERE found.manifest IS NOT NULL) \
+         SELECT manifest FROM found WHERE manifest IS NOT NULL) AS own \
+         UNION SELECT base_manifest FROM clusters \
+         WHERE region = ?1 AND volume = ?2 AND base_manifest IS NOT NULL",
+        args![region, volume],
+    )?;
+    rows.iter().map(|row| row.parsed(0)).collect()
+}
+
+/// Names of any owner as [`one_of`]; with those of one owner, a condition for each.
+fn wanted<'a>(sql: &mut String, args: &mut Vec<Arg<'a>>, column: &str, names: &'a [Wanted]) {
+    if names.iter().all(|wanted| wanted.owner.is_none()) {
+        let names = names.iter().map(|wanted| wanted.name.as_str());
+        return one_of(sql, args, column, names);
+    }
+    let mut place = |arg: Arg<'a>| {
+        args.push(arg);
+        args.len()
+    };
+    let terms: Vec<String> = names
+        .iter()
+        .map(|wanted| match &wanted.owner {
+            None => format!("{column} = ?{}", place(wanted.name.as_str().into())),
+            Some(owner) => format!(
+                "({column} = ?{} AND s.account = ?{})",
+                place(wanted.name.as_str().into()),
+                place(owner.into())
+            ),
+        })
+        .collect();
+    sql.push_str(&format!(" AND ({})", terms.join(" OR ")));
+}
+
+struct Query<'a> {
+    sql: String,
+    args: Vec<Arg<'a>>,
+}
+
+impl<'a> Query<'a> {
+    fn filtered(&mut self, selection: &'a Selection) -> &mut Self {
+        let (sql, args) = (&mut self.sql, &mut self.args);
+        let resource = selection.resource_id.as_ref().map(ResourceId::as_str);
+        if let Some(kind) = selection.kind {
+            // A literal: an argument would hide that an index of one kind serves.
+            sql.push_str(&format!(" AND s.kind = '{}'", kind.as_str()));
+        }
+        one_of(sql, args, "s.cluster_resource_id", resource);
+        let engines = selection.engines.iter().map(String::as_str);
+        one_of(sql, args, "s.engine", engines);
+        wanted(sql, args, "s.name", &selection.names);
+        wanted(sql, args, "s.cluster_name", &selection.clusters);
+        self
+    }
+
+    fn run(
+        &mut self,
+        tx: &mut dyn Tx,
+        order: &str,
+        limit: usize,
+    ) -> Result<Vec<Row>, CatalogError> {
+        self.args.push(limit.into());
+        let place = self.args.len();
+        self.sql
+            .push_str(&format!(" ORDER BY {order} LIMIT ?{place}"));
+        tx.query(&self.sql, &self.args)
+    }
+}
+
+fn clear_shares(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &SnapshotName,
+) -> Result<(), CatalogError> {
+    tx.execute(
+        "DELETE FROM snapshot_shares WHERE region = ?1 AND account = ?2 AND name = ?3",
+        args![region, account, name.as_str()],
+    )?;
+    Ok(())
+}
+
+/// Only manual snapshots are shared, as `Snapshot::is_open_to` says.
+fn write_shares(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), CatalogError> {
+    if snapshot.kind != SnapshotKind::Manual {
+        return Ok(());
+    }
+    for grantee in &snapshot.shared_with {
+        tx.execute(
+            "INSERT INTO snapshot_shares (region, grantee, account, name) \
+             VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            args![
+                &snapshot.region,
+                grantee,
+                &snapshot.account,
+                snapshot.name.as_str()
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn tally(tx: &mut dyn Tx, snapshot: &Snapshot, change: i64) -> Result<(), CatalogError> {
+    let key = [
+        snapshot.region.as_str(),
+        snapshot.account.as_str(),
+        snapshot.kind.as_str(),
+    ];
+    tx.add(&TALLIES, &key, change)
+}

@@ -1,0 +1,267 @@
+//! Why a command failed, as it is told on a terminal: the error, its causes, and a hint.
+//!
+//! It does not know where the failure came from.
+use std::{error::Error, io, path::PathBuf};
+
+use catalog::accounts::Holdings;
+use model::{Account, Region};
+use service::{
+    OwnerError, RebuildError, StartError, clusters::authority::AuthorityError,
+    nodes::forget::ForgetError, record_log::rotate_master_key::RekeyError,
+};
+
+use crate::{
+    deployment::{
+        catalogs::{CatalogsError, catalog_hint},
+        credentials::CredentialsError,
+        data_dir::DataDirError,
+        master_key::MasterKeyError,
+        s3::S3Error,
+    },
+    http::listen::ListenError,
+    logging::LoggingError,
+    process::open_files::TooFew,
+    settings::SettingsError,
+};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    #[error(transparent)]
+    Catalogs(#[from] CatalogsError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    OpenFiles(#[from] TooFew),
+    #[error(transparent)]
+    S3(#[from] S3Error),
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
+    #[error(transparent)]
+    Forget(#[from] ForgetError),
+    #[error(transparent)]
+    Rekey(#[from] RekeyError),
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// No server made one yet.
+    #[error("there is no authority yet: a server makes it at its first start")]
+    NoAuthority,
+    /// A vault cannot be opened.
+    #[error("the vault of {0} cannot be opened")]
+    Vault(Region, #[source] vault::VaultError),
+    /// The catalog cannot be opened or read.
+    #[error("the catalog cannot be used")]
+    Catalog(#[from] catalog::CatalogError),
+    /// A catalog in a data folder has one node.
+    #[error("this catalog is in a data folder, so it has one node")]
+    NoSharedCatalog,
+    /// No node of that name runs.
+    #[error("no node of the name {0} runs")]
+    NoSuchNode(String),
+    /// Told to drain, and not there yet.
+    #[error("the node {0} still holds jobs")]
+    StillBusy(String),
+    /// A verb whose work a server does.
+    #[error("no server runs on that catalog, and the look is a server's work")]
+    NotServed,
+    /// There is one already that looks at something else.
+    #[error("another verification is under way")]
+    VerifyBusy,
+    /// The job did not come to its end.
+    #[error("the verification was given up: {0}")]
+    VerifyEnded(String),
+    /// No database programs.
+    #[error("no PostgreSQL of version 15 or later was found in {}", list(searched))]
+    NoPostgres {
+        /// Where it was looked for.
+        searched: Vec<PathBuf>,
+    },
+    /// Clusters' users could not get to their files.
+    #[error("clusters run as users of their own, and those cannot enter {}", folder.display())]
+    Unreachable {
+        /// The folder that blocks.
+        folder: PathBuf,
+    },
+    /// Access keys mean nothing to a server that checks no signatures.
+    #[error("the data folder {} belongs to --dev, where no access keys are needed", .0.display())]
+    DevHasNoKeys(PathBuf),
+    /// An id of no access key.
+    #[error("there is no access key {0}")]
+    NoAccessKey(String),
+    /// A number of no account.
+    #[error("there is no account {0}")]
+    NoAccount(Account),
+    /// The number is taken.
+    #[error("the account {0} is there already")]
+    AccountExists(Account),
+    /// No random number was free.
+    #[error("no free account number was found")]
+    NoFreeAccount,
+    /// Something would be left behind.
+    #[error("the account {account} still owns {}", owned(.holdings))]
+    AccountOwns {
+        account: Account,
+        holdings: Holdings,
+    },
+    /// The terminal or pipe is gone, or the system has no thread left.
+    #[error("cannot {doing}")]
+    Io {
+        /// What was to be done.
+        doing: &'static str,
+        source: io::Error,
+    },
+}
+
+impl Failure {
+    /// The error and its causes in one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(cause.to_string().trim_end());
+            source = cause.source();
+        }
+        text
+    }
+
+    /// What to do about it, when that is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Settings(error) => error.hint(),
+            Self::DataDir(error) => error.hint(),
+            Self::Catalogs(error) => error.hint(),
+            Self::Start(StartError::NameTaken { .. }) => {
+                Some("give this node another name with --node NAME, on a data folder of its own; `snapferry node list` shows who is there".to_owned())
+            }
+            Self::Start(StartError::Owner(error)) => owner_hint(error),
+            Self::Start(StartError::Catalog(error)) | Self::Catalog(error) => catalog_hint(error),
+            Self::Rebuild(error) => rebuild_hint(error),
+            Self::Forget(error) => forget_hint(error),
+            Self::Rekey(RekeyError::Owner(error)) => owner_hint(error),
+            Self::Rekey(_) => Some("both keys are kept; give the command again, and it goes on".to_owned()),
+            Self::NoSharedCatalog => Some("nodes are listed where several share a catalog: name it with --catalog postgres://...".to_owned()),
+            Self::NoAuthority => Some("start one with `snapferry serve`".to_owned()),
+            Self::NoSuchNode(_) => Some("`snapferry node list` shows the nodes".to_owned()),
+            Self::NotServed => Some("start it with `snapferry serve`, and ask again".to_owned()),
+            Self::VerifyBusy => Some("wait for it, give the same options to watch it, or add --restart to give it up".to_owned()),
+            Self::VerifyEnded(_) => Some("ask again; the server's log says more".to_owned()),
+            Self::StillBusy(_) => Some("it goes on without taking on new work; ask again, or look at `snapferry job list`".to_owned()),
+            Self::MasterKey(error) => error.hint(),
+            Self::Credentials(error) => error.hint(),
+            Self::Listen(error) => error.hint(),
+            Self::OpenFiles(_) => Some(TooFew::hint()),
+            Self::Logging(_) => Some("try --log-level info, or filters such as info,service=debug".to_owned()),
+            Self::NoPostgres { .. } => {
+                Some("install it with `apt-get install postgresql-15`, or name its folder with --postgres-bin DIR".to_owned())
+            }
+            Self::Unreachable { folder } => {
+                Some(format!("let them pass with `chmod o+x {}`, or choose another folder with --data DIR", folder.display()))
+            }
+            Self::DevHasNoKeys(_) => Some("use twelve digits as the access key id to act for that account".to_owned()),
+            Self::NoAccessKey(_) => Some("`snapferry access-key list` shows those that are".to_owned()),
+            Self::NoAccount(_) => Some("`snapferry account list` shows those that are".to_owned()),
+            Self::AccountExists(account) => {
+                Some(format!("`snapferry access-key create --account {account}` lets somebody act for it"))
+            }
+            Self::NoFreeAccount => Some("give one with --account".to_owned()),
+            Self::AccountOwns { .. } => {
+                Some("delete these first, in all regions; a KMS key that is to be deleted is gone at its deletion date".to_owned())
+            }
+            Self::S3(S3Error::Vault(_)) => {
+                Some("check that the bucket exists, its --vault-endpoint, and the credentials' rights".to_owned())
+            }
+            Self::Start(StartError::Authority(_))
+            | Self::Authority(_)
+            | Self::S3(_)
+            | Self::Vault(..) | Self::Io { .. } => None,
+        }
+    }
+}
+
+/// What to do about a vault that is not this catalog's.
+fn owner_hint(error: &OwnerError) -> Option<String> {
+    match error {
+        OwnerError::Another { .. } => Some("start with that catalog, or name a vault of its own with --vault; when that catalog is lost, move this new one away and bring it back with `snapferry catalog rebuild`".to_owned()),
+        OwnerError::Newer { .. } => Some("start with the newer catalog or its newest backup; to give up what was made since, start once with --accept-older-catalog".to_owned()),
+        OwnerError::OtherKey { .. } => Some("start with that deployment's master key and catalog, or name a vault of its own with --vault".to_owned()),
+        _ => None,
+    }
+}
+
+/// What to do when a catalog was not rebuilt.
+fn rebuild_hint(error: &RebuildError) -> Option<String> {
+    let text = match error {
+        RebuildError::Nothing => {
+            "name the place that the servers had, with --vault PLACE (or --data DIR, when it is in the data folder)"
+        }
+        RebuildError::Unreadable(_) => {
+            "give the deployment's own master key, by DATA/master.key, SNAPFERRY_MASTER_KEY or --master-key-fd"
+        }
+        RebuildError::Strangers { .. } => {
+            "move the folder or prefix of the region that is not this deployment's elsewhere"
+        }
+        RebuildError::Filled => {
+            "fill a new one: with a catalog in the data folder, move catalog.sqlite and its -wal and -shm elsewhere; in PostgreSQL, name an empty database"
+        }
+        RebuildError::OtherMode { closed: true } => {
+            "leave --dev out, and give a --data folder that is not of --dev"
+        }
+        RebuildError::OtherMode { closed: false } => {
+            "add --dev, and give a --data folder that is of --dev"
+        }
+        RebuildError::Owner(OwnerError::OtherKey { .. }) => {
+            "give that deployment's master key, by DATA/master.key, SNAPFERRY_MASTER_KEY or --master-key-fd; or name its own vault with --vault"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+/// What to do about a node that is not forgotten.
+fn forget_hint(error: &ForgetError) -> Option<String> {
+    match error {
+        ForgetError::Unknown(_) => Some("`snapferry node list` shows the nodes".to_owned()),
+        ForgetError::Alive { .. } => Some(format!(
+            "stop it first, or drain it with `snapferry node drain`; one that died is forgotten {} s after its last word",
+            model::limits::NODE_SILENCE.as_secs()
+        )),
+        ForgetError::HasClusters { .. } => Some("start the node again on its data folder; when that is gone for good, add --drop-clusters, and restore the clusters from their snapshots".to_owned()),
+        ForgetError::Catalog(_) => None,
+    }
+}
+
+/// `2 snapshots and 1 KMS key`.
+fn owned(holdings: &Holdings) -> String {
+    let parts: Vec<String> = [
+        (holdings.clusters, "cluster"),
+        (holdings.snapshots, "snapshot"),
+        (holdings.kms_keys, "KMS key"),
+        (holdings.jobs, "unfinished job"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count != 0)
+    .map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }))
+    .collect();
+    parts.join(" and ")
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect::<Vec<_>>()
+        .join(" and ")
+}

@@ -1,0 +1,101 @@
+//! How far a verb is, on one line of the terminal, and how amounts are written there.
+//!
+//! It does not know what is counted.
+use std::io::{self, IsTerminal, Write};
+
+use crate::commands::cli::Format;
+
+/// The bar's width.
+const BAR_CHARS: usize = 30;
+
+/// A line of its own on standard error: only on a terminal, and never beside JSON.
+pub(crate) struct Bar {
+    shown: bool,
+}
+
+impl Bar {
+    /// For a report in that format.
+    pub(crate) fn new(format: Format) -> Self {
+        Self {
+            shown: format == Format::Text && io::stderr().is_terminal(),
+        }
+    }
+
+    /// Puts a text where the last one was.
+    pub(crate) fn show(&self, text: &str) {
+        if self.shown {
+            // Without anyone to see it, it needs not be shown.
+            let _ = write!(io::stderr(), "\r\x1b[K{text}");
+        }
+    }
+
+    /// Takes the last text away.
+    pub(crate) fn clear(&self) {
+        self.show("");
+    }
+}
+
+fn bar(done: u64, total: u64) -> String {
+    let part = (done as f64 / total.max(1) as f64).min(1.0);
+    let full = (part * BAR_CHARS as f64) as usize;
+    format!(
+        "[{}{}] {:3.0}%",
+        "#".repeat(full),
+        "-".repeat(BAR_CHARS - full),
+        (part * 100.0).floor(),
+    )
+}
+
+/// A bar of bytes, and how many come in a second.
+pub(crate) fn of_bytes(done: u64, total: u64, rate: f64) -> String {
+    format!(
+        "{}  {} of {}  {}/s",
+        bar(done, total),
+        size(done),
+        size(total),
+        size(rate as u64)
+    )
+}
+
+/// A bar of things.
+pub(crate) fn of_count(done: u64, total: u64, what: &str) -> String {
+    format!("{}  {done} of {}", bar(done, total), counted(total, what))
+}
+
+/// `1.5 GiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            let digits = usize::from(unit != "B");
+            return format!("{value:.digits$} {unit}");
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+/// `1 snapshot`, `2 snapshots`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    let plural = match (count, what.strip_suffix("ias")) {
+        (1, _) => what.to_owned(),
+        (_, Some(_)) => format!("{what}es"),
+        _ => format!("{what}s"),
+    };
+    format!("{count} {plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_bars_read_well() {
+        assert_eq!(size(1_023), "1023 B");
+        assert_eq!(size(1_536 << 20), "1.5 GiB");
+        let line = of_bytes(1 << 20, 4 << 20, 1e6);
+        assert!(line.starts_with("[#######-----------------------]  25%  1.0 MiB of 4.0 MiB"));
+        assert!(of_bytes(9, 4, 0.0).contains("100%"));
+        assert!(of_count(0, 0, "alias").ends_with("0 of 0 aliases"));
+    }
+}

@@ -1,0 +1,124 @@
+//! The reference pages that the program makes of itself: its command line, from the same
+//! definitions as its help, and its JSON door.
+//!
+//! It does not know what the verbs do.
+use std::fmt::Write;
+
+use clap::{Arg, Command, CommandFactory};
+
+use crate::commands::cli::Cli;
+
+/// The page as Markdown: `docs/reference/cli.md`.
+pub(crate) fn page() -> String {
+    let mut command = Cli::command();
+    command.build();
+    let mut page = String::from(
+        "# Command line\n\nMade by `snapferry reference > docs/reference/cli.md`; a test compares the two. Do not edit it.\n",
+    );
+    describe(&command, "snapferry", &mut page);
+    page
+}
+
+fn describe(command: &Command, name: &str, page: &mut String) {
+    let about = command
+        .get_long_about()
+        .or_else(|| command.get_about())
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    write!(page, "\n## {name}\n\n{about}\n").expect("a String takes all");
+    let arguments: Vec<&Arg> = command
+        .get_arguments()
+        .filter(|argument| is_own(argument))
+        .collect();
+    if !arguments.is_empty() {
+        page.push_str("\n| flag | variable | what it does |\n| --- | --- | --- |\n");
+    }
+    for argument in arguments {
+        row(argument, page);
+    }
+    if let Some(examples) = command.get_after_help() {
+        let examples = examples.to_string();
+        let lines: Vec<&str> = examples.lines().skip(1).map(str::trim_start).collect();
+        write!(page, "\n```sh\n{}\n```\n", lines.join("\n")).expect("a String takes all");
+    }
+    for below in command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set() && below.get_name() != "help")
+    {
+        describe(below, &format!("{name} {}", below.get_name()), page);
+    }
+}
+
+fn is_own(argument: &Arg) -> bool {
+    !argument.is_hide_set() && argument.get_id() != "help" && argument.get_id() != "version"
+}
+
+fn row(argument: &Arg, page: &mut String) {
+    let flag = match argument.get_long() {
+        Some(long) => format!("--{long}"),
+        None => String::new(),
+    };
+    let value = match argument.get_value_names() {
+        Some([name, ..]) if flag.is_empty() => name.to_string(),
+        Some([name, ..]) if argument.get_action().takes_values() => {
+            if argument
+                .get_num_args()
+                .is_some_and(|count| count.min_values() == 0)
+            {
+                format!("[={name}]")
+            } else {
+                format!(" {name}")
+            }
+        }
+        _ => String::new(),
+    };
+    let variable = argument
+        .get_env()
+        .map(|name| format!("`{}`", name.to_string_lossy()))
+        .unwrap_or_default();
+    let help = argument
+        .get_long_help()
+        .or_else(|| argument.get_help())
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let mut text = help
+        .replace("\n\n", ". ")
+        .replace('\n', " ")
+        .replace('|', "\\|");
+    let choices: Vec<String> = argument
+        .get_possible_values()
+        .iter()
+        .filter(|_| {
+            argument.get_action().takes_values()
+                && argument.get_value_names() != Some(&["BOOL".into()])
+        })
+        .map(|choice| format!("`{}`", choice.get_name()))
+        .collect();
+    if !choices.is_empty() {
+        write!(text, "; one of {}", choices.join(", ")).expect("a String takes all");
+    }
+    writeln!(page, "| `{flag}{value}` | {variable} | {text} |").expect("a String takes all");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_page_is_up_to_date() {
+        let stored = include_str!("../../../../docs/reference/cli.md");
+        assert!(
+            stored == page(),
+            "run: cargo run -p snapferry -- reference > docs/reference/cli.md"
+        );
+    }
+
+    #[test]
+    fn the_openapi_document_is_up_to_date() {
+        let stored = include_str!("../../../../docs/reference/openapi.json");
+        assert!(
+            stored == api::openapi::text(),
+            "run: cargo run -p snapferry -- openapi > docs/reference/openapi.json"
+        );
+    }
+}

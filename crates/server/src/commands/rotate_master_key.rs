@@ -1,0 +1,94 @@
+//! `snapferry master-key rotate`: finds both keys, has everything sealed anew, puts the new one in place.
+//!
+//! It does not know what the master key seals.
+use std::{path::PathBuf, sync::Arc};
+
+use model::{Clock, SystemClock, SystemEntropy};
+use serde_json::json;
+use service::{
+    Scribe, Seal, Settings,
+    record_log::rotate_master_key::{self as rekey, Ground, Rekeyed},
+};
+
+use crate::{
+    commands::{
+        cli::{Format, Rotate},
+        failure::Failure,
+        offline,
+        output::{print, run},
+        progress_bar::counted,
+    },
+    deployment::{catalogs, master_key},
+};
+
+/// `snapferry master-key rotate`.
+///
+/// # Errors
+/// Whatever kept it from its work; it can be given again.
+pub(crate) fn rotate(asked: Rotate) -> Result<(), Failure> {
+    let descriptor = asked.offline.master_key.master_key_fd;
+    let (layer, dir) = offline::open(asked.offline)?;
+    let catalog = catalogs::open_existing(&dir, layer.catalog.as_ref())?;
+    let default_region = match &layer.default_region {
+        Some(region) => region.clone(),
+        None => Settings::new(layer.mode(), dir.path().to_owned()).default_region,
+    };
+    let pair = run(async {
+        catalogs::check_unserved(&*catalog).await?;
+        catalogs::check_whole(&*catalog).await?;
+        let pair = master_key::obtain_pair(&dir, descriptor)?;
+        master_key::check_either(&*catalog, &pair).await?;
+        Ok(pair)
+    })?;
+    let done = run(async {
+        let vaults = offline::vaults(&layer, &dir, Some(&default_region)).await?;
+        let both = Arc::new(pair.both());
+        let scribe = Scribe {
+            catalog: Arc::clone(&catalog),
+            seal: Seal::new(Arc::clone(&both)),
+            entropy: Arc::new(SystemEntropy),
+        };
+        let ground = Ground {
+            scribe: &scribe,
+            master_key: &both,
+            vaults: &vaults,
+            default_region: &default_region,
+            now: SystemClock.now(),
+        };
+        Ok(rekey::rekey(&ground).await?)
+    })?;
+    let (new, old) = master_key::settle(&dir, &pair)?;
+    print(&shown(asked.format, done, &new, old.as_ref()))
+}
+
+fn shown(format: Format, done: Rekeyed, new: &PathBuf, old: Option<&PathBuf>) -> String {
+    if format == Format::Json {
+        let value = json!({
+            "access_keys": done.access_keys,
+            "kms_keys": done.kms_keys,
+            "objects_removed": done.removed,
+            "new_key": new,
+            "old_key": old,
+        });
+        return format!("{value:#}\n");
+    }
+    let mut text = format!(
+        "sealed anew: {}, {}, and the mirror of the records ({} removed)\n",
+        counted(done.access_keys, "access key"),
+        counted(done.kms_keys, "KMS key"),
+        counted(done.removed, "old object")
+    );
+    text.push_str(&match old {
+        Some(old) => format!(
+            "the new master key is {}: keep a copy of it elsewhere, and give it to the other nodes\n\
+             the old one is {}: move it to the backups of its time, which it opens\n",
+            new.display(),
+            old.display()
+        ),
+        None => format!(
+            "the new master key is in {}: give that one from now on, and remove the file\n",
+            new.display()
+        ),
+    });
+    text
+}

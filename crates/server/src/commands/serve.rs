@@ -1,0 +1,411 @@
+//! `snapferry serve`: puts the rooms together, serves until a signal, and leaves in order.
+//!
+//! It does not know any action or job; the service does.
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use catalog::Catalog;
+use engine::{Engine, Postgres};
+use kms::MasterKey;
+use model::{SystemClock, SystemEntropy};
+use rustix::process::geteuid;
+use service::{Membership, Mode, Parts, Service};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    time::timeout,
+};
+
+use crate::{
+    commands::{cli, failure::Failure},
+    deployment::{
+        catalogs,
+        credentials::{self, NewAccessKey},
+        data_dir::{DataDir, default_path, keep_private},
+        master_key,
+        vaults::{self, Vaults},
+    },
+    http::{
+        home_page::HelpPage,
+        host_check::Guard,
+        listen,
+        places::{Bounds, Places},
+        router::Front,
+    },
+    logging,
+    outbound::{kms_client, peer_transport::HttpCarrier, webhook_sender::HttpCourier},
+    process::{conceal, open_files::OpenFiles, user_limits},
+    settings::{Layer, LogFormat, catalog_place::CatalogUrl},
+};
+
+/// When it is set, it alone is searched for PostgreSQL.
+const POSTGRES_BIN: &str = "SNAPFERRY_POSTGRES_BIN";
+/// Where PostgreSQL is looked for when nothing is said.
+const POSTGRES_PACKAGES: &str = "/usr/lib/postgresql";
+/// Work that blocks (dumps, restores, look-ups) on threads of its own, at most. Dumps that wait for
+/// their servers have a third of them at most.
+const BLOCKING_THREADS_MAX: usize = 96;
+/// PostgreSQL has this long to stop in order; then it is made to.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// The whole end, PostgreSQL included.
+const STOP_TIMEOUT: Duration = Duration::from_millis(9_500);
+/// What still runs on blocking threads after that is left behind: jobs can stop anywhere.
+const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Serves until a signal.
+///
+/// # Errors
+/// Whatever kept the server from starting.
+pub(crate) fn run(arguments: cli::Serve, had_secrets: bool) -> Result<(), Failure> {
+    let file = arguments
+        .config
+        .as_deref()
+        .map(Layer::read)
+        .transpose()?
+        .unwrap_or_default();
+    let layer = arguments.layer.over(file);
+    layer.check()?;
+    let log = logging::begin(
+        layer.log_format.unwrap_or_default(),
+        layer.log_level.as_deref(),
+    )?;
+    if had_secrets {
+        tracing::warn!("{}", conceal::ADVICE);
+    }
+    keep_private();
+    let files = OpenFiles::raise()?;
+    files.tell();
+    user_limits::bound_processes();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(
+            thread::available_parallelism()
+                .map_or(2, usize::from)
+                .clamp(2, 4),
+        )
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Io {
+            doing: "start",
+            source,
+        })?;
+    runtime.spawn(log.clone().keep_telling());
+    let served = runtime.block_on(serve(layer, arguments.master_key.master_key_fd, files));
+    runtime.shutdown_timeout(RUNTIME_TIMEOUT);
+    log.tell_left_out();
+    served
+}
+
+async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let tls = match (&layer.tls_certificate, &layer.tls_key) {
+        (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
+        _ => None,
+    };
+    if let (Some(certificate), Some(key)) = (&layer.cluster_tls_certificate, &layer.cluster_tls_key)
+    {
+        // Looked at here, where a wrong one is told; the servers read it later.
+        listen::tls(certificate, key)?;
+    }
+    let mode = layer.mode();
+    let listener = listen::bind(layer.listen()).await?;
+    let address = listener.local_addr().map_err(|source| Failure::Io {
+        doing: "listen",
+        source,
+    })?;
+    let engine = postgres(layer.postgres_bin.as_deref())?;
+    tell_missing_capabilities();
+    let path = match &layer.data {
+        Some(path) => path.clone(),
+        None => default_path(mode)?,
+    };
+    check_reach(&path, engine.as_ref())?;
+    let dir = DataDir::acquire(&path, mode)?;
+    let node = catalogs::node_of(&dir, layer.node.as_ref())?;
+    let (catalog, master_key) = open(&dir, layer.catalog.as_ref(), master_key_fd).await?;
+    if !master_key.is_locked() {
+        tracing::warn!(
+            "the master key may reach the swap: the system locks no memory for this process; raise `ulimit -l` (LimitMEMLOCK=), or encrypt the swap"
+        );
+    }
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let endpoint = format!("{scheme}://{address}");
+    let mut settings = layer.service(dir.path().to_owned(), geteuid().is_root())?;
+    settings.node = node.name;
+    if layer.catalog.is_some() {
+        catalogs::check_mode(&*catalog, mode).await?;
+        settings.membership = Some(Membership {
+            home: node.home,
+            endpoint: endpoint.clone(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+        });
+    }
+    let vaults = vaults::open(&layer, &dir).await?;
+    let (region, master_key) = (settings.default_region.clone(), Arc::new(master_key));
+    let service = Service::start(
+        parts(
+            vaults,
+            Arc::clone(&catalog),
+            Arc::clone(&master_key),
+            engine,
+            kms_client::open(&layer.kms),
+        ),
+        settings,
+    )
+    .await?;
+    // Not before the vaults were asked whose they are: a new catalog in a lost one's place must not
+    // write over the credentials.
+    let administrator = match mode {
+        Mode::Closed => {
+            credentials::ensure_administrator(&dir, &*catalog, &master_key, &region).await
+        }
+        Mode::Dev => Ok(None),
+    };
+    let administrator = match administrator {
+        Ok(made) => made,
+        Err(error) => {
+            service.stop(PATIENCE).await;
+            return Err(error.into());
+        }
+    };
+    service.records_changed();
+    let places = Places::new(Bounds::of(files.connections_max()), layer.proxy.clone());
+    let front = Arc::new(Front::new(
+        Guard::new(address, &layer.host, tls.is_some()),
+        HelpPage::new(mode, scheme, &shown_credentials(address, &dir)),
+        Arc::clone(&service),
+        Arc::new(SystemEntropy),
+        Arc::clone(&places),
+    ));
+    let (stop, stopped) = watch::channel(());
+    introduce(
+        mode,
+        &endpoint,
+        &dir,
+        administrator.as_ref(),
+        layer.log_format.unwrap_or_default(),
+    );
+    let connections = tokio::spawn(listen::run(listener, tls, front, places, stopped));
+    say_ready(&endpoint);
+
+    tokio::select! {
+        name = signals.next() => tracing::info!(signal = name, "stopping"),
+        () = service.ended() => tracing::error!("stopping"),
+    }
+    tokio::spawn(async move {
+        let name = signals.next().await;
+        tracing::warn!(
+            signal = name,
+            "stopping at once; clusters run on until the next start"
+        );
+        std::process::exit(1);
+    });
+    let leave = async {
+        drop(stop);
+        tokio::join!(connections, service.stop(PATIENCE)).0
+    };
+    match timeout(STOP_TIMEOUT, leave).await {
+        Ok(Ok(())) => tracing::info!("stopped"),
+        Ok(Err(error)) => tracing::error!(%error, "the listener failed"),
+        Err(_) => tracing::warn!("stopped before everything had ended; the next start takes it up"),
+    }
+    Ok(())
+}
+
+/// Where the help page says that the credentials are: strangers elsewhere are not told of folders.
+fn shown_credentials(address: SocketAddr, dir: &DataDir) -> PathBuf {
+    if address.ip().is_loopback() {
+        dir.credentials()
+    } else {
+        PathBuf::from("credentials")
+    }
+}
+
+/// The engine, if there is a PostgreSQL for it to run.
+fn postgres(flag: Option<&Path>) -> Result<Arc<dyn Engine>, Failure> {
+    let mut searched: Vec<PathBuf> = match env::var_os(POSTGRES_BIN) {
+        Some(only) if !only.is_empty() => vec![PathBuf::from(only)],
+        _ => vec![PathBuf::from(POSTGRES_PACKAGES)],
+    };
+    searched.extend(flag.map(Path::to_owned));
+    let engine = Postgres::only(searched.clone());
+    let versions = engine.installed();
+    if versions.is_empty() {
+        return Err(Failure::NoPostgres { searched });
+    }
+    tracing::debug!(?versions, "found PostgreSQL");
+    Ok(Arc::new(engine))
+}
+
+/// As root, clusters run as users of their own, which have to get to their files. Asked before
+/// the folder is made, so that a refusal leaves nothing behind.
+fn check_reach(path: &Path, engine: &dyn Engine) -> Result<(), Failure> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let mut users = engine.helper_uids();
+    users.push(engine::FIRST_OS_USER);
+    match users
+        .into_iter()
+        .find_map(|uid| engine::first_unreachable(path, uid))
+    {
+        Some(folder) => Err(Failure::Unreachable { folder }),
+        None => Ok(()),
+    }
+}
+
+/// As root, clusters run as users of their own, which takes several of root's rights.
+fn tell_missing_capabilities() {
+    if !geteuid().is_root() {
+        return;
+    }
+    match engine::missing_capabilities() {
+        Ok(missing) => {
+            for one in missing {
+                tracing::warn!(
+                    capability = one.name,
+                    "this process is root without {}: {}; give it back, with CapabilityBoundingSet= of a systemd unit or --cap-add of a container",
+                    one.name,
+                    one.without
+                );
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "it cannot be told which of root's rights this process has");
+        }
+    }
+}
+
+async fn open(
+    dir: &DataDir,
+    url: Option<&CatalogUrl>,
+    master_key_fd: Option<u32>,
+) -> Result<(Arc<dyn Catalog>, MasterKey), Failure> {
+    let (catalog, master_key) = match url {
+        Some(url) => {
+            let catalog = catalogs::open_shared(url)?;
+            let begun = master_key::is_begun(&*catalog).await?;
+            (catalog, master_key::obtain(dir, master_key_fd, begun)?)
+        }
+        None => {
+            let master_key = master_key::obtain(dir, master_key_fd, false)?;
+            (catalogs::open(dir, None)?, master_key)
+        }
+    };
+    catalogs::check_whole(&*catalog).await?;
+    master_key::check(&*catalog, &master_key).await?;
+    Ok((catalog, master_key))
+}
+
+fn parts(
+    vaults: Vaults,
+    catalog: Arc<dyn Catalog>,
+    master_key: Arc<MasterKey>,
+    engine: Arc<dyn Engine>,
+    outside_kms: Option<service::Outside>,
+) -> Parts {
+    Parts {
+        catalog,
+        open_vault: vaults.open,
+        vault_regions: vaults.regions,
+        master_key,
+        outside_kms,
+        engine,
+        carrier: Arc::new(HttpCarrier::default()),
+        courier: Arc::new(HttpCourier::default()),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+    }
+}
+
+/// Tells people how to connect; the secret only at the first start, and only on a terminal.
+fn introduce(
+    mode: Mode,
+    endpoint: &str,
+    dir: &DataDir,
+    administrator: Option<&NewAccessKey>,
+    format: LogFormat,
+) {
+    tracing::info!(endpoint, data = %dir.path().display(), version = env!("CARGO_PKG_VERSION"), "serving");
+    if mode == Mode::Dev {
+        tracing::warn!(
+            "--dev: signatures are not checked; whoever reaches this port can do everything"
+        );
+    }
+    if format == LogFormat::Json || mode == Mode::Dev {
+        return;
+    }
+    let mut text = String::new();
+    if let Some(key) = administrator {
+        text.push_str(&format!(
+            "\nMade the administrator's access key {} of account {}, in {}.\n",
+            key.id,
+            key.account,
+            dir.credentials().display()
+        ));
+        if io::stderr().is_terminal() {
+            text.push_str(&format!(
+                "Its secret, shown only now: {}\n",
+                key.secret.as_str()
+            ));
+        }
+        text.push_str(&format!(
+            "Keep a copy of {} elsewhere: without it nothing here can be opened.\n",
+            dir.master_key().display()
+        ));
+    }
+    if dir.credentials().try_exists().is_ok_and(|there| there) {
+        text.push_str("\nTo connect, paste:\n");
+        text.push_str(&credentials::export_lines(endpoint, &dir.credentials()));
+        text.push('\n');
+    }
+    // Without anyone to read it, it needs not be said.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// The only line on standard output.
+fn say_ready(endpoint: &str) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = writeln!(out, "snapferry is ready at {endpoint}").and_then(|()| out.flush())
+    {
+        tracing::warn!(%error, "cannot say on standard output that the server is ready");
+    }
+}
+
+/// The signals that end the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let wait_for = |kind| {
+            signal(kind).map_err(|source| Failure::Io {
+                doing: "wait for signals",
+                source,
+            })
+        };
+        Ok(Self {
+            terminate: wait_for(SignalKind::terminate())?,
+            interrupt: wait_for(SignalKind::interrupt())?,
+            hangup: wait_for(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
+    }
+}

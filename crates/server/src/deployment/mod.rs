@@ -1,0 +1,7 @@
+//! What a deployment consists of on this machine: its folder, catalog, vaults, keys.
+pub(crate) mod catalogs;
+pub(crate) mod credentials;
+pub(crate) mod data_dir;
+pub(crate) mod master_key;
+pub(crate) mod s3;
+pub(crate) mod vaults;

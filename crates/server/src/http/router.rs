@@ -1,0 +1,297 @@
+//! The front door: from an HTTP request to an answer, by way of the guard and the size limits.
+//!
+//! It does not know any action; what is not a page of its own goes to the service.
+use std::{
+    fmt,
+    fmt::Write,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use api::Dispatch;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Body;
+use model::{Entropy, limits};
+use service::{Service, auth::caller::Proved};
+use wire::RawRequest;
+
+use crate::http::{
+    body::{BodyError, Sending, Turns},
+    buffers::{Buffer, Buffers, ROOM},
+    home_page::HelpPage,
+    host_check::Guard,
+    places::{Group, Places, Stage, Visitor},
+    response::{text, typed},
+};
+
+/// The namespace of RDS's answers (API version 2014-10-31).
+const RDS_NAMESPACE: &str = "http://rds.amazonaws.com/doc/2014-10-31/";
+
+/// Answers requests.
+pub(crate) struct Front {
+    guard: Guard,
+    help_page: HelpPage,
+    service: Arc<Service>,
+    dispatch: Dispatch,
+    entropy: Arc<dyn Entropy>,
+    turns: Turns,
+    buffers: Arc<Buffers>,
+    places: Arc<Places>,
+    openapi: OnceLock<Bytes>,
+    responses: [AtomicU64; 5],
+}
+
+impl fmt::Debug for Front {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Front")
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Front {
+    /// A front door before a service.
+    pub(crate) fn new(
+        guard: Guard,
+        help_page: HelpPage,
+        service: Arc<Service>,
+        entropy: Arc<dyn Entropy>,
+        places: Arc<Places>,
+    ) -> Self {
+        Self {
+            guard,
+            help_page,
+            dispatch: Dispatch::new(&service),
+            service,
+            entropy,
+            turns: Turns::new(limits::REQUEST_READ_TIMEOUT),
+            buffers: Buffers::new(ROOM),
+            places,
+            openapi: OnceLock::new(),
+            responses: Default::default(),
+        }
+    }
+
+    /// Answers one request of a connection, and says how far it is.
+    pub(crate) async fn answer<B>(
+        &self,
+        request: Request<B>,
+        visitor: &Visitor,
+        stage: &mut Stage,
+    ) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let mut response = self.route(request, visitor, stage).await;
+        if let Some(Proved(who)) = response.extensions_mut().remove() {
+            visitor.prove(&who);
+        }
+        if visitor.group() == Group::Health {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        let class = usize::from(response.status().as_u16() / 100).clamp(1, 5) - 1;
+        self.responses[class].fetch_add(1, Ordering::Relaxed);
+        response.map(Full::new)
+    }
+
+    async fn route<B>(
+        &self,
+        request: Request<B>,
+        visitor: &Visitor,
+        stage: &mut Stage,
+    ) -> Response<Bytes>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (mut parts, body) = request.into_parts();
+        let mut buffer = self.buffers.of(visitor);
+        if visitor.overdoes() || !buffer.grow(head_bytes(&parts)) {
+            return self.early_fault(BodyError::Busy);
+        }
+        name_host(&parts.uri, &mut parts.headers);
+        let passed = self.guard.check(&parts.uri, &parts.headers);
+        let raw = RawRequest {
+            method: parts.method,
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            headers: parts.headers,
+            body: Bytes::new(),
+        };
+        if let Err(refusal) = passed {
+            let request_id = self.request_id();
+            tracing::info!(%request_id, %refusal, "refused at the door");
+            return api::refuse(&raw, &request_id, refusal.to_string());
+        }
+        if visitor.group() == Group::Health && raw.path != "/healthz" {
+            return self.early_fault(BodyError::Busy);
+        }
+        if let Some(page) = self.own_page(&raw, stage).await {
+            return page;
+        }
+        if raw.method != Method::GET && raw.method != Method::POST {
+            let mut response = text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "only GET and POST are answered here\n",
+            );
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+            return response;
+        }
+        self.hand_on(raw, body, buffer, stage).await
+    }
+
+    /// Reads the body, when it is the request's turn, and asks the service.
+    async fn hand_on<B>(
+        &self,
+        mut raw: RawRequest,
+        body: B,
+        buffer: Buffer,
+        stage: &mut Stage,
+    ) -> Response<Bytes>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let sending = if raw.headers.contains_key(header::EXPECT) {
+            Sending::WhenAsked
+        } else {
+            Sending::AtOnce
+        };
+        let mut turn = match self.turns.take(body, sending, buffer).await {
+            Ok(turn) => turn,
+            Err(BodyError::TooLarge) => return api::refuse_too_large(&raw, &self.request_id()),
+            Err(error) => return self.early_fault(error),
+        };
+        stage.answering();
+        raw.body = std::mem::take(&mut turn.body);
+        if raw.method == Method::POST && raw.path.starts_with("/link/") {
+            return self.service.handle_link(&raw).await;
+        }
+        self.dispatch.handle(raw).await
+    }
+
+    async fn own_page(&self, request: &RawRequest, stage: &mut Stage) -> Option<Response<Bytes>> {
+        if request.method != Method::GET && request.method != Method::HEAD {
+            return None;
+        }
+        match request.path.as_str() {
+            "/healthz" => {
+                stage.answering();
+                Some(self.health().await)
+            }
+            "/metrics" => Some(self.metrics()),
+            "/openapi.json" => Some(typed(
+                StatusCode::OK,
+                "application/json",
+                // Made once: anyone may ask for it.
+                self.openapi
+                    .get_or_init(|| api::openapi::text().into())
+                    .clone(),
+            )),
+            "/" if self.help_page.is_asked(request) => Some(self.help_page.answer(request)),
+            "/favicon.ico" => Some(text(StatusCode::NOT_FOUND, "there is no icon\n")),
+            _ => None,
+        }
+    }
+
+    async fn health(&self) -> Response<Bytes> {
+        let (status, body) = if self.service.is_healthy().await {
+            (StatusCode::OK, "{\"status\":\"ok\"}\n")
+        } else {
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "{\"status\":\"the catalog does not answer\"}\n",
+            )
+        };
+        typed(status, "application/json", body)
+    }
+
+    fn metrics(&self) -> Response<Bytes> {
+        let mut body = self.service.metrics();
+        body.push_str("# HELP snapferry_http_responses_total HTTP responses, by class of status.\n# TYPE snapferry_http_responses_total counter\n");
+        for (class, count) in (1..).zip(&self.responses) {
+            let count = count.load(Ordering::Relaxed);
+            writeln!(
+                body,
+                "snapferry_http_responses_total{{status=\"{class}xx\"}} {count}"
+            )
+            .expect("a String takes all");
+        }
+        let [strangers, proved, proxies, displaced] = self.places.counts();
+        write!(
+            body,
+            "# HELP snapferry_connections Open connections, by what their client proved.\n\
+             # TYPE snapferry_connections gauge\n\
+             snapferry_connections{{of=\"strangers\"}} {strangers}\n\
+             snapferry_connections{{of=\"accounts\"}} {proved}\n\
+             snapferry_connections{{of=\"proxies\"}} {proxies}\n\
+             # HELP snapferry_connections_displaced_total Idle connections that made room for others of the same share.\n\
+             # TYPE snapferry_connections_displaced_total counter\n\
+             snapferry_connections_displaced_total {displaced}\n"
+        )
+        .expect("a String takes all");
+        typed(StatusCode::OK, "text/plain; version=0.0.4", body)
+    }
+
+    /// A fault for which the request was never whole: in XML, which SDKs fall back to.
+    fn early_fault(&self, error: BodyError) -> Response<Bytes> {
+        let (status, code, message) = match error {
+            BodyError::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                "The server is busy. Try again.",
+            ),
+            BodyError::Slow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "RequestTimeout",
+                "The request's body did not arrive in time.",
+            ),
+            BodyError::Broken | BodyError::TooLarge => (
+                StatusCode::BAD_REQUEST,
+                "MalformedInput",
+                "The request's body did not arrive whole.",
+            ),
+        };
+        let request_id = self.request_id();
+        tracing::info!(%request_id, fault = code, "refused");
+        let fault = wire::Fault {
+            code: code.into(),
+            status: status.as_u16(),
+            message: message.to_owned(),
+            sender: status.is_client_error(),
+        };
+        typed(status, "text/xml", fault.to_xml(RDS_NAMESPACE, &request_id))
+    }
+
+    fn request_id(&self) -> String {
+        self.entropy.uuid().to_string()
+    }
+}
+
+/// What a request's head holds.
+fn head_bytes(parts: &http::request::Parts) -> usize {
+    let fields = parts.headers.iter();
+    let fields: usize = fields
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    let target = parts.uri.path_and_query();
+    fields + target.map_or(0, |target| target.as_str().len())
+}
+
+/// HTTP/2 names the host in its pseudo-header; signatures call it `host` all the same.
+fn name_host(uri: &http::Uri, headers: &mut HeaderMap) {
+    if headers.contains_key(header::HOST) {
+        return;
+    }
+    if let Some(host) = uri
+        .authority()
+        .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
+    {
+        headers.insert(header::HOST, host);
+    }
+}

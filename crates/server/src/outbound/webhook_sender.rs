@@ -1,0 +1,28 @@
+//! Posts events to webhooks.
+//!
+//! It does not know what is posted, nor reads what an address answers beyond the status.
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::HeaderMap;
+use service::events::transport::{Courier, CourierError};
+
+use crate::{
+    outbound::http_client::{Poster, Wanted},
+    settings::address::Address,
+};
+
+/// Posts over HTTP/1.1.
+#[derive(Debug, Default)]
+pub(crate) struct HttpCourier(Poster);
+
+#[async_trait]
+impl Courier for HttpCourier {
+    async fn post(&self, url: &str, headers: HeaderMap, body: Bytes) -> Result<u16, CourierError> {
+        let address = Address::parse(url)
+            .ok_or_else(|| CourierError("the address is not an http or https URL".to_owned()))?;
+        let answered = self.0.post(&address, headers, body, Wanted::Head).await;
+        answered
+            .map(|(status, _)| status)
+            .map_err(|error| CourierError(error.0))
+    }
+}

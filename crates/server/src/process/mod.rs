@@ -1,0 +1,5 @@
+//! This process before the system: its memory, files and command line.
+pub(crate) mod conceal;
+pub(crate) mod memory;
+pub(crate) mod open_files;
+pub(crate) mod user_limits;

@@ -1,5 +1,0 @@
-//! STS actions.
-pub(super) mod assume_role;
-mod credentials;
-pub(super) mod get_caller_identity;
-pub(super) mod get_session_token;

@@ -1,0 +1,457 @@
+//! The address of each cluster: chosen at its creation, held until its server has it, and chosen
+//! anew when another program has it by the time that the server is to start.
+//!
+//! It does not know how an address is held; the engine does.
+use std::{
+    collections::HashSet,
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use catalog::{CatalogExt, clusters as rows};
+use engine::{EngineError, ServerState};
+use model::{Cluster, cluster::Placement};
+
+use crate::{
+    clusters::files::home,
+    core::Core,
+    events::kinds::{self, OfCluster},
+    fault::{Code, Fault, chain},
+    jobs::JobError,
+};
+
+/// The port of a cluster with an address of its own, as in RDS; on a shared address it is left to
+/// the machine's own PostgreSQL.
+const DEFAULT_PORT: u16 = 5_432;
+/// Addresses that are tried for one cluster beside those that other clusters have.
+const ADDRESSES_TRIED_MAX: usize = 256;
+/// Addresses on which a port is tried before it is taken for in use on all.
+const TAKEN_MAX: usize = 8;
+
+/// Addresses from a first to a last one, of one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressRange {
+    first: IpAddr,
+    last: IpAddr,
+}
+
+/// What clusters listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClusterAddresses {
+    /// All on one address, each with a port of its own.
+    Shared(IpAddr),
+    /// Each on one of its own.
+    Own(AddressRange),
+}
+
+impl Default for ClusterAddresses {
+    /// Loopback addresses, away from those that people and programs use.
+    fn default() -> Self {
+        Self::Own(AddressRange {
+            first: Ipv4Addr::new(127, 64, 0, 1).into(),
+            last: Ipv4Addr::new(127, 127, 255, 254).into(),
+        })
+    }
+}
+
+/// A text is no range of addresses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a range of addresses such as 10.0.8.0/24 or 10.0.8.10-10.0.8.99")]
+pub struct NoRange(String);
+
+impl FromStr for AddressRange {
+    type Err = NoRange;
+
+    /// `10.0.8.0/24`, without the network's own and its broadcast address; or the first and the
+    /// last one, as in `10.0.8.10-10.0.8.99`.
+    fn from_str(text: &str) -> Result<Self, NoRange> {
+        let wrong = || NoRange(text.chars().take(model::limits::ECHO_CHARS_MAX).collect());
+        let range = match text.split_once('/') {
+            Some((network, bits)) => {
+                let network = network.trim().parse().map_err(|_| wrong())?;
+                of_network(network, bits.trim().parse().map_err(|_| wrong())?)
+            }
+            None => {
+                let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+                Some(Self {
+                    first: first.trim().parse().map_err(|_| wrong())?,
+                    last: last.trim().parse().map_err(|_| wrong())?,
+                })
+            }
+        };
+        range
+            .filter(|range| {
+                let one = [range.first, range.last];
+                range.first.is_ipv4() == range.last.is_ipv4()
+                    && range.first <= range.last
+                    && !one
+                        .iter()
+                        .any(|ip| ip.is_unspecified() || ip.is_multicast())
+            })
+            .ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.first, self.last)
+    }
+}
+
+/// The addresses that a network's hosts may have.
+fn of_network(network: IpAddr, bits: u32) -> Option<AddressRange> {
+    let width: u32 = if network.is_ipv4() { 32 } else { 128 };
+    let host_bits = width.checked_sub(bits).filter(|bits| *bits < 128)?;
+    let mask = (1_u128 << host_bits) - 1;
+    // No machine has addresses of the network 0.
+    let low = Some(number(network) & !mask).filter(|low| *low != 0)?;
+    // A network of one or two has no addresses to spare (RFC 3021), nor has IPv6 a broadcast.
+    let (skip_first, skip_last) = match (network.is_ipv4(), host_bits) {
+        (_, 0 | 1) => (0, 0),
+        (true, _) => (1, 1),
+        (false, _) => (1, 0),
+    };
+    Some(AddressRange {
+        first: address(network, low + skip_first),
+        last: address(network, low + mask - skip_last),
+    })
+}
+
+fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => u32::from(ip).into(),
+        IpAddr::V6(ip) => ip.into(),
+    }
+}
+
+/// The address with a number, of the family of `like`.
+fn address(like: IpAddr, number: u128) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => Ipv4Addr::from(u32::try_from(number).unwrap_or(u32::MAX)).into(),
+        IpAddr::V6(_) => Ipv6Addr::from(number).into(),
+    }
+}
+
+impl AddressRange {
+    /// Every address once, from the one at `start` on and around.
+    fn from(self, start: u128) -> impl Iterator<Item = IpAddr> {
+        let (low, high) = (number(self.first), number(self.last));
+        let start = low + start % (high - low).saturating_add(1);
+        (start..=high)
+            .chain(low..start)
+            .map(move |number| address(self.first, number))
+    }
+}
+
+/// The port that is wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// The caller asks for this one and takes no other.
+    pub asked: Option<u16>,
+    /// Otherwise this one, where it can be had.
+    pub like: Option<u16>,
+}
+
+/// Why no address was found.
+struct Nowhere {
+    /// All that were tried are none of this machine's.
+    absent: bool,
+}
+
+/// Finds and holds an address for a cluster without a server. Others' clusters, on this node and
+/// elsewhere, and other programs are left alone.
+///
+/// # Errors
+/// A port that was asked for and cannot be had; a range without a free address.
+pub async fn choose(core: &Core, cluster: &Cluster, wanted: Wanted) -> Result<Placement, Fault> {
+    let node = core.settings.node.clone();
+    let placed = core
+        .catalog
+        .read(move |tx| rows::all_on_node(tx, &node))
+        .await?;
+    let taken: HashSet<(String, u16)> = placed
+        .into_iter()
+        .filter(|row| row.value.resource_id != cluster.resource_id)
+        .filter_map(|row| row.value.placement)
+        .map(|place| (place.host, place.port))
+        .collect();
+    let search = Search {
+        core,
+        cluster,
+        taken,
+    };
+    match &core.settings.cluster_addresses {
+        ClusterAddresses::Shared(host) => search.shared(*host, wanted),
+        ClusterAddresses::Own(range) => search.own(*range, wanted),
+    }
+}
+
+struct Search<'a> {
+    core: &'a Core,
+    cluster: &'a Cluster,
+    /// What this node's other clusters have, with servers or without.
+    taken: HashSet<(String, u16)>,
+}
+
+impl Search<'_> {
+    fn shared(&self, host: IpAddr, wanted: Wanted) -> Result<Placement, Fault> {
+        let ports = &self.core.settings.cluster_ports;
+        let free = |port: u16| {
+            let taken = self.taken.contains(&(host.to_string(), port));
+            if taken || port == DEFAULT_PORT {
+                return Ok(None);
+            }
+            self.hold(host, port).map(Result::ok)
+        };
+        if let Some(port) = wanted.asked {
+            let why = if port == DEFAULT_PORT {
+                "left to this machine's own PostgreSQL, because all clusters are on one address"
+            } else {
+                "taken by another cluster or program"
+            };
+            return free(port)?.ok_or_else(|| {
+                Fault::value(format!(
+                    "Port {port} of {host} is {why}. Leave Port out to be given one, and read it from the answer's Port."
+                ))
+            });
+        }
+        for port in ports.clone() {
+            if let Some(place) = free(port)? {
+                return Ok(place);
+            }
+        }
+        Err(Fault::new(
+            Code::DbClusterQuotaExceeded,
+            format!(
+                "No port from {} to {} of {host} is free.",
+                ports.start(),
+                ports.end()
+            ),
+        ))
+    }
+
+    fn own(&self, range: AddressRange, wanted: Wanted) -> Result<Placement, Fault> {
+        let first = wanted.asked.or(wanted.like).unwrap_or(DEFAULT_PORT);
+        let mut nowhere = match self.at_port(range, first)? {
+            Ok(place) => return Ok(place),
+            Err(nowhere) => nowhere,
+        };
+        if wanted.asked.is_none() {
+            // Some program listens on all addresses at that port.
+            for port in
+                std::iter::once(DEFAULT_PORT).chain(self.core.settings.cluster_ports.clone())
+            {
+                nowhere = match self.at_port(range, port)? {
+                    Ok(place) => return Ok(place),
+                    Err(nowhere) => nowhere,
+                };
+                if nowhere.absent {
+                    break;
+                }
+            }
+        }
+        Err(match (nowhere.absent, wanted.asked) {
+            (true, _) => Fault::new(
+                Code::InsufficientStorageClusterCapacity,
+                format!(
+                    "No address from {range} is free for a cluster: none is this machine's, or other clusters have them. \
+                     Give the machine addresses of that range, or the server another range with --cluster-addresses."
+                ),
+            ),
+            (false, Some(port)) => Fault::value(format!(
+                "Port {port} is taken on the addresses that clusters have here: another program listens at it on all of them. \
+                 Ask for another Port, or leave Port out to be given one."
+            )),
+            (false, None) => Fault::new(
+                Code::DbClusterQuotaExceeded,
+                format!("No address from {range} has a free port."),
+            ),
+        })
+    }
+
+    fn at_port(&self, range: AddressRange, port: u16) -> Result<Result<Placement, Nowhere>, Fault> {
+        let hosts: HashSet<&String> = self.taken.iter().map(|(host, _)| host).collect();
+        let start = u128::from_le_bytes(self.core.entropy.draw());
+        let free = range
+            .from(start)
+            .filter(|ip| !hosts.contains(&ip.to_string()))
+            .take(ADDRESSES_TRIED_MAX);
+        let mut in_use = 0;
+        for host in free {
+            match self.hold(host, port)? {
+                Ok(place) => return Ok(Ok(place)),
+                Err(EngineError::PortInUse { .. }) => in_use += 1,
+                Err(_) => {}
+            }
+            if in_use == TAKEN_MAX {
+                break;
+            }
+        }
+        Ok(Err(Nowhere {
+            absent: in_use == 0,
+        }))
+    }
+
+    /// Holds an address, or answers who has it.
+    fn hold(&self, host: IpAddr, port: u16) -> Result<Result<Placement, EngineError>, Fault> {
+        let place = Placement {
+            node: self.core.settings.node.clone(),
+            host: host.to_string(),
+            port,
+            os_uid: None,
+            attempt: String::new(),
+        };
+        match self
+            .core
+            .engine
+            .hold(&home(self.core, self.cluster, &place))
+        {
+            Ok(()) => Ok(Ok(place)),
+            Err(error) if is_taken(&error) => Ok(Err(error)),
+            Err(error) => Err(Fault::internal(&error)),
+        }
+    }
+}
+
+fn is_taken(error: &EngineError) -> bool {
+    matches!(
+        error,
+        EngineError::PortInUse { .. } | EngineError::NoSuchAddress { .. }
+    )
+}
+
+/// Lets go of a cluster's address.
+pub fn release(core: &Core, cluster: &Cluster) {
+    if let Some(place) = &cluster.placement {
+        core.engine.release(&home(core, cluster, place));
+    }
+}
+
+/// Holds the address of a cluster whose server is about to start. Where another program has it,
+/// the cluster is given another one, in its record too, and an event says so.
+///
+/// # Errors
+/// The catalog's; a range without a free address; what the system says.
+pub async fn secure(
+    core: &Core,
+    cluster: &Cluster,
+    place: Placement,
+) -> Result<Placement, JobError> {
+    let old = home(core, cluster, &place);
+    if core.engine.state(&old).await? != ServerState::Ended {
+        return Ok(place);
+    }
+    let error = match core.engine.hold(&old) {
+        Ok(()) => return Ok(place),
+        Err(error) if is_taken(&error) => error,
+        Err(error) => return Err(error.into()),
+    };
+    core.engine.release(&old);
+    let wanted = Wanted {
+        like: Some(place.port),
+        ..Wanted::default()
+    };
+    let chosen = choose(core, cluster, wanted).await?;
+    let new = Placement {
+        host: chosen.host,
+        port: chosen.port,
+        ..place
+    };
+    let (id, moved, before) = (cluster.resource_id.clone(), new.clone(), old.clone());
+    let written = core
+        .catalog
+        .write(move |tx| {
+            let mut stored = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
+            let Some(kept) = stored
+                .value
+                .placement
+                .as_mut()
+                .filter(|kept| (&kept.host, kept.port) == (&before.host, before.port))
+            else {
+                return Err(JobError::retry("the cluster's address has changed"));
+            };
+            (kept.host, kept.port) = (moved.host.clone(), moved.port);
+            let stored = rows::update(tx, stored)?;
+            let told = OfCluster::Moved {
+                from: (&before.host, before.port),
+                to: (&moved.host, moved.port),
+            };
+            kinds::cluster(tx, &stored.value, told)?;
+            Ok(())
+        })
+        .await;
+    if let Err(error) = written {
+        core.engine.release(&home(core, cluster, &new));
+        return Err(error);
+    }
+    tracing::warn!(
+        cluster = %cluster.name, from = %old.host, from_port = old.port, to = %new.host, to_port = new.port,
+        cause = %chain(&error), "the cluster has a new address"
+    );
+    core.mirror.notify_one();
+    Ok(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(text: &str) -> AddressRange {
+        text.parse().expect("a range")
+    }
+
+    #[test]
+    fn networks_and_ends_are_read() {
+        for (text, first, last) in [
+            ("10.0.8.0/24", "10.0.8.1", "10.0.8.254"),
+            ("10.0.8.77/24", "10.0.8.1", "10.0.8.254"),
+            ("10.0.8.4/31", "10.0.8.4", "10.0.8.5"),
+            ("10.0.8.4/32", "10.0.8.4", "10.0.8.4"),
+            ("10.0.8.10 - 10.0.9.1", "10.0.8.10", "10.0.9.1"),
+            ("fd00::/64", "fd00::1", "fd00::ffff:ffff:ffff:ffff"),
+        ] {
+            let read = range(text);
+            assert_eq!(read.first.to_string(), first, "{text}");
+            assert_eq!(read.last.to_string(), last, "{text}");
+        }
+        for wrong in [
+            "",
+            "10.0.8.0",
+            "10.0.8.0/33",
+            "10.0.8.9-10.0.8.1",
+            "10.0.8.1-fd00::1",
+            "0.0.0.0/0",
+            "::/0",
+            "224.0.0.0/4",
+            "a-b",
+            "10.0.8.0/24/1",
+        ] {
+            assert!(wrong.parse::<AddressRange>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_walk_meets_each_address_once() {
+        let all: Vec<_> = range("10.0.8.1-10.0.8.5")
+            .from(8)
+            .map(|ip| ip.to_string())
+            .collect();
+        assert_eq!(
+            all,
+            ["10.0.8.4", "10.0.8.5", "10.0.8.1", "10.0.8.2", "10.0.8.3"]
+        );
+        assert_eq!(range("fd00::/64").from(u128::MAX).take(3).count(), 3);
+    }
+
+    #[test]
+    fn the_default_is_loopback_and_away_from_what_others_use() {
+        let ClusterAddresses::Own(range) = ClusterAddresses::default() else {
+            panic!("each has its own");
+        };
+        for ip in [range.first, range.last] {
+            assert!(ip.is_loopback() && ip.to_string() != "127.0.0.1");
+        }
+        assert!(number(Ipv4Addr::new(127, 0, 255, 255).into()) < number(range.first));
+    }
+}

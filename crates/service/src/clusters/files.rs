@@ -1,0 +1,127 @@
+//! Where the files of a cluster are on this node.
+
+use std::path::{Path, PathBuf};
+
+use engine::Home;
+use model::{Cluster, cluster::Placement};
+
+use crate::core::Core;
+
+/// Socket paths have room for 107 bytes (unix(7)); this leaves some for the file's name.
+const SOCKET_DIR_BYTES_MAX: usize = 84;
+
+/// Where a placed cluster's server lives.
+pub fn home(core: &Core, cluster: &Cluster, place: &Placement) -> Home {
+    Home {
+        dir: folder(core, cluster).join(&place.attempt),
+        socket_dir: socket_dir(&core.settings.data_dir, cluster),
+        host: place.host.clone(),
+        port: place.port,
+        os_uid: place.os_uid,
+        os_uid_shared: place
+            .os_uid
+            .is_some_and(|uid| core.users.may_be_shared(uid)),
+        version: cluster.engine_version.clone(),
+    }
+}
+
+/// The folder of all attempts of a cluster.
+pub fn folder(core: &Core, cluster: &Cluster) -> PathBuf {
+    core.settings
+        .data_dir
+        .join("clusters")
+        .join(cluster.resource_id.as_str())
+}
+
+/// In the data folder where the path is short enough for a socket, else a short one beside it all.
+fn socket_dir(data_dir: &Path, cluster: &Cluster) -> PathBuf {
+    let short: String = cluster
+        .resource_id
+        .as_str()
+        .chars()
+        .skip("cluster-".len())
+        .take(12)
+        .collect();
+    socket_dir_of(data_dir, &short)
+}
+
+/// The folder of the socket of a cluster with this short name.
+pub(crate) fn socket_dir_of(data_dir: &Path, short: &str) -> PathBuf {
+    let inside = data_dir.join("run").join(short);
+    if inside.as_os_str().len() <= SOCKET_DIR_BYTES_MAX {
+        inside
+    } else {
+        PathBuf::from("/tmp").join(format!("snapferry-{short}"))
+    }
+}
+
+/// Makes the folders above a home: open to be passed through, for the clusters' own users, and
+/// to nothing else.
+///
+/// # Errors
+/// The file system's.
+pub async fn make_way(core: &Core, home: &Home) -> std::io::Result<()> {
+    let clusters = core.settings.data_dir.join("clusters");
+    let above = [home.dir.parent(), home.socket_dir.parent()];
+    let above = above.into_iter().flatten().map(Path::to_owned);
+    let folders: Vec<PathBuf> = [clusters].into_iter().chain(above).collect();
+    blocking(move || {
+        let mut ours = folders.iter().filter(|folder| *folder != Path::new("/tmp"));
+        ours.try_for_each(|folder| make_passage(folder))
+    })
+    .await
+}
+
+/// A folder that others may pass through, whatever the process's umask says.
+pub fn make_passage(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))
+}
+
+/// The attempt folders of a cluster.
+///
+/// # Errors
+/// The file system's.
+pub async fn attempts(folder: &Path) -> std::io::Result<Vec<String>> {
+    let folder = folder.to_owned();
+    blocking(move || list_attempts(&folder)).await
+}
+
+fn list_attempts(folder: &Path) -> std::io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        // Every attempt's name is ours; whatever else lies there goes with the folder.
+        found.extend(
+            entry?
+                .file_name()
+                .into_string()
+                .ok()
+                .filter(|name| name.starts_with("try-")),
+        );
+    }
+    Ok(found)
+}
+
+/// Runs what waits for disks on a thread that may wait.
+///
+/// # Errors
+/// The work's.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(std::io::Error::other(error)),
+        },
+    }
+}

@@ -1,0 +1,304 @@
+//! The events of clusters and snapshots: which there are, and their sentences.
+//!
+//! Sources: "Amazon RDS event categories and event messages" (Aurora User Guide) for the ids
+//! that begin with RDS. What happens to a cluster snapshot's copy is no event there; those ids
+//! begin with SNAPFERRY, so that they can never be taken for one of RDS's.
+//!
+//! An event is kept in the transaction of what it tells of: neither is there without the other.
+use catalog::{
+    CatalogError, Tx,
+    events::{self, Event},
+};
+use model::{Cluster, Snapshot, SnapshotKind, SnapshotStatus, Told};
+
+/// The source type of clusters.
+pub const CLUSTER: &str = "db-cluster";
+/// The source type of cluster snapshots.
+pub const SNAPSHOT: &str = "db-cluster-snapshot";
+
+/// A kind of event.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Its id.
+    pub id: &'static str,
+    /// The source type.
+    pub source: &'static str,
+    /// Its category.
+    pub category: &'static str,
+    /// What it tells, for the reference.
+    pub tells: &'static str,
+}
+
+const fn kind(
+    id: &'static str,
+    source: &'static str,
+    category: &'static str,
+    tells: &'static str,
+) -> Kind {
+    Kind {
+        id,
+        source,
+        category,
+        tells,
+    }
+}
+
+macro_rules! kinds {
+    ($($name:ident: $id:literal, $source:expr, $category:literal, $tells:literal;)*) => {
+        $(const $name: Kind = kind($id, $source, $category, $tells);)*
+        /// Every kind there is.
+        pub const ALL: &[Kind] = &[$($name,)*];
+    };
+}
+
+kinds! {
+    SNAPSHOT_CREATING: "RDS-EVENT-0074", SNAPSHOT, "backup", "Creating manual cluster snapshot.";
+    SNAPSHOT_CREATED: "RDS-EVENT-0075", SNAPSHOT, "backup", "Manual cluster snapshot created.";
+    AUTOMATED_CREATING: "RDS-EVENT-0168", SNAPSHOT, "backup", "Creating automated cluster snapshot.";
+    AUTOMATED_CREATED: "RDS-EVENT-0169", SNAPSHOT, "backup", "Automated cluster snapshot created.";
+    COPY_STARTED: "SNAPFERRY-EVENT-0001", SNAPSHOT, "notification", "Cluster snapshot copy started.";
+    COPY_FINISHED: "SNAPFERRY-EVENT-0002", SNAPSHOT, "notification", "Cluster snapshot copy finished.";
+    COPY_FAILED: "SNAPFERRY-EVENT-0003", SNAPSHOT, "failure", "Cluster snapshot copy failed.";
+    COPY_CANCELED: "SNAPFERRY-EVENT-0004", SNAPSHOT, "notification", "Cluster snapshot copy canceled.";
+    SNAPSHOT_DELETED: "SNAPFERRY-EVENT-0005", SNAPSHOT, "deletion", "Cluster snapshot deleted.";
+    SNAPSHOT_FAILED: "SNAPFERRY-EVENT-0006", SNAPSHOT, "failure", "Cluster snapshot creation failed.";
+    CLUSTER_CREATED: "RDS-EVENT-0170", CLUSTER, "creation", "DB cluster created.";
+    CLUSTER_DELETED: "RDS-EVENT-0171", CLUSTER, "deletion", "DB cluster deleted.";
+    CLUSTER_FAILED: "SNAPFERRY-EVENT-0007", CLUSTER, "failure", "DB cluster creation failed.";
+    SNAPSHOT_DAMAGED: "SNAPFERRY-EVENT-0009", SNAPSHOT, "failure", "Cluster snapshot is damaged in the vault.";
+    CLUSTER_MOVED: "SNAPFERRY-EVENT-0011", CLUSTER, "notification", "DB cluster has a new address.";
+    SNAPSHOT_LEFT_OUT: "SNAPFERRY-EVENT-0012", SNAPSHOT, "notification", "Cluster snapshot leaves out what is no file of the database.";
+    CLUSTER_LOST: "SNAPFERRY-EVENT-0010", CLUSTER, "failure", "DB cluster is lost.";
+    DELETION_FAILED: "SNAPFERRY-EVENT-0008", CLUSTER, "failure", "DB cluster deletion failed.";
+}
+
+/// The categories that a source type's events have, by name.
+pub fn categories(source: &str) -> Vec<&'static str> {
+    let mut found: Vec<_> = ALL
+        .iter()
+        .filter(|kind| kind.source == source)
+        .map(|kind| kind.category)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn keep_snapshots(
+    tx: &mut dyn Tx,
+    snapshot: &Snapshot,
+    kind: &Kind,
+    message: String,
+) -> Result<(), CatalogError> {
+    let event = Event {
+        region: snapshot.region.clone(),
+        account: snapshot.account.clone(),
+        source_type: kind.source.to_owned(),
+        source_id: snapshot.name.to_string(),
+        source_arn: snapshot.arn(),
+        categories: vec![kind.category.to_owned()],
+        message,
+        event_id: kind.id.to_owned(),
+        at: tx.now(),
+    };
+    events::insert(tx, &event)
+}
+
+fn keep_clusters(
+    tx: &mut dyn Tx,
+    cluster: &Cluster,
+    kind: &Kind,
+    message: String,
+) -> Result<(), CatalogError> {
+    let event = Event {
+        region: cluster.region.clone(),
+        account: cluster.account.clone(),
+        source_type: kind.source.to_owned(),
+        source_id: cluster.name.to_string(),
+        source_arn: cluster.arn(),
+        categories: vec![kind.category.to_owned()],
+        message,
+        event_id: kind.id.to_owned(),
+        at: tx.now(),
+    };
+    events::insert(tx, &event)
+}
+
+/// "Cluster snapshot copy finished: the source is ARN."
+fn of_copy(kind: &Kind, snapshot: &Snapshot) -> String {
+    match &snapshot.source {
+        Some(source) => format!(
+            "{}: the source is {source}.",
+            kind.tells.trim_end_matches('.')
+        ),
+        None => kind.tells.to_owned(),
+    }
+}
+
+fn with_reason(kind: &Kind, reason: &Told) -> String {
+    format!(
+        "{}: {}.",
+        kind.tells.trim_end_matches('.'),
+        reason.as_str().trim_end_matches('.')
+    )
+}
+
+/// A snapshot's record was made, or has come to its end: what its state tells.
+///
+/// # Errors
+/// The catalog's.
+pub fn snapshot_is(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), CatalogError> {
+    let automated = snapshot.kind == SnapshotKind::Automated;
+    let is_copy = snapshot.source.is_some();
+    let kind = match (snapshot.status, is_copy, automated) {
+        (SnapshotStatus::Creating, _, false) => &SNAPSHOT_CREATING,
+        (SnapshotStatus::Creating, _, true) => &AUTOMATED_CREATING,
+        (SnapshotStatus::Copying, ..) => &COPY_STARTED,
+        (SnapshotStatus::Available, true, _) => &COPY_FINISHED,
+        (SnapshotStatus::Available, false, false) => &SNAPSHOT_CREATED,
+        (SnapshotStatus::Available, false, true) => &AUTOMATED_CREATED,
+        (SnapshotStatus::Failed, true, _) => &COPY_FAILED,
+        (SnapshotStatus::Failed, false, _) => &SNAPSHOT_FAILED,
+    };
+    let message = match (&snapshot.failure, is_copy) {
+        (Some(reason), _) => with_reason(kind, reason),
+        (None, true) => of_copy(kind, snapshot),
+        (None, false) => kind.tells.to_owned(),
+    };
+    keep_snapshots(tx, snapshot, kind, message)
+}
+
+/// A snapshot's record was deleted; what it was when that happened tells whether a copy ended.
+///
+/// # Errors
+/// The catalog's.
+pub fn snapshot_gone(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), CatalogError> {
+    if snapshot.status == SnapshotStatus::Copying {
+        let message = of_copy(&COPY_CANCELED, snapshot);
+        return keep_snapshots(tx, snapshot, &COPY_CANCELED, message);
+    }
+    let message = SNAPSHOT_DELETED.tells.to_owned();
+    keep_snapshots(tx, snapshot, &SNAPSHOT_DELETED, message)
+}
+
+/// A verification found that a snapshot cannot be restored as it is.
+///
+/// # Errors
+/// The catalog's.
+pub fn snapshot_damaged(
+    tx: &mut dyn Tx,
+    snapshot: &Snapshot,
+    reason: &Told,
+) -> Result<(), CatalogError> {
+    let message = with_reason(&SNAPSHOT_DAMAGED, reason);
+    keep_snapshots(tx, snapshot, &SNAPSHOT_DAMAGED, message)
+}
+
+/// A snapshot was taken without things that lay among the database's files.
+///
+/// # Errors
+/// The catalog's.
+pub fn snapshot_left_out(
+    tx: &mut dyn Tx,
+    snapshot: &Snapshot,
+    paths: &[String],
+) -> Result<(), CatalogError> {
+    // The cluster's owner named them.
+    let names: Vec<String> = paths
+        .iter()
+        .map(|path| path.chars().take(100).collect::<String>())
+        .map(|path| path.escape_default().to_string())
+        .collect();
+    let kind = &SNAPSHOT_LEFT_OUT;
+    let message = format!(
+        "{}: {}.",
+        kind.tells.trim_end_matches('.'),
+        names.join(", ")
+    );
+    keep_snapshots(tx, snapshot, kind, message)
+}
+
+/// What can be told of a cluster.
+#[derive(Debug, Clone, Copy)]
+pub enum OfCluster<'a> {
+    /// It is available for the first time.
+    Created,
+    /// It could not be made.
+    Failed(&'a Told),
+    /// It is gone.
+    Deleted,
+    /// Its files are gone, and so is its record.
+    Lost(&'a Told),
+    /// Another program has its address and port, so it was given others.
+    Moved {
+        /// What it had.
+        from: (&'a str, u16),
+        /// What it has.
+        to: (&'a str, u16),
+    },
+    /// It could not be deleted, and is kept.
+    DeletionFailed(&'a Told),
+}
+
+/// Tells what happened to a cluster.
+///
+/// # Errors
+/// The catalog's.
+pub fn cluster(
+    tx: &mut dyn Tx,
+    cluster: &Cluster,
+    told: OfCluster<'_>,
+) -> Result<(), CatalogError> {
+    let (kind, message) = match told {
+        OfCluster::Created => (&CLUSTER_CREATED, CLUSTER_CREATED.tells.to_owned()),
+        OfCluster::Deleted => (&CLUSTER_DELETED, CLUSTER_DELETED.tells.to_owned()),
+        OfCluster::Failed(reason) => (&CLUSTER_FAILED, with_reason(&CLUSTER_FAILED, reason)),
+        OfCluster::Lost(reason) => (&CLUSTER_LOST, with_reason(&CLUSTER_LOST, reason)),
+        OfCluster::Moved { from, to } => {
+            let reason = format!(
+                "{}, port {}, because another program has {}, port {}",
+                to.0, to.1, from.0, from.1
+            );
+            let reason = Told::answered(reason);
+            (&CLUSTER_MOVED, with_reason(&CLUSTER_MOVED, &reason))
+        }
+        OfCluster::DeletionFailed(reason) => {
+            (&DELETION_FAILED, with_reason(&DELETION_FAILED, reason))
+        }
+    };
+    keep_clusters(tx, cluster, kind, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_sources_have_categories() {
+        let mut ids: Vec<_> = ALL.iter().map(|kind| kind.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), ALL.len());
+        assert_eq!(
+            categories(SNAPSHOT),
+            ["backup", "deletion", "failure", "notification"]
+        );
+        assert_eq!(
+            categories(CLUSTER),
+            ["creation", "deletion", "failure", "notification"]
+        );
+        assert!(categories("db-instance").is_empty());
+    }
+
+    #[test]
+    fn the_page_lists_every_event() {
+        let page = include_str!("../../../../docs/reference/events.md");
+        for kind in ALL {
+            let row = format!(
+                "| {} | {} | {} | {}",
+                kind.id, kind.source, kind.category, kind.tells
+            );
+            assert!(page.contains(&row), "docs/reference/events.md lacks: {row}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What happened: its kinds, and its delivery.
+pub mod kinds;
+pub mod transport;
+pub mod webhooks;

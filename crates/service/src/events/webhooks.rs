@@ -1,0 +1,247 @@
+//! Delivers events to the configured addresses: signed, in order, at least once.
+//!
+//! Each address has its place in the catalog's events, which moves on only after the address
+//! has taken an event: nothing is lost when this process ends, and an address that does not
+//! answer holds up no other. What is sent is in docs/guides/webhooks.md.
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::{digest, hmac};
+use catalog::{
+    CatalogError, CatalogExt,
+    events::{self as rows, Event},
+    webhooks,
+};
+use data_encoding::HEXLOWER;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tokio::task::JoinHandle;
+
+use crate::{
+    core::Core,
+    events::{kinds, transport::Courier},
+    fault::chain,
+    nodes::membership,
+    settings::Webhook,
+};
+
+/// How often the catalog is asked for new events.
+const POLL: Duration = Duration::from_millis(500);
+/// Events read at once.
+const BATCH: usize = 64;
+/// The wait after an address's first failure; it doubles with each further one.
+const BACKOFF_MIN: Duration = Duration::from_millis(500);
+/// The longest wait between two tries.
+const BACKOFF_MAX: Duration = Duration::from_secs(300);
+/// When it was sent, and the signature over that and the body.
+const SIGNATURE: HeaderName = HeaderName::from_static("snapferry-signature");
+/// The same for each try at an event.
+const EVENT_ID: HeaderName = HeaderName::from_static("snapferry-event-id");
+
+/// Begins to deliver: one task an address, each ending with the process.
+///
+/// # Errors
+/// When the catalog does not answer.
+pub(crate) async fn begin(
+    core: &Arc<Core>,
+    courier: &Arc<dyn Courier>,
+) -> Result<Vec<JoinHandle<()>>, CatalogError> {
+    let names: Vec<String> = core.settings.webhooks.iter().map(name_of).collect();
+    let known = names.clone();
+    core.catalog
+        .write(move |tx| {
+            webhooks::forget_others(tx, &known)?;
+            // A new address gets what happens from now on.
+            let newest = rows::newest(tx)?;
+            for name in &known {
+                if webhooks::place(tx, name)?.is_none() {
+                    webhooks::keep(tx, name, newest)?;
+                }
+            }
+            Ok::<_, CatalogError>(())
+        })
+        .await?;
+    let hooks = core.settings.webhooks.iter().cloned().zip(names);
+    Ok(hooks
+        .enumerate()
+        .map(|(number, (hook, name))| {
+            let route = Route {
+                core: core.clone(),
+                courier: courier.clone(),
+                hook,
+                name,
+                number: number + 1,
+            };
+            tokio::spawn(route.run())
+        })
+        .collect())
+}
+
+/// What stands for an address in the catalog: URLs of webhooks often hold a secret.
+fn name_of(hook: &Webhook) -> String {
+    HEXLOWER.encode(digest::digest(&digest::SHA256, hook.url.as_bytes()).as_ref())
+}
+
+/// The way to one address.
+struct Route {
+    core: Arc<Core>,
+    courier: Arc<dyn Courier>,
+    hook: Webhook,
+    name: String,
+    number: usize,
+}
+
+impl Route {
+    async fn run(self) {
+        let mut failures = 0_u32;
+        while !self.core.is_stopping() {
+            let wait = match self.deliver().await {
+                Ok(delivered) => {
+                    if 0 < failures {
+                        tracing::info!(webhook = self.number, "the webhook takes events again");
+                    }
+                    failures = 0;
+                    if delivered == BATCH {
+                        continue;
+                    }
+                    POLL
+                }
+                Err(cause) => {
+                    failures = failures.saturating_add(1);
+                    let wait = backoff(failures);
+                    tracing::warn!(webhook = self.number, failures, wait_secs = wait.as_secs(), %cause, "an event was not delivered");
+                    wait
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.core.stopped() => return,
+            }
+        }
+    }
+
+    /// Delivers what is behind the address's place, up to a batch; answers how many events.
+    async fn deliver(&self) -> Result<usize, String> {
+        // Where nodes share a catalog one of them delivers, so that the order holds.
+        let first = membership::is_first(&self.core).await;
+        if !first.map_err(|error| chain(&error))? {
+            return Ok(0);
+        }
+        let name = self.name.clone();
+        let waiting = self
+            .core
+            .catalog
+            .read(move |tx| {
+                let place = webhooks::place(tx, &name)?.unwrap_or(0);
+                rows::behind(tx, place, BATCH)
+            })
+            .await
+            .map_err(|error: CatalogError| chain(&error))?;
+        let count = waiting.len();
+        for (seq, event) in waiting {
+            let sent = self.send(seq, &event);
+            tokio::select! {
+                outcome = sent => outcome?,
+                () = self.core.stopped() => return Ok(0),
+            }
+            let name = self.name.clone();
+            self.core
+                .catalog
+                .write(move |tx| webhooks::keep(tx, &name, seq))
+                .await
+                .map_err(|error: CatalogError| chain(&error))?;
+        }
+        Ok(count)
+    }
+
+    async fn send(&self, seq: i64, event: &Event) -> Result<(), String> {
+        let id = format!("{}-{seq}", event.at.0);
+        let body = document(&id, event);
+        let at = self.core.now().seconds();
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        headers.insert(
+            SIGNATURE,
+            HeaderValue::from_str(&signature(&self.hook.secret, at, &body))
+                .expect("digits and letters"),
+        );
+        headers.insert(
+            EVENT_ID,
+            HeaderValue::from_str(&id).expect("digits and a hyphen"),
+        );
+        let status = self
+            .courier
+            .post(&self.hook.url, headers, body.into())
+            .await
+            .map_err(|error| error.to_string())?;
+        if (200..300).contains(&status) {
+            Ok(())
+        } else {
+            Err(format!("the answer's status was {status}"))
+        }
+    }
+}
+
+fn backoff(failures: u32) -> Duration {
+    BACKOFF_MIN
+        .saturating_mul(1 << failures.saturating_sub(1).min(16))
+        .min(BACKOFF_MAX)
+}
+
+/// `t=<seconds>,v1=<HMAC-SHA256 over "<seconds>.<body>">`.
+fn signature(secret: &str, at_secs: i64, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, format!("{at_secs}.{body}").as_bytes());
+    format!("t={at_secs},v1={}", HEXLOWER.encode(tag.as_ref()))
+}
+
+/// An event in the shape that EventBridge gives RDS's.
+fn document(id: &str, event: &Event) -> String {
+    let (detail_type, source_type) = if event.source_type == kinds::CLUSTER {
+        ("RDS DB Cluster Event", "CLUSTER")
+    } else {
+        ("RDS DB Cluster Snapshot Event", "CLUSTER_SNAPSHOT")
+    };
+    serde_json::json!({
+        "version": "0",
+        "id": id,
+        "detail-type": detail_type,
+        "source": "snapferry.rds",
+        "account": event.account.as_str(),
+        "time": event.at.to_rfc3339_secs(),
+        "region": event.region.as_str(),
+        "resources": [event.source_arn.to_string()],
+        "detail": {
+            "EventCategories": event.categories,
+            "SourceType": source_type,
+            "SourceArn": event.source_arn.to_string(),
+            "SourceIdentifier": event.source_id,
+            "Date": event.at.to_rfc3339_micros(),
+            "Message": event.message,
+            "EventID": event.event_id,
+        },
+    })
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_grows_to_its_bound() {
+        assert_eq!(backoff(1), BACKOFF_MIN);
+        assert_eq!(backoff(2), BACKOFF_MIN * 2);
+        assert_eq!(backoff(40), BACKOFF_MAX);
+    }
+
+    /// The value is Python's: `hmac.new(b"secret", b"7.{}", "sha256").hexdigest()`.
+    #[test]
+    fn the_signature_is_an_hmac_over_time_and_body() {
+        assert_eq!(
+            signature("secret", 7, "{}"),
+            "t=7,v1=76aad9429f417882918162a1928a38769fff65cc07b6bfa344ac9c5fb1e3448e"
+        );
+    }
+}

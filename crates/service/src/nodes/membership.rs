@@ -1,0 +1,173 @@
+//! This process as one of the nodes that share a catalog: its name, its heartbeat, its drain.
+//!
+//! It does not know which catalogs are shared: the settings say so. A catalog in the data folder
+//! has one node, whose lock on the folder says all there is to say.
+use std::{sync::Arc, time::Duration};
+
+use catalog::{
+    CatalogError, CatalogExt, jobs,
+    nodes::{self, Entry, NodeState, Taken},
+};
+use model::limits;
+
+use crate::{
+    clusters::authority::AuthorityError, core::Core, fault::chain, record_log::owner::OwnerError,
+};
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process has the name, or had it and its clusters.
+    #[error("the node name {name} is taken: {}", because(.taken))]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// By whom.
+        taken: Taken,
+    },
+    /// A vault is not this catalog's.
+    #[error(transparent)]
+    Owner(OwnerError),
+    /// The catalog does not answer.
+    #[error("the catalog cannot be used")]
+    Catalog(#[from] CatalogError),
+    /// Clusters have no certificates.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+}
+
+fn because(taken: &Taken) -> String {
+    match taken {
+        Taken::Alive { endpoint, silent } => format!(
+            "a node of that name serves {endpoint}, and was heard of {} ms ago",
+            silent.as_millis()
+        ),
+        Taken::Clusters(count) => {
+            format!("{count} clusters of that name lie in another data folder")
+        }
+    }
+}
+
+/// Makes sure that the vaults that are there are this catalog's. One that does not answer is asked
+/// again before anything is mirrored or swept there.
+///
+/// # Errors
+/// When one is another's.
+pub(crate) async fn check_vaults(core: &Core) -> Result<(), StartError> {
+    let regions = core.vault_regions();
+    let claims = regions.iter().map(|region| core.owned_vault(region));
+    for (region, claim) in regions
+        .iter()
+        .zip(futures_util::future::join_all(claims).await)
+    {
+        match claim {
+            Ok(_) => {}
+            Err(error) if error.is_certain() => return Err(StartError::Owner(error)),
+            Err(error) => {
+                tracing::warn!(%region, cause = %chain(&error), "the vault does not say whose it is");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes the node's name, and back what its earlier processes held when they died.
+///
+/// # Errors
+/// `NameTaken`, or the catalog's.
+pub(crate) async fn enter(core: &Core, incarnation: &str) -> Result<(), StartError> {
+    let name = core.settings.node.clone();
+    let entry = core.settings.membership.as_ref().map(|member| Entry {
+        name: name.clone(),
+        home: member.home.clone(),
+        incarnation: incarnation.to_owned(),
+        endpoint: member.endpoint.clone(),
+        build: member.build.clone(),
+    });
+    let prefix = format!("{name}/");
+    let entered = core
+        .catalog
+        .write(move |tx| {
+            if let Some(entry) = &entry
+                && let Err(taken) = nodes::enter(tx, entry, limits::NODE_SILENCE)?
+            {
+                return Ok(Err(taken));
+            }
+            // No other process of this name lives, so its leases need not run out first.
+            jobs::release_held_by(tx, &prefix)?;
+            Ok::<_, CatalogError>(Ok(()))
+        })
+        .await?;
+    entered.map_err(|taken| StartError::NameTaken { name, taken })
+}
+
+/// Tells the others that this node lives, and hears what it is to do, until the process ends.
+pub(crate) async fn beat(core: Arc<Core>, incarnation: String) {
+    if core.settings.membership.is_none() {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = core.stopped() => return,
+            () = tokio::time::sleep(limits::NODE_HEARTBEAT) => {}
+        }
+        let (name, own) = (core.settings.node.clone(), incarnation.clone());
+        match core
+            .catalog
+            .write(move |tx| nodes::beat(tx, &name, &own))
+            .await
+        {
+            Ok(Some(state)) => note(&core, state == NodeState::Draining),
+            Ok(None) => {
+                tracing::error!(node = %core.settings.node, "another process has this node's name now; this one ends");
+                core.begin_stop();
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(cause = %chain(&error), "the others were not told that this node lives")
+            }
+        }
+    }
+}
+
+fn note(core: &Core, draining: bool) {
+    if core.set_draining(draining) != draining {
+        tracing::info!(
+            draining,
+            "this node takes on {} work",
+            match draining {
+                true => "no more",
+                false => "new",
+            }
+        );
+        core.work.notify_one();
+    }
+}
+
+/// Says that this process ends in order.
+pub(crate) async fn leave(core: &Core, incarnation: &str, patience: Duration) {
+    if core.settings.membership.is_none() {
+        return;
+    }
+    let (name, own) = (core.settings.node.clone(), incarnation.to_owned());
+    let left = core.catalog.write(move |tx| nodes::leave(tx, &name, &own));
+    match tokio::time::timeout(patience, left).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(cause = %chain(&error), "the others were not told that this node ends");
+        }
+        Err(_) => tracing::warn!("the others could not be told in time that this node ends"),
+    }
+}
+
+/// Whether this node does what one of them is enough for: with a catalog of its own, always.
+pub(crate) async fn is_first(core: &Core) -> Result<bool, CatalogError> {
+    if core.settings.membership.is_none() {
+        return Ok(true);
+    }
+    let first = core
+        .catalog
+        .read(|tx| nodes::first_alive(tx, limits::NODE_SILENCE))
+        .await?;
+    Ok(first.as_ref() == Some(&core.settings.node))
+}

@@ -1,0 +1,3 @@
+//! The processes that share a catalog.
+pub mod forget;
+pub mod membership;

@@ -1,0 +1,151 @@
+//! The vault's mirror of the records, from which a lost catalog is rebuilt.
+//!
+//! It does not know who changes records: the catalog's tables push a letter that names what was
+//! changed, in the change's own transaction. The mirror gathers letters for a moment, reads what
+//! the records now are, writes that as a bag (`bag`), and then forgets the letters. A region's
+//! records go into its own vault, those of no region into the default region's. How far it is
+//! behind is a metric.
+//!
+//! A record's state may lie in several bags, when a process died before it could say what it had
+//! written; the newer one counts. What piles up is written anew now and then (`checkpoint`).
+pub mod batch;
+pub mod checkpoint;
+pub mod owner;
+pub mod read;
+pub mod rebuild;
+mod repair;
+pub mod rotate_master_key;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use catalog::{
+    CatalogError, CatalogExt, Tx, meta,
+    outbox::{self, Letter},
+    recorded,
+};
+use model::Region;
+
+use crate::record_log::batch::{Line, Packer};
+use crate::{core::Core, fault::chain};
+
+/// Letters between two looks at the outbox.
+const BATCH: usize = 1_024;
+/// How long letters are gathered: a bag costs three syncs, however many letters are in it.
+const GATHER: Duration = Duration::from_millis(100);
+/// How long to wait after a failure, and between looks when nothing signals.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Writes letters until the process is to end.
+pub async fn run(core: Arc<Core>) {
+    loop {
+        let more = match flush(&core).await {
+            Ok(more) => more,
+            Err(error) => {
+                tracing::warn!(cause = error, "the mirror of the records is behind");
+                tokio::select! {
+                    () = core.stopped() => return,
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+                true
+            }
+        };
+        if core.is_stopping() {
+            return;
+        }
+        if !more {
+            tokio::select! {
+                () = core.stopped() => return,
+                () = core.mirror.notified() => {}
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+            tokio::select! {
+                () = core.stopped() => return,
+                () = tokio::time::sleep(GATHER) => {}
+            }
+        }
+    }
+}
+
+/// Writes what is left once nothing else is done any more.
+pub async fn settle(core: &Core) {
+    loop {
+        match flush(core).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(cause = error, "the mirror of the records is behind");
+                return;
+            }
+        }
+    }
+}
+
+/// What is to be written of one look at the outbox.
+struct Batch {
+    letters: Vec<Letter>,
+    position: u64,
+    lines: BTreeMap<Option<Region>, Vec<Line>>,
+}
+
+/// Writes one batch of letters; answers whether there may be more.
+async fn flush(core: &Core) -> Result<bool, String> {
+    let batch = core
+        .catalog
+        .read(look)
+        .await
+        .map_err(|error: CatalogError| chain(&error))?;
+    let more = batch.letters.len() == BATCH;
+    if batch.letters.is_empty() {
+        return Ok(false);
+    }
+    for (region, lines) in &batch.lines {
+        let region = region.as_ref().unwrap_or(&core.settings.default_region);
+        let vault = core
+            .owned_vault(region)
+            .await
+            .map_err(|error| chain(&error))?;
+        let scribe = &core.scribe;
+        let mut packer = Packer::new(&scribe.seal, &vault, &*scribe.entropy, batch.position);
+        for line in lines {
+            packer.add(line).await.map_err(|error| chain(&error))?;
+        }
+        packer.finish().await.map_err(|error| chain(&error))?;
+    }
+    let written: Vec<i64> = batch.letters.iter().map(|letter| letter.seq).collect();
+    core.catalog
+        .write(move |tx| outbox::done(tx, &written))
+        .await
+        .map_err(|error: CatalogError| chain(&error))?;
+    Ok(more)
+}
+
+/// Reads letters, and what the records that they name now are. The position is read last, so
+/// that it is not below what was seen.
+fn look(tx: &mut dyn Tx) -> Result<Batch, CatalogError> {
+    let letters = outbox::take(tx, BATCH)?;
+    let mut newest: BTreeMap<(Option<Region>, String), u64> = BTreeMap::new();
+    for letter in &letters {
+        let key = (letter.region.clone(), letter.path.clone());
+        let version = newest.entry(key).or_default();
+        *version = (*version).max(letter.version);
+    }
+    let mut lines: BTreeMap<Option<Region>, Vec<Line>> = BTreeMap::new();
+    for ((region, path), version) in newest {
+        let record = recorded::find(tx, &path)?;
+        lines.entry(region).or_default().push(Line {
+            path,
+            version,
+            as_of: 0,
+            record,
+        });
+    }
+    let position = meta::version(tx)?;
+    for line in lines.values_mut().flatten() {
+        line.as_of = position;
+    }
+    Ok(Batch {
+        letters,
+        position,
+        lines,
+    })
+}

@@ -1,0 +1,167 @@
+//! Puts right what records that come out of the mirror say of work that nobody goes on with.
+//!
+//! It does not know where the records came from, nor where clusters' files are.
+use catalog::{
+    Catalog, CatalogError, CatalogExt, Stored, clusters as rows,
+    outbox::Kind,
+    rebuild_state,
+    recorded::{self, Record},
+    snapshots as snapshot_rows,
+};
+use model::{Cluster, ClusterStatus, Region, SnapshotStatus, Told};
+
+use super::rebuild::{Files, Report};
+use crate::events::kinds::{self, OfCluster};
+
+/// Records handled by one transaction.
+const BATCH: usize = 500;
+/// Why something that was under way has failed.
+static CUT_OFF: Told =
+    Told::new("the catalog was lost while it was under way, and was rebuilt without it");
+/// Why a cluster is lost.
+static FILES_GONE: Told = Told::new("its files are gone");
+
+/// Marks snapshots that were being made as failed.
+pub(super) async fn snapshots(
+    catalog: &dyn Catalog,
+    report: &mut Report,
+) -> Result<(), CatalogError> {
+    loop {
+        let failed: Vec<String> = catalog
+            .write(|tx| {
+                let mut failed = Vec::new();
+                for mut stored in rebuild_state::unfinished(tx, BATCH)? {
+                    stored.value.status = SnapshotStatus::Failed;
+                    stored.value.failure = Some(CUT_OFF.clone());
+                    let stored = snapshot_rows::update(tx, stored)?;
+                    kinds::snapshot_is(tx, &stored.value)?;
+                    failed.push(stored.value.arn().to_string());
+                }
+                Ok::<_, CatalogError>(failed)
+            })
+            .await?;
+        if failed.is_empty() {
+            return Ok(());
+        }
+        failed.into_iter().for_each(|name| report.failed.add(name));
+    }
+}
+
+/// What becomes of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It stays as it is.
+    Stays,
+    /// It is the node's that has its files.
+    Moves,
+    /// It was being made, and has failed.
+    Fails,
+    /// It was being deleted, and is not.
+    Returns,
+    /// It is forgotten.
+    Goes,
+}
+
+fn fate(cluster: &Cluster, files: &Files) -> Fate {
+    let place = cluster.placement.as_ref();
+    match (cluster.status, files) {
+        (ClusterStatus::Creating, _) => Fate::Fails,
+        (_, Files::Gone) => Fate::Goes,
+        (ClusterStatus::Deleting, _) => Fate::Returns,
+        (_, Files::Here(node)) if place.is_some_and(|place| place.node != *node) => Fate::Moves,
+        _ => Fate::Stays,
+    }
+}
+
+/// Puts a region's clusters right: those whose files are gone are dropped.
+pub(super) async fn clusters(
+    catalog: &dyn Catalog,
+    region: &Region,
+    files: &(dyn Fn(&Cluster) -> Files + Sync),
+    report: &mut Report,
+) -> Result<(), CatalogError> {
+    let mut after = None;
+    loop {
+        let (of, from) = (region.clone(), after.clone());
+        let page: Vec<recorded::Versioned> = catalog
+            .read(move |tx| recorded::page(tx, Kind::Cluster, Some(&of), from.as_ref(), BATCH))
+            .await?;
+        let full = page.len() == BATCH;
+        for (version, record) in page {
+            if let Record::Cluster(cluster) = &record {
+                let files = files(cluster);
+                let stored = Stored {
+                    version,
+                    value: (**cluster).clone(),
+                };
+                one(catalog, stored, files, report).await?;
+            }
+            after = Some(record);
+        }
+        if !full {
+            return Ok(());
+        }
+    }
+}
+
+async fn one(
+    catalog: &dyn Catalog,
+    stored: Stored<Cluster>,
+    files: Files,
+    report: &mut Report,
+) -> Result<(), CatalogError> {
+    let fate = fate(&stored.value, &files);
+    let arn = stored.value.arn().to_string();
+    if fate == Fate::Stays {
+        return Ok(());
+    }
+    catalog
+        .write(move |tx| {
+            let mut stored = stored.clone();
+            let cluster = &mut stored.value;
+            if fate == Fate::Goes {
+                rows::delete(tx, &cluster.region, &cluster.account, &cluster.name)?;
+                return kinds::cluster(tx, cluster, OfCluster::Lost(&FILES_GONE));
+            }
+            match (&files, &mut cluster.placement) {
+                (Files::Here(node), Some(place)) => place.node.clone_from(node),
+                // Nothing of it is anywhere, so that any node can delete it.
+                (Files::Gone, place) => *place = None,
+                _ => {}
+            }
+            let whole = |cluster: &Cluster| {
+                let place = cluster.placement.as_ref();
+                place.is_some_and(|place| !place.attempt.is_empty())
+            };
+            let told = match fate {
+                Fate::Fails => Some((ClusterStatus::Failed, OfCluster::Failed(&CUT_OFF))),
+                Fate::Returns if whole(cluster) => {
+                    let told = OfCluster::DeletionFailed(&CUT_OFF);
+                    Some((ClusterStatus::Available, told))
+                }
+                Fate::Returns => Some((ClusterStatus::Failed, OfCluster::DeletionFailed(&CUT_OFF))),
+                Fate::Stays | Fate::Moves | Fate::Goes => None,
+            };
+            if let Some((status, _)) = told {
+                cluster.status = status;
+                cluster.failure = Some(CUT_OFF.clone());
+            }
+            let stored = rows::update(tx, stored)?;
+            match told {
+                Some((_, told)) => kinds::cluster(tx, &stored.value, told),
+                None => Ok(()),
+            }
+        })
+        .await?;
+    match fate {
+        Fate::Goes => report.dropped.add(arn),
+        Fate::Fails => report
+            .clusters
+            .add(format!("{arn} (was being made: failed)")),
+        Fate::Returns => report
+            .clusters
+            .add(format!("{arn} (was being deleted: kept)")),
+        Fate::Stays | Fate::Moves => {}
+    }
+    Ok(())
+}

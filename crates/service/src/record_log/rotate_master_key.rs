@@ -1,0 +1,165 @@
+//! Puts a new master key in the place of an old one: everything that it seals is sealed anew.
+//!
+//! It does not know where master keys are kept, nor whether servers run: none may.
+//!
+//! Invariant: at each moment the two keys together open everything, and what the old key alone
+//! opens is removed only when all of it lies under the new one. So a rotation that was cut short
+//! is done again from its beginning. The catalog changes keys in one transaction; a vault's mirror
+//! by a checkpoint under the new key, after which all that was there before is removed.
+use std::sync::Arc;
+
+use catalog::{CatalogError, CatalogExt, Tx, access_keys, keys, meta};
+use kms::{KeyMaterial, MasterKey, OpenError};
+use model::{Region, Timestamp};
+use vault::{
+    Vault, VaultError,
+    records::{RecordEntry, delete_record, list_records},
+};
+
+use crate::{
+    auth::authenticate::SECRET_PURPOSE,
+    clusters::authority::{self, AuthorityError},
+    record_log::{
+        batch::{FOLDER, KEYS_FOLDER, Named},
+        checkpoint::{self, CheckpointError, Scribe},
+        owner::{self, OwnerError},
+    },
+};
+
+/// Rows read at once.
+const PAGE: usize = 500;
+
+/// What a rotation works on.
+#[derive(Debug)]
+pub struct Ground<'a> {
+    /// The catalog; its seal has the new key, beside the old one.
+    pub scribe: &'a Scribe,
+    /// The new key, beside the old one.
+    pub master_key: &'a Arc<MasterKey>,
+    /// Every region's vault.
+    pub vaults: &'a [(Region, Vault)],
+    /// The region whose vault mirrors the records of no region.
+    pub default_region: &'a Region,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// What was sealed anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rekeyed {
+    /// Access keys' secrets.
+    pub access_keys: u64,
+    /// KMS keys, each with all its material.
+    pub kms_keys: u64,
+    /// Objects of the mirrors that were removed.
+    pub removed: u64,
+}
+
+/// Why a rotation stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RekeyError {
+    /// A secret opens with neither key.
+    #[error("{what} does not open with the master key")]
+    Sealed {
+        /// The record.
+        what: String,
+        source: OpenError,
+    },
+    /// The clusters' authority.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// A vault is not this catalog's.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+    /// A mirror cannot be written.
+    #[error("the mirror of the records cannot be written anew")]
+    Mirror(#[from] CheckpointError),
+    /// A vault fails.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The catalog fails.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// Seals everything anew.
+///
+/// # Errors
+/// [`RekeyError`]; the same call goes on.
+pub async fn rekey(ground: &Ground<'_>) -> Result<Rekeyed, RekeyError> {
+    let Ground { scribe, vaults, .. } = ground;
+    for (region, vault) in *vaults {
+        owner::claim(scribe, vault, region, ground.now, false).await?;
+    }
+    let master_key = Arc::clone(ground.master_key);
+    let (id, mut done) = scribe
+        .catalog
+        .write(move |tx| {
+            let done = seal_anew(tx, &master_key)?;
+            meta::set(tx, meta::MASTER_KEY, &master_key.fingerprint())?;
+            Ok::<_, RekeyError>((owner::id(tx)?, done))
+        })
+        .await?;
+    let mut old: Vec<(&Vault, Vec<RecordEntry>)> = Vec::new();
+    for (region, vault) in *vaults {
+        let mut there = list_records(vault, FOLDER).await?;
+        there.extend(list_records(vault, KEYS_FOLDER).await?);
+        checkpoint::write(scribe, vault, region, region == ground.default_region).await?;
+        old.push((vault, there));
+    }
+    if let Some(id) = &id {
+        for (_, vault) in *vaults {
+            owner::take_over(scribe, vault, id, ground.now).await?;
+        }
+    }
+    for (vault, mut there) in old {
+        // A checkpoint's end goes before its bags, so that none seems to have lost them.
+        let is_end =
+            |entry: &RecordEntry| matches!(Named::parse(&entry.path), Some(Named::Checkpoint(_)));
+        there.sort_by_key(|entry| !is_end(entry));
+        for entry in &there {
+            delete_record(vault, &entry.path).await?;
+        }
+        done.removed += there.len() as u64;
+    }
+    Ok(done)
+}
+
+/// Seals the catalog's secrets anew.
+fn seal_anew(tx: &mut dyn Tx, master_key: &MasterKey) -> Result<Rekeyed, RekeyError> {
+    let mut done = Rekeyed::default();
+    authority::seal_anew(tx, master_key)?;
+    let wrong = |what: String| move |source| RekeyError::Sealed { what, source };
+    let mut after = String::new();
+    loop {
+        let page = access_keys::behind(tx, &after, PAGE)?;
+        let full = page.len() == PAGE;
+        for key in page {
+            let plain = master_key
+                .open(SECRET_PURPOSE, &key.id, &key.sealed_secret)
+                .map_err(wrong(format!("the access key {}", key.id)))?;
+            let sealed = master_key.seal(SECRET_PURPOSE, &key.id, &plain);
+            access_keys::set_secret(tx, &key.id, &sealed)?;
+            done.access_keys += 1;
+            after = key.id;
+        }
+        if !full {
+            break;
+        }
+    }
+    let mut last = None;
+    loop {
+        let page = keys::behind(tx, last.as_ref(), PAGE)?;
+        let full = page.len() == PAGE;
+        for mut stored in page {
+            let arn = stored.value.arn();
+            KeyMaterial::seal_anew(master_key, &mut stored.value)
+                .map_err(wrong(format!("the key {arn}")))?;
+            last = Some(keys::update(tx, stored)?.value);
+            done.kms_keys += 1;
+        }
+        if !full {
+            return Ok(done);
+        }
+    }
+}

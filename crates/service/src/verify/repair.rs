@@ -1,0 +1,212 @@
+//! Fetching damaged objects again from the other regions of this deployment.
+//!
+//! It does not know which objects are damaged. A copy between regions ships objects as they are,
+//! so another region that holds a copy of a snapshot holds the same objects.
+use std::collections::{HashMap, HashSet};
+
+use catalog::{CatalogError, CatalogExt, tombstones};
+use model::{Content, Region, VolumeRef};
+use vault::{Check, Mended, Mender, ObjectId, ObjectKind, Observer, Passed, VaultError};
+
+use super::Remedy;
+use crate::{
+    core::Core,
+    fault::chain,
+    jobs::{JobError, Run, progress::Meter},
+};
+
+/// Menders by region and volume, opened at their first use. One for each verification: what
+/// vaults hold is listed once.
+pub(crate) struct Menders<'a> {
+    core: &'a Core,
+    open: HashMap<(Region, VolumeRef), (Mender, Vec<Region>)>,
+}
+
+impl<'a> Menders<'a> {
+    pub(crate) fn new(core: &'a Core) -> Self {
+        Self {
+            core,
+            open: HashMap::new(),
+        }
+    }
+
+    async fn of(
+        &mut self,
+        region: &Region,
+        volume: &VolumeRef,
+    ) -> Result<&(Mender, Vec<Region>), JobError> {
+        let key = (region.clone(), volume.clone());
+        if !self.open.contains_key(&key) {
+            let mut regions = self.core.vault_regions();
+            regions.retain(|other| other != region);
+            let mut others = Vec::with_capacity(regions.len());
+            for other in &regions {
+                let absent = absent(self.core, other, volume).await?;
+                others.push((self.core.vault(other)?, absent));
+            }
+            let here = absent(self.core, region, volume).await?;
+            let mender = Mender::open(&self.core.vault(region)?, volume, &here, others).await?;
+            self.open.insert(key.clone(), (mender, regions));
+        }
+        Ok(&self.open[&key])
+    }
+
+    /// Which other regions could have an object.
+    ///
+    /// # Errors
+    /// The stores' and the catalog's.
+    pub(crate) async fn look(
+        &mut self,
+        region: &Region,
+        volume: &VolumeRef,
+        object: ObjectId,
+    ) -> Result<Remedy, JobError> {
+        let (mender, regions) = self.of(region, volume).await?;
+        let listed: Vec<Region> = mender
+            .listed_by(object)
+            .map(|number| regions[number].clone())
+            .collect();
+        Ok(if listed.is_empty() {
+            Remedy::None
+        } else {
+            Remedy::ListedIn(listed)
+        })
+    }
+
+    /// Brings an object back, and condemns what lay in its place.
+    ///
+    /// # Errors
+    /// The stores' and the catalog's.
+    pub(crate) async fn mend(
+        &mut self,
+        region: &Region,
+        volume: &VolumeRef,
+        object: ObjectId,
+    ) -> Result<Remedy, JobError> {
+        let core = self.core;
+        let (mender, regions) = self.of(region, volume).await?;
+        match mender.mend(object).await? {
+            Mended::Whole => Ok(Remedy::StoredSo),
+            Mended::Nowhere => Ok(Remedy::None),
+            Mended::Written { from, bad } => {
+                let (at, from) = (region.clone(), regions[from].clone());
+                tracing::warn!(%region, %volume, %object, %from, "fetched again what was damaged");
+                core.damage.mended();
+                // The whole incarnation is durable by now, and counts as needed as the bad ones did.
+                core.catalog
+                    .write(move |tx| tombstones::condemn(tx, &at, &bad))
+                    .await?;
+                Ok(Remedy::MendedFrom(from))
+            }
+        }
+    }
+}
+
+/// Names in a volume of a region's vault that count as absent.
+///
+/// # Errors
+/// The catalog's.
+pub(crate) async fn absent(
+    core: &Core,
+    region: &Region,
+    volume: &VolumeRef,
+) -> Result<vault::Condemned, CatalogError> {
+    let (at, prefix) = (region.clone(), format!("volumes/{volume}/"));
+    core.catalog
+        .read(move |tx| tombstones::list(tx, &at, &prefix))
+        .await
+}
+
+/// What a restore or a copy does about an error of its source: when the source is damaged and
+/// other regions hold all that it lacks, it is mended and the job may try again; else the error
+/// stands. Reads all of the snapshot once.
+pub(crate) async fn mend_snapshot(
+    run: &Run,
+    region: &Region,
+    content: &Content,
+    error: VaultError,
+) -> JobError {
+    if error.kind() != vault::ErrorKind::Repair {
+        return error.into();
+    }
+    tracing::warn!(%region, volume = %content.volume, cause = %chain(&error), "looks for what is damaged elsewhere");
+    match mend_all(run, region, content).await {
+        Ok(0) => error.into(),
+        Ok(objects) => JobError::retry(format!(
+            "{} was damaged in {region}: {objects} objects were fetched again from other regions",
+            content.manifest
+        )),
+        Err(JobError::Fail(_)) => error.into(),
+        Err(other) => other,
+    }
+}
+
+/// Mends all that a manifest reaches and answers how many objects; fails when any of them is
+/// nowhere.
+async fn mend_all(run: &Run, region: &Region, content: &Content) -> Result<u64, JobError> {
+    let mut menders = Menders::new(&run.core);
+    let mut mended = 0;
+    let mut tried = HashSet::new();
+    loop {
+        let damaged = damaged(run, region, content).await?;
+        if damaged.is_empty() {
+            return Ok(mended);
+        }
+        for object in damaged {
+            // Once is enough: what is damaged still does not get better.
+            if !tried.insert(object) {
+                return Err(JobError::fail(format!("{object} is damaged still")));
+            }
+            match menders.mend(region, &content.volume, object).await? {
+                Remedy::MendedFrom(_) => mended += 1,
+                _ => return Err(JobError::fail(format!("{object} is in no other region"))),
+            }
+        }
+    }
+}
+
+/// Passes on only the wish to stop: the job counts its own bytes.
+struct Asked<'a>(&'a Meter);
+
+impl Observer for Asked<'_> {
+    fn total(&self, _bytes: u64) {}
+    fn done(&self, _bytes: u64) {}
+    fn shipped(&self, _bytes: u64, _objects: u64) {}
+    fn held(&self, _bytes: u64) {}
+    fn stop_requested(&self) -> bool {
+        self.0.stop_requested()
+    }
+}
+
+/// The objects that a manifest reaches whose stored bytes are not theirs; the manifest alone
+/// when it cannot be read.
+async fn damaged(run: &Run, region: &Region, content: &Content) -> Result<Vec<ObjectId>, JobError> {
+    let core = &run.core;
+    let vault = core.vault(region)?;
+    let absent = absent(core, region, &content.volume).await?;
+    let (content, meter) = (content.clone(), run.meter.clone());
+    let looked = tokio::task::spawn_blocking(move || {
+        let check = Check {
+            vault: &vault,
+            volume: &content.volume,
+            manifest: content.manifest,
+            data_key: None,
+            read_data: false,
+            sample_percent: 100,
+            condemned: &absent,
+            passed: &Passed::default(),
+        };
+        vault::check(check, &Asked(&meter))
+    })
+    .await
+    .map_err(|error| JobError::retry(format!("the look ended early: {error}")))?;
+    match looked {
+        Ok(checked) => Ok(checked.damage.into_iter().map(|one| one.object).collect()),
+        Err(VaultError::Missing { object } | VaultError::Damaged { object, .. })
+            if object.kind == ObjectKind::Manifest =>
+        {
+            Ok(vec![object])
+        }
+        Err(error) => Err(error.into()),
+    }
+}
