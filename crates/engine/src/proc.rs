@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::PathBuf,
     sync::OnceLock,
+    time::Duration,
 };
 
 use rustix::{
@@ -133,6 +134,38 @@ pub(crate) fn program(pid: u32) -> Result<Option<String>, Unreadable> {
     }
 }
 
+/// How long ago a process began; none when it is gone.
+///
+/// # Errors
+/// When it may be there and cannot be read.
+pub(crate) fn age(pid: u32) -> Result<Option<Duration>, Unreadable> {
+    let path = file(pid, "stat");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => return absent(path, error),
+    };
+    let uptime_path = PathBuf::from("/proc/uptime");
+    let uptime = fs::read_to_string(&uptime_path).map_err(|source| Unreadable {
+        path: uptime_path,
+        source,
+    })?;
+    let senseless = || Unreadable {
+        path,
+        source: io::Error::from(ErrorKind::InvalidData),
+    };
+    age_of(&text, &uptime).map(Some).ok_or_else(senseless)
+}
+
+/// The age that `stat` and `uptime` tell. The program's name may hold anything, parentheses too.
+fn age_of(stat: &str, uptime: &str) -> Option<Duration> {
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    let began: f64 = behind_name.split_whitespace().nth(19)?.parse().ok()?;
+    let up: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    #[expect(clippy::cast_precision_loss, reason = "ticks in a second are few")]
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    Duration::try_from_secs_f64((up - began / ticks).max(0.0)).ok()
+}
+
 /// The owner of a process that does not let itself be read: its effective user, as a rule.
 pub(crate) fn owner(pid: u32) -> Result<Option<u32>, Unreadable> {
     let path = PathBuf::from(format!("/proc/{pid}"));
@@ -203,6 +236,24 @@ mod tests {
         let threaded = zombie.replace("Threads:\t1", "Threads:\t2");
         assert!(parse(&threaded).expect("sense").is_some());
         assert_eq!(parse("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn a_process_has_an_age() {
+        let begun = std::time::Instant::now();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("it runs");
+        let young = age(child.id()).expect("readable").expect("here");
+        assert!(young <= begun.elapsed() + Duration::from_millis(20));
+        child.kill().expect("it ends");
+        child.wait().expect("it ends");
+        assert_eq!(age(child.id()).expect("readable"), None);
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 250 0 0";
+        let ticks = rustix::param::clock_ticks_per_second();
+        let told = age_of(stat, "10.00 3.00\n").expect("sense");
+        assert_eq!(told.as_millis(), u128::from(10_000 - 250_000 / ticks));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{blocking, sweep_user};
 use crate::{
     EngineError, Home,
     folder::Folder,
-    proc::{self, Facts, Unreadable},
+    proc::{self, Unreadable},
 };
 
 /// How long processes are given once they got SIGKILL, or lost their postmaster.
@@ -30,6 +30,10 @@ const IMMEDIATE_WAIT: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);
 /// How many numbers an error shows.
 const PIDS_SHOWN: usize = 20;
+/// How long a process may take to become another program.
+const BECOMING: Duration = Duration::from_millis(100);
+/// A process older than this has become what it is to be.
+const YOUNG: Duration = Duration::from_secs(2);
 /// The name of the server's program.
 const PROGRAM: &str = "postgres";
 
@@ -219,7 +223,7 @@ impl Place {
         if !user_is_it {
             return Ok(None);
         }
-        let serves = self.serves(pid, &facts)?;
+        let serves = self.serves(pid)?;
         Ok((serves || self.alone).then_some(Member {
             parent: facts.parent,
             serves,
@@ -236,12 +240,16 @@ impl Place {
         }
     }
 
-    /// Whether a process of the user is one of the server's.
-    fn serves(&self, pid: u32, facts: &Facts) -> Result<bool, Unreadable> {
-        if self.folder.is_none() || !facts.name.starts_with(PROGRAM) {
+    /// Whether a process of the user is one of the server's, by where it works and which file it
+    /// runs: in a process that has just become a server, its name comes after both.
+    fn serves(&self, pid: u32) -> Result<bool, Unreadable> {
+        if self.folder.is_none() {
             return Ok(false);
         }
-        if proc::working_folder(pid)? != self.folder {
+        let Some(folder) = self.working_folder(pid)? else {
+            return Ok(false);
+        };
+        if Some(folder) != self.folder {
             return Ok(false);
         }
         // After an upgrade of the package the name ends in " (deleted)".
@@ -250,6 +258,28 @@ impl Place {
             let rest = name.strip_prefix(PROGRAM);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
         }))
+    }
+
+    /// Where a process of the user works; none when it is gone, or keeps that to itself and is no
+    /// server. A process keeps it to itself also for a moment while it becomes another program.
+    fn working_folder(&self, pid: u32) -> Result<Option<(u64, u64)>, Unreadable> {
+        let until = std::time::Instant::now() + BECOMING;
+        loop {
+            match proc::working_folder(pid) {
+                Err(error) if error.source.kind() == ErrorKind::PermissionDenied => {
+                    let facts = proc::facts(pid)?;
+                    if facts.is_some_and(|facts| facts.name.starts_with(PROGRAM)) {
+                        return Err(error);
+                    }
+                    let is_young = proc::age(pid)?.is_some_and(|age| age < YOUNG);
+                    if !is_young || until < std::time::Instant::now() {
+                        return Ok(None);
+                    }
+                    std::thread::sleep(BECOMING / 50);
+                }
+                told => return told,
+            }
+        }
     }
 
     /// Holds a process that is the cluster's; none when it is not, or is gone.
@@ -447,7 +477,45 @@ pub(super) fn reload(home: &Home) -> Result<(), EngineError> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{BufRead, BufReader},
+        process::{Command, Stdio},
+    };
+
     use super::*;
+
+    #[test]
+    fn a_server_is_one_whatever_it_is_called() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home {
+            dir: folder.path().to_owned(),
+            socket_dir: folder.path().join("sockets"),
+            host: "127.0.0.1".to_owned(),
+            port: 1,
+            os_uid: None,
+            os_uid_shared: false,
+            version: "15.18".to_owned(),
+        };
+        fs::create_dir(home.data()).expect("a folder");
+        let program = folder.path().join(PROGRAM);
+        fs::copy("/bin/bash", &program).expect("a program");
+        // As one is that has just become the server: the name is still that of what it was.
+        let mut child = Command::new(&program)
+            .args(["-c", "echo tokio-rt > /proc/$$/comm; echo; read -r _"])
+            .current_dir(home.data())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let said =
+            BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut String::new());
+        said.expect("it has its name");
+        let found = look(&home).expect("it can be told");
+        assert_eq!(found.postmaster.map(|it| it.pid), Some(child.id()));
+        child.kill().expect("it ends");
+        child.wait().expect("it ends");
+        assert!(look(&home).expect("it can be told").is_empty());
+    }
 
     #[test]
     fn the_first_process_is_the_one_without_a_parent_among_them() {
