@@ -20,6 +20,8 @@ pub use door::{
 };
 pub use error::{EngineError, ErrorKind};
 pub use os_users::{FIRST_OS_USER, OsUsers, OsUsersError, SharedUser};
-pub use postgres::{Disturbance, Postgres};
+pub use postgres::{
+    Disturbance, Eviction, EvictionError, Evictor, Occupant, Postgres, shown_occupants,
+};
 pub use reach::first_unreachable;
 pub use removal::{RemovalError, remove_tree};

@@ -159,6 +159,30 @@ impl OsUsers {
         Ok(free)
     }
 
+    /// Whether a number is, or was, that of a cluster of this machine. Blocks.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn is_claimed(&self, uid: u32) -> Result<bool, OsUsersError> {
+        if !is_cluster_user(uid) {
+            return Ok(false);
+        }
+        match self.next()? {
+            Some(next) => Ok(uid < next),
+            None => Ok(!self.clusters_of(uid)?.is_empty()),
+        }
+    }
+
+    /// The folders of the clusters that have a number, of all deployments. Blocks.
+    ///
+    /// # Errors
+    /// When they cannot be told.
+    pub fn clusters_of(&self, uid: u32) -> Result<Vec<PathBuf>, OsUsersError> {
+        Ok(all_owners(&self.folders()?)?
+            .remove(&uid)
+            .unwrap_or_default())
+    }
+
     fn lock(&self) -> Result<fs::File, OsUsersError> {
         let made = fs::DirBuilder::new()
             .recursive(true)

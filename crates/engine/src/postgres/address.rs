@@ -218,7 +218,7 @@ async fn ended(process: OwnedFd) -> io::Result<()> {
     process.readable().await.map(drop)
 }
 
-fn in_use(home: &Home) -> EngineError {
+pub(super) fn in_use(home: &Home) -> EngineError {
     EngineError::PortInUse {
         host: home.host.clone(),
         port: home.port,

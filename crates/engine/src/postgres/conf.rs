@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write,
+    net::SocketAddr,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
@@ -224,6 +225,16 @@ default_text_search_config = 'pg_catalog.english'
     )
 }
 
+/// Where a server with these settings listens.
+pub(super) fn address_in(settings: &str) -> Option<SocketAddr> {
+    let value = |key: &str| {
+        let mut lines = settings.lines();
+        lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))
+    };
+    let host = value("listen_addresses")?.trim_matches('\'').parse().ok()?;
+    Some(SocketAddr::new(host, value("port")?.parse().ok()?))
+}
+
 fn access_rules(tls: Option<&Tls>) -> String {
     let (kind, others) = match tls {
         Some(tls) if tls.forced => ("hostssl", "hostnossl all all all reject\n"),
@@ -332,6 +343,16 @@ mod tests {
         let long = format!("/{}", "s".repeat(100));
         let error = check(&home("/d", &long, "h")).expect_err("too long");
         assert!(error.to_string().contains("103 bytes"), "{error}");
+    }
+
+    #[test]
+    fn the_address_is_found_in_the_settings() {
+        for host in ["127.77.1.2", "::1"] {
+            let text = server_settings(&home("/d/a", "/s", host), Purpose::Serve, None);
+            let found = address_in(&text).map(|found| (found.ip().to_string(), found.port()));
+            assert_eq!(found, Some((host.to_owned(), 15_432)));
+        }
+        assert_eq!(address_in("port = 1"), None);
     }
 
     #[test]

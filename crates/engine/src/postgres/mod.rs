@@ -14,6 +14,7 @@ mod control;
 mod create;
 mod document;
 mod dump;
+mod eviction;
 mod examine;
 mod install;
 mod listeners;
@@ -45,6 +46,7 @@ use crate::{
 };
 use install::Installs;
 
+pub use eviction::{Eviction, EvictionError, Evictor, Occupant, shown as shown_occupants};
 pub use review::Disturbance;
 
 #[doc(hidden)]

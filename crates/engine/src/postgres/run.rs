@@ -38,6 +38,8 @@ const LOG_BYTES_KEPT: u64 = 1 << 20;
 /// Bytes and lines of the log that go into an error.
 const TAIL_BYTES: u64 = 4 << 10;
 const TAIL_LINES: usize = 12;
+/// The last words of a server that could not bind its address; its messages are not translated.
+const NO_SOCKET: &str = "could not create any TCP/IP sockets";
 
 impl Postgres {
     /// Begins the server, or adopts the one that runs, and waits until it takes connections to
@@ -98,7 +100,13 @@ impl Postgres {
             Ok(()) => self.watch(home).await,
             Err(error @ EngineError::ServerEnded { .. }) => {
                 self.addresses.hold(home)?;
-                Err(error)
+                // Whoever was quicker may have gone since.
+                match &error {
+                    EngineError::ServerEnded { log, .. } if log.contains(NO_SOCKET) => {
+                        Err(address::in_use(home))
+                    }
+                    _ => Err(error),
+                }
             }
             failed => failed,
         }

@@ -5,12 +5,12 @@
 use std::{
     collections::HashSet,
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
 use catalog::{CatalogExt, clusters as rows};
-use engine::{EngineError, ServerState};
+use engine::{EngineError, Eviction, Home, ServerState};
 use model::{Cluster, cluster::Placement};
 
 use crate::{
@@ -28,6 +28,8 @@ const DEFAULT_PORT: u16 = 5_432;
 const ADDRESSES_TRIED_MAX: usize = 256;
 /// Addresses on which a port is tried before it is taken for in use on all.
 const TAKEN_MAX: usize = 8;
+/// Starts of a server in a row whose address others took in the moment before it was bound.
+const STARTS_MAX: usize = 6;
 
 /// Addresses from a first to a last one, of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -347,6 +349,9 @@ pub async fn secure(
         Err(error) if is_taken(&error) => error,
         Err(error) => return Err(error.into()),
     };
+    if take_back(core, cluster, &old).await? {
+        return Ok(place);
+    }
     core.engine.release(&old);
     let wanted = Wanted {
         like: Some(place.port),
@@ -391,6 +396,70 @@ pub async fn secure(
     );
     core.mirror.notify_one();
     Ok(new)
+}
+
+/// Ends what another cluster's user runs at a cluster's address, and holds it again. Answers whether
+/// it is held; whoever else has it is named in the log.
+async fn take_back(core: &Core, cluster: &Cluster, home: &Home) -> Result<bool, JobError> {
+    let Ok(host) = home.host.parse::<IpAddr>() else {
+        return Ok(false);
+    };
+    let address = SocketAddr::new(host, home.port);
+    let ended = match core.users.evict(home.os_uid, address).await {
+        Ok(Eviction::Ended(ended)) => ended,
+        Ok(Eviction::Others(others)) => {
+            tracing::warn!(
+                cluster = %cluster.name, %address, program = %engine::shown_occupants(&others),
+                "another program has the cluster's address: end it and keep it from there, or give clusters other addresses with --cluster-addresses"
+            );
+            return Ok(false);
+        }
+        Ok(Eviction::Nobody) => return Ok(core.engine.hold(home).is_ok()),
+        Err(error) => {
+            tracing::warn!(cluster = %cluster.name, %address, cause = %chain(&error), "the cluster's address cannot be taken back");
+            return Ok(false);
+        }
+    };
+    for one in &ended {
+        let of = core.users.clusters_of(one.uid).await;
+        tracing::warn!(
+            cluster = %cluster.name, %address, program = %one, of = ?of,
+            "a program of another cluster's user had the cluster's address and was ended"
+        );
+    }
+    if let Err(error) = core.engine.hold(home) {
+        tracing::warn!(cluster = %cluster.name, %address, cause = %chain(&error), "the address was taken again");
+        return Ok(false);
+    }
+    let (id, at) = (cluster.resource_id.clone(), (home.host.clone(), home.port));
+    core.catalog
+        .write(move |tx| match rows::get_by_resource_id(tx, &id)? {
+            Some(stored) => kinds::cluster(tx, &stored.value, OfCluster::Reclaimed(&at.0, at.1)),
+            None => Ok(()),
+        })
+        .await?;
+    Ok(true)
+}
+
+/// Starts a whole cluster's server, or adopts it. An address that another program took in the moment
+/// before is taken back, or given up for another one; answers where the server is.
+///
+/// # Errors
+/// The engine's, and those of [`secure`].
+pub async fn start(
+    core: &Core,
+    cluster: &Cluster,
+    mut place: Placement,
+) -> Result<Placement, JobError> {
+    for _ in 0..STARTS_MAX {
+        match core.engine.start(&home(core, cluster, &place)).await {
+            Ok(()) => return Ok(place),
+            Err(error) if is_taken(&error) => place = secure(core, cluster, place).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    core.engine.start(&home(core, cluster, &place)).await?;
+    Ok(place)
 }
 
 #[cfg(test)]

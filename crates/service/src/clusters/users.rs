@@ -1,11 +1,13 @@
 //! The OS users of this node's clusters: claimed for the whole machine, each for one cluster.
 use std::{
     collections::{HashMap, HashSet},
+    net::SocketAddr,
+    path::PathBuf,
     sync::{Mutex, PoisonError},
 };
 
 use catalog::{CatalogError, CatalogExt, clusters as rows, uids};
-use engine::{OsUsers, OsUsersError, SharedUser};
+use engine::{Eviction, EvictionError, Evictor, OsUsers, OsUsersError, SharedUser};
 use model::Cluster;
 
 use crate::{
@@ -20,6 +22,7 @@ const CLAIMS: &str = "/var/lib/snapferry-os-users";
 #[derive(Debug)]
 pub struct Users {
     claims: Option<OsUsers>,
+    evictor: Evictor,
     known: Mutex<Known>,
 }
 
@@ -36,6 +39,7 @@ impl Users {
     pub fn new(own: bool) -> Self {
         Self {
             claims: own.then(|| OsUsers::at(CLAIMS)),
+            evictor: Evictor::default(),
             known: Mutex::new(Known::Nothing),
         }
     }
@@ -46,6 +50,34 @@ impl Users {
             Known::Nothing => true,
             Known::Shared(shared) => shared.contains(&uid),
         }
+    }
+
+    /// Ends what clusters' users run at an address that is a cluster's with the user `own`.
+    ///
+    /// # Errors
+    /// When it cannot be told who has it, or they do not end.
+    pub async fn evict(
+        &self,
+        own: Option<u32>,
+        address: SocketAddr,
+    ) -> Result<Eviction, EvictionError> {
+        match &self.claims {
+            Some(claims) => self.evictor.evict(claims, own, address).await,
+            // All clusters have this process's own user: nobody can be told from the operator.
+            None => Ok(Eviction::Nobody),
+        }
+    }
+
+    /// The folders of the clusters that have a user, for the log.
+    pub async fn clusters_of(&self, uid: u32) -> Vec<PathBuf> {
+        let Some(claims) = self.claims.clone() else {
+            return Vec::new();
+        };
+        let found = blocking(move || claims.clusters_of(uid)).await;
+        found.unwrap_or_else(|error| {
+            tracing::warn!(uid, cause = %chain(&error), "it is not known whose user this is");
+            Vec::new()
+        })
     }
 
     fn learn(&self, shared: HashSet<u32>) {

@@ -68,6 +68,7 @@ kinds! {
     SNAPSHOT_DAMAGED: "SNAPFERRY-EVENT-0009", SNAPSHOT, "failure", "Cluster snapshot is damaged in the vault.";
     CLUSTER_MOVED: "SNAPFERRY-EVENT-0011", CLUSTER, "notification", "DB cluster has a new address.";
     SNAPSHOT_LEFT_OUT: "SNAPFERRY-EVENT-0012", SNAPSHOT, "notification", "Cluster snapshot leaves out what is no file of the database.";
+    CLUSTER_RECLAIMED: "SNAPFERRY-EVENT-0013", CLUSTER, "notification", "DB cluster's address was taken back.";
     CLUSTER_LOST: "SNAPFERRY-EVENT-0010", CLUSTER, "failure", "DB cluster is lost.";
     DELETION_FAILED: "SNAPFERRY-EVENT-0008", CLUSTER, "failure", "DB cluster deletion failed.";
 }
@@ -236,6 +237,8 @@ pub enum OfCluster<'a> {
         /// What it has.
         to: (&'a str, u16),
     },
+    /// A program of another cluster's user had its address and port, and was ended.
+    Reclaimed(&'a str, u16),
     /// It could not be deleted, and is kept.
     DeletionFailed(&'a Told),
 }
@@ -261,6 +264,13 @@ pub fn cluster(
             );
             let reason = Told::answered(reason);
             (&CLUSTER_MOVED, with_reason(&CLUSTER_MOVED, &reason))
+        }
+        OfCluster::Reclaimed(host, port) => {
+            let reason = format!(
+                "a program of another cluster had {host}, port {port}, when the server was to start, and was ended"
+            );
+            let reason = Told::answered(reason);
+            (&CLUSTER_RECLAIMED, with_reason(&CLUSTER_RECLAIMED, &reason))
         }
         OfCluster::DeletionFailed(reason) => {
             (&DELETION_FAILED, with_reason(&DELETION_FAILED, reason))

@@ -33,7 +33,8 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         database_name: cluster.database_name.clone(),
     };
     run.core.engine.create(&home, &spec).await?;
-    run.place.waiting(run.core.engine.start(&home)).await?;
+    let start = addresses::start(&run.core, &cluster, place);
+    let place = run.place.waiting(start).await?;
     commit(run, body.cluster, place).await
 }
 

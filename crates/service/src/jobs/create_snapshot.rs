@@ -13,8 +13,9 @@ use vault::{
     DataKey, ErrorKind, Observer, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions,
 };
 
-use super::{JobError, Run, complete_snapshot, done, placed_home, snapshot_of};
+use super::{JobError, Run, complete_snapshot, done, placed, snapshot_of};
 use crate::{
+    clusters::{addresses, files},
     events::kinds,
     jobs::{places::Place, progress::Meter},
     keys::{KeyUser, cluster_context},
@@ -72,8 +73,10 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
     let core = &run.core;
     let turn = core.turns.of(&cluster.resource_id);
     let _turn = run.place.waiting(turn).await;
-    let home = placed_home(core, cluster)?;
-    run.place.waiting(core.engine.start(&home)).await?;
+    let place = placed(cluster)?;
+    let start = addresses::start(core, cluster, place.clone());
+    let place = run.place.waiting(start).await?;
+    let home = files::home(core, cluster, &place);
     let vault = core.vault(&cluster.region)?;
     let user = KeyUser::rds(&cluster.account, &cluster.region);
     let data_key = match &body.wrapped_key {

@@ -341,18 +341,16 @@ async fn attempts(folder: &Path) -> Result<Vec<String>, JobError> {
         .map_err(|error| JobError::retry(format!("{} cannot be read: {error}", folder.display())))
 }
 
-/// The home of a cluster that has a whole attempt.
+/// The place of a cluster that has a whole attempt.
 ///
 /// # Errors
 /// `Fail` when it has none.
-pub(crate) fn placed_home(core: &Core, cluster: &Cluster) -> Result<Home, JobError> {
+pub(crate) fn placed(cluster: &Cluster) -> Result<&Placement, JobError> {
     let place = cluster
         .placement
         .as_ref()
         .filter(|place| !place.attempt.is_empty());
-    let place = place
-        .ok_or_else(|| JobError::fail(format!("the cluster {} was never whole", cluster.name)))?;
-    Ok(files::home(core, cluster, place))
+    place.ok_or_else(|| JobError::fail(format!("the cluster {} was never whole", cluster.name)))
 }
 
 /// Finds the snapshot that a job works on, unless it was deleted or replaced meanwhile.
