@@ -18,8 +18,11 @@ use crate::{clusters::addresses, core::Core, fault::chain, jobs::JobError};
 
 /// How often a cluster's server is looked at.
 const KEEP_POLL: Duration = Duration::from_secs(5);
-/// The longest pause after tries that failed.
+/// The longest pause after tries that failed, and before a server is started that ends again and
+/// again.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// A server that ran for so long beyond the pause before its start is well.
+const WELL: Duration = Duration::from_secs(60);
 
 /// The clusters of this node whose servers took sessions when they were last looked at.
 #[derive(Debug, Default)]
@@ -45,14 +48,55 @@ impl Answering {
     }
 }
 
+/// How a cluster's server was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// It runs, or waits for its start.
+    Found,
+    /// It was down, and was started.
+    Started,
+}
+
+/// When a server that ends again and again is started: whoever ends it, its owner as a rule, is not
+/// to make this node recover databases without a pause.
+#[derive(Debug, Default)]
+struct Restarts {
+    last: Option<Instant>,
+    /// Starts in a row after which the server was not well.
+    vain: u32,
+}
+
+impl Restarts {
+    /// None before the second start, then twice as long each time.
+    fn pause(&self) -> Duration {
+        match self.vain {
+            0 => Duration::ZERO,
+            vain => PAUSE_MAX.min(KEEP_POLL.saturating_mul(1 << (vain - 1).min(10))),
+        }
+    }
+
+    fn may_start(&self, now: Instant) -> bool {
+        self.last.is_none_or(|last| last + self.pause() <= now)
+    }
+
+    fn started(&mut self, now: Instant) {
+        self.vain = match self.last {
+            Some(last) if now < last + self.pause() + WELL => self.vain + 1,
+            _ => 0,
+        };
+        self.last = Some(now);
+    }
+}
+
 /// What the supervisor knows of one cluster.
 #[derive(Debug)]
 struct Watch {
     /// The look that is under way.
-    look: Option<JoinHandle<Result<(), JobError>>>,
+    look: Option<JoinHandle<Result<Seen, JobError>>>,
     /// Looks in a row that failed.
     failures: u32,
     next: Instant,
+    restarts: Restarts,
 }
 
 impl Watch {
@@ -61,6 +105,7 @@ impl Watch {
             look: None,
             failures: 0,
             next: Instant::now(),
+            restarts: Restarts::default(),
         }
     }
 
@@ -72,7 +117,12 @@ impl Watch {
         if let Some(ended) = self.look.take() {
             // A look that panicked has failed, too.
             match ended.await {
-                Ok(Ok(())) => self.failures = 0,
+                Ok(Ok(seen)) => {
+                    self.failures = 0;
+                    if seen == Seen::Started {
+                        self.restarts.started(Instant::now());
+                    }
+                }
                 _ => self.failures += 1,
             }
             let pause = KEEP_POLL.saturating_mul(1 << self.failures.min(10));
@@ -136,15 +186,16 @@ async fn look_at(
             .entry(cluster.resource_id.clone())
             .or_insert_with(Watch::new);
         if watch.is_due().await {
-            watch.look = Some(tokio::spawn(look(core.clone(), cluster)));
+            let may_start = watch.restarts.may_start(Instant::now());
+            watch.look = Some(tokio::spawn(look(core.clone(), cluster, may_start)));
         }
     }
 }
 
-async fn look(core: Arc<Core>, cluster: Cluster) -> Result<(), JobError> {
+async fn look(core: Arc<Core>, cluster: Cluster, may_start: bool) -> Result<Seen, JobError> {
     let seen = tokio::select! {
-        seen = see_to(&core, &cluster) => seen,
-        () = core.stopped() => Ok(()),
+        seen = see_to(&core, &cluster, may_start) => seen,
+        () = core.stopped() => Ok(Seen::Found),
     };
     if let Err(error) = &seen {
         tracing::warn!(cluster = %cluster.name, account = %cluster.account, cause = %chain(error), "the cluster's server is not well");
@@ -152,10 +203,10 @@ async fn look(core: Arc<Core>, cluster: Cluster) -> Result<(), JobError> {
     seen
 }
 
-/// Makes one cluster's server run, and notes whether it takes sessions.
-async fn see_to(core: &Core, cluster: &Cluster) -> Result<(), JobError> {
+/// Makes one cluster's server run, once it may be started, and notes whether it takes sessions.
+async fn see_to(core: &Core, cluster: &Cluster, may_start: bool) -> Result<Seen, JobError> {
     let Some(place) = &cluster.placement else {
-        return Ok(());
+        return Ok(Seen::Found);
     };
     let home = home(core, cluster, place);
     let note = |answers| core.answering.note(&cluster.resource_id, answers);
@@ -166,27 +217,29 @@ async fn see_to(core: &Core, cluster: &Cluster) -> Result<(), JobError> {
                 tracing::info!(cluster = %cluster.name, "the cluster's server answers");
             }
             core.engine.trim_log(&home).await?;
-            Ok(core.engine.renew(&home).await?)
+            core.engine.renew(&home).await?;
+            Ok(Seen::Found)
         }
         ServerState::Silent => {
             if note(false) {
                 tracing::warn!(cluster = %cluster.name, "the cluster's server does not answer");
             }
-            Ok(())
+            Ok(Seen::Found)
+        }
+        ServerState::Ended if !may_start => {
+            if note(false) {
+                tracing::warn!(cluster = %cluster.name, "the cluster's server ended again soon after its start, so the next one waits");
+            }
+            Ok(Seen::Found)
         }
         ServerState::Ended => {
             note(false);
             tracing::info!(cluster = %cluster.name, "starting the cluster's server");
-            start(core, cluster, place).await?;
+            addresses::start(core, cluster, place.clone()).await?;
             note(true);
-            Ok(())
+            Ok(Seen::Started)
         }
     }
-}
-
-async fn start(core: &Core, cluster: &Cluster, place: &Placement) -> Result<(), JobError> {
-    let place = addresses::secure(core, cluster, place.clone()).await?;
-    Ok(core.engine.start(&home(core, cluster, &place)).await?)
 }
 
 /// Stops the servers of all clusters that this node has, those of attempts without a commit
@@ -235,4 +288,28 @@ async fn stop_attempts(core: &Core, cluster: &Cluster, patience: Duration) {
         }
     });
     futures_util::future::join_all(stops).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_ends_again_and_again_waits_longer_each_time() {
+        let mut restarts = Restarts::default();
+        let mut now = Instant::now();
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            assert!(restarts.may_start(now + restarts.pause()));
+            now += restarts.pause();
+            restarts.started(now);
+            pauses.push(restarts.pause().as_secs());
+            assert!(restarts.pause().is_zero() || !restarts.may_start(now));
+        }
+        assert_eq!(pauses, [0, 5, 10, 20, 40, 60, 60, 60]);
+        // It ran for a minute beyond its pause.
+        now += restarts.pause() + WELL;
+        restarts.started(now);
+        assert_eq!(restarts.pause(), Duration::ZERO);
+    }
 }
