@@ -4,10 +4,7 @@ use model::{Account, Cluster, Job, cluster::Placement};
 
 use crate::action::ActionContext;
 use service::{
-    clusters::{
-        addresses::{self, Wanted},
-        users,
-    },
+    clusters::addresses::{self, Wanted},
     fault::{Code, Fault},
 };
 
@@ -69,7 +66,12 @@ pub async fn insert(
     cluster.placement = Some(place.clone());
     let asked = cluster.clone();
     let let_go = |_: &Fault| addresses::release(&cx.core, &asked);
-    let os_uid = users::claim(&cx.core).await.inspect_err(let_go)?;
+    let os_uid = cx
+        .core
+        .users
+        .claim(&*cx.core.catalog)
+        .await
+        .inspect_err(let_go)?;
     let kept = cx
         .core
         .catalog
@@ -90,8 +92,6 @@ pub async fn insert(
         })
         .await
         .inspect_err(let_go)?;
-    cx.core.work.notify_one();
-    cx.core.mirror.notify_one();
     Ok(kept)
 }
 

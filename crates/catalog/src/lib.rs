@@ -17,6 +17,7 @@ pub mod sqlite;
 mod tables;
 mod transaction;
 mod value;
+mod watch;
 
 pub use error::{CatalogError, DAMAGE_HINT, ErrorKind, damage_seen};
 pub use postgres::PostgresCatalog;
@@ -26,5 +27,6 @@ pub use tables::{
     nodes, outbox, pins, rebuild_state, recorded, snapshots, tombstones, transfer_holds, uids,
     verified, webhooks,
 };
-pub use transaction::{Catalog, CatalogExt, Tx, Verdict, Work};
+pub use transaction::{Catalog, CatalogExt, Touched, Tx, Verdict, Work};
 pub use value::{Arg, Row, Value};
+pub use watch::WatchedCatalog;

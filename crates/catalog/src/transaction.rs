@@ -81,6 +81,27 @@ pub trait Tx {
     /// # Errors
     /// As [`Tx::execute`].
     fn raise_version(&mut self, floor: u64) -> Result<(), CatalogError>;
+
+    /// Says that this transaction added rows that somebody waits for: [`crate::WatchedCatalog`].
+    fn touch(&mut self, _: Touched) {}
+}
+
+/// Rows that somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touched {
+    /// Jobs that may be due.
+    Jobs,
+    /// Records that the record log has yet to hold.
+    Records,
+}
+
+impl Touched {
+    /// All there are.
+    pub(crate) const ALL: [Self; 2] = [Self::Jobs, Self::Records];
+
+    pub(crate) fn bit(self) -> u8 {
+        1 << self as u8
+    }
 }
 
 /// What is to become of a transaction whose function has run.

@@ -10,6 +10,7 @@ mod locked;
 mod master;
 pub mod pair;
 pub mod policy;
+mod random;
 mod reference;
 mod seal;
 mod secret;

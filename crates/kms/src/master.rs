@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use crate::{
     locked::Locked,
+    random::draw,
     seal::{self, framed},
-    secret::draw,
 };
 
 /// The layout of what [`MasterKey::seal`] gives: this byte, then a sealed piece.

@@ -21,7 +21,7 @@ use aws_lc_rs::{
 use model::key_spec::{EncryptionAlgorithm, KeySpec, MacAlgorithm, SigningAlgorithm};
 use zeroize::Zeroizing;
 
-use crate::secret::KeyMaterial;
+use crate::{random::fill, secret::KeyMaterial};
 
 /// Why something was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,8 +52,23 @@ pub enum Message<'a> {
     Digest(&'a [u8]),
 }
 
+impl KeyMaterial {
+    /// New material of a kind. RSA takes its time: up to seconds.
+    pub fn generate(spec: KeySpec) -> Self {
+        let drawn = match spec.symmetric_bytes() {
+            Some(length) => {
+                let mut bytes = Zeroizing::new(vec![0; length]);
+                fill(&mut bytes);
+                Some(bytes)
+            }
+            None => generate(spec),
+        };
+        Self::from_drawn(drawn.expect("the library makes pairs of every kind, unless it is broken"))
+    }
+}
+
 /// The private half of a new pair, as PKCS#8. RSA takes its time: up to seconds.
-pub(crate) fn generate(spec: KeySpec) -> Option<Zeroizing<Vec<u8>>> {
+fn generate(spec: KeySpec) -> Option<Zeroizing<Vec<u8>>> {
     let made = if let Some(size) = rsa_size(spec) {
         let pair = rsa::KeyPair::generate(size).ok()?;
         let der: aws_lc_rs::encoding::Pkcs8V1Der<'static> = pair.as_der().ok()?;

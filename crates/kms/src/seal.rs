@@ -11,7 +11,7 @@ use aws_lc_rs::{
 };
 use zeroize::Zeroizing;
 
-use crate::secret::draw;
+use crate::random::draw;
 
 const SALT_BYTES: usize = 16;
 const TAG_BYTES: usize = 16;

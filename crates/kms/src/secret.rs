@@ -3,30 +3,16 @@
 //! It does not know what they seal.
 use std::fmt;
 
-use model::{Arn, Key, key_spec::KeySpec};
+use model::{Arn, Key};
 use zeroize::Zeroizing;
 
 use crate::{
     master::{MasterKey, OpenError},
-    pair,
     seal::framed,
 };
 
 /// The purpose that key material is sealed for; its context is the key's ARN.
 const MATERIAL_PURPOSE: &str = "kms-key-material";
-
-/// Fresh bytes from the operating system's generator.
-pub(crate) fn draw<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    fill(&mut bytes);
-    bytes
-}
-
-/// Fills with fresh bytes from the operating system's generator.
-pub(crate) fn fill(bytes: &mut [u8]) {
-    aws_lc_rs::rand::fill(bytes)
-        .expect("the operating system gives random bytes; nothing can be sealed without");
-}
 
 /// A KMS key's secret, wiped when dropped: the 32 bytes that wrap data keys, the bytes of an HMAC
 /// key, or the private half of a pair.
@@ -39,17 +25,9 @@ impl fmt::Debug for KeyMaterial {
 }
 
 impl KeyMaterial {
-    /// New material of a kind. RSA takes its time: up to seconds.
-    pub fn generate(spec: KeySpec) -> Self {
-        let drawn = match spec.symmetric_bytes() {
-            Some(length) => {
-                let mut bytes = Zeroizing::new(vec![0; length]);
-                fill(&mut bytes);
-                Some(bytes)
-            }
-            None => pair::generate(spec),
-        };
-        Self(drawn.expect("the library makes pairs of every kind, unless it is broken"))
+    /// Material that was drawn for a key.
+    pub(crate) fn from_drawn(drawn: Zeroizing<Vec<u8>>) -> Self {
+        Self(drawn)
     }
 
     /// Seals it for a key's record, as its material of that number.
@@ -156,7 +134,7 @@ fn bound_to(key: &Arn, number: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use model::{KeyManager, KeyState, Timestamp, key::Rotation};
+    use model::{KeyManager, KeyState, Timestamp, key::Rotation, key_spec::KeySpec};
 
     use super::*;
 

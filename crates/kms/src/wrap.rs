@@ -10,8 +10,9 @@ use model::{Arn, key::EncryptionContext};
 use zeroize::Zeroizing;
 
 use crate::{
+    random::{draw, fill},
     seal::{self, framed},
-    secret::{KeyMaterial, draw, fill},
+    secret::KeyMaterial,
 };
 
 /// The most that one blob can hold, bytes, as KMS's Encrypt has it.

@@ -1,72 +1,38 @@
 //! What actions and jobs share: the rooms, the settings, and the signals between them.
 use std::{
-    collections::{HashMap, HashSet},
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicBool, Ordering},
     },
 };
 
-use model::{Clock, Entropy, Region, Timestamp};
+use catalog::{Catalog, Touched, WatchedCatalog};
+use model::{Clock, Entropy, Timestamp};
 use tokio::sync::Notify;
-use vault::{Intake, Throttle, Vault, VaultError};
 
 use crate::{
     Parts, Settings,
-    clusters::{supervise::Answering, users::Users},
+    clusters::{answering::Answering, users::Users},
     jobs::{deaths::Deaths, places::Places, snapshot_turns::Turns},
     keys::{KeyService, Keys, Outside},
     link::transport::Carrier,
-    record_log::{
-        batch::Seal,
-        checkpoint::Scribe,
-        owner::{self, OwnerError},
-    },
+    record_log::{batch::Seal, checkpoint::Scribe},
+    vaults::Vaults,
 };
-
-/// Opens one region's vault.
-pub type OpenVault = Box<dyn Fn(&Region) -> Result<Vault, VaultError> + Send + Sync>;
-
-/// What was damaged since the start.
-#[derive(Debug, Default)]
-pub struct DamageSeen {
-    found: AtomicU64,
-    mended: AtomicU64,
-}
-
-impl DamageSeen {
-    /// An object is damaged or gone.
-    pub fn found(&self) {
-        self.found.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One was fetched again.
-    pub fn mended(&self) {
-        self.mended.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How many were found, and how many fetched again.
-    pub fn counts(&self) -> (u64, u64) {
-        (
-            self.found.load(Ordering::Relaxed),
-            self.mended.load(Ordering::Relaxed),
-        )
-    }
-}
 
 /// What actions and jobs share.
 pub struct Core {
     /// What exists.
-    pub catalog: Arc<dyn catalog::Catalog>,
+    pub catalog: Arc<dyn Catalog>,
     /// The built-in KMS.
     pub kms: Arc<Keys>,
     /// The keys that RDS uses: the built-in KMS's, or an outside one's.
     pub keys: Arc<dyn KeyService>,
     /// The outside KMS, when there is one.
     pub outside_kms: Option<Outside>,
-    /// Writes the mirror of the records.
-    pub scribe: Scribe,
+    /// The regions' vaults.
+    pub vaults: Arc<Vaults>,
     /// Runs databases.
     pub engine: Arc<dyn engine::Engine>,
     /// Tells the time.
@@ -76,28 +42,21 @@ pub struct Core {
     /// What the deployment chose.
     pub settings: Settings,
     /// Wakes the runner: a job was added.
-    pub work: Notify,
+    pub work: Arc<Notify>,
     /// The places of this node's jobs.
     pub places: Arc<Places>,
     /// Wakes the mirror: a record was changed.
-    pub mirror: Notify,
+    pub mirror: Arc<Notify>,
     /// The OS users of this node's clusters.
     pub users: Users,
     /// The clusters of this node whose servers take sessions.
     pub answering: Answering,
     /// The jobs under which this node's processes died.
     pub deaths: Arc<Deaths>,
-    /// What was damaged in the vaults.
-    pub damage: DamageSeen,
     /// One snapshot of a cluster at a time.
     pub turns: Turns,
     /// Reaches regions that other deployments host.
     pub carrier: Arc<dyn Carrier>,
-    open_vault: OpenVault,
-    vault_regions: Box<dyn Fn() -> Vec<Region> + Send + Sync>,
-    vaults: Mutex<HashMap<Region, Vault>>,
-    owned: Mutex<HashSet<Region>>,
-    throttles: Mutex<HashMap<Region, Arc<Throttle>>>,
     stopping: AtomicBool,
     draining: AtomicBool,
     stop_signal: Notify,
@@ -113,13 +72,30 @@ impl fmt::Debug for Core {
 
 impl Core {
     pub(crate) fn new(parts: Parts, settings: Settings) -> Self {
+        let (work, mirror) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (jobs, records) = (work.clone(), mirror.clone());
+        // Whoever waits for new jobs or records hears of them from the commit itself.
+        let catalog: Arc<dyn Catalog> =
+            Arc::new(WatchedCatalog::new(parts.catalog, move |what| match what {
+                Touched::Jobs => jobs.notify_one(),
+                Touched::Records => records.notify_one(),
+            }));
         let scribe = Scribe {
-            catalog: parts.catalog.clone(),
+            catalog: catalog.clone(),
             seal: Seal::new(parts.master_key.clone()),
             entropy: parts.entropy.clone(),
         };
+        let vaults = Arc::new(Vaults::new(
+            scribe,
+            parts.clock.clone(),
+            parts.open_vault,
+            parts.vault_regions,
+            settings.cross_region_bytes_per_sec,
+            settings.accept_older_catalog,
+        ));
         let kms = Arc::new(Keys::new(
-            parts.catalog.clone(),
+            catalog.clone(),
+            vaults.clone(),
             parts.master_key,
             parts.clock.clone(),
             parts.entropy.clone(),
@@ -131,29 +107,23 @@ impl Core {
         let users = Users::new(settings.os_users);
         let deaths = Arc::new(Deaths::read(&settings.data_dir));
         Self {
-            catalog: parts.catalog,
+            catalog,
             kms,
             keys,
             outside_kms: parts.outside_kms,
-            scribe,
+            vaults,
             engine: parts.engine,
             clock: parts.clock,
             entropy: parts.entropy,
             settings,
-            work: Notify::new(),
+            work,
             places: Arc::default(),
-            mirror: Notify::new(),
+            mirror,
             users,
             answering: Answering::default(),
             deaths,
-            damage: DamageSeen::default(),
             turns: Turns::default(),
             carrier: parts.carrier,
-            open_vault: parts.open_vault,
-            vault_regions: parts.vault_regions,
-            vaults: Mutex::default(),
-            owned: Mutex::default(),
-            throttles: Mutex::default(),
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             stop_signal: Notify::new(),
@@ -163,77 +133,6 @@ impl Core {
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-
-    /// One region's vault, opened at its first use.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub fn vault(&self, region: &Region) -> Result<Vault, VaultError> {
-        let mut vaults = self.vaults.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(vault) = vaults.get(region) {
-            return Ok(vault.clone());
-        }
-        let vault = (self.open_vault)(region)?;
-        vaults.insert(region.clone(), vault.clone());
-        Ok(vault)
-    }
-
-    /// One region's vault, once it is known to be this catalog's.
-    ///
-    /// # Errors
-    /// When it is another's, or cannot be asked.
-    pub async fn owned_vault(&self, region: &Region) -> Result<Vault, OwnerError> {
-        let vault = self.vault(region)?;
-        let known = |regions: &Mutex<HashSet<Region>>| {
-            let regions = regions.lock().unwrap_or_else(PoisonError::into_inner);
-            regions.contains(region)
-        };
-        if !known(&self.owned) {
-            let accept_older = self.settings.accept_older_catalog;
-            owner::claim(&self.scribe, &vault, region, self.now(), accept_older).await?;
-            let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
-            owned.insert(region.clone());
-        }
-        Ok(vault)
-    }
-
-    /// Asks all regions' vaults anew whose they are.
-    pub fn doubt_owners(&self) {
-        let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
-        owned.clear();
-    }
-
-    /// What went into all regions' vaults since the start: bytes, and waits for the disk.
-    pub fn intake(&self) -> Intake {
-        let vaults = self.vaults.lock().unwrap_or_else(PoisonError::into_inner);
-        vaults.values().map(Vault::intake).fold(
-            Intake::default(),
-            |Intake { bytes, syncs }, more| Intake {
-                bytes: bytes + more.bytes,
-                syncs: syncs + more.syncs,
-            },
-        )
-    }
-
-    /// The regions that have a vault by now.
-    pub fn vault_regions(&self) -> Vec<Region> {
-        (self.vault_regions)()
-    }
-
-    /// The limit that all copies into a region share, when there is one.
-    pub fn throttle(&self, region: &Region) -> Option<Arc<Throttle>> {
-        let rate = self.settings.cross_region_bytes_per_sec?;
-        let mut throttles = self
-            .throttles
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Some(
-            throttles
-                .entry(region.clone())
-                .or_insert_with(|| Arc::new(Throttle::new(rate)))
-                .clone(),
-        )
     }
 
     /// Whether the process is to end: jobs stop at their next step.

@@ -13,6 +13,7 @@ pub mod nodes;
 pub mod record_log;
 pub mod settings;
 pub mod sweep;
+mod vaults;
 pub mod verify;
 
 use std::{
@@ -23,12 +24,12 @@ use std::{
 
 use bytes::Bytes;
 use catalog::{CatalogError, CatalogExt};
-use model::{Clock, Entropy, Region};
+use model::{Clock, Entropy};
 use tokio::task::JoinHandle;
 use wire::RawRequest;
 
-pub use crate::core::OpenVault;
-pub use clusters::addresses::{AddressRange, ClusterAddresses, NoRange};
+pub use crate::vaults::{ListRegions, OpenVault};
+pub use clusters::address_range::{AddressRange, ClusterAddresses, NoRange};
 pub use keys::{CallError, Outside, OutsideKms, RetryPlan};
 pub use nodes::membership::StartError;
 pub use record_log::{
@@ -56,9 +57,9 @@ pub struct Parts {
     /// What exists.
     pub catalog: Arc<dyn catalog::Catalog>,
     /// Opens one region's vault; asked once a region.
-    pub open_vault: core::OpenVault,
+    pub open_vault: OpenVault,
     /// The regions that have a vault by now.
-    pub vault_regions: Box<dyn Fn() -> Vec<Region> + Send + Sync>,
+    pub vault_regions: ListRegions,
     /// Seals key material and access keys.
     pub master_key: Arc<kms::MasterKey>,
     /// Holds the keys in place of the built-in KMS.
@@ -113,7 +114,10 @@ impl Service {
         let (clock, tls) = (core.clock.clone(), &core.settings.cluster_tls);
         let tls = authority::tls(&*core.catalog, &master_key, clock, tls).await?;
         core.engine.use_tls(tls);
-        clusters::users::enter(&core).await?;
+        let settings = &core.settings;
+        core.users
+            .enter(&*core.catalog, &settings.node, &settings.data_dir)
+            .await?;
         let owner = format!("{}/{incarnation}", core.settings.node);
         let mut tasks = vec![
             tokio::spawn(clusters::supervise::keep(core.clone())),
@@ -158,7 +162,7 @@ impl Service {
     /// Counters in Prometheus' text format.
     pub fn metrics(&self) -> String {
         let commits = self.core.catalog.commits();
-        let (intake, damage) = (self.core.intake(), self.core.damage.counts());
+        let (intake, damage) = (self.core.vaults.intake(), self.core.vaults.damage.counts());
         let counters = [
             (
                 "catalog_commits",

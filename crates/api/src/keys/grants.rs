@@ -43,6 +43,5 @@ pub(crate) async fn end(cx: &ActionContext, grant: Grant) -> Result<(), Fault> {
             false => Err(no_such_grant(&grant.id)),
         })
         .await?;
-    cx.core.mirror.notify_one();
     Ok(())
 }

@@ -229,7 +229,11 @@ pub(crate) async fn find_with(
 ) -> Result<Key, Fault> {
     let user = KeyUser::direct(&cx.caller.account);
     if keys::is_default_key(key_id, &user.account, &cx.region) {
-        keys::default_key(&cx.core, &user.account, &cx.region).await?;
+        cx.core
+            .kms
+            .own_default_key(&user.account, &cx.region)
+            .await
+            .map_err(kms_fault)?;
     }
     let kms = &cx.core.kms;
     let key = kms
@@ -307,7 +311,6 @@ pub(crate) async fn change_within(
             rows::update(tx, stored).map_err(Fault::from)
         })
         .await?;
-    cx.core.mirror.notify_one();
     Ok(stored.value)
 }
 

@@ -71,7 +71,6 @@ pub(crate) async fn change(
         .catalog
         .write(move |tx| apply(tx, &resource, &change))
         .await?;
-    cx.core.mirror.notify_one();
     Ok(())
 }
 

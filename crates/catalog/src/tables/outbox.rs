@@ -6,7 +6,7 @@ use model::{Region, Timestamp};
 
 use crate::{
     error::CatalogError,
-    transaction::Tx,
+    transaction::{Touched, Tx},
     value::{AppendTable, Column, args},
 };
 
@@ -116,6 +116,7 @@ pub(crate) fn push(
 ) -> Result<(), CatalogError> {
     let (now, path) = (tx.now(), kind.path(region, parts));
     let region = region.map_or("", Region::as_str);
+    tx.touch(Touched::Records);
     tx.append(&LETTERS, args![region, path, version, now])
 }
 

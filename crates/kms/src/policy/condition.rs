@@ -4,51 +4,10 @@
 use std::ops::ControlFlow;
 
 use super::{
-    Question,
     pattern::{Pattern, has_variable},
+    question::Question,
+    truth::Match,
 };
-
-/// Whether something holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Match {
-    /// It does.
-    Yes,
-    /// It does not.
-    No,
-    /// It is not understood.
-    Unknown,
-}
-
-impl From<bool> for Match {
-    fn from(holds: bool) -> Self {
-        if holds { Self::Yes } else { Self::No }
-    }
-}
-
-impl Match {
-    /// Both: a plain no decides, then the unknown.
-    pub(super) fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::No, _) | (_, Self::No) => Self::No,
-            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
-            (Self::Yes, Self::Yes) => Self::Yes,
-        }
-    }
-
-    /// Either: a plain yes decides, then the unknown.
-    pub(super) fn or(self, other: Self) -> Self {
-        self.not().and(other.not()).not()
-    }
-
-    /// The contrary.
-    pub(super) fn not(self) -> Self {
-        match self {
-            Self::Yes => Self::No,
-            Self::No => Self::Yes,
-            Self::Unknown => Self::Unknown,
-        }
-    }
-}
 
 /// One operator on one key with its values.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,14 +11,17 @@ mod condition;
 mod effort;
 mod parse;
 mod pattern;
+mod question;
+mod statement;
+mod truth;
 
-use std::collections::HashMap;
+use model::{Account, Region};
 
-use model::{Account, Arn, Region, key::EncryptionContext};
+pub use question::{Conditions, Request};
 
-use condition::{Condition, Match};
-use effort::Effort;
-use pattern::Pattern;
+use question::Question;
+use statement::{Effect, Principal, Statement};
+use truth::Match;
 
 /// The largest policy document, bytes, as PutKeyPolicy has it.
 pub const POLICY_BYTES_MAX: usize = 32 << 10;
@@ -49,100 +52,6 @@ pub enum Decision {
     Allow,
     /// No statement applies: a grant may still allow it.
     Silent,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Statement {
-    effect: Effect,
-    principals: Listed<Principal>,
-    /// Of lower case, as is what they are compared with.
-    actions: Listed<Pattern>,
-    resources: Listed<Pattern>,
-    conditions: Vec<Condition>,
-}
-
-/// What a statement lists: what it is for, or (`NotAction` and the like) all but what it is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Listed<T> {
-    These(Vec<T>),
-    AllBut(Vec<T>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effect {
-    Allow,
-    Deny,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Principal {
-    /// `*`.
-    Everyone,
-    /// An account, its root, or a user or role of it; the partition when an ARN said it.
-    Account {
-        account: Account,
-        partition: Option<String>,
-        /// Whether the account itself is named, and not only somebody of it.
-        whole: bool,
-    },
-    /// A service, a federation, a canonical user: none of ours.
-    Stranger,
-}
-
-/// What is asked of a key.
-#[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    /// Who asks.
-    pub principal_account: &'a Account,
-    /// Such as `kms:Decrypt`.
-    pub action: &'a str,
-    /// The key.
-    pub key_arn: &'a Arn,
-    /// What conditions may look at.
-    pub conditions: &'a Conditions,
-}
-
-/// What the conditions of a policy may look at.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Conditions {
-    /// `kms:ViaService`: the service that acts for the caller, such as
-    /// `rds.us-east-1.amazonaws.com`.
-    pub via_service: Option<String>,
-    /// `kms:GrantIsForAWSResource`, in requests about grants.
-    pub grant_is_for_aws_resource: Option<bool>,
-    /// `kms:EncryptionContext:…`.
-    pub encryption_context: EncryptionContext,
-}
-
-/// A request, made ready to be compared with many statements, and what that may cost.
-#[derive(Debug)]
-struct Question<'a> {
-    request: &'a Request<'a>,
-    /// Of lower case.
-    action: String,
-    key: String,
-    /// The encryption context by names of lower case; none where two differ in case only.
-    context: HashMap<String, Option<&'a str>>,
-    effort: Effort,
-}
-
-impl<'a> Question<'a> {
-    fn new(request: &'a Request<'a>) -> Self {
-        let mut context = HashMap::new();
-        for (name, value) in &request.conditions.encryption_context {
-            context
-                .entry(name.to_ascii_lowercase())
-                .and_modify(|value| *value = None)
-                .or_insert(Some(value.as_str()));
-        }
-        Self {
-            request,
-            action: request.action.to_ascii_lowercase(),
-            key: request.key_arn.to_string(),
-            context,
-            effort: Effort::new(),
-        }
-    }
 }
 
 impl Policy {
@@ -176,66 +85,6 @@ impl Policy {
             }
         }
         decision
-    }
-}
-
-impl Statement {
-    fn applies(&self, asked: &Question<'_>) -> Match {
-        let parts = [
-            self.is_for(asked),
-            self.actions.has(&asked.action, &asked.effort),
-            self.resources.has(&asked.key, &asked.effort),
-        ];
-        let conditions = self.conditions.iter().map(|one| one.holds(asked));
-        parts
-            .into_iter()
-            .chain(conditions)
-            .fold(Match::Yes, Match::and)
-    }
-
-    fn is_for(&self, asked: &Question<'_>) -> Match {
-        Match::from(match &self.principals {
-            Listed::These(named) => named.iter().any(|one| one.speaks_of(asked.request)),
-            // Who is excepted by the name of one of its users only may be somebody else of it.
-            Listed::AllBut(named) => !named.iter().any(|one| one.is_whole_of(asked.request)),
-        })
-    }
-}
-
-impl Listed<Pattern> {
-    fn has(&self, text: &str, effort: &Effort) -> Match {
-        let any = |patterns: &[Pattern]| {
-            patterns
-                .iter()
-                .map(|pattern| pattern.matches(text, effort))
-                .fold(Match::No, Match::or)
-        };
-        match self {
-            Self::These(patterns) => any(patterns),
-            Self::AllBut(patterns) => any(patterns).not(),
-        }
-    }
-}
-
-impl Principal {
-    fn speaks_of(&self, request: &Request<'_>) -> bool {
-        match self {
-            Self::Everyone => true,
-            Self::Account {
-                account, partition, ..
-            } => {
-                account == request.principal_account
-                    && partition
-                        .as_ref()
-                        .is_none_or(|name| name == request.key_arn.region.partition())
-            }
-            Self::Stranger => false,
-        }
-    }
-
-    fn is_whole_of(&self, request: &Request<'_>) -> bool {
-        let whole = !matches!(self, Self::Account { whole: false, .. });
-        whole && self.speaks_of(request)
     }
 }
 

@@ -8,7 +8,11 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{Effect, Listed, Principal, Statement, condition::Condition, pattern::Pattern};
+use super::{
+    condition::Condition,
+    pattern::Pattern,
+    statement::{Effect, Listed, Principal, Statement},
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]

@@ -6,7 +6,7 @@
 //! at the first place where it fits, so nothing is ever tried again: the time is linear where no
 //! piece has a `?`, and at most the product of a piece's length and the text's where one has.
 //! Whoever writes a policy chooses both, so each comparison is paid for out of an [`Effort`].
-use super::{condition::Match, effort::Effort};
+use super::{effort::Effort, truth::Match};
 
 /// What marks a policy variable, such as `${aws:username}`. None is known here, and a pattern
 /// that has one matches nothing for sure: a variable's value must never act as a wildcard.

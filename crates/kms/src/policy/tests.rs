@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 
+use model::Arn;
+
 use super::*;
 
 const OWNER: &str = "111122223333";

@@ -1,5 +1,7 @@
 //! Clusters on this node: their addresses, certificates, files, OS users, and who keeps them running.
+pub mod address_range;
 pub mod addresses;
+pub mod answering;
 pub mod authority;
 pub mod files;
 pub mod supervise;

@@ -4,7 +4,7 @@
 //! It does not know how a server is begun; the engine does.
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,30 +23,6 @@ const KEEP_POLL: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A server that ran for so long beyond the pause before its start is well.
 const WELL: Duration = Duration::from_secs(60);
-
-/// The clusters of this node whose servers took sessions when they were last looked at.
-#[derive(Debug, Default)]
-pub struct Answering(Mutex<HashSet<ResourceId>>);
-
-impl Answering {
-    /// Whether that cluster's did.
-    pub fn contains(&self, cluster: &ResourceId) -> bool {
-        self.lock().contains(cluster)
-    }
-
-    /// Notes whether a cluster's server takes sessions; answers whether that is news.
-    pub fn note(&self, cluster: &ResourceId, answers: bool) -> bool {
-        let mut known = self.lock();
-        match answers {
-            true => known.insert(cluster.clone()),
-            false => known.remove(cluster),
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<ResourceId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// How a cluster's server was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,18 +2,16 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
+    path::Path,
     path::PathBuf,
     sync::{Mutex, PoisonError},
 };
 
-use catalog::{CatalogError, CatalogExt, clusters as rows, uids};
+use catalog::{Catalog, CatalogError, CatalogExt, clusters as rows, uids};
 use engine::{Eviction, EvictionError, Evictor, OsUsers, OsUsersError, SharedUser};
 use model::Cluster;
 
-use crate::{
-    core::Core,
-    fault::{Code, Fault, chain},
-};
+use crate::fault::{Code, Fault, chain};
 
 /// Where all deployments of a machine claim the numbers of their clusters' users.
 const CLAIMS: &str = "/var/lib/snapferry-os-users";
@@ -83,43 +81,68 @@ impl Users {
     fn learn(&self, shared: HashSet<u32>) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Known::Shared(shared);
     }
-}
 
-/// Makes this node's clusters known on the machine, and says which of them share a user.
-///
-/// # Errors
-/// The catalog's.
-pub async fn enter(core: &Core) -> Result<(), CatalogError> {
-    let Some(claims) = core.users.claims.clone() else {
-        return Ok(());
-    };
-    let node = core.settings.node.clone();
-    let (clusters, last) = core
-        .catalog
-        .read(move |tx| Ok::<_, CatalogError>((rows::all_on_node(tx, &node)?, uids::last(tx)?)))
-        .await?;
-    let clusters: Vec<Cluster> = clusters.into_iter().map(|row| row.value).collect();
-    let folder = core.settings.data_dir.join("clusters");
-    let numbers: Vec<u32> = clusters.iter().filter_map(user_of).chain(last).collect();
-    let entered = blocking(move || claims.enter(&folder, &numbers)).await;
-    match entered {
-        Ok(shared) => {
-            let twice = of_several(&clusters);
-            for one in &shared {
-                warn_of(one);
+    /// Makes this node's clusters known on the machine, and says which of them share a user.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn enter(
+        &self,
+        catalog: &dyn Catalog,
+        node: &str,
+        data_dir: &Path,
+    ) -> Result<(), CatalogError> {
+        let Some(claims) = self.claims.clone() else {
+            return Ok(());
+        };
+        let node = node.to_owned();
+        let (clusters, last) = catalog
+            .read(move |tx| Ok::<_, CatalogError>((rows::all_on_node(tx, &node)?, uids::last(tx)?)))
+            .await?;
+        let clusters: Vec<Cluster> = clusters.into_iter().map(|row| row.value).collect();
+        let folder = data_dir.join("clusters");
+        let numbers: Vec<u32> = clusters.iter().filter_map(user_of).chain(last).collect();
+        let entered = blocking(move || claims.enter(&folder, &numbers)).await;
+        match entered {
+            Ok(shared) => {
+                let twice = of_several(&clusters);
+                for one in &shared {
+                    warn_of(one);
+                }
+                for (uid, names) in &twice {
+                    tracing::warn!(uid, clusters = ?names, "{SHARED}");
+                }
+                let all = shared.iter().map(|one| one.uid).chain(twice.into_keys());
+                self.learn(all.collect());
             }
-            for (uid, names) in &twice {
-                tracing::warn!(uid, clusters = ?names, "{SHARED}");
-            }
-            let all = shared.iter().map(|one| one.uid).chain(twice.into_keys());
-            core.users.learn(all.collect());
+            Err(error) => tracing::warn!(
+                cause = %chain(&error),
+                "clusters cannot be given OS users, so none can be made or restored, until {CLAIMS} can be written (StateDirectory=snapferry-os-users in a systemd unit, a volume in a container)"
+            ),
         }
-        Err(error) => tracing::warn!(
-            cause = %chain(&error),
-            "clusters cannot be given OS users, so none can be made or restored, until {CLAIMS} can be written (StateDirectory=snapferry-os-users in a systemd unit, a volume in a container)"
-        ),
+        Ok(())
     }
-    Ok(())
+
+    /// Claims a user for a new cluster; none where clusters have no users of their own.
+    ///
+    /// # Errors
+    /// When none can be claimed. What the machine says is in the log alone.
+    pub async fn claim(&self, catalog: &dyn Catalog) -> Result<Option<u32>, Fault> {
+        let Some(claims) = self.claims.clone() else {
+            return Ok(None);
+        };
+        let last = catalog.read(|tx| uids::last(tx)).await?;
+        match blocking(move || claims.claim(last)).await {
+            Ok(uid) => Ok(Some(uid)),
+            Err(error) => {
+                tracing::error!(cause = %chain(&error), "no OS user could be claimed for a new cluster");
+                Err(Fault::new(
+                    Code::InsufficientStorageClusterCapacity,
+                    "This node has no OS user for another cluster; its log says why.",
+                ))
+            }
+        }
+    }
 }
 
 /// What sharing a user means, and what ends it.
@@ -147,27 +170,6 @@ fn of_several(clusters: &[Cluster]) -> HashMap<u32, Vec<String>> {
     }
     found.retain(|_, names| 1 < names.len());
     found
-}
-
-/// Claims a user for a new cluster; none where clusters have no users of their own.
-///
-/// # Errors
-/// When none can be claimed. What the machine says is in the log alone.
-pub async fn claim(core: &Core) -> Result<Option<u32>, Fault> {
-    let Some(claims) = core.users.claims.clone() else {
-        return Ok(None);
-    };
-    let last = core.catalog.read(|tx| uids::last(tx)).await?;
-    match blocking(move || claims.claim(last)).await {
-        Ok(uid) => Ok(Some(uid)),
-        Err(error) => {
-            tracing::error!(cause = %chain(&error), "no OS user could be claimed for a new cluster");
-            Err(Fault::new(
-                Code::InsufficientStorageClusterCapacity,
-                "This node has no OS user for another cluster; its log says why.",
-            ))
-        }
-    }
 }
 
 async fn blocking<T: Send + 'static>(

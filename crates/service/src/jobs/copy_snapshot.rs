@@ -83,7 +83,6 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             Ok::<_, JobError>(())
         })
         .await?;
-    run.core.mirror.notify_one();
     Ok(())
 }
 
@@ -125,9 +124,9 @@ async fn ship(run: &Run, body: &Body) -> Result<(), JobError> {
             ))
         })
         .await?;
-    let throttle = run.core.throttle(&run.job.region);
+    let throttle = run.core.vaults.throttle(&run.job.region);
     let wanted = Wanted {
-        to: &run.core.vault(&run.job.region)?,
+        to: &run.core.vaults.get(&run.job.region)?,
         volume: &content.volume,
         manifest: content.manifest,
         absent_there: &absent_there,
@@ -135,7 +134,7 @@ async fn ship(run: &Run, body: &Body) -> Result<(), JobError> {
     };
     match &body.pass {
         None => {
-            let from = run.core.vault(&body.source_region)?;
+            let from = run.core.vaults.get(&body.source_region)?;
             let link = LocalLink::new(from, absent_here);
             if let Err(error) = link.fetch(wanted, &*run.meter).await {
                 return Err(verify::mend_snapshot(run, &body.source_region, content, error).await);

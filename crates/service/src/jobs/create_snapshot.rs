@@ -54,7 +54,6 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             Ok::<_, JobError>(())
         })
         .await?;
-    run.core.mirror.notify_one();
     Ok(())
 }
 
@@ -77,7 +76,7 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
     let start = addresses::start(core, cluster, place.clone());
     let place = run.place.waiting(start).await?;
     let home = files::home(core, cluster, &place);
-    let vault = core.vault(&cluster.region)?;
+    let vault = core.vaults.get(&cluster.region)?;
     let user = KeyUser::rds(&cluster.account, &cluster.region);
     let data_key = match &body.wrapped_key {
         Some(wrapped) => Some(core.keys.unwrap(&user, wrapped).await?),

@@ -85,7 +85,6 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             Ok::<_, JobError>(())
         })
         .await?;
-    run.core.mirror.notify_one();
     Ok(())
 }
 

@@ -61,12 +61,12 @@ pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, 
             ))
         })
         .await?;
-    let target = core.vault(&run.job.region)?;
+    let target = core.vaults.get(&run.job.region)?;
     let source = match &body.pass {
         Some(_) => None,
-        None => Some(core.vault(&body.source_region)?),
+        None => Some(core.vaults.get(&body.source_region)?),
     };
-    let throttle = core.throttle(&run.job.region);
+    let throttle = core.vaults.throttle(&run.job.region);
     let (run, body, anew) = (run.clone(), body.clone(), anew.clone());
     tokio::task::spawn_blocking(move || {
         let handle = Handle::current();

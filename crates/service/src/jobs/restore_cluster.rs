@@ -43,7 +43,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         .catalog
         .read(move |tx| tombstones::list(tx, &region, &prefix))
         .await?;
-    let vault = core.vault(&cluster.region)?;
+    let vault = core.vaults.get(&cluster.region)?;
     let (folder, meter) = (home.dir.clone(), run.meter.clone());
     let restored = tokio::task::spawn_blocking(move || {
         files::make_passage(&folder).map_err(|error| {

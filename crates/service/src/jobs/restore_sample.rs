@@ -13,11 +13,7 @@ use model::{Content, Region};
 use vault::{Condemned, DataKey, Observer};
 
 use super::{JobError, Run};
-use crate::{
-    clusters::{files, users},
-    fault::chain,
-    jobs::progress::Counting,
-};
+use crate::{clusters::files, fault::chain, jobs::progress::Counting};
 
 /// Names of the folders of such clusters begin so.
 const PREFIX: &str = "sample-";
@@ -54,7 +50,7 @@ pub(super) async fn look(run: &Run, sampled: Sampled) -> Result<Verdict, JobErro
 
 async fn restore_and_read(run: &Run, sampled: Sampled) -> Result<Verdict, JobError> {
     let core = &run.core;
-    let os_uid = users::claim(core).await?;
+    let os_uid = core.users.claim(&*core.catalog).await?;
     if let Some(uid) = os_uid {
         use catalog::CatalogExt;
         let noted = core.catalog.write(move |tx| catalog::uids::note(tx, uid));
@@ -62,7 +58,7 @@ async fn restore_and_read(run: &Run, sampled: Sampled) -> Result<Verdict, JobErr
     }
     let home = home(run, os_uid, &sampled.engine_version)?;
     run.make_way(&home).await?;
-    let vault = core.vault(&sampled.region)?;
+    let vault = core.vaults.get(&sampled.region)?;
     let (folder, meter) = (home.dir.clone(), run.meter.clone());
     let restored = tokio::task::spawn_blocking(move || {
         files::make_passage(&folder).map_err(|error| {

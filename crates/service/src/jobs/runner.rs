@@ -251,7 +251,7 @@ pub(crate) async fn end(one: &Run, error: JobError) {
         }
     };
     match recorded {
-        Ok(()) => core.mirror.notify_one(),
+        Ok(()) => {}
         Err(CatalogError::LeaseLost { .. }) => {}
         Err(error) => {
             tracing::warn!(job = %one.job.id, cause = %chain(&error), "a job's end was not recorded")

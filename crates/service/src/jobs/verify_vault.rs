@@ -69,7 +69,6 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         .catalog
         .write(move |tx| jobs::finish(tx, &lease, &jobs::End::Done))
         .await?;
-    run.core.mirror.notify_one();
     Ok(())
 }
 
@@ -161,7 +160,7 @@ async fn restore_one(run: &Run, place: &Place, report: &mut Report) -> Result<()
         return Ok(());
     }
     tracing::warn!(%region, %volume, %manifest, why, "a snapshot does not restore");
-    run.core.damage.found();
+    run.core.vaults.damage.found();
     let needed_by = snapshots
         .iter()
         .map(|one| affected(&one.account, one.name.as_str(), one.arn()))
@@ -212,7 +211,7 @@ async fn count(run: &Run, report: &Report) -> Result<u64, JobError> {
                 continue;
             }
             let (region, volume, manifest) = place;
-            let vault = run.core.vault(&region)?;
+            let vault = run.core.vaults.get(&region)?;
             let absent = crate::verify::absent(&run.core, &region, &volume).await?;
             let Ok(header) = vault::read_header(&vault, &volume, manifest, &absent).await else {
                 continue;
@@ -333,7 +332,7 @@ async fn look(
     report: &Report,
 ) -> Result<(Checked, Vec<Damage>), JobError> {
     let (region, volume, manifest) = place.clone();
-    let vault = run.core.vault(&region)?;
+    let vault = run.core.vaults.get(&region)?;
     let absent = crate::verify::absent(&run.core, &region, &volume).await?;
     let (ask, known, meter) = (report.ask.clone(), passed.clone(), run.meter.clone());
     let checking = tokio::task::spawn_blocking(move || {
@@ -429,7 +428,7 @@ async fn tell(
             _ if report.ask.repair => menders.mend(region, volume, object).await?,
             _ => menders.look(region, volume, object).await?,
         };
-        run.core.damage.found();
+        run.core.vaults.damage.found();
         manifest_mended |=
             object.kind == ObjectKind::Manifest && matches!(remedy, Remedy::MendedFrom(_));
         let needed_by = snapshots

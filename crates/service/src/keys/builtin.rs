@@ -17,10 +17,12 @@ use vault::DataKey;
 use zeroize::Zeroizing;
 
 use super::{
-    KeyError, KeyService, KeyUser, create, data_key, echo, policy_cache::Policies, rotate,
+    KeyError, KeyService, KeyUser, data_key, echo,
+    period::{self, PERIOD_DAYS},
+    policy_cache::Policies,
     turns::Turns,
 };
-use crate::core::Core;
+use crate::vaults::Vaults;
 
 const TOKEN_PURPOSE: &str = "link-token";
 
@@ -49,7 +51,8 @@ pub struct NewReplica {
 
 /// The built-in KMS.
 pub struct Keys {
-    catalog: Arc<dyn Catalog>,
+    pub(super) catalog: Arc<dyn Catalog>,
+    pub(super) vaults: Arc<Vaults>,
     master_key: Arc<MasterKey>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -66,12 +69,14 @@ impl std::fmt::Debug for Keys {
 impl Keys {
     pub(crate) fn new(
         catalog: Arc<dyn Catalog>,
+        vaults: Arc<Vaults>,
         master_key: Arc<MasterKey>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         Self {
             catalog,
+            vaults,
             master_key,
             clock,
             entropy,
@@ -327,8 +332,8 @@ impl Keys {
         let now = self.clock.now();
         // KMS rotates the keys that services manage; a customer's only when it is told to.
         let rotation = (new.manager == KeyManager::Aws).then(|| RotationPlan {
-            period_days: rotate::PERIOD_DAYS,
-            next_at: rotate::next(now, rotate::PERIOD_DAYS),
+            period_days: PERIOD_DAYS,
+            next_at: period::next(now, PERIOD_DAYS),
         });
         Key {
             policy: new.policy.unwrap_or_else(|| match new.manager {
@@ -485,14 +490,9 @@ impl KeyService for Keys {
         Ok(key.arn())
     }
 
-    async fn default_key(
-        &self,
-        core: &Core,
-        account: &Account,
-        region: &Region,
-    ) -> Result<Arn, KeyError> {
-        let key = create::default_key(core, account, region).await;
-        key.map(|key| key.arn()).map_err(KeyError::Making)
+    async fn default_key(&self, account: &Account, region: &Region) -> Result<Arn, KeyError> {
+        let key = self.own_default_key(account, region).await?;
+        Ok(key.arn())
     }
 
     async fn wrap_for(

@@ -7,91 +7,93 @@ use model::{
     key_spec::{KeySpec, KeyUsage},
 };
 
-use super::{KeyError, NewKey, RDS_ALIAS};
-use crate::{
-    core::Core,
-    fault::Fault,
-    record_log::batch::{KEYS_FOLDER, Line},
-};
+use vault::VaultError;
 
-/// Keeps a new key: its material reaches the vault's mirror before anyone learns its name.
-///
-/// # Errors
-/// When the vault or the catalog fails.
-pub async fn create(core: &Core, new: NewKey, alias: Option<&str>) -> Result<Key, Fault> {
-    let material = core.kms.new_material(&new.account, new.spec).await;
-    let key = core.kms.draw(new, &material);
-    let first = Stored {
-        version: 0,
-        value: key,
-    };
-    mirror(core, &first).await?;
-    let (row, alias) = (first.value, alias.map(str::to_owned));
-    let kept = core
-        .catalog
-        .write(move |tx| {
-            if let Some(name) = &alias {
-                if let Some(existing) =
-                    catalog::keys::get_alias(tx, &row.region, &row.account, name)?
-                {
-                    // Another request made it first: its key serves, this one is never kept.
-                    let stored =
-                        catalog::keys::get(tx, &row.region, &row.account, &existing.key_id)?;
-                    return Ok::<_, CatalogError>(
-                        stored.map_or_else(|| row.clone(), |stored| stored.value),
-                    );
+use super::{KeyError, Keys, NewKey, RDS_ALIAS};
+use crate::record_log::batch::{KEYS_FOLDER, Line};
+
+impl Keys {
+    /// Keeps a new key: its material reaches the vault's mirror before anyone learns its name.
+    ///
+    /// # Errors
+    /// When the vault or the catalog fails.
+    pub async fn create(&self, new: NewKey, alias: Option<&str>) -> Result<Key, KeyError> {
+        let material = self.new_material(&new.account, new.spec).await;
+        let key = self.draw(new, &material);
+        let first = Stored {
+            version: 0,
+            value: key,
+        };
+        self.record(&first).await.map_err(KeyError::Making)?;
+        let (row, alias) = (first.value, alias.map(str::to_owned));
+        let kept = self
+            .catalog
+            .write(move |tx| {
+                if let Some(name) = &alias {
+                    if let Some(existing) =
+                        catalog::keys::get_alias(tx, &row.region, &row.account, name)?
+                    {
+                        // Another request made it first: its key serves, this one is never kept.
+                        let stored =
+                            catalog::keys::get(tx, &row.region, &row.account, &existing.key_id)?;
+                        return Ok::<_, CatalogError>(
+                            stored.map_or_else(|| row.clone(), |stored| stored.value),
+                        );
+                    }
+                    catalog::keys::insert_alias(
+                        tx,
+                        &catalog::keys::Alias {
+                            region: row.region.clone(),
+                            account: row.account.clone(),
+                            name: name.clone(),
+                            key_id: row.id.clone(),
+                            created_at: row.created_at,
+                            updated_at: row.created_at,
+                        },
+                    )?;
                 }
-                catalog::keys::insert_alias(
-                    tx,
-                    &catalog::keys::Alias {
-                        region: row.region.clone(),
-                        account: row.account.clone(),
-                        name: name.clone(),
-                        key_id: row.id.clone(),
-                        created_at: row.created_at,
-                        updated_at: row.created_at,
-                    },
-                )?;
-            }
-            Ok(catalog::keys::insert(tx, row.clone())?.value)
-        })
-        .await?;
-    core.mirror.notify_one();
-    Ok(kept)
-}
-
-/// Writes a key's record to its region's vault at once, before what its commit says is told.
-///
-/// # Errors
-/// When the vault fails.
-pub async fn mirror(core: &Core, stored: &Stored<Key>) -> Result<(), Fault> {
-    let (key, version) = (&stored.value, stored.version);
-    let record = Record::Key(Box::new(key.clone()));
-    let line = Line {
-        path: record.path(),
-        version,
-        as_of: 0,
-        record: Some(record),
-    };
-    let path = format!("{KEYS_FOLDER}/{}/{}/{version:020}", key.account, key.id);
-    let text = serde_json::to_vec(&line).expect("records serialize");
-    let vault = core.vault(&key.region)?;
-    match core.scribe.seal.put(&vault, &path, &text).await {
-        // A version of a record is one text, whoever mirrored it.
-        Err(vault::VaultError::Conflict { .. }) => Ok(()),
-        other => Ok(other?),
+                Ok(catalog::keys::insert(tx, row.clone())?.value)
+            })
+            .await?;
+        Ok(kept)
     }
-}
 
-/// The account's `alias/aws/rds` key in a region, made at its first use.
-///
-/// # Errors
-/// When the vault or the catalog fails.
-pub async fn default_key(core: &Core, account: &Account, region: &Region) -> Result<Key, Fault> {
-    match core.kms.find(RDS_ALIAS, account, region).await {
-        Ok(key) => Ok(key),
-        Err(KeyError::NotFound(_)) => {
-            let new = NewKey {
+    /// Writes a key's record to its region's vault at once, before what its commit says is told.
+    ///
+    /// # Errors
+    /// When the vault fails.
+    pub(super) async fn record(&self, stored: &Stored<Key>) -> Result<(), VaultError> {
+        let (key, version) = (&stored.value, stored.version);
+        let record = Record::Key(Box::new(key.clone()));
+        let line = Line {
+            path: record.path(),
+            version,
+            as_of: 0,
+            record: Some(record),
+        };
+        let path = format!("{KEYS_FOLDER}/{}/{}/{version:020}", key.account, key.id);
+        let text = serde_json::to_vec(&line).expect("records serialize");
+        let vault = self.vaults.get(&key.region)?;
+        match self.vaults.scribe.seal.put(&vault, &path, &text).await {
+            // A version of a record is one text, whoever mirrored it.
+            Err(VaultError::Conflict { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The account's `alias/aws/rds` key in a region, made at its first use.
+    ///
+    /// # Errors
+    /// When the vault or the catalog fails.
+    pub async fn own_default_key(
+        &self,
+        account: &Account,
+        region: &Region,
+    ) -> Result<Key, KeyError> {
+        match self.find(RDS_ALIAS, account, region).await {
+            Ok(key) => Ok(key),
+            Err(KeyError::NotFound(_)) => {
+                let new = NewKey {
                 account: account.clone(),
                 region: region.clone(),
                 manager: KeyManager::Aws,
@@ -104,8 +106,9 @@ pub async fn default_key(core: &Core, account: &Account, region: &Region) -> Res
                 spec: KeySpec::SymmetricDefault,
                 usage: KeyUsage::EncryptDecrypt,
             };
-            create(core, new, Some(RDS_ALIAS)).await
+                self.create(new, Some(RDS_ALIAS)).await
+            }
+            Err(error) => Err(error),
         }
-        Err(error) => Err(Fault::internal(&error)),
     }
 }

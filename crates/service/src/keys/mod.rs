@@ -9,6 +9,7 @@ mod fault;
 mod multi_region;
 mod outside;
 mod pairs;
+mod period;
 mod policy_cache;
 mod rds;
 mod rotate;
@@ -18,19 +19,15 @@ use async_trait::async_trait;
 use catalog::CatalogError;
 use kms::{KeyRef, policy};
 use model::{Account, Arn, Region, Told, WrappedKey, key::EncryptionContext};
-use vault::DataKey;
-
-use crate::{core::Core, fault::Fault};
+use vault::{DataKey, VaultError};
 
 pub use builtin::{Keys, NewKey, NewReplica};
-use create::mirror;
-pub use create::{create, default_key};
 pub use fault::{invalid_ciphertext, kms_fault};
-pub use multi_region::{replicate, update_primary};
 pub use outside::{CallError, Outside, OutsideKms, RetryPlan};
 pub use pairs::Signable;
+pub use period::{PERIOD_DAYS, next as next_rotation};
 pub use rds::{RdsUse, TargetKey, cluster_context, snapshot_context};
-pub use rotate::{PERIOD_DAYS, Reason, next as next_rotation, rotate, rotate_due};
+pub use rotate::Reason;
 
 /// The alias of the key that RDS makes for an account when none is named.
 pub const RDS_ALIAS: &str = "alias/aws/rds";
@@ -111,7 +108,7 @@ pub enum KeyError {
     Material { key: Arn, source: kms::OpenError },
     /// A key could not be made.
     #[error("a key could not be made")]
-    Making(#[source] Fault),
+    Making(#[source] VaultError),
 }
 
 impl KeyError {
@@ -130,10 +127,11 @@ impl KeyError {
                 "the account has no use of the key management service here"
             }
             Self::NotSymmetric(_) => "its KMS key is no symmetric encryption key",
-            Self::Pair(..) | Self::Wrap(_) | Self::Catalog(_) | Self::Material { .. } => {
-                return Told::INTERNAL;
-            }
-            Self::Making(fault) => return Told::answered(fault.message.clone()),
+            Self::Pair(..)
+            | Self::Wrap(_)
+            | Self::Catalog(_)
+            | Self::Material { .. }
+            | Self::Making(_) => return Told::INTERNAL,
         })
     }
 }
@@ -193,12 +191,7 @@ pub trait KeyService: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// When it cannot be made or used.
-    async fn default_key(
-        &self,
-        core: &Core,
-        account: &Account,
-        region: &Region,
-    ) -> Result<Arn, KeyError>;
+    async fn default_key(&self, account: &Account, region: &Region) -> Result<Arn, KeyError>;
 
     /// Wraps a data key under the key that a user names for a new resource of a region.
     ///

@@ -10,79 +10,73 @@ use model::{
     key::{MultiRegion, counterpart},
 };
 
-use super::{Keys, NewReplica, kms_fault, mirror};
-use crate::{
-    core::Core,
-    fault::{Code, Fault},
-};
+use super::{Keys, NewReplica, kms_fault};
+use crate::fault::{Code, Fault};
 
-/// Makes a primary key's like in another region. Its material is in that region's mirror before
-/// anyone learns of it.
-///
-/// # Errors
-/// When the key is no primary in use, or has a like there, or the vault or the catalog fails.
-pub async fn replicate(core: &Core, primary: &Arn, new: NewReplica) -> Result<Key, Fault> {
-    let (wanted, region) = (primary.clone(), new.region.clone());
-    let (stored, version) = core
-        .catalog
-        .write(move |tx| {
-            let stored = find_primary(tx, &wanted)?;
-            let there = counterpart(&wanted, &region);
-            if keys::get_by_arn(tx, &there)?.is_some() {
-                return Err(already(&there));
-            }
-            // A name for the record in the mirror that an earlier replica never had.
-            Ok((stored, tx.next_version()?))
-        })
-        .await?;
-    let early = Stored {
-        version,
-        value: core
-            .kms
-            .draw_replica(&stored.value, new)
-            .map_err(kms_fault)?,
-    };
-    mirror(core, &early).await?;
-    let (replica, seen) = (early.value, stored.version);
-    let kept = core
-        .catalog
-        .write(move |tx| {
-            let now = find_primary(tx, &stored.value.arn())?;
-            if now.version != seen {
-                let what = format!("the key {}", now.value.arn());
-                return Err(CatalogError::Stale { what }.into());
-            }
-            match keys::insert(tx, replica.clone()) {
-                Err(CatalogError::Conflict { .. }) => Err(already(&replica.arn())),
-                other => Ok(other?),
-            }
-        })
-        .await?;
-    core.mirror.notify_one();
-    Ok(kept.value)
-}
+impl Keys {
+    /// Makes a primary key's like in another region. Its material is in that region's mirror before
+    /// anyone learns of it.
+    ///
+    /// # Errors
+    /// When the key is no primary in use, or has a like there, or the vault or the catalog fails.
+    pub async fn replicate(&self, primary: &Arn, new: NewReplica) -> Result<Key, Fault> {
+        let (wanted, region) = (primary.clone(), new.region.clone());
+        let (stored, version) = self
+            .catalog
+            .write(move |tx| {
+                let stored = find_primary(tx, &wanted)?;
+                let there = counterpart(&wanted, &region);
+                if keys::get_by_arn(tx, &there)?.is_some() {
+                    return Err(already(&there));
+                }
+                // A name for the record in the mirror that an earlier replica never had.
+                Ok((stored, tx.next_version()?))
+            })
+            .await?;
+        let early = Stored {
+            version,
+            value: self.draw_replica(&stored.value, new).map_err(kms_fault)?,
+        };
+        self.record(&early).await?;
+        let (replica, seen) = (early.value, stored.version);
+        let kept = self
+            .catalog
+            .write(move |tx| {
+                let now = find_primary(tx, &stored.value.arn())?;
+                if now.version != seen {
+                    let what = format!("the key {}", now.value.arn());
+                    return Err(CatalogError::Stale { what }.into());
+                }
+                match keys::insert(tx, replica.clone()) {
+                    Err(CatalogError::Conflict { .. }) => Err(already(&replica.arn())),
+                    other => Ok(other?),
+                }
+            })
+            .await?;
+        Ok(kept.value)
+    }
 
-/// Makes a primary key's like in a region the primary one, and the primary one a replica.
-///
-/// # Errors
-/// When the key is no primary in use, or has no like in use there.
-pub async fn update_primary(core: &Core, primary: &Arn, region: &Region) -> Result<(), Fault> {
-    let (wanted, there) = (primary.clone(), counterpart(primary, region));
-    core.catalog
-        .write(move |tx| {
-            let mut old = find_primary(tx, &wanted)?;
-            let mut new = find(tx, &there)?;
-            Keys::usable(&new.value).map_err(kms_fault)?;
-            new.value.rotation = old.value.rotation.take();
-            old.value.multi_region = Some(MultiRegion::Replica);
-            new.value.multi_region = Some(MultiRegion::Primary);
-            keys::update(tx, old)?;
-            keys::update(tx, new)?;
-            Ok::<_, Fault>(())
-        })
-        .await?;
-    core.mirror.notify_one();
-    Ok(())
+    /// Makes a primary key's like in a region the primary one, and the primary one a replica.
+    ///
+    /// # Errors
+    /// When the key is no primary in use, or has no like in use there.
+    pub async fn update_primary(&self, primary: &Arn, region: &Region) -> Result<(), Fault> {
+        let (wanted, there) = (primary.clone(), counterpart(primary, region));
+        self.catalog
+            .write(move |tx| {
+                let mut old = find_primary(tx, &wanted)?;
+                let mut new = find(tx, &there)?;
+                Keys::usable(&new.value).map_err(kms_fault)?;
+                new.value.rotation = old.value.rotation.take();
+                old.value.multi_region = Some(MultiRegion::Replica);
+                new.value.multi_region = Some(MultiRegion::Primary);
+                keys::update(tx, old)?;
+                keys::update(tx, new)?;
+                Ok::<_, Fault>(())
+            })
+            .await?;
+        Ok(())
+    }
 }
 
 fn find(tx: &mut dyn Tx, arn: &Arn) -> Result<Stored<Key>, Fault> {

@@ -13,7 +13,6 @@ use wire::json::Blob;
 use zeroize::Zeroizing;
 
 use super::{KeyError, KeyService, KeyUser, RDS_ALIAS, data_key, echo, is_default_key};
-use crate::core::Core;
 
 /// What one try at a call came to.
 #[derive(Debug, thiserror::Error)]
@@ -256,12 +255,7 @@ impl KeyService for Outside {
         Ok(arn)
     }
 
-    async fn default_key(
-        &self,
-        _core: &Core,
-        account: &Account,
-        region: &Region,
-    ) -> Result<Arn, KeyError> {
+    async fn default_key(&self, account: &Account, region: &Region) -> Result<Arn, KeyError> {
         self.target(&KeyUser::rds(account, region), RDS_ALIAS, region)
             .await
     }

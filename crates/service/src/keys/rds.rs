@@ -4,11 +4,8 @@
 use model::{Account, Arn, Region, ResourceId, VolumeRef, WrappedKey, key::EncryptionContext};
 use vault::DataKey;
 
-use super::{KeyError, KeyUser};
-use crate::{
-    core::Core,
-    fault::{Code, Fault, chain},
-};
+use super::{KeyError, KeyService, KeyUser};
+use crate::fault::{Code, Fault, chain};
 
 /// Which key of a request failed; RDS words them differently.
 #[derive(Debug, Clone, Copy)]
@@ -48,16 +45,16 @@ pub fn cluster_context(
 /// RDS, acting for one caller in one region.
 #[derive(Debug)]
 pub struct RdsUse<'a> {
-    core: &'a Core,
+    keys: &'a dyn KeyService,
     user: KeyUser,
     region: Region,
 }
 
 impl<'a> RdsUse<'a> {
     /// For a caller, in the region that is asked.
-    pub fn new(core: &'a Core, account: &Account, region: &Region) -> Self {
+    pub fn new(keys: &'a dyn KeyService, account: &Account, region: &Region) -> Self {
         Self {
-            core,
+            keys,
             user: KeyUser::rds(account, region),
             region: region.clone(),
         }
@@ -66,8 +63,9 @@ impl<'a> RdsUse<'a> {
     /// Every failure of a key has one code, so that it does not tell whether the key exists.
     fn fault(error: KeyError, side: KeySide<'_>, key: &str) -> Fault {
         match error {
-            KeyError::Making(fault) => return fault,
-            KeyError::Catalog(_) | KeyError::Material { .. } => return Fault::internal(&error),
+            KeyError::Making(_) | KeyError::Catalog(_) | KeyError::Material { .. } => {
+                return Fault::internal(&error);
+            }
             KeyError::Unavailable { .. } => {
                 tracing::warn!(cause = %chain(&error), "a key could not be used");
                 return Fault::new(
@@ -100,7 +98,7 @@ impl<'a> RdsUse<'a> {
     /// # Errors
     /// `KMSKeyNotAccessibleFault`, whatever the reason.
     pub async fn target(&self, given: &str) -> Result<TargetKey, Fault> {
-        let keys = &self.core.keys;
+        let keys = self.keys;
         let found = match keys.target(&self.user, given, &self.region).await {
             // The default key's alias may be named before its first use made it.
             Err(KeyError::NotFound(_)) if self.is_default(given) => self.default_arn().await,
@@ -116,9 +114,8 @@ impl<'a> RdsUse<'a> {
     }
 
     async fn default_arn(&self) -> Result<Arn, KeyError> {
-        let keys = &self.core.keys;
-        keys.default_key(self.core, &self.user.account, &self.region)
-            .await
+        let keys = self.keys;
+        keys.default_key(&self.user.account, &self.region).await
     }
 
     /// The account's default key in this region.
@@ -141,7 +138,7 @@ impl<'a> RdsUse<'a> {
         key: &TargetKey,
         context: EncryptionContext,
     ) -> Result<(DataKey, WrappedKey), Fault> {
-        let made = self.core.keys.generate(&self.user, &key.0, context).await;
+        let made = self.keys.generate(&self.user, &key.0, context).await;
         made.map_err(|error| key.fault(error))
     }
 
@@ -155,7 +152,7 @@ impl<'a> RdsUse<'a> {
         plain: &DataKey,
         context: EncryptionContext,
     ) -> Result<WrappedKey, Fault> {
-        let keys = &self.core.keys;
+        let keys = self.keys;
         let made = keys.wrap(&self.user, &key.0, plain, context).await;
         made.map_err(|error| key.fault(error))
     }
@@ -170,7 +167,7 @@ impl<'a> RdsUse<'a> {
         plain: &DataKey,
         context: EncryptionContext,
     ) -> Result<WrappedKey, Fault> {
-        let (keys, user) = (&self.core.keys, &self.user);
+        let (keys, user) = (self.keys, &self.user);
         let made = keys.wrap_for(user, given, &self.region, plain, context.clone());
         let made = match made.await {
             // The default key's alias may be named before its first use made it.
@@ -190,7 +187,7 @@ impl<'a> RdsUse<'a> {
     /// # Errors
     /// `KMSKeyNotAccessibleFault` in the source key's wording.
     pub async fn unwrap_source(&self, wrapped: &WrappedKey) -> Result<DataKey, Fault> {
-        let unwrapped = self.core.keys.unwrap_source(&self.user, wrapped).await;
+        let unwrapped = self.keys.unwrap_source(&self.user, wrapped).await;
         unwrapped.map_err(|error| Self::fault(error, KeySide::Source, &wrapped.key.to_string()))
     }
 }

@@ -4,26 +4,16 @@
 //! would lose what it wrapped. So a rotation is two commits: the first adds the material, the
 //! second, once it is mirrored, makes it the current one. A rotation that stopped between the
 //! two is taken up by the next.
-use std::time::Duration;
+use std::sync::Arc;
 
 use catalog::{CatalogError, CatalogExt, Stored, keys};
-use model::{Arn, Key, Timestamp, key::RotationPlan, limits};
+use model::{Arn, Key, key::RotationPlan, limits};
 
-use super::{Keys, kms_fault, mirror};
-use crate::{
-    core::Core,
-    fault::{Code, Fault, chain},
-};
+use super::{Keys, kms_fault, period::next};
+use crate::fault::{Code, Fault, chain};
 
-/// Days between rotations unless somebody says otherwise ("EnableKeyRotation").
-pub const PERIOD_DAYS: u32 = 365;
 /// Keys rotated by one look.
 const BATCH: usize = 100;
-
-/// When a key is due again.
-pub fn next(from: Timestamp, period_days: u32) -> Timestamp {
-    from.plus(Duration::from_secs(u64::from(period_days) * 24 * 3_600))
-}
 
 /// Why a key is rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,60 +24,83 @@ pub enum Reason {
     Asked,
 }
 
-/// Rotates a key.
-///
-/// # Errors
-/// When it is gone or cannot be used, was rotated on demand too often, or the vault or the
-/// catalog fails.
-pub async fn rotate(core: &Core, arn: &Arn, reason: Reason) -> Result<Key, Fault> {
-    let (wanted, kms) = (arn.clone(), core.kms.clone());
-    let added = core
-        .catalog
-        .write(move |tx| {
-            let key = find(tx, &wanted)?.value;
-            Keys::usable(&key).map_err(kms_fault)?;
-            if reason == Reason::Asked {
-                within_limit(&key)?;
-            }
-            let mut family = keys::family(tx, &key)?;
-            if !is_waiting(&key) {
-                let on_demand = reason == Reason::Asked;
-                kms.draw_rotation(family.iter_mut().map(|one| &mut one.value), on_demand);
-                family = write_all(tx, family)?;
-            }
-            Ok::<_, Fault>(family)
-        })
-        .await?;
-    // In every region's: what one of a multi-Region key's likes wraps, any of them must open.
-    for stored in &added {
-        mirror(core, stored).await?;
-    }
-    // Only what is mirrored by now: another rotation may have added more meanwhile.
-    let mirrored = added.iter().map(|stored| count(&stored.value)).min();
-    let (wanted, mirrored) = (arn.clone(), mirrored.unwrap_or(0));
-    let turned = core
-        .catalog
-        .write(move |tx| {
-            let now = tx.now();
-            let key = find(tx, &wanted)?.value;
-            let mut family = keys::family(tx, &key)?;
-            for stored in &mut family {
-                let key = &mut stored.value;
-                key.current_material = key.current_material.max(mirrored);
-                if let Some(plan) = key.rotation.filter(|plan| plan.next_at <= now) {
-                    key.rotation = Some(RotationPlan {
-                        next_at: next(now, plan.period_days),
-                        ..plan
-                    });
+impl Keys {
+    /// Rotates a key.
+    ///
+    /// # Errors
+    /// When it is gone or cannot be used, was rotated on demand too often, or the vault or the
+    /// catalog fails.
+    pub async fn rotate(self: &Arc<Self>, arn: &Arn, reason: Reason) -> Result<Key, Fault> {
+        let (wanted, kms) = (arn.clone(), self.clone());
+        let added = self
+            .catalog
+            .write(move |tx| {
+                let key = find(tx, &wanted)?.value;
+                Keys::usable(&key).map_err(kms_fault)?;
+                if reason == Reason::Asked {
+                    within_limit(&key)?;
                 }
+                let mut family = keys::family(tx, &key)?;
+                if !is_waiting(&key) {
+                    let on_demand = reason == Reason::Asked;
+                    kms.draw_rotation(family.iter_mut().map(|one| &mut one.value), on_demand);
+                    family = write_all(tx, family)?;
+                }
+                Ok::<_, Fault>(family)
+            })
+            .await?;
+        // In every region's: what one of a multi-Region key's likes wraps, any of them must open.
+        for stored in &added {
+            self.record(stored).await?;
+        }
+        // Only what is mirrored by now: another rotation may have added more meanwhile.
+        let mirrored = added.iter().map(|stored| count(&stored.value)).min();
+        let (wanted, mirrored) = (arn.clone(), mirrored.unwrap_or(0));
+        let turned = self
+            .catalog
+            .write(move |tx| {
+                let now = tx.now();
+                let key = find(tx, &wanted)?.value;
+                let mut family = keys::family(tx, &key)?;
+                for stored in &mut family {
+                    let key = &mut stored.value;
+                    key.current_material = key.current_material.max(mirrored);
+                    if let Some(plan) = key.rotation.filter(|plan| plan.next_at <= now) {
+                        key.rotation = Some(RotationPlan {
+                            next_at: next(now, plan.period_days),
+                            ..plan
+                        });
+                    }
+                }
+                write_all(tx, family)?;
+                find(tx, &wanted)
+            })
+            .await?;
+        tracing::info!(key = %arn, material = turned.value.current_material, "rotated");
+        Ok(turned.value)
+    }
+
+    /// Rotates the keys whose date has come.
+    pub async fn rotate_due(self: &Arc<Self>) {
+        let due = self
+            .catalog
+            .read(|tx| keys::due_for_rotation(tx, BATCH))
+            .await;
+        let due = match due {
+            Ok(due) => due,
+            Err(error) => {
+                let error: CatalogError = error;
+                tracing::warn!(cause = %chain(&error), "keys that are due for rotation were not found");
+                return;
             }
-            write_all(tx, family)?;
-            find(tx, &wanted)
-        })
-        .await?;
-    core.mirror.notify_one();
-    tracing::info!(key = %arn, material = turned.value.current_material, "rotated");
-    Ok(turned.value)
+        };
+        for stored in due {
+            let arn = stored.value.arn();
+            if let Err(error) = self.rotate(&arn, Reason::Due).await {
+                tracing::warn!(key = %arn, cause = %chain(&error), "a key was not rotated");
+            }
+        }
+    }
 }
 
 fn write_all(
@@ -125,26 +138,4 @@ fn within_limit(key: &Key) -> Result<(), Fault> {
         ));
     }
     Ok(())
-}
-
-/// Rotates the keys whose date has come.
-pub async fn rotate_due(core: &Core) {
-    let due = core
-        .catalog
-        .read(|tx| keys::due_for_rotation(tx, BATCH))
-        .await;
-    let due = match due {
-        Ok(due) => due,
-        Err(error) => {
-            let error: CatalogError = error;
-            tracing::warn!(cause = %chain(&error), "keys that are due for rotation were not found");
-            return;
-        }
-    };
-    for stored in due {
-        let arn = stored.value.arn();
-        if let Err(error) = rotate(core, &arn, Reason::Due).await {
-            tracing::warn!(key = %arn, cause = %chain(&error), "a key was not rotated");
-        }
-    }
 }

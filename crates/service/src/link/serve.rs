@@ -242,7 +242,7 @@ impl LinkServer {
             let target = ask.target_key.as_ref().ok_or_else(|| {
                 Fault::value("Must specify new KMS key for cross region encrypted snapshot copy.")
             })?;
-            let as_caller = RdsUse::new(&self.core, &claims.caller, &source.region);
+            let as_caller = RdsUse::new(&*self.core.keys, &claims.caller, &source.region);
             let data_key = as_caller.unwrap_source(wrapped).await?;
             let public = BASE64URL_NOPAD
                 .decode(ask.public.as_bytes())
@@ -339,7 +339,7 @@ impl LinkServer {
                 peer: "the catalog".to_owned(),
                 why: error.to_string(),
             })?;
-        let vault = self.core.vault(region)?;
+        let vault = self.core.vaults.get(region)?;
         let reach = Reach::open(&vault, &claims.volume, claims.manifest, &absent).await?;
         let reach = Arc::new(reach);
         let mut reaches = self.lock();

@@ -54,8 +54,8 @@ fn because(taken: &Taken) -> String {
 /// # Errors
 /// When one is another's.
 pub(crate) async fn check_vaults(core: &Core) -> Result<(), StartError> {
-    let regions = core.vault_regions();
-    let claims = regions.iter().map(|region| core.owned_vault(region));
+    let regions = core.vaults.regions();
+    let claims = regions.iter().map(|region| core.vaults.owned(region));
     for (region, claim) in regions
         .iter()
         .zip(futures_util::future::join_all(claims).await)

@@ -101,10 +101,11 @@ async fn flush(core: &Core) -> Result<bool, String> {
     for (region, lines) in &batch.lines {
         let region = region.as_ref().unwrap_or(&core.settings.default_region);
         let vault = core
-            .owned_vault(region)
+            .vaults
+            .owned(region)
             .await
             .map_err(|error| chain(&error))?;
-        let scribe = &core.scribe;
+        let scribe = &core.vaults.scribe;
         let mut packer = Packer::new(&scribe.seal, &vault, &*scribe.entropy, batch.position);
         for line in lines {
             packer.add(line).await.map_err(|error| chain(&error))?;

@@ -78,8 +78,8 @@ pub async fn run(core: Arc<Core>) {
                 continue;
             }
         }
-        core.doubt_owners();
-        for region in core.vault_regions() {
+        core.vaults.doubt_owners();
+        for region in core.vaults.regions() {
             match sweeper.region(&core, &region).await {
                 Ok(()) => {}
                 Err(SweepError::Owner(error)) if error.is_certain() => {
@@ -100,7 +100,7 @@ pub async fn run(core: Arc<Core>) {
         if let Err(error) = forgotten {
             tracing::warn!(cause = %chain(&error), "old rows were not removed");
         }
-        crate::keys::rotate_due(&core).await;
+        core.kms.rotate_due().await;
     }
 }
 
@@ -130,10 +130,10 @@ impl Sweeper {
     /// Looks at a region's marked volumes; at all of them when that was not done for long.
     async fn region(&mut self, core: &Core, region: &Region) -> Result<(), SweepError> {
         // Nothing is condemned where another catalog may know what lives.
-        let vault = core.owned_vault(region).await?;
+        let vault = core.vaults.owned(region).await?;
         let global = *region == core.settings.default_region;
         let now = core.now();
-        let mirrored = checkpoint::when_due(&core.scribe, &vault, region, global, now).await;
+        let mirrored = checkpoint::when_due(&core.vaults.scribe, &vault, region, global, now).await;
         if let Err(error) = mirrored {
             tracing::warn!(%region, cause = %chain(&error), "the mirror of the records was not written anew");
         }
@@ -215,7 +215,7 @@ async fn forget(core: &Core) -> Result<(), CatalogError> {
             break;
         }
     }
-    let regions = core.vault_regions();
+    let regions = core.vaults.regions();
     core.catalog
         .write(move |tx| {
             verified::forget(tx, BATCH)?;

@@ -37,15 +37,16 @@ impl<'a> Menders<'a> {
     ) -> Result<&(Mender, Vec<Region>), JobError> {
         let key = (region.clone(), volume.clone());
         if !self.open.contains_key(&key) {
-            let mut regions = self.core.vault_regions();
+            let mut regions = self.core.vaults.regions();
             regions.retain(|other| other != region);
             let mut others = Vec::with_capacity(regions.len());
             for other in &regions {
                 let absent = absent(self.core, other, volume).await?;
-                others.push((self.core.vault(other)?, absent));
+                others.push((self.core.vaults.get(other)?, absent));
             }
             let here = absent(self.core, region, volume).await?;
-            let mender = Mender::open(&self.core.vault(region)?, volume, &here, others).await?;
+            let mender =
+                Mender::open(&self.core.vaults.get(region)?, volume, &here, others).await?;
             self.open.insert(key.clone(), (mender, regions));
         }
         Ok(&self.open[&key])
@@ -91,7 +92,7 @@ impl<'a> Menders<'a> {
             Mended::Written { from, bad } => {
                 let (at, from) = (region.clone(), regions[from].clone());
                 tracing::warn!(%region, %volume, %object, %from, "fetched again what was damaged");
-                core.damage.mended();
+                core.vaults.damage.mended();
                 // The whole incarnation is durable by now, and counts as needed as the bad ones did.
                 core.catalog
                     .write(move |tx| tombstones::condemn(tx, &at, &bad))
@@ -182,7 +183,7 @@ impl Observer for Asked<'_> {
 /// when it cannot be read.
 async fn damaged(run: &Run, region: &Region, content: &Content) -> Result<Vec<ObjectId>, JobError> {
     let core = &run.core;
-    let vault = core.vault(region)?;
+    let vault = core.vaults.get(region)?;
     let absent = absent(core, region, &content.volume).await?;
     let (content, meter) = (content.clone(), run.meter.clone());
     let looked = tokio::task::spawn_blocking(move || {

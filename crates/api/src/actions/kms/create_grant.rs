@@ -89,7 +89,6 @@ impl Action for CreateGrant {
         may_make(cx, &key, &grant).await?;
         unless_dry(dry_run)?;
         let made = cx.core.catalog.write(move |tx| keep(tx, &grant)).await?;
-        cx.core.mirror.notify_one();
         Ok(GrantCreated {
             grant_token: made.token,
             grant_id: made.id,

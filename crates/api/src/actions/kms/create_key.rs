@@ -9,7 +9,7 @@ use crate::action::{Action, ActionContext, Api, Output};
 use crate::keys::lookup::{self, KeyMetadata, KmsTag};
 use service::{
     fault::{Code, Fault},
-    keys::{self, NewKey},
+    keys::{NewKey, kms_fault},
 };
 
 /// The input.
@@ -60,7 +60,7 @@ impl Action for CreateKey {
             spec,
             usage,
         };
-        let key = keys::create(&cx.core, new, None).await?;
+        let key = cx.core.kms.create(new, None).await.map_err(kms_fault)?;
         Ok(Created {
             key_metadata: KeyMetadata::of(&key, std::slice::from_ref(&key)),
         })

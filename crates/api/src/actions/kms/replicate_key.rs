@@ -6,8 +6,8 @@ use crate::action::{Action, ActionContext, Api, Output};
 use crate::keys::lookup::{self, KeyMetadata, KmsTag, ShownTag};
 use service::{
     fault::{Code, Fault},
+    keys::NewReplica,
     keys::kms_fault,
-    keys::{self, NewReplica},
 };
 
 /// The input.
@@ -62,7 +62,7 @@ impl Action for ReplicateKey {
             let bypass = self.bypass_policy_lockout_safety_check;
             lookup::not_locked_out(&draft, &cx.caller.account, bypass)?;
         }
-        let replica = keys::replicate(&cx.core, &primary.arn(), new).await?;
+        let replica = cx.core.kms.replicate(&primary.arn(), new).await?;
         let family = cx.core.kms.family(&replica).await.map_err(kms_fault)?;
         Ok(Replicated {
             replica_key_metadata: KeyMetadata::of(&replica, &family),

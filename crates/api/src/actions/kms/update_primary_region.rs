@@ -7,8 +7,8 @@ use crate::action::{Action, ActionContext, Api};
 use crate::keys::lookup;
 use service::{
     fault::{Code, Fault},
+    keys::KeyUser,
     keys::kms_fault,
-    keys::{self, KeyUser},
 };
 
 /// The input.
@@ -46,6 +46,6 @@ impl Action for UpdatePrimaryRegion {
                 .await
                 .map_err(kms_fault)?;
         }
-        keys::update_primary(&cx.core, &primary.arn(), &region).await
+        cx.core.kms.update_primary(&primary.arn(), &region).await
     }
 }

@@ -139,7 +139,7 @@ impl CreateDbCluster {
     }
 
     async fn seal(&self, cx: &ActionContext, cluster: &mut Cluster) -> Result<(), Fault> {
-        let user = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
+        let user = RdsUse::new(&*cx.core.keys, &cx.caller.account, &cx.region);
         let key = match (self.storage_encrypted, &self.kms_key_id) {
             (Some(false), Some(_)) => {
                 return Err(Fault::combination(

@@ -62,8 +62,6 @@ impl Action for CreateDbClusterSnapshot {
                 insert(tx, snapshot.clone())
             })
             .await?;
-        cx.core.work.notify_one();
-        cx.core.mirror.notify_one();
         Ok(SnapshotOutput::of(&kept))
     }
 }
@@ -92,7 +90,7 @@ pub(super) async fn prepare(
     let wrapped_key = match &cluster.kms_key {
         None => None,
         Some(arn) => {
-            let user = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
+            let user = RdsUse::new(&*cx.core.keys, &cx.caller.account, &cx.region);
             let key = user.target(&arn.to_string()).await?;
             let context = snapshot_context(&cluster.account, &uid, &cluster.volume);
             Some(user.generate(&key, context).await?.1)

@@ -127,8 +127,6 @@ impl Action for DeleteDbCluster {
                 Ok(rows::update(tx, stored)?.value)
             })
             .await?;
-        cx.core.work.notify_one();
-        cx.core.mirror.notify_one();
         Ok(ClusterOutput::of(&deleting))
     }
 }

@@ -73,7 +73,6 @@ impl Action for DeleteDbClusterSnapshot {
                 Ok(snapshot)
             })
             .await?;
-        cx.core.mirror.notify_one();
         Ok(SnapshotOutput::of(&deleted))
     }
 }

@@ -50,7 +50,6 @@ impl Action for ModifyDbClusterSnapshotAttribute {
                 Ok::<_, Fault>(stored.value)
             })
             .await?;
-        cx.core.mirror.notify_one();
         Ok(AttributesOutput::of(&changed))
     }
 }

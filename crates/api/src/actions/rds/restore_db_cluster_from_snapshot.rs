@@ -212,7 +212,7 @@ impl RestoreDbClusterFromSnapshot {
         content: &Content,
         cluster: &mut Cluster,
     ) -> Result<Option<WrappedKey>, Fault> {
-        let user = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
+        let user = RdsUse::new(&*cx.core.keys, &cx.caller.account, &cx.region);
         // The source's key comes first, so that a fault names it as what it is.
         let opened = match &content.wrapped_key {
             Some(wrapped) => Some((user.unwrap_source(wrapped).await?, wrapped.key.to_string())),

@@ -194,6 +194,5 @@ async fn ensure_account(cx: &ActionContext, account: &Account) -> Result<(), Fau
         .catalog
         .write(move |tx| accounts::ensure(tx, &new, "").map_err(Fault::from))
         .await?;
-    cx.core.mirror.notify_one();
     Ok(())
 }

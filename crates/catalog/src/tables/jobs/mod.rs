@@ -22,7 +22,7 @@ use crate::{
         dirty_volumes,
         stored::{decode, encode, one_of},
     },
-    transaction::Tx,
+    transaction::{Touched, Tx},
     value::{Row, args},
 };
 
@@ -100,6 +100,7 @@ pub fn insert(tx: &mut dyn Tx, job: &Job) -> Result<(), CatalogError> {
             what: format!("the job {}", job.id),
         });
     }
+    tx.touch(Touched::Jobs);
     Ok(())
 }
 

@@ -8,7 +8,6 @@
 //! places are left in which nothing but the health check is answered.
 //!
 //! It does not know what is said on a connection.
-mod stage;
 mod visitor;
 
 use std::{
@@ -23,8 +22,7 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::settings::values::Network;
-pub(crate) use stage::Stage;
-pub(crate) use visitor::{Place, Visitor};
+pub(crate) use visitor::{Place, Stage, Visitor};
 
 /// How many connections there may be, and of whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

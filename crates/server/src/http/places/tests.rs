@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
-use super::{stage::At, visitor::STRANGERS_REQUESTS_MAX, *};
+use super::{
+    visitor::{At, STRANGERS_REQUESTS_MAX},
+    *,
+};
 
 const BOUNDS: Bounds = Bounds {
     all: 16,

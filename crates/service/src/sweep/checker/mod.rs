@@ -83,7 +83,7 @@ async fn sweeps(
     volume: model::VolumeRef,
     clock: Arc<ground::SetClock>,
 ) {
-    let vault = node.core.vault(&region).expect("a vault");
+    let vault = node.core.vaults.get(&region).expect("a vault");
     let headers = vault::Headers::remembering(1 << 20);
     for _ in 0..2 {
         // A store that answers no more is another try's matter.
@@ -130,7 +130,7 @@ async fn reads(node: Node, ground: Arc<Ground>, seen: world::Reader) {
     let Ok((Some(content), absent)) = known.await else {
         return;
     };
-    let vault = node.core.vault(&region).expect("a vault");
+    let vault = node.core.vaults.get(&region).expect("a vault");
     let manifest = content.manifest;
     let read = vault::verify_manifest(&vault, &volume, manifest, &absent, &vault::Unobserved).await;
     let deleted = *seen.deleted_at.lock().expect("no holder panics");

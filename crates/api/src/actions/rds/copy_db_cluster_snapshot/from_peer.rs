@@ -53,7 +53,7 @@ impl CopyDbClusterSnapshot {
             .await?;
 
         let mut copy = target_record(cx, &source, target, tags);
-        let here = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
+        let here = RdsUse::new(&*cx.core.keys, &cx.caller.account, &cx.region);
         let key = match (source.storage_encrypted, &self.kms_key_id) {
             (false, None) => None,
             (false, Some(_)) => return Err(key_without_encryption()),
@@ -82,8 +82,6 @@ impl CopyDbClusterSnapshot {
             None => copy_job(cx, &source, &copy, Some(pass)),
         };
         let kept = commit(cx, None, copy, Some(job)).await?;
-        cx.core.work.notify_one();
-        cx.core.mirror.notify_one();
         Ok(SnapshotOutput::of(&kept))
     }
 }

@@ -111,12 +111,7 @@ impl Action for CopyDbClusterSnapshot {
             Some(anew) => Some(reencrypt::job(cx, source, &mut copy, anew, None)),
             None => crosses.then(|| copy_job(cx, source, &copy, None)),
         };
-        let works = job.is_some();
         let kept = commit(cx, Some((wanted, found)), copy, job).await?;
-        if works {
-            cx.core.work.notify_one();
-        }
-        cx.core.mirror.notify_one();
         Ok(SnapshotOutput::of(&kept))
     }
 }
@@ -145,8 +140,8 @@ impl CopyDbClusterSnapshot {
             }
             (Some(wrapped), given) => {
                 // The source's key is used in the source's region, the target's in this one.
-                let at_source = RdsUse::new(&cx.core, &cx.caller.account, &source.region);
-                let here = RdsUse::new(&cx.core, &cx.caller.account, &cx.region);
+                let at_source = RdsUse::new(&*cx.core.keys, &cx.caller.account, &source.region);
+                let here = RdsUse::new(&*cx.core.keys, &cx.caller.account, &cx.region);
                 let data_key = at_source.unwrap_source(wrapped).await?;
                 let same = || wrapped.key.to_string();
                 let target = given.clone().unwrap_or_else(same);
