@@ -1,5 +1,6 @@
 //! A process that has no descriptor left knows nothing, and does nothing about it. Alone in its
 //! file: it takes all descriptors of its process.
+#[path = "engine/support.rs"]
 mod support;
 
 use std::{fs, os::fd::OwnedFd};

@@ -1,13 +1,11 @@
 //! Create, start, adopt, stop, crash, remove: against real PostgreSQL.
-mod support;
-
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
+use crate::support::{
+    self, MASTER, PASSWORD, Rig, client, client_as, free_port, kill, number, postmaster, spec,
+};
 use engine::{Engine, EngineError, ErrorKind};
 use rustix::process::Signal;
-use support::{
-    MASTER, PASSWORD, Rig, client, client_as, free_port, kill, number, postmaster, spec,
-};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

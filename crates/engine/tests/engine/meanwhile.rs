@@ -1,11 +1,9 @@
 //! What happens in a cluster while it is dumped: a dump that is kept loads, with the rows of its
 //! moment.
-mod support;
-
 use std::{process::Command, time::Duration};
 
+use crate::support::{self, FolderSink, Rig, client, client_as, number};
 use engine::{Disturbance, Engine, EngineError, ErrorKind, Home};
-use support::{FolderSink, Rig, client, client_as, number};
 use tokio::task::JoinHandle;
 
 /// An index that is being built holds its table's rows until the lock is free: the build lasts

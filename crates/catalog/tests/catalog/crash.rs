@@ -63,7 +63,7 @@ fn a_kill_loses_nothing_acknowledged() {
     let path = folder.path().join("catalog.db");
     for round in 1..=3 {
         let mut child = Command::new(env::current_exe().expect("this test's program"))
-            .args(["--exact", "child", "--nocapture"])
+            .args(["--exact", "crash::child", "--nocapture"])
             .env(FILE, &path)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

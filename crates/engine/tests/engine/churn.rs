@@ -1,7 +1,5 @@
 //! Dumps under every statement that makes, rewrites, empties or removes relations and databases:
 //! each that is kept loads, and holds together. `SNAPFERRY_SOAK_SNAPSHOTS` is how many are taken.
-mod support;
-
 use std::{
     fs,
     sync::{
@@ -11,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{FolderSink, MASTER, PASSWORD, Rig, client_as};
 use engine::{Engine, EngineError, Home};
-use support::{FolderSink, MASTER, PASSWORD, Rig, client_as};
 use tokio_postgres::{Client, NoTls};
 
 const SNAPSHOTS: u64 = 3;

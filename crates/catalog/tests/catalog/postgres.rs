@@ -1,11 +1,10 @@
 //! The PostgreSQL catalog passes the suite, survives its server, and never answers falsely.
-mod support;
-
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
+use crate::support::Server;
 use catalog::{
     Catalog, CatalogError, CatalogExt, PostgresCatalog, SqliteCatalog, Tx,
     conformance::{Fixture, samples},
@@ -14,7 +13,6 @@ use catalog::{
     meta, snapshots,
 };
 use model::SystemClock;
-use support::Server;
 
 struct Database {
     server: Arc<Server>,

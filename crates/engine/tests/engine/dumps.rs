@@ -1,6 +1,4 @@
 //! Dump and load: consistent under load, whole when stopped, void when damaged, safe when hostile.
-mod support;
-
 use std::{
     fs,
     io::{Read, Seek, SeekFrom, Write},
@@ -13,9 +11,9 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{self, FolderSink, Rig, client, copy_tree, kill, number};
 use engine::{Engine, EngineError, ErrorKind, Home};
 use rustix::process::Signal;
-use support::{FolderSink, Rig, client, copy_tree, kill, number};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -1,0 +1,6 @@
+//! The engine through its public door, over real clusters.
+mod churn;
+mod dumps;
+mod lifecycle;
+mod meanwhile;
+mod support;

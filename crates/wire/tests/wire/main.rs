@@ -1,0 +1,3 @@
+//! Readers, writers and signatures, against anything at all and what others made.
+mod readers;
+mod sigv4;
