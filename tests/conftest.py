@@ -18,6 +18,14 @@ os.environ |= {
     "AWS_PAGER": "",
 }
 
+pytest_plugins = ["whole_run"]
+
+# The files that take longest begin first, so that of several processes none is left alone with one at the end.
+LONG_FILES = (
+    "test_kills.py", "test_rebuild.py", "test_nodes.py", "test_verify.py", "test_tagging.py", "test_sts.py",
+    "test_regions.py", "test_webhooks.py",
+)
+
 # The shared deployment, where the session keeps it, and the snapshots that stay in it.
 SHARED = pytest.StashKey()
 KEPT = ("plain-snapshot", "sealed-snapshot")
@@ -37,8 +45,8 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """What looks back on the whole run comes last."""
-    items.sort(key=lambda item: item.name == "test_every_action_has_answered_as_its_model_says")
+    """Puts the long files first, each in its own order."""
+    items.sort(key=lambda item: item.path.name not in LONG_FILES)
 
 
 @pytest.fixture(scope="session")

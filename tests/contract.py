@@ -42,6 +42,11 @@ def operations():
     return [(path["post"]["tags"][0], path["post"]["operationId"]) for path in OPENAPI["paths"].values()]
 
 
+def without_answer(answered):
+    """The actions that are none of these, but for those that boto3 cannot reach."""
+    return {action for _, action in operations()} - set(answered) - set(DECIDED["answered_without_boto3"])
+
+
 def _need(holds, where, what):
     if not holds:
         raise Mismatch(f"{where}: {what}")

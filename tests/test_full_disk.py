@@ -44,7 +44,9 @@ def test_a_restore_onto_a_full_disk(small_disk):
     filler = disk / "filler"
     with filler.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, free - ROOM_BYTES)
-    before = set(disk.rglob("whole"))
+    # Looked for where it belongs only: a folder that is being removed is gone while one looks through it.
+    marks = "*/try-*/whole"
+    before = set(disk.glob(marks))
     assert before, "the source is whole"
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=name, SnapshotIdentifier="kept", Engine="aurora-postgresql"
@@ -57,7 +59,7 @@ def test_a_restore_onto_a_full_disk(small_disk):
     job = running.wait_until(refused_twice, 60, "the restore was tried twice")
     assert "No space left" in job["error"], job
     assert ferry.cluster_of(rds, name)["Status"] == "creating"
-    assert set(disk.rglob("whole")) == before, "a part of a cluster is marked whole"
+    assert set(disk.glob(marks)) == before, "a part of a cluster is marked whole"
     with ferry.connect(source) as connection:
         assert ferry.table_of(connection, "goods") == rows, "the other cluster goes on"
     filler.unlink()

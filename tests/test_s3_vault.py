@@ -83,7 +83,7 @@ def store():
         yield made
     finally:
         relay.close()
-        process.terminate()
+        process.kill()
         process.wait(10)
 
 
