@@ -26,7 +26,7 @@ test: ## Set up and run every check and test
 test-rust: ## Only the Rust tests
 	@scripts/test rust
 
-test-clients: ## Only the client tests: boto3, AWS CLI, curl (PYTEST_ARGS="-k copy" picks some)
+test-clients: ## Only the client tests: boto3, AWS CLI, curl (PYTEST_ARGS="-k copy" picks some; TEST_PROCESSES=1 runs all in one)
 	@scripts/test clients $(PYTEST_ARGS)
 
 attack: ## Strangers, tenants and unlucky operators against the release binary; prints memory, descriptors, others' latency (PYTEST_ARGS="-k flood")

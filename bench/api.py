@@ -4,7 +4,6 @@ Snapferry is the release binary in closed mode: every signature is verified, eve
 durable. moto keeps everything in memory and checks nothing. Absolute figures are the machine's; the
 ratios are what counts.
 """
-import argparse
 import configparser
 import json
 import os
@@ -18,7 +17,7 @@ import boto3
 import botocore.config
 
 import machine
-import running
+from snapferry_tools import running
 
 REGION = "us-east-1"
 VERSION = "2014-10-31"
@@ -333,16 +332,11 @@ def ratio_to_moto(seen, what, name, size, clients):
 
 def read_options():
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", required=True)
-    parser.add_argument("--generator", required=True)
+    parser = machine.parser(__doc__, "--generator", "--requests", "--rounds")
     parser.add_argument("--sizes", type=lambda text: [int(size) for size in text.split(",")], default=[100, 5000, 100_000])
-    parser.add_argument("--requests", type=int, default=40_000, help="of each run at most")
     parser.add_argument("--seconds", type=float, default=5, help="each run takes at most")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--settle", type=float, default=5, help="seconds of rest after the regions were filled")
     parser.add_argument("--only", choices=["copy", "describe"])
-    parser.add_argument("--report", type=pathlib.Path, help="the Markdown file that is written")
     return parser.parse_args()
 
 

@@ -5,7 +5,6 @@ until the bytes are synced: Snapferry from the request to the copy that is avail
 files. Snapferry checks each object's hash and proves who speaks; curl does neither. With a delay, each byte
 waits on the way in a relay of this folder, for both alike.
 """
-import argparse
 import configparser
 import itertools
 import json
@@ -23,8 +22,7 @@ import botocore.config
 import psycopg
 
 import machine
-import network
-import running
+from snapferry_tools import network, running
 
 HOME, FAR, OTHER = "us-east-1", "us-west-2", "111122223333"
 USER, PASSWORD, DATABASE = "ferryman", "correct-horse-7", "shop"
@@ -253,12 +251,9 @@ class Bench:
 
 def main():
     """Measures and reports."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", required=True)
+    parser = machine.parser(__doc__, "--rounds")
     parser.add_argument("--mebibytes", type=int, default=768)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--delays", default="0,20", help="round trips in milliseconds that are added")
-    parser.add_argument("--report", type=pathlib.Path, help="a file for the table")
     options = parser.parse_args()
     about, rows, size = machine.describe(), [], 0
     for delay in (int(one) for one in options.delays.split(",")):

@@ -1,4 +1,5 @@
-"""What every benchmark shares: CPU seconds and memory of processes, a line about the machine, the report."""
+"""What every benchmark shares: CPU seconds and memory of processes, the command line, a line about the machine, the report."""
+import argparse
 import os
 import pathlib
 import re
@@ -63,6 +64,21 @@ def markdown(columns, rows):
     lines = ["| " + " | ".join(columns) + " |", "| --- |" + " ---: |" * (len(columns) - 1)]
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def parser(about, *more):
+    """A command line with what every benchmark takes, and some of what several take."""
+    words = argparse.ArgumentParser(description=about.splitlines()[0])
+    words.add_argument("--binary", required=True)
+    words.add_argument("--report", type=pathlib.Path, help="the Markdown file that is written")
+    known = {
+        "--generator": {"required": True},
+        "--requests": {"type": int, "default": 40_000, "help": "of each run at most"},
+        "--rounds": {"type": int, "default": 3},
+    }
+    for name in more:
+        words.add_argument(name, **known[name])
+    return words
 
 
 def publish(lines, report):

@@ -4,11 +4,9 @@ A catalog is filled through the catalog's own door: half of the snapshots are co
 belong to a thousand clusters of their own, of which the vault has nothing. A server then serves it. The paper
 part multiplies what was measured with the vault format's sizes.
 """
-import argparse
 import contextlib
 import json
 import math
-import pathlib
 import sqlite3
 import statistics
 import subprocess
@@ -16,10 +14,9 @@ import sys
 import time
 
 import api
-import database
 import machine
-import running
 import start
+from snapferry_tools import database, running
 
 LIKE = "sealed-0"
 CLUSTERS = 1_000
@@ -264,14 +261,10 @@ def paper(seen, postgres):
 
 def read_options():
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", required=True)
-    parser.add_argument("--generator", required=True)
+    parser = machine.parser(__doc__, "--generator", "--requests")
     parser.add_argument("--sizes", type=lambda text: [int(size) for size in text.split(",")], default=[10_000, 1_000_000])
     parser.add_argument("--postgres", type=int, default=100_000, help="snapshots in a catalog on PostgreSQL; 0 for none")
-    parser.add_argument("--requests", type=int, default=40_000, help="of each run at most")
     parser.add_argument("--seconds", type=float, default=5, help="each run takes at most")
-    parser.add_argument("--report", type=pathlib.Path, help="the Markdown file that is written")
     return parser.parse_args()
 
 

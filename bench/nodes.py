@@ -4,9 +4,7 @@ The nodes, PostgreSQL and the load generators share this machine's cores, so tha
 mean more requests than the cores have time for: the CPU time of each part stands beside the rate.
 PostgreSQL runs as it comes, with fsync on.
 """
-import argparse
 import os
-import pathlib
 import secrets
 import shutil
 import statistics
@@ -14,9 +12,8 @@ import sys
 import time
 
 import api
-import database
 import machine
-import running
+from snapferry_tools import database, running
 
 ACCOUNTS = ["000000000000", "111111111111", "222222222222", "333333333333"]
 DATABASE_SETTINGS = ("shared_preload_libraries=pg_stat_statements", "pg_stat_statements.max=10000")
@@ -213,16 +210,12 @@ def section(seen):
 
 def read_options():
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", required=True)
-    parser.add_argument("--generator", required=True)
+    parser = machine.parser(__doc__, "--generator", "--rounds")
     parser.add_argument("--nodes", type=lambda text: [int(count) for count in text.split(",")], default=[1, 2, 4])
     parser.add_argument("--clients", type=int, default=32, help="in all, spread over the nodes")
     parser.add_argument("--requests", type=int, default=40_000, help="of each run and node at most")
     parser.add_argument("--seconds", type=float, default=4, help="each run takes at most")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fill", type=int, default=2_000, help="snapshots that are described")
-    parser.add_argument("--report", type=pathlib.Path, help="the Markdown file that is written")
     return parser.parse_args()
 
 

@@ -3,10 +3,8 @@
 The aims stand beside the figures; missing one is shown, not an error, since machines differ. The line in the
 README that tells of them is written anew with the report.
 """
-import argparse
 import http.client
 import os
-import pathlib
 import re
 import socket
 import statistics
@@ -15,7 +13,7 @@ import sys
 import time
 
 import machine
-import running
+from snapferry_tools import running
 
 START_MS_MAX, IDLE_MIB_MAX = 20, 12
 # What the README says of this bench.
@@ -80,10 +78,8 @@ def write_readme(start_ms, idle_mib):
 
 def main():
     """Prints the medians and the range; writes the report and the README's line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", required=True)
+    parser = machine.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--report", type=pathlib.Path, help="the Markdown file that is written, and the README with it")
     options = parser.parse_args()
     described = machine.describe()
     folder = running.make_folder("snapferry-bench-")

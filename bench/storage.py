@@ -3,7 +3,6 @@
 Every tool works on the data directory of one of Snapferry's own clusters, in the same run. Snapferry is
 measured as it is used, through its API: the server process's CPU seconds without PostgreSQL's own.
 """
-import argparse
 import concurrent.futures
 import configparser
 import os
@@ -19,9 +18,9 @@ import psycopg
 
 import chart
 import machine
-import running
 import targets
 import tools
+from snapferry_tools import running
 from targets import FIRST, NEXT, REKEY, REKEY_SMALL, RESTORE, SHIP, SHIP_NEXT, VERIFY, WORKS
 
 HOME, FAR = "us-east-1", "eu-west-1"
@@ -422,14 +421,12 @@ def section(middle):
 
 def read_options():
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", required=True)
+    parser = machine.parser(__doc__)
     parser.add_argument("--scale", type=int, default=150, help="pgbench's scale; 150 is 2.4 GB")
     parser.add_argument("--rounds", type=int, default=2, help="all tools take part in the first, cp and pgBackRest in all")
     parser.add_argument("--data", choices=["pgbench", "mixed", "both"], default="both")
     parser.add_argument("--tools", nargs="*", help="only these beside Snapferry: cp pg_basebackup pgBackRest restic borg")
     parser.add_argument("--beside", default="/var/tmp", help="where the folders with the data are made")
-    parser.add_argument("--report", type=pathlib.Path, help="the Markdown file; the chart lies beside it")
     return parser.parse_args()
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 
 import machine
-import running
+from snapferry_tools import running
 
 SECRET = "bench-secret-1"
 

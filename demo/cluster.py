@@ -23,11 +23,8 @@ import botocore.awsrequest
 import botocore.config
 import botocore.exceptions
 
-import database
-import network
-import proof
-import running
 from progress import Table, print_proven, say, show_bytes
+from snapferry_tools import database, network, proof, running
 
 REGIONS = ("us-east-1", "eu-west-1")
 EAST, WEST = 0, 1

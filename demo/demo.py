@@ -5,7 +5,6 @@ another region, and restored there; every row is compared. Exit status 0 only if
 """
 import argparse
 import configparser
-import json
 import os
 import pathlib
 import secrets
@@ -18,9 +17,8 @@ import boto3
 import botocore.config
 import botocore.exceptions
 
-import proof
-import running
 from progress import Table, show_bytes
+from snapferry_tools import policies, proof, running
 
 HOME_REGION, FAR_REGION, THIRD_REGION = "us-east-1", "eu-west-1", "ap-southeast-2"
 OWNER, PARTNER = "000000000000", "111122223333"
@@ -177,7 +175,7 @@ class Demo:
             step.note = "DBClusterSnapshotNotFoundFault, as it should be"
         with self.table.step("share it with the other account") as step:
             self.client("kms").put_key_policy(
-                KeyId=keys["source"], PolicyName="default", Policy=shared_policy(OWNER, PARTNER)
+                KeyId=keys["source"], PolicyName="default", Policy=policies.cross_account(OWNER, [PARTNER])
             )
             self.client("rds").modify_db_cluster_snapshot_attribute(
                 DBClusterSnapshotIdentifier="monday", AttributeName="restore", ValuesToAdd=[PARTNER]
@@ -309,29 +307,6 @@ def refuse(code, call, **arguments):
             return
         raise Failed(f"refused with {error.response['Error']['Code']}, not {code}") from error
     raise Failed(f"was not refused with {code}")
-
-
-def shared_policy(owner, partner):
-    """The documented key policy that lets another account use a key for snapshots."""
-    use = ["Encrypt", "Decrypt", "ReEncrypt*", "GenerateDataKey*", "CreateGrant", "DescribeKey"]
-    grants = ["CreateGrant", "ListGrants", "RevokeGrant"]
-
-    def allow(account, actions, **more):
-        return {
-            "Effect": "Allow",
-            "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
-            "Action": [f"kms:{action}" for action in actions],
-            "Resource": "*",
-        } | more
-
-    statements = [
-        allow(owner, ["*"], Sid="OwnerDoesAll"),
-        allow(partner, use, Sid="PartnerUsesTheKey"),
-        allow(
-            partner, grants, Sid="PartnerAttachesIt", Condition={"Bool": {"kms:GrantIsForAWSResource": "true"}}
-        ),
-    ]
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
 def read_options():

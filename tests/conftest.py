@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-import ferry
-import running
+import clients
+from snapferry_tools import running
 
 for name in [name for name in os.environ if running.FOREIGN.match(name)]:
     del os.environ[name]
@@ -68,7 +68,7 @@ def _deployments(binary):
             flags.append("--allow-shared-os-user")
         server = running.Server(binary, folder / "data", *flags, environment=environment)
         made.append(server)
-        return ferry.Deployment(server.start() if start else server, dev="--dev" in flags)
+        return clients.Deployment(server.start() if start else server, dev="--dev" in flags)
 
     try:
         yield make
@@ -123,12 +123,12 @@ def other_key(closed):
 @pytest.fixture(scope="session")
 def far_key(closed):
     """A key of the owner in the far region."""
-    return closed.new_key(ferry.FAR, Description="far copies")
+    return closed.new_key(clients.FAR, Description="far copies")
 
 
 def _cluster_with_rows(deployment, name, **more):
     cluster = deployment.new_cluster(name, **more)
-    with ferry.connect(cluster) as connection:
+    with clients.connect(cluster) as connection:
         connection.execute("create table goods as select i, md5(i::text) as name from generate_series(1, 2000) i")
     return cluster
 
@@ -162,7 +162,7 @@ def tidy(request):
     """After each file, removes what its tests left in the shared deployment, for the quota's sake."""
     yield
     shared = request.session.stash.get(SHARED, None)
-    for region in (ferry.HOME, ferry.FAR, ferry.THIRD) if shared and shared.server.is_running else ():
+    for region in (clients.HOME, clients.FAR, clients.THIRD) if shared and shared.server.is_running else ():
         rds = shared.rds(region)
         for snapshot in rds.describe_db_cluster_snapshots()["DBClusterSnapshots"]:
             name = snapshot["DBClusterSnapshotIdentifier"]

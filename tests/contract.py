@@ -1,6 +1,6 @@
 """What an answer must look like: by the API models of the installed botocore, and by the OpenAPI document.
 
-Knows the models' language; nothing of any action. `ferry` has every answer to boto3 checked here.
+Knows the models' language; nothing of any action. `clients` has every answer to boto3 checked here.
 """
 import datetime
 import functools
@@ -217,9 +217,9 @@ def _strict(schema):
 
 def served(server):
     """The OpenAPI document that a running server answers."""
-    import ferry
+    import clients
 
-    return json.loads(ferry.send(server, method="GET", path="/openapi.json").text)
+    return json.loads(clients.send(server, method="GET", path="/openapi.json").text)
 
 
 def printed(binary):

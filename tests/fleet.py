@@ -8,9 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 
-import database
-import network
-import running
+from snapferry_tools import database, network, running, store
 
 
 class Bucket:
@@ -46,9 +44,8 @@ class Bucket:
 
     def start(self):
         """Starts it and waits until it answers."""
-        program = running.ROOT / "demo" / "store.py"
         self.process = subprocess.Popen(
-            [sys.executable, str(program), self.address, str(self.folder)], stdin=subprocess.DEVNULL
+            [sys.executable, store.__file__, self.address, str(self.folder)], stdin=subprocess.DEVNULL
         )
         running.wait_until(self.answers, 30, "the S3 server answers")
 

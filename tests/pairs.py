@@ -4,9 +4,8 @@ import json
 import re
 import secrets
 
-import ferry
 import relay as relays
-from ferry import FAR, HOME, OWNER, copy_request, unique
+from clients import FAR, HOME, OWNER, copy_request, unique
 
 KEY = secrets.token_hex(32)
 # What a caller is told of a peer that cannot be used, whatever the reason: that is the log's.

@@ -7,10 +7,10 @@ import botocore.exceptions
 import boto3
 import pytest
 
+import clients
 import contract
-import ferry
-import running
-from ferry import HOME, PARTNER, refused
+from clients import HOME, PARTNER, refused
+from snapferry_tools import running
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_the_administrators_file_follows(own):
     assert new["aws_access_key_id"] != old["aws_access_key_id"] and new["region"] == old["region"]
     assert (own.server.data / "credentials").stat().st_mode & 0o777 == 0o600
     key = {"access_key_id": new["aws_access_key_id"], "secret_access_key": new["aws_secret_access_key"]}
-    assert client(own, key).get_caller_identity()["Account"] == ferry.OWNER
+    assert client(own, key).get_caller_identity()["Account"] == clients.OWNER
 
 
 @pytest.mark.parametrize("service", ["rds", "sts", "kms"])

@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-import ferry
-import running
-from ferry import PASSWORD, USER, refused, unique
+import clients
+from clients import PASSWORD, USER, refused, unique
+from snapferry_tools import running
 
 NEW = {"Engine": "aurora-postgresql", "MasterUsername": USER, "MasterUserPassword": PASSWORD}
 PORT, LONELY_PORT = 18_777, 18_778
@@ -30,7 +30,7 @@ def taken(address):
 
 def answers(cluster):
     """Whether a cluster takes its master user."""
-    with ferry.connect(cluster, database="postgres") as connection:
+    with clients.connect(cluster, database="postgres") as connection:
         return connection.execute("select 1").fetchone() == (1,)
 
 
@@ -58,14 +58,14 @@ def test_clusters_of_two_deployments_have_the_same_port(closed, dev):
 def test_a_restore_has_its_sources_port(closed):
     source = closed.new_cluster(unique("source"), Port=PORT)
     snapshot = closed.new_snapshot(unique("snapshot"), source["DBClusterIdentifier"])["DBClusterSnapshotIdentifier"]
-    copy = ferry.copied(closed, snapshot)["DBClusterSnapshotIdentifier"]
+    copy = clients.copied(closed, snapshot)["DBClusterSnapshotIdentifier"]
     rds = closed.rds()
     for taken_from, more in ((snapshot, {"Port": PORT}), (snapshot, {}), (copy, {}), (snapshot, {"Port": 5432})):
         name = unique("restored")
         rds.restore_db_cluster_from_snapshot(
             DBClusterIdentifier=name, SnapshotIdentifier=taken_from, Engine="aurora-postgresql", **more
         )
-        restored = ferry.wait_cluster(rds, name)
+        restored = clients.wait_cluster(rds, name)
         assert restored["Port"] == more.get("Port", PORT)
         assert restored["Endpoint"] != source["Endpoint"]
         assert answers(restored)
@@ -76,7 +76,7 @@ def test_the_address_is_held_from_the_answer_on(deploy):
     made = deployment.new_cluster("held", wait=False)
     with pytest.raises(OSError), taken(place(made)):
         pass
-    cluster = ferry.wait_cluster(deployment.rds(), "held")
+    cluster = clients.wait_cluster(deployment.rds(), "held")
     assert place(cluster) == place(made)
     deployment.rds().delete_db_cluster(DBClusterIdentifier="held", SkipFinalSnapshot=True)
     deployment.rds().get_waiter("db_cluster_deleted").wait(
@@ -100,7 +100,7 @@ def test_an_address_that_is_taken_meanwhile_is_chosen_anew(deploy):
             name = before["DBClusterIdentifier"]
             after = running.wait_until(
                 lambda name=name, before=before: (
-                    (found := ferry.cluster_of(deployment.rds(), name))["Status"] == "available"
+                    (found := clients.cluster_of(deployment.rds(), name))["Status"] == "available"
                     and place(found) != place(before)
                     and found
                 ),
@@ -138,7 +138,7 @@ def test_a_port_that_a_program_has_on_all_addresses(deploy):
         deployment.rds().restore_db_cluster_from_snapshot(
             DBClusterIdentifier="takes-what-there-is", SnapshotIdentifier="snapshot", Engine="aurora-postgresql"
         )
-        restored = ferry.wait_cluster(deployment.rds(), "takes-what-there-is")
+        restored = clients.wait_cluster(deployment.rds(), "takes-what-there-is")
         assert restored["Port"] != LONELY_PORT and answers(restored)
 
 
@@ -155,7 +155,7 @@ def test_a_range_of_ones_own(deploy):
         **NEW,
     )
     for cluster in made:
-        assert answers(ferry.wait_cluster(deployment.rds(), cluster["DBClusterIdentifier"]))
+        assert answers(clients.wait_cluster(deployment.rds(), cluster["DBClusterIdentifier"]))
 
 
 def test_a_range_that_the_machine_does_not_have(deploy):
@@ -185,15 +185,15 @@ def test_one_address_for_all_as_before_and_its_clusters_stay_there(deploy, binar
             Port=port,
             **NEW,
         )
-    cluster = ferry.wait_cluster(deployment.rds(), "kept")
+    cluster = clients.wait_cluster(deployment.rds(), "kept")
     deployment.server.stop()
     # The next version is started without the flags, as most are.
     later = running.Server(binary, deployment.server.data).start()
     try:
-        again = ferry.Deployment(later)
-        found = ferry.wait_cluster(again.rds(), "kept")
+        again = clients.Deployment(later)
+        found = clients.wait_cluster(again.rds(), "kept")
         assert place(found) == place(cluster) and answers(found)
         assert not again.new_cluster("young", wait=False)["Endpoint"].startswith("127.0.")
-        ferry.wait_cluster(again.rds(), "young")
+        clients.wait_cluster(again.rds(), "young")
     finally:
         later.stop()

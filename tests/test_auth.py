@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-import ferry
-from ferry import FORM, Signer, form, send
+import clients
+from clients import FORM, Signer, form, send
 
 DESCRIBE = form("DescribeDBClusters")
 WRONG = (
@@ -35,7 +35,7 @@ def denied(answer, code, status=403, message=None):
 
 def shifted(**by):
     """Another moment than now."""
-    return ferry.now() + datetime.timedelta(**by)
+    return clients.now() + datetime.timedelta(**by)
 
 
 def test_a_signed_request_is_answered(signer):
@@ -68,7 +68,7 @@ def test_a_wrong_secret(closed):
 
 def test_an_account_number_is_no_access_key_here(closed):
     signer = Signer(closed)
-    signer.credentials.access_key = ferry.OWNER
+    signer.credentials.access_key = clients.OWNER
     denied(signer.post(DESCRIBE), "InvalidClientTokenId")
 
 
@@ -205,7 +205,7 @@ def test_an_oversized_body(closed, signer):
     body = DESCRIBE + b"&X=" + b"a" * (1 << 20)
     answer = signer.post(body)
     denied(answer, "RequestEntityTooLarge", status=413)
-    assert ferry.send(closed.server, "GET", "/healthz").status == 200
+    assert clients.send(closed.server, "GET", "/healthz").status == 200
 
 
 @pytest.mark.parametrize("body", [b"Action=%zz", b"Action=%ff%fe", b"Action=DescribeDBClusters&a=%"])
@@ -269,12 +269,12 @@ def test_aws_host_names_are_accepted(dev):
 
 
 def test_dev_mode_takes_accounts_from_access_keys(dev):
-    for account, expected in ((ferry.PARTNER, ferry.PARTNER), ("AKIAIOSFODNN7EXAMPLE", ferry.OWNER)):
+    for account, expected in ((clients.PARTNER, clients.PARTNER), ("AKIAIOSFODNN7EXAMPLE", clients.OWNER)):
         assert dev.client("sts", account=account).get_caller_identity()["Account"] == expected
     body = b"Action=GetCallerIdentity&Version=2011-06-15"
     answer = send(dev.server, headers={"Content-Type": FORM}, body=body)
     assert answer.status == 200
-    assert f"<Account>{ferry.OWNER}</Account>" in answer.text
+    assert f"<Account>{clients.OWNER}</Account>" in answer.text
 
 
 def test_basic_authentication_is_no_way_in(closed):

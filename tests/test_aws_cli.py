@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-import ferry
-import running
-from ferry import FAR, HOME, PASSWORD, USER
+import clients
+from clients import FAR, HOME, PASSWORD, USER
+from snapferry_tools import running
 
 
 @pytest.fixture(scope="module")
@@ -47,25 +47,25 @@ def aws(closed):
 
 @pytest.mark.timeout(240)
 def test_the_main_job(aws, closed):
-    assert aws("sts", "get-caller-identity")["Account"] == ferry.OWNER
+    assert aws("sts", "get-caller-identity")["Account"] == clients.OWNER
     key = aws("kms", "create-key", "--description", "cli")["KeyMetadata"]["Arn"]
     aws("kms", "create-alias", "--alias-name", "alias/cli", "--target-key-id", key)
     far_key = aws("kms", "create-key", region=FAR)["KeyMetadata"]["KeyId"]
     made = aws(
         *("rds", "create-db-cluster", "--db-cluster-identifier", "cli", "--engine", "aurora-postgresql"),
-        *("--master-username", USER, "--master-user-password", PASSWORD, "--database-name", ferry.DATABASE),
+        *("--master-username", USER, "--master-user-password", PASSWORD, "--database-name", clients.DATABASE),
         *("--storage-encrypted", "--kms-key-id", "alias/cli", "--tags", "Key=team,Value=blue"),
     )["DBCluster"]
     assert made["Status"] == "creating" and made["KmsKeyId"] == key
-    cluster = ferry.wait_cluster(closed.rds(), "cli")
+    cluster = clients.wait_cluster(closed.rds(), "cli")
     aws("rds", "wait", "db-cluster-available", "--db-cluster-identifier", "cli")
-    with ferry.connect(cluster) as connection:
+    with clients.connect(cluster) as connection:
         connection.execute("create table goods as select generate_series(1, 500) as i")
     aws(
         *("rds", "create-db-cluster-snapshot", "--db-cluster-identifier", "cli"),
         *("--db-cluster-snapshot-identifier", "cli-monday"),
     )
-    ferry.wait_snapshot(closed.rds(), "cli-monday")
+    clients.wait_snapshot(closed.rds(), "cli-monday")
     aws("rds", "wait", "db-cluster-snapshot-available", "--db-cluster-snapshot-identifier", "cli-monday")
     other = aws("kms", "create-key")["KeyMetadata"]["Arn"]
     copy = aws(
@@ -85,7 +85,7 @@ def test_the_main_job(aws, closed):
         region=FAR,
     )["DBClusterSnapshot"]
     assert far["Status"] in ("copying", "available")
-    ferry.wait_snapshot(closed.rds(FAR), "cli-far")
+    clients.wait_snapshot(closed.rds(FAR), "cli-far")
     described = aws(
         "rds", "describe-db-cluster-snapshots", "--db-cluster-snapshot-identifier", "cli-far", region=FAR
     )["DBClusterSnapshots"][0]
@@ -96,7 +96,7 @@ def test_the_main_job(aws, closed):
         *("--snapshot-identifier", "cli-far", "--engine", "aurora-postgresql"),
         region=FAR,
     )
-    with ferry.connect(ferry.wait_cluster(closed.rds(FAR), "cli-far")) as connection:
+    with clients.connect(clients.wait_cluster(closed.rds(FAR), "cli-far")) as connection:
         assert connection.execute("select count(*), sum(i) from goods").fetchone() == (500, 125_250)
     aws("rds", "delete-db-cluster", "--db-cluster-identifier", "cli-far", "--skip-final-snapshot", region=FAR)
     aws("rds", "delete-db-cluster-snapshot", "--db-cluster-snapshot-identifier", "cli-far", region=FAR)

@@ -4,9 +4,9 @@ import re
 import psycopg
 import pytest
 
-import ferry
-import running
-from ferry import FAR, PASSWORD, PARTNER, USER, refused, unique
+import clients
+from clients import FAR, PASSWORD, PARTNER, USER, refused, unique
+from snapferry_tools import running
 
 NEW = {"Engine": "aurora-postgresql", "MasterUsername": USER, "MasterUserPassword": PASSWORD}
 
@@ -24,19 +24,19 @@ def test_a_cluster_from_creation_to_deletion(closed):
     assert made["DBClusterIdentifier"] == low
     assert made["Status"] == "creating"
     assert re.fullmatch(r"cluster-[A-Z0-9]{26}", made["DbClusterResourceId"])
-    assert made["DBClusterArn"] == f"arn:aws:rds:us-east-1:{ferry.OWNER}:cluster:{low}"
-    cluster = ferry.wait_cluster(rds, name)
+    assert made["DBClusterArn"] == f"arn:aws:rds:us-east-1:{clients.OWNER}:cluster:{low}"
+    cluster = clients.wait_cluster(rds, name)
     assert cluster["Status"] == "available"
     assert cluster["Engine"] == "aurora-postgresql"
     assert re.match(r"15\.\d+", cluster["EngineVersion"])
     assert cluster["MasterUsername"] == USER
-    assert cluster["DatabaseName"] == ferry.DATABASE
+    assert cluster["DatabaseName"] == clients.DATABASE
     assert cluster["StorageEncrypted"] is False and "KmsKeyId" not in cluster
     assert cluster["TagList"] == [{"Key": "team", "Value": "blue"}]
     assert cluster["BackupRetentionPeriod"] == 1
     assert rds.describe_db_clusters(DBClusterIdentifier=made["DBClusterArn"])["DBClusters"] == [cluster]
 
-    with ferry.connect(cluster) as connection:
+    with clients.connect(cluster) as connection:
         def show(setting):
             return connection.execute(f"show {setting}").fetchone()[0]
 
@@ -57,13 +57,13 @@ def test_a_cluster_from_creation_to_deletion(closed):
         "DBClusterNotFoundFault", rds.describe_db_clusters, f"DBCluster {low} not found.", 404, DBClusterIdentifier=low
     )
     with pytest.raises(psycopg.OperationalError):
-        ferry.connect(cluster)
+        clients.connect(cluster)
 
 
 def test_only_the_password_lets_in(plain):
     for attempt in ({"password": "wrong-password"}, {"user": "rdsadmin"}, {"user": "postgres"}):
         with pytest.raises(psycopg.OperationalError):
-            ferry.connect(plain, **attempt)
+            clients.connect(plain, **attempt)
 
 
 def test_each_cluster_runs_alone(closed, plain, sealed):
@@ -75,7 +75,7 @@ def test_each_cluster_runs_alone(closed, plain, sealed):
 
 
 def test_the_master_user_cannot_read_the_servers_files(closed, plain):
-    with ferry.connect(plain) as connection:
+    with clients.connect(plain) as connection:
         for statement in (
             f"select pg_read_file('{closed.server.data}/credentials')",
             f"copy pg_temp.t from '{closed.server.data}/master.key'",
@@ -89,7 +89,7 @@ def test_the_master_user_cannot_read_the_servers_files(closed, plain):
 @pytest.mark.skipif(running.os.geteuid() != 0, reason="clusters have users of their own only under root")
 def test_the_os_keeps_a_cluster_from_the_servers_files(closed, plain):
     # A role with CREATEROLE can run programs as the server's OS user before PostgreSQL 16.
-    with ferry.connect(plain) as connection:
+    with clients.connect(plain) as connection:
         try:
             connection.execute("create role runner login password 'x' in role pg_execute_server_program")
             connection.execute("grant pg_execute_server_program to current_user")
@@ -112,7 +112,7 @@ def test_accounts_and_regions_do_not_see_each_other(closed, plain):
     assert "plain" in names(closed.rds())
     assert names(closed.rds(account=PARTNER)) == set()
     assert "plain" not in names(closed.rds(FAR))
-    for account, region in ((PARTNER, ferry.HOME), (ferry.OWNER, FAR)):
+    for account, region in ((PARTNER, clients.HOME), (clients.OWNER, FAR)):
         refused(
             "DBClusterNotFoundFault", closed.rds(region, account).describe_db_clusters, DBClusterIdentifier="plain"
         )
@@ -243,7 +243,7 @@ def test_a_final_snapshot_outlives_its_cluster(closed):
     rds = closed.rds()
     name, last = unique("brief"), unique("last")
     cluster = closed.new_cluster(name)
-    with ferry.connect(cluster) as connection:
+    with clients.connect(cluster) as connection:
         connection.execute("create table goods as select generate_series(1, 50) as i")
     closed.new_snapshot(unique("taken"), name)
     refused(
@@ -258,7 +258,7 @@ def test_a_final_snapshot_outlives_its_cluster(closed):
     rds.get_waiter("db_cluster_deleted").wait(
         DBClusterIdentifier=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 600}
     )
-    snapshot = ferry.wait_snapshot(rds, last)
+    snapshot = clients.wait_snapshot(rds, last)
     assert snapshot["DBClusterIdentifier"] == name
     assert {one["DBClusterSnapshotIdentifier"] for one in
             rds.describe_db_cluster_snapshots(DBClusterIdentifier=name)["DBClusterSnapshots"]} >= {last}
@@ -266,7 +266,7 @@ def test_a_final_snapshot_outlives_its_cluster(closed):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=again, SnapshotIdentifier=last, Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, again)) as connection:
+    with clients.connect(clients.wait_cluster(rds, again)) as connection:
         assert connection.execute("select count(*) from goods").fetchone() == (50,)
     rds.delete_db_cluster(DBClusterIdentifier=again, SkipFinalSnapshot=True)
 
@@ -287,7 +287,7 @@ def test_names_as_long_as_the_engines(closed):
     name = unique("longest")
     made = closed.new_cluster(name, MasterUsername=user, DatabaseName=database, MasterUserPassword=password)
     assert (made["MasterUsername"], made["DatabaseName"]) == (user, database)
-    with ferry.connect(made, password, user, database) as connection:
+    with clients.connect(made, password, user, database) as connection:
         assert connection.execute("select current_user, current_database()").fetchone() == (user, database)
     closed.rds().delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
 
@@ -301,10 +301,10 @@ def test_a_final_snapshot_beyond_the_quota_is_refused_and_the_cluster_stays(depl
     # A name that is taken is told before the quota.
     refused("DBClusterSnapshotAlreadyExistsFault", rds.delete_db_cluster,
             DBClusterIdentifier="shop", FinalDBSnapshotIdentifier="ONLY")
-    assert ferry.cluster_of(rds, "shop")["Status"] == "available"
-    with ferry.connect(made) as connection:
+    assert clients.cluster_of(rds, "shop")["Status"] == "available"
+    with clients.connect(made) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
     assert [row["DBClusterSnapshotIdentifier"] for row in rds.describe_db_cluster_snapshots()["DBClusterSnapshots"]] == ["only"]
     rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="only")
     rds.delete_db_cluster(DBClusterIdentifier="shop", FinalDBSnapshotIdentifier="last")
-    ferry.wait_snapshot(rds, "last")
+    clients.wait_snapshot(rds, "last")

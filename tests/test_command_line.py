@@ -3,8 +3,8 @@ import pathlib
 
 import pytest
 
-import ferry
-import running
+import clients
+from snapferry_tools import running
 
 SECRET = "hush-hush-hush-hush"
 
@@ -53,7 +53,7 @@ def test_a_lock_that_was_deleted_lets_no_second_server_in(deploy, binary, replac
 
 
 def test_a_sessions_title_does_not_say_what_it_does(closed, plain):
-    with ferry.connect(plain) as connection:
+    with clients.connect(plain) as connection:
         (pid,) = connection.execute("select pg_backend_pid()").fetchone()
         title = " ".join(command_line(pid))
         assert "SELECT" not in title and "idle" not in title, title

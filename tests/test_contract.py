@@ -4,7 +4,7 @@ import re
 import pytest
 
 import contract
-import ferry
+import clients
 from contract import DECIDED, OPENAPI
 
 ACTIONS = contract.operations()
@@ -186,4 +186,4 @@ def test_the_hook_sees_what_is_wrong():
         contract.check_fault(describe, "SnapshotQuotaExceeded", 400)
     with pytest.raises(contract.Mismatch):
         contract.check_envelope("ListKeys", 200, {"success": True, "data": {"items": []}, "request_id": "r"})
-    assert ferry.unique("checked")
+    assert clients.unique("checked")

@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-import ferry
-from ferry import FAR, HOME, OWNER, PARTNER, copied, copy_request, refused, unique
+import clients
+from clients import FAR, HOME, OWNER, PARTNER, copied, copy_request, refused, unique
 
 NOT_ACCESSIBLE = re.compile(r"key \[.*\] does not exist, is not enabled or you do not have permissions to access it\.")
 
@@ -21,7 +21,7 @@ def copy_refused(deployment, code, source, message=None, status=400, region=HOME
     target = more.pop("target", None) or unique("refused")
     said = refused(code, rds.copy_db_cluster_snapshot, message, status, **copy_request(source, target, **more))
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", target) and code != "DBClusterSnapshotAlreadyExistsFault":
-        assert not ferry.exists(rds, target)
+        assert not clients.exists(rds, target)
     return said
 
 
@@ -41,7 +41,7 @@ def test_a_copy_of_a_plain_snapshot(closed, plain_snapshot):
     for field in inherited:
         assert made[field] == plain_snapshot[field], field
     assert made["TagList"] == []
-    assert ferry.snapshot_of(rds, name) == made
+    assert clients.snapshot_of(rds, name) == made
 
 
 def test_a_copy_by_arn(closed, plain_snapshot):
@@ -76,7 +76,7 @@ def test_after_the_copy_only_the_target_key_matters(closed, key, other_key):
     rds, kms = closed.rds(), closed.kms()
     name, source, old = unique("gone"), unique("gone-snapshot"), closed.new_key()
     cluster = closed.new_cluster(name, StorageEncrypted=True, KmsKeyId=old)
-    with ferry.connect(cluster) as connection:
+    with clients.connect(cluster) as connection:
         connection.execute("create table goods as select generate_series(1, 77) as i")
     closed.new_snapshot(source, name)
     copy = copied(closed, source, KmsKeyId=other_key)["DBClusterSnapshotIdentifier"]
@@ -88,7 +88,7 @@ def test_after_the_copy_only_the_target_key_matters(closed, key, other_key):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=restored, SnapshotIdentifier=copy, Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, restored)) as connection:
+    with clients.connect(clients.wait_cluster(rds, restored)) as connection:
         assert connection.execute("select count(*) from goods").fetchone() == (77,)
     rds.delete_db_cluster(DBClusterIdentifier=restored, SkipFinalSnapshot=True)
     # The other copy needs the key that is now disabled.
@@ -244,14 +244,14 @@ def test_wrong_sources(closed, source):
 def test_missing_parameters(closed, missing):
     parameters = copy_request("plain-snapshot", unique("none"))
     del parameters[missing]
-    answer = ferry.Signer(closed).post(ferry.form("CopyDBClusterSnapshot", **parameters))
+    answer = clients.Signer(closed).post(clients.form("CopyDBClusterSnapshot", **parameters))
     assert answer.status == 400
     assert answer.fault() == ("MissingParameter", f"The request must contain the parameter {missing}.")
 
 
 def test_a_boolean_that_is_none(closed, plain_snapshot):
     parameters = copy_request("plain-snapshot", unique("none"), CopyTags="perhaps")
-    answer = ferry.Signer(closed).post(ferry.form("CopyDBClusterSnapshot", **parameters))
+    answer = clients.Signer(closed).post(clients.form("CopyDBClusterSnapshot", **parameters))
     assert answer.status == 400
     assert "CopyTags" in answer.fault()[1]
 
@@ -259,9 +259,9 @@ def test_a_boolean_that_is_none(closed, plain_snapshot):
 def test_an_empty_optional_parameter_counts_as_absent(closed, sealed_snapshot, key):
     name = unique("empty")
     parameters = copy_request("sealed-snapshot", name, KmsKeyId="", PreSignedUrl="")
-    answer = ferry.Signer(closed).post(ferry.form("CopyDBClusterSnapshot", **parameters))
+    answer = clients.Signer(closed).post(clients.form("CopyDBClusterSnapshot", **parameters))
     assert answer.status == 200, answer.text
-    assert ferry.snapshot_of(closed.rds(), name)["KmsKeyId"] == key
+    assert clients.snapshot_of(closed.rds(), name)["KmsKeyId"] == key
 
 
 def test_an_unencrypted_snapshot_takes_no_key(closed, plain_snapshot, key, far_key):
@@ -319,14 +319,14 @@ def test_a_source_key_that_is_disabled(closed, sealed, other_key):
 def test_a_source_that_is_not_available(closed, plain):
     rds = closed.rds()
     name = unique("early")
-    with ferry.connect(plain) as connection:
-        ferry.fill_with_noise(connection, 32, table=name.replace("-", "_"))
+    with clients.connect(plain) as connection:
+        clients.fill_with_noise(connection, 32, table=name.replace("-", "_"))
         try:
             rds.create_db_cluster_snapshot(DBClusterSnapshotIdentifier=name, DBClusterIdentifier="plain")
             copy_refused(
                 closed, "InvalidDBClusterSnapshotStateFault", name, re.compile("available state")
             )
-            ferry.wait_snapshot(rds, name)
+            clients.wait_snapshot(rds, name)
         finally:
             connection.execute(f"drop table {name.replace('-', '_')}")
 
@@ -351,9 +351,9 @@ def test_a_multi_az_cluster_snapshot_can_be_copied_here(closed):
 
 def test_the_quota_of_manual_snapshots(closed, plain_snapshot):
     closed.rds().modify_db_cluster_snapshot_attribute(
-        DBClusterSnapshotIdentifier="plain-snapshot", AttributeName="restore", ValuesToAdd=[ferry.STRANGER]
+        DBClusterSnapshotIdentifier="plain-snapshot", AttributeName="restore", ValuesToAdd=[clients.STRANGER]
     )
-    rds = closed.rds(account=ferry.STRANGER)
+    rds = closed.rds(account=clients.STRANGER)
     source = plain_snapshot["DBClusterSnapshotArn"]
     for number in range(100):
         rds.copy_db_cluster_snapshot(**copy_request(source, f"quota-{number}"))
@@ -367,5 +367,5 @@ def test_the_quota_of_manual_snapshots(closed, plain_snapshot):
     rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="quota-0")
     rds.copy_db_cluster_snapshot(**copy_request(source, "quota-100"))
     closed.rds().modify_db_cluster_snapshot_attribute(
-        DBClusterSnapshotIdentifier="plain-snapshot", AttributeName="restore", ValuesToRemove=[ferry.STRANGER]
+        DBClusterSnapshotIdentifier="plain-snapshot", AttributeName="restore", ValuesToRemove=[clients.STRANGER]
     )

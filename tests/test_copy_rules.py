@@ -3,9 +3,9 @@ import re
 
 import pytest
 
-import ferry
-from ferry import FAR, HOME, OWNER, PARTNER, THIRD, copy_request, refused, unique
-from ferry import running
+import clients
+from clients import FAR, HOME, OWNER, PARTNER, THIRD, copy_request, refused, unique
+from snapferry_tools import running
 
 AT_ONCE = 4  # copies of one account that one process runs at once: half of its places for copies
 
@@ -70,7 +70,7 @@ def test_rule_1_9_copies_wait_in_a_fair_queue(strict, source):
     running.wait_until(lambda: len(claimed(strict)) == AT_ONCE, 20, "the first copies run")
     assert claimed(strict) == set(ours[:AT_ONCE])
     # The progress of what waits is 0, and its state is copying.
-    waiting = ferry.snapshot_of(strict.rds(FAR), ours[-1])
+    waiting = clients.snapshot_of(strict.rds(FAR), ours[-1])
     assert (waiting["Status"], waiting["PercentProgress"]) == ("copying", 0)
     theirs = begin(strict, source, FAR, PARTNER)
     elsewhere = begin(strict, source, THIRD)
@@ -131,14 +131,14 @@ def test_rule_1_9_the_target_key_disabled_under_way(deploy):
     rds, kms = slow.rds(FAR), slow.kms(FAR)
     rds.copy_db_cluster_snapshot(**copy_request(made["DBClusterSnapshotArn"], "far", KmsKeyId=key))
     kms.disable_key(KeyId=key)
-    assert ferry.snapshot_of(rds, "far")["Status"] == "copying"
-    assert ferry.wait_snapshot(rds, "far")["KmsKeyId"] == key
+    assert clients.snapshot_of(rds, "far")["Status"] == "copying"
+    assert clients.wait_snapshot(rds, "far")["KmsKeyId"] == key
     restore = rds.restore_db_cluster_from_snapshot
     wanted = {"DBClusterIdentifier": "back", "SnapshotIdentifier": "far", "Engine": "aurora-postgresql"}
     refused("KMSKeyNotAccessibleFault", restore, re.compile(re.escape(key)), 400, **wanted)
     kms.enable_key(KeyId=key)
     restore(**wanted)
-    ferry.wait_cluster(rds, "back")
+    clients.wait_cluster(rds, "back")
 
 
 def test_rule_1_3_spellings_of_a_source(strict, source):

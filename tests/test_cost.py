@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-import ferry
-import running
-from ferry import unique
+import clients
+from clients import unique
+from snapferry_tools import running
 
 # Rows of the catalog and their mirror in the vault; no part of it grows with the data.
 RECORD_BYTES_MAX = 256 << 10
@@ -14,7 +14,7 @@ RECORD_BYTES_MAX = 256 << 10
 
 def counters(deployment):
     """fsyncs and bytes that the server says it wrote, and bytes that the system counted."""
-    text = ferry.send(deployment.server, "GET", "/metrics").text
+    text = clients.send(deployment.server, "GET", "/metrics").text
 
     def read(name):
         return int(float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE).group(1)))
@@ -31,7 +31,7 @@ def cost_of_a_copy(deployment, source, key):
     """The cheapest of some copies: (fsyncs, vault bytes, bytes written by the process)."""
     def one():
         before = counters(deployment)
-        made = deployment.rds().copy_db_cluster_snapshot(**ferry.copy_request(source, unique("cost"), KmsKeyId=key))
+        made = deployment.rds().copy_db_cluster_snapshot(**clients.copy_request(source, unique("cost"), KmsKeyId=key))
         assert made["DBClusterSnapshot"]["Status"] == "available"
         # The record's mirror follows the commit; what it costs is counted too.
         running.wait_until(lambda last=[None]: settled(last), 10, "the server is quiet", every=0.2)
@@ -53,14 +53,14 @@ def test_ten_mebibytes_and_a_gibibyte_cost_the_same(deploy_for_module):
     costs = {}
     for name, megabytes in (("small", 10), ("large", 1024)):
         cluster = deployment.new_cluster(name, StorageEncrypted=True, KmsKeyId=key)
-        with ferry.connect(cluster) as connection:
-            ferry.fill_with_noise(connection, megabytes)
+        with clients.connect(cluster) as connection:
+            clients.fill_with_noise(connection, megabytes)
             size = connection.execute("select pg_total_relation_size('noise')").fetchone()[0]
         assert size >= megabytes << 20
         deployment.rds().create_db_cluster_snapshot(
             DBClusterSnapshotIdentifier=f"{name}-snapshot", DBClusterIdentifier=name
         )
-        ferry.wait_snapshot(deployment.rds(), f"{name}-snapshot", 200)
+        clients.wait_snapshot(deployment.rds(), f"{name}-snapshot", 200)
         costs[name] = cost_of_a_copy(deployment, f"{name}-snapshot", other)
     print(f"\ncost of a copy (fsyncs, bytes into the vault, bytes written): {costs}")
     small, large = costs["small"], costs["large"]

@@ -3,8 +3,9 @@ import itertools
 
 import pytest
 
-import ferry
-from ferry import FAR, HOME, OWNER, THIRD, copy_request, refused, unique
+import clients
+from clients import FAR, HOME, OWNER, THIRD, copy_request, refused, unique
+from snapferry_tools import running
 
 # 24 MiB of noise at 8 MB/s: a copy lasts some seconds.
 MEGABYTES, LIMIT = 24, 8_000_000
@@ -21,8 +22,8 @@ def slow(deploy_for_module):
 def noise(slow):
     """An encrypted cluster of incompressible rows, and its snapshot."""
     cluster = slow.new_cluster("noise", StorageEncrypted=True, KmsKeyId=slow.new_key())
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, MEGABYTES)
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, MEGABYTES)
     return slow.new_snapshot("noise-snapshot", "noise")
 
 
@@ -61,11 +62,11 @@ def test_progress_is_seen_moving(slow, noise, keys):
     seen = []
 
     def look():
-        now = ferry.snapshot_of(rds, name)
+        now = clients.snapshot_of(rds, name)
         seen.append((now["Status"], now["PercentProgress"]))
         return now if now["Status"] != "copying" else None
 
-    done = ferry.running.wait_until(look, 60, "the copy ends")
+    done = running.wait_until(look, 60, "the copy ends")
     assert done["Status"] == "available" and done["PercentProgress"] == 100
     assert done["SnapshotCreateTime"] == noise["SnapshotCreateTime"]
     percents = [percent for status, percent in seen if status == "copying"]
@@ -79,21 +80,21 @@ def test_progress_is_seen_moving(slow, noise, keys):
     rds.copy_db_cluster_snapshot(
         **copy_request(noise["DBClusterSnapshotArn"], f"{name}-again", KmsKeyId=slow.new_key(FAR), SourceRegion=HOME)
     )
-    ferry.wait_snapshot(rds, f"{name}-again")
+    clients.wait_snapshot(rds, f"{name}-again")
     assert job_of(slow, f"{name}-again")["progress"]["bytes_shipped"] < progress["bytes_shipped"] / 20
 
     # And the copy restores there, to the same rows.
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier="noise-far", SnapshotIdentifier=name, Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, "noise-far")) as there:
-        with ferry.connect(ferry.cluster_of(slow.rds(), "noise")) as here:
-            assert ferry.table_of(there, "noise") == ferry.table_of(here, "noise")
+    with clients.connect(clients.wait_cluster(rds, "noise-far")) as there:
+        with clients.connect(clients.cluster_of(slow.rds(), "noise")) as here:
+            assert clients.table_of(there, "noise") == clients.table_of(here, "noise")
 
 
 def test_cancelling_a_copy(slow, noise, keys):
     rds, name, _ = start(slow, noise, next(UNTOUCHED), keys)
-    ferry.wait_percent(rds, name, 10)
+    clients.wait_percent(rds, name, 10)
     refused(
         "DBClusterSnapshotAlreadyExistsFault",
         rds.copy_db_cluster_snapshot,
@@ -101,14 +102,14 @@ def test_cancelling_a_copy(slow, noise, keys):
     )
     gone = rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=name)["DBClusterSnapshot"]
     assert gone["Status"] in ("copying", "deleting")
-    ferry.wait_gone(rds, name)
-    ferry.running.wait_until(lambda: job_of(slow, name)["state"] == "canceled", 20, "the job has noticed")
-    assert ferry.snapshot_of(slow.rds(), "noise-snapshot")["Status"] == "available"
+    clients.wait_gone(rds, name)
+    running.wait_until(lambda: job_of(slow, name)["state"] == "canceled", 20, "the job has noticed")
+    assert clients.snapshot_of(slow.rds(), "noise-snapshot")["Status"] == "available"
     # The name is free again, and what had arrived is of use.
     rds.copy_db_cluster_snapshot(
         **copy_request(noise["DBClusterSnapshotArn"], name, KmsKeyId=keys(rds.meta.region_name))
     )
-    ferry.wait_snapshot(rds, name)
+    clients.wait_snapshot(rds, name)
 
 
 def test_a_copy_under_way_cannot_be_used(slow, noise, keys):
@@ -122,25 +123,25 @@ def test_a_copy_under_way_cannot_be_used(slow, noise, keys):
         Engine="aurora-postgresql",
     )
     rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=name)
-    ferry.wait_gone(rds, name)
+    clients.wait_gone(rds, name)
 
 
 def test_deleting_the_source_under_way_hurts_nothing_else(slow, noise, keys):
     """RDS lets such a copy fail; here it ends well, since what it needs is pinned."""
-    source = ferry.copied(slow, "noise-snapshot")
+    source = clients.copied(slow, "noise-snapshot")
     rds, name, _ = start(slow, source, next(UNTOUCHED), keys)
-    ferry.wait_percent(rds, name, 5)
+    clients.wait_percent(rds, name, 5)
     slow.rds().delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=source["DBClusterSnapshotIdentifier"])
-    ferry.wait_snapshot(rds, name)
+    clients.wait_snapshot(rds, name)
 
 
 def test_disabling_the_source_key_under_way(slow, noise, keys):
     """The first step wraps the data key for the target; the source's is not needed after that."""
     old = slow.new_key()
-    source = ferry.copied(slow, "noise-snapshot", KmsKeyId=old)
+    source = clients.copied(slow, "noise-snapshot", KmsKeyId=old)
     rds, name, _ = start(slow, source, next(UNTOUCHED), keys)
     slow.kms().disable_key(KeyId=old)
-    ferry.wait_snapshot(rds, name)
+    clients.wait_snapshot(rds, name)
 
 
 def test_an_unencrypted_copy(closed, plain_snapshot):
@@ -148,7 +149,7 @@ def test_an_unencrypted_copy(closed, plain_snapshot):
     rds.copy_db_cluster_snapshot(
         **copy_request(plain_snapshot["DBClusterSnapshotArn"], name, SourceRegion=HOME, CopyTags=True)
     )
-    done = ferry.wait_snapshot(rds, name)
+    done = clients.wait_snapshot(rds, name)
     assert done["StorageEncrypted"] is False and "KmsKeyId" not in done
 
 
@@ -165,7 +166,7 @@ def test_the_number_of_copies_in_progress(slow, noise, keys):
     )
     for name in made:
         rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=name)
-        ferry.wait_gone(rds, name)
+        clients.wait_gone(rds, name)
 
 
 def test_a_presigned_url_of_boto3_is_accepted(slow, noise, keys):
@@ -177,4 +178,4 @@ def test_a_presigned_url_of_boto3_is_accepted(slow, noise, keys):
     body = sent[0].decode() if isinstance(sent[0], bytes) else sent[0]
     assert "PreSignedUrl=" in body and "SourceRegion=" not in body
     rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=name)
-    ferry.wait_gone(rds, name)
+    clients.wait_gone(rds, name)

@@ -6,8 +6,8 @@ import sqlite3
 
 import pytest
 
-import ferry
-import running
+import clients
+from snapferry_tools import running
 
 REMEDY = re.compile(r"restore a backup of the catalog.*snapferry catalog rebuild", re.DOTALL)
 
@@ -90,6 +90,6 @@ def test_damage_that_is_met_while_serving_is_told(deploy):
         database.execute("update kms_keys set body = substr(body, 2)")
         database.commit()
     # Not "no such key".
-    ferry.refused("InternalFailure", deployment.kms().describe_key, KeyId=key)
+    clients.refused("InternalFailure", deployment.kms().describe_key, KeyId=key)
     assert health(deployment) == 503
     assert REMEDY.search(deployment.server.tail())

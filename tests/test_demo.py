@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-import running
+from snapferry_tools import running
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -22,7 +22,7 @@ def run(binary, folder, *more):
     """Runs the demo at the smallest scale."""
     command = [sys.executable, running.ROOT / "demo" / "demo.py", "--binary", binary, "--folder", folder]
     done = subprocess.run(
-        [*command, "--scale", "1", *more], capture_output=True, text=True, timeout=200, check=False, env=os.environ
+        [*command, "--scale", "1", *more], capture_output=True, text=True, timeout=200, check=False, env=os.environ | {"PYTHONPATH": running.ROOT / "python"}
     )
     assert running.processes_within(folder) == [] and running.servers_on(folder) == []
     return done

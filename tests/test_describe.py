@@ -6,8 +6,8 @@ import botocore
 import pytest
 
 import contract
-import ferry
-from ferry import FAR, HOME, OWNER, PARTNER, STRANGER, copy_request, refused
+import clients
+from clients import FAR, HOME, OWNER, PARTNER, STRANGER, copy_request, refused
 
 MANY = 230
 
@@ -137,8 +137,8 @@ def test_rule_2_4_resource_ids_are_exact(many):
 def test_rule_2_4_wrong_filters(many):
     call = many.rds().describe_db_cluster_snapshots
     refused("InvalidParameterValue", call, "Unrecognized filter name: Engine", 400, **by(Engine=["postgres"]))
-    answer = ferry.Signer(many).post(
-        ferry.form("DescribeDBClusterSnapshots", **{"Filters.Filter.1.Name": "db-cluster-snapshot-id"})
+    answer = clients.Signer(many).post(
+        clients.form("DescribeDBClusterSnapshots", **{"Filters.Filter.1.Name": "db-cluster-snapshot-id"})
     )
     assert answer.status == 400, answer.text
     assert answer.fault() == (
@@ -219,7 +219,7 @@ def test_every_documented_filter_is_known(closed, plain, action):
         answer.pop("ResponseMetadata")
         assert all(rows == [] for rows in answer.values()), (name, answer)
         message = re.compile("must not be empty")
-        ferry.refused("InvalidParameterCombination", call, message, Filters=[{"Name": name, "Values": []}])
+        clients.refused("InvalidParameterCombination", call, message, Filters=[{"Name": name, "Values": []}])
 
 
 def test_the_filters_are_read_from_the_models():

@@ -1,14 +1,14 @@
 """The main job once in dev mode, as users of local AWS stand-ins work: any credentials will do."""
 import pytest
 
-import ferry
-from ferry import FAR, HOME, PARTNER, copied, copy_request, refused, unique
+import clients
+from clients import FAR, HOME, PARTNER, copied, copy_request, refused, unique
 
 
 def test_the_main_job(dev):
     key, other, far = dev.new_key(), dev.new_key(), dev.new_key(FAR)
     cluster = dev.new_cluster("dev-shop", StorageEncrypted=True, KmsKeyId=key)
-    with ferry.connect(cluster) as connection:
+    with clients.connect(cluster) as connection:
         connection.execute("create table goods as select generate_series(1, 300) as i")
     snapshot = dev.new_snapshot("dev-monday", "dev-shop")
     assert copied(dev, "dev-monday", KmsKeyId=other)["KmsKeyId"] == other
@@ -18,7 +18,7 @@ def test_the_main_job(dev):
     dev.rds().modify_db_cluster_snapshot_attribute(
         DBClusterSnapshotIdentifier="dev-monday", AttributeName="restore", ValuesToAdd=[PARTNER]
     )
-    dev.kms().put_key_policy(KeyId=key, PolicyName="default", Policy=ferry.cross_account_policy(PARTNER))
+    dev.kms().put_key_policy(KeyId=key, PolicyName="default", Policy=clients.cross_account_policy(PARTNER))
     theirs.copy_db_cluster_snapshot(**request)
     copy = copied(dev, arn, FAR, KmsKeyId=far, SourceRegion=HOME)
     name = unique("dev-far")
@@ -27,8 +27,8 @@ def test_the_main_job(dev):
         SnapshotIdentifier=copy["DBClusterSnapshotIdentifier"],
         Engine="aurora-postgresql",
     )
-    with ferry.connect(ferry.wait_cluster(dev.rds(FAR), name)) as there, ferry.connect(cluster) as here:
-        assert ferry.table_of(there, "goods") == ferry.table_of(here, "goods")
+    with clients.connect(clients.wait_cluster(dev.rds(FAR), name)) as there, clients.connect(cluster) as here:
+        assert clients.table_of(there, "goods") == clients.table_of(here, "goods")
 
 
 def test_an_unknown_region_creates_nothing(dev):
@@ -37,7 +37,7 @@ def test_an_unknown_region_creates_nothing(dev):
         rds.create_db_cluster(
             DBClusterIdentifier="nowhere",
             Engine="aurora-postgresql",
-            MasterUsername=ferry.USER,
-            MasterUserPassword=ferry.PASSWORD,
+            MasterUsername=clients.USER,
+            MasterUserPassword=clients.PASSWORD,
         )
     assert "mars-north-1" in caught.value.response["Error"]["Message"]

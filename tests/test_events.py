@@ -4,11 +4,10 @@ import os
 import re
 import signal
 
-import pytest
 
-import ferry
-import running
-from ferry import FAR, HOME, OWNER, PARTNER, STRANGER, copied, copy_request, refused, unique
+import clients
+from clients import FAR, HOME, OWNER, PARTNER, STRANGER, copied, copy_request, refused, unique
+from snapferry_tools import running
 
 SNAPSHOT, CLUSTER = "db-cluster-snapshot", "db-cluster"
 
@@ -50,7 +49,7 @@ def test_rule_2_9_clusters_tell_too(closed):
     closed.new_cluster(name)
     rds.delete_db_cluster(DBClusterIdentifier=name, FinalDBSnapshotIdentifier=f"{name}-last")
     gone = ["DB cluster created.", "DB cluster deleted."]
-    ferry.running.wait_until(lambda: told(rds, name, CLUSTER) == gone, 60, "the cluster is gone")
+    running.wait_until(lambda: told(rds, name, CLUSTER) == gone, 60, "the cluster is gone")
     assert told(rds, f"{name}-last") == ["Creating manual cluster snapshot.", "Manual cluster snapshot created."]
 
 
@@ -67,7 +66,7 @@ def test_rule_2_9_times(closed, plain_snapshot):
     assert told(rds, name, EndTime=now - minute) == []
     assert told(rds, name, StartTime=now - 3 * minute, Duration=1) == []
     assert len(told(rds, name, StartTime=now - datetime.timedelta(days=300))) == 1
-    answer = ferry.Signer(closed).post(ferry.form("DescribeEvents", StartTime="2009-07-08T18:00Z"))
+    answer = clients.Signer(closed).post(clients.form("DescribeEvents", StartTime="2009-07-08T18:00Z"))
     assert answer.status == 200, answer.text
     combination = "InvalidParameterCombination"
     refused(combination, rds.describe_events, status=400, SourceIdentifier=name)
@@ -76,7 +75,7 @@ def test_rule_2_9_times(closed, plain_snapshot):
         refused("InvalidParameterValue", rds.describe_events, status=400, **wrong)
     filters = [{"Name": "x", "Values": ["y"]}]
     refused("InvalidParameterValue", rds.describe_events, "Unrecognized filter name: x", 400, Filters=filters)
-    answer = ferry.Signer(closed).post(ferry.form("DescribeEvents", StartTime="yesterday"))
+    answer = clients.Signer(closed).post(clients.form("DescribeEvents", StartTime="yesterday"))
     assert answer.status == 400 and answer.fault()[0] == "InvalidParameterValue"
 
 
@@ -157,10 +156,10 @@ def test_rule_2_9_a_canceled_copy_tells(closed, deploy, plain_snapshot):
         f"Cluster snapshot copy started: the source is {source}.",
         f"Cluster snapshot copy canceled: the source is {source}.",
     ]
-    answer = ferry.Signer(slow, region=FAR)
+    answer = clients.Signer(slow, region=FAR)
     body = b'{"Action": "DescribeEvents", "SourceType": "db-cluster-snapshot"}'
     headers = answer.headers(body, extra={"Content-Type": "application/json"})
-    door = ferry.send(slow.server, headers=headers, body=body)
+    door = clients.send(slow.server, headers=headers, body=body)
     assert door.status == 200 and '"items":[' in door.text.replace(" ", ""), door.text
 
 

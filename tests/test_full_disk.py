@@ -4,9 +4,9 @@ import subprocess
 
 import pytest
 
-import ferry
-import running
-from ferry import unique
+import clients
+from clients import unique
+from snapferry_tools import running
 
 DISK_BYTES = 320 << 20
 # What is left for a restore that needs several times as much.
@@ -36,9 +36,9 @@ def test_a_restore_onto_a_full_disk(small_disk):
     deployment, disk = small_disk
     rds, name = deployment.rds(), unique("full")
     source = deployment.new_cluster("source")
-    with ferry.connect(source) as connection:
-        ferry.fill_with_noise(connection, 4, "goods")
-        rows = ferry.table_of(connection, "goods")
+    with clients.connect(source) as connection:
+        clients.fill_with_noise(connection, 4, "goods")
+        rows = clients.table_of(connection, "goods")
     deployment.new_snapshot("kept", "source")
     free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
     filler = disk / "filler"
@@ -58,10 +58,10 @@ def test_a_restore_onto_a_full_disk(small_disk):
 
     job = running.wait_until(refused_twice, 60, "the restore was tried twice")
     assert "No space left" in job["error"], job
-    assert ferry.cluster_of(rds, name)["Status"] == "creating"
+    assert clients.cluster_of(rds, name)["Status"] == "creating"
     assert set(disk.glob(marks)) == before, "a part of a cluster is marked whole"
-    with ferry.connect(source) as connection:
-        assert ferry.table_of(connection, "goods") == rows, "the other cluster goes on"
+    with clients.connect(source) as connection:
+        assert clients.table_of(connection, "goods") == rows, "the other cluster goes on"
     filler.unlink()
-    with ferry.connect(ferry.wait_cluster(rds, name, 120)) as connection:
-        assert ferry.table_of(connection, "goods") == rows
+    with clients.connect(clients.wait_cluster(rds, name, 120)) as connection:
+        assert clients.table_of(connection, "goods") == rows

@@ -9,9 +9,9 @@ import botocore
 import botocore.exceptions
 import pytest
 
-import ferry
-import running
-from ferry import HOME, OWNER, STRANGER, unique
+import clients
+from clients import HOME, OWNER, STRANGER, unique
+from snapferry_tools import running
 
 # Members that name a resource, and which of the owner's identifiers they are given.
 NAMES = {
@@ -47,13 +47,13 @@ FILL = {
     "Message": lambda: b"x",
     "Operations": lambda: ["Decrypt"],
     "Plaintext": lambda: b"x",
-    "PrimaryRegion": lambda: ferry.FAR,
-    "ReplicaRegion": lambda: ferry.FAR,
+    "PrimaryRegion": lambda: clients.FAR,
+    "ReplicaRegion": lambda: clients.FAR,
     "RoleArn": lambda: f"arn:aws:iam::{OWNER}:role/admin",
     "RoleSessionName": lambda: "stranger",
     "Signature": lambda: b"x" * 64,
     "SigningAlgorithm": lambda: "ECDSA_SHA_256",
-    "Policy": lambda: ferry.cross_account_policy(owner=STRANGER),
+    "Policy": lambda: clients.cross_account_policy(owner=STRANGER),
     "TargetDBClusterSnapshotIdentifier": lambda: unique("stolen"),
     "TagKeys": lambda: ["team"],
 }
@@ -61,8 +61,8 @@ FILL = {
 MORE = {
     "CreateDBCluster": {
         "StorageEncrypted": True,
-        "MasterUsername": ferry.USER,
-        "MasterUserPassword": ferry.PASSWORD,
+        "MasterUsername": clients.USER,
+        "MasterUserPassword": clients.PASSWORD,
     },
     "DeleteDBCluster": {"SkipFinalSnapshot": True},
     "GenerateDataKey": {"KeySpec": "AES_256"},
@@ -86,11 +86,11 @@ def owned(closed, sealed, sealed_snapshot):
     """The identifiers of what the owner has: all kinds of resources, with tags and a grant."""
     kms, rds = closed.kms(), closed.rds()
     tags = [{"Key": "team", "Value": "blue"}]
-    snapshot = ferry.copied(closed, "sealed-snapshot", Tags=tags)
+    snapshot = clients.copied(closed, "sealed-snapshot", Tags=tags)
     key = closed.new_key(Tags=[{"TagKey": "team", "TagValue": "blue"}])
     alias = f"alias/{unique('owned')}"
     kms.create_alias(AliasName=alias, TargetKeyId=key)
-    grant = kms.create_grant(KeyId=key, GranteePrincipal=ferry.PARTNER, Operations=["Decrypt"])
+    grant = kms.create_grant(KeyId=key, GranteePrincipal=clients.PARTNER, Operations=["Decrypt"])
     cluster = rds.describe_db_clusters(DBClusterIdentifier="sealed")["DBClusters"][0]
     return {
         "cluster": "sealed",
@@ -116,7 +116,7 @@ def ghosts(closed, owned):
     no_alias = f"{owned['alias']}-ghost"
     key_id = "00000000-0000-4000-8000-000000000000"
     key = f"arn:aws:kms:{HOME}:{OWNER}:key/{key_id}"
-    gone = kms.create_grant(KeyId=owned["key"], GranteePrincipal=ferry.PARTNER, Operations=["Decrypt"])
+    gone = kms.create_grant(KeyId=owned["key"], GranteePrincipal=clients.PARTNER, Operations=["Decrypt"])
     kms.revoke_grant(KeyId=owned["key"], GrantId=gone["GrantId"])
     return {
         "cluster": "sealed-ghost",

@@ -5,10 +5,10 @@ import subprocess
 
 import pytest
 
+import clients
 import contract
-import ferry
-import running
-from ferry import OWNER, PARTNER, unique
+from clients import OWNER, PARTNER, unique
+from snapferry_tools import running
 
 AS_DOCUMENTED = [
     "curl",
@@ -102,7 +102,7 @@ def test_the_documented_call_with_a_body(dev, source):
     assert data["StorageEncrypted"] is False
     assert data["SourceDBClusterSnapshotArn"] == source["DBClusterSnapshotArn"]
     assert data["TagList"] == []
-    assert ferry.snapshot_of(dev.rds(), name)["Status"] == "available"
+    assert clients.snapshot_of(dev.rds(), name)["Status"] == "available"
 
 
 def test_lists_booleans_and_numbers(dev, source):
@@ -166,17 +166,17 @@ def test_refusals_have_their_codes(dev, source):
 def test_which_form_the_answer_has(dev, source):
     for accept in ("application/json", None, "*/*"):
         assert post(dev, "DescribeDBClusters", {}, accept=accept)[1]["success"] is True
-    xml = ferry.send(
+    xml = clients.send(
         dev.server,
         path="/?Action=DescribeDBClusters",
         headers={"Content-Type": "application/json", "Accept": "text/xml"},
         body=b"{}",
     )
     assert xml.status == 200 and xml.text.startswith("<DescribeDBClustersResponse")
-    wrapped = ferry.send(
+    wrapped = clients.send(
         dev.server,
-        headers={"Content-Type": ferry.FORM, "Accept": "application/json"},
-        body=ferry.form("DescribeDBClusters"),
+        headers={"Content-Type": clients.FORM, "Accept": "application/json"},
+        body=clients.form("DescribeDBClusters"),
     )
     assert json.loads(wrapped.text)["success"] is True
     assert wrapped.headers["content-type"].startswith("application/json")
@@ -199,7 +199,7 @@ def test_every_action_speaks_json(dev, source):
     for action, members in calls:
         status, body = post(dev, action, members)
         assert status == 200 and body["success"] is True, (action, body)
-    ferry.wait_snapshot(dev.rds(), name)
+    clients.wait_snapshot(dev.rds(), name)
     status, body = post(dev, "DeleteDBClusterSnapshot", {"DBClusterSnapshotIdentifier": name})
     assert status == 200 and body["data"]["id"] == name
     assert dev.rds().describe_db_cluster_snapshot_attributes(DBClusterSnapshotIdentifier="s1")[
@@ -210,7 +210,7 @@ def test_every_action_speaks_json(dev, source):
 def test_pages(dev, source):
     made = [unique("page") for _ in range(21)]
     for name in made:
-        dev.rds().copy_db_cluster_snapshot(**ferry.copy_request("s1", name))
+        dev.rds().copy_db_cluster_snapshot(**clients.copy_request("s1", name))
     first = post(dev, "DescribeDBClusterSnapshots", {"MaxRecords": 20})[1]["data"]
     assert len(first["items"]) == 20 and first["next"]
     second = post(dev, "DescribeDBClusterSnapshots", {"MaxRecords": 20, "Marker": first["next"]})[1]["data"]

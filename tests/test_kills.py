@@ -11,15 +11,16 @@ import signal
 import threading
 import time
 
+import boto3
 import botocore.config
 import botocore.exceptions
 import psycopg
 import pytest
 
-import ferry
-import running
-from ferry import FAR, HOME, copy_request
+import clients
+from clients import FAR, HOME, copy_request
 from fleet import Bucket, Fleet, Folder
+from snapferry_tools import running
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "6"))
 SEED = int(os.environ.get("SOAK_SEED", time.time_ns() % 1_000_000))
@@ -100,7 +101,7 @@ class World:
         self.north = fleet.nodes["north"]
         self.keys = {region: self.north.new_key(region) for region in (HOME, FAR)}
         self.cluster = self.north.new_cluster("shop", StorageEncrypted=True, KmsKeyId=self.keys[HOME])
-        with ferry.connect(self.cluster) as connection:
+        with clients.connect(self.cluster) as connection:
             connection.execute("create table goods (i int, content bytea)")
             connection.execute(ROWS)
         first = self.north.new_snapshot("first", "shop")
@@ -109,13 +110,13 @@ class World:
 
     def rds(self, node, region):
         """A client that soon gives up on a node that is frozen."""
-        clients = self.__dict__.setdefault("clients", {})
+        made = self.__dict__.setdefault("made_clients", {})
         key = (threading.get_ident(), node.server.url, region)
-        if key not in clients:
+        if key not in made:
             config = botocore.config.Config(connect_timeout=2, read_timeout=12, retries={"total_max_attempts": 1})
-            session = ferry.boto3.Session(*self.north.credentials())
-            clients[key] = session.client("rds", region, endpoint_url=node.server.url, config=config)
-        return clients[key]
+            session = boto3.Session(*self.north.credentials())
+            made[key] = session.client("rds", region, endpoint_url=node.server.url, config=config)
+        return made[key]
 
     def sources(self):
         """What copies to the far region start from."""
@@ -164,7 +165,7 @@ def check_rows(world, region, name, number):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=target, SnapshotIdentifier=name, Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, target)) as connection:
+    with clients.connect(clients.wait_cluster(rds, target)) as connection:
         count, highest, distinct, wrong = connection.execute(CHECK).fetchone()
     assert wrong == 0 and count == highest == distinct and count >= 200, (name, count, highest, distinct, wrong)
     rds.delete_db_cluster(DBClusterIdentifier=target, SkipFinalSnapshot=True)
@@ -205,7 +206,7 @@ def add_rows(world):
     have to start the server again."""
     def added():
         try:
-            connection = ferry.connect(world.cluster)
+            connection = clients.connect(world.cluster)
         except psycopg.OperationalError as error:
             print(f"no connection yet: {error}; {world.north.server.tail()}", flush=True)
             return False

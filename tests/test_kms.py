@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-import ferry
-from ferry import FAR, HOME, OWNER, PARTNER, refused, unique
+import clients
+from clients import FAR, HOME, OWNER, PARTNER, refused, unique
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
@@ -141,9 +141,9 @@ def test_accounts_do_not_reach_each_others_keys(closed, kms, new):
 
 def test_a_policy_lets_another_account_describe(closed, kms, new):
     arn = f"arn:aws:kms:{HOME}:{OWNER}:key/{new}"
-    kms.put_key_policy(KeyId=new, PolicyName="default", Policy=ferry.cross_account_policy(PARTNER))
+    kms.put_key_policy(KeyId=new, PolicyName="default", Policy=clients.cross_account_policy(PARTNER))
     assert json.loads(kms.get_key_policy(KeyId=new, PolicyName="default")["Policy"]) == json.loads(
-        ferry.cross_account_policy(PARTNER)
+        clients.cross_account_policy(PARTNER)
     )
     assert closed.kms(account=PARTNER).describe_key(KeyId=arn)["KeyMetadata"]["Arn"] == arn
     with pytest.raises(kms.exceptions.ClientError):
@@ -168,11 +168,11 @@ def test_the_managed_key_is_not_its_users(closed):
     for call, more in (
         (kms.disable_key, {}),
         (kms.schedule_key_deletion, {}),
-        (kms.put_key_policy, {"PolicyName": "default", "Policy": ferry.cross_account_policy(PARTNER)}),
+        (kms.put_key_policy, {"PolicyName": "default", "Policy": clients.cross_account_policy(PARTNER)}),
     ):
         with pytest.raises(kms.exceptions.ClientError):
             call(KeyId=metadata["KeyId"], **more)
-    ferry.wait_cluster(closed.rds(region), "managed")
+    clients.wait_cluster(closed.rds(region), "managed")
     closed.rds(region).delete_db_cluster(DBClusterIdentifier="managed", SkipFinalSnapshot=True)
 
 
@@ -193,7 +193,7 @@ def test_the_default_key_is_there_before_its_first_use(closed, form):
             refused("AccessDeniedException", kms.encrypt, KeyId=key, Plaintext=b"x")
         elif key == arn:
             closed.new_cluster("asks", region, account, StorageEncrypted=True, KmsKeyId=key)
-            used = ferry.cluster_of(rds, "asks")["KmsKeyId"]
+            used = clients.cluster_of(rds, "asks")["KmsKeyId"]
             assert used == kms.describe_key(KeyId="alias/aws/rds")["KeyMetadata"]["Arn"]
             rds.delete_db_cluster(DBClusterIdentifier="asks", SkipFinalSnapshot=True)
         else:
@@ -252,7 +252,7 @@ def test_what_is_wrong_with_tags_and_aliases_is_said_as_kms_says_it(kms, new):
 
 
 def test_faults_are_json(closed):
-    signer = ferry.Signer(closed, service="kms")
+    signer = clients.Signer(closed, service="kms")
     headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "TrentService.FlyToTheMoon"}
     answer = signer.post(b"{}", extra=headers)
     assert answer.status == 400
@@ -262,6 +262,6 @@ def test_faults_are_json(closed):
         answer = signer.post(body, extra=headers)
         assert answer.status == 400, body
         assert json.loads(answer.text)["__type"]
-    unsigned = ferry.send(closed.server, headers=headers, body=b"{}")
+    unsigned = clients.send(closed.server, headers=headers, body=b"{}")
     assert unsigned.status in (400, 403)
     assert json.loads(unsigned.text)["__type"] == "MissingAuthenticationToken"

@@ -5,9 +5,9 @@ import sqlite3
 
 import pytest
 
-import ferry
-import running
-from ferry import FAR, HOME, OWNER, PARTNER, refused
+import clients
+from clients import FAR, HOME, OWNER, PARTNER, refused
+from snapferry_tools import running
 
 CONTEXT = {"ship": "ferry", "port": "one"}
 
@@ -136,7 +136,7 @@ def test_a_dry_run_does_nothing(kms, new):
 
 
 def test_aliases_move_and_go(closed, kms, new):
-    name, other = f"alias/{ferry.unique('moving')}", closed.new_key()
+    name, other = f"alias/{clients.unique('moving')}", closed.new_key()
     kms.create_alias(AliasName=name, TargetKeyId=new)
     blob = kms.encrypt(KeyId=name, Plaintext=b"x")["CiphertextBlob"]
     kms.update_alias(AliasName=name, TargetKeyId=other)
@@ -242,19 +242,19 @@ def test_a_due_key_is_rotated_by_itself(deploy):
 
 def test_a_snapshot_outlives_rotations(closed, sealed_snapshot):
     key = closed.new_key()
-    first = ferry.copied(closed, "sealed-snapshot", KmsKeyId=key)
+    first = clients.copied(closed, "sealed-snapshot", KmsKeyId=key)
     closed.kms().rotate_key_on_demand(KeyId=key)
-    again = ferry.copied(closed, first["DBClusterSnapshotIdentifier"])
+    again = clients.copied(closed, first["DBClusterSnapshotIdentifier"])
     assert again["KmsKeyId"] == key
-    name = ferry.unique("rotated")
+    name = clients.unique("rotated")
     rds = closed.rds()
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=name,
         SnapshotIdentifier=first["DBClusterSnapshotIdentifier"],
         Engine="aurora-postgresql",
     )
-    with ferry.connect(ferry.wait_cluster(rds, name)) as connection:
-        assert ferry.table_of(connection, "goods")[0] == 2_000
+    with clients.connect(clients.wait_cluster(rds, name)) as connection:
+        assert clients.table_of(connection, "goods")[0] == 2_000
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
 
 
@@ -273,7 +273,7 @@ def test_secrets_are_nowhere_in_the_clear(deploy):
     deployment.new_snapshot("dark-snapshot", "dark")
     _, access_secret = deployment.credentials(PARTNER)
     master = bytes.fromhex((deployment.server.data / "master.key").read_text(encoding="utf-8").strip())
-    wrapped = ferry.wrapped_keys(deployment.server)
+    wrapped = clients.wrapped_keys(deployment.server)
     assert len(wrapped) >= 2
     drawn += [kms.decrypt(CiphertextBlob=blob, EncryptionContext=context)["Plaintext"] for _, blob, context in wrapped]
-    ferry.assert_nowhere(deployment.server, [secret, master, access_secret.encode(), *drawn])
+    clients.assert_nowhere(deployment.server, [secret, master, access_secret.encode(), *drawn])

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-import ferry
-from ferry import FAR, HOME, OWNER, PARTNER, STRANGER, copied, copy_request, refused, unique
+import clients
+from clients import FAR, HOME, OWNER, PARTNER, STRANGER, copied, copy_request, refused, unique
 
 USE = ["Decrypt", "Encrypt", "GenerateDataKey", "DescribeKey", "CreateGrant"]
 
@@ -63,7 +63,7 @@ def test_constraints(kms, theirs, new):
 def test_a_deny_in_the_policy_wins(kms, theirs, new):
     grant(kms, new, ["Encrypt"])
     theirs.encrypt(KeyId=new, Plaintext=b"x")
-    policy = json.loads(ferry.cross_account_policy())
+    policy = json.loads(clients.cross_account_policy())
     policy["Statement"].append(
         {"Effect": "Deny", "Principal": {"AWS": PARTNER}, "Action": "kms:Encrypt", "Resource": "*"}
     )
@@ -139,7 +139,7 @@ def test_a_grantee_hands_on_no_more_than_it_has(closed, kms, theirs, new):
 
 def test_policies_do_not_hand_over_a_key(closed, kms, theirs, new):
     """Whatever a policy says, only the key's own account manages it."""
-    everything = json.loads(ferry.cross_account_policy())
+    everything = json.loads(clients.cross_account_policy())
     everything["Statement"].append(
         {"Effect": "Allow", "Principal": {"AWS": PARTNER}, "Action": "kms:*", "Resource": "*"}
     )
@@ -149,7 +149,7 @@ def test_policies_do_not_hand_over_a_key(closed, kms, theirs, new):
         (theirs.disable_key, {}),
         (theirs.schedule_key_deletion, {}),
         (theirs.get_key_policy, {"PolicyName": "default"}),
-        (theirs.put_key_policy, {"PolicyName": "default", "Policy": ferry.cross_account_policy()}),
+        (theirs.put_key_policy, {"PolicyName": "default", "Policy": clients.cross_account_policy()}),
         (theirs.tag_resource, {"Tags": [{"TagKey": "a", "TagValue": "b"}]}),
         (theirs.enable_key_rotation, {}),
         (theirs.rotate_key_on_demand, {}),
@@ -189,7 +189,7 @@ def test_rds_uses_a_key_by_a_grant(closed, kms, new, sealed_snapshot):
     kms.revoke_grant(KeyId=new, GrantId=made)
     grant(kms, new, USE)
     rds.copy_db_cluster_snapshot(**request)
-    copy = ferry.wait_snapshot(rds, request["TargetDBClusterSnapshotIdentifier"])
+    copy = clients.wait_snapshot(rds, request["TargetDBClusterSnapshotIdentifier"])
     assert copy["KmsKeyId"] == own
     rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=request["TargetDBClusterSnapshotIdentifier"])
 

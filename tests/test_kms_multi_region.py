@@ -10,11 +10,11 @@ import sqlite3
 
 import pytest
 
-import ferry
+import clients
 import pairs
 import relay as relays
-import running
-from ferry import FAR, HOME, OWNER, PARTNER, THIRD, copy_request, refused, unique
+from clients import FAR, HOME, OWNER, PARTNER, THIRD, copy_request, refused, unique
+from snapferry_tools import running
 
 CONTEXT = {"ship": "ferry"}
 
@@ -114,9 +114,9 @@ def test_policies_states_aliases_tags_and_grants_stay_in_their_region(closed, fa
     assert home.list_grants(KeyId=family.id)["Grants"] == []
     assert closed.kms(FAR, PARTNER).decrypt(CiphertextBlob=blob, KeyId=family.arn(FAR))["Plaintext"] == b"x"
     refused("AccessDeniedException", closed.kms(HOME, PARTNER).decrypt, CiphertextBlob=blob)
-    far.put_key_policy(KeyId=family.id, PolicyName="default", Policy=ferry.cross_account_policy(PARTNER))
+    far.put_key_policy(KeyId=family.id, PolicyName="default", Policy=clients.cross_account_policy(PARTNER))
     assert json.loads(home.get_key_policy(KeyId=family.id)["Policy"])["Id"] == "key-default-1"
-    document = ferry.cross_account_policy(PARTNER)
+    document = clients.cross_account_policy(PARTNER)
     made = home.replicate_key(KeyId=family.id, ReplicaRegion=THIRD, Policy=document)
     assert json.loads(made["ReplicaPolicy"]) == json.loads(document)
 
@@ -246,11 +246,11 @@ def test_a_snapshot_is_copied_under_the_replica(closed, family, sealed_snapshot)
     name = unique("multi")
     rds, far = closed.rds(), closed.rds(FAR)
     rds.copy_db_cluster_snapshot(**copy_request("sealed-snapshot", name, KmsKeyId=family.id))
-    source = ferry.wait_snapshot(rds, name)
+    source = clients.wait_snapshot(rds, name)
     assert source["KmsKeyId"] == family.arn(HOME)
     request = copy_request(source["DBClusterSnapshotArn"], name, KmsKeyId=family.id, SourceRegion=HOME)
     far.copy_db_cluster_snapshot(**request)
-    copy = ferry.wait_snapshot(far, name)
+    copy = clients.wait_snapshot(far, name)
     assert copy["KmsKeyId"] == family.arn(FAR)
     # The primary's ARN names a key of another region, which RDS does not take, whatever its material.
     wrong = copy_request(source["DBClusterSnapshotArn"], unique("multi"), KmsKeyId=family.arn(HOME), SourceRegion=HOME)
@@ -258,8 +258,8 @@ def test_a_snapshot_is_copied_under_the_replica(closed, family, sealed_snapshot)
     # The copy needs the replica only.
     family.kms[HOME].disable_key(KeyId=family.id)
     far.restore_db_cluster_from_snapshot(DBClusterIdentifier=name, SnapshotIdentifier=name, Engine="aurora-postgresql")
-    with ferry.connect(ferry.wait_cluster(far, name)) as connection:
-        assert ferry.table_of(connection, "goods")[0] == 2_000
+    with clients.connect(clients.wait_cluster(far, name)) as connection:
+        assert clients.table_of(connection, "goods")[0] == 2_000
     far.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
 
 

@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-import ferry
-from ferry import FAR, HOME, PARTNER, copy_request, refused, unique
+import clients
+from clients import FAR, HOME, PARTNER, copy_request, refused, unique
 
 MESSAGE = b"received with thanks: 12 crates"
 HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
@@ -232,4 +232,4 @@ def test_rds_takes_no_such_key(closed, keys, sealed_snapshot):
         refused("KMSKeyNotAccessibleFault", closed.rds().copy_db_cluster_snapshot, **request)
     with pytest.raises(closed.rds().exceptions.KMSKeyNotAccessibleFault):
         closed.new_cluster(unique("pair"), StorageEncrypted=True, KmsKeyId=keys["encrypt"])
-    assert ferry.exists(closed.rds(), "sealed-snapshot")
+    assert clients.exists(closed.rds(), "sealed-snapshot")

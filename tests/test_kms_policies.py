@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-import ferry
-from ferry import HOME, OWNER, PARTNER, STRANGER, copied, copy_request, refused, unique
+import clients
+from clients import HOME, OWNER, PARTNER, STRANGER, copied, copy_request, refused, unique
 
 USE = ["Encrypt", "Decrypt", "ReEncrypt*", "GenerateDataKey*", "DescribeKey"]
 WHOLE = [f"kms:{action}" for action in (*USE, "CreateGrant")]
@@ -109,7 +109,7 @@ def test_a_policy_decides_who_copies(closed, shared, theirs, name):
         return
     rds.copy_db_cluster_snapshot(**request)
     target = request["TargetDBClusterSnapshotIdentifier"]
-    ferry.wait_snapshot(rds, target)
+    clients.wait_snapshot(rds, target)
     rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=target)
 
 

@@ -9,11 +9,11 @@ import threading
 
 import pytest
 
-import ferry
-import running
-from ferry import FAR, HOME, copy_request
+import clients
+from clients import FAR, HOME, copy_request
 from fleet import Bucket, Fleet
 from relay import Relay
+from snapferry_tools import running
 
 MEGABYTES = 24
 LEASE_SECONDS = 3
@@ -86,12 +86,7 @@ def fleet(deploy_for_module, held):
 @pytest.fixture(scope="module")
 def noise(fleet):
     """A cluster of the second node, its snapshot, and its rows."""
-    south = fleet.nodes["south"]
-    cluster = south.new_cluster("noise")
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, MEGABYTES)
-        rows = ferry.table_of(connection, "noise")
-    return south.new_snapshot("noise-snapshot", "noise"), rows
+    return fleet.nodes["south"].noise(MEGABYTES)
 
 
 def objects(fleet, region):
@@ -109,8 +104,8 @@ def check(fleet, name, rows):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=f"check-{name}", SnapshotIdentifier=name, Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, f"check-{name}")) as connection:
-        assert ferry.table_of(connection, "noise") == rows
+    with clients.connect(clients.wait_cluster(rds, f"check-{name}")) as connection:
+        assert clients.table_of(connection, "noise") == rows
     rds.delete_db_cluster(DBClusterIdentifier=f"check-{name}", SkipFinalSnapshot=True)
 
 
@@ -169,7 +164,7 @@ def test_late_writes_lie_beside_what_counts(fleet, noise, held):
     freeze(north)
     wake(south)
     try:
-        ferry.wait_snapshot(south.rds(FAR), "late-write")
+        clients.wait_snapshot(south.rds(FAR), "late-write")
         job, whole = fleet.job("late-write"), objects(fleet, FAR)
         assert job["runner"].startswith("south/") and job["attempts"] == 2
         late = held.let_go()
@@ -187,7 +182,7 @@ def test_late_deletes_find_only_what_nobody_needs(fleet, noise, held):
     north, south = fleet.nodes["north"], fleet.nodes["south"]
     if not hashes(objects(fleet, FAR)):
         far_copy(fleet, noise, "late-write", "south")
-        ferry.wait_snapshot(south.rds(FAR), "late-write")
+        clients.wait_snapshot(south.rds(FAR), "late-write")
     before = objects(fleet, FAR)
     held.keep(deleted)
     south.rds(FAR).delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="late-write")
@@ -196,7 +191,7 @@ def test_late_deletes_find_only_what_nobody_needs(fleet, noise, held):
     try:
         # The same bytes are wanted again, while the delete of their old name is on its way.
         far_copy(fleet, noise, "late-delete", "south")
-        ferry.wait_snapshot(south.rds(FAR), "late-delete")
+        clients.wait_snapshot(south.rds(FAR), "late-delete")
         assert hashes(held.paths) <= hashes(objects(fleet, FAR) - before)
         late = held.let_go()
         assert not names(late) & names(objects(fleet, FAR))

@@ -9,9 +9,9 @@ import botocore.exceptions
 import pytest
 
 import contract
-import ferry
+import clients
 from contract import DECIDED
-from ferry import FAR, HOME, OWNER, PARTNER
+from clients import FAR, HOME, OWNER, PARTNER
 
 ROLE = f"arn:aws:iam::{OWNER}:role/walked"
 # Members that hold the name or ARN of a resource.
@@ -75,7 +75,7 @@ class World:
         deployment.new_cluster("walked", StorageEncrypted=True, KmsKeyId=key, Tags=[{"Key": "stays", "Value": "put"}])
         snapshot = deployment.new_snapshot("walked-snapshot", "walked")
         self.arns = {
-            "cluster": ferry.cluster_of(deployment.rds(), "walked")["DBClusterArn"],
+            "cluster": clients.cluster_of(deployment.rds(), "walked")["DBClusterArn"],
             "snapshot": snapshot["DBClusterSnapshotArn"],
             "key": key,
             "alias": key.replace(key.rpartition(":")[2], "alias/walked"),
@@ -148,15 +148,15 @@ def _filler(world, name, shape):
         "TargetKeyId": world.arns["key"],
         "DestinationKeyId": world.arns["key"],
         "CiphertextBlob": world.ciphertext,
-        "Policy": ferry.cross_account_policy(),
+        "Policy": clients.cross_account_policy(),
         "GranteePrincipal": f"arn:aws:iam::{PARTNER}:root",
         "GrantId": "0" * 64,
         "Engine": "aurora-postgresql",
         "AttributeName": "restore",
         "ValuesToAdd": [PARTNER],
         "RoleSessionName": "walker",
-        "MasterUsername": ferry.USER,
-        "MasterUserPassword": ferry.PASSWORD,
+        "MasterUsername": clients.USER,
+        "MasterUserPassword": clients.PASSWORD,
         "SourceType": "db-cluster",
         "SkipFinalSnapshot": True,
         "KeySpec": "AES_256",
@@ -284,4 +284,4 @@ def test_shared_snapshots_are_told_apart_by_the_cluster_they_are_of(world):
     for account in (OWNER, PARTNER):
         deployment.rds(account=account).delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="twin-snapshot")
         deployment.rds(account=account).delete_db_cluster(DBClusterIdentifier="twin", SkipFinalSnapshot=True)
-    ferry.refused("DBClusterNotFoundFault", owner.delete_db_cluster, DBClusterIdentifier=arn.format(PARTNER), SkipFinalSnapshot=True)
+    clients.refused("DBClusterNotFoundFault", owner.delete_db_cluster, DBClusterIdentifier=arn.format(PARTNER), SkipFinalSnapshot=True)

@@ -8,11 +8,10 @@ import subprocess
 
 import pytest
 
-import database
-import ferry
-import running
-from ferry import FAR, HOME, THIRD, copy_request, unique
+import clients
+from clients import FAR, HOME, THIRD, copy_request, unique
 from fleet import Fleet
+from snapferry_tools import database, running
 
 MEGABYTES = 32
 LIMIT = 8_000_000
@@ -42,12 +41,7 @@ def fleet(deploy_for_module):
 @pytest.fixture(scope="module")
 def noise(fleet):
     """A cluster of incompressible rows on the first node; its snapshot, and its rows."""
-    north = fleet.nodes["north"]
-    cluster = north.new_cluster("noise")
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, MEGABYTES)
-        rows = ferry.table_of(connection, "noise")
-    return north.new_snapshot("noise-snapshot", "noise"), rows
+    return fleet.nodes["north"].noise(MEGABYTES)
 
 
 def far_copy(fleet, noise, through):
@@ -55,7 +49,7 @@ def far_copy(fleet, noise, through):
     name, region = unique("far"), next(REGIONS)
     rds = fleet.nodes[through].rds(region)
     rds.copy_db_cluster_snapshot(**copy_request(noise[0]["DBClusterSnapshotArn"], name, SourceRegion=HOME))
-    ferry.wait_percent(rds, name, 25)
+    clients.wait_percent(rds, name, 25)
     return name, region, fleet.runner(name)
 
 
@@ -66,8 +60,8 @@ def check_restored(node, name, region, rows):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=target, SnapshotIdentifier=name, Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, target)) as connection:
-        assert ferry.table_of(connection, "noise") == rows
+    with clients.connect(clients.wait_cluster(rds, target)) as connection:
+        assert clients.table_of(connection, "noise") == rows
     rds.delete_db_cluster(DBClusterIdentifier=target, SkipFinalSnapshot=True)
 
 
@@ -78,21 +72,21 @@ def other(fleet, name):
 
 def test_every_node_answers_for_every_cluster(fleet, noise):
     north, south = fleet.nodes["north"], fleet.nodes["south"]
-    assert ferry.cluster_of(south.rds(), "noise") == ferry.cluster_of(north.rds(), "noise")
+    assert clients.cluster_of(south.rds(), "noise") == clients.cluster_of(north.rds(), "noise")
     # The snapshot is asked of the one, and taken by the other, which has the files.
     name = unique("through-south")
     south.rds().create_db_cluster_snapshot(DBClusterSnapshotIdentifier=name, DBClusterIdentifier="noise")
-    ferry.wait_snapshot(south.rds(), name)
+    clients.wait_snapshot(south.rds(), name)
     assert fleet.job(name, "create-snapshot")["runner"].startswith("north/")
     north.rds().delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=name)
-    ferry.wait_gone(south.rds(), name)
+    clients.wait_gone(south.rds(), name)
     assert {name: one["clusters"] for name, one in fleet.listed().items()} == {"north": 1, "south": 0}
 
 
 def test_an_access_key_that_one_node_made_is_known_to_the_other(fleet):
     made = fleet.nodes["south"].server.create_access_key("222233334444")
     account = fleet.nodes["north"]
-    session = ferry.boto3.Session(made["access_key_id"], made["secret_access_key"])
+    session = clients.boto3.Session(made["access_key_id"], made["secret_access_key"])
     sts = session.client("sts", HOME, endpoint_url=account.server.url)
     assert sts.get_caller_identity()["Account"] == "222233334444"
 
@@ -101,7 +95,7 @@ def test_a_killed_nodes_copy_goes_on_elsewhere(fleet, noise):
     name, region, runner = far_copy(fleet, noise, "north")
     survivor = other(fleet, runner)
     fleet.nodes[runner].server.kill()
-    done = ferry.wait_snapshot(survivor.rds(region), name)
+    done = clients.wait_snapshot(survivor.rds(region), name)
     assert done["PercentProgress"] == 100
     job = fleet.job(name)
     assert job["state"] == "done" and job["attempts"] == 2
@@ -116,7 +110,7 @@ def test_a_frozen_nodes_copy_goes_on_elsewhere_and_its_late_commit_is_refused(fl
     frozen, survivor = fleet.nodes[runner].server, other(fleet, runner)
     frozen.process.send_signal(signal.SIGSTOP)
     try:
-        done = ferry.wait_snapshot(survivor.rds(region), name)
+        done = clients.wait_snapshot(survivor.rds(region), name)
         ended = fleet.job(name)
         running.wait_until(
             lambda: fleet.listed()[runner]["state"] == "lost", SILENCE_SECONDS + 10, "its silence is noticed"
@@ -130,7 +124,7 @@ def test_a_frozen_nodes_copy_goes_on_elsewhere_and_its_late_commit_is_refused(fl
     )
     running.wait_until(lambda: fleet.listed()[runner]["state"] == "serving", 20, "it serves again")
     assert fleet.job(name) == ended
-    assert ferry.snapshot_of(fleet.nodes[runner].rds(region), name) == done
+    assert clients.snapshot_of(fleet.nodes[runner].rds(region), name) == done
     check_restored(fleet.nodes[runner], name, region, noise[1])
 
 
@@ -138,7 +132,7 @@ def test_a_stopped_node_hands_its_copy_over(fleet, noise):
     name, region, runner = far_copy(fleet, noise, "north")
     assert fleet.nodes[runner].server.stop() == 0
     assert fleet.listed()[runner]["state"] == "stopped"
-    ferry.wait_snapshot(other(fleet, runner).rds(region), name)
+    clients.wait_snapshot(other(fleet, runner).rds(region), name)
     fleet.nodes[runner].server.start()
 
 
@@ -153,15 +147,15 @@ def test_a_drained_node_takes_on_nothing(fleet, noise):
         assert fleet.runner(name) == "south"
         # Its own cluster's snapshots nobody else can take.
         north.new_snapshot(unique("own"), "noise")
-        ferry.refused(
+        clients.refused(
             "InsufficientStorageClusterCapacity",
             north.rds().create_db_cluster,
             DBClusterIdentifier=unique("none"),
             Engine="aurora-postgresql",
-            MasterUsername=ferry.USER,
-            MasterUserPassword=ferry.PASSWORD,
+            MasterUsername=clients.USER,
+            MasterUserPassword=clients.PASSWORD,
         )
-        ferry.wait_snapshot(north.rds(FAR), name)
+        clients.wait_snapshot(north.rds(FAR), name)
     finally:
         fleet.nodes["north"].server.stop()
         fleet.nodes["north"].server.start()
@@ -210,13 +204,13 @@ def test_a_node_that_never_comes_back_is_forgotten(fleet, noise):
     running.wait_until(lambda: fleet.listed()["west"]["state"] == "lost", SILENCE_SECONDS + 20, "its silence is noticed")
     refused = forget("west")
     assert refused.returncode == 1 and ":western" in refused.stderr and "--drop-clusters" in refused.stderr
-    assert ferry.cluster_of(north.rds(), "western")["Status"]
+    assert clients.cluster_of(north.rds(), "western")["Status"]
     gone = json.loads(forget("west", "--drop-clusters").stdout)
     assert len(gone["clusters"]) == 1 and gone["jobs_failed"] == 1
     assert set(fleet.listed()) == {"north", "south"}
     with pytest.raises(north.rds().exceptions.DBClusterNotFoundFault):
-        ferry.cluster_of(north.rds(), "western")
-    assert ferry.snapshot_of(north.rds(), "stuck")["Status"] == "failed"
+        clients.cluster_of(north.rds(), "western")
+    assert clients.snapshot_of(north.rds(), "stuck")["Status"] == "failed"
     events = north.rds().describe_events(SourceType="db-cluster", SourceIdentifier="western")["Events"]
     assert "is lost: the node that had it was forgotten" in events[-1]["Message"]
     north.rds().delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="stuck")

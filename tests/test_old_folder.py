@@ -5,9 +5,9 @@ import tarfile
 
 import pytest
 
-import ferry
-import running
-from ferry import FAR, HOME, OWNER, PARTNER, copied, unique
+import clients
+from clients import FAR, HOME, OWNER, PARTNER, copied, unique
+from snapferry_tools import running
 
 PACKED = pathlib.Path(__file__).parent / "data" / "folder-bcc4fbd.tar.xz"
 MAJOR = "15"
@@ -35,7 +35,7 @@ def places(deployment):
 def test_everything_is_listed_as_it_was(opened):
     deployment, found = opened
     for name, rds in places(deployment).items():
-        now = json.loads(json.dumps(ferry.snapshot_of(rds, name), default=str))
+        now = json.loads(json.dumps(clients.snapshot_of(rds, name), default=str))
         assert {member: now.get(member) for member in found["snapshots"][name]} == found["snapshots"][name]
     assert deployment.rds().describe_db_clusters()["DBClusters"] == []
     aliases = {alias["AliasName"]: alias.get("TargetKeyId") for alias in deployment.kms().list_aliases()["Aliases"]}
@@ -57,20 +57,20 @@ def test_every_row_is_restored(opened, name, row):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=cluster, SnapshotIdentifier=name, Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, cluster), database="postgres") as connection:
-        assert [str(value) for value in ferry.table_of(connection, "goods")] == found["rows"][row]
+    with clients.connect(clients.wait_cluster(rds, cluster), database="postgres") as connection:
+        assert [str(value) for value in clients.table_of(connection, "goods")] == found["rows"][row]
 
 
 def test_it_goes_on(opened):
     """Copies from what is old, of both kinds and across regions, and then all of it goes."""
     deployment, found = opened
     made = [copied(deployment, "monday"), copied(deployment, "sealed", KmsKeyId=deployment.new_key())]
-    arn = ferry.snapshot_of(deployment.rds(FAR), "monday-far")["DBClusterSnapshotArn"]
+    arn = clients.snapshot_of(deployment.rds(FAR), "monday-far")["DBClusterSnapshotArn"]
     made.append(copied(deployment, arn, SourceRegion=FAR))
     assert [one["StorageEncrypted"] for one in made] == [False, True, False]
     for name, rds in places(deployment).items():
         rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=name)
-        ferry.wait_gone(rds, name)
+        clients.wait_gone(rds, name)
     left = {one["DBClusterSnapshotIdentifier"] for one in deployment.rds().describe_db_cluster_snapshots()["DBClusterSnapshots"]}
     assert left == {one["DBClusterSnapshotIdentifier"] for one in made}
     running.wait_until(lambda: {job["state"] for job in deployment.server.jobs()} == {"done"}, 60, "all jobs are done")

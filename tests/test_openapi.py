@@ -13,7 +13,7 @@ import schemathesis.checks
 import schemathesis.specs.openapi.checks as openapi_checks
 
 import contract
-import ferry
+import clients
 from contract import OPENAPI
 
 EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "6"))
@@ -29,7 +29,7 @@ COSTLY = {"CreateDBCluster", "RestoreDBClusterFromSnapshot"}
 
 def call(deployment, path, members, **headers):
     """A JSON call; its status and body, checked against the document."""
-    answer = ferry.send(
+    answer = clients.send(
         deployment.server,
         path=path,
         headers={"Content-Type": "application/json"} | headers,

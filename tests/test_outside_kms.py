@@ -5,9 +5,9 @@ import sqlite3
 
 import pytest
 
-import ferry
-import running
-from ferry import FAR, HOME, OWNER, PARTNER, copied, copy_request, refused, unique
+import clients
+from clients import FAR, HOME, OWNER, PARTNER, copied, copy_request, refused, unique
+from snapferry_tools import running
 
 ENGINE = "aurora-postgresql"
 
@@ -50,7 +50,7 @@ def key(outside):
 def sealed(ours, key):
     """An encrypted cluster with rows, and a snapshot of it."""
     cluster = ours.new_cluster("sealed", StorageEncrypted=True, KmsKeyId=key)
-    with ferry.connect(cluster) as connection:
+    with clients.connect(cluster) as connection:
         connection.execute("create table goods as select generate_series(1, 500) i")
     return ours.new_snapshot("sealed-snapshot", "sealed")
 
@@ -61,8 +61,8 @@ def rows_of(ours, snapshot, region=HOME, **more):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=name, SnapshotIdentifier=snapshot, Engine=ENGINE, **more
     )
-    with ferry.connect(ferry.wait_cluster(rds, name)) as connection:
-        count = ferry.table_of(connection, "goods")[0]
+    with clients.connect(clients.wait_cluster(rds, name)) as connection:
+        count = clients.table_of(connection, "goods")[0]
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
     return count
 
@@ -135,18 +135,18 @@ def test_accounts_are_told_apart_there(outside, ours, sealed):
     wording = re.compile(re.escape(f"The source snapshot KMS key [{shared_key}]"))
     refused("KMSKeyNotAccessibleFault", theirs.copy_db_cluster_snapshot, wording, 400, **request)
     outside.kms().put_key_policy(
-        KeyId=shared_key, PolicyName="default", Policy=ferry.cross_account_policy(PARTNER)
+        KeyId=shared_key, PolicyName="default", Policy=clients.cross_account_policy(PARTNER)
     )
     theirs.copy_db_cluster_snapshot(**request)
-    assert ferry.wait_snapshot(theirs, request["TargetDBClusterSnapshotIdentifier"])["KmsKeyId"] == own
+    assert clients.wait_snapshot(theirs, request["TargetDBClusterSnapshotIdentifier"])["KmsKeyId"] == own
     # An account without credentials has no keys at all.
     refused(
         "KMSKeyNotAccessibleFault",
-        ours.rds(account=ferry.STRANGER).create_db_cluster,
+        ours.rds(account=clients.STRANGER).create_db_cluster,
         DBClusterIdentifier="theirs",
         Engine=ENGINE,
-        MasterUsername=ferry.USER,
-        MasterUserPassword=ferry.PASSWORD,
+        MasterUsername=clients.USER,
+        MasterUserPassword=clients.PASSWORD,
         StorageEncrypted=True,
         KmsKeyId=shared_key,
     )
@@ -174,7 +174,7 @@ def test_an_outside_kms_that_is_down(outside, ours, key, sealed):
     )
     assert len(rds.describe_db_cluster_snapshots()["DBClusterSnapshots"]) == before
     # What needs no key goes on.
-    assert ferry.cluster_of(rds, "sealed")["Status"] == "available"
+    assert clients.cluster_of(rds, "sealed")["Status"] == "available"
 
     def error_of_the_job():
         row = next(row for row in ours.server.jobs() if row["subject"] == "waits")
@@ -185,9 +185,9 @@ def test_an_outside_kms_that_is_down(outside, ours, key, sealed):
     assert "outside KMS" in error
     outside.server.listen = f"127.0.0.1:{port}"
     outside.server.start()
-    ferry.wait_snapshot(rds, "waits")
+    clients.wait_snapshot(rds, "waits")
     rds.copy_db_cluster_snapshot(**request)
-    ferry.wait_snapshot(rds, request["TargetDBClusterSnapshotIdentifier"])
+    clients.wait_snapshot(rds, request["TargetDBClusterSnapshotIdentifier"])
 
 
 def test_no_key_is_kept_here_in_the_clear(outside, ours, sealed):
@@ -195,14 +195,14 @@ def test_no_key_is_kept_here_in_the_clear(outside, ours, sealed):
     with contextlib.closing(sqlite3.connect(f"file:{ours.server.data / 'catalog.sqlite'}?mode=ro", uri=True)) as rows:
         assert rows.execute("select count(*) from kms_keys").fetchone() == (0,)
     drawn = []
-    for key, blob, context in ferry.wrapped_keys(ours.server):
+    for key, blob, context in clients.wrapped_keys(ours.server):
         _, _, _, region, account, _ = key.split(":", 5)
         kms = outside.kms(region, account)
         drawn.append(kms.decrypt(CiphertextBlob=blob, EncryptionContext=context, KeyId=key)["Plaintext"])
     assert len(set(drawn)) >= 2
     secrets = [outside.credentials(account)[1].encode() for account in (OWNER, PARTNER)]
     for server in (ours.server, outside.server):
-        ferry.assert_nowhere(server, drawn + secrets)
+        clients.assert_nowhere(server, drawn + secrets)
 
 
 def test_half_settings_are_refused(binary, tmp_path):

@@ -8,8 +8,9 @@ import urllib.parse
 
 import pytest
 
-import ferry
-from ferry import FAR, HOME, PARTNER, THIRD, copy_request, refused, unique
+import clients
+from clients import FAR, HOME, PARTNER, THIRD, copy_request, refused, unique
+from snapferry_tools import running
 
 NOT_AUTHENTICATED = "PreSignedurl could not be authenticated"
 EAST, WEST = "us-gov-east-1", "us-gov-west-1"
@@ -39,14 +40,14 @@ def far_keys(strict):
 @pytest.fixture
 def ask(strict, sealed_source, far_keys):
     """A refused or accepted copy into the far region with a URL of its own making."""
-    def copy(change=None, when=None, account=ferry.OWNER, region=HOME, service="rds", drop=(), expires=60, **more):
+    def copy(change=None, when=None, account=clients.OWNER, region=HOME, service="rds", drop=(), expires=60, **more):
         source, name = sealed_source["DBClusterSnapshotArn"], unique("signed")
         request = copy_request(source, name, KmsKeyId=far_keys[0])
         signed = {"SourceDBClusterSnapshotIdentifier": source, "KmsKeyId": far_keys[0], "DestinationRegion": FAR} | more
         for dropped in drop:
             del signed[dropped]
         action = signed.pop("Action", "CopyDBClusterSnapshot")
-        signer = ferry.Signer(strict, account, region, service)
+        signer = clients.Signer(strict, account, region, service)
         url = "http://192.0.2.1:9" + presign(signer, action, expires, when, signed)
         return name, request | {"PreSignedUrl": change(url) if change else url}
 
@@ -68,7 +69,7 @@ def presign(signer, action, expires, when, parameters):
 def test_rule_1_7_a_right_url_is_enough(strict, ask):
     name, request = ask()
     strict.rds(FAR).copy_db_cluster_snapshot(**request)
-    assert ferry.wait_snapshot(strict.rds(FAR), name)["StorageEncrypted"]
+    assert clients.wait_snapshot(strict.rds(FAR), name)["StorageEncrypted"]
 
 
 def replace(old, new):
@@ -92,8 +93,8 @@ DEFECTS = {
     "scope_region": {"region": FAR},
     "scope_service": {"service": "kms"},
     "another_account": {"account": PARTNER},
-    "expired": {"when": ferry.now() - 10 * MINUTE},
-    "from_the_future": {"when": ferry.now() + 60 * MINUTE},
+    "expired": {"when": clients.now() - 10 * MINUTE},
+    "from_the_future": {"when": clients.now() + 60 * MINUTE},
     "signature": {"change": replace("X-Amz-Signature=", "X-Amz-Signature=0")},
     "unsigned": {"change": lambda url: url.partition("&X-Amz-Algorithm")[0]},
     "host": {"change": replace("192.0.2.1", "192.0.2.2")},
@@ -108,7 +109,7 @@ def test_rule_1_7_any_defect_is_refused(strict, ask, defect):
     name, request = ask(**defect)
     copy = strict.rds(FAR).copy_db_cluster_snapshot
     refused("InvalidParameterValue", copy, NOT_AUTHENTICATED, 400, **request)
-    assert not ferry.exists(strict.rds(FAR), name)
+    assert not clients.exists(strict.rds(FAR), name)
 
 
 def test_rule_1_7_an_encrypted_copy_between_regions_needs_one(strict, sealed_source, far_keys):
@@ -127,7 +128,7 @@ def test_rule_1_7_boto3s_own_urls_are_right(strict, sealed_source, far_keys):
     tags = [{"Key": "with space", "Value": "a+b c"}]
     request = copy_request(sealed_source["DBClusterSnapshotArn"], name, KmsKeyId=far_keys[0], Tags=tags)
     rds.copy_db_cluster_snapshot(**request, SourceRegion=HOME)
-    assert ferry.wait_snapshot(rds, name)["TagList"] == tags
+    assert clients.wait_snapshot(rds, name)["TagList"] == tags
     wrong = request | {"TargetDBClusterSnapshotIdentifier": unique("boto"), "SourceRegion": THIRD}
     refused("InvalidParameterValue", rds.copy_db_cluster_snapshot, NOT_AUTHENTICATED, 400, **wrong)
 
@@ -142,7 +143,7 @@ def test_rule_1_7_govcloud_demands_it_without_a_setting(closed):
     refused("InvalidParameterCombination", west.copy_db_cluster_snapshot, status=400, **request)
     refused("InvalidParameterValue", west.copy_db_cluster_snapshot, NOT_AUTHENTICATED, 400, **request, PreSignedUrl="x")
     west.copy_db_cluster_snapshot(**request, SourceRegion=EAST)
-    ferry.wait_snapshot(west, name)
+    clients.wait_snapshot(west, name)
     for rds, snapshot in ((west, name), (east, f"{name}-snapshot")):
         rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=snapshot)
     east.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
@@ -153,7 +154,7 @@ def test_rule_1_7_elsewhere_it_is_ignored(closed, sealed_snapshot, far_key):
     for url in ({}, {"PreSignedUrl": "nonsense"}, {"PreSignedUrl": "http://192.0.2.1/"}, {"SourceRegion": THIRD}):
         name = unique("ignored")
         rds.copy_db_cluster_snapshot(**copy_request(source, name, KmsKeyId=far_key, **url))
-        ferry.wait_snapshot(rds, name)
+        clients.wait_snapshot(rds, name)
 
 
 def test_rule_1_7_dev_mode_checks_all_but_the_signature(deploy):
@@ -164,7 +165,7 @@ def test_rule_1_7_dev_mode_checks_all_but_the_signature(deploy):
     refused("InvalidParameterValue", rds.copy_db_cluster_snapshot, NOT_AUTHENTICATED, **request, SourceRegion=THIRD)
     refused("InvalidParameterValue", rds.copy_db_cluster_snapshot, NOT_AUTHENTICATED, **request, PreSignedUrl="http://a/")
     rds.copy_db_cluster_snapshot(**request, SourceRegion=HOME)
-    ferry.wait_snapshot(rds, "far")
+    clients.wait_snapshot(rds, "far")
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +185,7 @@ def in_javascript(folder, deployment, region, request, *change):
     """What the JavaScript SDK sent and was answered."""
     key, secret = deployment.credentials()
     script = pathlib.Path(__file__).with_name("copy_snapshot.mjs")
-    environment = ferry.running.clean_environment(
+    environment = running.clean_environment(
         SDK=str(folder), AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret
     )
     command = ["node", script, deployment.server.url, region, json.dumps(request), *change]
@@ -199,7 +200,7 @@ def test_rule_1_7_the_javascript_sdks_urls_are_right(javascript, strict, sealed_
     url = urllib.parse.urlsplit(said["url"])
     assert url.hostname == f"rds.{HOME}.amazonaws.com"
     assert said["code"] is None and said["status"] == "copying", said
-    ferry.wait_snapshot(strict.rds(FAR), name)
+    clients.wait_snapshot(strict.rds(FAR), name)
     # One that was changed on the way is refused.
     request = copy_request(source, unique("js"), KmsKeyId=far_keys[0])
     said = in_javascript(javascript, strict, FAR, request, f"rds.{HOME}.=>rds.{THIRD}.")

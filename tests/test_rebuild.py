@@ -11,11 +11,10 @@ import time
 
 import pytest
 
-import database
-import ferry
-import running
-from ferry import FAR, HOME, OWNER, PARTNER, STRANGER, copy_request, unique
+import clients
+from clients import FAR, HOME, OWNER, PARTNER, STRANGER, copy_request, unique
 from fleet import Bucket
+from snapferry_tools import database, running
 from test_serve import refuses
 
 CATALOG = ("catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm")
@@ -90,8 +89,8 @@ def rows_of(deployment, snapshot, region=HOME, account=OWNER, **more):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=name, SnapshotIdentifier=snapshot, Engine="aurora-postgresql", **more
     )
-    with ferry.connect(ferry.wait_cluster(rds, name)) as connection:
-        found = ferry.table_of(connection, "goods")
+    with clients.connect(clients.wait_cluster(rds, name)) as connection:
+        found = clients.table_of(connection, "goods")
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
     rds.get_waiter("db_cluster_deleted").wait(
         DBClusterIdentifier=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
@@ -105,7 +104,7 @@ class World:
     def __init__(self, deployment):
         self.deployment = deployment
         rds, kms = deployment.rds(), deployment.kms()
-        policy = ferry.cross_account_policy(PARTNER)
+        policy = clients.cross_account_policy(PARTNER)
         self.key = deployment.new_key(Policy=policy)
         kms.create_alias(AliasName="alias/goods", TargetKeyId=self.key)
         # Of two regions, and with a material that the replica has from a rotation of its primary.
@@ -115,9 +114,9 @@ class World:
         kms.update_primary_region(KeyId=primary, PrimaryRegion=FAR)
         far_key = primary.replace(HOME, FAR)
         cluster = deployment.new_cluster("shop", StorageEncrypted=True, KmsKeyId=self.key)
-        with ferry.connect(cluster) as connection:
+        with clients.connect(cluster) as connection:
             connection.execute("create table goods as select i, md5(i::text) as name from generate_series(1, 2000) i")
-            self.rows = ferry.table_of(connection, "goods")
+            self.rows = clients.table_of(connection, "goods")
         self.first = deployment.new_snapshot("first", "shop", Tags=[{"Key": "team", "Value": "north"}])
         rds.modify_db_cluster_snapshot_attribute(
             DBClusterSnapshotIdentifier="first", AttributeName="restore", ValuesToAdd=[PARTNER]
@@ -130,10 +129,10 @@ class World:
         deployment.rds(account=PARTNER).copy_db_cluster_snapshot(
             **copy_request(self.first["DBClusterSnapshotArn"], "partners", KmsKeyId=self.partner_key)
         )
-        ferry.wait_snapshot(deployment.rds(FAR), "far")
+        clients.wait_snapshot(deployment.rds(FAR), "far")
         deployment.new_snapshot("deleted", "shop")
         rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="deleted")
-        ferry.wait_gone(rds, "deleted")
+        clients.wait_gone(rds, "deleted")
         kms.create_grant(KeyId=self.key, GranteePrincipal=f"arn:aws:iam::{STRANGER}:root", Operations=["Decrypt"])
         # A key at whose end its alias goes with it, and a way in that is closed.
         self.closed = deployment.server.create_access_key(STRANGER)
@@ -144,9 +143,9 @@ class World:
     def check(self):
         """All is as it was, and every snapshot restores to the same rows."""
         deployment = self.deployment
-        ferry.wait_cluster(deployment.rds(), "shop")
+        clients.wait_cluster(deployment.rds(), "shop")
         assert everything(deployment) == self.seen
-        assert not ferry.exists(deployment.rds(), "deleted")
+        assert not clients.exists(deployment.rds(), "deleted")
         assert rows_of(deployment, "first") == self.rows
         assert rows_of(deployment, "far", FAR) == self.rows
         assert rows_of(deployment, "partners", account=PARTNER) == self.rows
@@ -187,7 +186,7 @@ def test_a_lost_catalog_is_rebuilt(binary, world):
     name = unique("next")
     world.deployment.new_snapshot(name, "shop")
     world.deployment.rds().delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=name)
-    ferry.wait_gone(world.deployment.rds(), name)
+    clients.wait_gone(world.deployment.rds(), name)
     world.deployment.server.stop()
     world.deployment.server.start()
 
@@ -231,7 +230,7 @@ def test_what_the_mirror_did_not_have_is_said(world):
     assert datetime.datetime.fromisoformat(report["mirror"]["last_written_at"]) < began
     assert report["manifests_without_record"] >= 1
     server.start()
-    assert not ferry.exists(deployment.rds(), "late")
+    assert not clients.exists(deployment.rds(), "late")
     # What was deleted in those moments is back, whole.
     world.check()
 
@@ -256,7 +255,7 @@ def test_work_that_was_cut_off_is_failed_and_clusters_without_files_are_dropped(
     assert report["failed_snapshots"]["count"] == 1 and ":slow" in report["failed_snapshots"]["listed"][0]
     assert report["dropped_clusters"]["count"] == 1 and ":doomed" in report["dropped_clusters"]["listed"][0]
     server.start()
-    assert ferry.snapshot_of(deployment.rds(region), "slow")["Status"] == "failed"
+    assert clients.snapshot_of(deployment.rds(region), "slow")["Status"] == "failed"
     deployment.rds(region).delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="slow")
     events = deployment.rds().describe_events(SourceType="db-cluster", SourceIdentifier="doomed")["Events"]
     assert [one["Message"] for one in events] == ["DB cluster is lost: its files are gone."]
@@ -336,7 +335,7 @@ def test_what_cannot_be_rebuilt_is_refused(world, deploy):
         if server.data.with_name(name).exists():
             server.data.with_name(name).rename(server.data / name)
     server.start()
-    ferry.wait_cluster(world.deployment.rds(), "shop")
+    clients.wait_cluster(world.deployment.rds(), "shop")
 
 
 def rotate(server, *words):

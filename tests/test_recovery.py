@@ -3,9 +3,9 @@ import signal
 
 import pytest
 
-import ferry
-import running
-from ferry import FAR, HOME, copy_request, unique
+import clients
+from clients import FAR, HOME, copy_request, unique
+from snapferry_tools import running
 
 MEGABYTES = 64
 LIMIT = 16_000_000
@@ -24,16 +24,16 @@ def noise(crashing):
     """An encrypted cluster of incompressible rows, and its snapshot."""
     key = crashing.new_key()
     cluster = crashing.new_cluster("noise", StorageEncrypted=True, KmsKeyId=key)
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, MEGABYTES)
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, MEGABYTES)
     return crashing.new_snapshot("noise-snapshot", "noise")
 
 
 @pytest.fixture(scope="module")
 def rows(crashing, noise):
     """The cluster's rows, as count and checksum."""
-    with ferry.connect(ferry.cluster_of(crashing.rds(), "noise")) as connection:
-        return ferry.table_of(connection, "noise")
+    with clients.connect(clients.cluster_of(crashing.rds(), "noise")) as connection:
+        return clients.table_of(connection, "noise")
 
 
 def crash(deployment):
@@ -57,8 +57,8 @@ def restored_rows(deployment, rds, snapshot):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=name, SnapshotIdentifier=snapshot, Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, name)) as connection:
-        found = ferry.table_of(connection, "noise")
+    with clients.connect(clients.wait_cluster(rds, name)) as connection:
+        found = clients.table_of(connection, "noise")
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
     rds.get_waiter("db_cluster_deleted").wait(
         DBClusterIdentifier=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
@@ -69,7 +69,7 @@ def restored_rows(deployment, rds, snapshot):
 def wait_ended(deployment, name, region=HOME):
     """Waits until a snapshot is no longer under way."""
     def ended():
-        found = ferry.snapshot_of(deployment.rds(region), name)
+        found = clients.snapshot_of(deployment.rds(region), name)
         return found if found["Status"] not in ("creating", "copying") else None
 
     return running.wait_until(ended, 90, f"snapshot {name} ends")
@@ -81,9 +81,9 @@ def test_a_copy_goes_on_where_it_was(crashing, noise, rows):
         **copy_request(noise["DBClusterSnapshotArn"], name, KmsKeyId=key, SourceRegion=HOME)
     )
     for percent in (40, 70):
-        ferry.wait_percent(crashing.rds(FAR), name, percent)
+        clients.wait_percent(crashing.rds(FAR), name, percent)
         crash(crashing)
-        assert ferry.snapshot_of(crashing.rds(FAR), name)["Status"] == "copying"
+        assert clients.snapshot_of(crashing.rds(FAR), name)["Status"] == "copying"
     done = wait_ended(crashing, name, FAR)
     assert done["Status"] == "available" and done["PercentProgress"] == 100
     job = job_of(crashing, "copy-snapshot", name)
@@ -98,13 +98,13 @@ def test_a_copy_goes_on_where_it_was(crashing, noise, rows):
 
 
 def test_a_create_ends_one_way_or_the_other(crashing, noise, rows):
-    with ferry.connect(ferry.cluster_of(crashing.rds(), "noise")) as connection:
+    with clients.connect(clients.cluster_of(crashing.rds(), "noise")) as connection:
         # Every page changes, so that the snapshot has something to store.
         connection.execute("create table other as select * from noise")
     name = unique("made")
     crashing.rds().create_db_cluster_snapshot(DBClusterSnapshotIdentifier=name, DBClusterIdentifier="noise")
     running.wait_until(
-        lambda: ferry.snapshot_of(crashing.rds(), name)["PercentProgress"] > 0, 30, "the snapshot has begun", 0.005
+        lambda: clients.snapshot_of(crashing.rds(), name)["PercentProgress"] > 0, 30, "the snapshot has begun", 0.005
     )
     before = crash(crashing)
     after = running.postmasters_within(crashing.server.data)
@@ -120,7 +120,7 @@ def test_a_create_ends_one_way_or_the_other(crashing, noise, rows):
         assert restored_rows(crashing, crashing.rds(), name) == rows
     # The cluster is none the worse: another snapshot of it works.
     crashing.new_snapshot(unique("next"), "noise")
-    with ferry.connect(ferry.cluster_of(crashing.rds(), "noise")) as connection:
+    with clients.connect(clients.cluster_of(crashing.rds(), "noise")) as connection:
         connection.execute("drop table other")
         assert connection.execute("select count(*) from pg_replication_slots").fetchone() == (0,)
 
@@ -132,16 +132,16 @@ def test_a_restore_ends_whole(crashing, noise, rows):
     )
     running.wait_until(
         lambda: job_of(crashing, "restore-cluster", name)["progress"]["bytes_done"] > 0
-        or ferry.cluster_of(rds, name)["Status"] == "available",
+        or clients.cluster_of(rds, name)["Status"] == "available",
         30,
         "the restore has begun",
         0.005,
     )
     crash(crashing)
     rds = crashing.rds()
-    cluster = ferry.wait_cluster(rds, name, 90)
-    with ferry.connect(cluster) as connection:
-        assert ferry.table_of(connection, "noise") == rows
+    cluster = clients.wait_cluster(rds, name, 90)
+    with clients.connect(cluster) as connection:
+        assert clients.table_of(connection, "noise") == rows
     assert len(running.postmasters_within(crashing.server.data)) == 2
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
     rds.get_waiter("db_cluster_deleted").wait(
@@ -157,9 +157,9 @@ def test_a_new_cluster_ends_whole(crashing):
     name = unique("new")
     crashing.new_cluster(name, wait=False)
     crash(crashing)
-    cluster = ferry.wait_cluster(crashing.rds(), name, 90)
-    with ferry.connect(cluster) as connection:
-        assert connection.execute("select current_user").fetchone() == (ferry.USER,)
+    cluster = clients.wait_cluster(crashing.rds(), name, 90)
+    with clients.connect(cluster) as connection:
+        assert connection.execute("select current_user").fetchone() == (clients.USER,)
     crashing.rds().delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
     crash(crashing)
     crashing.rds().get_waiter("db_cluster_deleted").wait(
@@ -168,12 +168,12 @@ def test_a_new_cluster_ends_whole(crashing):
 
 
 def test_postgresql_is_adopted_with_its_sessions(crashing, noise):
-    cluster = ferry.cluster_of(crashing.rds(), "noise")
-    with ferry.connect(cluster) as session:
+    cluster = clients.cluster_of(crashing.rds(), "noise")
+    with clients.connect(cluster) as session:
         session.execute("create temp table mine as select 1 as one")
         before = crash(crashing)
         assert session.execute("select one from mine").fetchone() == (1,)
-        ferry.wait_cluster(crashing.rds(), "noise")
+        clients.wait_cluster(crashing.rds(), "noise")
         assert running.postmasters_within(crashing.server.data) == before
 
 
@@ -183,13 +183,13 @@ def test_postgresql_that_died_too_is_started_again(crashing, noise, rows):
         running.os.kill(pid, signal.SIGKILL)
     running.wait_until(lambda: not running.processes_within(crashing.server.data), 10, "PostgreSQL is gone")
     crashing.server.start()
-    cluster = ferry.wait_cluster(crashing.rds(), "noise")
+    cluster = clients.wait_cluster(crashing.rds(), "noise")
 
     def answers():
         try:
-            with ferry.connect(cluster) as connection:
-                return ferry.table_of(connection, "noise")
-        except ferry.psycopg.OperationalError:
+            with clients.connect(cluster) as connection:
+                return clients.table_of(connection, "noise")
+        except clients.psycopg.OperationalError:
             return None
 
     assert running.wait_until(answers, 30, "the cluster takes connections again") == rows
@@ -201,7 +201,7 @@ def test_a_gentle_end_in_the_middle_of_a_copy(crashing, noise):
     crashing.rds(region).copy_db_cluster_snapshot(
         **copy_request(noise["DBClusterSnapshotArn"], name, KmsKeyId=crashing.new_key(region), SourceRegion=HOME)
     )
-    ferry.wait_percent(crashing.rds(region), name, 20)
+    clients.wait_percent(crashing.rds(region), name, 20)
     assert crashing.server.stop() == 0
     assert running.processes_within(crashing.server.data) == []
     crashing.server.start()

@@ -8,10 +8,11 @@ import time
 
 import pytest
 
-import ferry
+import clients
 import relay as relays
-from ferry import FAR, HOME, OWNER, PARTNER, copy_request, refused, unique
+from clients import FAR, HOME, OWNER, PARTNER, copy_request, refused, unique
 from pairs import KEY, UNREACHABLE, Pair, job_of, objects, start
+from snapferry_tools import running
 
 MEGABYTES, LIMIT = 12, 4_000_000
 
@@ -32,8 +33,8 @@ def pair(deploy_for_module, tmp_path_factory):
 def source(pair):
     """An encrypted snapshot at home, of incompressible rows."""
     cluster = pair.home.new_cluster("noise", StorageEncrypted=True, KmsKeyId=pair.home.new_key(HOME))
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, MEGABYTES)
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, MEGABYTES)
     return pair.home.new_snapshot("noise-snapshot", "noise", Tags=[{"Key": "ship", "Value": "Anna"}])
 
 
@@ -62,7 +63,7 @@ def test_a_copy_crosses_and_restores_to_the_same_rows(pair, source, far_key):
     rds, name, made = start(pair, source, KmsKeyId=far_key, CopyTags=True)
     assert made["Status"] == "copying" and made["KmsKeyId"] == far_key
     assert made["SourceDBClusterSnapshotArn"] == source["DBClusterSnapshotArn"]
-    done = ferry.wait_snapshot(rds, name)
+    done = clients.wait_snapshot(rds, name)
     assert done["SnapshotCreateTime"] == source["SnapshotCreateTime"]
     assert done["TagList"] == [{"Key": "ship", "Value": "Anna"}]
     first = job_of(pair.far, name)["progress"]
@@ -73,23 +74,23 @@ def test_a_copy_crosses_and_restores_to_the_same_rows(pair, source, far_key):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier="noise-far", SnapshotIdentifier=name, Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, "noise-far")) as there:
-        with ferry.connect(ferry.cluster_of(pair.home.rds(HOME), "noise")) as here:
-            assert ferry.table_of(there, "noise") == ferry.table_of(here, "noise")
+    with clients.connect(clients.wait_cluster(rds, "noise-far")) as there:
+        with clients.connect(clients.cluster_of(pair.home.rds(HOME), "noise")) as here:
+            assert clients.table_of(there, "noise") == clients.table_of(here, "noise")
             here.execute("create table more as select generate_series(1, 1000) i")
     pair.aim()
 
     # The next snapshot's copy ships what is new.
     next_one = pair.home.new_snapshot("noise-next", "noise")
     rds, name, _ = start(pair, next_one, KmsKeyId=far_key)
-    ferry.wait_snapshot(rds, name)
+    clients.wait_snapshot(rds, name)
     assert job_of(pair.far, name)["progress"]["bytes_shipped"] < first["bytes_shipped"] / 2
 
 
 def test_an_unencrypted_copy(pair, small, far_key):
     refused("InvalidParameterValue", start, re.compile("unencrypted"), pair=pair, source=small, KmsKeyId=far_key)
     rds, name, _ = start(pair, small)
-    done = ferry.wait_snapshot(rds, name)
+    done = clients.wait_snapshot(rds, name)
     assert done["StorageEncrypted"] is False and "KmsKeyId" not in done
 
 
@@ -124,7 +125,7 @@ def test_the_source_region_decides(pair, source, far_key):
 
 def test_the_source_key_decides(pair, source, far_key):
     key = pair.home.new_key(HOME)
-    locked = ferry.copied(pair.home, "noise-snapshot", HOME, KmsKeyId=key)
+    locked = clients.copied(pair.home, "noise-snapshot", HOME, KmsKeyId=key)
     pair.home.kms(HOME).disable_key(KeyId=key)
     refused(
         "KMSKeyNotAccessibleFault",
@@ -138,16 +139,16 @@ def test_the_source_key_decides(pair, source, far_key):
 
 def test_a_cut_link_goes_on_where_it_was(pair, far_key):
     cluster = pair.home.new_cluster("cut", StorageEncrypted=True, KmsKeyId=pair.home.new_key(HOME))
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, MEGABYTES)
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, MEGABYTES)
     rds, name, _ = start(pair, pair.home.new_snapshot("cut-snapshot", "cut"), KmsKeyId=far_key)
-    ferry.wait_percent(rds, name, 30)
+    clients.wait_percent(rds, name, 30)
     pair.home.server.kill()
-    ferry.wait_percent(rds, name, 30)
-    assert ferry.snapshot_of(rds, name)["Status"] == "copying"
+    clients.wait_percent(rds, name, 30)
+    assert clients.snapshot_of(rds, name)["Status"] == "copying"
     pair.home.server.start()
     pair.aim()
-    ferry.wait_snapshot(rds, name)
+    clients.wait_snapshot(rds, name)
     job = job_of(pair.far, name)
     assert job["state"] == "done" and job["attempts"] == 1
 
@@ -177,14 +178,14 @@ def rewrite(_, path, __, status, headers, data):
 
 def test_a_peer_with_wrong_bytes_is_caught(pair, small):
     lone = pair.home.new_cluster("lone")
-    with ferry.connect(lone) as connection:
-        ferry.fill_with_noise(connection, 1)
+    with clients.connect(lone) as connection:
+        clients.fill_with_noise(connection, 1)
     snapshot = pair.home.new_snapshot("lone-snapshot", "lone")
     before = objects(pair.far)
     pair.to_home.change = flip
     rds, name, _ = start(pair, snapshot)
-    ended = ferry.running.wait_until(
-        lambda: (now := ferry.snapshot_of(rds, name))["Status"] != "copying" and now, 30, "the copy has failed"
+    ended = running.wait_until(
+        lambda: (now := clients.snapshot_of(rds, name))["Status"] != "copying" and now, 30, "the copy has failed"
     )
     assert ended["Status"] == "failed"
     assert "do not have its hash" in job_of(pair.far, name)["error"]
@@ -201,9 +202,9 @@ def test_a_peer_whose_answers_are_no_answers_is_not_believed(pair, small, lie):
     pair.to_home.change = lie
     rds, name, _ = start(pair, snapshot)
     time.sleep(1)
-    assert ferry.snapshot_of(rds, name)["Status"] == "copying"
+    assert clients.snapshot_of(rds, name)["Status"] == "copying"
     pair.to_home.change = None
-    ferry.wait_snapshot(rds, name)
+    clients.wait_snapshot(rds, name)
 
 
 def test_a_changed_description_is_refused(pair, small):
@@ -234,7 +235,7 @@ class Link:
         words = [self.here, self.there, stamp, nonce]
         mac = self._mac(b"message", *(word.encode() for word in words), path.encode(), body)
         header = " ".join(["1", *words, mac.hex()])
-        answer = ferry.send(self.deployment.server, path=path, headers={"snapferry-link": header}, body=body)
+        answer = clients.send(self.deployment.server, path=path, headers={"snapferry-link": header}, body=body)
         return answer.status, answer.body
 
     def ticket(self, snapshot, caller=OWNER):
@@ -252,7 +253,7 @@ def test_strangers_and_other_versions_are_refused_in_words(pair):
     for link, clock in [(Link(pair.home, "0" * 64), 0), (Link(pair.home), 1_000), (Link(pair.home, here="eu-west-3"), 0)]:
         assert link.ask("/link/hello", hello, clock)[0] == 403
     assert Link(pair.home, here=HOME, there=FAR).ask("/link/hello", hello)[0] == 403
-    assert ferry.send(pair.home.server, path="/link/v1/object", body=b"{}").status == 403
+    assert clients.send(pair.home.server, path="/link/v1/object", body=b"{}").status == 403
 
 
 def test_tickets_are_used_once_and_passes_reach_one_snapshot(pair, small, source):
@@ -301,12 +302,12 @@ def test_a_source_region_that_trusts_presigned_urls_only(deploy, tmp_path):
         arn, key = snapshot["DBClusterSnapshotArn"], strict.far.new_key(FAR)
         refused("InvalidParameterCombination", start, re.compile("PreSignedUrl"), pair=strict, source=snapshot, KmsKeyId=key)
         parameters = {"SourceDBClusterSnapshotIdentifier": arn, "KmsKeyId": key, "DestinationRegion": FAR}
-        signer = ferry.Signer(strict.home)
+        signer = clients.Signer(strict.home)
         for wrong in [{"KmsKeyId": strict.far.new_key(FAR)}, {"DestinationRegion": "eu-west-2"}]:
             url = strict.home.server.url + signer.presigned("CopyDBClusterSnapshot", **parameters | wrong)
             refused("InvalidParameterValue", start, pair=strict, source=snapshot, KmsKeyId=key, PreSignedUrl=url)
         url = strict.home.server.url + signer.presigned("CopyDBClusterSnapshot", **parameters)
         rds, name, _ = start(strict, snapshot, KmsKeyId=key, PreSignedUrl=url)
-        ferry.wait_snapshot(rds, name)
+        clients.wait_snapshot(rds, name)
     finally:
         strict.close()

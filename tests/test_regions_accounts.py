@@ -1,9 +1,10 @@
 """Copies between deployments that share no key with their source: another account's, and where the setting says so."""
 import pytest
 
-import ferry
-from ferry import FAR, HOME, OWNER, PARTNER, cross_account_policy, refused, unique
+import clients
+from clients import FAR, HOME, OWNER, PARTNER, cross_account_policy, refused, unique
 from pairs import Asked, Pair, hashes, job_of, objects, start
+from snapferry_tools import running
 
 MEGABYTES, LIMIT = 12, 4_000_000
 
@@ -33,8 +34,8 @@ def far_key(pair):
 def noise(pair, home_key):
     """An encrypted cluster at home, of incompressible rows."""
     cluster = pair.home.new_cluster("noise", StorageEncrypted=True, KmsKeyId=home_key)
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, MEGABYTES)
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, MEGABYTES)
     return cluster
 
 
@@ -54,15 +55,15 @@ def rows(pair, snapshot, table, account=OWNER):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=name, SnapshotIdentifier=snapshot, Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, name)) as connection:
-        found = ferry.table_of(connection, table)
+    with clients.connect(clients.wait_cluster(rds, name)) as connection:
+        found = clients.table_of(connection, table)
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
     return found
 
 
 def test_a_shared_snapshot_crosses_under_keys_of_its_own(pair, noise, home_key, far_key):
-    with ferry.connect(noise) as connection:
-        expected = ferry.table_of(connection, "noise")
+    with clients.connect(noise) as connection:
+        expected = clients.table_of(connection, "noise")
     source = pair.home.new_snapshot("first", "noise")
     wanted = {"pair": pair, "account": PARTNER, "source": source, "KmsKeyId": far_key}
     refused("DBClusterSnapshotNotFoundFault", start, status=404, **wanted)
@@ -75,11 +76,11 @@ def test_a_shared_snapshot_crosses_under_keys_of_its_own(pair, noise, home_key, 
     # Once it has begun, neither the sharing nor the source's key is needed.
     rds, name, made = start(**wanted)
     assert made["Status"] == "copying" and made["KmsKeyId"] == far_key
-    ferry.wait_percent(rds, name, 30)
+    clients.wait_percent(rds, name, 30)
     share(pair, source, remove=[PARTNER])
     pair.home.kms(HOME).disable_key(KeyId=home_key)
     refused("DBClusterSnapshotNotFoundFault", start, **wanted)
-    done = ferry.wait_snapshot(rds, name)
+    done = clients.wait_snapshot(rds, name)
     assert done["SnapshotCreateTime"] == source["SnapshotCreateTime"]
     assert done["SourceDBClusterSnapshotArn"] == source["DBClusterSnapshotArn"]
     pair.home.kms(HOME).enable_key(KeyId=home_key)
@@ -87,11 +88,11 @@ def test_a_shared_snapshot_crosses_under_keys_of_its_own(pair, noise, home_key, 
     # No object of the source is here, no volume but the partner's, and no data key but the copy's.
     assert hashes(pair.far).isdisjoint(hashes(pair.home))
     assert {path.split("/")[1] for path in objects(pair.far)} == {PARTNER}
-    kept = [context for key, _, context in ferry.wrapped_keys(pair.far.server) if key == far_key]
+    kept = [context for key, _, context in clients.wrapped_keys(pair.far.server) if key == far_key]
     assert len(kept) == 1
 
     # The next copy is small, and goes on when its deployment dies.
-    with ferry.connect(noise) as connection:
+    with clients.connect(noise) as connection:
         connection.execute("create table added as select generate_series(1, 1000) as n")
     whole = job_of(pair.far, name)["progress"]["bytes_shipped"]
     second = pair.home.new_snapshot("second", "noise")
@@ -101,7 +102,7 @@ def test_a_shared_snapshot_crosses_under_keys_of_its_own(pair, noise, home_key, 
     pair.far.server.start()
     pair.aim()
     rds, again, _ = start(pair, second, PARTNER, KmsKeyId=far_key)
-    ferry.wait_snapshot(rds, again)
+    clients.wait_snapshot(rds, again)
     assert job_of(pair.far, again)["progress"]["bytes_shipped"] < whole / 3
 
     pair.to_home.target = 9
@@ -112,15 +113,15 @@ def test_a_shared_snapshot_crosses_under_keys_of_its_own(pair, noise, home_key, 
 
 def test_a_public_snapshot_crosses_without_what_is_not_its_own(pair):
     cluster = pair.home.new_cluster("plain")
-    with ferry.connect(cluster) as connection:
+    with clients.connect(cluster) as connection:
         connection.execute("create table goods as select i, repeat(md5(i::text), 20) t from generate_series(1, 5000) i")
-        expected = ferry.table_of(connection, "goods")
+        expected = clients.table_of(connection, "goods")
     source = pair.home.new_snapshot("public", "plain")
     share(pair, source, ["all"])
     before = objects(pair.far)
     rds, name, made = start(pair, source, PARTNER)
     assert made["StorageEncrypted"] is False and "KmsKeyId" not in made
-    ferry.wait_snapshot(rds, name)
+    clients.wait_snapshot(rds, name)
     new = objects(pair.far) - before
     assert new and {path.split("/")[1] for path in new} == {PARTNER}
     assert rows(pair, name, "goods", PARTNER) == expected
@@ -131,18 +132,18 @@ def test_a_region_that_seals_anew_does_so_with_copies_of_other_deployments(deplo
     try:
         key = strict.far.new_key(FAR)
         cluster = strict.home.new_cluster("noise", StorageEncrypted=True, KmsKeyId=strict.home.new_key(HOME))
-        with ferry.connect(cluster) as connection:
-            ferry.fill_with_noise(connection, 2)
-            expected = ferry.table_of(connection, "noise")
+        with clients.connect(cluster) as connection:
+            clients.fill_with_noise(connection, 2)
+            expected = clients.table_of(connection, "noise")
         source = strict.home.new_snapshot("first", "noise")
         strict.to_home.change = asked = Asked()
         rds, name, _ = start(strict, source, KmsKeyId=key)
-        ferry.wait_snapshot(rds, name)
+        clients.wait_snapshot(rds, name)
         assert hashes(strict.far).isdisjoint(hashes(strict.home))
         asked.bytes.clear()
         # The same once more: the map tells that nothing is to be fetched.
         rds, again, _ = start(strict, source, KmsKeyId=key)
-        ferry.wait_snapshot(rds, again)
+        clients.wait_snapshot(rds, again)
         assert not asked.bytes
         assert rows(strict, again, "noise") == expected
     finally:
@@ -155,17 +156,17 @@ def test_a_target_key_that_is_disabled_on_the_way_fails_the_copy(pair, noise, ho
     share(pair, source, [PARTNER])
     key = pair.far.new_key(FAR, PARTNER)
     rds, name, _ = start(pair, source, PARTNER, KmsKeyId=key)
-    ferry.wait_percent(rds, name, 20)
+    clients.wait_percent(rds, name, 20)
     pair.far.kms(FAR, PARTNER).disable_key(KeyId=key)
     # The try under way has its keys; the next process has not.
     pair.far.server.kill()
     pair.far.server.start()
     rds = pair.far.rds(FAR, PARTNER)
-    ended = ferry.running.wait_until(
-        lambda: (now := ferry.snapshot_of(rds, name))["Status"] != "copying" and now, 30, "the copy has ended"
+    ended = running.wait_until(
+        lambda: (now := clients.snapshot_of(rds, name))["Status"] != "copying" and now, 30, "the copy has ended"
     )
     assert ended["Status"] == "failed"
     assert "is disabled" in job_of(pair.far, name)["error"]
     events = rds.describe_events(SourceType="db-cluster-snapshot", SourceIdentifier=name)["Events"]
     assert "is disabled" in events[-1]["Message"]
-    assert not [context for wrapped, _, context in ferry.wrapped_keys(pair.far.server) if wrapped == key]
+    assert not [context for wrapped, _, context in clients.wrapped_keys(pair.far.server) if wrapped == key]

@@ -4,11 +4,11 @@ import subprocess
 
 import pytest
 
-import ferry
+import clients
 import relay as relays
-from ferry import FAR, HOME, refused, unique
+from clients import FAR, HOME, refused, unique
 from fleet import Bucket, Fleet
-from pairs import UNREACHABLE, Asked, Pair, hashes, job_of, start
+from pairs import UNREACHABLE, Asked, Pair, hashes, start
 
 LIMIT = 8_000_000
 
@@ -30,8 +30,8 @@ def pair(deploy_for_module, tmp_path_factory):
 def noise(pair):
     """An encrypted cluster at home whose snapshots have several packs."""
     cluster = pair.home.new_cluster("noise", StorageEncrypted=True, KmsKeyId=pair.home.new_key(HOME))
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, 64)
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, 64)
     return cluster
 
 
@@ -39,14 +39,14 @@ def test_a_killed_destination_asks_for_no_pack_again(pair, noise):
     source = pair.home.new_snapshot("killed", "noise")
     pair.to_home.change = asked = Asked()
     rds, name, _ = start(pair, source, KmsKeyId=pair.far.new_key(FAR))
-    ferry.wait_percent(rds, name, 60)
+    clients.wait_percent(rds, name, 60)
     pair.far.server.kill()
     whole = {one for one in asked.bytes if one in hashes(pair.far)}
     assert whole, "some packs had arrived"
     before = dict(asked.bytes)
     pair.far.server.start()
     pair.aim()
-    ferry.wait_snapshot(pair.far.rds(FAR), name)
+    clients.wait_snapshot(pair.far.rds(FAR), name)
     assert {one for one in whole if asked.bytes[one] != before[one]} == set()
     pair.to_home.change = None
 
@@ -55,23 +55,23 @@ def test_a_source_that_is_deleted_on_the_way_is_read_to_its_end(pair, noise):
     """As in one deployment: what a copy reads is held, although nothing else needs it any more."""
     home = pair.home.rds(HOME)
     cluster = pair.home.new_cluster("brief", StorageEncrypted=True, KmsKeyId=pair.home.new_key(HOME))
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, 32)
-        expected = ferry.table_of(connection, "noise")
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, 32)
+        expected = clients.table_of(connection, "noise")
     source = pair.home.new_snapshot("brief-snapshot", "brief")
     rds, name, _ = start(pair, source, KmsKeyId=pair.far.new_key(FAR))
     home.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="brief-snapshot")
     home.delete_db_cluster(DBClusterIdentifier="brief", SkipFinalSnapshot=True)
-    ferry.wait_gone(home, "brief-snapshot")
+    clients.wait_gone(home, "brief-snapshot")
     before = hashes(pair.home)
     # Two rounds of the sweep, which come every second here.
-    done = ferry.wait_snapshot(rds, name)
+    done = clients.wait_snapshot(rds, name)
     assert done["Status"] == "available" and before <= hashes(pair.home)
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier="brief-far", SnapshotIdentifier=name, Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, "brief-far")) as connection:
-        assert ferry.table_of(connection, "noise") == expected
+    with clients.connect(clients.wait_cluster(rds, "brief-far")) as connection:
+        assert clients.table_of(connection, "noise") == expected
 
 
 def certificate(folder, name):
@@ -96,7 +96,7 @@ def test_a_private_authority_is_trusted_when_it_is_named(deploy, tmp_path):
         sealed.home.new_cluster("plain")
         source = sealed.home.new_snapshot("plain-snapshot", "plain")
         rds, name, _ = start(sealed, source)
-        ferry.wait_snapshot(rds, name)
+        clients.wait_snapshot(rds, name)
 
         for more in (f'ca = "{other}"\n', ""):
             Pair.settings(tmp_path / "far.toml", HOME, sealed.to_home, more=more)
@@ -128,8 +128,8 @@ def test_nodes_on_both_sides_take_over_from_each_other(deploy, tmp_path):
         to_home.change = asked = Asked()
         here, there = home.nodes["home-one"], far.nodes["far-one"]
         cluster = here.new_cluster("noise", StorageEncrypted=True, KmsKeyId=here.new_key(HOME))
-        with ferry.connect(cluster) as connection:
-            ferry.fill_with_noise(connection, 32)
+        with clients.connect(cluster) as connection:
+            clients.fill_with_noise(connection, 32)
         source = here.new_snapshot("noise-snapshot", "noise")
         rds, name = there.rds(FAR), unique("across")
         rds.copy_db_cluster_snapshot(
@@ -138,11 +138,11 @@ def test_nodes_on_both_sides_take_over_from_each_other(deploy, tmp_path):
             KmsKeyId=there.new_key(FAR),
         )
         runner = far.runner(name)
-        ferry.wait_percent(rds, name, 30)
+        clients.wait_percent(rds, name, 30)
         far.nodes[runner].server.kill()
         home.nodes["home-two"].server.kill()
         survivor = next(node for node in far.nodes.values() if node.server.is_running)
-        ferry.wait_snapshot(survivor.rds(FAR), name)
+        clients.wait_snapshot(survivor.rds(FAR), name)
         assert far.job(name)["attempts"] == 2 and asked.bytes
     finally:
         to_home.close()

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-import ferry
-import running
-from ferry import DATABASE, OWNER, PASSWORD, USER, copied, refused, unique
+import clients
+from clients import DATABASE, OWNER, PASSWORD, USER, copied, refused, unique
+from snapferry_tools import running
 
 
 def pgbench(cluster, *arguments):
@@ -30,7 +30,7 @@ def restore(deployment, snapshot, **more):
         **{"DBClusterIdentifier": name, "SnapshotIdentifier": snapshot, "Engine": "aurora-postgresql"} | more
     )["DBCluster"]
     assert (made["Status"], made["PercentProgress"]) == ("creating", "0")
-    restored = ferry.wait_cluster(rds, name)
+    restored = clients.wait_cluster(rds, name)
     assert "PercentProgress" not in restored, "no operation goes on"
     return restored
 
@@ -63,16 +63,16 @@ def test_the_same_rows_and_the_same_password(closed, sealed, sealed_snapshot):
     assert restored["StorageEncrypted"] is True and restored["KmsKeyId"] == sealed["KmsKeyId"]
     assert restored["DbClusterResourceId"] != sealed["DbClusterResourceId"]
     assert restored["Port"] != sealed["Port"] or restored["Endpoint"] != sealed["Endpoint"]
-    with ferry.connect(sealed) as here, ferry.connect(restored) as there:
-        assert ferry.table_of(there, "goods") == ferry.table_of(here, "goods")
-        assert ferry.table_of(there, "goods")[0] == 2000
+    with clients.connect(sealed) as here, clients.connect(restored) as there:
+        assert clients.table_of(there, "goods") == clients.table_of(here, "goods")
+        assert clients.table_of(there, "goods")[0] == 2000
         # A cluster of its own from here on.
         there.execute("delete from goods where i > 10")
-        assert ferry.table_of(here, "goods")[0] == 2000
+        assert clients.table_of(here, "goods")[0] == 2000
         timeline = "select timeline_id from pg_control_checkpoint()"
         try:
             assert there.execute(timeline).fetchone()[0] > here.execute(timeline).fetchone()[0]
-        except ferry.psycopg.errors.InsufficientPrivilege:
+        except clients.psycopg.errors.InsufficientPrivilege:
             pass
     drop(closed, restored)
 
@@ -85,14 +85,14 @@ def test_progress_is_shown_and_never_falls(closed, sealed_snapshot):
     seen = []
 
     def ended():
-        cluster = ferry.cluster_of(rds, name)
+        cluster = clients.cluster_of(rds, name)
         if cluster["Status"] == "available":
             return cluster
         seen.append(int(cluster["PercentProgress"]))
         return None
 
     restored = running.wait_until(ended, 60, f"{name} is available", every=0.02)
-    assert "PercentProgress" not in restored and "PercentProgress" not in ferry.cluster_of(rds, "sealed")
+    assert "PercentProgress" not in restored and "PercentProgress" not in clients.cluster_of(rds, "sealed")
     assert seen == sorted(seen) and set(seen) <= set(range(100)), seen
     drop(closed, restored)
 
@@ -103,8 +103,8 @@ def test_a_plain_snapshot_can_be_restored_encrypted(closed, plain_snapshot, key)
     assert sealed_now["StorageEncrypted"] is True and sealed_now["KmsKeyId"] == key
     made = closed.new_snapshot(unique("sealed-now"), sealed_now["DBClusterIdentifier"])
     assert made["KmsKeyId"] == key
-    with ferry.connect(sealed_now) as connection:
-        assert ferry.table_of(connection, "goods")[0] == 2000
+    with clients.connect(sealed_now) as connection:
+        assert clients.table_of(connection, "goods")[0] == 2000
     for cluster in closed.rds().describe_db_clusters()["DBClusters"]:
         if cluster["DBClusterIdentifier"].startswith("restored-") and cluster["Status"] == "available":
             drop(closed, cluster)
@@ -113,21 +113,21 @@ def test_a_plain_snapshot_can_be_restored_encrypted(closed, plain_snapshot, key)
 @pytest.mark.parametrize("encrypted", [True, False])
 def test_a_restored_cluster_goes_on_from_its_snapshot(closed, other_key, encrypted):
     cluster = closed.new_cluster(unique("line"), StorageEncrypted=encrypted)
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, 16)
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, 16)
     first, second, third = unique("line-first"), unique("line-second"), unique("line-third")
     closed.new_snapshot(first, cluster["DBClusterIdentifier"])
     # Another key is no other lineage.
     extra = {"KmsKeyId": other_key} if encrypted else {}
     restored = restore(closed, first, **extra)
-    with ferry.connect(restored) as connection:
+    with clients.connect(restored) as connection:
         connection.execute("create table more as select generate_series(1, 100) as i")
     closed.new_snapshot(second, restored["DBClusterIdentifier"])
     drop(closed, cluster)
     closed.rds().delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=first)
     again = restore(closed, second)
-    with ferry.connect(again) as connection:
-        assert ferry.table_of(connection, "more")[0] == 100
+    with clients.connect(again) as connection:
+        assert clients.table_of(connection, "more")[0] == 100
     closed.new_snapshot(third, again["DBClusterIdentifier"])
     stored = {
         job["subject"]: job["progress"]["bytes_shipped"]
@@ -152,13 +152,13 @@ def test_a_snapshot_of_a_cluster_under_write_load(closed):
     cluster = closed.new_cluster(name, StorageEncrypted=True)
     load = pgbench(cluster, "-i", "-q", "-s", "4")
     assert load.wait(60) == 0, load.stderr.read()
-    with ferry.connect(cluster) as connection:
+    with clients.connect(cluster) as connection:
         connection.execute("create table ledger (i bigint primary key, note text)")
     stop = threading.Event()
     committed = [0]
 
     def write():
-        with ferry.connect(cluster) as connection:
+        with clients.connect(cluster) as connection:
             while not stop.is_set():
                 connection.execute("insert into ledger values (%s, repeat('x', 200))", (committed[0] + 1,))
                 committed[0] += 1
@@ -173,7 +173,7 @@ def test_a_snapshot_of_a_cluster_under_write_load(closed):
             running.wait_until(lambda seen=committed[0]: committed[0] > seen + 200, 30, "rows are written")
             before, snapshot = committed[0], unique("busy-snapshot")
             rds.create_db_cluster_snapshot(DBClusterSnapshotIdentifier=snapshot, DBClusterIdentifier=name)
-            ferry.wait_snapshot(rds, snapshot)
+            clients.wait_snapshot(rds, snapshot)
             snapshots.append((snapshot, before, committed[0]))
             assert load.poll() is None
     finally:
@@ -183,7 +183,7 @@ def test_a_snapshot_of_a_cluster_under_write_load(closed):
         load.wait(30)
     for snapshot, before, after in snapshots:
         restored = restore(closed, copied(closed, snapshot)["DBClusterSnapshotIdentifier"])
-        with ferry.connect(restored) as connection:
+        with clients.connect(restored) as connection:
             count, last = connection.execute("select count(*), max(i) from ledger").fetchone()
             assert count == last, "rows are missing in between"
             assert before <= last <= after + 1
@@ -240,7 +240,7 @@ def test_refusals(closed, plain_snapshot, sealed_snapshot, far_key):
         )
     # A snapshot is restored where it lies.
     with pytest.raises(rds.exceptions.ClientError):
-        closed.rds(ferry.FAR).restore_db_cluster_from_snapshot(
+        closed.rds(clients.FAR).restore_db_cluster_from_snapshot(
             **request | {"SnapshotIdentifier": plain_snapshot["DBClusterSnapshotArn"]}
         )
     assert lasting() == before

@@ -3,7 +3,6 @@ import collections
 import hashlib
 import itertools
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -16,9 +15,10 @@ import botocore.credentials
 import botocore.exceptions
 import pytest
 
-import ferry
+import clients
 import relay as relays
-from ferry import FAR, HOME, copy_request
+from clients import FAR, HOME, copy_request
+from snapferry_tools import network, running
 from test_rebuild import lose, rebuild, settle
 
 ACCOUNT = {"AWS_ACCESS_KEY_ID": "AKTEST", "AWS_SECRET_ACCESS_KEY": "SKTEST", "AWS_REGION": "us-east-1"}
@@ -63,9 +63,7 @@ class Store:
 @pytest.fixture(scope="module")
 def store():
     """moto's S3 server, with a bucket."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = network.free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -79,7 +77,7 @@ def store():
             except botocore.exceptions.EndpointConnectionError:
                 return None
 
-        ferry.running.wait_until(is_up, 30, "the S3 server answers")
+        running.wait_until(is_up, 30, "the S3 server answers")
         yield made
     finally:
         relay.close()
@@ -102,8 +100,8 @@ def bucketed(deploy_for_module, store):
 def snapshot(bucketed):
     """An encrypted snapshot of incompressible rows."""
     cluster = bucketed.new_cluster("stored", StorageEncrypted=True, KmsKeyId=bucketed.new_key())
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, 2)
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, 2)
     return bucketed.new_snapshot("stored-snapshot", "stored")
 
 
@@ -120,9 +118,9 @@ def restores(deployment, region, name, cluster):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=cluster, SnapshotIdentifier=name, Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, cluster)) as there:
-        with ferry.connect(ferry.cluster_of(deployment.rds(), "stored")) as here:
-            assert ferry.table_of(there, "noise") == ferry.table_of(here, "noise")
+    with clients.connect(clients.wait_cluster(rds, cluster)) as there:
+        with clients.connect(clients.cluster_of(deployment.rds(), "stored")) as here:
+            assert clients.table_of(there, "noise") == clients.table_of(here, "noise")
 
 
 def copy_far(deployment, snapshot, name):
@@ -131,7 +129,7 @@ def copy_far(deployment, snapshot, name):
     rds.copy_db_cluster_snapshot(
         **copy_request(snapshot["DBClusterSnapshotArn"], name, KmsKeyId=deployment.new_key(FAR))
     )
-    return ferry.wait_snapshot(rds, name)
+    return clients.wait_snapshot(rds, name)
 
 
 def test_the_main_job_in_a_bucket(bucketed, snapshot, store):
@@ -168,22 +166,22 @@ def test_large_objects_go_in_parts_and_come_in_ranges(deploy, store):
         "--vault", "s3://vault/ferry/parts", "--vault-endpoint", store.relay.url, "--vault-part-size", "5MiB", environment=ACCOUNT
     )
     cluster = parting.new_cluster("parted")
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, 12)
-        rows = ferry.table_of(connection, "noise")
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, 12)
+        rows = clients.table_of(connection, "noise")
     store.relay.change = watch
     snapshot = parting.new_snapshot("parted-snapshot", "parted")
     assert seen["POST"] == 2 and 2 <= seen["PUT"], f"one upload, begun and completed: {seen}"
     # The store gives a copy another entity tag, so it is read back, in ranges.
     parting.rds(FAR).copy_db_cluster_snapshot(**copy_request(snapshot["DBClusterSnapshotArn"], "parted-far"))
-    ferry.wait_snapshot(parting.rds(FAR), "parted-far")
+    clients.wait_snapshot(parting.rds(FAR), "parted-far")
     assert 2 <= seen["range"]
     seen.clear()
     parting.rds(FAR).restore_db_cluster_from_snapshot(
         DBClusterIdentifier="parted-there", SnapshotIdentifier="parted-far", Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(parting.rds(FAR), "parted-there")) as there:
-        assert ferry.table_of(there, "noise") == rows
+    with clients.connect(clients.wait_cluster(parting.rds(FAR), "parted-there")) as there:
+        assert clients.table_of(there, "noise") == rows
     assert 2 <= seen["range"]
     assert not store.client.list_multipart_uploads(Bucket="vault").get("Uploads"), "none is left unfinished"
 
@@ -207,7 +205,7 @@ def test_a_store_that_fails_now_and_then(bucketed, snapshot, store):
         return int(way), {"Content-Type": "application/xml"}, b"<Error><Code>SlowDown</Code></Error>"
 
     store.relay.change = spoil
-    with ferry.connect(ferry.cluster_of(bucketed.rds(), "stored")) as connection:
+    with clients.connect(clients.cluster_of(bucketed.rds(), "stored")) as connection:
         connection.execute("insert into noise select i + 100000, content from noise limit 500")
     later = bucketed.new_snapshot("stored-later", "stored")
     copy_far(bucketed, later, "later-far")
@@ -240,7 +238,7 @@ def test_a_store_that_is_slow_and_stale(bucketed, snapshot, store):
         return status, headers, data
 
     store.relay.change = forget
-    with ferry.connect(ferry.cluster_of(bucketed.rds(), "stored")) as connection:
+    with clients.connect(clients.cluster_of(bucketed.rds(), "stored")) as connection:
         connection.execute("insert into noise select i + 200000, content from noise limit 500")
     later = bucketed.new_snapshot("stored-stale", "stored")
     copy_far(bucketed, later, "stale-far")
@@ -275,7 +273,7 @@ def test_a_lost_catalog_comes_back_from_a_store_that_lies_at_first(deploy, store
     assert report["mirror"]["damaged"] == [] and report["records"]["snapshots"] == 1, report
     assert {"wrong", "404"} <= set(told.values()), told
     deployment.server.start()
-    found = ferry.snapshot_of(deployment.rds(), "lost-snapshot")
+    found = clients.snapshot_of(deployment.rds(), "lost-snapshot")
     assert found["Status"] == "available" and found["KmsKeyId"] == taken["KmsKeyId"]
     assert deployment.kms().describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
 
@@ -285,5 +283,5 @@ def test_what_is_wrong_is_told_at_the_start(deploy, store, what):
     environment = ACCOUNT | ({"AWS_SECRET_ACCESS_KEY": "other"} if what == "secret" else {})
     vault = "s3://vault/ferry/one" if what == "secret" else "s3://none"
     wrong = deploy("--vault", vault, "--vault-endpoint", store.relay.url, start=False, environment=environment)
-    with pytest.raises(ferry.running.StartError, match=re.compile("the bucket cannot be used.*hint: check that", re.S)):
+    with pytest.raises(running.StartError, match=re.compile("the bucket cannot be used.*hint: check that", re.S)):
         wrong.server.start()

@@ -1,8 +1,9 @@
 """Regions that seal copies anew: nothing is shared with the source, and the next copy stays small."""
 import pytest
 
-import ferry
-from ferry import FAR, HOME, OWNER, PARTNER, copied, copy_request, cross_account_policy, unique
+import clients
+from clients import FAR, HOME, OWNER, PARTNER, copied, copy_request, cross_account_policy, unique
+from snapferry_tools import running
 
 MEGABYTES = 12
 
@@ -23,8 +24,8 @@ def source_key(strict):
 def noise(strict, source_key):
     """An encrypted cluster of incompressible rows."""
     cluster = strict.new_cluster("noise", StorageEncrypted=True, KmsKeyId=source_key)
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, MEGABYTES)
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, MEGABYTES)
     return cluster
 
 
@@ -46,15 +47,15 @@ def rows(deployment, region, snapshot, account=OWNER):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=name, SnapshotIdentifier=snapshot, Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, name)) as connection:
-        found = ferry.table_of(connection, "noise")
+    with clients.connect(clients.wait_cluster(rds, name)) as connection:
+        found = clients.table_of(connection, "noise")
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
     return found
 
 
 def test_copies_under_other_keys_outlive_their_source(strict, noise, source_key):
-    with ferry.connect(noise) as connection:
-        expected = ferry.table_of(connection, "noise")
+    with clients.connect(noise) as connection:
+        expected = clients.table_of(connection, "noise")
     first = strict.new_snapshot("first", "noise")
     here = objects(strict, HOME)
 
@@ -69,18 +70,18 @@ def test_copies_under_other_keys_outlive_their_source(strict, noise, source_key)
         request = copy_request(first["DBClusterSnapshotArn"], name, KmsKeyId=key, SourceRegion=HOME)
         begun = rds.copy_db_cluster_snapshot(**request)["DBClusterSnapshot"]
         assert begun["Status"] == "copying" and begun["KmsKeyId"] == key
-        done = ferry.wait_snapshot(rds, name)
+        done = clients.wait_snapshot(rds, name)
         assert done["PercentProgress"] == 100 and done["SnapshotCreateTime"] == first["SnapshotCreateTime"]
         job = job_of(strict, name)
         assert job["state"] == "done" and job["progress"]["bytes_shipped"] >= MEGABYTES << 20
         made[region] = name
     assert here.isdisjoint(objects(strict, FAR)) and here < objects(strict, HOME)
     # No data key of the source is left under the copies' keys: an ended job has none.
-    left = [context for key, _, context in ferry.wrapped_keys(strict.server) if key in (near_key, far_key)]
+    left = [context for key, _, context in clients.wrapped_keys(strict.server) if key in (near_key, far_key)]
     assert len(left) == 2
 
     # The next copy moves what changed.
-    with ferry.connect(noise) as connection:
+    with clients.connect(noise) as connection:
         connection.execute("create table added as select generate_series(1, 1000) as n")
     strict.new_snapshot("second", "noise")
     whole = job_of(strict, made[FAR])["progress"]["bytes_shipped"]
@@ -100,8 +101,8 @@ def test_copies_under_other_keys_outlive_their_source(strict, noise, source_key)
 
 def test_another_account_gets_objects_and_keys_of_its_own(strict, noise, source_key):
     """Once the copy was asked for, neither the sharing, nor the source's key, nor the source is needed."""
-    with ferry.connect(noise) as connection:
-        expected = ferry.table_of(connection, "noise")
+    with clients.connect(noise) as connection:
+        expected = clients.table_of(connection, "noise")
     shared = strict.new_snapshot("shared", "noise")
     strict.kms().put_key_policy(KeyId=source_key, PolicyName="default", Policy=cross_account_policy(PARTNER))
     attribute = {"DBClusterSnapshotIdentifier": "shared", "AttributeName": "restore"}
@@ -111,9 +112,9 @@ def test_another_account_gets_objects_and_keys_of_its_own(strict, noise, source_
     theirs.copy_db_cluster_snapshot(**copy_request(shared["DBClusterSnapshotArn"], name, KmsKeyId=key))
     strict.kms().put_key_policy(KeyId=source_key, PolicyName="default", Policy=cross_account_policy())
     strict.rds().delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="shared")
-    ferry.wait_snapshot(theirs, name)
+    clients.wait_snapshot(theirs, name)
     assert len(objects(strict, HOME) - before) >= 3, "packs, lists and a manifest of their own"
-    kept = {context["snapferry:account"] for kms, _, context in ferry.wrapped_keys(strict.server) if kms == key}
+    kept = {context["snapferry:account"] for kms, _, context in clients.wrapped_keys(strict.server) if kms == key}
     assert kept == {PARTNER}
     assert rows(strict, HOME, name, PARTNER) == expected
 
@@ -123,22 +124,22 @@ def test_a_key_that_is_disabled_on_the_way_fails_the_copy(deploy):
     slow = deploy("--seal-anew", HOME, "--cross-region-bytes-per-second", "4000000", "--lease-seconds", "2")
     key = slow.new_key()
     cluster = slow.new_cluster("noise", StorageEncrypted=True, KmsKeyId=slow.new_key())
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, 12)
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, 12)
     slow.new_snapshot("first", "noise")
     slow.rds().copy_db_cluster_snapshot(**copy_request("first", "anew", KmsKeyId=key))
-    ferry.wait_percent(slow.rds(), "anew", 10)
+    clients.wait_percent(slow.rds(), "anew", 10)
     slow.kms().disable_key(KeyId=key)
     slow.server.kill()
     slow.server.start()
-    ended = ferry.running.wait_until(
-        lambda: (now := ferry.snapshot_of(slow.rds(), "anew"))["Status"] != "copying" and now, 30, "the copy has ended"
+    ended = running.wait_until(
+        lambda: (now := clients.snapshot_of(slow.rds(), "anew"))["Status"] != "copying" and now, 30, "the copy has ended"
     )
     assert ended["Status"] == "failed" and "is disabled" in job_of(slow, "anew")["error"]
     said = slow.rds().describe_events(SourceType="db-cluster-snapshot", SourceIdentifier="anew")["Events"]
     assert "is disabled" in said[-1]["Message"]
     slow.kms().enable_key(KeyId=key)
-    ferry.refused(
+    clients.refused(
         "InvalidDBClusterSnapshotStateFault",
         slow.rds().restore_db_cluster_from_snapshot,
         DBClusterIdentifier="never",
@@ -152,13 +153,13 @@ def test_a_killed_copy_goes_on(deploy, binary):
     slow = deploy("--seal-anew", HOME, "--cross-region-bytes-per-second", "6000000", "--lease-seconds", "2")
     key = slow.new_key()
     cluster = slow.new_cluster("noise", StorageEncrypted=True, KmsKeyId=slow.new_key())
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, 24)
-        expected = ferry.table_of(connection, "noise")
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, 24)
+        expected = clients.table_of(connection, "noise")
     slow.new_snapshot("first", "noise")
     slow.rds().copy_db_cluster_snapshot(**copy_request("first", "anew", KmsKeyId=key))
-    ferry.wait_percent(slow.rds(), "anew", 70)
+    clients.wait_percent(slow.rds(), "anew", 70)
     slow.server.kill()
     slow.server.start()
-    ferry.wait_snapshot(slow.rds(), "anew")
+    clients.wait_snapshot(slow.rds(), "anew")
     assert rows(slow, HOME, "anew") == expected

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-import ferry
-import running
+import clients
+from snapferry_tools import running
 
 
 def run(binary, *words, environment=None, seconds=20):
@@ -61,13 +61,13 @@ def test_logs_are_json_when_asked_for(deploy):
 
 
 def test_health(closed):
-    answer = ferry.send(closed.server, "GET", "/healthz")
+    answer = clients.send(closed.server, "GET", "/healthz")
     assert answer.status == 200
     assert json.loads(answer.text)["status"] == "ok"
 
 
 def test_help_page_in_a_browser(closed):
-    answer = ferry.send(closed.server, "GET", "/", {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    answer = clients.send(closed.server, "GET", "/", {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -76,7 +76,7 @@ def test_help_page_in_a_browser(closed):
 
 
 def test_metrics_are_prometheus_text(closed):
-    answer = ferry.send(closed.server, "GET", "/metrics")
+    answer = clients.send(closed.server, "GET", "/metrics")
     assert answer.status == 200
     for line in answer.text.splitlines():
         assert line.startswith("#") or re.fullmatch(r"[a-z_]+(\{[^}]*\})? [0-9.e+]+", line), line
@@ -172,7 +172,7 @@ def test_a_config_file_is_the_lowest_layer(binary, folder):
     config.write_text('listen = "127.0.0.1:1"\ndefault-region = "eu-west-1"\n')
     server = running.Server(binary, folder / "data", "--config", str(config), "--dev").start()
     try:
-        answer = ferry.send(
+        answer = clients.send(
             server,
             headers={"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "TrentService.CreateKey"},
             body=b"{}",
@@ -195,8 +195,8 @@ def test_help_and_version(binary):
 
 
 def test_access_keys_are_made_beside_a_running_server(closed):
-    made = closed.server.create_access_key(ferry.STRANGER)
-    assert made["account"] == ferry.STRANGER
+    made = closed.server.create_access_key(clients.STRANGER)
+    assert made["account"] == clients.STRANGER
     assert re.fullmatch(r"AKIA[A-Z2-7]{16}", made["access_key_id"])
     assert len(made["secret_access_key"]) == 40
     listed = closed.server.run("access-key", "list")
@@ -207,7 +207,7 @@ def test_access_keys_are_made_beside_a_running_server(closed):
 def test_access_keys_need_an_account_and_a_folder(binary, closed, folder):
     wrong = run(binary, "access-key", "create", "--account", "12", "--data", closed.server.data)
     assert wrong.returncode != 0 and "12 digits" in wrong.stderr
-    nowhere = run(binary, "access-key", "create", "--account", ferry.PARTNER, "--data", folder / "none")
+    nowhere = run(binary, "access-key", "create", "--account", clients.PARTNER, "--data", folder / "none")
     assert nowhere.returncode != 0 and str(folder / "none") in nowhere.stderr
     assert not (folder / "none").exists()
 
@@ -215,7 +215,7 @@ def test_access_keys_need_an_account_and_a_folder(binary, closed, folder):
 def test_sigterm_ends_server_and_clusters_in_time_and_a_start_brings_them_back(deploy):
     deployment = deploy()
     cluster = deployment.new_cluster("shop")
-    with ferry.connect(cluster) as connection:
+    with clients.connect(cluster) as connection:
         connection.execute("create table kept as select generate_series(1, 100) as i")
         # An open session must not hold the end up.
         begun = time.monotonic()
@@ -223,14 +223,14 @@ def test_sigterm_ends_server_and_clusters_in_time_and_a_start_brings_them_back(d
     assert time.monotonic() - begun < 10
     assert running.processes_within(deployment.server.data) == []
     deployment.server.start()
-    again = ferry.wait_cluster(deployment.rds(), "shop")
+    again = clients.wait_cluster(deployment.rds(), "shop")
     assert (again["Endpoint"], again["Port"]) == (cluster["Endpoint"], cluster["Port"])
 
     def answers():
         try:
-            with ferry.connect(again) as connection:
+            with clients.connect(again) as connection:
                 return connection.execute("select count(*) from kept").fetchone()
-        except ferry.psycopg.OperationalError:
+        except clients.psycopg.OperationalError:
             return None
 
     assert running.wait_until(answers, 20, "the cluster takes connections again") == (100,)

@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-import ferry
-from ferry import FAR, HOME, OWNER, PARTNER, STRANGER, copied, copy_request, cross_account_policy, refused, unique
+import clients
+from clients import FAR, HOME, PARTNER, STRANGER, copied, copy_request, cross_account_policy, refused, unique
 
 
 def share(rds, name, add=(), remove=()):
@@ -180,7 +180,7 @@ def test_an_unencrypted_snapshot_is_copied_once_it_is_shared(closed, shareable):
         SnapshotIdentifier=made["DBClusterSnapshotIdentifier"],
         Engine="aurora-postgresql",
     )
-    with ferry.connect(ferry.wait_cluster(theirs, cluster)) as connection:
+    with clients.connect(clients.wait_cluster(theirs, cluster)) as connection:
         assert connection.execute("select count(*) from goods").fetchone() == (2000,)
     theirs.delete_db_cluster(DBClusterIdentifier=cluster, SkipFinalSnapshot=True)
 
@@ -230,7 +230,7 @@ def test_an_encrypted_snapshot_needs_its_key_to_be_shared_too(closed, sealed_cop
         SnapshotIdentifier=made["DBClusterSnapshotIdentifier"],
         Engine="aurora-postgresql",
     )
-    with ferry.connect(ferry.wait_cluster(theirs, cluster)) as connection:
+    with clients.connect(clients.wait_cluster(theirs, cluster)) as connection:
         assert connection.execute("select count(*) from goods").fetchone() == (2000,)
     theirs.delete_db_cluster(DBClusterIdentifier=cluster, SkipFinalSnapshot=True)
 
@@ -244,7 +244,7 @@ def test_account_and_region_in_one_step(closed, sealed_copy):
     theirs.copy_db_cluster_snapshot(
         **copy_request(snapshot["DBClusterSnapshotArn"], name, KmsKeyId=their_key, SourceRegion=HOME)
     )
-    done = ferry.wait_snapshot(theirs, name)
+    done = clients.wait_snapshot(theirs, name)
     assert done["DBClusterSnapshotArn"] == f"arn:aws:rds:{FAR}:{PARTNER}:cluster-snapshot:{name}"
     assert done["KmsKeyId"] == their_key
 
@@ -259,7 +259,7 @@ def test_a_shared_snapshot_is_restored_by_arn(closed, shareable):
     refused("DBClusterSnapshotNotFoundFault", theirs.restore_db_cluster_from_snapshot, **request)
     share(closed.rds(), shareable["DBClusterSnapshotIdentifier"], [PARTNER])
     theirs.restore_db_cluster_from_snapshot(**request)
-    with ferry.connect(ferry.wait_cluster(theirs, cluster)) as connection:
+    with clients.connect(clients.wait_cluster(theirs, cluster)) as connection:
         assert connection.execute("select count(*) from goods").fetchone() == (2000,)
     # A snapshot of that cluster belongs to the account that restored it.
     made = closed.new_snapshot(unique("theirs"), cluster, account=PARTNER)
@@ -276,9 +276,9 @@ def test_a_shared_encrypted_snapshot_is_restored_under_its_own_key(closed, seale
     theirs.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=cluster, SnapshotIdentifier=snapshot["DBClusterSnapshotArn"], Engine="aurora-postgresql"
     )
-    made = ferry.wait_cluster(theirs, cluster)
+    made = clients.wait_cluster(theirs, cluster)
     assert (made["StorageEncrypted"], made["KmsKeyId"]) == (True, key)
-    with ferry.connect(made) as connection:
+    with clients.connect(made) as connection:
         assert connection.execute("select count(*) from goods").fetchone() == (2000,)
     again = closed.new_snapshot(unique("theirs"), cluster, account=PARTNER)
     assert (again["StorageEncrypted"], again["KmsKeyId"]) == (True, key)
@@ -292,10 +292,10 @@ def test_tags_of_a_shared_snapshot_stay_with_their_owner(closed, shareable):
     closed.rds().add_tags_to_resource(ResourceName=arn, Tags=[{"Key": "secret-project", "Value": "lighthouse"}])
     share(closed.rds(), name, [PARTNER])
     theirs = closed.rds(account=PARTNER)
-    assert ferry.snapshot_of(theirs, arn)["TagList"] == []
+    assert clients.snapshot_of(theirs, arn)["TagList"] == []
     for region in (HOME, FAR):
-        assert ferry.copied(closed, arn, region, PARTNER, CopyTags=True)["TagList"] == []
+        assert clients.copied(closed, arn, region, PARTNER, CopyTags=True)["TagList"] == []
     own = [{"Key": "a", "Value": "b"}]
-    assert ferry.copied(closed, arn, account=PARTNER, CopyTags=True, Tags=own)["TagList"] == own
+    assert clients.copied(closed, arn, account=PARTNER, CopyTags=True, Tags=own)["TagList"] == own
     # Its owner's copies take them along.
-    assert ferry.copied(closed, arn, CopyTags=True)["TagList"] == [{"Key": "secret-project", "Value": "lighthouse"}]
+    assert clients.copied(closed, arn, CopyTags=True)["TagList"] == [{"Key": "secret-project", "Value": "lighthouse"}]

@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-import ferry
-from ferry import FAR, OWNER, PARTNER, copied, refused, unique
+import clients
+from clients import FAR, OWNER, PARTNER, copied, refused, unique
 
 LONG = re.compile(
     r"^The parameter DBClusterSnapshotIdentifier is not a valid identifier\. Identifiers must begin with a letter; must"
@@ -30,7 +30,7 @@ def test_a_snapshot_from_creation_to_deletion(closed, sealed, key):
     assert made["SnapshotType"] == "manual"
     assert made["AllocatedStorage"] == 1 and made["Port"] == 0
     assert made["SnapshotCreateTime"]
-    done = ferry.wait_snapshot(rds, name)
+    done = clients.wait_snapshot(rds, name)
     assert done["PercentProgress"] == 100
     assert done["DBClusterSnapshotArn"] == f"arn:aws:rds:us-east-1:{OWNER}:cluster-snapshot:{low}"
     assert done["DBClusterIdentifier"] == "sealed"
@@ -40,7 +40,7 @@ def test_a_snapshot_from_creation_to_deletion(closed, sealed, key):
         assert done[copied_field] == sealed[copied_field], copied_field
     gone = rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=low)["DBClusterSnapshot"]
     assert gone["DBClusterSnapshotIdentifier"] == low
-    ferry.wait_gone(rds, low)
+    clients.wait_gone(rds, low)
     refused(
         "DBClusterSnapshotNotFoundFault",
         rds.describe_db_cluster_snapshots,
@@ -76,7 +76,7 @@ def test_an_unknown_cluster(closed):
         DBClusterSnapshotIdentifier=name,
         DBClusterIdentifier="nobody",
     )
-    assert not ferry.exists(rds, name)
+    assert not clients.exists(rds, name)
 
 
 def test_a_cluster_that_is_not_available(closed):
@@ -90,7 +90,7 @@ def test_a_cluster_that_is_not_available(closed):
         DBClusterSnapshotIdentifier=unique("none"),
         DBClusterIdentifier=name,
     )
-    ferry.wait_cluster(rds, name)
+    clients.wait_cluster(rds, name)
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
 
 
@@ -129,7 +129,7 @@ def test_a_blank_name(closed, plain):
 
 
 def test_a_missing_name(closed):
-    answer = ferry.Signer(closed).post(ferry.form("CreateDBClusterSnapshot", DBClusterIdentifier="plain"))
+    answer = clients.Signer(closed).post(clients.form("CreateDBClusterSnapshot", DBClusterIdentifier="plain"))
     assert answer.status == 400
     assert answer.fault() == (
         "MissingParameter",
@@ -216,7 +216,7 @@ def test_deleting_what_is_not_there(closed, plain_snapshot):
         closed.rds(account=PARTNER).delete_db_cluster_snapshot(
             DBClusterSnapshotIdentifier=plain_snapshot["DBClusterSnapshotArn"]
         )
-    assert ferry.exists(closed.rds(), "plain-snapshot")
+    assert clients.exists(closed.rds(), "plain-snapshot")
 
 
 def test_tags_of_a_snapshot(closed):
@@ -241,8 +241,8 @@ def test_rule_2_3_tags_are_taken_only_when_the_cluster_says_so(closed):
 def test_the_next_snapshot_keeps_only_what_changed(closed):
     name = unique("grows")
     cluster = closed.new_cluster(name, StorageEncrypted=True)
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, 16)
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, 16)
         first, second = unique("first"), unique("second")
         closed.new_snapshot(first, name)
         connection.execute("create table more as select generate_series(1, 100) as i")

@@ -9,9 +9,9 @@ import botocore.credentials
 import botocore.exceptions
 import pytest
 
-import ferry
-import running
-from ferry import FAR, HOME, OWNER, PARTNER, STRANGER, refused
+import clients
+from clients import FAR, HOME, OWNER, PARTNER, STRANGER, refused
+from snapferry_tools import running
 
 BACKUP = f"arn:aws:iam::{PARTNER}:role/ops/backup"
 NAMED = f"arn:aws:iam::{PARTNER}:role/named"
@@ -52,9 +52,9 @@ def own(deploy_for_module, file):
 def client(deployment, credentials, service="sts", region=HOME):
     """A boto3 client with temporary credentials as STS answered them."""
     session = boto3.Session(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
-    session.events.register("before-parse", ferry.contract.check_answer)
+    session.events.register("before-parse", clients.contract.check_answer)
     config = botocore.config.Config(retries={"total_max_attempts": 1})
-    name = ferry.contract.CLIENTS.get(service, service)
+    name = clients.contract.CLIENTS.get(service, service)
     return session.client(name, region, endpoint_url=deployment.server.url, config=config)
 
 
@@ -63,7 +63,7 @@ def assumed(deployment, role=BACKUP, session="tool", account=OWNER, **more):
     return deployment.client("sts", account=account).assume_role(RoleArn=role, RoleSessionName=session, **more)
 
 
-@pytest.mark.parametrize("account", [ferry.OWNER, ferry.PARTNER])
+@pytest.mark.parametrize("account", [clients.OWNER, clients.PARTNER])
 def test_get_caller_identity(closed, account):
     found = closed.client("sts", account=account).get_caller_identity()
     assert found["Account"] == account
@@ -72,7 +72,7 @@ def test_get_caller_identity(closed, account):
 
 
 def test_an_unknown_caller(closed):
-    signer = ferry.Signer(closed, service="sts")
+    signer = clients.Signer(closed, service="sts")
     signer.credentials.access_key = "AKIAAAAAAAAAAAAAAAAA"
     answer = signer.post(b"Action=GetCallerIdentity&Version=2011-06-15")
     assert answer.status == 403
@@ -104,7 +104,7 @@ def test_a_role_acts_for_its_account(own):
 
 def test_a_session_is_kept_nowhere_and_survives_a_restart(own):
     credentials = assumed(own)["Credentials"]
-    ferry.assert_nowhere(own.server, [credentials["SecretAccessKey"].encode(), credentials["SessionToken"].encode()])
+    clients.assert_nowhere(own.server, [credentials["SecretAccessKey"].encode(), credentials["SessionToken"].encode()])
     own.server.stop()
     own.server.start()
     assert client(own, credentials).get_caller_identity()["Account"] == PARTNER
@@ -168,18 +168,18 @@ def test_only_the_sessions_own_key_signs_for_it(own):
 
 def test_a_presigned_url_carries_its_session(own):
     credentials = assumed(own)["Credentials"]
-    signer = ferry.Signer(own)
+    signer = clients.Signer(own)
     signer.credentials = botocore.credentials.Credentials(
         credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
     )
     path = signer.presigned("DescribeDBClusters")
     assert "X-Amz-Security-Token=" in path
-    assert ferry.send(own.server, method="GET", path=path).status == 200
-    answer = ferry.send(own.server, method="GET", path=path.replace(credentials["SessionToken"], "x" * 40))
+    assert clients.send(own.server, method="GET", path=path).status == 200
+    answer = clients.send(own.server, method="GET", path=path.replace(credentials["SessionToken"], "x" * 40))
     assert (answer.status, answer.fault()[0]) == (403, "InvalidClientTokenId")
-    unsigned = signer.headers(ferry.form("DescribeDBClusters"))
+    unsigned = signer.headers(clients.form("DescribeDBClusters"))
     unsigned["X-Amz-Security-Token"] = assumed(own)["Credentials"]["SessionToken"]
-    assert ferry.send(own.server, headers=unsigned, body=ferry.form("DescribeDBClusters")).status == 403
+    assert clients.send(own.server, headers=unsigned, body=clients.form("DescribeDBClusters")).status == 403
 
 
 def test_a_roles_session_assumes_the_next(own):

@@ -7,9 +7,8 @@ import sys
 
 import pytest
 
-import ferry
-import running
-from ferry import FAR, HOME, OWNER, PARTNER, copy_request, refused
+from clients import FAR, HOME, OWNER, PARTNER, copy_request, refused
+from snapferry_tools import running
 
 COPIES = 7
 

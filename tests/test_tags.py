@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-import ferry
-from ferry import FAR, OWNER, PARTNER, copied, refused
+import clients
+from clients import FAR, OWNER, PARTNER, copied, refused
 
 
 @pytest.fixture
@@ -57,13 +57,13 @@ def test_limits(closed, resource):
 
 
 def test_both_list_forms_on_the_wire(closed, plain):
-    rds, signer, arn = closed.rds(), ferry.Signer(closed), plain["DBClusterArn"]
+    rds, signer, arn = closed.rds(), clients.Signer(closed), plain["DBClusterArn"]
     for list_form in ("Tags.member", "Tags.Tag"):
-        body = ferry.form("AddTagsToResource", **{"ResourceName": arn, f"{list_form}.1.Key": list_form,
+        body = clients.form("AddTagsToResource", **{"ResourceName": arn, f"{list_form}.1.Key": list_form,
                                                   f"{list_form}.1.Value": "x"})
         assert signer.post(body).status == 200
     assert set(tags(rds, arn)) == {"Tags.member", "Tags.Tag"}
-    body = ferry.form("RemoveTagsFromResource", **{"ResourceName": arn, "TagKeys.member.1": "Tags.member",
+    body = clients.form("RemoveTagsFromResource", **{"ResourceName": arn, "TagKeys.member.1": "Tags.member",
                                                    "TagKeys.member.3": "Tags.Tag"})
     assert signer.post(body).status == 200
     assert tags(rds, arn) == {}

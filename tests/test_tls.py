@@ -7,9 +7,9 @@ import subprocess
 import psycopg
 import pytest
 
-import ferry
-import running
-from ferry import PASSWORD, USER
+import clients
+from clients import PASSWORD, USER
+from snapferry_tools import running
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_another_deployments_authority_is_refused(plain, dev, tmp_path):
 
 def test_clients_without_tls_are_refused_unless_it_is_dev(plain, dev):
     assert "no encryption" in psql(plain, sslmode="disable")
-    loose = dev.new_cluster(ferry.unique("loose"))
+    loose = dev.new_cluster(clients.unique("loose"))
     assert psql(loose, sslmode="disable") == ""
     assert psql(loose, sslmode="require") == "TLSv1.3"
 
@@ -75,11 +75,11 @@ def test_the_key_is_the_servers_user_alone(closed, plain):
 
 
 def test_a_certificate_is_renewed_under_a_running_server(closed, authority):
-    cluster = closed.new_cluster(ferry.unique("renewed"))
+    cluster = closed.new_cluster(clients.unique("renewed"))
     before = shown(cluster)
     (file,) = closed.server.data.glob(f"clusters/{cluster['DbClusterResourceId']}/*/conf/server.crt")
     head, _, rest = file.read_text(encoding="utf-8").partition("\n")
-    with ferry.connect(cluster) as connection:
+    with clients.connect(cluster) as connection:
         # Its end has come near.
         file.write_text(re.sub(r"\d+$", "1000000000", head) + "\n" + rest, encoding="utf-8")
         running.wait_until(lambda: shown(cluster) != before, 30, "the server shows another certificate")
@@ -111,7 +111,7 @@ def test_half_a_certificate_is_refused(binary, tmp_path):
 
 
 def test_psycopg_prefers_tls(plain):
-    with ferry.connect(plain) as connection:
+    with clients.connect(plain) as connection:
         assert connection.pgconn.ssl_in_use
     with pytest.raises(psycopg.OperationalError, match="no encryption"):
         psycopg.connect(host=plain["Endpoint"], port=plain["Port"], user=USER, password=PASSWORD, dbname="postgres",

@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
-import ferry
-import running
-from ferry import FAR, HOME, copy_request
+import clients
+from clients import FAR, HOME, copy_request
+from snapferry_tools import running
 
 WHOLE, FAILED, DAMAGED = 0, 1, 3
 
@@ -21,14 +21,14 @@ def kept(deploy_for_module):
     deployment = deploy_for_module("--lease-seconds", "3")
     deployment.key = deployment.new_key()
     cluster = deployment.new_cluster("kept", StorageEncrypted=True, KmsKeyId=deployment.key)
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, 4)
-        deployment.rows = ferry.table_of(connection, "noise")
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, 4)
+        deployment.rows = clients.table_of(connection, "noise")
     deployment.new_snapshot("first", "kept")
-    source = f"arn:aws:rds:{HOME}:{ferry.OWNER}:cluster-snapshot:first"
+    source = f"arn:aws:rds:{HOME}:{clients.OWNER}:cluster-snapshot:first"
     request = copy_request(source, "far", KmsKeyId=deployment.new_key(FAR), SourceRegion=HOME)
     deployment.rds(FAR).copy_db_cluster_snapshot(**request)
-    ferry.wait_snapshot(deployment.rds(FAR), "far")
+    clients.wait_snapshot(deployment.rds(FAR), "far")
     return deployment
 
 
@@ -138,7 +138,7 @@ def test_what_no_region_holds_stays_damaged(kept):
 
 def paths_of(deployment, table):
     """A table's file in the folder of the cluster that has it."""
-    with ferry.connect(ferry.cluster_of(deployment.rds(), "kept")) as connection:
+    with clients.connect(clients.cluster_of(deployment.rds(), "kept")) as connection:
         (relative,) = connection.execute("SELECT pg_relation_filepath(%s)", [table]).fetchone()
     return [path for path in (deployment.server.data / "clusters").glob(f"*/try-*/data/{relative}")]
 
@@ -146,14 +146,14 @@ def paths_of(deployment, table):
 def test_a_sample_is_restored_and_read(kept):
     """A snapshot that lacks a table's file is whole by every hash, and is found by restoring it."""
     assert verify(kept, "--snapshot", "first", "--restore-sample")["restored"] == 1
-    with ferry.connect(ferry.cluster_of(kept.rds(), "kept")) as connection:
+    with clients.connect(clients.cluster_of(kept.rds(), "kept")) as connection:
         connection.execute("CREATE TABLE lost AS SELECT generate_series(1, 1000) n")
         connection.commit()
     (path,) = paths_of(kept, "lost")
     kept.new_snapshot("with-it", "kept")
     path.unlink()
     kept.new_snapshot("without-it", "kept")
-    with ferry.connect(ferry.cluster_of(kept.rds(), "kept")) as connection:
+    with clients.connect(clients.cluster_of(kept.rds(), "kept")) as connection:
         connection.execute("DROP TABLE lost")
         connection.commit()
     assert verify(kept, "--read-data", "--region", HOME)["damaged"] == 0
@@ -195,8 +195,8 @@ def test_a_restore_mends_its_snapshot(kept):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier="mended", SnapshotIdentifier="far", Engine="aurora-postgresql"
     )
-    with ferry.connect(ferry.wait_cluster(rds, "mended")) as connection:
-        assert ferry.table_of(connection, "noise") == kept.rows
+    with clients.connect(clients.wait_cluster(rds, "mended")) as connection:
+        assert clients.table_of(connection, "noise") == kept.rows
     assert verify(kept)["damaged"] == 0
 
 

@@ -12,8 +12,9 @@ import time
 
 import pytest
 
-import ferry
-from ferry import FAR, copy_request
+import clients
+from clients import FAR, copy_request
+from snapferry_tools import running
 
 SECRET = "a-secret-for-the-tests"
 
@@ -84,7 +85,7 @@ def check_signature(headers, body, secret=SECRET):
 
 def wait_for(receiver, expected, seconds=30):
     """Waits until a receiver has taken just these events."""
-    ferry.running.wait_until(lambda: receiver.ids()[: len(expected)] == expected, seconds, f"{expected} arrive")
+    running.wait_until(lambda: receiver.ids()[: len(expected)] == expected, seconds, f"{expected} arrive")
 
 
 MADE = [("hooked", "RDS-EVENT-0170"), ("first", "RDS-EVENT-0074"), ("first", "RDS-EVENT-0075")]
@@ -107,13 +108,13 @@ def test_events_are_delivered_in_order_and_survive_failures_and_a_restart(deploy
     check_signature(headers, body)
     assert path == "/hook?x=1"
     sent = json.loads(body)
-    assert sent["detail-type"] == "RDS DB Cluster Snapshot Event" and sent["region"] == ferry.HOME
-    assert sent["resources"] == [made["DBClusterSnapshotArn"]] and sent["account"] == ferry.OWNER
+    assert sent["detail-type"] == "RDS DB Cluster Snapshot Event" and sent["region"] == clients.HOME
+    assert sent["resources"] == [made["DBClusterSnapshotArn"]] and sent["account"] == clients.OWNER
     assert sent["detail"]["Message"] == "Manual cluster snapshot created."
     assert sent["detail"]["EventCategories"] == ["backup"]
 
     # The other address answers with a redirect: it is asked again, and nothing else is.
-    ferry.running.wait_until(lambda: 1 < len(bad.refused), 20, "it is tried again")
+    running.wait_until(lambda: 1 < len(bad.refused), 20, "it is tried again")
     assert {json.loads(body)["detail"]["EventID"] for _, _, body in bad.refused} == {"RDS-EVENT-0170"}
     assert elsewhere.taken == [] and elsewhere.refused == []
     check_signature(*bad.refused[1][1:], secret=SECRET * 2)
@@ -147,8 +148,8 @@ def test_a_failed_copy_says_why_over_tls(deploy, receive, tmp_path):
     rate = 2_000_000
     deployment = deploy("--cross-region-bytes-per-second", str(rate), environment=environment)
     cluster = deployment.new_cluster("hooked")
-    with ferry.connect(cluster) as connection:
-        ferry.fill_with_noise(connection, 8)
+    with clients.connect(cluster) as connection:
+        clients.fill_with_noise(connection, 8)
     made = deployment.new_snapshot("first", "hooked")
     wait_for(sealed, MADE)
     check_signature(*sealed.taken[0][1:])
@@ -156,8 +157,8 @@ def test_a_failed_copy_says_why_over_tls(deploy, receive, tmp_path):
     # While the copy is under way every pack of the source is damaged.
     far = deployment.rds(FAR)
     far.copy_db_cluster_snapshot(**copy_request(made["DBClusterSnapshotArn"], "broken"))
-    ferry.wait_percent(far, "broken", 5)
-    packs = list((deployment.server.data / "vault" / ferry.HOME).glob("volumes/*/*/*/packs/*"))
+    clients.wait_percent(far, "broken", 5)
+    packs = list((deployment.server.data / "vault" / clients.HOME).glob("volumes/*/*/*/packs/*"))
     assert packs
     for pack in packs:
         os.chmod(pack, 0o600)
@@ -166,8 +167,8 @@ def test_a_failed_copy_says_why_over_tls(deploy, receive, tmp_path):
             last = file.read(1)
             file.seek(-100, os.SEEK_END)
             file.write(bytes([last[0] ^ 1]))
-    failed = ferry.running.wait_until(
-        lambda: next((s for s in [ferry.snapshot_of(far, "broken")] if s["Status"] != "copying"), None), 60, "it ends"
+    failed = running.wait_until(
+        lambda: next((s for s in [clients.snapshot_of(far, "broken")] if s["Status"] != "copying"), None), 60, "it ends"
     )
     assert failed["Status"] == "failed"
     event = far.describe_events(SourceType="db-cluster-snapshot", SourceIdentifier="broken")["Events"][-1]
@@ -177,7 +178,7 @@ def test_a_failed_copy_says_why_over_tls(deploy, receive, tmp_path):
     assert json.loads(sealed.taken[-1][2])["detail"]["Message"] == event["Message"]
     # What failed can be deleted, and the name is free again.
     far.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="broken")
-    assert not ferry.exists(far, "broken")
+    assert not clients.exists(far, "broken")
 
 
 @pytest.mark.parametrize(
@@ -190,5 +191,5 @@ def test_a_failed_copy_says_why_over_tls(deploy, receive, tmp_path):
     ids=["half", "short", "url"],
 )
 def test_wrong_webhooks_keep_the_server_from_starting(deploy, environment, said):
-    with pytest.raises(ferry.running.StartError, match=said):
+    with pytest.raises(running.StartError, match=said):
         deploy(start=False, environment=environment).server.start()

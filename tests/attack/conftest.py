@@ -9,7 +9,7 @@ import time
 import psycopg.sql
 import pytest
 
-import ferry
+import clients
 
 # How often another account asks, and the server's memory and descriptors are read.
 SAMPLE_SECONDS = 0.05
@@ -69,7 +69,7 @@ def watch(request, capsys):
     """`with watch(deployment) as seen:` samples meanwhile, and prints the figures of the attack."""
 
     @contextlib.contextmanager
-    def watching(deployment, account=ferry.PARTNER):
+    def watching(deployment, account=clients.PARTNER):
         seen = Watch(deployment, account)
         thread = threading.Thread(target=seen.run, daemon=True)
         thread.start()
@@ -89,12 +89,12 @@ class Tenant:
 
     def __init__(self, cluster):
         self.cluster = cluster
-        with ferry.connect(cluster) as connection:
-            connection.execute(f"grant pg_execute_server_program to {ferry.USER}")
+        with clients.connect(cluster) as connection:
+            connection.execute(f"grant pg_execute_server_program to {clients.USER}")
 
     def run(self, program, timeout=30):
         """Runs a shell command on the server; returns its standard output's lines. Raises psycopg.Error when it fails."""
-        with ferry.connect(self.cluster) as connection:
+        with clients.connect(self.cluster) as connection:
             connection.execute(f"set statement_timeout = '{timeout}s'")
             connection.execute("create temp table said (line text)")
             copy = psycopg.sql.SQL("copy said from program {} with (delimiter E'\\x01')")

@@ -10,8 +10,8 @@ import time
 import psycopg
 import pytest
 
-import ferry
-import running
+import clients
+from snapferry_tools import running
 
 # Tries for the victim's address with a pause of 2 ms, as an attacker who does not want to be seen.
 SQUATTER = """
@@ -36,7 +36,7 @@ else:
 def squat(tenant, victim, seconds, pause=0.002):
     """Begins the tenant's squatter; it writes what it got beside the cluster's files."""
     program = SQUATTER.format(host=victim["Endpoint"], port=victim["Port"], seconds=seconds, pause=pause)
-    name = ferry.unique("squat")
+    name = clients.unique("squat")
     tenant.run(f"cat > {name}.py <<'EOF'\n{program}\nEOF\nsetsid python3 {name}.py > {name}.out 2>&1 < /dev/null &")
     return lambda: "".join(tenant.run(f"cat {name}.out"))
 
@@ -45,7 +45,7 @@ def squat_until_told(tenant, victim, copies=1):
     """Begins programs that try for the victim's address for a minute and listen there once they have it."""
     listen = SQUATTER.replace("break", "time.sleep(60); break")
     program = listen.format(host=victim["Endpoint"], port=victim["Port"], seconds=60, pause=0.002)
-    name = ferry.unique("squat")
+    name = clients.unique("squat")
     begin = "".join(f"setsid python3 {name}.py > {name}.{copy} 2>&1 < /dev/null & " for copy in range(copies))
     tenant.run(f"cat > {name}.py <<'EOF'\n{program}\nEOF\n{begin}")
     return lambda: "".join(tenant.run(f"cat {name}.* | grep -x taken || true"))
@@ -61,7 +61,7 @@ def kill_server(deployment, cluster):
 
 def answers(cluster):
     """Whether a cluster takes its master user."""
-    with contextlib.suppress(psycopg.OperationalError), ferry.connect(cluster) as connection:
+    with contextlib.suppress(psycopg.OperationalError), clients.connect(cluster) as connection:
         return connection.execute("select 1").fetchone() == (1,)
     return False
 
@@ -70,7 +70,7 @@ def answers(cluster):
 def test_an_address_outlives_its_server(deploy, tenant):
     deployment = deploy()
     victim = deployment.new_cluster("victim")
-    attacker = tenant(deployment.new_cluster("attacker", account=ferry.PARTNER))
+    attacker = tenant(deployment.new_cluster("attacker", account=clients.PARTNER))
     (folder,) = deployment.server.data.glob(f"clusters/{victim['DbClusterResourceId']}")
     (postmaster,) = running.postmasters_within(folder)
     got = squat(attacker, victim, seconds=2)
@@ -80,7 +80,7 @@ def test_an_address_outlives_its_server(deploy, tenant):
         os.kill(postmaster, signal.SIGKILL)
         said = running.wait_until(got, 20, "the attacker is done")
     assert said == "nothing"
-    again = running.wait_until(lambda: answers(victim) and ferry.cluster_of(deployment.rds(), "victim"), 40, "it is back")
+    again = running.wait_until(lambda: answers(victim) and clients.cluster_of(deployment.rds(), "victim"), 40, "it is back")
     assert (again["Endpoint"], again["Port"]) == (victim["Endpoint"], victim["Port"])
 
 
@@ -88,7 +88,7 @@ def test_an_address_outlives_its_server(deploy, tenant):
 def test_who_takes_an_address_at_its_release_is_ended(deploy, tenant):
     deployment = deploy()
     victim = deployment.new_cluster("victim")
-    attacker = tenant(deployment.new_cluster("attacker", account=ferry.PARTNER))
+    attacker = tenant(deployment.new_cluster("attacker", account=clients.PARTNER))
     got = squat_until_told(attacker, victim, copies=3)
     for _ in range(3):
         postmaster = kill_server(deployment, victim)
@@ -97,7 +97,7 @@ def test_who_takes_an_address_at_its_release_is_ended(deploy, tenant):
         if "took the address" in deployment.server.log.read_text(encoding="utf-8") or got():
             break
     rds, log = deployment.rds(), deployment.server.log.read_text(encoding="utf-8")
-    again = ferry.cluster_of(rds, "victim")
+    again = clients.cluster_of(rds, "victim")
     assert (again["Endpoint"], again["Port"]) == (victim["Endpoint"], victim["Port"])
     said = [event["Message"] for event in rds.describe_events(SourceType="db-cluster", SourceIdentifier="victim")["Events"]]
     assert any("was taken back" in message for message in said), (said, got())
@@ -110,7 +110,7 @@ def test_who_takes_an_address_at_its_release_is_ended(deploy, tenant):
 def test_a_program_of_the_operators_is_named_and_spared(deploy):
     deployment = deploy()
     deployment.new_cluster("mine")
-    cluster = ferry.cluster_of(deployment.rds(), "mine")
+    cluster = clients.cluster_of(deployment.rds(), "mine")
     deployment.server.stop()
     with socket.socket() as other:
         other.bind((cluster["Endpoint"], cluster["Port"]))
@@ -124,7 +124,7 @@ def test_a_program_of_the_operators_is_named_and_spared(deploy):
 
 def moved_from(deployment, before):
     """The cluster, once it is somewhere else and takes sessions."""
-    now = ferry.cluster_of(deployment.rds(), before["DBClusterIdentifier"])
+    now = clients.cluster_of(deployment.rds(), before["DBClusterIdentifier"])
     return now if now["Endpoint"] != before["Endpoint"] and answers(now) else None
 
 

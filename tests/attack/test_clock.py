@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-import ferry
-from ferry import FAR, HOME
+import clients
+from clients import FAR, HOME
 
 FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
@@ -28,13 +28,13 @@ def test_a_job_that_began_under_a_wrong_clock_goes_on(deploy, tmp_path):
             "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         },
     )
-    with ferry.connect(deployment.new_cluster("source")) as connection:
-        ferry.fill_with_noise(connection, 2)
+    with clients.connect(deployment.new_cluster("source")) as connection:
+        clients.fill_with_noise(connection, 2)
     snapshot = deployment.new_snapshot("source", "source")
     far = deployment.rds(FAR)
-    far.copy_db_cluster_snapshot(**ferry.copy_request(snapshot, "copy"), SourceRegion=HOME)
-    ferry.wait_percent(far, "copy", 5)
+    far.copy_db_cluster_snapshot(**clients.copy_request(snapshot, "copy"), SourceRegion=HOME)
+    clients.wait_percent(far, "copy", 5)
     deployment.server.kill()
     set_clock(0)
     deployment.server.start()
-    ferry.wait_snapshot(far, "copy", 40)
+    clients.wait_snapshot(far, "copy", 40)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ferry import STRANGER
+from clients import STRANGER
 
 # Runs as the cluster's user: freezes the server, takes its place, and answers each session otherwise. It does not kill
 # the server: another one would be started at once, and all else that the user runs be ended before.

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-import ferry
+import clients
 import http2
-import running
+from snapferry_tools import running
 
 CONNECTIONS = 1_400
 STREAMS = range(1, 40, 2)
@@ -57,7 +57,7 @@ def get(port, path, source="127.0.0.1", timeout=5):
 
 def metric(deployment, name):
     """A sample of /metrics."""
-    text = ferry.send(deployment.server, "GET", "/metrics").text
+    text = clients.send(deployment.server, "GET", "/metrics").text
     return next(int(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name + " "))
 
 
@@ -160,7 +160,7 @@ def test_who_does_not_read_its_answers_is_cut_off(deploy, watch):
             with contextlib.suppress(ConnectionError):
                 while data := reader.recv(1 << 16):
                     left += len(data)
-        assert left < 100 * len(ferry.send(deployment.server, "GET", "/openapi.json").body)
+        assert left < 100 * len(clients.send(deployment.server, "GET", "/openapi.json").body)
     assert max(seen.rss_mib) - seen.rss_mib[0] < 50, seen.told()
 
 

@@ -3,9 +3,9 @@ import time
 
 import pytest
 
-import ferry
-import running
-from ferry import HOME, PARTNER, STRANGER
+import clients
+from clients import HOME, PARTNER, STRANGER
+from snapferry_tools import running
 
 # More than a node works on at once for one account, and more than a server has slots for.
 SNAPSHOTS = 9
@@ -38,7 +38,7 @@ def test_stuck_snapshots_of_one_account_hold_up_no_other(deploy, tenant, watch):
             DBClusterIdentifier="again", SnapshotIdentifier="before", Engine="aurora-postgresql"
         )
         deployment.new_cluster("second", account=PARTNER)
-        ferry.wait_cluster(victim, "again")
+        clients.wait_cluster(victim, "again")
         assert time.monotonic() - begun < 45
     # Those that found no slot have lost nothing by waiting for one.
     open_jobs = [job for job in deployment.server.jobs() if job["state"] == "open"]
@@ -46,7 +46,7 @@ def test_stuck_snapshots_of_one_account_hold_up_no_other(deploy, tenant, watch):
     # Let go, each of them gets its slot.
     frozen.run("pkill -CONT -P $(head -1 postmaster.pid) -f '[p]ostgres: checkpointer'")
     for name in names:
-        ferry.wait_snapshot(attacker, name, 90)
+        clients.wait_snapshot(attacker, name, 90)
 
 
 def test_a_stop_of_the_server_costs_a_job_no_try(deploy, tenant):
@@ -64,4 +64,4 @@ def test_a_stop_of_the_server_costs_a_job_no_try(deploy, tenant):
     assert [(job["state"], job["attempts"]) for job in late] == [("open", 0)], late
     # Stopped by force, its checkpointer is a new one now.
     deployment.server.start()
-    ferry.wait_snapshot(deployment.rds(HOME, STRANGER), "late")
+    clients.wait_snapshot(deployment.rds(HOME, STRANGER), "late")

@@ -2,7 +2,7 @@
 import re
 import socket
 
-import ferry
+import clients
 
 BAD = "authorization: AWS4-HMAC-SHA256 Credential={}/c/d, SignedHeaders=host, Signature={}".format("B" * 600, "0" * 64)
 # What ends a line, and what a terminal obeys: escapes of one byte and of two, and the direction of writing.
@@ -42,8 +42,8 @@ def test_nothing_from_outside_forges_a_line(deploy):
     deployment = deploy("--dev")
     log = deployment.server.log
     lines = len(log.read_text(encoding="utf-8").splitlines())
-    body = ferry.form(FORGED)
-    ferry.send(deployment.server, body=body, headers={"content-type": "application/x-www-form-urlencoded"})
+    body = clients.form(FORGED)
+    clients.send(deployment.server, body=body, headers={"content-type": "application/x-www-form-urlencoded"})
     host = "a\u009b31m\u202eb".encode()
     with socket.create_connection(("127.0.0.1", deployment.server.port), timeout=30) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\norigin: " + host + b"\r\n\r\n")

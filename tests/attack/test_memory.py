@@ -3,7 +3,7 @@ import os
 import pathlib
 import signal
 
-import running
+from snapferry_tools import running
 
 
 def _core_limits(pid):

@@ -3,8 +3,8 @@ import json
 import threading
 import time
 
-import ferry
-from ferry import OWNER
+import clients
+from clients import OWNER
 
 CLIENTS, SECONDS = 4, 2
 
@@ -26,16 +26,16 @@ def test_a_policy_of_patterns_costs_nobody_else(deploy, watch):
         kms = deployment.kms()
         while time.monotonic() < until:
             begun = time.monotonic()
-            ferry.refused("AccessDeniedException", kms.encrypt, KeyId=key, Plaintext=b"x", EncryptionContext={"x": "a" * 8_000})
+            clients.refused("AccessDeniedException", kms.encrypt, KeyId=key, Plaintext=b"x", EncryptionContext={"x": "a" * 8_000})
             spent.append(time.monotonic() - begun)
 
     with watch(deployment) as seen:
         until = time.monotonic() + SECONDS
-        clients = [threading.Thread(target=ask, args=[until]) for _ in range(CLIENTS)]
-        for client in clients:
-            client.start()
-        for client in clients:
-            client.join()
+        callers = [threading.Thread(target=ask, args=[until]) for _ in range(CLIENTS)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
     # One such question took 0.15 s, and four of them at once held up everybody for a second.
     assert sorted(seen.seconds)[len(seen.seconds) // 2] < 0.25 and not seen.refusals, seen.told()
     assert sorted(spent)[len(spent) // 2] < 0.1, f"{len(spent)} questions, the usual one {sorted(spent)[len(spent) // 2]:.3f} s"

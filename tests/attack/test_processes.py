@@ -13,9 +13,9 @@ import time
 
 import pytest
 
-import ferry
-import running
-from ferry import OWNER, PARTNER
+import clients
+from clients import OWNER, PARTNER
+from snapferry_tools import running
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="clusters have users of their own under root only")
 DEEP = 3_000
@@ -60,7 +60,7 @@ def delete_and_wait(rds, name, seconds=40):
 
     def gone():
         try:
-            ferry.cluster_of(rds, name)
+            clients.cluster_of(rds, name)
         except rds.exceptions.DBClusterNotFoundFault:
             return True
         return False
@@ -76,7 +76,7 @@ def test_all_that_a_tenant_runs_ends_with_the_cluster(deploy, tenant):
     start_in_background(someone, f"python3 -c \"{sleeper}\"")
     # Each process is gone before it can be found one by one, and has two more by then.
     chain = "import os\nwhile True:\n  if os.fork() and os.fork(): os._exit(0)\n"
-    chain_file = "/tmp/" + ferry.unique("chain") + f"-{os.getpid()}.py"
+    chain_file = "/tmp/" + clients.unique("chain") + f"-{os.getpid()}.py"
     pathlib.Path(chain_file).write_text(chain, encoding="utf-8")
     try:
         start_in_background(someone, f"ulimit -u 60; exec python3 {chain_file}")
@@ -128,7 +128,7 @@ def test_a_job_under_which_the_server_dies_is_set_aside(deploy):
     rds, server = deployment.rds(), deployment.server
     rds.create_db_cluster(
         DBClusterIdentifier="killer", Engine="aurora-postgresql",
-        MasterUsername=ferry.USER, MasterUserPassword=ferry.PASSWORD,
+        MasterUsername=clients.USER, MasterUserPassword=clients.PASSWORD,
     )
 
     def runs():
@@ -139,11 +139,11 @@ def test_a_job_under_which_the_server_dies_is_set_aside(deploy):
         server.kill()
         server.start()
         rds = deployment.rds()
-    running.wait_until(lambda: ferry.cluster_of(rds, "killer")["Status"] == "failed", 20, "it is set aside")
+    running.wait_until(lambda: clients.cluster_of(rds, "killer")["Status"] == "failed", 20, "it is set aside")
     said = rds.describe_events(SourceType="db-cluster", SourceIdentifier="killer")["Events"]
     assert any("set aside" in event["Message"] for event in said), said
     assert "set aside" in server.log.read_text(encoding="utf-8")
-    ferry.wait_cluster(rds, "well")
+    clients.wait_cluster(rds, "well")
     assert deployment.new_cluster("next")["Status"] == "available"
     delete_and_wait(rds, "killer")
 
@@ -196,9 +196,9 @@ def test_clusters_that_share_a_user_are_told_and_spare_each_other(deploy, tenant
     server.start()
     rds = deployment.rds()
     for name in ("one", "two"):
-        ferry.wait_cluster(rds, name)
+        clients.wait_cluster(rds, name)
     assert f"uid={users[0]}" in server.log.read_text(encoding="utf-8")
-    with ferry.connect(clusters[1]) as kept:
+    with clients.connect(clusters[1]) as kept:
         delete_and_wait(rds, "one")
         assert kept.execute("select 1").fetchone() == (1,)
 
@@ -214,8 +214,8 @@ def test_a_missing_right_is_named_and_a_deletion_says_so(deploy, name, after):
     assert f"CAP_{name}" in server.log.read_text(encoding="utf-8")
     rds = deployment.rds()
     rds.delete_db_cluster(DBClusterIdentifier="kept", SkipFinalSnapshot=True)
-    running.wait_until(lambda: ferry.cluster_of(rds, "kept")["Status"] != "deleting", 20, "it is given up")
-    running.wait_until(lambda: ferry.cluster_of(rds, "kept")["Status"] == after, 20, "the status tells what is left")
+    running.wait_until(lambda: clients.cluster_of(rds, "kept")["Status"] != "deleting", 20, "it is given up")
+    running.wait_until(lambda: clients.cluster_of(rds, "kept")["Status"] == after, 20, "the status tells what is left")
     assert f"without CAP_{name}" in server.log.read_text(encoding="utf-8")
     server.stop()
     server.prefix = []
@@ -243,7 +243,7 @@ def test_idle_connections_leave_databases_alone(deploy, watch):
     deployment.server.start()
     clusters = [deployment.new_cluster(name) for name in ("a", "b")]
     firsts = [postmaster_of(deployment, cluster) for cluster in clusters]
-    sessions = [ferry.connect(cluster) for cluster in clusters]
+    sessions = [clients.connect(cluster) for cluster in clusters]
     ask = f"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1:{deployment.server.port}\r\n\r\n".encode()
     over = threading.Event()
 
@@ -298,25 +298,25 @@ def test_a_frozen_server_keeps_no_other_down(deploy, tenant):
     freezing.start()
     try:
         rds = deployment.rds(account=PARTNER)
-        running.wait_until(lambda: ferry.cluster_of(rds, "frozen")["Status"] == "starting", 30, "it is told")
+        running.wait_until(lambda: clients.cluster_of(rds, "frozen")["Status"] == "starting", 30, "it is told")
         time.sleep(2 * KEEPER_SECONDS)
         os.kill(postmaster_of(deployment, victim), signal.SIGKILL)
 
         def back():
             try:
-                return ferry.connect(victim).execute("select 1").fetchone() == (1,)
-            except ferry.psycopg.Error:
+                return clients.connect(victim).execute("select 1").fetchone() == (1,)
+            except clients.psycopg.Error:
                 return False
 
         running.wait_until(back, 4 * KEEPER_SECONDS, "the victim's server is back")
-        assert ferry.cluster_of(rds, "frozen")["Status"] == "starting"
-        ferry.wait_cluster(deployment.rds(), "victim")
+        assert clients.cluster_of(rds, "frozen")["Status"] == "starting"
+        clients.wait_cluster(deployment.rds(), "victim")
     finally:
         over.set()
         freezing.join(10)
         for pid in processes_of(uid):
             os.kill(pid, signal.SIGCONT)
-    ferry.wait_cluster(rds, "frozen")
+    clients.wait_cluster(rds, "frozen")
 
 
 @pytest.mark.long
@@ -327,8 +327,8 @@ def test_a_server_that_does_not_answer_is_not_called_available(deploy):
     os.kill(pid, signal.SIGSTOP)
     try:
         rds = deployment.rds()
-        running.wait_until(lambda: ferry.cluster_of(rds, "silent")["Status"] == "starting", 30, "it is told")
+        running.wait_until(lambda: clients.cluster_of(rds, "silent")["Status"] == "starting", 30, "it is told")
     finally:
         os.kill(pid, signal.SIGCONT)
-    ferry.wait_cluster(rds, "silent")
+    clients.wait_cluster(rds, "silent")
     assert postmaster_of(deployment, cluster) == pid, "it was left alone"

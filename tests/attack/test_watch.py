@@ -1,7 +1,7 @@
 """The attacks' own instruments: what they print has to be what happens."""
 import time
 
-import ferry
+import clients
 
 
 def test_a_frozen_server_shows_in_another_accounts_latency(deploy, watch):
@@ -23,6 +23,6 @@ def test_a_tenant_runs_programs_as_the_clusters_user(closed, plain, tenant):
         assert tenant(plain).run("id -u") != ["0"]
     finally:
         # Other tests share the cluster, and one looks at what its master user may not do.
-        with ferry.connect(plain) as connection:
-            connection.execute(f"revoke pg_execute_server_program from {ferry.USER}")
-    assert ferry.cluster_of(closed.rds(), "plain")["Status"] == "available"
+        with clients.connect(plain) as connection:
+            connection.execute(f"revoke pg_execute_server_program from {clients.USER}")
+    assert clients.cluster_of(closed.rds(), "plain")["Status"] == "available"

@@ -2,7 +2,7 @@
 
 It has an owner's and a partner's access keys, a key, a snapshot in the home region that is shared with the partner, its
 copy in the far region, and an encrypted snapshot. The clusters are gone, as their files are large.
-Run from the checkout: PYTHONPATH=tests:demo .venv/bin/python tests/data/make_old_folder.py --binary … --to tests/data/….tar.xz
+Run from the checkout: PYTHONPATH=tests:python .venv/bin/python tests/data/make_old_folder.py --binary … --to tests/data/….tar.xz
 """
 import argparse
 import json
@@ -11,38 +11,38 @@ import tarfile
 
 import psycopg
 
-import ferry
-import running
+import clients
+from snapferry_tools import running
 
-REGIONS = ("--region", ferry.HOME, "--region", ferry.FAR)
+REGIONS = ("--region", clients.HOME, "--region", clients.FAR)
 
 
 def fill(deployment):
     """Makes what the folder has; answers what a test must find."""
-    rds, far, rows = deployment.rds(), deployment.rds(ferry.FAR), {}
+    rds, far, rows = deployment.rds(), deployment.rds(clients.FAR), {}
     key = deployment.new_key(Description="sealed clusters")
     deployment.kms().create_alias(AliasName="alias/sealed", TargetKeyId=key)
     for snapshot, more in (("monday", {}), ("sealed", {"StorageEncrypted": True, "KmsKeyId": key})):
         # No database but those that every cluster has: each is a megabyte here.
         cluster = deployment.new_cluster(snapshot, DatabaseName="postgres", **more)
-        with ferry.connect(cluster, database="postgres") as connection:
+        with clients.connect(cluster, database="postgres") as connection:
             connection.execute("create table goods as select i, md5(i::text) as name from generate_series(1, 2000) i")
             connection.execute("create index on goods (name)")
-            rows[snapshot] = [str(value) for value in ferry.table_of(connection, "goods")]
+            rows[snapshot] = [str(value) for value in clients.table_of(connection, "goods")]
         slim(deployment.server, cluster["Port"])
         deployment.new_snapshot(snapshot, snapshot, Tags=[{"Key": "made", "Value": "long ago"}])
         rds.delete_db_cluster(DBClusterIdentifier=snapshot, SkipFinalSnapshot=True)
     rds.modify_db_cluster_snapshot_attribute(
-        DBClusterSnapshotIdentifier="monday", AttributeName="restore", ValuesToAdd=[ferry.PARTNER]
+        DBClusterSnapshotIdentifier="monday", AttributeName="restore", ValuesToAdd=[clients.PARTNER]
     )
-    arn = ferry.snapshot_of(rds, "monday")["DBClusterSnapshotArn"]
-    far.copy_db_cluster_snapshot(**ferry.copy_request(arn, "monday-far", SourceRegion=ferry.HOME))
-    ferry.wait_snapshot(far, "monday-far")
+    arn = clients.snapshot_of(rds, "monday")["DBClusterSnapshotArn"]
+    far.copy_db_cluster_snapshot(**clients.copy_request(arn, "monday-far", SourceRegion=clients.HOME))
+    clients.wait_snapshot(far, "monday-far")
     running.wait_until(lambda: not rds.describe_db_clusters()["DBClusters"], 60, "the clusters are gone")
-    snapshots = [*rds.describe_db_cluster_snapshots()["DBClusterSnapshots"], ferry.snapshot_of(far, "monday-far")]
+    snapshots = [*rds.describe_db_cluster_snapshots()["DBClusterSnapshots"], clients.snapshot_of(far, "monday-far")]
     return {
         "rows": rows,
-        "partner": deployment.credentials(ferry.PARTNER),
+        "partner": deployment.credentials(clients.PARTNER),
         "key": key,
         "snapshots": {one["DBClusterSnapshotIdentifier"]: one for one in snapshots},
     }
@@ -79,7 +79,7 @@ def main():
     folder = running.make_folder("snapferry-old-folder-")
     server = running.Server(options.binary.resolve(), folder / "data", *REGIONS)
     try:
-        found = fill(ferry.Deployment(server.start()))
+        found = fill(clients.Deployment(server.start()))
         assert server.stop() == 0
         (folder / "data" / "found.json").write_text(json.dumps(found, default=str, indent=1), encoding="utf-8")
         with tarfile.open(options.to, "w:xz", preset=9) as packed:

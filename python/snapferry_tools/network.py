@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 
-import running
+from snapferry_tools import running
 
 BALANCER = pathlib.Path(__file__).with_name("balancer.py")
 PORT = 8085

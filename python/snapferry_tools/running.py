@@ -1,6 +1,6 @@
 """A Snapferry server as a child process: started, watched, stopped, and nothing left behind.
 
-Knows nothing of the API. Used by the demo and by the client tests.
+Knows nothing of the API. Used by the demo, the client tests and the benchmarks.
 """
 import contextlib
 import json
@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 READY = re.compile(r"http://[\d.]+:(\d+)")
 # The server itself promises 10 seconds.
 STOP_SECONDS = 15

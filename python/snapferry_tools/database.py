@@ -10,7 +10,7 @@ import subprocess
 
 import psycopg
 
-import running
+from snapferry_tools import running
 
 PROGRAMS = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
 START_SECONDS = 60

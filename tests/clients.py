@@ -21,11 +21,10 @@ import botocore.awsrequest
 import botocore.config
 import botocore.credentials
 import botocore.exceptions
-import psycopg
 import pytest
 
 import contract
-import running
+from snapferry_tools import policies, proof, running
 
 HOME, FAR, THIRD = "us-east-1", "eu-west-1", "ap-southeast-2"
 OWNER, PARTNER, STRANGER = "000000000000", "111122223333", "444455556666"
@@ -103,6 +102,13 @@ class Deployment:
         )["DBCluster"]
         return wait_cluster(rds, name) if wait else made
 
+    def noise(self, megabytes, name="noise", **more):
+        """A snapshot of a new cluster of incompressible rows, and their count and checksum."""
+        with connect(self.new_cluster(name, **more)) as connection:
+            fill_with_noise(connection, megabytes)
+            rows = table_of(connection, "noise")
+        return self.new_snapshot(f"{name}-snapshot", name), rows
+
     def new_snapshot(self, name, cluster, region=HOME, account=OWNER, **more):
         """A new snapshot that is available."""
         rds = self.rds(region, account)
@@ -112,15 +118,7 @@ class Deployment:
 
 def connect(cluster, password=PASSWORD, user=USER, database=DATABASE):
     """SQL on a cluster, as its master user."""
-    return psycopg.connect(
-        host=cluster["Endpoint"],
-        port=cluster["Port"],
-        user=user,
-        password=password,
-        dbname=database,
-        connect_timeout=10,
-        autocommit=True,
-    )
+    return proof.connect(cluster, user, password, database)
 
 
 def fill_with_noise(connection, megabytes, table="noise"):
@@ -262,23 +260,7 @@ def assert_nowhere(server, secrets):
 
 def cross_account_policy(*partners, owner=OWNER):
     """The documented key policy for sharing encrypted snapshots."""
-    def allow(account, actions, **more):
-        return {
-            "Effect": "Allow",
-            "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
-            "Action": [f"kms:{action}" for action in actions],
-            "Resource": "*",
-        } | more
-
-    statements = [allow(owner, ["*"])]
-    for partner in partners:
-        use = ["Encrypt", "Decrypt", "ReEncrypt*", "GenerateDataKey*", "CreateGrant", "DescribeKey"]
-        grants = ["CreateGrant", "ListGrants", "RevokeGrant"]
-        statements.append(allow(partner, use))
-        statements.append(
-            allow(partner, grants, Condition={"Bool": {"kms:GrantIsForAWSResource": "true"}})
-        )
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+    return policies.cross_account(owner, partners)
 
 
 class Answer:

@@ -1,0 +1,1 @@
+"""What the demo, the client tests and the benchmarks share: servers as child processes, and what stands around them."""
