@@ -133,7 +133,7 @@ def test_missing_postgresql_names_the_remedy(binary, folder):
     refuses(
         binary,
         *("--listen", "127.0.0.1:0", "--data", folder / "data"),
-        environment={"SNAPFERRY_POSTGRES_BIN": str(empty)},
+        environment={"SNAPFERRY_ENGINE_BIN": str(empty)},
         says=["PostgreSQL", "apt-get install postgresql"],
     )
 

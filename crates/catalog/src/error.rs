@@ -10,20 +10,8 @@ use std::{
     },
 };
 
+pub use model::ErrorKind;
 use model::JobId;
-
-/// What a caller should do about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// The same call may succeed soon.
-    Retry,
-    /// The call is wrong for the present state; the answer is no.
-    Refuse,
-    /// An operator has to act: disk full, file damaged, build too old.
-    Repair,
-    /// Should not happen; worth a bug report.
-    Report,
-}
 
 /// Tells of damage, the remedy at the first time.
 fn note(error: &CatalogError) {

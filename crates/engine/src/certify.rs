@@ -5,7 +5,7 @@ use std::{error::Error, fmt, sync::Arc};
 
 use zeroize::Zeroizing;
 
-use crate::Home;
+use crate::home::Home;
 
 /// What a server shows, and its proof: both PEM.
 #[derive(Clone, PartialEq, Eq)]

@@ -3,37 +3,55 @@
 //! It does not know how a fault is told to a caller of the API.
 use std::{io, path::PathBuf};
 
-use model::Told;
+use model::{ErrorKind, Told};
 
-use crate::{Disturbance, SinkError, capabilities, removal::RemovalError};
+use crate::{capabilities, removal::RemovalError};
 
 /// What is wanted of files that a removal is about.
 const DELETE: &str = "delete";
 
-/// What a caller should do about an [`EngineError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// Nothing was tried: what it needs is in use, and the same works once that is given back.
-    Wait,
-    /// The same again, later, may work.
-    Retry,
-    /// The request cannot be met as it is.
-    Refuse,
-    /// Bytes are not what they should be.
-    Repair,
-    /// A person should look at it.
-    Report,
+/// Why a program or a server refused: an engine's own client has the type.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a [`DumpSink`](crate::DumpSink) could not do, with what its caller needs to know of it.
+#[derive(Debug, thiserror::Error)]
+#[error("it was not taken")]
+pub struct SinkError {
+    /// What to do about it.
+    pub kind: ErrorKind,
+    /// What the account may read of it.
+    pub told: Told,
+    /// The sink's own error.
+    pub source: Cause,
+}
+
+impl From<io::Error> for SinkError {
+    fn from(error: io::Error) -> Self {
+        Self {
+            kind: ErrorKind::Retry,
+            told: Told::new("the snapshot's bytes could not be kept"),
+            source: error.into(),
+        }
+    }
 }
 
 /// What can go wrong in an engine.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// No programs of the cluster's major version.
-    #[error("PostgreSQL {major} is not installed (found: {found})")]
+    /// No engine has the name.
+    #[error("there is no engine {engine}")]
+    Unknown {
+        /// The name.
+        engine: String,
+    },
+    /// No programs of the cluster's series.
+    #[error("{title} {series} is not installed (found: {found})")]
     NotInstalled {
-        /// The major version that was asked for.
-        major: String,
+        /// The database.
+        title: &'static str,
+        /// The series that was asked for.
+        series: String,
         /// The versions there are.
         found: String,
     },
@@ -55,9 +73,14 @@ pub enum EngineError {
         /// The user.
         uid: u32,
     },
-    /// As root, initdb needs a user with a name, and there is none.
-    #[error("there is no user postgres or nobody to run initdb as")]
-    NoHelperUser,
+    /// As root, a program needs a user with a name, and there is none.
+    #[error("there is no user {users} to run {program} as")]
+    NoHelperUser {
+        /// The names that were looked for.
+        users: &'static str,
+        /// The program.
+        program: &'static str,
+    },
     /// Another program listens on the cluster's port.
     #[error("port {port} of {host} is in use by another program")]
     PortInUse {
@@ -102,6 +125,8 @@ pub enum EngineError {
     /// A program of the database failed.
     #[error("{program} failed ({status}): {tail}")]
     Program {
+        /// The database.
+        title: &'static str,
         /// The program.
         program: &'static str,
         /// How it ended.
@@ -164,9 +189,11 @@ pub enum EngineError {
     Sql {
         /// What was wanted.
         doing: &'static str,
+        /// What its answer says of another try.
+        kind: ErrorKind,
         /// The server's answer.
         #[source]
-        source: tokio_postgres::Error,
+        source: Cause,
     },
     /// The server did not answer in time.
     #[error("the server did not {doing} within {secs} s")]
@@ -181,11 +208,16 @@ pub enum EngineError {
     SessionLost {
         /// What the connection said last, when it said something.
         #[source]
-        source: Option<tokio_postgres::Error>,
+        source: Option<Cause>,
     },
     /// What happened in the cluster meanwhile makes the dump void; another one may be whole.
-    #[error("{0}")]
-    Disturbed(#[from] Disturbance),
+    #[error("{why}")]
+    Disturbed {
+        /// What happened.
+        why: String,
+        /// What the account may read of it.
+        told: Told,
+    },
     /// A page's checksum does not match its bytes.
     #[error("page {block} of {file} is damaged")]
     PageDamaged {
@@ -193,6 +225,8 @@ pub enum EngineError {
         file: String,
         /// The page within the file, counted from zero.
         block: u64,
+        /// How the account finds out more: words that follow a colon.
+        advice: &'static str,
     },
     /// A file of the data folder is not what it must be.
     #[error("{file}: {why}")]
@@ -215,7 +249,7 @@ pub enum EngineError {
         "the cluster is stopped, but its state is {state:?}: start it once so that it recovers"
     )]
     NotShutDown {
-        /// What pg_control says.
+        /// What its files say.
         state: &'static str,
     },
     /// A dump's files or document are not those of a dump of this engine.
@@ -264,15 +298,16 @@ impl EngineError {
             | Self::NoSuchAddress { .. }
             | Self::NoCertificate { .. }
             | Self::SessionLost { .. }
-            | Self::Disturbed(_)
+            | Self::Disturbed { .. }
             | Self::StartTimeout { .. }
-            | Self::SqlTimeout { .. }
-            | Self::Sink { .. }
-            | Self::StopRequested => ErrorKind::Retry,
-            Self::NotInstalled { .. }
+            | Self::SqlTimeout { .. } => ErrorKind::Retry,
+            Self::StopRequested => ErrorKind::Stop,
+            Self::Sink { source, .. } => source.kind,
+            Self::Unknown { .. }
+            | Self::NotInstalled { .. }
             | Self::BadValue { .. }
             | Self::Unreachable { .. }
-            | Self::NoHelperUser
+            | Self::NoHelperUser { .. }
             | Self::AlreadyWhole { .. }
             | Self::NotShutDown { .. }
             | Self::Unexpected { .. }
@@ -285,18 +320,7 @@ impl EngineError {
             | Self::NotWhole { .. }
             | Self::WillNotEnd { .. }
             | Self::Io { .. } => ErrorKind::Report,
-            // As many snapshots of the cluster are being taken as it has slots for.
-            Self::Sql { source, .. }
-                if source.code()
-                    == Some(&tokio_postgres::error::SqlState::CONFIGURATION_LIMIT_EXCEEDED) =>
-            {
-                ErrorKind::Wait
-            }
-            // Without an answer of the server's, the connection failed.
-            Self::Sql { source, .. } if source.is_closed() || source.code().is_none() => {
-                ErrorKind::Retry
-            }
-            Self::Sql { .. } => ErrorKind::Report,
+            Self::Sql { kind, .. } => *kind,
         }
     }
 
@@ -310,8 +334,20 @@ impl EngineError {
             Self::SqlTimeout { doing, .. } => {
                 return Told::of(&["the database server did not", doing, "in time"]);
             }
-            Self::NotInstalled { .. } => "the PostgreSQL version that it needs is not installed",
-            Self::Unreachable { .. } | Self::NoHelperUser => {
+            Self::NotInstalled { title, .. } => {
+                return Told::of(&["the", title, "version that it needs is not installed"]);
+            }
+            Self::Program { title, .. } => return Told::of(&["a program of", title, "failed"]),
+            Self::Disturbed { told, .. } => return told.clone(),
+            Self::Sink { source, .. } => return source.told.clone(),
+            Self::PageDamaged { advice, .. } => {
+                return Told::of(&[
+                    "a page of the cluster's data does not match its checksum:",
+                    advice,
+                ]);
+            }
+            Self::Unknown { .. } => "its engine is not one of this release",
+            Self::Unreachable { .. } | Self::NoHelperUser { .. } => {
                 "the host is not set up for database servers, which its operator can mend"
             }
             Self::PortInUse { .. } => "another program uses its address and port",
@@ -320,24 +356,18 @@ impl EngineError {
             Self::Busy { .. } => "another operation works on the cluster",
             Self::NotWhole { .. } => "the cluster's files are not whole",
             Self::AlreadyWhole { .. } => "the cluster's files are there already",
-            Self::Program { .. } => "a program of PostgreSQL failed",
             Self::ServerEnded { .. } => {
                 "the database server ended before it took connections, with the reason in its log"
             }
             Self::StartTimeout { .. } => "the database server did not take connections in time",
             Self::CannotTell { .. } => "the host does not tell whether the database server runs",
             Self::WillNotEnd { .. } => "processes of the database server do not end",
-            Self::Disturbed(what) => what.told(),
             Self::NoSocket { .. } => "the database server takes no connections",
             Self::SessionLost { .. } => "the session that the snapshot was taken by was lost",
-            Self::PageDamaged { .. } => {
-                "a page of the cluster's data does not match its checksum: amcheck and pg_amcheck find which"
-            }
             Self::FileDamaged { .. } => "a file of the cluster's data is damaged",
             Self::Unexpected { .. } => "the cluster's data folder holds what no snapshot can keep",
             Self::NotShutDown { .. } => "the cluster was not shut down in order",
             Self::BadDump { .. } => "the snapshot's content is not one that can be loaded",
-            Self::Sink { .. } => "the snapshot's bytes could not be kept",
             Self::StopRequested => "it was told to stop",
             Self::Io { .. } => "the host's file system refused",
         })

@@ -4,7 +4,7 @@
 //! It does not know which files a database has.
 use std::{
     fs::File,
-    io,
+    io::{self, Read},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
@@ -218,6 +218,13 @@ fn give_one(fd: impl std::os::fd::AsFd, owner: Option<u32>) -> io::Result<()> {
         rustix::fs::fchown(fd, Some(uid), Some(gid))?;
     }
     Ok(())
+}
+
+/// Reads a small file of the data folder whole.
+pub(crate) fn read_small(file: &mut File, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

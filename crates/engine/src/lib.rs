@@ -1,27 +1,32 @@
-//! How a kind of database is run, dumped and loaded. `postgres` is the engine that is there.
+//! How kinds of databases are run, dumped and loaded, each by an engine of its own.
 //!
 //! It does not know regions, accounts, keys or vaults: a dump goes to a [`DumpSink`], and a load
 //! finds its files in place.
+mod blocking;
 mod capabilities;
 mod certify;
-mod door;
 mod error;
 mod folder;
+mod home;
+mod interface;
 mod os_users;
 pub mod postgres;
 mod proc;
+mod profile;
+mod programs;
 mod reach;
+mod registry;
 mod removal;
 
 pub use capabilities::{MissingCapability, missing_capabilities};
 pub use certify::{Certifier, Identity, Tls};
-pub use door::{
-    DumpInfo, DumpSink, Engine, Examined, Home, NewCluster, ServerState, SinkError, scram_verifier,
-};
-pub use error::{EngineError, ErrorKind};
+pub use error::{Cause, EngineError, SinkError};
+pub use home::Home;
+pub use interface::{DumpInfo, DumpSink, Engine, Examined, NewCluster, ServerState};
 pub use os_users::{FIRST_OS_USER, OsUsers, OsUsersError, SharedUser};
-pub use postgres::{
-    Disturbance, Eviction, EvictionError, Evictor, Occupant, Postgres, shown_occupants,
-};
+pub use postgres::{Eviction, EvictionError, Evictor, Occupant, shown_occupants};
+pub use profile::{NameRules, Profile};
+pub use programs::Programs;
 pub use reach::first_unreachable;
+pub use registry::{EngineRegistry, profile};
 pub use removal::{RemovalError, remove_tree};

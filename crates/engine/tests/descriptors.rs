@@ -5,7 +5,8 @@ mod support;
 
 use std::{fs, os::fd::OwnedFd};
 
-use engine::{Engine, EngineError, ErrorKind, ServerState};
+use engine::{Engine, EngineError, ServerState};
+use model::ErrorKind;
 use rustix::process::{Resource, Rlimit};
 use support::{Rig, client, number, postmaster};
 

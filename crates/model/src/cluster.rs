@@ -86,9 +86,9 @@ pub struct Cluster {
     pub status: ClusterStatus,
     /// When it was created.
     pub created_at: Timestamp,
-    /// `aurora-postgresql` or `postgres`.
+    /// The API's name for it.
     pub engine: String,
-    /// As PostgreSQL says it, such as `15.18`.
+    /// As the database says it, such as `15.18`.
     pub engine_version: String,
     /// The role that the creator named.
     pub master_username: String,

@@ -6,6 +6,7 @@
 pub mod arn;
 pub mod clock;
 pub mod cluster;
+pub mod error_kind;
 pub mod ids;
 pub mod job;
 pub mod key;
@@ -20,6 +21,7 @@ pub mod told;
 pub use arn::{Arn, Kind as ArnKind};
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 pub use cluster::{Cluster, ClusterStatus};
+pub use error_kind::ErrorKind;
 pub use ids::{Account, Hash, JobId, Region, ResourceId, VolumeId, VolumeRef};
 pub use job::{Job, JobKind, JobState};
 pub use key::{Grant, Key, KeyManager, KeyState, WrappedKey};

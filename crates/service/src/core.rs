@@ -8,7 +8,8 @@ use std::{
 };
 
 use catalog::{Catalog, Touched, WatchedCatalog};
-use model::{Clock, Entropy, Timestamp};
+use engine::{Engine, EngineError, EngineRegistry};
+use model::{Clock, Cluster, Entropy, Timestamp};
 use tokio::sync::Notify;
 
 use crate::{
@@ -33,8 +34,8 @@ pub struct Core {
     pub outside_kms: Option<Outside>,
     /// The regions' vaults.
     pub vaults: Arc<Vaults>,
-    /// Runs databases.
-    pub engine: Arc<dyn engine::Engine>,
+    /// Run databases.
+    pub engines: EngineRegistry,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws identifiers.
@@ -112,7 +113,7 @@ impl Core {
             keys,
             outside_kms: parts.outside_kms,
             vaults,
-            engine: parts.engine,
+            engines: parts.engines,
             clock: parts.clock,
             entropy: parts.entropy,
             settings,
@@ -133,6 +134,14 @@ impl Core {
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// What runs a cluster.
+    ///
+    /// # Errors
+    /// When this release has no such engine.
+    pub fn engine_of(&self, cluster: &Cluster) -> Result<&Arc<dyn Engine>, EngineError> {
+        self.engines.named(&cluster.engine)
     }
 
     /// Whether the process is to end: jobs stop at their next step.

@@ -64,8 +64,8 @@ pub struct Parts {
     pub master_key: Arc<kms::MasterKey>,
     /// Holds the keys in place of the built-in KMS.
     pub outside_kms: Option<Outside>,
-    /// Runs databases.
-    pub engine: Arc<dyn engine::Engine>,
+    /// Run databases.
+    pub engines: engine::EngineRegistry,
     /// Delivers events to webhooks.
     pub courier: Arc<dyn events::transport::Courier>,
     /// Reaches regions that other deployments host.
@@ -113,7 +113,9 @@ impl Service {
         membership::enter(&core, &incarnation).await?;
         let (clock, tls) = (core.clock.clone(), &core.settings.cluster_tls);
         let tls = authority::tls(&*core.catalog, &master_key, clock, tls).await?;
-        core.engine.use_tls(tls);
+        core.engines
+            .all()
+            .for_each(|engine| engine.use_tls(tls.clone()));
         let settings = &core.settings;
         core.users
             .enter(&*core.catalog, &settings.node, &settings.data_dir)

@@ -133,7 +133,7 @@ impl Settings {
             cluster_addresses: ClusterAddresses::default(),
             cluster_ports: 15_432..=16_431,
             cluster_tls: ClusterTls {
-                // As RDS has it since PostgreSQL 15; laptops' tools often have no TLS.
+                // As newer engines of RDS have it; laptops' tools often have no TLS.
                 forced: mode == Mode::Closed,
                 ..ClusterTls::default()
             },

@@ -3,7 +3,7 @@
 //! It does not know what a caller tells its own caller: see the service's fault table.
 use std::fmt;
 
-use model::{Hash, Told};
+use model::{ErrorKind, Hash, Told};
 
 /// The three kinds of objects in a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,21 +53,6 @@ impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.hash)
     }
-}
-
-/// The one question callers have about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// The same call may succeed later.
-    Retry,
-    /// What the caller gave cannot be used; the vault is as it was.
-    Refuse,
-    /// Something kept is gone or altered: another copy of it is needed.
-    Repair,
-    /// A defect or an environment that someone must look at.
-    Report,
-    /// The observer asked for it.
-    Stop,
 }
 
 /// Why the vault could not do it.

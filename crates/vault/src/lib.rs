@@ -14,7 +14,7 @@ mod store;
 mod transfer;
 mod write;
 
-pub use error::{ErrorKind, ObjectId, ObjectKind, VaultError};
+pub use error::{ObjectId, ObjectKind, VaultError};
 pub use format::seal::{DataKey, Sealing};
 pub use gc::{
     inventory::{Headers, Survey, survey},

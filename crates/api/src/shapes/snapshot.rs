@@ -73,7 +73,8 @@ impl DbClusterSnapshot {
             cluster_create_time: record.cluster_created_at.to_rfc3339_micros(),
             master_username: record.master_username.clone(),
             engine_version: record.engine_version.clone(),
-            license_model: "postgresql-license",
+            license_model: engine::profile(&record.engine)
+                .map_or("", |profile| profile.license_model),
             snapshot_type: record.kind.as_str(),
             percent_progress: record.percent_progress,
             storage_encrypted: record.storage_encrypted,

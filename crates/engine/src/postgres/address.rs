@@ -25,10 +25,11 @@ use rustix::{
 use tokio::{io::unix::AsyncFd, sync::Notify};
 
 use super::{
+    child::own_uid,
     listeners::{self, Listener},
-    process::{self, Process},
+    process::Process,
 };
-use crate::{EngineError, Home};
+use crate::{error::EngineError, home::Home};
 
 /// The addresses of this process's clusters, each by the folder of its cluster's socket.
 #[derive(Debug, Default)]
@@ -283,7 +284,7 @@ pub(super) fn check_owner(home: &Home) -> Result<(), EngineError> {
     let Some(address) = of(home) else {
         return Ok(());
     };
-    let uid = home.os_uid.unwrap_or_else(process::own_uid);
+    let uid = home.os_uid.unwrap_or_else(own_uid);
     let found = listeners::all()
         .map_err(|error| EngineError::io("read the listeners in", "/proc/net/tcp", error))?;
     let ours = |listener: &Listener| listener.address == address && listener.uid == uid;

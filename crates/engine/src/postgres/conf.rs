@@ -8,8 +8,14 @@ use std::{
     path::Path,
 };
 
-use super::ADMIN;
-use crate::{EngineError, Home, Tls, door::shown};
+use crate::{
+    certify::Tls,
+    error::EngineError,
+    home::{Home, shown},
+};
+
+/// The role and the database of Snapferry's own sessions.
+pub(super) const ADMIN: &str = "rdsadmin";
 
 /// Bytes of a socket's full name at most: the system has 108 with the closing zero, and some
 /// tools fewer.
@@ -304,6 +310,14 @@ fn replace(dir: &Path, name: &str, bytes: &[u8], group: Option<u32>) -> std::io:
     file.sync_all()?;
     fs::rename(&beside, dir.join(name))?;
     Ok(true)
+}
+
+/// Root's own folder, which the server's user may only pass through.
+pub(super) fn home_mode(home: &Home) -> u32 {
+    match home.os_uid {
+        Some(_) => 0o711,
+        None => 0o700,
+    }
 }
 
 #[cfg(test)]

@@ -10,13 +10,20 @@ use std::{
 use tokio::{io::AsyncReadExt, time::timeout};
 
 use super::{
-    ADMIN, Hold, Postgres, blocking, conf,
-    conf::Purpose,
-    install, is_whole, mark_whole, or_end, process,
-    run::{last_lines, run_as},
+    child::{last_lines, run_as},
+    conf::{self, ADMIN, Purpose, home_mode},
+    handle::Postgres,
+    hold::Hold,
+    install, process,
+    profile::PROFILE,
+    run::or_end,
     session::{Session, quoted_name, quoted_text},
+    whole::{is_whole, mark_whole},
 };
-use crate::{EngineError, Home, NewCluster, folder::Folder, reach, remove_tree};
+use crate::{
+    blocking::blocking, error::EngineError, folder::Folder, home::Home, interface::NewCluster,
+    reach, removal::remove_tree,
+};
 
 /// How long initdb may take.
 const INITDB_WAIT: Duration = Duration::from_secs(180);
@@ -137,24 +144,20 @@ fn helper(home: &Home) -> Result<Option<(u32, u32)>, EngineError> {
     match home.os_uid {
         Some(_) => install::helper_user()
             .map(Some)
-            .ok_or(EngineError::NoHelperUser),
+            .ok_or(EngineError::NoHelperUser {
+                users: "postgres or nobody",
+                program: "initdb",
+            }),
         None => Ok(None),
     }
 }
 
 fn initdb_failed(status: &str, stderr: &[u8]) -> EngineError {
     EngineError::Program {
+        title: PROFILE.title,
         program: "initdb",
         status: status.to_owned(),
         tail: last_lines(stderr),
-    }
-}
-
-/// Root's own folder, which the server's user may only pass through.
-pub(super) fn home_mode(home: &Home) -> u32 {
-    match home.os_uid {
-        Some(_) => 0o711,
-        None => 0o700,
     }
 }
 
@@ -277,7 +280,7 @@ mod tests {
     fn spec(user: &str, database: Option<&str>) -> NewCluster {
         NewCluster {
             master_username: user.to_owned(),
-            master_verifier: crate::scram_verifier("secret"),
+            master_verifier: super::super::profile::verifier("secret"),
             database_name: database.map(str::to_owned),
         }
     }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::{
-    ADMIN, Postgres,
+    conf::ADMIN,
+    handle::Postgres,
     session::{Session, column},
 };
 use crate::{EngineError, Examined, Home};

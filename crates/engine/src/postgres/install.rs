@@ -9,10 +9,11 @@ use std::{
     sync::OnceLock,
 };
 
-use crate::EngineError;
+use super::profile::PROFILE;
+use crate::error::EngineError;
 
 /// Where Debian and Ubuntu put each major version: `<major>/bin` below it.
-const PACKAGES_DIR: &str = "/usr/lib/postgresql";
+pub(super) const PACKAGES_DIR: &str = "/usr/lib/postgresql";
 /// Bytes of a program's answer that are read.
 const LINE_BYTES_MAX: u64 = 4 << 10;
 /// The oldest major with `pg_backup_start`.
@@ -65,6 +66,11 @@ impl Installs {
         }
     }
 
+    /// Where it looks.
+    pub(super) fn roots(&self) -> &[PathBuf] {
+        &self.roots
+    }
+
     pub(super) fn all(&self) -> &[Install] {
         self.found.get_or_init(|| {
             let mut found: Vec<Install> = self
@@ -86,7 +92,8 @@ impl Installs {
             .iter()
             .find(|install| install.major.to_string() == major)
             .ok_or_else(|| EngineError::NotInstalled {
-                major: major.chars().take(16).collect(),
+                title: PROFILE.title,
+                series: major.chars().take(16).collect(),
                 found: match self.all() {
                     [] => "none".to_owned(),
                     all => {
@@ -169,7 +176,7 @@ fn own_user_name() -> Option<String> {
 pub(super) fn need_own_user_name() -> Result<String, EngineError> {
     own_user_name().ok_or_else(|| EngineError::BadValue {
         what: "this process's user",
-        value: super::process::own_uid().to_string(),
+        value: super::child::own_uid().to_string(),
         why: "has no name, which the server's socket needs",
     })
 }

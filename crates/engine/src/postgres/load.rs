@@ -5,21 +5,23 @@
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use super::{
-    ADMIN, Hold, Postgres, blocking, conf,
-    conf::Purpose,
+    conf::{self, ADMIN, Purpose, home_mode},
     control::{CONTROL_BYTES, Control},
-    create::home_mode,
     document::{Document, Method},
     dump::names,
-    install, is_whole, mark_whole, or_end, process, read_small,
+    handle::Postgres,
+    hold::Hold,
+    install, process,
     review::{self, Review},
-    run::log_tail,
+    run::{log_tail, or_end},
     session::{CHECKPOINT_WAIT, Session, column},
     wal::LogFault,
+    whole::{is_whole, mark_whole},
 };
 use crate::{
     EngineError, Home, Tls,
-    folder::{DEPTH_MAX, Folder, Kind},
+    blocking::blocking,
+    folder::{DEPTH_MAX, Folder, Kind, read_small},
 };
 
 impl Postgres {

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ADMIN, conf};
+use super::conf::{self, ADMIN};
 use crate::Home;
 
 /// How long a server may take to its first answer.

@@ -16,10 +16,12 @@ use rustix::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{blocking, sweep_user};
+use super::{child::own_uid, sweep_user};
 use crate::{
-    EngineError, Home,
+    blocking::blocking,
+    error::EngineError,
     folder::Folder,
+    home::Home,
     proc::{self, Unreadable},
 };
 
@@ -294,11 +296,6 @@ impl Place {
             _ => None,
         })
     }
-}
-
-/// This process's user.
-pub(super) fn own_uid() -> u32 {
-    rustix::process::geteuid().as_raw()
 }
 
 /// What a server wrote into `postmaster.pid`.

@@ -15,11 +15,13 @@
 //! the template between it and the log's end, since the dump may have read it later.
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use model::Told;
+
 use super::{
     control::Control,
     wal::{Event, Files, LogFault, Reader, Record, Segments},
 };
-use crate::folder::Folder;
+use crate::{error::EngineError, folder::Folder};
 
 /// The number of the fork that is an unlogged relation's template.
 const INIT_FORK: u32 = 3;
@@ -47,7 +49,7 @@ pub(super) struct Review {
 
 /// Why a dump is not the state of one moment, though nothing of it is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Disturbance {
+pub(super) enum Disturbance {
     /// A database was made by file copy, and its template changed before the dump's end.
     #[error(
         "database {made} was made from database {template} by file copy (STRATEGY file_copy), and \
@@ -71,7 +73,7 @@ pub enum Disturbance {
 
 impl Disturbance {
     /// What the account may read of it.
-    pub(crate) fn told(self) -> &'static str {
+    fn told(self) -> &'static str {
         match self {
             Self::TemplateChanged { .. } => {
                 "a database was made by file copy (STRATEGY file_copy) and its template was changed \
@@ -81,6 +83,15 @@ impl Disturbance {
             Self::Tablespace => {
                 "a tablespace was made or removed meanwhile, and snapshots have none"
             }
+        }
+    }
+}
+
+impl From<Disturbance> for EngineError {
+    fn from(disturbance: Disturbance) -> Self {
+        Self::Disturbed {
+            why: disturbance.to_string(),
+            told: Told::new(disturbance.told()),
         }
     }
 }

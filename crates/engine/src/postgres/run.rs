@@ -16,13 +16,15 @@ use tokio::{
 };
 
 use super::{
-    Postgres, address, blocking,
-    conf::{self, Purpose},
-    create::home_mode,
+    address,
+    child::{last_lines, run_as},
+    conf::{self, Purpose, home_mode},
+    handle::Postgres,
     install, process,
+    profile::PROFILE,
     session::Session,
 };
-use crate::{EngineError, Home, Tls, folder::Folder};
+use crate::{blocking::blocking, certify::Tls, error::EngineError, folder::Folder, home::Home};
 
 /// How long a server may recover before it takes connections.
 const START_WAIT: Duration = Duration::from_secs(15 * 60);
@@ -35,9 +37,8 @@ const READY_POLL: Duration = Duration::from_millis(40);
 const LOG_BYTES_MAX: u64 = 8 << 20;
 /// Bytes of the log that a cut keeps, in `postgres.log.1`.
 const LOG_BYTES_KEPT: u64 = 1 << 20;
-/// Bytes and lines of the log that go into an error.
+/// Bytes of the log that go into an error.
 const TAIL_BYTES: u64 = 4 << 10;
-const TAIL_LINES: usize = 12;
 /// The last words of a server that could not bind its address; its messages are not translated.
 const NO_SOCKET: &str = "could not create any TCP/IP sockets";
 
@@ -133,7 +134,7 @@ impl Postgres {
         command.current_dir(&data).stdin(Stdio::null());
         let again = log
             .try_clone()
-            .map_err(|source| EngineError::io("write", home.log_file(), source))?;
+            .map_err(|source| EngineError::io("write", home.log_file(&PROFILE), source))?;
         command.stdout(log).stderr(again);
         run_as(&mut command, home.os_uid.map(|uid| (uid, uid)));
         let mut command = tokio::process::Command::from(command);
@@ -142,20 +143,6 @@ impl Postgres {
         command
             .spawn()
             .map_err(|source| EngineError::io("run", program, source))
-    }
-}
-
-/// Gives a program a clean environment and another user.
-pub(super) fn run_as(command: &mut Command, user: Option<(u32, u32)>) {
-    use std::os::unix::process::CommandExt;
-    command
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("LC_ALL", "C.UTF-8")
-        .env("TZ", "UTC");
-    if let Some((uid, gid)) = user {
-        // As root, the standard library also drops the other groups when it changes the user.
-        command.uid(uid).gid(gid);
     }
 }
 
@@ -287,7 +274,7 @@ async fn wait_ready(
 }
 
 fn open_log(home: &Home) -> Result<fs::File, EngineError> {
-    let path = home.log_file();
+    let path = home.log_file(&PROFILE);
     let failed = |source| EngineError::io("open the log", &path, source);
     conf::make_folder(&home.dir.join("log"), 0o700).map_err(failed)?;
     trim_log(home)?;
@@ -298,7 +285,7 @@ fn open_log(home: &Home) -> Result<fs::File, EngineError> {
 
 /// Cuts a log that has grown too long; the server goes on writing to the same file.
 pub(super) fn trim_log(home: &Home) -> Result<(), EngineError> {
-    let path = home.log_file();
+    let path = home.log_file(&PROFILE);
     let failed = |source| EngineError::io("cut the log", &path, source);
     let mut file = match fs::OpenOptions::new().read(true).write(true).open(&path) {
         Ok(file) => file,
@@ -325,7 +312,7 @@ pub(super) fn trim_log(home: &Home) -> Result<(), EngineError> {
 /// The last lines of the log, for an error.
 pub(super) fn log_tail(home: &Home) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = fs::File::open(home.log_file())?;
+        let mut file = fs::File::open(home.log_file(&PROFILE))?;
         let length = file.metadata()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
         let mut bytes = Vec::new();
@@ -335,17 +322,15 @@ pub(super) fn log_tail(home: &Home) -> String {
     last_lines(&read().unwrap_or_default())
 }
 
-/// The last lines of a program's output on one line, without control characters.
-pub(super) fn last_lines(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
-    let joined = last.join(" | ");
-    joined
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+/// Ends the server of a cluster that did not become whole: nobody may find it.
+pub(super) async fn or_end(
+    home: &Home,
+    result: Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    if result.is_err()
+        && let Err(error) = process::end(home, Duration::ZERO).await
+    {
+        tracing::error!(home = %home.dir.display(), %error, "a server is left behind");
+    }
+    result
 }

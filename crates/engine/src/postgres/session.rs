@@ -6,6 +6,7 @@
 //! time. Its notices go nowhere.
 use std::{future::poll_fn, io, path::PathBuf, time::Duration};
 
+use model::ErrorKind;
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout, timeout_at},
@@ -18,8 +19,12 @@ use tokio_postgres::{
     types::{FromSql, ToSql},
 };
 
-use super::{ADMIN, bounded::Bounded, conf, process};
-use crate::{EngineError, Home};
+use super::{
+    bounded::Bounded,
+    child::own_uid,
+    conf::{self, ADMIN},
+};
+use crate::{Cause, EngineError, Home};
 
 /// How long an ordinary statement may take.
 pub(super) const STATEMENT_WAIT: Duration = Duration::from_secs(120);
@@ -78,7 +83,7 @@ impl From<Refusal> for EngineError {
         let doing = "take a connection";
         match refusal {
             Refusal::Socket { path, source } => Self::NoSocket { path, source },
-            Refusal::Answer(source) => Self::Sql { doing, source },
+            Refusal::Answer(error) => refused(doing, error),
             Refusal::Silence => Self::SqlTimeout {
                 doing,
                 secs: CONNECT_WAIT.as_secs(),
@@ -114,7 +119,7 @@ impl Session {
                  -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed \
                  -c client_min_messages=error -c datestyle=iso",
             );
-        let user = home.os_uid.unwrap_or_else(process::own_uid);
+        let user = home.os_uid.unwrap_or_else(own_uid);
         // The whole conversation: a server that is stopped takes the connection and says nothing.
         let deadline = Instant::now() + CONNECT_WAIT;
         let socket = conf::socket_path(home);
@@ -222,7 +227,7 @@ fn judge<T>(
     result: Result<Result<T, tokio_postgres::Error>, tokio::time::error::Elapsed>,
 ) -> Result<T, EngineError> {
     match result {
-        Ok(result) => result.map_err(|source| EngineError::Sql { doing, source }),
+        Ok(result) => result.map_err(|error| refused(doing, error)),
         Err(_) => Err(EngineError::SqlTimeout {
             doing,
             secs: wait.as_secs(),
@@ -230,15 +235,39 @@ fn judge<T>(
     }
 }
 
+/// What the server refused, and what that says of another try.
+fn refused(doing: &'static str, error: tokio_postgres::Error) -> EngineError {
+    let kind = match error.code() {
+        // As many snapshots of the cluster are being taken as it has slots for.
+        Some(&SqlState::CONFIGURATION_LIMIT_EXCEEDED) => ErrorKind::Wait,
+        // Without an answer of the server's, the connection failed.
+        None => ErrorKind::Retry,
+        Some(_) if error.is_closed() => ErrorKind::Retry,
+        Some(_) => ErrorKind::Report,
+    };
+    EngineError::Sql {
+        doing,
+        kind,
+        source: error.into(),
+    }
+}
+
+/// Whether an error says that the session is no more.
+pub(super) fn is_lost(error: &Cause) -> bool {
+    let Some(error) = error.downcast_ref::<tokio_postgres::Error>() else {
+        return false;
+    };
+    let lost = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN];
+    error.is_closed() || error.code().is_none_or(|code| lost.contains(code))
+}
+
 /// A column of an answer. A server with hostile content may answer any type.
 ///
 /// # Errors
 /// When the column is of another type, or null.
 pub(super) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, EngineError> {
-    row.try_get(at).map_err(|source| EngineError::Sql {
-        doing: "answer what was asked",
-        source,
-    })
+    row.try_get(at)
+        .map_err(|error| refused("answer what was asked", error))
 }
 
 /// A name in double quotes.

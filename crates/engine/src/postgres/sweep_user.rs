@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{process::own_uid, run::run_as};
+use super::child::{own_uid, run_as};
 
 /// The user's processes can stop the one that sends the signal: then it is tried again.
 const WAIT: Duration = Duration::from_secs(2);

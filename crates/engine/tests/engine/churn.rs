@@ -286,7 +286,7 @@ async fn every_dump_under_churn_loads_and_holds_together() {
             let (result, sink) = rig.dump_through(&home, sink).await;
             match result {
                 Ok(info) => break (info.document, sink, before),
-                Err(error @ EngineError::Disturbed(_)) if tries < TRIES => {
+                Err(error @ EngineError::Disturbed { .. }) if tries < TRIES => {
                     eprintln!("seed {seed}, dump {number}: {error}");
                     voids += 1;
                     engine::remove_tree(&sink.dir).expect("removes");

@@ -12,7 +12,8 @@ use std::{
 };
 
 use crate::support::{self, FolderSink, Rig, client, copy_tree, kill, number};
-use engine::{Engine, EngineError, ErrorKind, Home};
+use engine::{Engine, EngineError, Home};
+use model::ErrorKind;
 use rustix::process::Signal;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -360,7 +361,7 @@ async fn a_damaged_page_is_found_running_or_stopped() {
             .await
             .expect_err("damaged");
         assert_eq!(error.kind(), ErrorKind::Repair);
-        let EngineError::PageDamaged { file, block } = error else {
+        let EngineError::PageDamaged { file, block, .. } = error else {
             panic!("{error}")
         };
         assert_eq!((file.as_str(), block), (path.as_str(), 1));

@@ -4,7 +4,8 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 use crate::support::{
     self, MASTER, PASSWORD, Rig, client, client_as, free_port, kill, number, postmaster, spec,
 };
-use engine::{Engine, EngineError, ErrorKind};
+use engine::{Engine, EngineError};
+use model::ErrorKind;
 use rustix::process::Signal;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,7 +48,7 @@ async fn a_new_cluster_serves_its_master_and_nobody_else() {
     assert!(client_as(&home, MASTER, PASSWORD, "postgres").await.is_ok());
 
     // The password's verifier is all there is, and the log has no statement.
-    let log = fs::read_to_string(home.log_file()).expect("a log");
+    let log = fs::read_to_string(home.log_file(rig.engine.profile())).expect("a log");
     assert!(!log.contains("SCRAM"), "{log}");
     let mode = fs::metadata(home.data())
         .expect("data")
@@ -260,14 +261,19 @@ async fn a_long_log_is_cut_under_a_running_server() {
     let long = line.repeat(9 << 10);
     let mut log = fs::OpenOptions::new()
         .append(true)
-        .open(home.log_file())
+        .open(home.log_file(rig.engine.profile()))
         .expect("the log");
     std::io::Write::write_all(&mut log, long.as_bytes()).expect("writes");
     rig.engine.trim_log(&home).await.expect("cuts");
-    assert_eq!(fs::metadata(home.log_file()).expect("the log").len(), 0);
+    assert_eq!(
+        fs::metadata(home.log_file(rig.engine.profile()))
+            .expect("the log")
+            .len(),
+        0
+    );
     // The server goes on writing at the new end.
     let wrong = client_as(&home, MASTER, "wrong", "app").await;
     assert!(wrong.is_err());
-    let log = fs::read_to_string(home.log_file()).expect("the log");
+    let log = fs::read_to_string(home.log_file(rig.engine.profile())).expect("the log");
     assert!(log.contains("password authentication failed"), "{log}");
 }

@@ -14,7 +14,9 @@ use std::{
     time::Duration,
 };
 
-use engine::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, Postgres, SinkError};
+use engine::{
+    DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, SinkError, postgres::Postgres,
+};
 use model::pages::{ChangeToken, Content, check_pages};
 
 pub(crate) const MASTER: &str = "captain";
@@ -127,7 +129,7 @@ impl Drop for Rig {
 pub(crate) fn spec() -> NewCluster {
     NewCluster {
         master_username: MASTER.to_owned(),
-        master_verifier: engine::scram_verifier(PASSWORD),
+        master_verifier: Postgres::default().verifier(PASSWORD),
         database_name: Some("app".to_owned()),
     }
 }

@@ -4,6 +4,7 @@
 use std::{error::Error, io, path::PathBuf};
 
 use catalog::accounts::Holdings;
+use engine::Profile;
 use model::{Account, Region};
 use service::{
     OwnerError, RebuildError, StartError, clusters::authority::AuthorityError,
@@ -83,10 +84,10 @@ pub(crate) enum Failure {
     #[error("the verification was given up: {0}")]
     VerifyEnded(String),
     /// No database programs.
-    #[error("no PostgreSQL of version 15 or later was found in {}", list(searched))]
-    NoPostgres {
-        /// Where it was looked for.
-        searched: Vec<PathBuf>,
+    #[error("{}", none_found(missing))]
+    NoEngine {
+        /// What was looked for, and where.
+        missing: Vec<(&'static Profile, Vec<PathBuf>)>,
     },
     /// Clusters' users could not get to their files.
     #[error("clusters run as users of their own, and those cannot enter {}", folder.display())]
@@ -164,8 +165,9 @@ impl Failure {
             Self::Listen(error) => error.hint(),
             Self::OpenFiles(_) => Some(TooFew::hint()),
             Self::Logging(_) => Some("try --log-level info, or filters such as info,service=debug".to_owned()),
-            Self::NoPostgres { .. } => {
-                Some("install it with `apt-get install postgresql-15`, or name its folder with --postgres-bin DIR".to_owned())
+            Self::NoEngine { missing } => {
+                let installs: Vec<_> = missing.iter().map(|(profile, _)| format!("`{}`", profile.install)).collect();
+                Some(format!("install it with {}, or name its folder with --engine-bin DIR", installs.join(" or ")))
             }
             Self::Unreachable { folder } => {
                 Some(format!("let them pass with `chmod o+x {}`, or choose another folder with --data DIR", folder.display()))
@@ -256,6 +258,13 @@ fn owned(holdings: &Holdings) -> String {
     .map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }))
     .collect();
     parts.join(" and ")
+}
+
+fn none_found(missing: &[(&Profile, Vec<PathBuf>)]) -> String {
+    let each = missing.iter().map(|(profile, searched)| {
+        format!("no {} was found in {}", profile.wanted, list(searched))
+    });
+    each.collect::<Vec<_>>().join(", and ")
 }
 
 fn list(paths: &[PathBuf]) -> String {

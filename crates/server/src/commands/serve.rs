@@ -12,7 +12,7 @@ use std::{
 };
 
 use catalog::Catalog;
-use engine::{Engine, Postgres};
+use engine::{EngineRegistry, Programs};
 use kms::MasterKey;
 use model::{SystemClock, SystemEntropy};
 use rustix::process::geteuid;
@@ -45,16 +45,14 @@ use crate::{
     settings::{Layer, LogFormat, catalog_place::CatalogUrl},
 };
 
-/// When it is set, it alone is searched for PostgreSQL.
-const POSTGRES_BIN: &str = "SNAPFERRY_POSTGRES_BIN";
-/// Where PostgreSQL is looked for when nothing is said.
-const POSTGRES_PACKAGES: &str = "/usr/lib/postgresql";
+/// When it is set, it alone is searched for databases' programs.
+const ENGINE_BIN: &str = "SNAPFERRY_ENGINE_BIN";
 /// Work that blocks (dumps, restores, look-ups) on threads of its own, at most. Dumps that wait for
 /// their servers have a third of them at most.
 const BLOCKING_THREADS_MAX: usize = 96;
-/// PostgreSQL has this long to stop in order; then it is made to.
+/// A database has this long to stop in order; then it is made to.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// The whole end, PostgreSQL included.
+/// The whole end, databases included.
 const STOP_TIMEOUT: Duration = Duration::from_millis(9_500);
 /// What still runs on blocking threads after that is left behind: jobs can stop anywhere.
 const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
@@ -120,13 +118,13 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         doing: "listen",
         source,
     })?;
-    let engine = postgres(layer.postgres_bin.as_deref())?;
+    let engines = engines(layer.engine_bin.as_deref())?;
     tell_missing_capabilities();
     let path = match &layer.data {
         Some(path) => path.clone(),
         None => default_path(mode)?,
     };
-    check_reach(&path, engine.as_ref())?;
+    check_reach(&path, &engines)?;
     let dir = DataDir::acquire(&path, mode)?;
     let node = catalogs::node_of(&dir, layer.node.as_ref())?;
     let (catalog, master_key) = open(&dir, layer.catalog.as_ref(), master_key_fd).await?;
@@ -154,7 +152,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
             vaults,
             Arc::clone(&catalog),
             Arc::clone(&master_key),
-            engine,
+            engines,
             kms_client::open(&layer.kms),
         ),
         settings,
@@ -228,32 +226,37 @@ fn shown_credentials(address: SocketAddr, dir: &DataDir) -> PathBuf {
     }
 }
 
-/// The engine, if there is a PostgreSQL for it to run.
-fn postgres(flag: Option<&Path>) -> Result<Arc<dyn Engine>, Failure> {
-    let mut searched: Vec<PathBuf> = match env::var_os(POSTGRES_BIN) {
-        Some(only) if !only.is_empty() => vec![PathBuf::from(only)],
-        _ => vec![PathBuf::from(POSTGRES_PACKAGES)],
-    };
-    searched.extend(flag.map(Path::to_owned));
-    let engine = Postgres::only(searched.clone());
-    let versions = engine.installed();
-    if versions.is_empty() {
-        return Err(Failure::NoPostgres { searched });
+/// The engines, if there is a database for one of them to run.
+fn engines(extra: Option<&Path>) -> Result<EngineRegistry, Failure> {
+    let engines = EngineRegistry::open(&Programs {
+        instead: env::var_os(ENGINE_BIN)
+            .filter(|only| !only.is_empty())
+            .map(PathBuf::from),
+        extra: extra.map(Path::to_owned),
+    });
+    let mut missing = Vec::new();
+    for engine in engines.all() {
+        let (profile, versions) = (engine.profile(), engine.installed());
+        tracing::debug!(?versions, "looked for {}", profile.title);
+        if versions.is_empty() {
+            missing.push((profile, engine.searched()));
+        }
     }
-    tracing::debug!(?versions, "found PostgreSQL");
-    Ok(Arc::new(engine))
+    match missing.len() == engines.all().count() {
+        true => Err(Failure::NoEngine { missing }),
+        false => Ok(engines),
+    }
 }
 
 /// As root, clusters run as users of their own, which have to get to their files. Asked before
 /// the folder is made, so that a refusal leaves nothing behind.
-fn check_reach(path: &Path, engine: &dyn Engine) -> Result<(), Failure> {
+fn check_reach(path: &Path, engines: &EngineRegistry) -> Result<(), Failure> {
     if !geteuid().is_root() {
         return Ok(());
     }
-    let mut users = engine.helper_uids();
-    users.push(engine::FIRST_OS_USER);
+    let users = engines.all().flat_map(|engine| engine.helper_uids());
     match users
-        .into_iter()
+        .chain([engine::FIRST_OS_USER])
         .find_map(|uid| engine::first_unreachable(path, uid))
     {
         Some(folder) => Err(Failure::Unreachable { folder }),
@@ -308,7 +311,7 @@ fn parts(
     vaults: Vaults,
     catalog: Arc<dyn Catalog>,
     master_key: Arc<MasterKey>,
-    engine: Arc<dyn Engine>,
+    engines: EngineRegistry,
     outside_kms: Option<service::Outside>,
 ) -> Parts {
     Parts {
@@ -317,7 +320,7 @@ fn parts(
         vault_regions: vaults.regions,
         master_key,
         outside_kms,
-        engine,
+        engines,
         carrier: Arc::new(HttpCarrier::default()),
         courier: Arc::new(HttpCourier::default()),
         clock: Arc::new(SystemClock),

@@ -9,7 +9,7 @@ use rustix::{
 /// No core file is written of this process, and no other one of its user can trace it or read its
 /// memory and environment.
 ///
-/// That does not pass on to programs that this one starts: a cluster's PostgreSQL keeps the rules for
+/// That does not pass on to programs that this one starts: a cluster's server keeps the rules for
 /// core files that it would have. The limit RLIMIT_CORE would pass on, and a program that takes core
 /// files at a pipe does not mind it; so it is only lowered where the system knows nothing better.
 ///

@@ -4,7 +4,7 @@
 //! Root is not bound by it; what this process starts as another user inherits it.
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
-/// PostgreSQL has one for each session and each of its workers, at most some hundreds.
+/// A database may have one for each session and each of its workers, at most some hundreds.
 const PROCESSES_MAX: u64 = 2_000;
 
 /// Bounds the processes of each user that this process starts programs as.

@@ -174,12 +174,12 @@ pub(crate) struct Layer {
     /// Refuse PostgreSQL clients without TLS, as rds.force_ssl does [default: true, with --dev false]
     #[arg(long, env = "SNAPFERRY_CLUSTER_FORCE_TLS", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) cluster_force_tls: Option<bool>,
-    /// Folder with PostgreSQL's programs, or with one such folder per version
+    /// Folder with a database's programs, or with one such folder per version
     ///
     /// On the command line or in the file it is searched besides /usr/lib/postgresql; in the
-    /// environment (SNAPFERRY_POSTGRES_BIN) it replaces that search.
+    /// environment (SNAPFERRY_ENGINE_BIN) it replaces that search.
     #[arg(long, value_name = "DIR")]
-    pub(crate) postgres_bin: Option<PathBuf>,
+    pub(crate) engine_bin: Option<PathBuf>,
     /// Without root: let one OS user run the clusters of several accounts
     ///
     /// An account's master user can then reach the other accounts' files through PostgreSQL, and
@@ -318,7 +318,7 @@ impl Layer {
             cluster_tls_key: self.cluster_tls_key.or(below.cluster_tls_key),
             cluster_tls_name: either(self.cluster_tls_name, below.cluster_tls_name),
             cluster_force_tls: self.cluster_force_tls.or(below.cluster_force_tls),
-            postgres_bin: self.postgres_bin.or(below.postgres_bin),
+            engine_bin: self.engine_bin.or(below.engine_bin),
             allow_shared_os_user: self.allow_shared_os_user.or(below.allow_shared_os_user),
             cross_region_bytes_per_second: self
                 .cross_region_bytes_per_second

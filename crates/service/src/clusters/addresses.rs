@@ -8,7 +8,7 @@ use std::{
 };
 
 use catalog::{CatalogExt, clusters as rows};
-use engine::{EngineError, Eviction, Home, ServerState};
+use engine::{Engine, EngineError, Eviction, Home, ServerState};
 use model::{Cluster, cluster::Placement};
 
 use super::address_range::{AddressRange, ClusterAddresses};
@@ -20,9 +20,6 @@ use crate::{
     jobs::JobError,
 };
 
-/// The port of a cluster with an address of its own, as in RDS; on a shared address it is left to
-/// the machine's own PostgreSQL.
-const DEFAULT_PORT: u16 = 5_432;
 /// Addresses that are tried for one cluster beside those that other clusters have.
 const ADDRESSES_TRIED_MAX: usize = 256;
 /// Addresses on which a port is tried before it is taken for in use on all.
@@ -62,8 +59,12 @@ pub async fn choose(core: &Core, cluster: &Cluster, wanted: Wanted) -> Result<Pl
         .filter_map(|row| row.value.placement)
         .map(|place| (place.host, place.port))
         .collect();
+    let engine = core
+        .engine_of(cluster)
+        .map_err(|error| Fault::internal(&error))?;
     let search = Search {
         core,
+        engine: &**engine,
         cluster,
         taken,
     };
@@ -75,26 +76,36 @@ pub async fn choose(core: &Core, cluster: &Cluster, wanted: Wanted) -> Result<Pl
 
 struct Search<'a> {
     core: &'a Core,
+    engine: &'a dyn Engine,
     cluster: &'a Cluster,
     /// What this node's other clusters have, with servers or without.
     taken: HashSet<(String, u16)>,
 }
 
 impl Search<'_> {
+    /// The port of a cluster with an address of its own, as in RDS; on a shared address it is left
+    /// to the machine's own database.
+    fn default_port(&self) -> u16 {
+        self.engine.profile().default_port
+    }
+
     fn shared(&self, host: IpAddr, wanted: Wanted) -> Result<Placement, Fault> {
         let ports = &self.core.settings.cluster_ports;
         let free = |port: u16| {
             let taken = self.taken.contains(&(host.to_string(), port));
-            if taken || port == DEFAULT_PORT {
+            if taken || port == self.default_port() {
                 return Ok(None);
             }
             self.hold(host, port).map(Result::ok)
         };
         if let Some(port) = wanted.asked {
-            let why = if port == DEFAULT_PORT {
-                "left to this machine's own PostgreSQL, because all clusters are on one address"
+            let why = if port == self.default_port() {
+                format!(
+                    "left to this machine's own {}, because all clusters are on one address",
+                    self.engine.profile().title
+                )
             } else {
-                "taken by another cluster or program"
+                "taken by another cluster or program".to_owned()
             };
             return free(port)?.ok_or_else(|| {
                 Fault::value(format!(
@@ -118,7 +129,8 @@ impl Search<'_> {
     }
 
     fn own(&self, range: AddressRange, wanted: Wanted) -> Result<Placement, Fault> {
-        let first = wanted.asked.or(wanted.like).unwrap_or(DEFAULT_PORT);
+        let first = wanted.asked.or(wanted.like);
+        let first = first.unwrap_or(self.default_port());
         let mut nowhere = match self.at_port(range, first)? {
             Ok(place) => return Ok(place),
             Err(nowhere) => nowhere,
@@ -126,7 +138,7 @@ impl Search<'_> {
         if wanted.asked.is_none() {
             // Some program listens on all addresses at that port.
             for port in
-                std::iter::once(DEFAULT_PORT).chain(self.core.settings.cluster_ports.clone())
+                std::iter::once(self.default_port()).chain(self.core.settings.cluster_ports.clone())
             {
                 nowhere = match self.at_port(range, port)? {
                     Ok(place) => return Ok(place),
@@ -188,11 +200,7 @@ impl Search<'_> {
             os_uid: None,
             attempt: String::new(),
         };
-        match self
-            .core
-            .engine
-            .hold(&home(self.core, self.cluster, &place))
-        {
+        match self.engine.hold(&home(self.core, self.cluster, &place)) {
             Ok(()) => Ok(Ok(place)),
             Err(error) if is_taken(&error) => Ok(Err(error)),
             Err(error) => Err(Fault::internal(&error)),
@@ -209,8 +217,8 @@ fn is_taken(error: &EngineError) -> bool {
 
 /// Lets go of a cluster's address.
 pub fn release(core: &Core, cluster: &Cluster) {
-    if let Some(place) = &cluster.placement {
-        core.engine.release(&home(core, cluster, place));
+    if let (Some(place), Ok(engine)) = (&cluster.placement, core.engine_of(cluster)) {
+        engine.release(&home(core, cluster, place));
     }
 }
 
@@ -225,10 +233,11 @@ pub async fn secure(
     place: Placement,
 ) -> Result<Placement, JobError> {
     let old = home(core, cluster, &place);
-    if core.engine.state(&old).await? != ServerState::Ended {
+    let engine = core.engine_of(cluster)?;
+    if engine.state(&old).await? != ServerState::Ended {
         return Ok(place);
     }
-    let error = match core.engine.hold(&old) {
+    let error = match engine.hold(&old) {
         Ok(()) => return Ok(place),
         Err(error) if is_taken(&error) => error,
         Err(error) => return Err(error.into()),
@@ -236,7 +245,7 @@ pub async fn secure(
     if take_back(core, cluster, &old).await? {
         return Ok(place);
     }
-    core.engine.release(&old);
+    engine.release(&old);
     let wanted = Wanted {
         like: Some(place.port),
         ..Wanted::default()
@@ -271,7 +280,7 @@ pub async fn secure(
         })
         .await;
     if let Err(error) = written {
-        core.engine.release(&home(core, cluster, &new));
+        engine.release(&home(core, cluster, &new));
         return Err(error);
     }
     tracing::warn!(
@@ -287,6 +296,7 @@ async fn take_back(core: &Core, cluster: &Cluster, home: &Home) -> Result<bool, 
     let Ok(host) = home.host.parse::<IpAddr>() else {
         return Ok(false);
     };
+    let engine = core.engine_of(cluster)?;
     let address = SocketAddr::new(host, home.port);
     let ended = match core.users.evict(home.os_uid, address).await {
         Ok(Eviction::Ended(ended)) => ended,
@@ -297,7 +307,7 @@ async fn take_back(core: &Core, cluster: &Cluster, home: &Home) -> Result<bool, 
             );
             return Ok(false);
         }
-        Ok(Eviction::Nobody) => return Ok(core.engine.hold(home).is_ok()),
+        Ok(Eviction::Nobody) => return Ok(engine.hold(home).is_ok()),
         Err(error) => {
             tracing::warn!(cluster = %cluster.name, %address, cause = %chain(&error), "the cluster's address cannot be taken back");
             return Ok(false);
@@ -310,7 +320,7 @@ async fn take_back(core: &Core, cluster: &Cluster, home: &Home) -> Result<bool, 
             "a program of another cluster's user had the cluster's address and was ended"
         );
     }
-    if let Err(error) = core.engine.hold(home) {
+    if let Err(error) = engine.hold(home) {
         tracing::warn!(cluster = %cluster.name, %address, cause = %chain(&error), "the address was taken again");
         return Ok(false);
     }
@@ -334,13 +344,14 @@ pub async fn start(
     cluster: &Cluster,
     mut place: Placement,
 ) -> Result<Placement, JobError> {
+    let engine = core.engine_of(cluster)?;
     for _ in 0..STARTS_MAX {
-        match core.engine.start(&home(core, cluster, &place)).await {
+        match engine.start(&home(core, cluster, &place)).await {
             Ok(()) => return Ok(place),
             Err(error) if is_taken(&error) => place = secure(core, cluster, place).await?,
             Err(error) => return Err(error.into()),
         }
     }
-    core.engine.start(&home(core, cluster, &place)).await?;
+    engine.start(&home(core, cluster, &place)).await?;
     Ok(place)
 }

@@ -124,7 +124,7 @@ pub async fn keep(core: Arc<Core>) {
         }
         tokio::select! {
             () = core.stopped() => break,
-            () = core.engine.ended() => {}
+            () = core.engines.ended() => {}
             () = tokio::time::sleep(KEEP_POLL) => {}
         }
     }
@@ -187,13 +187,14 @@ async fn see_to(core: &Core, cluster: &Cluster, may_start: bool) -> Result<Seen,
     let home = home(core, cluster, place);
     let note = |answers| core.answering.note(&cluster.resource_id, answers);
     // What cannot be told changes nothing: neither the server nor what is said of it.
-    match core.engine.state(&home).await? {
+    let engine = core.engine_of(cluster)?;
+    match engine.state(&home).await? {
         ServerState::Answers => {
             if note(true) {
                 tracing::info!(cluster = %cluster.name, "the cluster's server answers");
             }
-            core.engine.trim_log(&home).await?;
-            core.engine.renew(&home).await?;
+            engine.trim_log(&home).await?;
+            engine.renew(&home).await?;
             Ok(Seen::Found)
         }
         ServerState::Silent => {
@@ -243,6 +244,13 @@ async fn stop_attempts(core: &Core, cluster: &Cluster, patience: Duration) {
     let Some(place) = &cluster.placement else {
         return;
     };
+    let engine = match core.engine_of(cluster) {
+        Ok(engine) => engine,
+        Err(error) => {
+            tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's server does not stop");
+            return;
+        }
+    };
     let at = folder(core, cluster);
     let found = match attempts(&at).await {
         Ok(found) => found,
@@ -259,7 +267,7 @@ async fn stop_attempts(core: &Core, cluster: &Cluster, patience: Duration) {
         home(core, cluster, &place)
     });
     let stops = stops.map(|home| async move {
-        if let Err(error) = core.engine.stop(&home, patience).await {
+        if let Err(error) = engine.stop(&home, patience).await {
             tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's server does not stop");
         }
     });

@@ -1,4 +1,4 @@
-//! Makes a new cluster: initdb, roles, a running server, and then the commit that names it.
+//! Makes a new cluster: its files, roles, a running server, and then the commit that names it.
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs};
 use engine::NewCluster;
 use model::{Cluster, ClusterName, ClusterStatus, Job, ResourceId, Told, cluster::Placement};
@@ -15,7 +15,7 @@ use crate::{
 pub struct Body {
     /// The cluster.
     pub cluster: ResourceId,
-    /// The master password's SCRAM verifier.
+    /// What the server keeps of the master password.
     pub master_verifier: String,
 }
 
@@ -32,7 +32,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         master_verifier: body.master_verifier,
         database_name: cluster.database_name.clone(),
     };
-    run.core.engine.create(&home, &spec).await?;
+    run.core.engine_of(&cluster)?.create(&home, &spec).await?;
     let start = addresses::start(&run.core, &cluster, place);
     let place = run.place.waiting(start).await?;
     commit(run, body.cluster, place).await

@@ -4,14 +4,12 @@ use std::sync::Arc;
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs, snapshots, tombstones};
 use engine::{DumpSink, SinkError};
 use model::{
-    Cluster, Content, Job, ResourceId, SnapshotStatus, Told, VolumeRef, WrappedKey, cluster::Base,
-    pages,
+    Cluster, Content, ErrorKind, Job, ResourceId, SnapshotStatus, Told, VolumeRef, WrappedKey,
+    cluster::Base, pages,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use vault::{
-    DataKey, ErrorKind, Observer, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions,
-};
+use vault::{DataKey, Observer, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions};
 
 use super::{JobError, Run, complete_snapshot, done, placed, snapshot_of};
 use crate::{
@@ -76,6 +74,7 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
     let start = addresses::start(core, cluster, place.clone());
     let place = run.place.waiting(start).await?;
     let home = files::home(core, cluster, &place);
+    let engine = Arc::clone(core.engine_of(cluster)?);
     let vault = core.vaults.get(&cluster.region)?;
     let user = KeyUser::rds(&cluster.account, &cluster.region);
     let data_key = match &body.wrapped_key {
@@ -89,7 +88,7 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
         observer: run.meter.clone(),
     };
     let sealing = data_key.clone().map_or(Sealing::Open, Sealing::Sealed);
-    let (volume, engine) = (cluster.volume.clone(), core.engine.clone());
+    let volume = cluster.volume.clone();
     let (meter, place) = (run.meter.clone(), run.place.clone());
     let (written, left_out) = tokio::task::spawn_blocking(move || {
         let writer = begin(&vault, &volume, &sealing, base, &absent, &options)?;
@@ -204,7 +203,7 @@ impl DumpSink for VaultSink {
     }
 
     fn directory(&mut self, path: &str, mode: u32) -> Result<(), SinkError> {
-        Ok(self.writer.directory(path, mode)?)
+        self.writer.directory(path, mode).map_err(not_taken)
     }
 
     fn file(
@@ -213,15 +212,15 @@ impl DumpSink for VaultSink {
         mode: u32,
         content: Arc<dyn pages::Content>,
     ) -> Result<(), SinkError> {
-        Ok(self.writer.file(path, mode, content)?)
+        self.writer.file(path, mode, content).map_err(not_taken)
     }
 
     fn settle(&mut self) -> Result<(), SinkError> {
-        Ok(self.writer.settle()?)
+        self.writer.settle().map_err(not_taken)
     }
 
     fn leave_out(&mut self, path: &str) -> Result<(), SinkError> {
-        Ok(self.writer.leave_out(path)?)
+        self.writer.leave_out(path).map_err(not_taken)
     }
 
     fn waits(&self, waiting: bool) {
@@ -233,6 +232,15 @@ impl DumpSink for VaultSink {
 
     fn stop_requested(&self) -> bool {
         self.meter.stop_requested()
+    }
+}
+
+/// What the vault said decides what becomes of the dump.
+fn not_taken(error: VaultError) -> SinkError {
+    SinkError {
+        kind: error.kind(),
+        told: error.told(),
+        source: error.into(),
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
                     ..place.clone()
                 },
             );
-            let removal = run.core.engine.remove(&home);
+            let removal = run.core.engine_of(&cluster)?.remove(&home);
             if let Err(error) = run.place.waiting(removal).await {
                 if error.may_have_deleted() {
                     note_loss(run, &cluster).await?;

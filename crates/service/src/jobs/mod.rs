@@ -25,8 +25,8 @@ use catalog::{
 };
 use engine::{EngineError, Home};
 use model::{
-    Account, Cluster, Job, JobId, JobKind, JobState, Region, ResourceId, Snapshot, SnapshotStatus,
-    Told, cluster::Placement, job::Progress,
+    Account, Cluster, ErrorKind, Job, JobId, JobKind, JobState, Region, ResourceId, Snapshot,
+    SnapshotStatus, Told, cluster::Placement, job::Progress,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use vault::VaultError;
@@ -103,6 +103,16 @@ impl JobError {
         Self::Retry(Reason::from(log.into()))
     }
 
+    /// What an error of this kind is to a job.
+    fn of(kind: ErrorKind, reason: Reason) -> Self {
+        match kind {
+            ErrorKind::Wait => Self::Wait(reason),
+            ErrorKind::Retry => Self::Retry(reason),
+            ErrorKind::Refuse | ErrorKind::Repair | ErrorKind::Report => Self::Fail(reason),
+            ErrorKind::Stop => Self::Stopping,
+        }
+    }
+
     /// No try can succeed; the account is told of an internal failure.
     pub fn fail(log: impl Into<String>) -> Self {
         Self::Fail(Reason::from(log.into()))
@@ -113,39 +123,21 @@ impl From<CatalogError> for JobError {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::LeaseLost { .. } => Self::Lost,
-            other => Self::retry(chain(&other)),
+            // What keeps the records must be put right first: the work itself decided nothing.
+            error => Self::retry(chain(&error)),
         }
     }
 }
 
 impl From<VaultError> for JobError {
     fn from(error: VaultError) -> Self {
-        match error.kind() {
-            vault::ErrorKind::Stop => Self::Stopping,
-            vault::ErrorKind::Retry => Self::Retry(Reason::new(error.told(), chain(&error))),
-            _ => Self::Fail(Reason::new(error.told(), chain(&error))),
-        }
+        Self::of(error.kind(), Reason::new(error.told(), chain(&error)))
     }
 }
 
 impl From<EngineError> for JobError {
     fn from(error: EngineError) -> Self {
-        match error {
-            EngineError::StopRequested => Self::Stopping,
-            // What the vault said decides, where it was the vault that failed.
-            EngineError::Sink { source, file } => match source.downcast::<VaultError>() {
-                Ok(vault) => Self::from(*vault),
-                Err(other) => Self::retry(format!("the dump's taker failed at {file}: {other}")),
-            },
-            other => {
-                let reason = Reason::new(other.told(), chain(&other));
-                match other.kind() {
-                    engine::ErrorKind::Wait => Self::Wait(reason),
-                    engine::ErrorKind::Retry => Self::Retry(reason),
-                    _ => Self::Fail(reason),
-                }
-            }
-        }
+        Self::of(error.kind(), Reason::new(error.told(), chain(&error)))
     }
 }
 
@@ -322,7 +314,8 @@ impl Run {
                         ..keep.clone()
                     },
                 );
-                self.place.waiting(self.core.engine.remove(&old)).await?;
+                let engine = self.core.engine_of(cluster)?;
+                self.place.waiting(engine.remove(&old)).await?;
             }
         }
         Ok(())

@@ -69,7 +69,8 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         Err(error) => return Err(verify::mend_snapshot(run, &cluster.region, &source, error).await),
     };
     // A server recovers from what may be hostile content: that is its own work.
-    let load = core.engine.load(&home, &restored.engine_document);
+    let engine = core.engine_of(&cluster)?;
+    let load = engine.load(&home, &restored.engine_document);
     run.place.waiting(load).await?;
     create_cluster::commit(run, cluster.resource_id, place).await
 }

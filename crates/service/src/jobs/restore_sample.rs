@@ -6,10 +6,11 @@ use std::{
     net::TcpListener,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use engine::{EngineError, Examined, Home};
-use model::{Content, Region};
+use engine::{Engine, EngineError, Examined, Home};
+use model::{Content, ErrorKind, Region};
 use vault::{Condemned, DataKey, Observer};
 
 use super::{JobError, Run};
@@ -26,6 +27,8 @@ pub(super) struct Sampled {
     pub(super) content: Content,
     pub(super) data_key: Option<DataKey>,
     pub(super) absent: Condemned,
+    /// The API's name for the engine.
+    pub(super) engine: String,
     pub(super) engine_version: String,
 }
 
@@ -56,7 +59,8 @@ async fn restore_and_read(run: &Run, sampled: Sampled) -> Result<Verdict, JobErr
         let noted = core.catalog.write(move |tx| catalog::uids::note(tx, uid));
         noted.await?;
     }
-    let home = home(run, os_uid, &sampled.engine_version)?;
+    let engine = Arc::clone(core.engines.named(&sampled.engine)?);
+    let home = home(run, os_uid, &sampled)?;
     run.make_way(&home).await?;
     let vault = core.vaults.get(&sampled.region)?;
     let (folder, meter) = (home.dir.clone(), run.meter.clone());
@@ -81,21 +85,16 @@ async fn restore_and_read(run: &Run, sampled: Sampled) -> Result<Verdict, JobErr
     .map_err(|error| JobError::retry(format!("the restore ended early: {error}")))??;
     let document = match restored {
         Ok(restored) => restored.engine_document,
-        Err(error)
-            if matches!(
-                error.kind(),
-                vault::ErrorKind::Stop | vault::ErrorKind::Retry
-            ) =>
-        {
+        Err(error) if matches!(error.kind(), ErrorKind::Stop | ErrorKind::Retry) => {
             return Err(error.into());
         }
         Err(error) => return Ok(Verdict::Broken(chain(&error))),
     };
-    let loaded = run.place.waiting(core.engine.load(&home, &document)).await;
+    let loaded = run.place.waiting(engine.load(&home, &document)).await;
     if let Err(error) = loaded {
         return judge(error);
     }
-    match run.place.waiting(core.engine.examine(&home)).await {
+    match run.place.waiting(engine.examine(&home)).await {
         Ok(examined) => Ok(Verdict::Whole(examined)),
         Err(error) => judge(error),
     }
@@ -106,13 +105,7 @@ fn judge(error: EngineError) -> Result<Verdict, JobError> {
     match error {
         // As long as a restore waits for one.
         EngineError::StartTimeout { .. } => Ok(Verdict::Broken(chain(&error))),
-        _ if matches!(
-            error.kind(),
-            engine::ErrorKind::Wait | engine::ErrorKind::Retry
-        ) =>
-        {
-            Err(error.into())
-        }
+        _ if matches!(error.kind(), ErrorKind::Wait | ErrorKind::Retry) => Err(error.into()),
         EngineError::BadDump { .. }
         | EngineError::ServerEnded { .. }
         | EngineError::FileDamaged { .. }
@@ -127,10 +120,10 @@ fn clusters_folder(run: &Run) -> PathBuf {
     run.core.settings.data_dir.join("clusters")
 }
 
-fn home(run: &Run, os_uid: Option<u32>, version: &str) -> Result<Home, JobError> {
+fn home(run: &Run, os_uid: Option<u32>, sampled: &Sampled) -> Result<Home, JobError> {
     let port = TcpListener::bind((HOST, 0)).and_then(|listener| listener.local_addr());
     let port = port.map_err(|error| JobError::retry(format!("no port is free: {error}")))?;
-    let name = format!("{PREFIX}{}", run.job.id);
+    let name = format!("{PREFIX}{}.{}", run.job.id, sampled.engine);
     let folder = clusters_folder(run).join(name);
     Ok(home_at(
         run,
@@ -138,7 +131,7 @@ fn home(run: &Run, os_uid: Option<u32>, version: &str) -> Result<Home, JobError>
         &format!("try-{}", run.lease.fence),
         port.port(),
         os_uid,
-        version,
+        &sampled.engine_version,
     ))
 }
 
@@ -184,6 +177,7 @@ pub(super) async fn clear(run: &Run) -> Result<(), JobError> {
         if !name.starts_with(PREFIX) {
             continue;
         }
+        let engine = Arc::clone(engine_of(run, &name)?);
         let folder = parent.join(name);
         let attempts = files::attempts(&folder)
             .await
@@ -192,7 +186,7 @@ pub(super) async fn clear(run: &Run) -> Result<(), JobError> {
             let os_uid = owner_of(run, &folder.join(&attempt).join("data"));
             let os_uid = os_uid.map_err(|error| failed(&folder, error))?;
             let home = home_at(run, &folder, &attempt, 1, os_uid, "");
-            run.place.waiting(run.core.engine.remove(&home)).await?;
+            run.place.waiting(engine.remove(&home)).await?;
             let sockets = home.socket_dir;
             let removed = files::blocking(move || {
                 engine::remove_tree(&sockets).map_err(std::io::Error::other)
@@ -204,6 +198,16 @@ pub(super) async fn clear(run: &Run) -> Result<(), JobError> {
         removed.map_err(|error| failed(&folder, error))?;
     }
     Ok(())
+}
+
+/// The engine that a folder's name says. Earlier releases had one, and did not say it.
+fn engine_of<'a>(run: &'a Run, folder: &str) -> Result<&'a Arc<dyn Engine>, JobError> {
+    let engines = &run.core.engines;
+    let named = folder.split_once('.').map(|(_, name)| engines.named(name));
+    match named.or_else(|| engines.all().next().map(Ok)) {
+        Some(engine) => Ok(engine?),
+        None => Err(JobError::fail("there is no engine")),
+    }
 }
 
 /// Whose the files are, which tells whose the processes are; none where clusters have no users of

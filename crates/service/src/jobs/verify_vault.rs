@@ -14,9 +14,10 @@ use catalog::{
     verified::{self, Place},
 };
 use model::{
-    Account, Cluster, Hash, Region, ResourceId, Snapshot, SnapshotName, Told, VolumeRef, WrappedKey,
+    Account, Cluster, ErrorKind, Hash, Region, ResourceId, Snapshot, SnapshotName, Told, VolumeRef,
+    WrappedKey,
 };
-use vault::{Check, Checked, Damage, DataKey, ErrorKind, ObjectId, ObjectKind, Passed};
+use vault::{Check, Checked, Damage, DataKey, ObjectId, ObjectKind, Passed};
 
 use super::{
     JobError, Run,
@@ -145,6 +146,7 @@ async fn restore_one(run: &Run, place: &Place, report: &mut Report) -> Result<()
         content,
         data_key,
         absent: crate::verify::absent(&run.core, region, volume).await?,
+        engine: snapshot.engine.clone(),
         engine_version: snapshot.engine_version.clone(),
     };
     let why = match restore_sample::look(run, sampled).await? {

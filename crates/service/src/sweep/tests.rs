@@ -12,6 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use catalog::{CatalogError, CatalogExt, Tx, conformance::samples, jobs, snapshots, tombstones};
+use engine::EngineRegistry;
 use futures_util::stream::BoxStream;
 use model::{
     Clock, Content, JobKind, Snapshot, SnapshotStatus, SystemClock, SystemEntropy, VolumeRef,
@@ -126,7 +127,7 @@ fn core(ground: &Ground, store: &Arc<InMemory>, asked: &Arc<Asked>) -> Core {
         vault_regions: Box::new(|| vec![home()]),
         master_key: Arc::new(kms::MasterKey::from_bytes([1; 32])),
         outside_kms: None,
-        engine: Arc::new(Pages),
+        engines: EngineRegistry::of(vec![Arc::new(Pages)]),
         courier: Arc::new(NoCourier),
         carrier: Arc::new(NoCarrier),
         clock: ground.clock.clone(),

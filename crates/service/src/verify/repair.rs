@@ -127,7 +127,7 @@ pub(crate) async fn mend_snapshot(
     content: &Content,
     error: VaultError,
 ) -> JobError {
-    if error.kind() != vault::ErrorKind::Repair {
+    if error.kind() != model::ErrorKind::Repair {
         return error.into();
     }
     tracing::warn!(%region, volume = %content.volume, cause = %chain(&error), "looks for what is damaged elsewhere");

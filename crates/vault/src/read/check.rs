@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use model::{Hash, VolumeRef};
+use model::{ErrorKind, Hash, VolumeRef};
 use tokio::runtime::Handle;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     scatter::{Into, Verdicts, scatter},
 };
 use crate::{
-    error::{ErrorKind, ObjectId, ObjectKind, VaultError},
+    error::{ObjectId, ObjectKind, VaultError},
     format::{
         body::{File, Layer},
         head::{BLOCK_BYTES, SEGMENT_BYTES, VolumeTag},

@@ -3,10 +3,10 @@
 //! It does not know which regions the vaults belong to, and needs no key: an object is the one
 //! that was lost when it has its hash.
 use bytes::Bytes;
-use model::VolumeRef;
+use model::{ErrorKind, VolumeRef};
 
 use crate::{
-    error::{ErrorKind, ObjectId, ObjectKind, VaultError},
+    error::{ObjectId, ObjectKind, VaultError},
     store::{listing::VolumeListing, names::Condemned, vault::Vault},
 };
 

@@ -13,8 +13,10 @@ use super::{
     plan::{Run, object},
     tree::Tree,
 };
+use model::ErrorKind;
+
 use crate::{
-    error::{ErrorKind, ObjectKind, VaultError},
+    error::{ObjectKind, VaultError},
     format::{
         block::RunCheck,
         head::{BLOCK_BYTES, FRAME_BLOCKS, FRAME_BYTES},

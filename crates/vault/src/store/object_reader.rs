@@ -4,8 +4,10 @@
 //! It does not know where the bytes go.
 use std::sync::Arc;
 
+use model::ErrorKind;
+
 use crate::{
-    error::{ErrorKind, ObjectId, VaultError},
+    error::{ObjectId, VaultError},
     observer::{Observer, Unobserved},
     store::{
         flow::Flow,

@@ -1,6 +1,7 @@
 //! Whatever happens to what is kept, it is noticed.
+use model::ErrorKind;
 use model::Hash;
-use vault::{ErrorKind, ObjectKind, Sealing, VaultError};
+use vault::{ObjectKind, Sealing, VaultError};
 
 use crate::world::{Files, World, key, pages, sealed, volume};
 

@@ -6,9 +6,10 @@ use std::{
     sync::Mutex,
 };
 
+use model::ErrorKind;
 use model::Hash;
 use proptest::{prelude::*, sample::Index};
-use vault::{DataKey, ErrorKind, ObjectEntry, ObjectKind, Sealing, VaultError, Written};
+use vault::{DataKey, ObjectEntry, ObjectKind, Sealing, VaultError, Written};
 
 use crate::world::{Files, Watch, World, key, pages, sealed, touch};
 

@@ -4,8 +4,9 @@ use std::{
     sync::Arc,
 };
 
+use model::ErrorKind;
 use proptest::prelude::*;
-use vault::{ErrorKind, Sealing, VaultError};
+use vault::{Sealing, VaultError};
 
 use crate::world::{Files, Watch, World, add, key, pages, sealed, small_tree};
 

@@ -1,11 +1,16 @@
-//! `CreateDBCluster`: a cluster whose PostgreSQL runs from its creation.
+//! `CreateDBCluster`: a cluster whose database runs from its creation.
 //!
 //! Source: API_CreateDBCluster. Parameters that speak of what is not here (VPCs, IAM
 //! authentication, insights) are accepted and have no effect.
+use std::sync::Arc;
+
+use engine::Engine;
 use model::{Cluster, ClusterStatus, JobKind, Timestamp, VolumeId, VolumeRef};
 use serde::Deserialize;
 
-use crate::shapes::engine_names::{database_name, master_password, master_username};
+use crate::shapes::engine_names::{
+    database_name as database_name_of, master_password, master_username,
+};
 use crate::{
     action::{Action, ActionContext, Api},
     placement,
@@ -17,9 +22,6 @@ use service::{
     jobs::{create_cluster, new_job},
     keys::RdsUse,
 };
-
-/// Engines that are here, all served by the engine `postgres`.
-const ENGINES: [&str; 2] = ["aurora-postgresql", "postgres"];
 
 /// The input.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -65,13 +67,13 @@ impl Action for CreateDbCluster {
             self.engine_version.as_deref(),
             self.engine_mode.as_deref(),
         )?;
-        let master_username = master_username(self.master_username.as_deref())?;
-        let verifier = self.master_verifier()?;
-        let database_name = self
-            .database_name
-            .as_deref()
-            .map(database_name)
-            .transpose()?;
+        let engine = engine(cx, &self.engine)?;
+        let profile = engine.profile();
+        let master_username = master_username(profile, self.master_username.as_deref())?;
+        let verifier = self.master_verifier(&**engine)?;
+        let database_name = self.database_name.as_deref();
+        let database_name = database_name.map(|name| database_name_of(profile, name));
+        let database_name = database_name.transpose()?;
         let wanted = Wanted {
             asked: port(self.port)?,
             like: None,
@@ -127,15 +129,16 @@ impl Action for CreateDbCluster {
 }
 
 impl CreateDbCluster {
-    /// The master password as PostgreSQL keeps it; the plain one goes no further than here.
-    fn master_verifier(&self) -> Result<String, Fault> {
+    /// The master password as the server keeps it; the plain one goes no further than here.
+    fn master_verifier(&self, engine: &dyn Engine) -> Result<String, Fault> {
         if self.manage_master_user_password == Some(true) {
             return Err(Fault::combination(
                 "ManageMasterUserPassword is not supported: give MasterUserPassword.",
             ));
         }
-        let password = master_password(self.master_user_password.as_deref())?;
-        Ok(engine::scram_verifier(password))
+        let given = self.master_user_password.as_deref();
+        let password = master_password(engine.profile(), given)?;
+        Ok(engine.verifier(password))
     }
 
     async fn seal(&self, cx: &ActionContext, cluster: &mut Cluster) -> Result<(), Fault> {
@@ -165,34 +168,37 @@ pub(super) fn new_volume(cx: &ActionContext) -> VolumeRef {
     }
 }
 
-/// The installed version that serves an engine: exact, the newest of a major, or the newest.
+/// What runs an engine's clusters.
+pub(super) fn engine<'a>(cx: &'a ActionContext, name: &str) -> Result<&'a Arc<dyn Engine>, Fault> {
+    let engines = &cx.core.engines;
+    engines.named(name).map_err(|_| {
+        Fault::value(format!(
+            "Invalid DB engine: {}. The engines here are {}.",
+            name.chars()
+                .take(model::limits::ECHO_CHARS_MAX)
+                .collect::<String>(),
+            engines.names().join(" and ")
+        ))
+    })
+}
+
+/// The installed version that serves an engine: exact, the newest of a series, or the newest.
 pub(super) fn engine_version(
     cx: &ActionContext,
     engine: &str,
     asked: Option<&str>,
     mode: Option<&str>,
 ) -> Result<String, Fault> {
-    if !ENGINES.contains(&engine) {
-        return Err(Fault::value(format!(
-            "Invalid DB engine: {}. The engines here are {}.",
-            engine
-                .chars()
-                .take(model::limits::ECHO_CHARS_MAX)
-                .collect::<String>(),
-            ENGINES.join(" and ")
-        )));
-    }
+    let found = self::engine(cx, engine)?;
     if let Some(mode) = mode.filter(|mode| *mode != "provisioned") {
         return Err(Fault::value(format!(
             "Invalid EngineMode: {mode}. The only mode here is provisioned."
         )));
     }
-    let installed = cx.core.engine.installed();
+    let installed = found.installed();
     let fits = |version: &&String| match asked {
         None => true,
-        Some(asked) => {
-            *version == asked || (!asked.contains('.') && version.split('.').next() == Some(asked))
-        }
+        Some(asked) => *version == asked || found.series(version) == asked,
     };
     installed.iter().find(fits).cloned().ok_or_else(|| {
         Fault::combination(format!(

@@ -9,7 +9,7 @@ use model::{
 use serde::Deserialize;
 
 use super::create_db_cluster::{
-    backup_retention, backup_window, engine_version, new_volume, port, zones,
+    backup_retention, backup_window, engine, engine_version, new_volume, port, zones,
 };
 use crate::{
     action::{Action, ActionContext, Api},
@@ -179,7 +179,7 @@ impl RestoreDbClusterFromSnapshot {
             .await
     }
 
-    /// PostgreSQL reads files of its own major only.
+    /// A database reads files of its own series only.
     fn version(&self, cx: &ActionContext, snapshot: &Snapshot) -> Result<String, Fault> {
         if self.engine != snapshot.engine {
             return Err(Fault::combination(format!(
@@ -187,19 +187,19 @@ impl RestoreDbClusterFromSnapshot {
                 self.engine, snapshot.engine, snapshot.engine
             )));
         }
-        let major = |version: &str| version.split('.').next().unwrap_or_default().to_owned();
-        let needed = major(&snapshot.engine_version);
+        let engine = engine(cx, &self.engine)?;
+        let needed = engine.series(&snapshot.engine_version);
         if let Some(asked) = self
             .engine_version
             .as_deref()
-            .filter(|asked| major(asked) != needed)
+            .filter(|asked| engine.series(asked) != needed)
         {
             return Err(Fault::combination(format!(
                 "A snapshot of version {} cannot be restored to version {asked}: only to a version of major {needed}.",
                 snapshot.engine_version
             )));
         }
-        let asked = self.engine_version.as_deref().unwrap_or(&needed);
+        let asked = self.engine_version.as_deref().unwrap_or(needed);
         engine_version(cx, &self.engine, Some(asked), self.engine_mode.as_deref())
     }
 

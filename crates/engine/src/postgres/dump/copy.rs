@@ -15,8 +15,8 @@ use model::pages::Content;
 
 use super::{
     super::{
+        child::own_uid,
         control::{CONTROL_BYTES, CONTROL_PATH, Control, ControlFault, relation_map_holds},
-        process, read_small,
         review::Review,
         wal::{HEAD_BYTES, Segments, is_history},
     },
@@ -25,7 +25,10 @@ use super::{
     pages::{DataFile, FileKind, Findings},
     plan::{Item, Plan, join},
 };
-use crate::{DumpSink, EngineError, Home, SinkError, folder::Folder};
+use crate::{
+    DumpSink, EngineError, Home, SinkError,
+    folder::{Folder, read_small},
+};
 
 /// Modes of what a dump has; a load sets them again.
 const FOLDER_MODE: u32 = 0o700;
@@ -60,7 +63,7 @@ impl<'a> Copier<'a> {
     pub(super) fn new(home: &Home, data: &'a Folder, sink: &'a mut dyn DumpSink) -> Self {
         Self {
             data,
-            owner: home.os_uid.unwrap_or_else(process::own_uid),
+            owner: home.os_uid.unwrap_or_else(own_uid),
             sink,
             start_lsn: None,
             current: None,

@@ -14,23 +14,25 @@ mod plan;
 use std::{future::Future, time::Duration};
 
 use tokio::{runtime::Handle, time::timeout};
-use tokio_postgres::{error::SqlState, types::PgLsn};
+use tokio_postgres::types::PgLsn;
 
 use super::{
-    ADMIN, Hold,
+    conf::ADMIN,
     control::{CONTROL_PATH, Control},
     document::{Circumstances, Document, Method},
+    hold::Hold,
     install::Installs,
-    is_whole,
     page::PAGE_BYTES,
     process,
     review::{self, Review},
-    session::{CHECKPOINT_WAIT, Session, column},
+    session::{self, CHECKPOINT_WAIT, Session, column},
     wal::{LogFault, Segments},
+    whole::is_whole,
 };
 use crate::{DumpInfo, DumpSink, EngineError, Home, folder::Folder};
 use change_token::Witness;
 use copy::Copier;
+use pages::DAMAGE_ADVICE;
 use plan::Plan;
 
 /// How often a wait looks whether it should end.
@@ -163,6 +165,7 @@ fn dump_online(
         return Err(EngineError::PageDamaged {
             file: page.file,
             block: page.block,
+            advice: DAMAGE_ADVICE,
         });
     }
     let mut review = review_log(data, copier, segments, (facts.start_lsn, stopped.lsn))?;
@@ -323,16 +326,9 @@ fn wait<F: Future>(runtime: &Handle, copier: &Copier, future: F) -> Result<F::Ou
 /// Tells a lost session from a refusal.
 fn lost(error: EngineError) -> EngineError {
     match error {
-        EngineError::Sql { source, .. }
-            if source.is_closed()
-                || source.code().is_none()
-                || source.code() == Some(&SqlState::ADMIN_SHUTDOWN)
-                || source.code() == Some(&SqlState::CRASH_SHUTDOWN) =>
-        {
-            EngineError::SessionLost {
-                source: Some(source),
-            }
-        }
+        EngineError::Sql { source, .. } if session::is_lost(&source) => EngineError::SessionLost {
+            source: Some(source),
+        },
         other => other,
     }
 }

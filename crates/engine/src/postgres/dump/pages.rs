@@ -17,6 +17,8 @@ use crate::EngineError;
 
 /// How often a page whose checksum does not hold is read again: a server may be writing it.
 const TRIES: u32 = 6;
+/// What the account of a damaged page can do.
+pub(super) const DAMAGE_ADVICE: &str = "amcheck and pg_amcheck find which";
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 
 /// A page that was caught half-written, and that the log will write anew.
@@ -195,6 +197,7 @@ impl DataFile {
             _ => Err(self.findings.fail(EngineError::PageDamaged {
                 file: self.path.clone(),
                 block,
+                advice: DAMAGE_ADVICE,
             })),
         }
     }

@@ -2,12 +2,15 @@
 //!
 //! It does not know who is given them.
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use engine::{DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster, ServerState};
+use engine::{
+    DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster, Profile, ServerState,
+};
 
 use super::ground::page;
 use crate::{
@@ -21,6 +24,18 @@ pub(in crate::sweep) struct Pages;
 
 #[async_trait]
 impl Engine for Pages {
+    fn profile(&self) -> &'static Profile {
+        engine::profile("aurora-postgresql").expect("it is there")
+    }
+    fn searched(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+    fn series<'a>(&self, version: &'a str) -> &'a str {
+        version
+    }
+    fn verifier(&self, _: &str) -> String {
+        String::new()
+    }
     fn installed(&self) -> Vec<String> {
         vec!["15.18".to_owned()]
     }

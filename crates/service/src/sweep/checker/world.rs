@@ -11,6 +11,7 @@ use std::{
 use catalog::{
     CatalogError, CatalogExt, Tx, clusters, conformance::samples, jobs, snapshots, tombstones,
 };
+use engine::EngineRegistry;
 use model::{Clock, Hash, JobKind, Region, SystemEntropy, Timestamp, cluster::Base};
 use object_store::{ObjectStoreExt, memory::InMemory};
 use vault::Vault;
@@ -181,7 +182,7 @@ impl World {
             vault_regions: Box::new(|| vec![home(), far()]),
             master_key: Arc::new(kms::MasterKey::from_bytes([1; 32])),
             outside_kms: None,
-            engine: Arc::new(Pages),
+            engines: EngineRegistry::of(vec![Arc::new(Pages)]),
             courier: Arc::new(NoCourier),
             carrier: Arc::new(NoCarrier),
             clock: self.ground.clock.clone(),

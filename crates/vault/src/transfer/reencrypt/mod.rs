@@ -11,11 +11,11 @@ mod workers;
 
 use std::sync::Arc;
 
-use model::{Account, Hash, Region, VolumeRef};
+use model::{Account, ErrorKind, Hash, Region, VolumeRef};
 use tokio::runtime::Handle;
 
 use crate::{
-    error::{ErrorKind, ObjectKind, VaultError},
+    error::{ObjectKind, VaultError},
     format::{
         body::{Body, File},
         head::VolumeTag,

@@ -2,9 +2,10 @@
 use std::{collections::HashSet, sync::Mutex, time::Duration};
 
 use bytes::Bytes;
+use model::ErrorKind;
 use vault::{
-    Base, Check, Condemned, ErrorKind, Extent, Mended, Mender, ObjectId, ObjectKind, Passed,
-    ReadFrom, Reseal, ResealKeys, Unobserved, VaultError,
+    Base, Check, Condemned, Extent, Mended, Mender, ObjectId, ObjectKind, Passed, ReadFrom, Reseal,
+    ResealKeys, Unobserved, VaultError,
     records::{list_records, open_record, put_record},
 };
 

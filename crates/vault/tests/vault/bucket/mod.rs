@@ -7,7 +7,8 @@ mod server;
 mod signature;
 mod speed;
 
-use vault::{ErrorKind, Vault, VaultError};
+use model::ErrorKind;
+use vault::{Vault, VaultError};
 
 use self::server::{Server, quick};
 use crate::world::World;

@@ -1,67 +1,26 @@
-//! The door: what every engine can do, and the values that go through it.
+//! What every engine can do, and the values that go in and out.
 //!
 //! It knows no particular database.
-use std::{
-    error::Error,
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use model::pages::Content;
 
-use crate::EngineError;
-
-/// What a [`DumpSink`] could not do.
-pub type SinkError = Box<dyn Error + Send + Sync>;
-
-/// Where one try at a cluster lives, and how it is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Home {
-    /// The attempt's folder, absolute. The engine makes it, and `data/`, `conf/` and `log/` in it.
-    pub dir: PathBuf,
-    /// The folder of the server's socket, this cluster's alone; its name is short.
-    pub socket_dir: PathBuf,
-    /// The IP address or host name that the server listens on.
-    pub host: String,
-    /// The TCP port that the server listens on.
-    pub port: u16,
-    /// The user and group number that the server runs under; none: this process's own.
-    pub os_uid: Option<u32>,
-    /// Whether another cluster of this machine has that user too. Where none has, all that the user
-    /// runs ends with the server.
-    pub os_uid_shared: bool,
-    /// The engine's version, such as `15.18`; its major picks the programs.
-    pub version: String,
-}
-
-impl Home {
-    /// The folder of the database's own files.
-    pub fn data(&self) -> PathBuf {
-        self.dir.join("data")
-    }
-
-    /// The folder of the settings that the server reads; the server cannot write it.
-    pub(crate) fn conf(&self) -> PathBuf {
-        self.dir.join("conf")
-    }
-
-    /// The file that the server's messages go to; the server cannot open it by name.
-    pub fn log_file(&self) -> PathBuf {
-        self.dir.join("log").join("postgres.log")
-    }
-}
+use crate::{
+    certify::Tls,
+    error::{EngineError, SinkError},
+    home::Home,
+    profile::Profile,
+};
 
 /// What a new cluster begins with.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewCluster {
     /// The role that the user gets; no superuser.
     pub master_username: String,
-    /// Its password's SCRAM-SHA-256 verifier, from [`scram_verifier`].
+    /// What the server keeps of its password, from [`Engine::verifier`].
     pub master_verifier: String,
-    /// A database to make for that role, beside `postgres`.
+    /// A database to make for that role, beside the engine's own first one.
     pub database_name: Option<String>,
 }
 
@@ -72,11 +31,6 @@ impl fmt::Debug for NewCluster {
             .field("database_name", &self.database_name)
             .finish_non_exhaustive()
     }
-}
-
-/// The SCRAM-SHA-256 verifier of a password, with a fresh salt: what a server keeps instead of it.
-pub fn scram_verifier(password: &str) -> String {
-    postgres_protocol::password::scram_sha_256(password.as_bytes())
 }
 
 /// How a cluster's server is.
@@ -155,8 +109,20 @@ pub trait DumpSink: Send {
 /// the same [`Home`], or [`Engine::remove`], deals with them.
 #[async_trait]
 pub trait Engine: Send + Sync + fmt::Debug {
+    /// What it is, apart from what it does.
+    fn profile(&self) -> &'static Profile;
+
     /// The versions on this machine, newest first, such as `15.18`.
     fn installed(&self) -> Vec<String>;
+
+    /// The folders in which its programs are looked for.
+    fn searched(&self) -> Vec<PathBuf>;
+
+    /// The series of a version: what all versions have in common that read each other's files.
+    fn series<'a>(&self, version: &'a str) -> &'a str;
+
+    /// What a server keeps of a password instead of it, drawn anew each time.
+    fn verifier(&self, password: &str) -> String;
 
     /// Makes a new, running cluster in a folder without one. What a try that was cut short left
     /// there is removed first; a whole cluster is never touched.
@@ -172,8 +138,9 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// server's last messages.
     async fn start(&self, home: &Home) -> Result<(), EngineError>;
 
-    /// Stops the server, and whatever else its own user runs: its sessions end at once, but it writes down what it must; when `patience`
-    /// is over it is made to end, and recovers at its next start. Ends when every process is gone.
+    /// Stops the server, and whatever else its own user runs: its sessions end at once, but it
+    /// writes down what it must; when `patience` is over it is made to end, and recovers at its
+    /// next start. Ends when every process is gone.
     /// It does not wait for a [`Engine::start`] that has not got as far as a process.
     ///
     /// # Errors
@@ -241,7 +208,7 @@ pub trait Engine: Send + Sync + fmt::Debug {
     async fn examine(&self, home: &Home) -> Result<Examined, EngineError>;
 
     /// Lets servers speak TLS from their next start or [`Engine::renew`] on. Said once.
-    fn use_tls(&self, tls: crate::Tls);
+    fn use_tls(&self, tls: Tls);
 
     /// Gives a running server the settings and the certificate that it should have by now.
     ///
@@ -252,9 +219,4 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// The users that must be able to enter the folders above [`Home::dir`], beside
     /// [`Home::os_uid`], for [`Engine::create`] to work.
     fn helper_uids(&self) -> Vec<u32>;
-}
-
-/// A path for messages.
-pub(crate) fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

@@ -1,0 +1,49 @@
+//! Where one try at a cluster lives.
+//!
+//! It knows no particular database.
+use std::path::{Path, PathBuf};
+
+use crate::profile::Profile;
+
+/// Where one try at a cluster lives, and how it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// The attempt's folder, absolute. The engine makes it, and `data/`, `conf/` and `log/` in it.
+    pub dir: PathBuf,
+    /// The folder of the server's socket, this cluster's alone; its name is short.
+    pub socket_dir: PathBuf,
+    /// The IP address or host name that the server listens on.
+    pub host: String,
+    /// The TCP port that the server listens on.
+    pub port: u16,
+    /// The user and group number that the server runs under; none: this process's own.
+    pub os_uid: Option<u32>,
+    /// Whether another cluster of this machine has that user too. Where none has, all that the user
+    /// runs ends with the server.
+    pub os_uid_shared: bool,
+    /// The engine's version, such as `15.18`; its major picks the programs.
+    pub version: String,
+}
+
+impl Home {
+    /// The folder of the database's own files.
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// The folder of the settings that the server reads; the server cannot write it.
+    pub(crate) fn conf(&self) -> PathBuf {
+        self.dir.join("conf")
+    }
+
+    /// The file that the server's messages go to, by the name that the engine's profile gives it;
+    /// the server cannot open it by name.
+    pub fn log_file(&self, profile: &Profile) -> PathBuf {
+        self.dir.join("log").join(profile.log_file)
+    }
+}
+
+/// A path for messages.
+pub(crate) fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
