@@ -14,7 +14,8 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use model::{Hash, VolumeRef, pages::Content};
 use vault::{
-    Base, Condemned, DataKey, Sealing, Shipment, SnapshotWriter, Unobserved, Vault, WriteOptions,
+    Base, Condemned, CopyJob, DataKey, ReadFrom, Sealing, SnapshotWriter, Unobserved, Vault,
+    WriteOptions,
 };
 
 use crate::meter::Cost;
@@ -110,16 +111,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
         Work::Ship { manifest, to } => {
             let none = Condemned::new();
-            let shipment = Shipment {
-                from: &vault,
+            let job = CopyJob {
+                from: ReadFrom::Vault(&vault, &none),
                 to: &Vault::local_folder(to)?,
                 volume: &volume,
                 manifest: *manifest,
-                condemned_here: &none,
                 condemned_there: &none,
                 throttle: None,
             };
-            let shipped = runtime.block_on(vault::ship(shipment, &Unobserved))?;
+            let shipped = runtime.block_on(vault::copy(job, &Unobserved))?;
             println!("{}  {shipped:?}", cost.end());
         }
         Work::Restore { manifest, into } => {

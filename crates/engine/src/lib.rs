@@ -5,7 +5,11 @@
 mod blocking;
 mod capabilities;
 mod certify;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
+#[cfg(feature = "conformance")]
+mod fake;
 mod folder;
 mod home;
 mod interface;
@@ -21,6 +25,8 @@ mod removal;
 pub use capabilities::{MissingCapability, missing_capabilities};
 pub use certify::{Certifier, Identity, Tls};
 pub use error::{Cause, EngineError, SinkError};
+#[cfg(feature = "conformance")]
+pub use fake::FakeEngine;
 pub use home::Home;
 pub use interface::{DumpInfo, DumpSink, Engine, Examined, NewCluster, ServerState};
 pub use os_users::{FIRST_OS_USER, OsUsers, OsUsersError, SharedUser};

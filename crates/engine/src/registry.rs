@@ -25,6 +25,12 @@ pub fn profile(name: &str) -> Option<&'static Profile> {
     profiles.find(|profile| profile.names.contains(&name))
 }
 
+/// What the first engine is.
+#[cfg(feature = "conformance")]
+pub(crate) fn first() -> &'static Profile {
+    ENGINES[0].profile
+}
+
 /// The engines of a process.
 #[derive(Debug)]
 pub struct EngineRegistry {

@@ -4,6 +4,8 @@
 //! The bytes are described in docs/reference/vault-format.md.
 #[doc(hidden)]
 pub mod bench_hooks;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod format;
 mod gc;
@@ -18,7 +20,7 @@ pub use error::{ObjectId, ObjectKind, VaultError};
 pub use format::seal::{DataKey, Sealing};
 pub use gc::{
     inventory::{Headers, Survey, survey},
-    sweep::{ObjectEntry, Verified, delete, manifests, objects, verify_manifest, volumes},
+    sweep::{ObjectEntry, delete, manifests, objects, volumes},
 };
 pub use index::header::{Header, read_header};
 pub use observer::{Observer, Unobserved};
@@ -38,10 +40,9 @@ pub use store::{
     vault::{Intake, Vault},
 };
 pub use transfer::{
-    copy_local::{Shipment, Shipped, ship},
-    copy_remote::{Fetch, Reach, fetch},
-    reencrypt::{
-        Extent, ReadFrom, Record, Reseal, ResealKeys, Resealed, reseal, volume_sealed_anew,
-    },
+    copy::{Copied, CopyJob, copy},
+    reach::Reach,
+    read_from::ReadFrom,
+    reencrypt::{Extent, Record, Reseal, ResealKeys, Resealed, reseal, volume_sealed_anew},
 };
 pub use write::{Base, SnapshotWriter, WriteOptions, Written};

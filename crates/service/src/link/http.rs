@@ -11,7 +11,9 @@ use futures_util::future::BoxFuture;
 use model::{Account, Arn, ArnKind, Region, limits};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
-use vault::{DataKey, Fetch, ObjectId, Observer, Origin, PIECE_BYTES_MAX, Shipped, VaultError};
+use vault::{
+    Copied, CopyJob, DataKey, ObjectId, Observer, Origin, PIECE_BYTES_MAX, ReadFrom, VaultError,
+};
 
 use super::{
     Link, Wanted,
@@ -244,16 +246,16 @@ impl Link for HttpLink<'_> {
         &self,
         wanted: Wanted<'_>,
         observer: &dyn Observer,
-    ) -> Result<Shipped, VaultError> {
-        let fetch = Fetch {
-            from: self,
+    ) -> Result<Copied, VaultError> {
+        let job = CopyJob {
+            from: ReadFrom::Link(self),
             to: wanted.to,
             volume: wanted.volume,
             manifest: wanted.manifest,
             condemned_there: wanted.absent_there,
             throttle: wanted.throttle,
         };
-        vault::fetch(fetch, observer).await
+        vault::copy(job, observer).await
     }
 }
 

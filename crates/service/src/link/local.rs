@@ -1,5 +1,5 @@
 //! A link inside one process: both vaults are at hand.
-use vault::{Condemned, Observer, Shipment, Shipped, Vault, VaultError};
+use vault::{Condemned, Copied, CopyJob, Observer, ReadFrom, Vault, VaultError};
 
 use super::{Link, Wanted};
 
@@ -22,16 +22,15 @@ impl Link for LocalLink {
         &self,
         wanted: Wanted<'_>,
         observer: &dyn Observer,
-    ) -> Result<Shipped, VaultError> {
-        let shipment = Shipment {
-            from: &self.from,
+    ) -> Result<Copied, VaultError> {
+        let job = CopyJob {
+            from: ReadFrom::Vault(&self.from, &self.absent),
             to: wanted.to,
             volume: wanted.volume,
             manifest: wanted.manifest,
-            condemned_here: &self.absent,
             condemned_there: wanted.absent_there,
             throttle: wanted.throttle,
         };
-        vault::ship(shipment, observer).await
+        vault::copy(job, observer).await
     }
 }

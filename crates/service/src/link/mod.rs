@@ -11,7 +11,7 @@ pub mod transport;
 use std::sync::Arc;
 
 use model::{Arn, Hash, VolumeRef};
-use vault::{Condemned, Observer, Shipped, Throttle, Vault, VaultError};
+use vault::{Condemned, Copied, Observer, Throttle, Vault, VaultError};
 
 pub use local::LocalLink;
 pub use message::TicketAsk;
@@ -58,5 +58,5 @@ pub trait Link {
         &self,
         wanted: Wanted<'_>,
         observer: &dyn Observer,
-    ) -> impl Future<Output = Result<Shipped, VaultError>> + Send;
+    ) -> impl Future<Output = Result<Copied, VaultError>> + Send;
 }

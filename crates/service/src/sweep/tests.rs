@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use catalog::{CatalogError, CatalogExt, Tx, conformance::samples, jobs, snapshots, tombstones};
-use engine::EngineRegistry;
+use engine::{EngineRegistry, FakeEngine};
 use futures_util::stream::BoxStream;
 use model::{
     Clock, Content, JobKind, Snapshot, SnapshotStatus, SystemClock, SystemEntropy, VolumeRef,
@@ -28,7 +28,7 @@ use super::{
     BATCH, Sweeper,
     checker::{
         ground::{GRACE, Ground, home, page, written},
-        idle::{NoCarrier, NoCourier, Pages},
+        idle::{NoCarrier, NoCourier},
     },
 };
 use crate::{Mode, Parts, Settings, core::Core};
@@ -127,7 +127,7 @@ fn core(ground: &Ground, store: &Arc<InMemory>, asked: &Arc<Asked>) -> Core {
         vault_regions: Box::new(|| vec![home()]),
         master_key: Arc::new(kms::MasterKey::from_bytes([1; 32])),
         outside_kms: None,
-        engines: EngineRegistry::of(vec![Arc::new(Pages)]),
+        engines: EngineRegistry::of(vec![Arc::new(FakeEngine::of_whole_clusters())]),
         courier: Arc::new(NoCourier),
         carrier: Arc::new(NoCarrier),
         clock: ground.clock.clone(),

@@ -52,18 +52,27 @@ pub(crate) async fn header(
         hash: manifest,
     };
     let bytes = vault.read_whole(object, listing, Vec::new()).await?;
-    let tables = Tables::parse(manifest, &bytes, VolumeTag::of(volume))?;
-    let rows = |rows: &[Reached]| rows.iter().map(|r| (r.hash, r.size)).collect();
-    Ok(Header {
-        sealed: tables.head.sealed,
-        total_bytes: tables.reached_bytes() + bytes.len() as u64,
-        lists: rows(&tables.lists),
-        packs: rows(&tables.packs),
-        manifest_bytes: bytes.len() as u64,
-    })
+    Header::parse(volume, manifest, &bytes)
 }
 
 impl Header {
+    /// The header of a manifest whose hash was checked.
+    pub(crate) fn parse(
+        volume: &VolumeRef,
+        manifest: Hash,
+        bytes: &[u8],
+    ) -> Result<Self, VaultError> {
+        let tables = Tables::parse(manifest, bytes, VolumeTag::of(volume))?;
+        let rows = |rows: &[Reached]| rows.iter().map(|r| (r.hash, r.size)).collect();
+        Ok(Self {
+            sealed: tables.head.sealed,
+            total_bytes: tables.reached_bytes() + bytes.len() as u64,
+            lists: rows(&tables.lists),
+            packs: rows(&tables.packs),
+            manifest_bytes: bytes.len() as u64,
+        })
+    }
+
     /// Packs, then lists, with their sizes in bytes: all but the manifest, in the order in which
     /// they are written.
     pub fn objects(&self) -> impl Iterator<Item = (ObjectId, u64)> + '_ {

@@ -5,8 +5,8 @@ use vault::{ObjectKind, Sealing, VaultError};
 
 use crate::world::{Files, World, key, pages, sealed, volume};
 
-fn verify(world: &World, manifest: Hash) -> Result<vault::Verified, VaultError> {
-    world.runtime.block_on(vault::verify_manifest(
+fn verify(world: &World, manifest: Hash) -> Result<vault::conformance::Verified, VaultError> {
+    world.runtime.block_on(vault::conformance::verify_manifest(
         &world.vault,
         &world.volume,
         manifest,

@@ -76,9 +76,9 @@ impl Kept {
         restored.map(|(_, files)| files)
     }
 
-    fn verify(&self, manifest: Hash) -> Result<vault::Verified, VaultError> {
+    fn verify(&self, manifest: Hash) -> Result<vault::conformance::Verified, VaultError> {
         let world = &self.world;
-        world.runtime.block_on(vault::verify_manifest(
+        world.runtime.block_on(vault::conformance::verify_manifest(
             &world.vault,
             &world.volume,
             manifest,

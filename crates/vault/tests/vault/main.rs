@@ -7,6 +7,7 @@ mod format;
 mod fuzz;
 mod layers;
 mod page_checks;
+mod places;
 mod reseal;
 mod reuse;
 mod ship;

@@ -207,7 +207,7 @@ fn sweeping_by_reach_keeps_every_live_snapshot() {
     );
     for manifest in live {
         let verified = run
-            .block_on(vault::verify_manifest(
+            .block_on(vault::conformance::verify_manifest(
                 vault,
                 volume,
                 manifest,

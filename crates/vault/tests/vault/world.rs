@@ -10,8 +10,8 @@ use std::{
 
 use model::{Hash, VolumeRef};
 use vault::{
-    Base, Condemned, DataKey, Observer, Restored, Sealing, Shipment, Shipped, SnapshotWriter,
-    Throttle, Vault, VaultError, WriteOptions, Written,
+    Base, Condemned, Copied, CopyJob, DataKey, Observer, ReadFrom, Restored, Sealing,
+    SnapshotWriter, Throttle, Vault, VaultError, WriteOptions, Written,
 };
 
 /// Files by path; directories are those that the paths name.
@@ -201,17 +201,17 @@ impl World {
         manifest: Hash,
         throttle: Option<&Arc<Throttle>>,
         watch: &Watch,
-    ) -> Result<Shipped, VaultError> {
-        let shipment = Shipment {
-            from: &self.vault,
+    ) -> Result<Copied, VaultError> {
+        let none = Condemned::new();
+        let job = CopyJob {
+            from: ReadFrom::Vault(&self.vault, &none),
             to,
             volume: &self.volume,
             manifest,
-            condemned_here: &Condemned::new(),
             condemned_there: &self.condemned,
             throttle,
         };
-        self.runtime.block_on(vault::ship(shipment, watch))
+        self.runtime.block_on(vault::copy(job, watch))
     }
 
     /// The objects of the volume, with their paths on disk.

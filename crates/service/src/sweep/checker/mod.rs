@@ -132,7 +132,9 @@ async fn reads(node: Node, ground: Arc<Ground>, seen: world::Reader) {
     };
     let vault = node.core.vaults.get(&region).expect("a vault");
     let manifest = content.manifest;
-    let read = vault::verify_manifest(&vault, &volume, manifest, &absent, &vault::Unobserved).await;
+    let read =
+        vault::conformance::verify_manifest(&vault, &volume, manifest, &absent, &vault::Unobserved)
+            .await;
     let deleted = *seen.deleted_at.lock().expect("no holder panics");
     if let Err(error) = read
         && deleted.is_none_or(|at| at.since(began) < GRACE)

@@ -11,7 +11,7 @@ use std::{
 use catalog::{
     CatalogError, CatalogExt, Tx, clusters, conformance::samples, jobs, snapshots, tombstones,
 };
-use engine::EngineRegistry;
+use engine::{EngineRegistry, FakeEngine};
 use model::{Clock, Hash, JobKind, Region, SystemEntropy, Timestamp, cluster::Base};
 use object_store::{ObjectStoreExt, memory::InMemory};
 use vault::Vault;
@@ -22,7 +22,7 @@ use super::{
     gate::{Gate, Late},
     gated::{GatedCatalog, GatedStore, Held, reused},
     ground::{GRACE, Ground, far, home},
-    idle::{NoCarrier, NoCourier, Pages},
+    idle::{NoCarrier, NoCourier},
 };
 use crate::{Mode, Parts, Settings, core::Core, jobs::copy_snapshot};
 
@@ -182,7 +182,7 @@ impl World {
             vault_regions: Box::new(|| vec![home(), far()]),
             master_key: Arc::new(kms::MasterKey::from_bytes([1; 32])),
             outside_kms: None,
-            engines: EngineRegistry::of(vec![Arc::new(Pages)]),
+            engines: EngineRegistry::of(vec![Arc::new(FakeEngine::of_whole_clusters())]),
             courier: Arc::new(NoCourier),
             carrier: Arc::new(NoCarrier),
             clock: self.ground.clock.clone(),

@@ -28,10 +28,11 @@ use crate::{
     index::block_map::Layers,
     observer::Observer,
     store::{listing::VolumeListing, object_source::Objects},
+    transfer::read_from::ReadFrom,
 };
 pub use frames::Extent;
 use origins::Origins;
-pub use request::{ReadFrom, Record, Reseal, ResealKeys};
+pub use request::{Record, Reseal, ResealKeys};
 use target_index::{Inventory, TargetIndex};
 use workers::Workers;
 

@@ -7,19 +7,10 @@ use model::{Hash, VolumeRef};
 
 use crate::{
     format::seal::DataKey,
-    store::{names::Condemned, remote_reader::Origin, throttle::Throttle, vault::Vault},
-    transfer::reencrypt::frames::Extent,
+    store::{names::Condemned, throttle::Throttle, vault::Vault},
+    transfer::{read_from::ReadFrom, reencrypt::frames::Extent},
     write::Base,
 };
-
-/// Where the snapshot is read.
-#[derive(Debug, Clone, Copy)]
-pub enum ReadFrom<'a> {
-    /// A vault at hand, and the names in it that count as absent.
-    Vault(&'a Vault, &'a Condemned),
-    /// Another deployment's vault. Each pack of which something is wanted is asked for once.
-    Link(&'a dyn Origin),
-}
 
 /// Both data keys of an encrypted snapshot.
 #[derive(Debug, Clone, Copy)]

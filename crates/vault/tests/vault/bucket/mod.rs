@@ -3,7 +3,7 @@ mod faults;
 mod http;
 mod late;
 mod objects;
-mod server;
+pub(crate) mod server;
 mod signature;
 mod speed;
 
