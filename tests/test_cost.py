@@ -22,7 +22,7 @@ def counters(deployment):
     io = pathlib.Path(f"/proc/{deployment.server.process.pid}/io").read_text(encoding="ascii")
     return (
         read("snapferry_fsyncs_total"),
-        read("snapferry_vault_bytes_written_total"),
+        read("snapferry_vault_written_bytes_total"),
         int(re.search(r"^wchar: (\d+)$", io, re.MULTILINE).group(1)),
     )
 

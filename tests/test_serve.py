@@ -81,7 +81,7 @@ def test_metrics_are_prometheus_text(closed):
     for line in answer.text.splitlines():
         assert line.startswith("#") or re.fullmatch(r"[a-z_]+(\{[^}]*\})? [0-9.e+]+", line), line
     assert "snapferry_fsyncs_total" in answer.text
-    assert "snapferry_vault_bytes_written_total" in answer.text
+    assert "snapferry_vault_written_bytes_total" in answer.text
 
 
 def test_files_that_hold_secrets_are_private(closed):

@@ -1,5 +1,9 @@
 //! From a raw request to an answer: who asks, which action, in which form.
-use std::{str::FromStr, sync::Arc};
+use std::{
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, header};
@@ -18,6 +22,7 @@ use service::{
     },
     core::Core,
     fault::{Code, Fault},
+    metrics::NO_ACTION,
 };
 
 /// The action of a JSON POST to `/` that names none: the operation this door was made for.
@@ -85,10 +90,12 @@ impl Dispatch {
     pub async fn handle(&self, request: RawRequest) -> Response<Bytes> {
         let request_id = self.core.entropy.uuid().to_string();
         let spoken = Spoken::of(&request);
-        let mut proved = None;
+        let begun = Instant::now();
+        let (mut proved, mut called) = (None, None);
         let (name, result) = self
-            .answer(&request, &spoken, &request_id, &mut proved)
+            .answer(&request, &spoken, &request_id, &mut proved, &mut called)
             .await;
+        self.count(called, &result, begun.elapsed());
         match &result {
             Ok(_) => tracing::debug!(%request_id, action = name, "answered"),
             Err((_, fault)) => {
@@ -105,12 +112,27 @@ impl Dispatch {
         response
     }
 
+    fn count(
+        &self,
+        called: Option<&'static Entry>,
+        result: &Result<String, (Api, Fault)>,
+        took: Duration,
+    ) {
+        let fault = result.as_ref().err();
+        let api = called.map(|entry| entry.api).or(fault.map(|(api, _)| *api));
+        let action = called.map_or(NO_ACTION, |entry| entry.name);
+        let code = fault.map(|(_, fault)| fault.code.as_str());
+        let metrics = &self.core.metrics;
+        metrics.request(api.unwrap_or(Api::Rds).as_str(), action, code, took);
+    }
+
     async fn answer(
         &self,
         request: &RawRequest,
         spoken: &Spoken,
         request_id: &str,
         proved: &mut Option<Proved>,
+        called: &mut Option<&'static Entry>,
     ) -> (String, Result<String, (Api, Fault)>) {
         let host = HostLabels::of(request);
         let found = self.find(request, spoken, &host, proved).await;
@@ -118,6 +140,7 @@ impl Dispatch {
             Ok(found) => found,
             Err((name, api, fault)) => return (name, Err((api, fault))),
         };
+        *called = Some(entry);
         let name = entry.name.to_owned();
         let run = async {
             if request.method == Method::GET && !entry.reads && !proof.presigned {

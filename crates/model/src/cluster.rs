@@ -26,6 +26,14 @@ pub enum ClusterStatus {
 }
 
 impl ClusterStatus {
+    /// All.
+    pub const ALL: [Self; 4] = [
+        Self::Creating,
+        Self::Available,
+        Self::Deleting,
+        Self::Failed,
+    ];
+
     /// The word in answers.
     pub fn as_str(self) -> &'static str {
         match self {

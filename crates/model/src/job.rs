@@ -25,6 +25,16 @@ pub enum JobKind {
 }
 
 impl JobKind {
+    /// All.
+    pub const ALL: [Self; 6] = [
+        Self::CreateCluster,
+        Self::CreateSnapshot,
+        Self::CopySnapshot,
+        Self::RestoreCluster,
+        Self::DeleteCluster,
+        Self::VerifyVault,
+    ];
+
     /// The word in rows, logs and listings.
     pub fn as_str(self) -> &'static str {
         match self {

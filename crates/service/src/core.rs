@@ -14,10 +14,12 @@ use tokio::sync::Notify;
 
 use crate::{
     Parts, Settings,
+    background::status::Tasks,
     clusters::{answering::Answering, users::Users},
     jobs::{deaths::Deaths, places::Places, snapshot_turns::Turns},
     keys::{KeyService, Keys, Outside},
     link::transport::Carrier,
+    metrics::{Metrics, gauges::Scraped},
     record_log::{batch::Seal, checkpoint::Scribe},
     vaults::Vaults,
 };
@@ -54,6 +56,11 @@ pub struct Core {
     pub answering: Answering,
     /// The jobs under which this node's processes died.
     pub deaths: Arc<Deaths>,
+    /// How the background tasks fare.
+    pub tasks: Tasks,
+    /// What is counted.
+    pub metrics: Metrics,
+    pub(crate) scraped: Scraped,
     /// One snapshot of a cluster at a time.
     pub turns: Turns,
     /// Reaches regions that other deployments host.
@@ -123,6 +130,9 @@ impl Core {
             users,
             answering: Answering::default(),
             deaths,
+            tasks: Tasks::default(),
+            metrics: Metrics::default(),
+            scraped: Scraped::default(),
             turns: Turns::default(),
             carrier: parts.carrier,
             stopping: AtomicBool::new(false),

@@ -2,6 +2,7 @@
 //!
 //! It names traits only: which catalog, vault and engine stand behind them is the server's choice.
 pub mod auth;
+pub mod background;
 pub mod clusters;
 pub mod core;
 pub mod events;
@@ -9,10 +10,12 @@ pub mod fault;
 pub mod jobs;
 pub mod keys;
 pub mod link;
+pub mod metrics;
 pub mod nodes;
 pub mod record_log;
 pub mod settings;
 pub mod sweep;
+mod tasks;
 mod vaults;
 pub mod verify;
 
@@ -42,8 +45,12 @@ pub use record_log::{
 pub use settings::{ClusterTls, Membership, Mode, Settings, Webhook};
 
 use crate::{
-    auth::authenticate::Access, clusters::authority, core::Core, events::webhooks, jobs::runner,
-    link::LinkServer, nodes::membership,
+    auth::authenticate::Access,
+    clusters::authority,
+    core::Core,
+    link::LinkServer,
+    metrics::{Metrics, gauges},
+    nodes::membership,
 };
 
 /// What a server that was started while everything was being stopped gets.
@@ -120,15 +127,7 @@ impl Service {
         core.users
             .enter(&*core.catalog, &settings.node, &settings.data_dir)
             .await?;
-        let owner = format!("{}/{incarnation}", core.settings.node);
-        let mut tasks = vec![
-            tokio::spawn(clusters::supervise::keep(core.clone())),
-            tokio::spawn(runner::work(core.clone(), owner)),
-            tokio::spawn(record_log::run(core.clone())),
-            tokio::spawn(sweep::run(core.clone())),
-            tokio::spawn(membership::beat(core.clone(), incarnation.clone())),
-        ];
-        tasks.extend(webhooks::begin(&core, &courier).await?);
+        let tasks = tasks::begin(&core, &incarnation, &courier).await?;
         let access = Arc::new(access);
         let link = LinkServer::new(core.clone(), access.clone());
         Ok(Arc::new(Self {
@@ -161,48 +160,15 @@ impl Service {
         answers.is_ok() && !catalog::damage_seen()
     }
 
-    /// Counters in Prometheus' text format.
-    pub fn metrics(&self) -> String {
-        let commits = self.core.catalog.commits();
-        let (intake, damage) = (self.core.vaults.intake(), self.core.vaults.damage.counts());
-        let counters = [
-            (
-                "catalog_commits",
-                "Durable commits of the catalog since the start.",
-                commits,
-            ),
-            (
-                "fsyncs",
-                "Waits for the disk since the start: one for each commit, and two for each object \
-                 in a folder's vault. The catalog's checkpoints and new folders are not counted.",
-                commits + intake.syncs,
-            ),
-            (
-                "vault_bytes_written",
-                "Bytes of objects and records written into the vaults since the start.",
-                intake.bytes,
-            ),
-            (
-                "vault_damage_found",
-                "Damaged or missing objects that verifications met since the start.",
-                damage.0,
-            ),
-            (
-                "vault_objects_mended",
-                "Objects that were fetched again from another region since the start.",
-                damage.1,
-            ),
-        ];
-        counters
-            .iter()
-            .map(|(name, help, value)| {
-                format!(
-                    "# HELP snapferry_{name}_total {help}\n\
-                     # TYPE snapferry_{name}_total counter\n\
-                     snapferry_{name}_total {value}\n"
-                )
-            })
-            .collect()
+    /// Where everything is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.core.metrics
+    }
+
+    /// All metrics as they are now, in Prometheus' text format.
+    pub async fn scrape(&self) -> String {
+        gauges::refresh(&self.core).await;
+        self.core.metrics.text()
     }
 
     /// Lets the mirror look at once: records were changed beside the service.

@@ -117,7 +117,16 @@ pub struct Settings {
     pub sweep_grace: Duration,
 }
 
+/// Bounds of the period of upkeep; within them it is a quarter of the grace.
+const UPKEEP_MIN: Duration = Duration::from_secs(1);
+const UPKEEP_MAX: Duration = Duration::from_secs(600);
+
 impl Settings {
+    /// How often what is over is looked for, in the vaults and in the catalog.
+    pub fn upkeep_period(&self) -> Duration {
+        (self.sweep_grace / 4).clamp(UPKEEP_MIN, UPKEEP_MAX)
+    }
+
     /// The defaults for a data folder.
     pub fn new(mode: Mode, data_dir: PathBuf) -> Self {
         Self {

@@ -138,10 +138,18 @@ impl Vaults {
         Ok(vault)
     }
 
-    /// Asks all regions' vaults anew whose they are.
-    pub fn doubt_owners(&self) {
+    /// The same, also of a vault that was this catalog's when it was asked last.
+    ///
+    /// # Errors
+    /// When it is another's, or cannot be asked.
+    pub async fn confirmed(&self, region: &Region) -> Result<Vault, OwnerError> {
+        self.doubt_owner(region);
+        self.owned(region).await
+    }
+
+    fn doubt_owner(&self, region: &Region) {
         let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
-        owned.clear();
+        owned.remove(region);
     }
 
     /// What went into all regions' vaults since the start: bytes, and waits for the disk.

@@ -20,6 +20,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0010_manifests_in_index.sql"),
     include_str!("../../migrations/postgres/0011_sweep_marks.sql"),
     include_str!("../../migrations/postgres/0012_keys_by_id.sql"),
+    include_str!("../../migrations/postgres/0013_node_tasks.sql"),
 ];
 
 /// Held while the schema is looked at and changed: "SNFR".

@@ -28,6 +28,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0010_manifests_in_index.sql"),
     include_str!("../../migrations/sqlite/0011_sweep_marks.sql"),
     include_str!("../../migrations/sqlite/0012_keys_by_id.sql"),
+    include_str!("../../migrations/sqlite/0013_node_tasks.sql"),
 ];
 
 /// Applies the migrations that a file lacks, in one transaction. Two processes that open a new

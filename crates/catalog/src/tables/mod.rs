@@ -2,12 +2,14 @@
 pub mod access_keys;
 pub mod accounts;
 pub mod clusters;
+pub mod counts;
 pub mod dirty_volumes;
 pub mod events;
 pub mod grants;
 pub mod jobs;
 pub mod keys;
 pub mod meta;
+pub mod node_tasks;
 pub mod nodes;
 pub mod outbox;
 pub mod pins;

@@ -223,6 +223,25 @@ pub(crate) enum NodeVerb {
         #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
         format: ListFormat,
     },
+    /// Show how a node's background tasks fare: when each last succeeded, why it failed, when it runs again
+    ///
+    /// A node tells it once a minute, and when a task begins to fail or works again.
+    #[command(after_help = "Examples:\n  \
+        snapferry node show\n  \
+        snapferry node show node-1 --catalog postgres://ferry@db/snapferry --format json")]
+    Show {
+        /// The node's name, as `snapferry node list` shows it [default: all that have told]
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        #[command(flatten)]
+        folder: Folder,
+        /// Look into the default data folder of `snapferry serve --dev`
+        #[arg(long, conflicts_with = "data")]
+        dev: bool,
+        /// How the tasks are printed
+        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        format: ListFormat,
+    },
     /// Let a node take on no more work, and wait until it has finished what it holds
     ///
     /// It goes on answering requests and running its clusters, and takes snapshots of those. Copies and

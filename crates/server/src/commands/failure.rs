@@ -71,6 +71,9 @@ pub(crate) enum Failure {
     /// No node of that name runs.
     #[error("no node of the name {0} runs")]
     NoSuchNode(String),
+    /// Nothing is known of a node's tasks.
+    #[error("no node{} has told how its tasks fare", .0.as_ref().map(|name| format!(" of the name {name}")).unwrap_or_default())]
+    NoTasks(Option<String>),
     /// Told to drain, and not there yet.
     #[error("the node {0} still holds jobs")]
     StillBusy(String),
@@ -155,7 +158,7 @@ impl Failure {
             Self::Rekey(_) => Some("both keys are kept; give the command again, and it goes on".to_owned()),
             Self::NoSharedCatalog => Some("nodes are listed where several share a catalog: name it with --catalog postgres://...".to_owned()),
             Self::NoAuthority => Some("start one with `snapferry serve`".to_owned()),
-            Self::NoSuchNode(_) => Some("`snapferry node list` shows the nodes".to_owned()),
+            Self::NoTasks(_) | Self::NoSuchNode(_) => Some("`snapferry node list` shows the nodes".to_owned()),
             Self::NotServed => Some("start it with `snapferry serve`, and ask again".to_owned()),
             Self::VerifyBusy => Some("wait for it, give the same options to watch it, or add --restart to give it up".to_owned()),
             Self::VerifyEnded(_) => Some("ask again; the server's log says more".to_owned()),

@@ -1,22 +1,27 @@
 //! The verbs about the nodes that share a catalog, and about moving a catalog.
 //!
 //! It does not know whether a node runs: each says so in the catalog.
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use catalog::{
-    CatalogExt,
+    CatalogError, CatalogExt, Tx,
     copy::Copied,
+    node_tasks,
     nodes::{self, NodeState},
 };
-use model::limits;
+use model::{Timestamp, limits};
 use serde_json::json;
-use service::nodes::forget::{self, Forgotten, ItsClusters};
+use service::{
+    Mode,
+    background::status::TaskStatus,
+    nodes::forget::{self, Forgotten, ItsClusters},
+};
 
 use crate::{
     commands::{
         cli::{Format, ListFormat, NodeVerb, Shared},
         failure::Failure,
-        output::{lines_of_json, print, run, table},
+        output::{attach, lines_of_json, print, run, table},
         progress_bar::counted,
     },
     deployment::catalogs::{self, End},
@@ -48,8 +53,36 @@ pub(crate) fn node(verb: NodeVerb) -> Result<(), Failure> {
         }
         NodeVerb::List { shared, format } => {
             let catalog = open(shared)?;
-            let listed = run(async move { Ok(catalog.read(nodes::list).await?) })?;
-            print(&shown_nodes(&listed, format))
+            let (listed, told) = run(async move {
+                let read = |tx: &mut dyn Tx| {
+                    Ok::<_, CatalogError>((nodes::list(tx)?, node_tasks::list(tx)?))
+                };
+                Ok(catalog.read(read).await?)
+            })?;
+            print(&shown_nodes(&listed, &told, format))
+        }
+        NodeVerb::Show {
+            name,
+            folder,
+            dev,
+            format,
+        } => {
+            let mode = if dev { Mode::Dev } else { Mode::Closed };
+            let catalog = match &folder.shared.catalog {
+                Some(url) => catalogs::open_shared(url)?,
+                None => catalogs::open(&attach(&folder, mode)?, None)?,
+            };
+            let told = run(async move { Ok(catalog.read(node_tasks::list).await?) })?;
+            let mut rows = Vec::new();
+            for one in told {
+                if name.as_ref().is_none_or(|name| *name == one.node) {
+                    rows.extend(tasks_of(&one));
+                }
+            }
+            if rows.is_empty() {
+                return Err(Failure::NoTasks(name));
+            }
+            print(&shown_tasks(&rows, format))
         }
         NodeVerb::Drain {
             name,
@@ -94,11 +127,101 @@ fn state_of(one: &nodes::Listed) -> &'static str {
     }
 }
 
-fn shown_nodes(listed: &[nodes::Listed], format: ListFormat) -> String {
+/// One task of a node, as the node told last.
+struct TaskRow {
+    node: String,
+    task: String,
+    status: TaskStatus,
+}
+
+impl TaskRow {
+    fn state(&self) -> &'static str {
+        match &self.status {
+            TaskStatus { error: Some(_), .. } => "failing",
+            TaskStatus {
+                stands_by: true, ..
+            } => "standby",
+            TaskStatus {
+                last_success: None, ..
+            } => "new",
+            _ => "ok",
+        }
+    }
+}
+
+/// The tasks of a node; none when a release tells them otherwise than this one reads.
+fn tasks_of(told: &node_tasks::Told) -> Vec<TaskRow> {
+    let all: BTreeMap<String, TaskStatus> = serde_json::from_str(&told.tasks).unwrap_or_default();
+    all.into_iter()
+        .map(|(task, status)| TaskRow {
+            node: told.node.clone(),
+            task,
+            status,
+        })
+        .collect()
+}
+
+/// The names of a node's tasks that fail.
+fn failing(node: &str, told: &[node_tasks::Told]) -> Vec<String> {
+    let of = told.iter().filter(|one| one.node == node);
+    of.flat_map(tasks_of)
+        .filter(|row| row.status.error.is_some())
+        .map(|row| row.task)
+        .collect()
+}
+
+fn shown_tasks(rows: &[TaskRow], format: ListFormat) -> String {
+    let time = |at: Option<Timestamp>| at.map(Timestamp::to_rfc3339_secs);
     match format {
         ListFormat::Text => table(
             &[
-                "NAME", "STATE", "SILENT", "CLUSTERS", "JOBS", "VERSION", "STARTED", "ENDPOINT",
+                "NODE",
+                "TASK",
+                "STATE",
+                "LAST SUCCESS",
+                "NEXT DUE",
+                "LAST FAILURE",
+                "ERROR",
+            ],
+            rows.iter().map(|row| {
+                vec![
+                    row.node.clone(),
+                    row.task.clone(),
+                    row.state().to_owned(),
+                    time(row.status.last_success).unwrap_or_default(),
+                    time(row.status.next_due).unwrap_or_default(),
+                    time(row.status.last_failure).unwrap_or_default(),
+                    row.status.error.clone().unwrap_or_default(),
+                ]
+            }),
+        ),
+        ListFormat::Json => lines_of_json(rows.iter().map(|row| {
+            json!({
+                "node": row.node,
+                "task": row.task,
+                "state": row.state(),
+                "last_success": time(row.status.last_success),
+                "next_due": time(row.status.next_due),
+                "last_failure": time(row.status.last_failure),
+                "error": row.status.error,
+            })
+        })),
+    }
+}
+
+fn shown_nodes(listed: &[nodes::Listed], told: &[node_tasks::Told], format: ListFormat) -> String {
+    match format {
+        ListFormat::Text => table(
+            &[
+                "NAME",
+                "STATE",
+                "SILENT",
+                "CLUSTERS",
+                "JOBS",
+                "VERSION",
+                "STARTED",
+                "ENDPOINT",
+                "FAILING TASKS",
             ],
             listed.iter().map(|one| {
                 vec![
@@ -110,6 +233,7 @@ fn shown_nodes(listed: &[nodes::Listed], format: ListFormat) -> String {
                     one.node.build.clone(),
                     one.node.started_at.to_rfc3339_secs(),
                     one.node.endpoint.clone(),
+                    failing(&one.node.name, told).join(" "),
                 ]
             }),
         ),
@@ -123,6 +247,7 @@ fn shown_nodes(listed: &[nodes::Listed], format: ListFormat) -> String {
                 "version": one.node.build,
                 "started_at": one.node.started_at.to_rfc3339_secs(),
                 "endpoint": one.node.endpoint,
+                "failing_tasks": failing(&one.node.name, told),
             })
         })),
     }

@@ -3,11 +3,7 @@
 //! It does not know any action; what is not a page of its own goes to the service.
 use std::{
     fmt,
-    fmt::Write,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock, atomic::Ordering},
 };
 
 use api::Dispatch;
@@ -16,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::Full;
 use hyper::body::Body;
 use model::{Entropy, limits};
-use service::{Service, auth::caller::Proved};
+use service::{Service, auth::caller::Proved, metrics::Of};
 use wire::RawRequest;
 
 use crate::http::{
@@ -42,7 +38,6 @@ pub(crate) struct Front {
     buffers: Arc<Buffers>,
     places: Arc<Places>,
     openapi: OnceLock<Bytes>,
-    responses: [AtomicU64; 5],
 }
 
 impl fmt::Debug for Front {
@@ -72,7 +67,6 @@ impl Front {
             buffers: Buffers::new(ROOM),
             places,
             openapi: OnceLock::new(),
-            responses: Default::default(),
         }
     }
 
@@ -94,8 +88,8 @@ impl Front {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        let class = usize::from(response.status().as_u16() / 100).clamp(1, 5) - 1;
-        self.responses[class].fetch_add(1, Ordering::Relaxed);
+        let status = response.status().as_u16();
+        self.service.metrics().http_response(status);
         response.map(Full::new)
     }
 
@@ -184,7 +178,10 @@ impl Front {
                 stage.answering();
                 Some(self.health().await)
             }
-            "/metrics" => Some(self.metrics()),
+            "/metrics" => {
+                stage.answering();
+                Some(self.metrics().await)
+            }
             "/openapi.json" => Some(typed(
                 StatusCode::OK,
                 "application/json",
@@ -211,31 +208,24 @@ impl Front {
         typed(status, "application/json", body)
     }
 
-    fn metrics(&self) -> Response<Bytes> {
-        let mut body = self.service.metrics();
-        body.push_str("# HELP snapferry_http_responses_total HTTP responses, by class of status.\n# TYPE snapferry_http_responses_total counter\n");
-        for (class, count) in (1..).zip(&self.responses) {
-            let count = count.load(Ordering::Relaxed);
-            writeln!(
-                body,
-                "snapferry_http_responses_total{{status=\"{class}xx\"}} {count}"
-            )
-            .expect("a String takes all");
+    async fn metrics(&self) -> Response<Bytes> {
+        let metrics = self.service.metrics();
+        let [strangers, accounts, proxies, displaced] = self.places.counts();
+        for (of, count) in [
+            ("strangers", strangers),
+            ("accounts", accounts),
+            ("proxies", proxies),
+        ] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            metrics.connections.get_or_create(&Of { of }).set(count);
         }
-        let [strangers, proved, proxies, displaced] = self.places.counts();
-        write!(
-            body,
-            "# HELP snapferry_connections Open connections, by what their client proved.\n\
-             # TYPE snapferry_connections gauge\n\
-             snapferry_connections{{of=\"strangers\"}} {strangers}\n\
-             snapferry_connections{{of=\"accounts\"}} {proved}\n\
-             snapferry_connections{{of=\"proxies\"}} {proxies}\n\
-             # HELP snapferry_connections_displaced_total Idle connections that made room for others of the same share.\n\
-             # TYPE snapferry_connections_displaced_total counter\n\
-             snapferry_connections_displaced_total {displaced}\n"
+        let counted = metrics.connections_displaced.inner();
+        counted.store(displaced, Ordering::Relaxed);
+        typed(
+            StatusCode::OK,
+            "text/plain; version=0.0.4",
+            self.service.scrape().await,
         )
-        .expect("a String takes all");
-        typed(StatusCode::OK, "text/plain; version=0.0.4", body)
     }
 
     /// A fault for which the request was never whole: in XML, which SDKs fall back to.

@@ -8,13 +8,20 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use catalog::{CatalogError, CatalogExt, clusters as rows};
 use engine::ServerState;
 use model::{Cluster, ClusterStatus, ResourceId, cluster::Placement};
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::files::{attempts, folder, home};
-use crate::{clusters::addresses, core::Core, fault::chain, jobs::JobError};
+use crate::{
+    background::{Next, Task, TaskError},
+    clusters::addresses,
+    core::Core,
+    fault::chain,
+    jobs::JobError,
+};
 
 /// How often a cluster's server is looked at.
 const KEEP_POLL: Duration = Duration::from_secs(5);
@@ -113,25 +120,39 @@ impl Watch {
 
 /// Starts, or adopts, every cluster of this node whose record says `available`, and goes on
 /// seeing to it that they run.
-pub async fn keep(core: Arc<Core>) {
-    let mut watches: HashMap<ResourceId, Watch> = HashMap::new();
-    while !core.is_stopping() {
-        match available(&core).await {
-            Ok(clusters) => look_at(&core, clusters, &mut watches).await,
-            Err(error) => {
-                tracing::warn!(cause = %chain(&error), "the list of clusters could not be read")
-            }
-        }
-        tokio::select! {
-            () = core.stopped() => break,
-            () = core.engines.ended() => {}
-            () = tokio::time::sleep(KEEP_POLL) => {}
-        }
+#[derive(Debug, Default)]
+pub(crate) struct Supervisor {
+    watches: HashMap<ResourceId, Watch>,
+}
+
+#[async_trait]
+impl Task for Supervisor {
+    fn name(&self) -> String {
+        "cluster_supervisor".to_owned()
     }
-    // Each of them hears the stop; a start must not come after the servers' end.
-    for look in watches.into_values().filter_map(|watch| watch.look) {
-        // Its outcome is in the log.
-        let _ = look.await;
+
+    fn period(&self, _core: &Core) -> Duration {
+        KEEP_POLL
+    }
+
+    async fn woken(&self, core: &Core) {
+        core.engines.ended().await;
+    }
+
+    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
+        let clusters = available(core)
+            .await
+            .map_err(|error| TaskError::doing("the list of clusters could not be read", &error))?;
+        look_at(core, clusters, &mut self.watches).await;
+        Ok(Next::Period)
+    }
+
+    /// Each look hears the stop; a start must not come after the servers' end.
+    async fn end(self: Box<Self>) {
+        for look in self.watches.into_values().filter_map(|watch| watch.look) {
+            // Its outcome is in the log.
+            let _ = look.await;
+        }
     }
 }
 

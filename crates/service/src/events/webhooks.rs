@@ -5,6 +5,7 @@
 //! answer holds up no other. What is sent is in docs/guides/webhooks.md.
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use aws_lc_rs::{digest, hmac};
 use catalog::{
     CatalogError, CatalogExt,
@@ -13,13 +14,12 @@ use catalog::{
 };
 use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use tokio::task::JoinHandle;
 
 use crate::{
+    background::{Next, RunsOn, Task, TaskError},
     core::Core,
     events::{kinds, transport::Courier},
     fault::chain,
-    nodes::membership,
     settings::Webhook,
 };
 
@@ -36,14 +36,14 @@ const SIGNATURE: HeaderName = HeaderName::from_static("snapferry-signature");
 /// The same for each try at an event.
 const EVENT_ID: HeaderName = HeaderName::from_static("snapferry-event-id");
 
-/// Begins to deliver: one task an address, each ending with the process.
+/// The ways to the configured addresses: one task each.
 ///
 /// # Errors
 /// When the catalog does not answer.
-pub(crate) async fn begin(
+pub(crate) async fn routes(
     core: &Arc<Core>,
     courier: &Arc<dyn Courier>,
-) -> Result<Vec<JoinHandle<()>>, CatalogError> {
+) -> Result<Vec<Route>, CatalogError> {
     let names: Vec<String> = core.settings.webhooks.iter().map(name_of).collect();
     let known = names.clone();
     core.catalog
@@ -62,15 +62,12 @@ pub(crate) async fn begin(
     let hooks = core.settings.webhooks.iter().cloned().zip(names);
     Ok(hooks
         .enumerate()
-        .map(|(number, (hook, name))| {
-            let route = Route {
-                core: core.clone(),
-                courier: courier.clone(),
-                hook,
-                name,
-                number: number + 1,
-            };
-            tokio::spawn(route.run())
+        .map(|(number, (hook, name))| Route {
+            core: core.clone(),
+            courier: courier.clone(),
+            hook,
+            name,
+            number: number + 1,
         })
         .collect())
 }
@@ -81,7 +78,7 @@ fn name_of(hook: &Webhook) -> String {
 }
 
 /// The way to one address.
-struct Route {
+pub(crate) struct Route {
     core: Arc<Core>,
     courier: Arc<dyn Courier>,
     hook: Webhook,
@@ -89,42 +86,38 @@ struct Route {
     number: usize,
 }
 
-impl Route {
-    async fn run(self) {
-        let mut failures = 0_u32;
-        while !self.core.is_stopping() {
-            let wait = match self.deliver().await {
-                Ok(delivered) => {
-                    if 0 < failures {
-                        tracing::info!(webhook = self.number, "the webhook takes events again");
-                    }
-                    failures = 0;
-                    if delivered == BATCH {
-                        continue;
-                    }
-                    POLL
-                }
-                Err(cause) => {
-                    failures = failures.saturating_add(1);
-                    let wait = backoff(failures);
-                    tracing::warn!(webhook = self.number, failures, wait_secs = wait.as_secs(), %cause, "an event was not delivered");
-                    wait
-                }
-            };
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.core.stopped() => return,
-            }
-        }
+#[async_trait]
+impl Task for Route {
+    // One of the nodes delivers, so that the order holds.
+    const RUNS_ON: RunsOn = RunsOn::Leader;
+
+    fn name(&self) -> String {
+        format!("webhook_{}", self.number)
     }
 
+    fn period(&self, _core: &Core) -> Duration {
+        POLL
+    }
+
+    fn rest(&self, _core: &Core, failures: u32) -> Duration {
+        backoff(failures)
+    }
+
+    async fn run(&mut self, _core: &Arc<Core>) -> Result<Next, TaskError> {
+        let delivered = self.deliver().await;
+        match delivered {
+            Ok(BATCH) => Ok(Next::Now),
+            Ok(_) => Ok(Next::Period),
+            Err(cause) => Err(TaskError::Failed(format!(
+                "an event was not delivered: {cause}"
+            ))),
+        }
+    }
+}
+
+impl Route {
     /// Delivers what is behind the address's place, up to a batch; answers how many events.
     async fn deliver(&self) -> Result<usize, String> {
-        // Where nodes share a catalog one of them delivers, so that the order holds.
-        let first = membership::is_first(&self.core).await;
-        if !first.map_err(|error| chain(&error))? {
-            return Ok(0);
-        }
         let name = self.name.clone();
         let waiting = self
             .core

@@ -208,6 +208,11 @@ pub fn new_job<B: Serialize>(
     }
 }
 
+/// The words of all kinds.
+pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
+    JobKind::ALL.into_iter().map(JobKind::as_str)
+}
+
 /// Runs a job to its commit.
 ///
 /// # Errors

@@ -4,15 +4,17 @@
 //! claimed is claimed anew once the lease is over.
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use catalog::{
     CatalogError, CatalogExt, Tx, clusters,
     jobs::{self, Checkpoint, Claim, Lease},
     snapshots,
 };
-use model::{ClusterName, ClusterStatus, Job, JobKind, SnapshotStatus, Told, limits};
+use model::{ClusterName, ClusterStatus, Job, JobKind, JobState, SnapshotStatus, Told, limits};
 use tokio::task::JoinSet;
 
 use crate::{
+    background::{Next, Task, TaskError},
     core::Core,
     fault::chain,
     jobs::{
@@ -22,6 +24,7 @@ use crate::{
         progress::Meter,
         run,
     },
+    metrics::Kind,
 };
 
 /// How long work that is to stop may take to its next step.
@@ -29,30 +32,56 @@ const STOP_PATIENCE: Duration = Duration::from_secs(4);
 /// The shortest wait between two tries of a job.
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 
-/// Runs jobs until the process is to end, then waits for the ones under way to stop.
-pub async fn work(core: Arc<Core>, owner: String) {
-    let mut running = JoinSet::new();
-    while !core.is_stopping() {
-        while running.try_join_next().is_some() {}
-        match claim(&core, &owner).await {
-            Ok(Some(one)) => {
-                running.spawn(attempt(one));
-            }
-            Ok(None) => {
-                tokio::select! {
-                    () = core.work.notified() => {}
-                    () = core.places.more_room() => {}
-                    () = tokio::time::sleep(limits::RUNNER_POLL) => {}
-                    () = core.stopped() => {}
-                }
-            }
-            Err(error) => {
-                tracing::warn!(cause = %chain(&error), "no job could be claimed");
-                tokio::time::sleep(limits::RUNNER_POLL).await;
-            }
+/// Claims jobs as long as there are any and there is room; at the end it waits for the ones under
+/// way to stop.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    owner: String,
+    running: JoinSet<()>,
+}
+
+impl Runner {
+    /// One that holds leases under that name.
+    pub(crate) fn new(owner: String) -> Self {
+        Self {
+            owner,
+            running: JoinSet::new(),
         }
     }
-    while running.join_next().await.is_some() {}
+}
+
+#[async_trait]
+impl Task for Runner {
+    fn name(&self) -> String {
+        "job_runner".to_owned()
+    }
+
+    fn period(&self, _core: &Core) -> Duration {
+        limits::RUNNER_POLL
+    }
+
+    async fn woken(&self, core: &Core) {
+        tokio::select! {
+            () = core.work.notified() => {}
+            () = core.places.more_room() => {}
+        }
+    }
+
+    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
+        while self.running.try_join_next().is_some() {}
+        let claimed = claim(core, &self.owner).await;
+        match claimed.map_err(|error| TaskError::doing("no job could be claimed", &error))? {
+            Some(one) => {
+                self.running.spawn(attempt(one));
+                Ok(Next::Now)
+            }
+            None => Ok(Next::Period),
+        }
+    }
+
+    async fn end(mut self: Box<Self>) {
+        while self.running.join_next().await.is_some() {}
+    }
 }
 
 /// Takes a job that there is room for, if there is one.
@@ -110,10 +139,18 @@ async fn attempt(one: Run) {
     };
     match result {
         Ok(()) => {
-            tracing::info!(job = %job.id, kind = job.kind.as_str(), subject = job.subject, "job done")
+            tracing::info!(job = %job.id, kind = job.kind.as_str(), subject = job.subject, "job done");
+            count(&one, JobState::Done);
         }
         Err(error) => end(&one, error).await,
     }
+}
+
+/// Counts a job's end.
+fn count(one: &Run, state: JobState) {
+    let after = one.core.now().since(one.job.created_at);
+    let metrics = &one.core.metrics;
+    metrics.job_ended(one.job.kind.as_str(), state.as_str(), after);
 }
 
 /// A job under which the process died again and again is not tried once more.
@@ -211,12 +248,14 @@ fn show_on_cluster(tx: &mut dyn Tx, job: &Job, percent: u8) -> Result<(), Catalo
 pub(crate) async fn end(one: &Run, error: JobError) {
     let core = &one.core;
     let (lease, job) = (one.lease.clone(), one.job.clone());
+    let mut ended = None;
     let recorded: Result<(), CatalogError> = match error {
         JobError::Lost => {
             tracing::info!(job = %job.id, "job canceled, or taken over");
             return;
         }
         JobError::Gone => {
+            ended = Some(JobState::Canceled);
             core.catalog
                 .write(move |tx| jobs::finish(tx, &lease, &jobs::End::Canceled))
                 .await
@@ -231,6 +270,8 @@ pub(crate) async fn end(one: &Run, error: JobError) {
         JobError::Retry(reason) if job.attempts < limits::JOB_ATTEMPTS_MAX => {
             let wait = backoff(job.attempts.into());
             tracing::warn!(job = %job.id, kind = job.kind.as_str(), reason = reason.log, "job will be tried again");
+            let kind = job.kind.as_str();
+            core.metrics.job_retries.get_or_create(&Kind { kind }).inc();
             let so_far = so_far(one);
             core.catalog
                 .write(move |tx| {
@@ -241,6 +282,7 @@ pub(crate) async fn end(one: &Run, error: JobError) {
         }
         JobError::Wait(reason) | JobError::Retry(reason) | JobError::Fail(reason) => {
             tracing::warn!(job = %job.id, kind = job.kind.as_str(), subject = job.subject, reason = reason.log, "job failed");
+            ended = Some(JobState::Failed);
             core.catalog
                 .write(move |tx| {
                     jobs::guard(tx, &lease)?;
@@ -251,7 +293,11 @@ pub(crate) async fn end(one: &Run, error: JobError) {
         }
     };
     match recorded {
-        Ok(()) => {}
+        Ok(()) => {
+            if let Some(state) = ended {
+                count(one, state);
+            }
+        }
         Err(CatalogError::LeaseLost { .. }) => {}
         Err(error) => {
             tracing::warn!(job = %one.job.id, cause = %chain(&error), "a job's end was not recorded")

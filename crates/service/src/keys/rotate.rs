@@ -80,26 +80,26 @@ impl Keys {
         Ok(turned.value)
     }
 
-    /// Rotates the keys whose date has come.
-    pub async fn rotate_due(self: &Arc<Self>) {
-        let due = self
-            .catalog
-            .read(|tx| keys::due_for_rotation(tx, BATCH))
-            .await;
-        let due = match due {
-            Ok(due) => due,
-            Err(error) => {
-                let error: CatalogError = error;
-                tracing::warn!(cause = %chain(&error), "keys that are due for rotation were not found");
-                return;
-            }
-        };
+    /// Rotates the keys whose date has come: all that can be.
+    ///
+    /// # Errors
+    /// Why one was not, or none was found.
+    pub async fn rotate_due(self: &Arc<Self>) -> Result<(), Fault> {
+        let due = self.catalog.read(|tx| keys::due_for_rotation(tx, BATCH));
+        let due = due.await.map_err(|error: CatalogError| {
+            let fault = Fault::internal(&error);
+            tracing::warn!(cause = %chain(&error), "keys that are due for rotation were not found");
+            fault
+        })?;
+        let mut failed = None;
         for stored in due {
             let arn = stored.value.arn();
             if let Err(error) = self.rotate(&arn, Reason::Due).await {
                 tracing::warn!(key = %arn, cause = %chain(&error), "a key was not rotated");
+                failed.get_or_insert(error);
             }
         }
+        failed.map_or(Ok(()), Err)
     }
 }
 

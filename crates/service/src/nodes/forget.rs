@@ -3,7 +3,7 @@
 //! It does not know whether the machine is gone: it believes whoever asks, once the node is silent.
 use std::time::Duration;
 
-use catalog::{Catalog, CatalogError, CatalogExt, Tx, clusters, jobs, nodes};
+use catalog::{Catalog, CatalogError, CatalogExt, Tx, clusters, jobs, node_tasks, nodes};
 use model::{Told, limits};
 
 use crate::{
@@ -117,6 +117,7 @@ fn forget(
     }
     let jobs_released = jobs::release_held_by(tx, &format!("{name}/"))?;
     nodes::forget(tx, name)?;
+    node_tasks::forget(tx, name)?;
     Ok(Forgotten {
         clusters: arns,
         jobs_failed: bound.len() as u64,

@@ -4,6 +4,7 @@
 //! has one node, whose lock on the folder says all there is to say.
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use catalog::{
     CatalogError, CatalogExt, jobs,
     nodes::{self, Entry, NodeState, Taken},
@@ -11,7 +12,11 @@ use catalog::{
 use model::limits;
 
 use crate::{
-    clusters::authority::AuthorityError, core::Core, fault::chain, record_log::owner::OwnerError,
+    background::{Next, Task, TaskError},
+    clusters::authority::AuthorityError,
+    core::Core,
+    fault::chain,
+    record_log::owner::OwnerError,
 };
 
 /// Why a node cannot start.
@@ -101,32 +106,47 @@ pub(crate) async fn enter(core: &Core, incarnation: &str) -> Result<(), StartErr
     entered.map_err(|taken| StartError::NameTaken { name, taken })
 }
 
-/// Tells the others that this node lives, and hears what it is to do, until the process ends.
-pub(crate) async fn beat(core: Arc<Core>, incarnation: String) {
-    if core.settings.membership.is_none() {
-        return;
+/// Tells the others that this node lives, and hears what it is to do.
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    incarnation: String,
+}
+
+impl Heartbeat {
+    /// Of the process of that name.
+    pub(crate) fn of(incarnation: &str) -> Self {
+        Self {
+            incarnation: incarnation.to_owned(),
+        }
     }
-    loop {
-        tokio::select! {
-            () = core.stopped() => return,
-            () = tokio::time::sleep(limits::NODE_HEARTBEAT) => {}
-        }
-        let (name, own) = (core.settings.node.clone(), incarnation.clone());
-        match core
-            .catalog
-            .write(move |tx| nodes::beat(tx, &name, &own))
-            .await
-        {
-            Ok(Some(state)) => note(&core, state == NodeState::Draining),
-            Ok(None) => {
-                tracing::error!(node = %core.settings.node, "another process has this node's name now; this one ends");
-                core.begin_stop();
-                return;
-            }
-            Err(error) => {
-                tracing::warn!(cause = %chain(&error), "the others were not told that this node lives")
-            }
-        }
+}
+
+#[async_trait]
+impl Task for Heartbeat {
+    const AT_START: bool = false;
+
+    fn name(&self) -> String {
+        "node_heartbeat".to_owned()
+    }
+
+    fn period(&self, _core: &Core) -> Duration {
+        limits::NODE_HEARTBEAT
+    }
+
+    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
+        let (name, own) = (core.settings.node.clone(), self.incarnation.clone());
+        let beat = core.catalog.write(move |tx| nodes::beat(tx, &name, &own));
+        let state = beat.await.map_err(|error: CatalogError| {
+            TaskError::doing("the others were not told that this node lives", &error)
+        })?;
+        let Some(state) = state else {
+            return Err(TaskError::Fatal(format!(
+                "another process has this node's name {} now",
+                core.settings.node
+            )));
+        };
+        note(core, state == NodeState::Draining);
+        Ok(Next::Period)
     }
 }
 
@@ -158,16 +178,4 @@ pub(crate) async fn leave(core: &Core, incarnation: &str, patience: Duration) {
         }
         Err(_) => tracing::warn!("the others could not be told in time that this node ends"),
     }
-}
-
-/// Whether this node does what one of them is enough for: with a catalog of its own, always.
-pub(crate) async fn is_first(core: &Core) -> Result<bool, CatalogError> {
-    if core.settings.membership.is_none() {
-        return Ok(true);
-    }
-    let first = core
-        .catalog
-        .read(|tx| nodes::first_alive(tx, limits::NODE_SILENCE))
-        .await?;
-    Ok(first.as_ref() == Some(&core.settings.node))
 }

@@ -1,3 +1,4 @@
 //! The processes that share a catalog.
 pub mod forget;
+pub(crate) mod leader;
 pub mod membership;

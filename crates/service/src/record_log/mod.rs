@@ -4,7 +4,7 @@
 //! changed, in the change's own transaction. The mirror gathers letters for a moment, reads what
 //! the records now are, writes that as a bag (`bag`), and then forgets the letters. A region's
 //! records go into its own vault, those of no region into the default region's. How far it is
-//! behind is a metric.
+//! behind are two metrics, `record_log_lag_entries` and `record_log_lag_seconds`.
 //!
 //! A record's state may lie in several bags, when a process died before it could say what it had
 //! written; the newer one counts. What piles up is written anew now and then (`checkpoint`).
@@ -18,6 +18,7 @@ pub mod rotate_master_key;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use catalog::{
     CatalogError, CatalogExt, Tx, meta,
     outbox::{self, Letter},
@@ -26,7 +27,11 @@ use catalog::{
 use model::Region;
 
 use crate::record_log::batch::{Line, Packer};
-use crate::{core::Core, fault::chain};
+use crate::{
+    background::{Next, Task, TaskError},
+    core::Core,
+    fault::chain,
+};
 
 /// Letters between two looks at the outbox.
 const BATCH: usize = 1_024;
@@ -35,33 +40,44 @@ const GATHER: Duration = Duration::from_millis(100);
 /// How long to wait after a failure, and between looks when nothing signals.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Writes letters until the process is to end.
-pub async fn run(core: Arc<Core>) {
-    loop {
-        let more = match flush(&core).await {
-            Ok(more) => more,
-            Err(error) => {
-                tracing::warn!(cause = error, "the mirror of the records is behind");
-                tokio::select! {
-                    () = core.stopped() => return,
-                    () = tokio::time::sleep(PAUSE) => {}
-                }
-                true
-            }
-        };
-        if core.is_stopping() {
-            return;
-        }
-        if !more {
+/// Writes letters as they come.
+#[derive(Debug, Default)]
+pub(crate) struct RecordLog {
+    /// There were more letters than one bag takes.
+    more: bool,
+}
+
+#[async_trait]
+impl Task for RecordLog {
+    fn name(&self) -> String {
+        "record_log".to_owned()
+    }
+
+    fn period(&self, _core: &Core) -> Duration {
+        PAUSE
+    }
+
+    async fn woken(&self, core: &Core) {
+        core.mirror.notified().await;
+    }
+
+    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
+        if !self.more {
             tokio::select! {
-                () = core.stopped() => return,
-                () = core.mirror.notified() => {}
-                () = tokio::time::sleep(PAUSE) => {}
-            }
-            tokio::select! {
-                () = core.stopped() => return,
+                // What is left is written at the very end.
+                () = core.stopped() => return Ok(Next::Period),
                 () = tokio::time::sleep(GATHER) => {}
             }
+        }
+        let flushed = flush(core).await;
+        // After a failure they have been gathered for long enough.
+        self.more = *flushed.as_ref().unwrap_or(&true);
+        match flushed {
+            Ok(true) => Ok(Next::Now),
+            Ok(false) => Ok(Next::Period),
+            Err(error) => Err(TaskError::Failed(format!(
+                "the mirror of the records is behind: {error}"
+            ))),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -25,13 +25,15 @@ use object_store::{
 use vault::Vault;
 
 use super::{
-    BATCH, Sweeper,
+    BATCH, GarbageCollection, Sweeper,
     checker::{
         ground::{GRACE, Ground, home, page, written},
         idle::{NoCarrier, NoCourier},
     },
+    key_rotation::KeyRotation,
+    prune::Prune,
 };
-use crate::{Mode, Parts, Settings, core::Core};
+use crate::{Mode, Parts, Settings, background, core::Core};
 
 /// What a store was asked for.
 #[derive(Debug, Default)]
@@ -39,6 +41,8 @@ struct Asked {
     lists: AtomicU64,
     manifests: AtomicU64,
     deletes: AtomicU64,
+    /// Whether lists never come to an end.
+    hangs: AtomicBool,
 }
 
 /// The counts of lists, manifests read and deletes.
@@ -94,10 +98,16 @@ impl ObjectStore for Counted {
     }
     fn list(&self, below: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         self.asked.lists.fetch_add(1, Relaxed);
+        if self.asked.hangs.load(Relaxed) {
+            return Box::pin(futures_util::stream::pending());
+        }
         self.inner.list(below)
     }
     async fn list_with_delimiter(&self, below: Option<&Path>) -> Result<ListResult> {
         self.asked.lists.fetch_add(1, Relaxed);
+        if self.asked.hangs.load(Relaxed) {
+            return std::future::pending().await;
+        }
         self.inner.list_with_delimiter(below).await
     }
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
@@ -188,11 +198,11 @@ impl Scene {
 
     /// One round of the sweep; answers what the vault was asked for.
     fn round(&mut self) -> Counts {
-        let sweeper = &mut self.sweeper;
-        let swept = self
-            .ground
-            .runtime
-            .block_on(sweeper.region(&self.core, &home()));
+        let (core, sweeper) = (&self.core, &mut self.sweeper);
+        let swept = self.ground.runtime.block_on(async {
+            let vault = core.vaults.confirmed(&home()).await.expect("it is ours");
+            sweeper.region(core, &vault, &home()).await
+        });
         swept.expect("it is swept");
         self.asked.take()
     }
@@ -394,4 +404,46 @@ fn a_condemned_name_goes_only_when_another_holds_what_is_needed() {
     let mut twins: Vec<String> = condemned.iter().map(|path| twin(path)).collect();
     twins.sort();
     assert_eq!(scene.objects(&volume), twins);
+}
+
+#[test]
+fn a_vault_that_hangs_holds_up_neither_pruning_nor_the_rotation_of_keys() {
+    let (ground, store) = (Ground::new(), Arc::default());
+    let asked = Arc::new(Asked::default());
+    asked.hangs.store(true, Relaxed);
+    let mut core = core(&ground, &store, &asked);
+    core.settings.sweep_grace = Duration::ZERO;
+    let core = Arc::new(core);
+    let old = samples::job(JobKind::CopySnapshot, "old");
+    let id = old.id;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let catalog = &ground.catalog;
+        let ended = catalog.write(move |tx| {
+            jobs::insert(tx, &old)?;
+            jobs::cancel(tx, old.id)
+        });
+        let ended: Result<bool, CatalogError> = ended.await;
+        assert!(ended.expect("it is good"));
+        ground.clock.advance(Duration::from_secs(8 * 24 * 3_600));
+        background::spawn(&core, GarbageCollection::default());
+        background::spawn(&core, Prune::default());
+        background::spawn(&core, KeyRotation);
+        let succeeded = |task| core.tasks.all().get(task).and_then(|one| one.last_success);
+        let both = async {
+            while succeeded("prune").is_none() || succeeded("key_rotation").is_none() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let soon = Duration::from_secs(20);
+        tokio::time::timeout(soon, both).await.expect("they run");
+        assert!(0 < asked.lists.load(Relaxed), "the sweep hangs by now");
+        assert_eq!(succeeded("garbage_collection"), None);
+        let left = catalog.read(move |tx| jobs::get(tx, id)).await;
+        let left: Result<_, CatalogError> = left;
+        assert_eq!(left.expect("it is read"), None);
+        core.begin_stop();
+    });
 }

@@ -1,0 +1,196 @@
+//! Work that goes on beside requests, again and again. Adding a task is its file and its line in
+//! [`crate::tasks`].
+//!
+//! It does not know what a task does. Each has a loop of its own, so one that fails, or takes long,
+//! holds up no other; how each fares is told by [`status`], to metrics and `snapferry node`.
+pub(crate) mod report;
+pub mod status;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use catalog::CatalogError;
+use tokio::task::JoinHandle;
+
+use crate::{core::Core, fault::chain, nodes::leader};
+
+/// Periods are made longer or shorter by up to this part of them, so that the nodes that share a
+/// catalog, and a node's tasks, do not all come at once.
+const JITTER: u32 = 10;
+
+/// Which nodes run a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RunsOn {
+    /// Each.
+    EveryNode,
+    /// The first of those that live; with a catalog of its own, a node is that.
+    Leader,
+}
+
+/// When a task is to run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// After its period, or when it is woken.
+    Period,
+    /// At once: there is more to do.
+    Now,
+}
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TaskError {
+    /// It is tried again.
+    #[error("{0}")]
+    Failed(String),
+    /// This process must not go on.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl TaskError {
+    /// With what was done, and why that failed.
+    pub(crate) fn doing(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Failed(format!("{what}: {}", chain(error)))
+    }
+}
+
+impl From<CatalogError> for TaskError {
+    fn from(error: CatalogError) -> Self {
+        Self::Failed(chain(&error))
+    }
+}
+
+/// One task: what it does, how often, and where.
+#[async_trait]
+pub(crate) trait Task: Send + Sync + 'static {
+    /// Its name in logs, metrics and listings: `snake_case`, the same in each process.
+    fn name(&self) -> String;
+
+    /// How long it rests between two runs.
+    fn period(&self, core: &Core) -> Duration;
+
+    /// Which nodes run it.
+    const RUNS_ON: RunsOn = RunsOn::EveryNode;
+
+    /// Whether it runs as soon as the process does, and not after a period.
+    const AT_START: bool = true;
+
+    /// Resolves when there is something to do before the period is over.
+    async fn woken(&self, _core: &Core) {
+        std::future::pending().await
+    }
+
+    /// How long it rests after so many failures in a row.
+    fn rest(&self, core: &Core, _failures: u32) -> Duration {
+        self.period(core)
+    }
+
+    /// Runs once. What takes long looks at [`Core::is_stopping`] now and then.
+    ///
+    /// # Errors
+    /// Why it did not do all it was to.
+    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError>;
+
+    /// Another node runs it: what this one remembers of it may be old.
+    fn stand_by(&mut self) {}
+
+    /// Ends what it began.
+    async fn end(self: Box<Self>) {}
+}
+
+/// Runs a task until the process is to end.
+pub(crate) fn spawn<T: Task>(core: &Arc<Core>, task: T) -> JoinHandle<()> {
+    tokio::spawn(keep_running(core.clone(), task))
+}
+
+async fn keep_running<T: Task>(core: Arc<Core>, mut task: T) {
+    let name = task.name();
+    let mut failures = 0;
+    let mut wait = match T::AT_START {
+        true => Duration::ZERO,
+        false => jittered(&core, task.period(&core)),
+    };
+    while !core.is_stopping() {
+        if !wait.is_zero() {
+            core.tasks.due(&name, core.now().plus(wait));
+            tokio::select! {
+                () = core.stopped() => break,
+                () = task.woken(&core), if failures == 0 => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        wait = match attempt(&core, &mut task, &name).await {
+            Ok(Some(Next::Now)) => {
+                failures = 0;
+                Duration::ZERO
+            }
+            Ok(Some(Next::Period)) => {
+                failures = 0;
+                jittered(&core, task.period(&core))
+            }
+            Ok(None) => jittered(&core, task.period(&core)),
+            Err(TaskError::Failed(_)) => {
+                failures += 1;
+                jittered(&core, task.rest(&core, failures))
+            }
+            Err(TaskError::Fatal(_)) => {
+                core.begin_stop();
+                break;
+            }
+        };
+    }
+    Box::new(task).end().await;
+}
+
+/// Runs a task once, if this node does, and notes how that ended; none when it does not.
+async fn attempt<T: Task>(
+    core: &Arc<Core>,
+    task: &mut T,
+    name: &str,
+) -> Result<Option<Next>, TaskError> {
+    let outcome = match is_here::<T>(core).await {
+        Ok(true) => task.run(core).await.map(Some),
+        Ok(false) => {
+            task.stand_by();
+            core.tasks.stands_by(name);
+            return Ok(None);
+        }
+        Err(error) => Err(TaskError::doing("the nodes could not be listed", &error)),
+    };
+    match &outcome {
+        Ok(_) => {
+            if core.tasks.succeeded(name, core.now()) {
+                tracing::info!(task = name, "the task works again");
+                core.tasks.changed.notify_one();
+            }
+        }
+        Err(TaskError::Failed(cause)) => {
+            tracing::warn!(task = name, cause, "a background task failed");
+            if core.tasks.failed(name, core.now(), cause) {
+                core.tasks.changed.notify_one();
+            }
+        }
+        Err(TaskError::Fatal(cause)) => {
+            tracing::error!(task = name, cause, "this server ends");
+            core.tasks.failed(name, core.now(), cause);
+        }
+    }
+    core.metrics.task_ran(name, outcome.is_ok(), core.now());
+    outcome
+}
+
+async fn is_here<T: Task>(core: &Core) -> Result<bool, CatalogError> {
+    match T::RUNS_ON {
+        RunsOn::EveryNode => Ok(true),
+        RunsOn::Leader => leader::is_leader(core).await,
+    }
+}
+
+/// A wait, somewhat longer or shorter.
+fn jittered(core: &Core, wait: Duration) -> Duration {
+    let [low, high, ..] = core.entropy.draw();
+    let draw = u32::from(u16::from_le_bytes([low, high]));
+    let span = wait / JITTER;
+    // From a tenth less to a tenth more.
+    wait - span + span * 2 * draw / u32::from(u16::MAX)
+}

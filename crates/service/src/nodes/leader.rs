@@ -1,0 +1,17 @@
+//! Which of the nodes that share a catalog does what one of them is enough for.
+use catalog::{CatalogError, CatalogExt, nodes};
+use model::limits;
+
+use crate::core::Core;
+
+/// Whether this node does: with a catalog of its own, always.
+pub(crate) async fn is_leader(core: &Core) -> Result<bool, CatalogError> {
+    if core.settings.membership.is_none() {
+        return Ok(true);
+    }
+    let first = core
+        .catalog
+        .read(|tx| nodes::first_alive(tx, limits::NODE_SILENCE))
+        .await?;
+    Ok(first.as_ref() == Some(&core.settings.node))
+}

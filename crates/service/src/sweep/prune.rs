@@ -1,0 +1,84 @@
+//! Removes rows whose time is over, once the clock is believed.
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use catalog::{CatalogError, CatalogExt, events, jobs, keys, tombstones, verified};
+use model::limits::EVENTS_KEPT;
+
+use super::{BATCH, clock::Clock};
+use crate::{
+    background::{Next, RunsOn, Task, TaskError},
+    core::Core,
+};
+
+/// How long finished jobs and deleted names are remembered.
+const MEMORY: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// The task.
+#[derive(Debug, Default)]
+pub(crate) struct Prune {
+    clock: Clock,
+}
+
+#[async_trait]
+impl Task for Prune {
+    const RUNS_ON: RunsOn = RunsOn::Leader;
+    const AT_START: bool = false;
+
+    fn name(&self) -> String {
+        "prune".to_owned()
+    }
+
+    fn period(&self, core: &Core) -> Duration {
+        core.settings.upkeep_period()
+    }
+
+    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
+        let failed = |error| TaskError::doing("old rows were not removed", &error);
+        if self.clock.is_believed(core).await.map_err(failed)? {
+            forget(core).await.map_err(failed)?;
+        }
+        Ok(Next::Period)
+    }
+}
+
+/// Drops rows whose time is over: finished jobs, events, deleted names, keys at their deletion date.
+async fn forget(core: &Core) -> Result<(), CatalogError> {
+    // A batch a transaction, so that others get between; as many as there are, since a busy
+    // hour makes more rows than one batch has.
+    while !core.is_stopping() {
+        let gone = core
+            .catalog
+            .write(|tx| {
+                let jobs = jobs::prune(tx, MEMORY, BATCH)?;
+                let events = events::prune(tx, EVENTS_KEPT, BATCH)?;
+                Ok::<_, CatalogError>(jobs.max(events))
+            })
+            .await?;
+        if gone < BATCH as u64 {
+            break;
+        }
+    }
+    let regions = core.vaults.regions();
+    core.catalog
+        .write(move |tx| {
+            verified::forget(tx, BATCH)?;
+            for region in &regions {
+                tombstones::forget(tx, region, MEMORY, BATCH)?;
+            }
+            let mut gone = BTreeMap::new();
+            for stored in keys::due_for_deletion(tx, BATCH)? {
+                let key = stored.value;
+                keys::delete(tx, &key.region, &key.account, &key.id)?;
+                keys::replica_gone(tx, &key)?;
+                gone.insert(key.arn().to_string(), key.arn());
+            }
+            Ok(gone)
+        })
+        .await
+        .map(|gone: BTreeMap<String, model::Arn>| {
+            for arn in gone.values() {
+                tracing::info!(key = %arn, "deleted at the end of its waiting period");
+            }
+        })
+}
