@@ -5,6 +5,7 @@ pub(crate) mod address;
 pub(crate) mod catalog_place;
 mod error;
 pub(crate) mod kms;
+mod layers;
 pub(crate) mod peer;
 mod resolved;
 pub(crate) mod roles;
@@ -30,9 +31,10 @@ pub(crate) use error::SettingsError;
 use crate::settings::{
     catalog_place::{CatalogUrl, NodeName},
     kms::KmsLayer,
+    layers::layer,
     peer::PeerRow,
     roles::RoleRow,
-    values::{Addresses, ByteCount, Listen, Network, Ports, Secret},
+    values::{Addresses, ByteCount, Listen, Network, Ports, Seconds, Secret},
     vault_place::VaultPlace,
     webhook::WebhookRow,
 };
@@ -42,23 +44,26 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8085
 /// Room for every setting many times over; a larger file is not a settings file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
+layer! {
 /// One layer of settings: flags and environment together, or a file. What is absent is left to
-/// the layer below. A setting is one row here; a key of the file is the flag's name.
+/// the layer below. A setting is one row here: a key of
+/// the file is the flag's name, and `=>` names what it sets of the service's, if nothing else has to
+/// be looked at for that.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Layer {
     /// Do not check signatures: for laptops and CI, on loopback only
     #[arg(long, env = "SNAPFERRY_DEV", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) dev: Option<bool>,
+    dev: Option<bool>,
     /// Address and port to listen on; port 0 lets the system pick one [default: 127.0.0.1:8085]
     #[arg(long, env = "SNAPFERRY_LISTEN", value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Option<Listen>,
+    listen: Option<Listen>,
     /// Folder that keeps everything [default: /var/lib/snapferry as root, else ~/.local/share/snapferry]
     ///
     /// With --dev the last part of the default is snapferry-dev. The folder is made when it is missing,
     /// and it must be reachable by the users that clusters run as when Snapferry runs as root.
     #[arg(long, env = "SNAPFERRY_DATA", value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
+    data: Option<PathBuf>,
     /// PostgreSQL database that keeps the catalog [default: a SQLite file in the data folder]
     ///
     /// As in postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full (or require, or disable;
@@ -71,31 +76,31 @@ pub(crate) struct Layer {
         value_name = "URL",
         hide_env_values = true
     )]
-    pub(crate) catalog: Option<CatalogUrl>,
+    catalog: Option<CatalogUrl>,
     /// Where snapshots' bytes are kept: a folder, s3://BUCKET or s3://BUCKET/PREFIX [default: vault in the data folder]
     ///
     /// Each region has a folder or prefix of its own there. A bucket's credentials are found as AWS's tools
     /// find them. Nodes that share a catalog share the vault too.
     #[arg(long, env = "SNAPFERRY_VAULT", value_name = "PLACE")]
-    pub(crate) vault: Option<VaultPlace>,
+    vault: Option<VaultPlace>,
     /// Address of the S3-compatible store [default: Amazon S3 of AWS_REGION]
     #[arg(long, env = "SNAPFERRY_VAULT_ENDPOINT", value_name = "URL")]
-    pub(crate) vault_endpoint: Option<String>,
+    vault_endpoint: Option<String>,
     /// Put the bucket's name into the host name, as Amazon S3 wants it [default: only without --vault-endpoint]
     #[arg(long, env = "SNAPFERRY_VAULT_VIRTUAL_HOST", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) vault_virtual_host: Option<bool>,
+    vault_virtual_host: Option<bool>,
     /// Requests that carry objects to or from the bucket at once [default: 16]
     #[arg(long, env = "SNAPFERRY_VAULT_STREAMS", value_name = "COUNT")]
-    pub(crate) vault_streams: Option<u16>,
+    vault_streams: Option<u16>,
     /// Objects above this go to the bucket in parts of this size, several at once [default: 16MiB]
     #[arg(long, env = "SNAPFERRY_VAULT_PART_SIZE", value_name = "BYTES")]
-    pub(crate) vault_part_size: Option<ByteCount>,
+    vault_part_size: Option<ByteCount>,
     /// Name of this node among those that share a catalog [default: drawn once for a data folder]
     #[arg(long, env = "SNAPFERRY_NODE", value_name = "NAME")]
-    pub(crate) node: Option<NodeName>,
+    node: Option<NodeName>,
     /// Region of requests that name none [default: us-east-1]
     #[arg(long, env = "SNAPFERRY_DEFAULT_REGION", value_name = "NAME")]
-    pub(crate) default_region: Option<Region>,
+    default_region: Option<Region> => default_region,
     /// A region beyond those that AWS has; can be given several times
     #[arg(
         long,
@@ -103,7 +108,7 @@ pub(crate) struct Layer {
         value_name = "NAME",
         value_delimiter = ','
     )]
-    pub(crate) region: Vec<Region>,
+    region: Vec<Region> => extra_regions,
     /// A region whose encrypted copies under another key or account share no key with their source
     ///
     /// Such a copy is a job and takes space, instead of one commit: every byte is sealed under fresh
@@ -114,7 +119,7 @@ pub(crate) struct Layer {
         value_name = "REGION",
         value_delimiter = ','
     )]
-    pub(crate) seal_anew: Vec<Region>,
+    seal_anew: Vec<Region> => seal_anew,
     /// A further host name that clients reach this server by; can be given several times
     #[arg(
         long,
@@ -122,7 +127,7 @@ pub(crate) struct Layer {
         value_name = "NAME",
         value_delimiter = ','
     )]
-    pub(crate) host: Vec<String>,
+    host: Vec<String>,
     /// Address or network of a proxy that many clients come through; can be given several times
     ///
     /// Connections from there have no share of their own, as those of other addresses have: see
@@ -133,36 +138,36 @@ pub(crate) struct Layer {
         value_name = "ADDRESS",
         value_delimiter = ','
     )]
-    pub(crate) proxy: Vec<Network>,
+    proxy: Vec<Network>,
     /// PEM file with the server's certificate chain: serves HTTPS; needs --tls-key
     #[arg(long, env = "SNAPFERRY_TLS_CERTIFICATE", value_name = "FILE")]
-    pub(crate) tls_certificate: Option<PathBuf>,
+    tls_certificate: Option<PathBuf>,
     /// PEM file with the certificate's private key; needs --tls-certificate
     #[arg(long, env = "SNAPFERRY_TLS_KEY", value_name = "FILE")]
-    pub(crate) tls_key: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
     /// Listen beyond loopback without TLS: anyone on the way can read and replay what clients send
     #[arg(long, env = "SNAPFERRY_INSECURE_LISTEN", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) insecure_listen: Option<bool>,
+    insecure_listen: Option<bool>,
     /// Addresses for clusters, one each: those of a network or from a first to a last [default: 127.64.0.0/10]
     ///
     /// As in 10.0.8.0/24 or 10.0.8.10-10.0.8.99: the machine's own addresses, where clients can reach
     /// them. A cluster's address is its Endpoint, and its Port is 5432 unless another is asked for.
     #[arg(long, env = "SNAPFERRY_CLUSTER_ADDRESSES", value_name = "RANGE")]
-    pub(crate) cluster_addresses: Option<Addresses>,
+    cluster_addresses: Option<Addresses>,
     /// One address for all clusters, each with a port of its own, instead of --cluster-addresses
     #[arg(long, env = "SNAPFERRY_CLUSTER_HOST", value_name = "ADDRESS")]
-    pub(crate) cluster_host: Option<IpAddr>,
+    cluster_host: Option<IpAddr>,
     /// Ports for clusters that ask for none, with --cluster-host or where 5432 is in use [default: 15432-16431]
     #[arg(long, env = "SNAPFERRY_CLUSTER_PORTS", value_name = "FIRST-LAST")]
-    pub(crate) cluster_ports: Option<Ports>,
+    cluster_ports: Option<Ports> => cluster_ports,
     /// PEM file with a certificate chain that all clusters show, instead of the deployment's own authority's
     ///
     /// Needs --cluster-tls-key. Both are read again when they change: renew them in place.
     #[arg(long, env = "SNAPFERRY_CLUSTER_TLS_CERTIFICATE", value_name = "FILE")]
-    pub(crate) cluster_tls_certificate: Option<PathBuf>,
+    cluster_tls_certificate: Option<PathBuf>,
     /// PEM file with that certificate's private key
     #[arg(long, env = "SNAPFERRY_CLUSTER_TLS_KEY", value_name = "FILE")]
-    pub(crate) cluster_tls_key: Option<PathBuf>,
+    cluster_tls_key: Option<PathBuf>,
     /// A further name in clusters' certificates, beside each one's address; can be given several times
     #[arg(
         long,
@@ -170,55 +175,55 @@ pub(crate) struct Layer {
         value_name = "NAME",
         value_delimiter = ','
     )]
-    pub(crate) cluster_tls_name: Vec<String>,
+    cluster_tls_name: Vec<String> => cluster_tls.names,
     /// Refuse PostgreSQL clients without TLS, as rds.force_ssl does [default: true, with --dev false]
     #[arg(long, env = "SNAPFERRY_CLUSTER_FORCE_TLS", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) cluster_force_tls: Option<bool>,
+    cluster_force_tls: Option<bool> => cluster_tls.forced,
     /// Folder with a database's programs, or with one such folder per version
     ///
     /// On the command line or in the file it is searched besides /usr/lib/postgresql; in the
     /// environment (SNAPFERRY_ENGINE_BIN) it replaces that search.
     #[arg(long, value_name = "DIR")]
-    pub(crate) engine_bin: Option<PathBuf>,
+    engine_bin: Option<PathBuf>,
     /// Without root: let one OS user run the clusters of several accounts
     ///
     /// An account's master user can then reach the other accounts' files through PostgreSQL, and
     /// Snapferry's own. Only for machines whose accounts trust each other.
     #[arg(long, env = "SNAPFERRY_ALLOW_SHARED_OS_USER", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) allow_shared_os_user: Option<bool>,
+    allow_shared_os_user: Option<bool>,
     /// Bytes a second that copies may bring into one region, such as 50MiB [default: no limit]
     #[arg(
         long,
         env = "SNAPFERRY_CROSS_REGION_BYTES_PER_SECOND",
         value_name = "BYTES"
     )]
-    pub(crate) cross_region_bytes_per_second: Option<ByteCount>,
+    cross_region_bytes_per_second: Option<ByteCount> => cross_region_bytes_per_sec,
     /// Memory that one snapshot may use on its way to the vault [default: 128MiB]
     #[arg(long, env = "SNAPFERRY_SNAPSHOT_MEMORY", value_name = "BYTES")]
-    pub(crate) snapshot_memory: Option<ByteCount>,
+    snapshot_memory: Option<ByteCount> => snapshot_memory_bytes,
     /// Manual cluster snapshots of one account in one region [default: 100]
     #[arg(long, env = "SNAPFERRY_MANUAL_SNAPSHOTS_MAX", value_name = "COUNT")]
-    pub(crate) manual_snapshots_max: Option<u32>,
+    manual_snapshots_max: Option<u32> => manual_snapshots_max,
     /// Cross-region copies in progress into one region for one account [default: 5]
     #[arg(long, env = "SNAPFERRY_CROSS_REGION_COPIES_MAX", value_name = "COUNT")]
-    pub(crate) cross_region_copies_max: Option<u32>,
+    cross_region_copies_max: Option<u32> => cross_region_copies_max,
     /// Clusters of one account in one region [default: 40]
     #[arg(long, env = "SNAPFERRY_CLUSTERS_MAX", value_name = "COUNT")]
-    pub(crate) clusters_max: Option<u32>,
+    clusters_max: Option<u32> => clusters_max,
     /// Demand a PreSignedUrl for encrypted copies between regions everywhere, not in GovCloud only
     #[arg(long, env = "SNAPFERRY_REQUIRE_PRESIGNED_URL", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) require_presigned_url: Option<bool>,
+    require_presigned_url: Option<bool> => require_presigned_url,
     /// Refuse to copy snapshots of Multi-AZ DB clusters, as Amazon RDS does
     #[arg(long, env = "SNAPFERRY_REFUSE_MULTI_AZ_COPIES", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) refuse_multi_az_copies: Option<bool>,
+    refuse_multi_az_copies: Option<bool> => refuse_multi_az_copies,
 
     /// Go on with a catalog brought back from a backup that is older than the vault: what was made
     /// since is lost, and its bytes are swept
     #[arg(long, env = "SNAPFERRY_ACCEPT_OLDER_CATALOG", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) accept_older_catalog: Option<bool>,
+    accept_older_catalog: Option<bool> => accept_older_catalog,
     /// Address that events are posted to; the settings file can have several, as `[[webhook]]`
     #[arg(long, env = "SNAPFERRY_WEBHOOK_URL", value_name = "URL")]
-    pub(crate) webhook_url: Option<String>,
+    webhook_url: Option<String>,
     /// What deliveries to --webhook-url are signed with, 16 characters or more
     ///
     /// Rather set the variable: other users of the machine can see a command line.
@@ -228,31 +233,32 @@ pub(crate) struct Layer {
         value_name = "SECRET",
         hide_env_values = true
     )]
-    pub(crate) webhook_secret: Option<Secret>,
+    webhook_secret: Option<Secret>,
     /// Regions of other deployments, in the settings file
     #[arg(skip)]
-    pub(crate) regions: BTreeMap<Region, PeerRow>,
+    regions: BTreeMap<Region, PeerRow>,
     /// Webhooks of the settings file
     #[arg(skip)]
-    pub(crate) webhook: Vec<WebhookRow>,
+    webhook: Vec<WebhookRow>,
     /// Roles that accounts may assume, in the settings file
     #[arg(skip)]
-    pub(crate) role: Vec<RoleRow>,
+    role: Vec<RoleRow>,
     /// An outside KMS.
     #[command(flatten)]
-    pub(crate) kms: KmsLayer,
+    kms: KmsLayer,
     /// Seconds after which the work of a process that died is taken over [default: 15]
     #[arg(long, env = "SNAPFERRY_LEASE_SECONDS", value_name = "SECONDS")]
-    pub(crate) lease_seconds: Option<u64>,
+    lease_seconds: Option<Seconds> => lease,
     /// Seconds that bytes which no snapshot reaches are kept [default: 3600]
     #[arg(long, env = "SNAPFERRY_SWEEP_GRACE_SECONDS", value_name = "SECONDS")]
-    pub(crate) sweep_grace_seconds: Option<u64>,
+    sweep_grace_seconds: Option<Seconds> => sweep_grace,
     /// How log lines are written to standard error [default: text]
     #[arg(long, env = "SNAPFERRY_LOG_FORMAT", value_name = "FORMAT", value_enum)]
-    pub(crate) log_format: Option<LogFormat>,
+    log_format: Option<LogFormat>,
     /// What is logged: error, warn, info, debug, trace, or filters such as info,service=debug [default: info]
     #[arg(long, env = "SNAPFERRY_LOG", value_name = "FILTER")]
-    pub(crate) log_level: Option<String>,
+    log_level: Option<String>,
+}
 }
 
 impl Layer {
@@ -279,74 +285,15 @@ impl Layer {
     }
 
     /// This layer, and `below` where it says nothing.
-    pub(crate) fn over(self, below: Self) -> Self {
-        fn either<T>(above: Vec<T>, below: Vec<T>) -> Vec<T> {
-            if above.is_empty() { below } else { above }
+    pub(crate) fn over(self, mut below: Self) -> Self {
+        // One says where clusters are instead of the other: the upper layer's counts.
+        if self.cluster_host.is_some() {
+            below.cluster_addresses = None;
         }
-        Self {
-            dev: self.dev.or(below.dev),
-            listen: self.listen.or(below.listen),
-            data: self.data.or(below.data),
-            catalog: self.catalog.or(below.catalog),
-            vault: self.vault.or(below.vault),
-            node: self.node.or(below.node),
-            vault_endpoint: self.vault_endpoint.or(below.vault_endpoint),
-            vault_virtual_host: self.vault_virtual_host.or(below.vault_virtual_host),
-            vault_streams: self.vault_streams.or(below.vault_streams),
-            vault_part_size: self.vault_part_size.or(below.vault_part_size),
-            default_region: self.default_region.or(below.default_region),
-            region: either(self.region, below.region),
-            seal_anew: either(self.seal_anew, below.seal_anew),
-            host: either(self.host, below.host),
-            proxy: either(self.proxy, below.proxy),
-            tls_certificate: self.tls_certificate.or(below.tls_certificate),
-            tls_key: self.tls_key.or(below.tls_key),
-            insecure_listen: self.insecure_listen.or(below.insecure_listen),
-            // One says where clusters are instead of the other: the upper layer's counts.
-            cluster_addresses: match self.cluster_host {
-                Some(_) => self.cluster_addresses,
-                None => self.cluster_addresses.or(below.cluster_addresses),
-            },
-            cluster_host: match self.cluster_addresses {
-                Some(_) => self.cluster_host,
-                None => self.cluster_host.or(below.cluster_host),
-            },
-            cluster_ports: self.cluster_ports.or(below.cluster_ports),
-            cluster_tls_certificate: self
-                .cluster_tls_certificate
-                .or(below.cluster_tls_certificate),
-            cluster_tls_key: self.cluster_tls_key.or(below.cluster_tls_key),
-            cluster_tls_name: either(self.cluster_tls_name, below.cluster_tls_name),
-            cluster_force_tls: self.cluster_force_tls.or(below.cluster_force_tls),
-            engine_bin: self.engine_bin.or(below.engine_bin),
-            allow_shared_os_user: self.allow_shared_os_user.or(below.allow_shared_os_user),
-            cross_region_bytes_per_second: self
-                .cross_region_bytes_per_second
-                .or(below.cross_region_bytes_per_second),
-            snapshot_memory: self.snapshot_memory.or(below.snapshot_memory),
-            manual_snapshots_max: self.manual_snapshots_max.or(below.manual_snapshots_max),
-            cross_region_copies_max: self
-                .cross_region_copies_max
-                .or(below.cross_region_copies_max),
-            clusters_max: self.clusters_max.or(below.clusters_max),
-            require_presigned_url: self.require_presigned_url.or(below.require_presigned_url),
-            refuse_multi_az_copies: self.refuse_multi_az_copies.or(below.refuse_multi_az_copies),
-            accept_older_catalog: self.accept_older_catalog.or(below.accept_older_catalog),
-            webhook_url: self.webhook_url.or(below.webhook_url),
-            webhook_secret: self.webhook_secret.or(below.webhook_secret),
-            regions: if self.regions.is_empty() {
-                below.regions
-            } else {
-                self.regions
-            },
-            webhook: either(self.webhook, below.webhook),
-            role: either(self.role, below.role),
-            kms: self.kms.over(below.kms),
-            lease_seconds: self.lease_seconds.or(below.lease_seconds),
-            sweep_grace_seconds: self.sweep_grace_seconds.or(below.sweep_grace_seconds),
-            log_format: self.log_format.or(below.log_format),
-            log_level: self.log_level.or(below.log_level),
+        if self.cluster_addresses.is_some() {
+            below.cluster_host = None;
         }
+        self.merged(below)
     }
 
     /// Who may ask.

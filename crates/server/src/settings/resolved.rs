@@ -1,7 +1,7 @@
 //! What the service needs of the settings.
 //!
 //! It does not know which layer a value came from.
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use service::{ClusterAddresses, Mode};
 
@@ -28,13 +28,9 @@ impl Layer {
         let mut to = service::Settings::new(self.mode(), data_dir);
         to.os_users = os_users;
         to.shared_os_user = self.allow_shared_os_user.unwrap_or(false) || to.mode == Mode::Dev;
-        to.extra_regions = self.region.iter().cloned().collect();
-        to.seal_anew = self.seal_anew.iter().cloned().collect();
-        if let Some(region) = &self.default_region {
-            to.default_region = region.clone();
-            if !region.is_known() {
-                to.extra_regions.insert(region.clone());
-            }
+        self.choose(&mut to);
+        if !to.default_region.is_known() {
+            to.extra_regions.insert(to.default_region.clone());
         }
         if let Some(host) = self.cluster_host {
             to.cluster_addresses = ClusterAddresses::Shared(host);
@@ -46,29 +42,6 @@ impl Layer {
             .cluster_tls_certificate
             .clone()
             .zip(self.cluster_tls_key.clone());
-        to.cluster_tls.names = self.cluster_tls_name.clone();
-        if let Some(forced) = self.cluster_force_tls {
-            to.cluster_tls.forced = forced;
-        }
-        if let Some(ports) = &self.cluster_ports {
-            to.cluster_ports = ports.0.clone();
-        }
-        to.cross_region_bytes_per_sec = self.cross_region_bytes_per_second.map(|count| count.0);
-        if let Some(memory) = self.snapshot_memory {
-            to.snapshot_memory_bytes = usize::try_from(memory.0).unwrap_or(usize::MAX);
-        }
-        if let Some(count) = self.manual_snapshots_max {
-            to.manual_snapshots_max = count as usize;
-        }
-        if let Some(count) = self.cross_region_copies_max {
-            to.cross_region_copies_max = count as usize;
-        }
-        if let Some(count) = self.clusters_max {
-            to.clusters_max = count as usize;
-        }
-        to.require_presigned_url = self.require_presigned_url.unwrap_or(false);
-        to.refuse_multi_az_copies = self.refuse_multi_az_copies.unwrap_or(false);
-        to.accept_older_catalog = self.accept_older_catalog.unwrap_or(false);
         to.webhooks = self
             .webhooks()
             .map(|hook| service::Webhook {
@@ -81,12 +54,6 @@ impl Layer {
             .iter()
             .map(RoleRow::role)
             .collect::<Result<_, _>>()?;
-        if let Some(secs) = self.lease_seconds {
-            to.lease = Duration::from_secs(secs);
-        }
-        if let Some(secs) = self.sweep_grace_seconds {
-            to.sweep_grace = Duration::from_secs(secs);
-        }
         for (region, row) in &self.regions {
             to.peers.insert(region.clone(), row.peer(region)?);
         }

@@ -69,7 +69,7 @@ impl Layer {
             });
         }
         if let Some(secs) = self.lease_seconds
-            && !LEASE_SECS.contains(&secs)
+            && !LEASE_SECS.contains(&secs.0)
         {
             return Err(SettingsError::Value {
                 setting: "lease-seconds",

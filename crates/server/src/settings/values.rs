@@ -222,6 +222,18 @@ macro_rules! from_text {
 }
 from_text!(Listen, Ports, Network);
 
+/// A time in whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct Seconds(pub(crate) u64);
+
+impl FromStr for Seconds {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
