@@ -1,6 +1,6 @@
 //! The actions that the RDS, KMS, STS and tagging models have, so that one that is not implemented here is
 //! told from one that does not exist. A test compares the lists with the models of botocore.
-use crate::action::Api;
+use crate::apis::Api;
 
 /// Every known action by its API.
 pub static KNOWN: &[(Api, &[&str])] = &[

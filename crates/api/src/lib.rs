@@ -4,16 +4,18 @@
 //! [`wire::RawRequest`], and what runs is the [`service::Service`].
 mod action;
 mod actions;
+mod apis;
 mod dispatch;
 mod keys;
 mod known_actions;
 pub mod openapi;
 mod placement;
 mod presigned;
+mod schema;
 mod shapes;
 mod tagging;
 
-pub use action::Api;
 pub use actions::{ACTIONS, find};
-pub use dispatch::{Dispatch, refuse, refuse_too_large};
+pub use apis::Api;
+pub use dispatch::Dispatch;
 pub use known_actions::KNOWN;

@@ -12,8 +12,7 @@ use bytes::Bytes;
 use clap::Args;
 use http::{HeaderMap, HeaderValue, Method, header};
 use wire::{
-    RawRequest,
-    query::Parameters,
+    Parameters, RawRequest,
     sigv4::{self, Scope, Signer, SigningKey},
 };
 
@@ -121,7 +120,8 @@ fn doorway(timer: &Timer) -> anyhow::Result<()> {
     Ok(())
 }
 
-const NAMESPACE: &str = "http://rds.amazonaws.com/doc/2014-10-31/";
+/// As long as RDS's.
+const NAMESPACE: &str = "http://rds.example.com/doc/2000-01-01/..";
 
 #[derive(serde::Serialize)]
 struct Page {

@@ -2,8 +2,12 @@
 //!
 //! Sources: the error lists of each action's page in the RDS, KMS and STS API references, and
 //! the RDS reference's "Common Errors". A fault has a sentence for the caller; what went wrong
-//! inside is logged where the fault is made and never shown.
+//! inside is logged where the fault is made and never shown. Errors of other rooms become faults
+//! here and nowhere else; KMS's words for a key are `kms_fault`'s, and RDS's are `RdsUse`'s.
 use std::borrow::Cow;
+
+use model::{Snapshot, limits};
+use wire::{InputCode, InputError, protocol::Dialect, sigv4::AuthCode, sigv4::AuthFault};
 
 /// The short codes of the JSON door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +94,7 @@ faults! {
     MissingAction: "MissingAction", 400, ValidationError;
     InvalidAction: "InvalidAction", 400, ValidationError;
     RequestEntityTooLarge: "RequestEntityTooLarge", 413, ValidationError;
+    RequestTimeout: "RequestTimeout", 408, ValidationError;
     MissingAuthenticationToken: "MissingAuthenticationToken", 403, Unauthenticated;
     IncompleteSignature: "IncompleteSignature", 400, Unauthenticated;
     InvalidClientTokenId: "InvalidClientTokenId", 403, Unauthenticated;
@@ -155,6 +160,18 @@ impl Fault {
         Self::new(Code::InvalidParameterCombination, message)
     }
 
+    /// `InvalidDBClusterSnapshotStateFault`: nobody can `act` on a snapshot that is not available.
+    pub fn not_available(act: &str, snapshot: &Snapshot) -> Self {
+        Self::new(
+            Code::InvalidDbClusterSnapshotState,
+            format!(
+                "Cannot {act} the snapshot because it isn't currently in the available state: {} is {}.",
+                snapshot.name,
+                snapshot.status.as_str()
+            ),
+        )
+    }
+
     /// `InternalFailure`: the cause goes to the log, the caller gets the request id.
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(cause = %chain(cause), "internal failure");
@@ -162,6 +179,51 @@ impl Fault {
             Code::InternalFailure,
             "The request processing has failed because of an unknown error, exception or failure.",
         )
+    }
+}
+
+impl Fault {
+    /// What is wrong with an input; `only` is the code of an API that has one for all of that.
+    pub fn of_input(error: &InputError, only: Option<Code>) -> Self {
+        let code = only.unwrap_or(match error.code() {
+            InputCode::MissingParameter => Code::MissingParameter,
+            InputCode::InvalidParameterCombination => Code::InvalidParameterCombination,
+            InputCode::InvalidParameterValue => Code::InvalidParameterValue,
+            InputCode::ValidationError => Code::ValidationError,
+            InputCode::MalformedQueryString => Code::MalformedQueryString,
+            InputCode::MalformedInput => Code::MalformedInput,
+            InputCode::MissingAction => Code::MissingAction,
+            InputCode::UnknownOperation => Code::KmsUnknownOperation,
+        });
+        Self::new(code, error.message())
+    }
+
+    /// For protocols to write.
+    pub fn on_wire(&self) -> wire::Fault {
+        wire::Fault {
+            code: self.code.as_str(),
+            status: self.code.status(),
+            message: self.message.to_string(),
+            kind: self.code.door().as_str(),
+        }
+    }
+}
+
+impl Code {
+    /// For an action that nobody has, in the words of a protocol.
+    pub fn unknown_action(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Query => Self::InvalidAction,
+            Dialect::Json => Self::KmsUnknownOperation,
+        }
+    }
+
+    /// For an action that AWS has and this server has not, in the words of a protocol.
+    pub fn not_implemented(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Query => Self::InvalidAction,
+            Dialect::Json => Self::KmsUnsupported,
+        }
     }
 }
 
@@ -212,16 +274,58 @@ impl From<vault::VaultError> for Fault {
     }
 }
 
-impl From<wire::InputError> for Fault {
-    fn from(error: wire::InputError) -> Self {
-        let code = match error.code() {
-            "MissingParameter" => Code::MissingParameter,
-            "InvalidParameterCombination" => Code::InvalidParameterCombination,
-            "InvalidParameterValue" => Code::InvalidParameterValue,
-            "ValidationError" => Code::ValidationError,
-            "MalformedQueryString" => Code::MalformedQueryString,
-            _ => Code::MalformedInput,
+impl From<InputError> for Fault {
+    fn from(error: InputError) -> Self {
+        Self::of_input(&error, None)
+    }
+}
+
+impl From<AuthFault> for Fault {
+    fn from(fault: AuthFault) -> Self {
+        let code = match fault.code() {
+            AuthCode::MissingAuthenticationToken => Code::MissingAuthenticationToken,
+            AuthCode::InvalidClientTokenId => Code::InvalidClientTokenId,
+            AuthCode::IncompleteSignature => Code::IncompleteSignature,
+            AuthCode::SignatureDoesNotMatch => Code::SignatureDoesNotMatch,
         };
-        Self::new(code, error.message())
+        Self::new(code, fault.message())
+    }
+}
+
+/// Why a request is refused before it is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlyRefusal {
+    /// The server has too much to do.
+    Busy,
+    /// The body is larger than [`limits::BODY_BYTES_MAX`].
+    TooLarge,
+    /// The body did not arrive in time.
+    Slow,
+    /// The body's connection ended before it.
+    Broken,
+}
+
+impl From<EarlyRefusal> for Fault {
+    fn from(refusal: EarlyRefusal) -> Self {
+        match refusal {
+            EarlyRefusal::Busy => {
+                Self::new(Code::ServiceUnavailable, "The server is busy. Try again.")
+            }
+            EarlyRefusal::TooLarge => Self::new(
+                Code::RequestEntityTooLarge,
+                format!(
+                    "The request's body is larger than {} bytes.",
+                    limits::BODY_BYTES_MAX
+                ),
+            ),
+            EarlyRefusal::Slow => Self::new(
+                Code::RequestTimeout,
+                "The request's body did not arrive in time.",
+            ),
+            EarlyRefusal::Broken => Self::new(
+                Code::MalformedInput,
+                "The request's body did not arrive whole.",
+            ),
+        }
     }
 }

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod link;
 pub mod metrics;
 pub mod nodes;
+pub mod outcome;
 pub mod record_log;
 pub mod settings;
 pub mod sweep;

@@ -2,17 +2,15 @@
 //!
 //! It knows no word of any service, does no I/O, and is handed the time.
 //! - [`sigv4`]: who signed a request, and whether rightly; the same, turned round, signs one.
-//! - [`query`] and [`json`]: parameters into any `Deserialize` type.
-//! - [`xml`] and [`Fault`]: answers, good and bad.
+//! - [`protocol`]: in which protocol a request is written, what it asks, and how it is answered.
+mod echo;
 mod fault;
-mod input;
-pub mod json;
 mod percent;
-pub mod query;
+pub mod protocol;
 mod request;
 pub mod sigv4;
-pub mod xml;
 
-pub use fault::{ERROR_TYPE_HEADER, Fault};
-pub use input::{ECHO_CHARS_MAX, InputError};
+pub use echo::ECHO_CHARS_MAX;
+pub use fault::Fault;
+pub use protocol::{InputCode, InputError, Parameters, json, xml};
 pub use request::RawRequest;

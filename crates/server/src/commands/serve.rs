@@ -179,7 +179,6 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         Guard::new(address, &layer.host, tls.is_some()),
         HelpPage::new(mode, scheme, &shown_credentials(address, &dir)),
         Arc::clone(&service),
-        Arc::new(SystemEntropy),
         Arc::clone(&places),
     ));
     let (stop, stopped) = watch::channel(());

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use model::limits;
+use service::fault::EarlyRefusal;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep, timeout, timeout_at},
@@ -41,19 +42,6 @@ pub(crate) struct Turn<'a> {
     _buffer: Buffer,
 }
 
-/// Why a body was not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyError {
-    /// The server has too much to do.
-    Busy,
-    /// It is larger than [`limits::BODY_BYTES_MAX`].
-    TooLarge,
-    /// It did not arrive in time.
-    Slow,
-    /// Its connection ended before it.
-    Broken,
-}
-
 /// Whether the client waits for a word before it sends the body (`Expect: 100-continue`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sending {
@@ -79,7 +67,7 @@ impl Turns {
         body: B,
         sending: Sending,
         mut buffer: Buffer,
-    ) -> Result<Turn<'_>, BodyError>
+    ) -> Result<Turn<'_>, EarlyRefusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -89,7 +77,7 @@ impl Turns {
             if sending == Sending::AtOnce {
                 discard(body).await;
             }
-            return Err(BodyError::TooLarge);
+            return Err(EarlyRefusal::TooLarge);
         }
         let body = read(body, announced, &mut buffer, deadline).await?;
         // Not before: a body that never ends would keep others from their turn.
@@ -107,7 +95,7 @@ async fn read<B>(
     announced: usize,
     buffer: &mut Buffer,
     deadline: Instant,
-) -> Result<Bytes, BodyError>
+) -> Result<Bytes, EarlyRefusal>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -116,9 +104,9 @@ where
     let mut read = BytesMut::with_capacity(room);
     loop {
         let frame = match timeout_at(deadline, body.frame()).await {
-            Err(_) => return Err(BodyError::Slow),
+            Err(_) => return Err(EarlyRefusal::Slow),
             Ok(None) => return Ok(read.freeze()),
-            Ok(Some(Err(_))) => return Err(BodyError::Broken),
+            Ok(Some(Err(_))) => return Err(EarlyRefusal::Broken),
             Ok(Some(Ok(frame))) => frame,
         };
         // Trailers say nothing here.
@@ -129,7 +117,7 @@ where
         if limits::BODY_BYTES_MAX < wanted {
             drop(read);
             discard(body).await;
-            return Err(BodyError::TooLarge);
+            return Err(EarlyRefusal::TooLarge);
         }
         if room < wanted {
             // Counted before it is kept, in steps that double as the buffer's do.
@@ -143,20 +131,27 @@ where
 }
 
 /// Room comes back when others are done.
-async fn find_room(buffer: &mut Buffer, bytes: usize, deadline: Instant) -> Result<(), BodyError> {
+async fn find_room(
+    buffer: &mut Buffer,
+    bytes: usize,
+    deadline: Instant,
+) -> Result<(), EarlyRefusal> {
     while !buffer.grow(bytes) {
         if deadline < Instant::now() + LOOK {
-            return Err(BodyError::Busy);
+            return Err(EarlyRefusal::Busy);
         }
         sleep(LOOK).await;
     }
     Ok(())
 }
 
-async fn acquire(turns: &Semaphore, deadline: Instant) -> Result<SemaphorePermit<'_>, BodyError> {
+async fn acquire(
+    turns: &Semaphore,
+    deadline: Instant,
+) -> Result<SemaphorePermit<'_>, EarlyRefusal> {
     let turn = timeout_at(deadline, turns.acquire())
         .await
-        .map_err(|_| BodyError::Busy)?;
+        .map_err(|_| EarlyRefusal::Busy)?;
     Ok(turn.expect("the semaphore is never closed"))
 }
 
@@ -270,7 +265,7 @@ mod tests {
                         .take(announced(), sending, buffer(&buffers, 1))
                         .await
                         .err(),
-                    Some(BodyError::TooLarge)
+                    Some(EarlyRefusal::TooLarge)
                 );
             }
             for ends in [true, false] {
@@ -280,7 +275,7 @@ mod tests {
                         .take(endless, Sending::AtOnce, buffer(&buffers, 1))
                         .await
                         .err(),
-                    Some(BodyError::TooLarge)
+                    Some(EarlyRefusal::TooLarge)
                 );
             }
         });
@@ -295,7 +290,7 @@ mod tests {
                     .take(pieces(3, false), Sending::AtOnce, buffer(&buffers, 1))
                     .await
                     .err(),
-                Some(BodyError::Slow)
+                Some(EarlyRefusal::Slow)
             );
         });
     }
@@ -315,7 +310,7 @@ mod tests {
             for who in 1..=4 {
                 held.push(take(250, who).await.expect("a turn"));
             }
-            assert_eq!(take(100, 5).await.err(), Some(BodyError::Busy));
+            assert_eq!(take(100, 5).await.err(), Some(EarlyRefusal::Busy));
             assert!(
                 take(10, 5).await.is_ok(),
                 "each has room for a usual request"

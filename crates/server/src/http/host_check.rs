@@ -6,10 +6,9 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use api::Api;
 use http::{HeaderMap, HeaderValue, Uri, header, uri::Authority};
 
-/// The services that have names of their own in AWS's domains.
-const SERVICES: [&str; 3] = ["rds", "kms", "sts"];
 /// AWS's domains: all partitions but China, and China.
 const DOMAINS: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
 
@@ -130,7 +129,7 @@ fn is_aws_name(name: &str) -> bool {
         name.strip_suffix(domain)
             .and_then(|rest| rest.split_once('.'))
             .is_some_and(|(service, region)| {
-                SERVICES.contains(&service)
+                Api::parse(service).is_some()
                     && (1..=63).contains(&region.len())
                     && region
                         .bytes()

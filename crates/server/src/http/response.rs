@@ -2,6 +2,9 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
+/// The content type of words.
+pub(crate) const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
 /// A small answer of a content type.
 pub(crate) fn typed(
     status: StatusCode,
@@ -22,5 +25,5 @@ pub(crate) fn typed(
 
 /// A small answer in words.
 pub(crate) fn text(status: StatusCode, body: &'static str) -> Response<Bytes> {
-    typed(status, "text/plain; charset=utf-8", body)
+    typed(status, PLAIN_TEXT, body)
 }

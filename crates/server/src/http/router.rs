@@ -11,21 +11,23 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Body;
-use model::{Entropy, limits};
-use service::{Service, auth::caller::Proved, metrics::Of};
+use model::limits;
+use service::{
+    Service,
+    auth::caller::Proved,
+    fault::{Code, EarlyRefusal, Fault},
+    metrics::Of,
+};
 use wire::RawRequest;
 
 use crate::http::{
-    body::{BodyError, Sending, Turns},
+    body::{Sending, Turns},
     buffers::{Buffer, Buffers, ROOM},
     home_page::HelpPage,
     host_check::Guard,
     places::{Group, Places, Stage, Visitor},
-    response::{text, typed},
+    response::{PLAIN_TEXT, text, typed},
 };
-
-/// The namespace of RDS's answers (API version 2014-10-31).
-const RDS_NAMESPACE: &str = "http://rds.amazonaws.com/doc/2014-10-31/";
 
 /// Answers requests.
 pub(crate) struct Front {
@@ -33,7 +35,6 @@ pub(crate) struct Front {
     help_page: HelpPage,
     service: Arc<Service>,
     dispatch: Dispatch,
-    entropy: Arc<dyn Entropy>,
     turns: Turns,
     buffers: Arc<Buffers>,
     places: Arc<Places>,
@@ -54,7 +55,6 @@ impl Front {
         guard: Guard,
         help_page: HelpPage,
         service: Arc<Service>,
-        entropy: Arc<dyn Entropy>,
         places: Arc<Places>,
     ) -> Self {
         Self {
@@ -62,7 +62,6 @@ impl Front {
             help_page,
             dispatch: Dispatch::new(&service),
             service,
-            entropy,
             turns: Turns::new(limits::REQUEST_READ_TIMEOUT),
             buffers: Buffers::new(ROOM),
             places,
@@ -104,9 +103,7 @@ impl Front {
     {
         let (mut parts, body) = request.into_parts();
         let mut buffer = self.buffers.of(visitor);
-        if visitor.overdoes() || !buffer.grow(head_bytes(&parts)) {
-            return self.early_fault(BodyError::Busy);
-        }
+        let has_room = !visitor.overdoes() && buffer.grow(head_bytes(&parts));
         name_host(&parts.uri, &mut parts.headers);
         let passed = self.guard.check(&parts.uri, &parts.headers);
         let raw = RawRequest {
@@ -116,26 +113,22 @@ impl Front {
             headers: parts.headers,
             body: Bytes::new(),
         };
+        if !has_room {
+            return self.dispatch.refuse(&raw, EarlyRefusal::Busy.into());
+        }
         if let Err(refusal) = passed {
-            let request_id = self.request_id();
-            tracing::info!(%request_id, %refusal, "refused at the door");
-            return api::refuse(&raw, &request_id, refusal.to_string());
+            let fault = Fault::new(Code::AccessDenied, refusal.to_string());
+            return self.dispatch.refuse(&raw, fault);
         }
         if visitor.group() == Group::Health && raw.path != "/healthz" {
-            return self.early_fault(BodyError::Busy);
+            return self.dispatch.refuse(&raw, EarlyRefusal::Busy.into());
         }
         if let Some(page) = self.own_page(&raw, stage).await {
             return page;
         }
-        if raw.method != Method::GET && raw.method != Method::POST {
-            let mut response = text(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "only GET and POST are answered here\n",
-            );
-            response
-                .headers_mut()
-                .insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
-            return response;
+        let methods = self.dispatch.methods(&raw);
+        if !methods.contains(&raw.method) {
+            return other_method(methods);
         }
         self.hand_on(raw, body, buffer, stage).await
     }
@@ -158,8 +151,7 @@ impl Front {
         };
         let mut turn = match self.turns.take(body, sending, buffer).await {
             Ok(turn) => turn,
-            Err(BodyError::TooLarge) => return api::refuse_too_large(&raw, &self.request_id()),
-            Err(error) => return self.early_fault(error),
+            Err(refusal) => return self.dispatch.refuse(&raw, refusal.into()),
         };
         stage.answering();
         raw.body = std::mem::take(&mut turn.body);
@@ -227,40 +219,19 @@ impl Front {
             self.service.scrape().await,
         )
     }
+}
 
-    /// A fault for which the request was never whole: in XML, which SDKs fall back to.
-    fn early_fault(&self, error: BodyError) -> Response<Bytes> {
-        let (status, code, message) = match error {
-            BodyError::Busy => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "ServiceUnavailable",
-                "The server is busy. Try again.",
-            ),
-            BodyError::Slow => (
-                StatusCode::REQUEST_TIMEOUT,
-                "RequestTimeout",
-                "The request's body did not arrive in time.",
-            ),
-            BodyError::Broken | BodyError::TooLarge => (
-                StatusCode::BAD_REQUEST,
-                "MalformedInput",
-                "The request's body did not arrive whole.",
-            ),
-        };
-        let request_id = self.request_id();
-        tracing::info!(%request_id, fault = code, "refused");
-        let fault = wire::Fault {
-            code: code.into(),
-            status: status.as_u16(),
-            message: message.to_owned(),
-            sender: status.is_client_error(),
-        };
-        typed(status, "text/xml", fault.to_xml(RDS_NAMESPACE, &request_id))
-    }
-
-    fn request_id(&self) -> String {
-        self.entropy.uuid().to_string()
-    }
+/// The answer to a method that nothing here has.
+fn other_method(methods: &[Method]) -> Response<Bytes> {
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    let mut response = typed(
+        StatusCode::METHOD_NOT_ALLOWED,
+        PLAIN_TEXT,
+        format!("only {} are answered here\n", names.join(" and ")),
+    );
+    let allowed = HeaderValue::from_str(&names.join(", ")).expect("methods are tokens");
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
 }
 
 /// What a request's head holds.

@@ -315,17 +315,5 @@ fn without_port(request: &RawRequest) -> Option<RawRequest> {
     Some(other)
 }
 
-impl From<AuthFault> for Fault {
-    fn from(fault: AuthFault) -> Self {
-        let code = match fault.code() {
-            "MissingAuthenticationToken" => Code::MissingAuthenticationToken,
-            "InvalidClientTokenId" => Code::InvalidClientTokenId,
-            "IncompleteSignature" => Code::IncompleteSignature,
-            _ => Code::SignatureDoesNotMatch,
-        };
-        Self::new(code, fault.message())
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! regions, ignored elsewhere. A setting demands it in every region. Its host is never dialled,
 //! nor compared with anything: SDKs write this server's, or an AWS host of the source region.
 use model::{Account, Region};
-use wire::{RawRequest, query::Parameters, sigv4};
+use wire::{Parameters, RawRequest, sigv4};
 
 use crate::{
     auth::authenticate::{Access, Proof},

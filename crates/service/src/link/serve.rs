@@ -442,14 +442,7 @@ fn offered(source: &Snapshot, content: &model::Content, caller: &Account) -> Off
 }
 
 fn unready(source: &Snapshot) -> Fault {
-    Fault::new(
-        Code::InvalidDbClusterSnapshotState,
-        format!(
-            "Cannot copy the snapshot because it isn't currently in the available state: {} is {}.",
-            source.name,
-            source.status.as_str()
-        ),
-    )
+    Fault::not_available("copy", source)
 }
 
 fn invalid(what: &str) -> Fault {

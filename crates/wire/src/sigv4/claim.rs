@@ -17,7 +17,7 @@ use super::{
         parse_signed_headers, single_header,
     },
 };
-use crate::{RawRequest, input::cut};
+use crate::{RawRequest, echo::cut};
 
 /// What a signed request says about itself; true only once [`Claim::verify`] agrees.
 #[derive(Clone)]

@@ -2,9 +2,17 @@
 //!
 //! It does not know how the answer is written.
 
+/// The codes of what is wrong with a signature. Who tells callers has a row for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthCode {
+    MissingAuthenticationToken,
+    InvalidClientTokenId,
+    IncompleteSignature,
+    SignatureDoesNotMatch,
+}
+
 /// Why a request is not who it says it is from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum AuthFault {
     /// No form of authentication at all; callers use it where they demand one.
     #[error("the request is not signed")]
@@ -70,25 +78,17 @@ impl AuthFault {
         }
     }
 
-    /// The code on the wire.
-    pub fn code(&self) -> &'static str {
+    /// Its code.
+    pub fn code(&self) -> AuthCode {
         match self {
-            Self::MissingAuthenticationToken => "MissingAuthenticationToken",
-            Self::InvalidClientTokenId => "InvalidClientTokenId",
-            Self::Incomplete { .. } => "IncompleteSignature",
+            Self::MissingAuthenticationToken => AuthCode::MissingAuthenticationToken,
+            Self::InvalidClientTokenId => AuthCode::InvalidClientTokenId,
+            Self::Incomplete { .. } => AuthCode::IncompleteSignature,
             Self::Unfit { .. }
             | Self::SignatureDoesNotMatch
             | Self::Expired { .. }
             | Self::PresignedExpired { .. }
-            | Self::NotYetCurrent { .. } => "SignatureDoesNotMatch",
-        }
-    }
-
-    /// The HTTP status.
-    pub fn status(&self) -> u16 {
-        match self {
-            Self::Incomplete { .. } => 400,
-            _ => 403,
+            | Self::NotYetCurrent { .. } => AuthCode::SignatureDoesNotMatch,
         }
     }
 

@@ -14,7 +14,7 @@ mod url;
 
 pub use self::{
     claim::{Claim, credential_hint, read, security_token_hint},
-    fault::AuthFault,
+    fault::{AuthCode, AuthFault},
     key::{Scope, SigningKey},
     parts::Form,
     sign::{SignError, Signer},

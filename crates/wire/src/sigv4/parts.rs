@@ -9,7 +9,7 @@ use super::{
     QUERY_SIGNATURE, QUERY_SIGNED_HEADERS, SECURITY_TOKEN, TERMINATOR, canonical::Pairs,
     fault::AuthFault, key::Scope,
 };
-use crate::{RawRequest, input::cut, percent};
+use crate::{RawRequest, echo::cut, percent};
 
 /// The longest access key id, characters (IAM's AccessKey data type).
 pub(super) const ACCESS_KEY_ID_MAX: usize = 128;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use wire::{
-    json::{self, Blob, Unknown},
-    query::Parameters,
+    InputCode,
+    json::{self, Blob},
+    protocol::{Parameters, Unknown},
     xml,
 };
 
@@ -154,7 +155,7 @@ proptest! {
             if let Ok(parameters) = Parameters::parse(&query, &body) {
                 let read = parameters.read::<Input>();
                 if let Err(error) = read {
-                    prop_assert!(!error.message().is_empty() && !error.code().is_empty());
+                    prop_assert!(!error.message().is_empty());
                 }
                 let _ = parameters.read::<Everything>();
             }
@@ -176,7 +177,6 @@ proptest! {
                 }
                 let _ = json::read::<Everything>(body, unknown);
             }
-            let _ = json::action(body);
         }
     }
 
@@ -186,7 +186,7 @@ proptest! {
         let again = pairs[pick % pairs.len()].clone();
         pairs.push(again);
         let twice = Parameters::parse("", &pairs.join("&")).unwrap_err();
-        prop_assert_eq!(twice.code(), "InvalidParameterCombination");
+        prop_assert_eq!(twice.code(), InputCode::InvalidParameterCombination);
     }
 
     #[test]

@@ -99,14 +99,7 @@ impl ModifyDbClusterSnapshotAttribute {
             ));
         }
         if snapshot.status != SnapshotStatus::Available {
-            return Err(Fault::new(
-                Code::InvalidDbClusterSnapshotState,
-                format!(
-                    "Cannot modify the snapshot because it isn't currently in the available state: {} is {}.",
-                    snapshot.name,
-                    snapshot.status.as_str()
-                ),
-            ));
+            return Err(Fault::not_available("modify", snapshot));
         }
         if !self.values_to_add.is_empty() && default_key {
             return Err(Fault::value(

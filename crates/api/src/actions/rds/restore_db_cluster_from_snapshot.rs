@@ -18,7 +18,7 @@ use crate::{
 };
 use service::{
     clusters::addresses::Wanted,
-    fault::{Code, Fault},
+    fault::Fault,
     jobs::{new_job, restore_cluster},
     keys::{RdsUse, cluster_context},
 };
@@ -140,16 +140,7 @@ fn ready(snapshot: &Snapshot) -> Result<Content, Fault> {
         .content
         .clone()
         .filter(|_| snapshot.status == SnapshotStatus::Available);
-    content.ok_or_else(|| {
-        Fault::new(
-            Code::InvalidDbClusterSnapshotState,
-            format!(
-                "Cannot restore from the snapshot because it isn't currently in the available state: {} is {}.",
-                snapshot.name,
-                snapshot.status.as_str()
-            ),
-        )
-    })
+    content.ok_or_else(|| Fault::not_available("restore from", snapshot))
 }
 
 /// Whether the cluster goes on with the snapshot's volume, so that its own first snapshot keeps

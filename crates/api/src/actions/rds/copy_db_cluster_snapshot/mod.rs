@@ -211,16 +211,7 @@ fn ready(source: &Snapshot) -> Result<&Content, Fault> {
         .content
         .as_ref()
         .filter(|_| source.status == SnapshotStatus::Available);
-    content.ok_or_else(|| {
-        Fault::new(
-            Code::InvalidDbClusterSnapshotState,
-            format!(
-                "Cannot copy the snapshot because it isn't currently in the available state: {} is {}.",
-                source.name,
-                source.status.as_str()
-            ),
-        )
-    })
+    content.ok_or_else(|| Fault::not_available("copy", source))
 }
 
 /// RDS copies no snapshots of Multi-AZ DB clusters ("Limitations for Multi-AZ DB clusters").

@@ -8,7 +8,13 @@ use std::{
 
 use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 
-use crate::input::{InputError, cut, join};
+use crate::{
+    echo::cut,
+    protocol::{
+        input::{InputError, ReadError, join},
+        node::{Item, ItemName, Looks, Members, Node},
+    },
+};
 
 /// The deepest that a body may nest.
 pub const DEPTH_MAX: usize = 16;
@@ -16,7 +22,7 @@ pub const DEPTH_MAX: usize = 16;
 pub const VALUES_MAX: usize = 4_096;
 
 /// One value.
-pub(super) enum Tree {
+pub(crate) enum Tree {
     Null,
     Bool(bool),
     Unsigned(u64),
@@ -28,7 +34,8 @@ pub(super) enum Tree {
 }
 
 impl Tree {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, InputError> {
+    /// Reads a body; an empty one counts as `{}`.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, InputError> {
         if body.trim_ascii().is_empty() {
             return Ok(Self::Object(BTreeMap::new()));
         }
@@ -49,16 +56,116 @@ impl Tree {
         })
     }
 
-    /// What kind of value it is, in words for the caller.
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
+    /// A text among an object's members; `null` counts as absent.
+    pub(crate) fn text_of(&self, member: &str) -> Result<Option<&str>, ReadError> {
+        let Self::Object(members) = self else {
+            return Err(self.is_not("an object"));
+        };
+        let found = members.get(member).filter(|tree| !tree.is_null());
+        let text = found.map(Self::text).transpose();
+        text.map_err(|error| error.under(member))
+    }
+
+    fn is_not(&self, expected: impl Into<String>) -> ReadError {
+        let kind = match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
             Self::Unsigned(_) | Self::Signed(_) | Self::Float(_) => "a number",
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Object(_) => "an object",
+        };
+        ReadError::malformed(kind, expected)
+    }
+}
+
+/// One kind of value is never turned into another.
+impl Node for Tree {
+    fn text(&self) -> Result<&str, ReadError> {
+        match self {
+            Self::Text(text) => Ok(text),
+            _ => Err(self.is_not("a string")),
         }
+    }
+
+    fn boolean(&self) -> Result<bool, ReadError> {
+        match self {
+            Self::Bool(value) => Ok(*value),
+            _ => Err(self.is_not("a boolean")),
+        }
+    }
+
+    fn whole(&self, least: i128, most: i128) -> Result<i128, ReadError> {
+        let wrong = |value: &dyn fmt::Display| {
+            let expected = format!("a whole number from {least} to {most}");
+            Err(ReadError::malformed(value.to_string(), expected))
+        };
+        let number = match *self {
+            Self::Unsigned(value) => i128::from(value),
+            Self::Signed(value) => i128::from(value),
+            Self::Float(value) => return wrong(&value),
+            _ => return Err(self.is_not("a whole number")),
+        };
+        if (least..=most).contains(&number) {
+            Ok(number)
+        } else {
+            wrong(&number)
+        }
+    }
+
+    fn float(&self) -> Result<f64, ReadError> {
+        match *self {
+            // A double is the widest number that JSON readers agree on.
+            #[expect(clippy::cast_precision_loss, reason = "JSON's numbers are doubles")]
+            Self::Unsigned(value) => Ok(value as f64),
+            #[expect(clippy::cast_precision_loss, reason = "JSON's numbers are doubles")]
+            Self::Signed(value) => Ok(value as f64),
+            Self::Float(value) => Ok(value),
+            _ => Err(self.is_not("a number")),
+        }
+    }
+
+    fn members(&self) -> Result<Members<'_>, ReadError> {
+        match self {
+            Self::Object(members) => Ok(Box::new(
+                members
+                    .iter()
+                    .map(|(name, tree)| (name.as_str(), tree as &dyn Node)),
+            )),
+            _ => Err(self.is_not("an object")),
+        }
+    }
+
+    fn items(&self) -> Result<Vec<Item<'_>>, ReadError> {
+        let Self::List(list) = self else {
+            return Err(self.is_not("a list"));
+        };
+        let items = list.iter().enumerate().map(|(index, tree)| Item {
+            name: ItemName::Index(index),
+            node: tree,
+        });
+        Ok(items.collect())
+    }
+
+    fn looks(&self) -> Looks {
+        match *self {
+            Self::Null => Looks::Null,
+            Self::Bool(value) => Looks::Bool(value),
+            Self::Unsigned(value) => Looks::Unsigned(value),
+            Self::Signed(value) => Looks::Signed(value),
+            Self::Float(value) => Looks::Float(value),
+            Self::Text(_) => Looks::Text,
+            Self::List(_) => Looks::List,
+            Self::Object(_) => Looks::Structure,
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        self.is_null()
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
     }
 }
 

@@ -1,22 +1,22 @@
-//! Reads a JSON object into any `Deserialize` type that `query` can fill too.
+//! A JSON object that fills any `Deserialize` type that a form can fill too.
 //!
 //! It does not know which members an action has. A member given twice is refused at every
 //! level; `null` counts as absent; an empty body counts as `{}`. Numbers, booleans and strings
-//! are taken as such and never turned into each other. `#[serde(flatten)]` makes unknown
-//! members pass unseen.
+//! are taken as such and never turned into each other.
 mod blob;
-mod de;
 mod tree;
 
 use serde::de::DeserializeOwned;
 
+pub(super) use self::tree::Tree;
 pub use self::{
     blob::Blob,
-    de::Unknown,
     tree::{DEPTH_MAX, VALUES_MAX},
 };
-use crate::input::{InputError, ReadError};
-use tree::Tree;
+use super::{
+    input::InputError,
+    node::{Unknown, fill},
+};
 
 /// Fills `T` from a body.
 ///
@@ -24,21 +24,7 @@ use tree::Tree;
 /// What is not JSON, too much or too deep; the first member that is there twice, is missing,
 /// unknown, or not what `T` wants.
 pub fn read<T: DeserializeOwned>(body: &[u8], unknown: Unknown) -> Result<T, InputError> {
-    let tree = Tree::parse(body)?;
-    T::deserialize(de::Value::root(&tree, unknown)).map_err(ReadError::into_input)
-}
-
-/// The body's own `Action`, if it names one.
-///
-/// # Errors
-/// As [`read`]; also when `Action` is not a string.
-pub fn action(body: &[u8]) -> Result<Option<String>, InputError> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Named {
-        action: Option<String>,
-    }
-    read::<Named>(body, Unknown::Ignore).map(|named| named.action)
+    fill(&Tree::parse(body)?, unknown)
 }
 
 #[cfg(test)]
@@ -48,6 +34,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::InputCode;
 
     #[derive(Debug, Default, PartialEq, Deserialize)]
     #[serde(rename_all = "PascalCase", default)]
@@ -80,7 +67,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(body: &str, code: &str, message: &str) {
+    fn refused(body: &str, code: InputCode, message: &str) {
         let error = read(body).unwrap_err();
         assert_eq!((error.code(), error.message().as_str()), (code, message));
     }
@@ -107,7 +94,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let (invalid, other) = ("InvalidParameterValue", "ValidationError");
+        let (invalid, other) = (InputCode::InvalidParameterValue, InputCode::ValidationError);
         refused(
             r#"{"CopyTags": "true"}"#,
             invalid,
@@ -155,7 +142,7 @@ mod tests {
         );
         refused(
             r#"{"Tags": [{"Value": "v"}]}"#,
-            "MissingParameter",
+            InputCode::MissingParameter,
             "The request must contain the parameter Tags[0].Key.",
         );
         refused(
@@ -177,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_member_is_there_once_at_every_level() {
-        let code = "InvalidParameterCombination";
+        let code = InputCode::InvalidParameterCombination;
         refused(
             r#"{"Name": "a", "Name": "a"}"#,
             code,
@@ -228,17 +215,6 @@ mod tests {
             ignoring(wide(VALUES_MAX)),
             Err(InputError::TooMany { limit })
         );
-    }
-
-    #[test]
-    fn an_action_may_be_named_in_the_body() {
-        assert_eq!(action(b""), Ok(None));
-        assert_eq!(
-            action(br#"{"Action": "A", "x": 1}"#),
-            Ok(Some("A".to_owned()))
-        );
-        assert!(action(br#"{"Action": 1}"#).is_err());
-        assert!(action(b"nonsense").is_err());
     }
 
     #[test]

@@ -43,22 +43,23 @@ pub fn response<T: Serialize>(
     out
 }
 
-impl Fault {
-    /// The Query protocol's `<ErrorResponse>…`, in one line and without a declaration, as RDS
-    /// answers.
-    pub fn to_xml(&self, namespace: &str, request_id: &str) -> String {
-        let mut out = String::with_capacity(512);
-        open_root(&mut out, "Error", "Response", namespace);
-        out.push_str("<Error>");
-        let side = if self.sender { "Sender" } else { "Receiver" };
-        element(&mut out, "Type", side);
-        element(&mut out, "Code", &self.code);
-        element(&mut out, "Message", &self.message);
-        out.push_str("</Error>");
-        element(&mut out, "RequestId", request_id);
-        out.push_str("</ErrorResponse>");
-        out
-    }
+/// A fault: `<ErrorResponse>…`, in one line and without a declaration, as RDS answers.
+pub(super) fn fault(fault: &Fault, namespace: &str, request_id: &str) -> String {
+    let mut out = String::with_capacity(512);
+    open_root(&mut out, "Error", "Response", namespace);
+    out.push_str("<Error>");
+    let side = if fault.is_senders() {
+        "Sender"
+    } else {
+        "Receiver"
+    };
+    element(&mut out, "Type", side);
+    element(&mut out, "Code", fault.code);
+    element(&mut out, "Message", &fault.message);
+    out.push_str("</Error>");
+    element(&mut out, "RequestId", request_id);
+    out.push_str("</ErrorResponse>");
+    out
 }
 
 fn open_root(out: &mut String, name: &str, suffix: &str, namespace: &str) {

@@ -1,4 +1,4 @@
-//! Reads AWS Query parameters (form-encoded names with dots) into any `Deserialize` type.
+//! Form-encoded parameters whose names have dots, as AWS Query sends them.
 //!
 //! It does not know which parameters an action has; those that no one asks for are ignored.
 //!
@@ -6,13 +6,16 @@
 //!   order, gaps allowed; `X=` is the empty list.
 //! - `X=` is `None` for an `Option`, and the empty string for a `String`.
 //! - Booleans are `true` and `false` in any case.
-//! - `#[serde(flatten)]` does not work: it hides a member's type from the reader.
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use serde::de::{self, DeserializeOwned, IntoDeserializer, Visitor};
+use serde::de::DeserializeOwned;
 
+use super::{
+    input::{InputError, ReadError},
+    node::{Item, ItemName, Looks, Members, Node, Unknown, fill},
+};
 use crate::{
-    input::{InputError, ReadError, cut, quoted},
+    echo::{cut, quoted},
     percent,
 };
 
@@ -24,14 +27,14 @@ pub const DEPTH_MAX: usize = 8;
 /// A request's parameters.
 #[derive(Clone, Default)]
 pub struct Parameters {
-    root: Node,
+    root: Field,
 }
 
 /// A name's value, and the names below it. Having both is wrong only where either is read.
 #[derive(Clone, Default)]
-struct Node {
+struct Field {
     value: Option<String>,
-    children: BTreeMap<String, Node>,
+    children: BTreeMap<String, Field>,
 }
 
 impl std::fmt::Debug for Parameters {
@@ -50,7 +53,7 @@ impl Parameters {
     /// A parameter given twice in either or both, a broken escape, text that is not UTF-8,
     /// over [`PARAMETERS_MAX`] parameters, names of over [`DEPTH_MAX`] segments.
     pub fn parse(query: &str, body: &str) -> Result<Self, InputError> {
-        let mut root = Node::default();
+        let mut root = Field::default();
         let pairs = query.split('&').chain(body.split('&'));
         for (count, pair) in pairs.filter(|pair| !pair.is_empty()).enumerate() {
             if count == PARAMETERS_MAX {
@@ -72,12 +75,17 @@ impl Parameters {
         node.value.as_deref()
     }
 
+    /// The tree, for a request's input.
+    pub(super) fn into_node(self) -> Box<dyn Node> {
+        Box::new(self.root)
+    }
+
     /// Fills `T`.
     ///
     /// # Errors
     /// The first parameter that is missing or is not what `T` wants.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, InputError> {
-        T::deserialize(&self.root).map_err(ReadError::into_input)
+        fill(&self.root, Unknown::Ignore)
     }
 }
 
@@ -90,7 +98,7 @@ fn decode(name: &str, text: &str) -> Result<String, InputError> {
     String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))
 }
 
-impl Node {
+impl Field {
     fn plant(&mut self, name: String, value: String) -> Result<(), InputError> {
         if DEPTH_MAX < name.split('.').count() {
             return Err(InputError::TooDeep {
@@ -109,6 +117,30 @@ impl Node {
         Ok(())
     }
 
+    /// Whether this is `X=`.
+    fn is_blank(&self) -> bool {
+        self.children.is_empty() && self.value.as_deref() == Some("")
+    }
+
+    fn below(&self, expected: &str) -> Result<&BTreeMap<String, Field>, ReadError> {
+        match &self.value {
+            None => Ok(&self.children),
+            Some(_) if self.is_blank() => Ok(&self.children),
+            Some(text) if self.children.is_empty() => {
+                Err(ReadError::malformed(quoted(text), expected))
+            }
+            Some(_) => Err(ReadError::malformed("a value and a structure", expected)),
+        }
+    }
+}
+
+/// A list item's index: a whole number from 1.
+fn index(name: &str) -> Option<u32> {
+    let digits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    name.parse().ok().filter(|&index| digits && 0 < index)
+}
+
+impl Node for Field {
     fn text(&self) -> Result<&str, ReadError> {
         match &self.value {
             Some(text) if self.children.is_empty() => Ok(text),
@@ -120,41 +152,65 @@ impl Node {
         }
     }
 
-    /// Whether this is `X=`.
-    fn is_blank(&self) -> bool {
-        self.children.is_empty() && self.value.as_deref() == Some("")
-    }
-
-    fn members(&self, expected: &str) -> Result<&BTreeMap<String, Node>, ReadError> {
-        match &self.value {
-            None => Ok(&self.children),
-            Some(_) if self.is_blank() => Ok(&self.children),
-            Some(text) if self.children.is_empty() => {
-                Err(ReadError::malformed(quoted(text), expected))
-            }
-            Some(_) => Err(ReadError::malformed("a value and a structure", expected)),
+    fn boolean(&self) -> Result<bool, ReadError> {
+        let text = self.text()?;
+        if text.eq_ignore_ascii_case("true") {
+            Ok(true)
+        } else if text.eq_ignore_ascii_case("false") {
+            Ok(false)
+        } else {
+            Err(ReadError::malformed(quoted(text), "a boolean"))
         }
     }
 
-    /// The items in order, each with its name below this node.
-    fn items(&self) -> Result<Vec<(String, &Node)>, ReadError> {
+    fn whole(&self, least: i128, most: i128) -> Result<i128, ReadError> {
+        let text = self.text()?;
+        // A type without a sign has no `-0` either.
+        let unsigned = least == 0;
+        text.parse()
+            .ok()
+            .filter(|number| (least..=most).contains(number))
+            .filter(|_| !(unsigned && text.starts_with('-')))
+            .ok_or_else(|| {
+                let from = if unsigned { " from 0" } else { "" };
+                ReadError::malformed(quoted(text), format!("a whole number{from}"))
+            })
+    }
+
+    fn float(&self) -> Result<f64, ReadError> {
+        let text = self.text()?;
+        let number: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
+        number.ok_or_else(|| ReadError::malformed(quoted(text), "a number"))
+    }
+
+    fn members(&self) -> Result<Members<'_>, ReadError> {
+        let below = self.below("a structure")?.iter();
+        Ok(Box::new(
+            below.map(|(name, field)| (name.as_str(), field as &dyn Node)),
+        ))
+    }
+
+    fn items(&self) -> Result<Vec<Item<'_>>, ReadError> {
         let mut prefix = String::new();
-        let mut members = self.members("a list")?;
+        let mut members = self.below("a list")?;
         if members.len() == 1
-            && let Some((name, below)) = members.first_key_value()
+            && let Some((name, only)) = members.first_key_value()
             && index(name).is_none()
         {
-            members = below.members("a list").map_err(|error| error.under(name))?;
+            members = only.below("a list").map_err(|error| error.under(name))?;
             prefix = format!("{name}.");
         }
         let mut items = BTreeMap::new();
-        for (name, node) in members {
+        for (name, field) in members {
             let Some(index) = index(name) else {
                 let wrong = ReadError::malformed(quoted(name), "a number from 1 as an index");
                 return Err(wrong);
             };
             match items.entry(index) {
-                Entry::Vacant(free) => free.insert((format!("{prefix}{name}"), node)),
+                Entry::Vacant(free) => free.insert(Item {
+                    name: ItemName::Name(format!("{prefix}{name}")),
+                    node: field,
+                }),
                 // `1` and `01`.
                 Entry::Occupied(_) => {
                     return Err(ReadError::twice().under(&format!("{prefix}{name}")));
@@ -163,177 +219,17 @@ impl Node {
         }
         Ok(items.into_values().collect())
     }
-}
 
-/// A list item's index: a whole number from 1.
-fn index(name: &str) -> Option<u32> {
-    let digits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-    name.parse().ok().filter(|&index| digits && 0 < index)
-}
-
-struct Members<'de> {
-    rest: std::collections::btree_map::Iter<'de, String, Node>,
-    at: Option<(&'de str, &'de Node)>,
-}
-
-impl<'de> de::MapAccess<'de> for Members<'de> {
-    type Error = ReadError;
-
-    fn next_key_seed<K: de::DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, ReadError> {
-        self.at = self.rest.next().map(|(name, node)| (name.as_str(), node));
-        match self.at {
-            Some((name, _)) => seed.deserialize(name.into_deserializer()).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    fn next_value_seed<V: de::DeserializeSeed<'de>>(
-        &mut self,
-        seed: V,
-    ) -> Result<V::Value, ReadError> {
-        let (name, node) = self.at.take().expect("serde asks for a key first");
-        seed.deserialize(node).map_err(|error| error.under(name))
-    }
-}
-
-struct Items<'de>(std::vec::IntoIter<(String, &'de Node)>);
-
-impl<'de> de::SeqAccess<'de> for Items<'de> {
-    type Error = ReadError;
-
-    fn next_element_seed<T: de::DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, ReadError> {
-        let Some((name, node)) = self.0.next() else {
-            return Ok(None);
-        };
-        let item = seed.deserialize(node).map_err(|error| error.under(&name))?;
-        Ok(Some(item))
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.0.len())
-    }
-}
-
-macro_rules! numbers {
-    ($($method:ident => $visit:ident: $type:ty, $expected:literal;)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-            let text = self.text()?;
-            let number: $type = text
-                .parse()
-                .map_err(|_| ReadError::malformed(quoted(text), $expected))?;
-            visitor.$visit(number)
-        }
-    )*};
-}
-
-impl<'de> de::Deserializer<'de> for &'de Node {
-    type Error = ReadError;
-
-    numbers! {
-        deserialize_i8 => visit_i8: i8, "a whole number";
-        deserialize_i16 => visit_i16: i16, "a whole number";
-        deserialize_i32 => visit_i32: i32, "a whole number";
-        deserialize_i64 => visit_i64: i64, "a whole number";
-        deserialize_u8 => visit_u8: u8, "a whole number from 0";
-        deserialize_u16 => visit_u16: u16, "a whole number from 0";
-        deserialize_u32 => visit_u32: u32, "a whole number from 0";
-        deserialize_u64 => visit_u64: u64, "a whole number from 0";
-    }
-
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        self.deserialize_f64(visitor)
-    }
-
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        let text = self.text()?;
-        let number: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
-        visitor.visit_f64(number.ok_or_else(|| ReadError::malformed(quoted(text), "a number"))?)
-    }
-
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        let text = self.text()?;
-        if text.eq_ignore_ascii_case("true") {
-            visitor.visit_bool(true)
-        } else if text.eq_ignore_ascii_case("false") {
-            visitor.visit_bool(false)
-        } else {
-            Err(ReadError::malformed(quoted(text), "a boolean"))
-        }
-    }
-
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_borrowed_str(self.text()?)
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_borrowed_str(self.text()?)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        if self.is_blank() {
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_seq(Items(self.items()?.into_iter()))
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_map(Members {
-            rest: self.members("a structure")?.iter(),
-            at: None,
-        })
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, ReadError> {
-        self.deserialize_map(visitor)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, ReadError> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, ReadError> {
-        visitor.visit_enum(self.text()?.into_deserializer())
-    }
-
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_unit()
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn looks(&self) -> Looks {
         if self.children.is_empty() {
-            self.deserialize_str(visitor)
+            Looks::Text
         } else {
-            self.deserialize_map(visitor)
+            Looks::Structure
         }
     }
 
-    serde::forward_to_deserialize_any! {
-        i128 u128 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
+    fn is_none(&self) -> bool {
+        self.is_blank()
     }
 }
 
@@ -342,6 +238,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::InputCode;
 
     #[derive(Debug, Default, PartialEq, Deserialize)]
     #[serde(rename_all = "PascalCase", default)]
@@ -383,7 +280,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(body: &str, code: &str, message: &str) {
+    fn refused(body: &str, code: InputCode, message: &str) {
         let error = read(body).unwrap_err();
         assert_eq!((error.code(), error.message().as_str()), (code, message));
     }
@@ -436,22 +333,25 @@ mod tests {
             ("a b", Some("k/x"))
         );
         let twice = Parameters::parse("Action=A", "Action=A").unwrap_err();
-        assert_eq!(twice.code(), "InvalidParameterCombination");
+        assert_eq!(twice.code(), InputCode::InvalidParameterCombination);
         refused(
             "Name=a&Name=a",
-            "InvalidParameterCombination",
+            InputCode::InvalidParameterCombination,
             "The parameter Name is given twice.",
         );
         refused(
             "Zones.1=a&Zones.01=a",
-            "InvalidParameterCombination",
+            InputCode::InvalidParameterCombination,
             "The parameter Zones.1 is given twice.",
         );
     }
 
     #[test]
     fn what_is_wrong_is_named_as_the_caller_wrote_it() {
-        let (missing, invalid) = ("MissingParameter", "InvalidParameterValue");
+        let (missing, invalid) = (
+            InputCode::MissingParameter,
+            InputCode::InvalidParameterValue,
+        );
         refused(
             "Filters.Filter.3.Values.Value.1=x",
             missing,
@@ -506,7 +406,7 @@ mod tests {
             ("Name=%FF", "Name is not UTF-8."),
             ("%zz=1", "%zz has a broken percent escape."),
         ] {
-            refused(body, "MalformedQueryString", problem);
+            refused(body, InputCode::MalformedQueryString, problem);
         }
     }
 

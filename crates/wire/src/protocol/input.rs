@@ -1,17 +1,30 @@
-//! What can be wrong with a request's parameters, whichever reader found it.
+//! What can be wrong with a request's parameters, whichever protocol they came in.
 //!
 //! It does not know how the parameters were written.
 use std::fmt;
 
 use serde::de;
 
-/// What is echoed of a caller's text is cut here, in characters.
-pub const ECHO_CHARS_MAX: usize = 512;
+use crate::echo::{cut, quoted};
 
-/// Why parameters cannot be read. Parameters are named as the caller wrote them:
+/// The codes of what is wrong with a request, out of AWS's "Common Errors" lists
+/// (API_CommonErrors of the RDS reference and of JSON services'). Who tells callers has a row for
+/// each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputCode {
+    MissingParameter,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    ValidationError,
+    MalformedQueryString,
+    MalformedInput,
+    MissingAction,
+    UnknownOperation,
+}
+
+/// Why a request cannot be read. Parameters are named as the caller wrote them:
 /// `Filters.Filter.1.Name` in a form, `Filters[0].Name` in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum InputError {
     /// A parameter that must be there is not.
     #[error("the parameter {parameter} is missing")]
@@ -79,20 +92,43 @@ pub enum InputError {
         /// From 1; 0 at a line's start.
         column: usize,
     },
+    /// A form that is not UTF-8.
+    #[error("the body is not UTF-8")]
+    NotUtf8,
+    /// A JSON body by another method.
+    #[error("a JSON body came without POST")]
+    NotPost,
+    /// No action is named where one must be.
+    #[error("no Action is named")]
+    NoAction,
+    /// No operation is named in the header that must name one.
+    #[error("X-Amz-Target names no operation")]
+    NoTarget,
+    /// Two places name different actions.
+    #[error("two actions are named: {first} and {second}")]
+    TwoActions {
+        /// The one that would count.
+        first: String,
+        /// The other.
+        second: String,
+    },
 }
 
 impl InputError {
-    /// The code, out of AWS's "Common Errors" list (API_CommonErrors of the RDS reference).
-    pub fn code(&self) -> &'static str {
+    /// Its code.
+    pub fn code(&self) -> InputCode {
         match self {
-            Self::Missing { .. } => "MissingParameter",
-            Self::Twice { .. } => "InvalidParameterCombination",
-            Self::Malformed { .. } | Self::Refused { .. } => "InvalidParameterValue",
+            Self::Missing { .. } => InputCode::MissingParameter,
+            Self::Twice { .. } | Self::TwoActions { .. } => InputCode::InvalidParameterCombination,
+            Self::Malformed { .. } | Self::Refused { .. } => InputCode::InvalidParameterValue,
             Self::Unknown { .. }
             | Self::TooMany { .. }
             | Self::TooDeep { .. }
-            | Self::NotJson { .. } => "ValidationError",
-            Self::Encoding { .. } => "MalformedQueryString",
+            | Self::NotJson { .. } => InputCode::ValidationError,
+            Self::Encoding { .. } => InputCode::MalformedQueryString,
+            Self::NotUtf8 | Self::NotPost => InputCode::MalformedInput,
+            Self::NoAction => InputCode::MissingAction,
+            Self::NoTarget => InputCode::UnknownOperation,
         }
     }
 
@@ -124,22 +160,21 @@ impl InputError {
             Self::NotJson { line, column } => {
                 format!("The body is not valid JSON (line {line}, column {column}).")
             }
+            Self::NotUtf8 => "The body is not UTF-8.".to_owned(),
+            Self::NotPost => "A JSON body is sent with POST.".to_owned(),
+            Self::NoAction => "The request must contain the parameter Action.".to_owned(),
+            Self::NoTarget => "The X-Amz-Target header names no operation.".to_owned(),
+            Self::TwoActions { first, second } => format!(
+                "The request names two actions: {} and {}.",
+                cut(first),
+                cut(second)
+            ),
         }
     }
 }
 
-/// A caller's text, cut so that answers and logs stay small.
-pub(crate) fn cut(text: &str) -> String {
-    text.chars().take(ECHO_CHARS_MAX).collect()
-}
-
-/// A caller's text, cut and in quotes.
-pub(crate) fn quoted(text: &str) -> String {
-    format!("'{}'", cut(text))
-}
-
 /// A parameter's whole name from the names of its levels, outermost first: `A.B[0].C`.
-pub(crate) fn join<'a>(names: impl Iterator<Item = &'a String>) -> String {
+pub(super) fn join<'a>(names: impl Iterator<Item = &'a String>) -> String {
     let mut whole = String::new();
     for name in names {
         if !whole.is_empty() && !name.starts_with('[') {
@@ -152,7 +187,7 @@ pub(crate) fn join<'a>(names: impl Iterator<Item = &'a String>) -> String {
 
 /// An error on its way out of a tree of parameters; each level adds its name.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ReadError {
+pub(super) struct ReadError {
     // Innermost first.
     path: Vec<String>,
     kind: Kind,
@@ -176,7 +211,7 @@ impl ReadError {
     }
 
     /// The value is `value` instead of `expected`.
-    pub(crate) fn malformed(value: impl Into<String>, expected: impl Into<String>) -> Self {
+    pub(super) fn malformed(value: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::new(Kind::Malformed {
             value: value.into(),
             expected: expected.into(),
@@ -184,23 +219,23 @@ impl ReadError {
     }
 
     /// The value is given twice.
-    pub(crate) fn twice() -> Self {
+    pub(super) fn twice() -> Self {
         Self::new(Kind::Twice)
     }
 
     /// The value is of a member that no one asked for.
-    pub(crate) fn unknown() -> Self {
+    pub(super) fn unknown() -> Self {
         Self::new(Kind::Unknown)
     }
 
     /// Adds the name of the level that the error comes out of: a member's name, or `[0]`.
-    pub(crate) fn under(mut self, name: &str) -> Self {
+    pub(super) fn under(mut self, name: &str) -> Self {
         self.path.push(cut(name));
         self
     }
 
     /// The error with its parameter's whole name.
-    pub(crate) fn into_input(self) -> InputError {
+    pub(super) fn into_input(self) -> InputError {
         let parameter = join(self.path.iter().rev());
         let parameter = if parameter.is_empty() {
             "the request".to_owned()

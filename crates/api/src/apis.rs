@@ -1,0 +1,97 @@
+//! The APIs, and their words on the wire.
+use service::fault::Code;
+use wire::protocol::{Directory, Protocols, Service};
+
+macro_rules! apis {
+    ($($api:ident {
+        name: $name:literal,
+        namespace: $namespace:literal,
+        target: $target:expr,
+        invalid_input: $invalid_input:expr,
+        book: $book:literal,
+    })*) => {
+        /// The API that an action belongs to.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Api { $($api,)* }
+
+        impl Api {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$api,)*];
+
+            /// The name in a credential's scope and a host name.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$api => $name,)* }
+            }
+
+            /// The code for all that is wrong with an input, where the API has one for all.
+            pub(crate) fn invalid_input(self) -> Option<Code> {
+                match self { $(Self::$api => $invalid_input,)* }
+            }
+
+            /// AWS's reference, below docs.aws.amazon.com.
+            pub(crate) fn book(self) -> &'static str {
+                match self { $(Self::$api => $book,)* }
+            }
+        }
+
+        static SERVICES: &[Service] = &[$(Service {
+            name: $name,
+            namespace: $namespace,
+            target: $target,
+        },)*];
+    };
+}
+
+// The first answers where none is named.
+apis! {
+    Rds {
+        name: "rds",
+        namespace: "http://rds.amazonaws.com/doc/2014-10-31/",
+        target: None,
+        invalid_input: None,
+        book: "AmazonRDS/latest/APIReference",
+    }
+    Kms {
+        name: "kms",
+        namespace: "https://kms.amazonaws.com/doc/2014-11-01/",
+        target: Some("TrentService."),
+        invalid_input: Some(Code::KmsValidation),
+        book: "kms/latest/APIReference",
+    }
+    Sts {
+        name: "sts",
+        namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
+        target: None,
+        invalid_input: None,
+        book: "STS/latest/APIReference",
+    }
+    Tagging {
+        name: "tagging",
+        namespace: "https://tagging.amazonaws.com/doc/2017-01-26/",
+        target: Some("ResourceGroupsTaggingAPI_20170126."),
+        invalid_input: Some(Code::TaggingInvalidParameter),
+        book: "resourcegroupstagging/latest/APIReference",
+    }
+}
+
+static DIRECTORY: Directory = Directory {
+    services: SERVICES,
+    // The operation that the JSON door was made for.
+    unnamed: "CopyDBClusterSnapshot",
+    routes: &[],
+};
+
+/// The protocols that the APIs are spoken in.
+pub static PROTOCOLS: Protocols = Protocols::new(&DIRECTORY);
+
+impl Api {
+    /// Reads a scope's or host's service name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|api| api.as_str() == text)
+    }
+
+    /// Its words on the wire.
+    pub(crate) fn service(self) -> &'static Service {
+        &SERVICES[self as usize]
+    }
+}
