@@ -1,4 +1,5 @@
 """The log: what outsiders send or cause neither forges lines in it nor fills a disk with it."""
+import json
 import re
 import socket
 
@@ -32,8 +33,8 @@ def test_a_flood_of_refusals_is_counted_and_not_written(deploy):
     assert log.stat().st_size - before < 64 << 10
     deployment.server.stop()
     text = log.read_text(encoding="utf-8")[before:]
-    told = text.count(" refused request_id=")
-    left_out = re.findall(r'lines were left out: too many of a kind of="service::dispatch" like="refused" fault="\w+" lines=(\d+)', text)
+    told = text.count(": refused fault=")
+    left_out = re.findall(r'lines were left out: too many of a kind of="api::dispatch" like="refused" fault="\w+" lines=(\d+)', text)
     assert told <= 60, "some lines an interval"
     assert told + sum(map(int, left_out)) == sent
 
@@ -53,3 +54,18 @@ def test_nothing_from_outside_forges_a_line(deploy):
     assert len(new) == 2, new
     assert "job=forged" in new[0] and "job=forged" not in new[1]
     assert not set(text) & set("\r\x1b\u009b\u202e\u2028")
+
+
+def test_a_refusals_line_tells_who_asked_for_what(deploy):
+    deployment = deploy("--log-format", "json")
+    client = deployment.rds()
+    try:
+        client.describe_db_cluster_snapshots(DBClusterSnapshotIdentifier="nobody")
+        raise AssertionError("it was answered")
+    except client.exceptions.DBClusterSnapshotNotFoundFault as error:
+        request_id = error.response["ResponseMetadata"]["RequestId"]
+    lines = [json.loads(line) for line in deployment.server.log.read_text(encoding="utf-8").splitlines()]
+    (line,) = [line for line in lines if line["message"] == "refused"]
+    account = clients.OWNER
+    assert line["request"] == {"id": request_id, "action": "DescribeDBClusterSnapshots", "account": account}
+    assert line["fault"] == "DBClusterSnapshotNotFoundFault"

@@ -9,11 +9,12 @@ use serde_json::{Map, Value};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
+    span::Record,
 };
 use tracing_subscriber::{
     field::RecordFields,
     fmt::{
-        FmtContext, FormatEvent, FormatFields,
+        FmtContext, FormatEvent, FormatFields, FormattedFields,
         format::Writer,
         time::{FormatTime, SystemTime},
     },
@@ -125,7 +126,31 @@ impl Visit for TextVisitor<'_> {
     }
 }
 
-/// An event as one JSON object: `timestamp`, `level`, its fields, `target`.
+/// A span's fields as a JSON object, for [`JsonLine`].
+pub(super) struct JsonFields;
+
+impl<'writer> FormatFields<'writer> for JsonFields {
+    fn format_fields<R: RecordFields>(&self, mut to: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut visitor = JsonVisitor(Map::new());
+        fields.record(&mut visitor);
+        write!(to, "{}", Value::Object(visitor.0))
+    }
+
+    fn add_fields(
+        &self,
+        current: &'writer mut FormattedFields<Self>,
+        fields: &Record<'_>,
+    ) -> fmt::Result {
+        let known = serde_json::from_str(&current.fields).map_err(|_| fmt::Error)?;
+        let mut visitor = JsonVisitor(known);
+        fields.record(&mut visitor);
+        current.fields = Value::Object(visitor.0).to_string();
+        Ok(())
+    }
+}
+
+/// An event as one JSON object: `timestamp`, `level`, its fields, an object for each span that it
+/// happened in, `target`.
 pub(super) struct JsonLine;
 
 impl<S, N> FormatEvent<S, N> for JsonLine
@@ -135,7 +160,7 @@ where
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut to: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -147,6 +172,13 @@ where
             ("level", event.metadata().level().as_str()),
         ] {
             fields.0.insert(name.to_owned(), Value::from(text));
+        }
+        for span in context.event_scope().into_iter().flatten() {
+            let extensions = span.extensions();
+            let shown = extensions.get::<FormattedFields<N>>();
+            if let Some(shown) = shown.and_then(|shown| serde_json::from_str(&shown.fields).ok()) {
+                fields.0.insert(span.name().to_owned(), shown);
+            }
         }
         event.record(&mut fields);
         fields
@@ -251,6 +283,7 @@ mod tests {
     };
 
     use proptest::prelude::*;
+    use tracing::field::Empty;
     use tracing_subscriber::{Layer, layer::SubscriberExt};
 
     use super::*;
@@ -317,6 +350,32 @@ mod tests {
                 .as_str()
                 .is_some_and(|time| time.ends_with('Z'))
         );
+    }
+
+    #[test]
+    fn a_span_is_shown_with_what_was_recorded_later() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let text = written(format, || {
+                let span =
+                    tracing::info_span!("request", id = %"1-2", action = Empty, account = Empty);
+                span.in_scope(|| {
+                    tracing::Span::current().record("action", FORGED);
+                    span.record("account", tracing::field::display(7));
+                    tracing::info!(fault = "F", "refused");
+                });
+            });
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(!text.trim_end().chars().any(acts), "{text:?}");
+            if format == LogFormat::Json {
+                let read: Value = serde_json::from_str(&text).expect("one object");
+                let request = serde_json::json!({ "id": "1-2", "action": FORGED, "account": "7" });
+                assert_eq!((&read["request"], &read["fault"]), (&request, &"F".into()));
+            } else {
+                assert!(text.contains(" request{id=1-2 action=\"hello"), "{text}");
+                assert!(text.contains(" account=7}: "), "{text}");
+                assert!(text.contains(": refused fault=\"F\""), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tracing_subscriber::{
 };
 
 use crate::settings::LogFormat;
-use line::{JsonLine, TextFields};
+use line::{JsonFields, JsonLine, TextFields};
 use sampler::{Sampler, Sampling};
 
 /// What is logged when nothing is said.
@@ -55,10 +55,14 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = fmt::layer().with_writer(to).fmt_fields(TextFields);
+    let lines = fmt::layer().with_writer(to);
     match format {
-        LogFormat::Text => lines.with_ansi(colored).boxed(),
-        LogFormat::Json => lines.with_ansi(false).event_format(JsonLine).boxed(),
+        LogFormat::Text => lines.with_ansi(colored).fmt_fields(TextFields).boxed(),
+        LogFormat::Json => lines
+            .with_ansi(false)
+            .fmt_fields(JsonFields)
+            .event_format(JsonLine)
+            .boxed(),
     }
 }
 

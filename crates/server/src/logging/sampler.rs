@@ -14,13 +14,15 @@ use tracing::{
     callsite::Identifier,
     field::{Field, Visit},
 };
-use tracing_subscriber::{Layer, layer::Context};
+use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use super::line::Cut;
 
 /// How long an interval is.
 pub(super) const INTERVAL: Duration = Duration::from_secs(10);
-/// Lines of one kind that requests cause, in an interval. They have a request id.
+/// The span of a request.
+const REQUEST: &str = "request";
+/// Lines of one kind in a request's span, in an interval.
 const REQUEST_LINES_MAX: u32 = 20;
 /// Lines of any other kind in an interval.
 const LINES_MAX: u32 = 200;
@@ -94,13 +96,10 @@ impl Sampler {
         &self,
         place: &'static Metadata<'static>,
         fault: String,
+        lines_max: u32,
         now: Duration,
         message: impl FnOnce() -> String,
     ) -> bool {
-        let lines_max = match place.fields().field("request_id") {
-            Some(_) => REQUEST_LINES_MAX,
-            None => LINES_MAX,
-        };
         let mut kind = Kind {
             place: place.callsite(),
             fault,
@@ -158,8 +157,8 @@ impl Visit for Text {
 /// The sampler's place among the layers.
 pub(super) struct Sampling(pub(super) Arc<Sampler>);
 
-impl<S: Subscriber> Layer<S> for Sampling {
-    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Sampling {
+    fn event_enabled(&self, event: &Event<'_>, context: Context<'_, S>) -> bool {
         let metadata = event.metadata();
         // Who asks for more than the usual wants to see all of it.
         if Level::INFO < *metadata.level() {
@@ -169,9 +168,14 @@ impl<S: Subscriber> Layer<S> for Sampling {
             Some(_) => Text::of(event, "fault"),
             None => String::new(),
         };
+        let mut spans = context.event_scope(event).into_iter().flatten();
+        let lines_max = match spans.any(|span| span.name() == REQUEST) {
+            true => REQUEST_LINES_MAX,
+            false => LINES_MAX,
+        };
         let now = self.0.started.elapsed();
         let message = || Text::of(event, "message");
-        self.0.admit(metadata, fault, now, message)
+        self.0.admit(metadata, fault, lines_max, now, message)
     }
 }
 
@@ -207,7 +211,9 @@ mod tests {
     fn the_first_of_a_kind_are_told_and_the_others_counted() {
         let (told, left_out) = sampled(|| {
             for number in 0..1_000 {
-                tracing::info!(request_id = number, fault = "AccessDenied", "refused");
+                tracing::info_span!("request", number).in_scope(|| {
+                    tracing::info!(fault = "AccessDenied", "refused");
+                });
             }
         });
         assert_eq!(told, u64::from(REQUEST_LINES_MAX));
@@ -227,7 +233,9 @@ mod tests {
         let kinds = 10 * KINDS_MAX;
         let (told, left_out) = sampled(|| {
             for number in 0..kinds {
-                tracing::info!(request_id = 1, fault = %format!("Fault{number}"), "refused");
+                tracing::info_span!("request").in_scope(|| {
+                    tracing::info!(fault = %format!("Fault{number}"), "refused");
+                });
             }
             tracing::info!("something else");
         });
@@ -241,7 +249,7 @@ mod tests {
     fn debugging_leaves_nothing_out() {
         let (told, left_out) = sampled(|| {
             for _ in 0..1_000 {
-                tracing::debug!(request_id = 1, "answered");
+                tracing::debug!("answered");
             }
         });
         assert_eq!((told, left_out), (1_000, Vec::new()));
@@ -258,7 +266,7 @@ mod tests {
         }
         let place = Place::default();
         let layers = tracing_subscriber::registry().with(place.clone());
-        tracing::subscriber::with_default(layers, || tracing::info!(request_id = 1, "x"));
+        tracing::subscriber::with_default(layers, || tracing::info!("x"));
         let found = *place.0.lock().expect("whole");
         found.expect("an event")
     }
@@ -273,7 +281,7 @@ mod tests {
                 if number == 0 || INTERVAL <= now - begun {
                     (begun, told) = (now, 0);
                 }
-                if sampler.admit(place, String::new(), now, String::new) {
+                if sampler.admit(place, String::new(), REQUEST_LINES_MAX, now, String::new) {
                     told += 1;
                     all += 1;
                 }
