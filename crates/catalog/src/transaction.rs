@@ -69,11 +69,22 @@ pub trait Tx {
     /// As [`Tx::execute`].
     fn next_version(&mut self) -> Result<u64, CatalogError>;
 
-    /// The highest version drawn so far.
+    /// The highest version drawn so far. A database may show one that it forgets when it dies: what
+    /// is written outside of the catalog takes [`Tx::durable_version`].
     ///
     /// # Errors
     /// As [`Tx::execute`].
     fn version(&mut self) -> Result<u64, CatalogError>;
+
+    /// The highest version drawn so far, which is never drawn again once this transaction, one that
+    /// may write, is answered.
+    ///
+    /// # Errors
+    /// As [`Tx::execute`].
+    fn durable_version(&mut self) -> Result<u64, CatalogError> {
+        // Where versions are counted in the transactions that draw them.
+        self.version()
+    }
 
     /// Lets the next version be above `floor`, and the next numbers of letters and events above
     /// those that are there.

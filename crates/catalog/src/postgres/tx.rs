@@ -130,6 +130,13 @@ impl Tx for PostgresTx<'_> {
         rows.first().map_or(Ok(0), |row| row.count(0))
     }
 
+    fn durable_version(&mut self) -> Result<u64, CatalogError> {
+        // A sequence shows what was drawn at once, and what was drawn is in the log on disk only
+        // when some later commit is: this one then has something to commit.
+        self.changed = true;
+        self.version()
+    }
+
     fn raise_version(&mut self, floor: u64) -> Result<(), CatalogError> {
         self.shared.versions.clear();
         self.query(

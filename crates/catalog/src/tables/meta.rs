@@ -71,12 +71,21 @@ pub(crate) fn unset(tx: &mut dyn Tx, name: &str) -> Result<(), CatalogError> {
     Ok(())
 }
 
-/// The highest version drawn so far.
+/// The highest version drawn so far, as far as is known now.
 ///
 /// # Errors
 /// The database's.
 pub fn version(tx: &mut dyn Tx) -> Result<u64, CatalogError> {
     tx.version()
+}
+
+/// The highest version drawn so far, for what is written outside of the catalog: in a transaction
+/// that may write.
+///
+/// # Errors
+/// The database's.
+pub fn durable_version(tx: &mut dyn Tx) -> Result<u64, CatalogError> {
+    tx.durable_version()
 }
 
 /// Lets the next version be above `floor`, as after a rebuild from the vault's mirror.

@@ -83,6 +83,49 @@ async fn write_skew_is_impossible() {
     }
 }
 
+/// What a server shows of versions and has not written down yet is lost with it; what was answered
+/// as durable is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_durable_version_outlives_the_server() {
+    let server = Arc::new(Server::begin());
+    let url = server.database();
+    let database = Database {
+        server: Arc::clone(&server),
+        url,
+    };
+    let catalog = database.open();
+    // Nothing is written down but by commits.
+    database.sql("ALTER SYSTEM SET wal_writer_delay = '10s'");
+    database.sql("SELECT pg_reload_conf()");
+    for round in 0..5 {
+        let before = catalog.read(meta::version).await.expect("read");
+        // Drawn by another node in a transaction that has not committed yet.
+        let (other, name) = (Arc::clone(&server), database.name().to_owned());
+        let drawing = std::thread::spawn(move || {
+            let draw = "SELECT count(nextval('versions')) FROM generate_series(1, 60)";
+            other.try_sql(&name, &format!("BEGIN; {draw}; SELECT pg_sleep(60)"))
+        });
+        let mut seen = before;
+        while seen < before + 50 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            seen = catalog.read(meta::version).await.expect("read");
+        }
+        let durable = catalog
+            .write(meta::durable_version)
+            .await
+            .expect("committed");
+        assert!(seen <= durable, "round {round}: {seen} {durable}");
+        server.kill();
+        server.start();
+        drawing
+            .join()
+            .expect("no panic")
+            .expect_err("it never committed");
+        let known = catalog.read(meta::version).await.expect("it is back");
+        assert!(durable <= known, "round {round}: {durable} {known}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_that_fails_is_not_kept_silently() {
     let database = Database::new();

@@ -137,7 +137,7 @@ pub(crate) async fn write(
     region: &Region,
     global: bool,
 ) -> Result<usize, CheckpointError> {
-    let position = scribe.catalog.read(meta::version).await?;
+    let position = scribe.catalog.write(meta::durable_version).await?;
     let mut packer = Packer::new(&scribe.seal, vault, &*scribe.entropy, position);
     for kind in Kind::ALL {
         let of = kind.is_regional().then(|| region.clone());

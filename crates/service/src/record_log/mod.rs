@@ -114,6 +114,15 @@ async fn flush(core: &Core) -> Result<bool, String> {
     if batch.letters.is_empty() {
         return Ok(false);
     }
+    // What the vault mirrors must be known to the catalog that comes back from a crash.
+    let durable = core.catalog.write(meta::durable_version).await;
+    let durable = durable.map_err(|error: CatalogError| chain(&error))?;
+    if durable < batch.position {
+        return Err(format!(
+            "the catalog's database forgot {} changes while they were read",
+            batch.position - durable
+        ));
+    }
     for (region, lines) in &batch.lines {
         let region = region.as_ref().unwrap_or(&core.settings.default_region);
         let vault = core

@@ -76,6 +76,10 @@ impl Tx for BentTx<'_> {
         self.tx.version()
     }
 
+    fn durable_version(&mut self) -> Result<u64, CatalogError> {
+        self.tx.durable_version()
+    }
+
     fn next_version(&mut self) -> Result<u64, CatalogError> {
         self.tx.next_version()
     }
