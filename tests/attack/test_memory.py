@@ -32,3 +32,11 @@ def test_postgresql_keeps_its_own_rules_for_core_files(closed, plain):
     # The system shows a process that may not be dumped as root's.
     if os.geteuid() == 0:
         assert os.stat(f"/proc/{postmaster}").st_uid != 0
+
+
+def test_secrets_that_stay_are_locked(closed):
+    closed.rds().describe_db_clusters()
+    status = pathlib.Path(f"/proc/{closed.server.process.pid}/status").read_text(encoding="utf-8")
+    (locked,) = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmLck:")]
+    # The master key's page, and at least one of access keys.
+    assert locked >= 8, "kB"

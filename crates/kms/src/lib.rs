@@ -16,6 +16,7 @@ mod seal;
 mod secret;
 mod wrap;
 
+pub use locked::{Locker, Place};
 pub use master::{MasterKey, OpenError};
 pub use pair::{Message, PairError};
 pub use policy::{Decision, Policy, PolicyError, Request};

@@ -1,39 +1,58 @@
-//! A key in a page of its own, which stays out of swap where the system lets it.
+//! Secrets that live long, in pages of their own, which stay out of swap where the system lets them.
 //!
-//! It does not know what the key opens.
+//! It does not know what they open.
 use region::LockGuard;
 use zeroize::Zeroize;
 
-/// The least that a lock covers. On machines with larger pages the key's neighbours are locked too.
+/// The least that a lock covers. On machines with larger pages the neighbours are locked too.
 const PAGE_BYTES: usize = 4 << 10;
+/// What a secret takes in a [`Locker`], its length included.
+const SLOT_BYTES: usize = 128;
 
 #[repr(align(4096))]
 struct Page([u8; PAGE_BYTES]);
 
-/// 32 secret bytes: locked while they are there, wiped before they go.
-pub(crate) struct Locked {
+/// A page: locked while it is there, wiped before it goes.
+struct LockedPage {
     // Dropped first: the page is unlocked while it is still ours, and after it was wiped.
     lock: Option<LockGuard>,
     page: Box<Page>,
 }
 
+impl LockedPage {
+    fn new() -> Self {
+        let page = Box::new(Page([0; PAGE_BYTES]));
+        let lock = region::lock(page.0.as_ptr(), PAGE_BYTES).ok();
+        Self { lock, page }
+    }
+}
+
+impl Drop for LockedPage {
+    fn drop(&mut self) {
+        self.page.0.zeroize();
+    }
+}
+
+/// 32 secret bytes, alone on their page.
+pub(crate) struct Locked(LockedPage);
+
 impl Locked {
     /// Moves a key into a page of its own; where it came from is wiped.
     pub(crate) fn new(mut bytes: [u8; 32]) -> Self {
-        let mut page = Box::new(Page([0; PAGE_BYTES]));
-        let lock = region::lock(page.0.as_ptr(), PAGE_BYTES).ok();
-        page.0[..32].copy_from_slice(&bytes);
+        let mut page = LockedPage::new();
+        page.page.0[..32].copy_from_slice(&bytes);
         bytes.zeroize();
-        Self { lock, page }
+        Self(page)
     }
 
     /// Whether the system keeps it out of swap.
     pub(crate) fn is_locked(&self) -> bool {
-        self.lock.is_some()
+        self.0.lock.is_some()
     }
 
     pub(crate) fn bytes(&self) -> &[u8; 32] {
-        self.page.0.first_chunk().expect("a page has 32 bytes")
+        let page = &self.0.page;
+        page.0.first_chunk().expect("a page has 32 bytes")
     }
 }
 
@@ -43,9 +62,73 @@ impl Clone for Locked {
     }
 }
 
-impl Drop for Locked {
-    fn drop(&mut self) {
-        self.page.0.zeroize();
+/// Where a secret lies in its [`Locker`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place(usize);
+
+/// Many small secrets, 32 to a page. Each is wiped when it is taken out, all of them with the locker.
+#[derive(Default)]
+pub struct Locker {
+    pages: Vec<LockedPage>,
+    free: Vec<usize>,
+}
+
+impl std::fmt::Debug for Locker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Locker")
+            .field("pages", &self.pages.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Locker {
+    /// Bytes of a secret at most.
+    pub const SECRET_BYTES_MAX: usize = SLOT_BYTES - 1;
+
+    /// Puts a secret in; none when it is too long.
+    pub fn put(&mut self, secret: &[u8]) -> Option<Place> {
+        let length = u8::try_from(secret.len()).ok()?;
+        if Self::SECRET_BYTES_MAX < secret.len() {
+            return None;
+        }
+        if self.free.is_empty() {
+            let first = self.pages.len() * (PAGE_BYTES / SLOT_BYTES);
+            self.pages.push(LockedPage::new());
+            self.free.extend(first..first + PAGE_BYTES / SLOT_BYTES);
+        }
+        let place = Place(self.free.pop()?);
+        let slot = self.slot_mut(&place);
+        slot[0] = length;
+        slot[1..=secret.len()].copy_from_slice(secret);
+        Some(place)
+    }
+
+    /// A secret that is there.
+    pub fn get(&self, place: &Place) -> &[u8] {
+        let (page, at) = Self::find(place);
+        let slot = &self.pages[page].page.0[at..at + SLOT_BYTES];
+        &slot[1..=usize::from(slot[0])]
+    }
+
+    /// Takes a secret out.
+    pub fn remove(&mut self, place: Place) {
+        self.slot_mut(&place).zeroize();
+        self.free.push(place.0);
+    }
+
+    /// Whether the system keeps all of them out of swap.
+    pub fn is_locked(&self) -> bool {
+        self.pages.iter().all(|page| page.lock.is_some())
+    }
+
+    fn find(place: &Place) -> (usize, usize) {
+        let slots = PAGE_BYTES / SLOT_BYTES;
+        (place.0 / slots, place.0 % slots * SLOT_BYTES)
+    }
+
+    fn slot_mut(&mut self, place: &Place) -> &mut [u8] {
+        let (page, at) = Self::find(place);
+        &mut self.pages[page].page.0[at..at + SLOT_BYTES]
     }
 }
 
@@ -66,6 +149,33 @@ mod tests {
     fn it_lies_alone_on_its_page() {
         let key = Locked::new([7; 32]);
         assert_eq!(key.bytes().as_ptr().addr() % PAGE_BYTES, 0);
-        assert!(PAGE_BYTES <= size_of_val(&*key.page));
+        assert!(PAGE_BYTES <= size_of_val(&*key.0.page));
+    }
+
+    #[test]
+    fn a_locker_keeps_each_secret_apart_and_wipes_what_goes() {
+        let mut locker = Locker::default();
+        let secret = |number: usize| format!("{number}").repeat(20).into_bytes();
+        let mut places: Vec<Place> = (0..100)
+            .map(|number| locker.put(&secret(number)).expect("short"))
+            .collect();
+        for (number, place) in places.iter().enumerate() {
+            assert_eq!(locker.get(place), secret(number));
+        }
+        // The limit of locked memory that every system has is enough for these.
+        assert!(locker.is_locked() && Locked::new([7; 32]).is_locked());
+        let last = places.pop().expect("a hundred");
+        let (page, at) = Locker::find(&last);
+        locker.remove(last);
+        assert_eq!(
+            locker.pages[page].page.0[at..at + SLOT_BYTES],
+            [0; SLOT_BYTES]
+        );
+        assert_eq!(locker.get(&places[98]), secret(98));
+        let pages = locker.pages.len();
+        let again = locker.put(b"").expect("short");
+        assert_eq!((locker.get(&again), locker.pages.len()), (&b""[..], pages));
+        assert!(locker.put(&[1; Locker::SECRET_BYTES_MAX]).is_some());
+        assert!(locker.put(&[1; SLOT_BYTES]).is_none());
     }
 }

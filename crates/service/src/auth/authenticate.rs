@@ -7,7 +7,7 @@ use std::{
 
 use catalog::{Catalog, CatalogError, CatalogExt, access_keys, accounts};
 use http::{HeaderValue, header::HOST};
-use kms::MasterKey;
+use kms::{Locker, MasterKey, Place};
 use model::{Account, Clock, Timestamp, limits};
 use wire::{
     RawRequest,
@@ -42,11 +42,73 @@ pub struct Proof {
     pub presigned: bool,
 }
 
+/// An access key that was read lately. Its secrets lie in the locker beside it.
 struct Known {
     account: Account,
-    secret: Zeroizing<String>,
+    /// None when it is longer than any that is made here.
+    secret: Option<Place>,
     read_at: Timestamp,
-    signing: Option<(Scope, SigningKey)>,
+    signing: Option<(Scope, Place)>,
+}
+
+/// The access keys that were read lately, with their secrets out of swap.
+#[derive(Default)]
+struct Remembered {
+    keys: HashMap<String, Known>,
+    secrets: Locker,
+}
+
+impl Remembered {
+    /// Remembers a key, in place of what was known of it.
+    fn put(&mut self, id: &str, account: &Account, secret: &str, at: Timestamp) {
+        if REMEMBERED_MAX <= self.keys.len() {
+            *self = Self::default();
+        }
+        self.forget(id);
+        let known = Known {
+            account: account.clone(),
+            secret: self.secrets.put(secret.as_bytes()),
+            read_at: at,
+            signing: None,
+        };
+        self.keys.insert(id.to_owned(), known);
+    }
+
+    fn forget(&mut self, id: &str) {
+        if let Some(known) = self.keys.remove(id) {
+            let signing = known.signing.map(|(_, place)| place);
+            for place in known.secret.into_iter().chain(signing) {
+                self.secrets.remove(place);
+            }
+        }
+    }
+
+    /// The account and the signing key of one that was read no longer ago than a row's life.
+    fn signing_key(
+        &mut self,
+        id: &str,
+        scope: &Scope,
+        now: Timestamp,
+    ) -> Option<(Account, SigningKey)> {
+        let known = self.keys.get_mut(id)?;
+        if !now.is_within(ROW_LIFE, known.read_at) {
+            return None;
+        }
+        if let Some((of, place)) = &known.signing
+            && of == scope
+        {
+            let bytes = self.secrets.get(place).try_into().ok()?;
+            return Some((known.account.clone(), SigningKey::from_bytes(bytes)));
+        }
+        let secret = std::str::from_utf8(self.secrets.get(known.secret.as_ref()?)).ok()?;
+        let key = SigningKey::derive(secret, scope);
+        if let Some((_, place)) = known.signing.take() {
+            self.secrets.remove(place);
+        }
+        let place = self.secrets.put(key.expose());
+        known.signing = place.map(|place| (scope.clone(), place));
+        Some((known.account.clone(), key))
+    }
 }
 
 /// Checks who asks.
@@ -57,7 +119,7 @@ pub struct Access {
     mode: Mode,
     default_account: Account,
     roles: Vec<Role>,
-    known: Mutex<HashMap<String, Known>>,
+    known: Mutex<Remembered>,
 }
 
 impl std::fmt::Debug for Access {
@@ -225,7 +287,7 @@ impl Access {
             .point_read(move |tx| access_keys::get(tx, &id))
             .await?;
         let Some(row) = row.filter(access_keys::AccessKey::is_active) else {
-            self.lock().remove(&claim.access_key_id);
+            self.lock().forget(&claim.access_key_id);
             return Ok(None);
         };
         let secret = self
@@ -234,39 +296,17 @@ impl Access {
             .map_err(|error| Fault::internal(&error))?;
         let secret = Zeroizing::new(String::from_utf8_lossy(&secret).into_owned());
         let key = SigningKey::derive(&secret, &claim.scope);
-        let mut known = self.lock();
-        if REMEMBERED_MAX <= known.len() {
-            known.clear();
-        }
-        known.insert(
-            claim.access_key_id.clone(),
-            Known {
-                account: row.account.clone(),
-                secret,
-                read_at: now,
-                signing: Some((claim.scope.clone(), key.clone())),
-            },
-        );
+        self.lock()
+            .put(&claim.access_key_id, &row.account, &secret, now);
         Ok(Some((row.account, key)))
     }
 
     fn remembered(&self, claim: &Claim, now: Timestamp) -> Option<(Account, SigningKey)> {
         let mut known = self.lock();
-        let entry = known.get_mut(&claim.access_key_id)?;
-        if !now.is_within(ROW_LIFE, entry.read_at) {
-            return None;
-        }
-        if let Some((scope, key)) = &entry.signing
-            && *scope == claim.scope
-        {
-            return Some((entry.account.clone(), key.clone()));
-        }
-        let key = SigningKey::derive(&entry.secret, &claim.scope);
-        entry.signing = Some((claim.scope.clone(), key.clone()));
-        Some((entry.account.clone(), key))
+        known.signing_key(&claim.access_key_id, &claim.scope, now)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Remembered> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

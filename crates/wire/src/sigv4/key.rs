@@ -67,6 +67,16 @@ impl SigningKey {
         Self(key)
     }
 
+    /// A key that was derived before.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The key itself, for whoever keeps it.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// What an unknown access key's requests are checked against, to spend the same time.
     pub(super) fn nobodys() -> Self {
         Self(Zeroizing::new([0; 32]))
