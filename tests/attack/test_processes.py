@@ -19,6 +19,7 @@ from snapferry_tools import running
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="clusters have users of their own under root only")
 DEEP = 3_000
+MANY = 200_000
 # A keeper looks every five seconds.
 KEEPER_SECONDS = 5
 
@@ -120,6 +121,64 @@ def test_a_tree_of_many_folders_is_removed_and_nobody_notices(deploy, tenant, wa
     assert max(seen.descriptors) < seen.descriptors[0] + 60, seen.told()
     assert max(seen.rss_mib) < seen.rss_mib[0] + 60, seen.told()
     assert not list(deployment.server.data.glob("clusters/*")) and not list(deployment.server.data.glob("run/*"))
+
+
+@pytest.mark.long
+def test_a_tree_of_many_entries_is_removed_in_bounded_memory(deploy, tenant, watch):
+    deployment = deploy()
+    someone = tenant(deployment.new_cluster("wide", account=PARTNER))
+    # Half of them in one folder, half of them in a thousand.
+    fill = (
+        "import os\nos.mkdir('flat')\nfor i in range(%d): os.close(os.open('flat/%%d' %% i, os.O_CREAT))\n"
+        "for i in range(1000):\n  os.mkdir('d%%d' %% i)\n"
+        "  for j in range(%d): os.symlink('/etc/passwd', 'd%%d/%%d' %% (i, j))\n" % (MANY // 2, MANY // 2000)
+    )
+    someone.run(f"python3 -c {shlex.quote(fill)} && echo", timeout=240)
+    begun = time.monotonic()
+    with watch(deployment, OWNER) as seen:
+        delete_and_wait(deployment.rds(account=PARTNER), "wide", seconds=240)
+    print(f"{MANY} entries were removed in {time.monotonic() - begun:.1f} s")
+    assert not seen.refusals, seen.told()
+    assert max(seen.descriptors) < seen.descriptors[0] + 60, seen.told()
+    assert max(seen.rss_mib) < seen.rss_mib[0] + 60, seen.told()
+    assert not list(deployment.server.data.glob("clusters/*")) and os.path.getsize("/etc/passwd")
+
+
+def immutable(path, wanted):
+    """Makes a file immutable, or no longer; whether its file system knows that."""
+    done = subprocess.run(["chattr", "+i" if wanted else "-i", path], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(not shutil.which("chattr"), reason="needs chattr of e2fsprogs")
+def test_an_immutable_file_ends_a_deletion_in_words_and_the_next_one_removes_it(deploy):
+    deployment = deploy()
+    cluster = deployment.new_cluster("stone")
+    other = deployment.new_cluster("other", account=PARTNER)
+    rds = deployment.rds()
+    (data,) = deployment.server.data.glob(f"clusters/{cluster['DbClusterResourceId']}/*/data")
+    stone = data / "stone"
+    stone.write_bytes(b"stays")
+    if not immutable(stone, True):
+        pytest.skip("the file system of the data folder knows no immutable files")
+    try:
+        rds.delete_db_cluster(DBClusterIdentifier="stone", SkipFinalSnapshot=True)
+        running.wait_until(lambda: clients.cluster_of(rds, "stone")["Status"] != "deleting", 60, "the deletion ends")
+        said = [one["Message"] for one in rds.describe_events(SourceType="db-cluster", SourceIdentifier="stone")["Events"]]
+        assert any("deletion failed" in message.lower() for message in said), said
+        assert not any(str(data) in message for message in said), "the account is not told paths of the host"
+        # The operator is, with where it lies by now: a removal moves folders up.
+        log = deployment.server.log.read_text(encoding="utf-8")
+        (left,) = deployment.server.data.glob(f"clusters/{cluster['DbClusterResourceId']}/**/stone")
+        assert str(left) in log and "Operation not permitted" in log
+        assert left.read_bytes() == b"stays"
+        with clients.connect(other) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+    finally:
+        for left in deployment.server.data.glob(f"clusters/{cluster['DbClusterResourceId']}/**/stone"):
+            assert immutable(left, False)
+    delete_and_wait(rds, "stone")
+    assert not data.exists()
 
 
 def test_a_job_under_which_the_server_dies_is_set_aside(deploy):

@@ -18,6 +18,9 @@ use rustix::{
 /// How often a folder that was emptied may have got new entries before that is an error.
 const REFILLS_MAX: u32 = 100;
 
+/// The tree's root, as a folder in itself.
+const ROOT: &CStr = c".";
+
 const INTO: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
@@ -85,20 +88,32 @@ impl Tree<'_> {
         }
     }
 
+    /// What failed at a name in a folder that lies in the root, as the tree is now.
+    fn failed_in(&self, folder: &CStr, name: &CStr, source: impl Into<io::Error>) -> RemovalError {
+        if folder == ROOT {
+            return self.failed(name, source);
+        }
+        let folder = self.path.join(&*folder.to_string_lossy());
+        RemovalError {
+            path: folder.join(&*name.to_string_lossy()),
+            source: source.into(),
+        }
+    }
+
     /// Looks through the root until it has no entries. Those that are moved up come in between; they
     /// are known by number, so that a deep tree does not make it look through again for each.
     fn empty_root(&mut self) -> Result<(), RemovalError> {
         loop {
             let mut found = false;
-            for entry in self.entries(self.root.as_fd(), c".")? {
-                let (name, kind) = entry.map_err(|error| self.failed(c".", error))?;
+            for entry in self.entries(self.root.as_fd(), ROOT)? {
+                let (name, kind) = entry.map_err(|error| self.failed(ROOT, error))?;
                 found = true;
                 if is_folder(self.root.as_fd(), &name, kind)
                     .map_err(|error| self.failed(&name, error))?
                 {
                     self.remove_folder(&name)?;
                 } else {
-                    self.unlink(self.root.as_fd(), &name)?;
+                    self.unlink(ROOT, self.root.as_fd(), &name)?;
                 }
                 while self.emptied < self.moved {
                     let moved = moved_name(self.emptied);
@@ -135,17 +150,22 @@ impl Tree<'_> {
         for entry in self.entries(folder.as_fd(), name)? {
             let (inner, kind) = entry.map_err(|error| self.failed(name, error))?;
             if is_folder(folder.as_fd(), &inner, kind)
-                .map_err(|error| self.failed(&inner, error))?
+                .map_err(|error| self.failed_in(name, &inner, error))?
             {
-                self.move_up(folder.as_fd(), &inner)?;
+                self.move_up(name, folder.as_fd(), &inner)?;
             } else {
-                self.unlink(folder.as_fd(), &inner)?;
+                self.unlink(name, folder.as_fd(), &inner)?;
             }
         }
         Ok(())
     }
 
-    fn move_up(&mut self, folder: BorrowedFd<'_>, name: &CStr) -> Result<(), RemovalError> {
+    fn move_up(
+        &mut self,
+        at: &CStr,
+        folder: BorrowedFd<'_>,
+        name: &CStr,
+    ) -> Result<(), RemovalError> {
         loop {
             let beside = moved_name(self.moved);
             self.moved += 1;
@@ -154,16 +174,16 @@ impl Tree<'_> {
                 Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::ISDIR) => {}
                 // A folder that its owner may not write cannot be moved by them.
                 Err(Errno::ACCESS) if open_up(folder, name).is_ok_and(|opened| opened) => {}
-                other => return gone(other).map_err(|error| self.failed(name, error)),
+                other => return gone(other).map_err(|error| self.failed_in(at, name, error)),
             }
         }
     }
 
-    fn unlink(&self, folder: BorrowedFd<'_>, name: &CStr) -> Result<(), RemovalError> {
+    fn unlink(&self, at: &CStr, folder: BorrowedFd<'_>, name: &CStr) -> Result<(), RemovalError> {
         match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
             // It has become a folder: the next look through finds it.
             Err(Errno::ISDIR) => Ok(()),
-            other => gone(other).map_err(|error| self.failed(name, error)),
+            other => gone(other).map_err(|error| self.failed_in(at, name, error)),
         }
     }
 
