@@ -84,6 +84,12 @@ def test_metrics_are_prometheus_text(closed):
     assert "snapferry_vault_written_bytes_total" in answer.text
 
 
+def test_metrics_name_nobody(closed, plain):
+    text = clients.send(closed.server, "GET", "/metrics").text
+    names = [closed.credentials()[0], clients.OWNER, clients.HOME, plain["DBClusterIdentifier"], plain["DbClusterResourceId"]]
+    assert [name for name in names if name in text] == []
+
+
 def test_files_that_hold_secrets_are_private(closed):
     for name in ("credentials", "master.key"):
         assert stat.S_IMODE((closed.server.data / name).stat().st_mode) == 0o600, name
