@@ -1,13 +1,11 @@
 """What /metrics says, and the page that tells what it means."""
 import pathlib
 import re
-import time
 
 import botocore.exceptions
 import pytest
 
-import ferry
-import running
+import clients
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs/reference/metrics.md"
 ROW = r"(?m)^\| `(\w+)` \| (\w+) \|([^|]*)\| .+ \|$"
@@ -16,7 +14,7 @@ SAMPLE = r"(\w+)(?:\{(.*)\})? ([-+0-9.e]+|NaN)"
 
 def scrape(deployment):
     """The metrics of a server: {name: (type, {labels: value})}, a histogram's samples by their count."""
-    answer = ferry.send(deployment.server, "GET", "/metrics")
+    answer = clients.send(deployment.server, "GET", "/metrics")
     assert answer.status == 200
     kinds, found = {}, {}
     for line in answer.text.splitlines():
@@ -61,7 +59,7 @@ def test_requests_are_counted_by_outcome(dev):
     with pytest.raises(botocore.exceptions.ClientError):
         dev.rds().describe_db_clusters(DBClusterIdentifier="there-is-none")
     for number in range(20):
-        ferry.send(dev.server, "GET", f"/?Action=Invented{number}")
+        clients.send(dev.server, "GET", f"/?Action=Invented{number}")
     after = counted("DescribeDBClusters", "OK"), counted("DescribeDBClusters", "DBClusterNotFoundFault"), counted("none", "InvalidAction")
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 20]
     assert value(dev, "snapferry_request_duration_seconds", api="rds", action="DescribeDBClusters") == timed + 2

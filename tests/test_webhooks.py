@@ -123,7 +123,7 @@ def test_events_are_delivered_in_order_and_survive_failures_and_a_restart(deploy
     def tasks():
         return {row["task"]: row for row in json.loads(deployment.server.run("node", "show", "--format", "json"))}
 
-    ferry.running.wait_until(lambda: tasks().get("webhook_2", {}).get("state") == "failing", 20, "the failure is told")
+    running.wait_until(lambda: tasks().get("webhook_2", {}).get("state") == "failing", 20, "the failure is told")
     told = tasks()
     assert "307" in told["webhook_2"]["error"] and told["webhook_2"]["last_failure"]
     assert told["webhook_1"]["state"] == "ok" and told["webhook_1"]["error"] is None and told["webhook_1"]["last_success"]
