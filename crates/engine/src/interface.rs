@@ -207,6 +207,10 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// The first thing that cannot be read.
     async fn examine(&self, home: &Home) -> Result<Examined, EngineError>;
 
+    /// Where the engine may keep what new clusters are copied from: a folder of its own, which it makes, and
+    /// which can be lost at any time. Said once; without, and by engines that need none, each is made from nothing.
+    fn keep_templates(&self, _folder: std::path::PathBuf) {}
+
     /// Lets servers speak TLS from their next start or [`Engine::renew`] on. Said once.
     fn use_tls(&self, tls: Tls);
 

@@ -22,6 +22,14 @@ pub(super) struct Control {
     pub(super) checksums: bool,
 }
 
+/// What makes a cluster another one than its copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) system_identifier: u64,
+    /// A secret, from which a server answers for users that do not exist.
+    pub(super) nonce: [u8; 32],
+}
+
 /// Why bytes are not a pg_control that can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ControlFault {
@@ -50,12 +58,7 @@ impl Control {
                     .expect("eight bytes within a page"),
             )
         };
-        // The checksum closes the structure, whose length depends on the layout's version.
-        let crc_at = match word(8) {
-            1300 => 288,
-            1800 => 292,
-            version => return Err(ControlFault::Version(version)),
-        };
+        let (_, crc_at) = places(word(8))?;
         if crc32c::crc32c(&bytes[..crc_at]) != word(crc_at) {
             return Err(ControlFault::Torn);
         }
@@ -87,6 +90,31 @@ impl Control {
             _ => "unknown",
         }
     }
+}
+
+/// Where the nonce begins, and where the checksum is that closes the structure.
+fn places(version: u32) -> Result<(usize, usize), ControlFault> {
+    match version {
+        1300 => Ok((256, 288)),
+        // A byte that says whether char is signed stands before the nonce.
+        1800 => Ok((257, 292)),
+        version => Err(ControlFault::Version(version)),
+    }
+}
+
+/// Gives a pg_control that holds another identity, and the checksum that belongs to it.
+///
+/// # Errors
+/// As [`Control::read`].
+pub(super) fn renew(bytes: &mut [u8], identity: &Identity) -> Result<(), ControlFault> {
+    Control::read(bytes)?;
+    let version = u32::from_ne_bytes(bytes[8..12].try_into().expect("four bytes"));
+    let (nonce_at, crc_at) = places(version)?;
+    bytes[..8].copy_from_slice(&identity.system_identifier.to_ne_bytes());
+    bytes[nonce_at..nonce_at + 32].copy_from_slice(&identity.nonce);
+    let crc = crc32c::crc32c(&bytes[..crc_at]);
+    bytes[crc_at..crc_at + 4].copy_from_slice(&crc.to_ne_bytes());
+    Ok(())
 }
 
 impl std::fmt::Display for ControlFault {
@@ -146,6 +174,44 @@ mod tests {
                 (8192, 16 << 20)
             );
             assert!(control.checksums && control.is_shut_down());
+        }
+    }
+
+    #[test]
+    fn another_identity_changes_nothing_else() {
+        for (version, crc_at) in [(1300, 288), (1800, 292)] {
+            let old = sample(version, crc_at);
+            let mut new = old.clone();
+            let identity = Identity {
+                system_identifier: 5,
+                nonce: [7; 32],
+            };
+            renew(&mut new, &identity).expect("holds");
+            let (before, after) = (Control::read(&old), Control::read(&new).expect("holds"));
+            assert_eq!(after.system_identifier, 5);
+            assert_eq!(
+                before,
+                Ok(Control {
+                    system_identifier: 7_711_247_073_803_268_409,
+                    ..after
+                })
+            );
+            let changed: Vec<usize> = (8..CONTROL_BYTES)
+                .filter(|at| old[*at] != new[*at])
+                .collect();
+            assert_eq!(
+                changed[..32],
+                (crc_at - 35..crc_at)
+                    .filter(|at| new[*at] == 7)
+                    .collect::<Vec<_>>()
+            );
+            assert!(
+                changed[32..]
+                    .iter()
+                    .all(|at| (crc_at..crc_at + 4).contains(at))
+            );
+            new[100] ^= 1;
+            assert_eq!(renew(&mut new, &identity), Err(ControlFault::Torn));
         }
     }
 

@@ -3,6 +3,7 @@
 //! It does not know passwords, only their verifiers.
 use std::{
     fs,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -18,6 +19,7 @@ use super::{
     profile::PROFILE,
     run::or_end,
     session::{Session, quoted_name, quoted_text},
+    template::Template,
     whole::{is_whole, mark_whole},
 };
 use crate::{
@@ -73,51 +75,109 @@ impl Postgres {
         or_end(home, furnished.await).await
     }
 
-    /// Runs initdb beside the data folder, where only the user it runs as can change the files.
-    async fn init(&self, home: &Home) -> Result<std::path::PathBuf, EngineError> {
+    /// Makes what initdb leaves beside the data folder, where the server's user cannot change it: a
+    /// copy of the template, or the first of these programs, which becomes the template.
+    async fn init(&self, home: &Home) -> Result<PathBuf, EngineError> {
         let helper = helper(home)?;
         if let Some((uid, _)) = helper
             && let Some(folder) = reach::first_unreachable(&home.dir, uid)
         {
             return Err(EngineError::Unreachable { folder, uid });
         }
-        let staging = home.dir.join("data.new");
-        let (leftovers, made) = ([staging.clone(), home.data()], staging.clone());
-        blocking(move || {
-            for leftover in &leftovers {
-                remove_tree(leftover).map_err(EngineError::removal)?;
-            }
-            let failed = |source| EngineError::io("make the folder", &made, source);
-            conf::make_folder(&made, 0o700).map_err(failed)?;
-            if let Some((uid, gid)) = helper {
-                std::os::unix::fs::chown(&made, Some(uid), Some(gid)).map_err(failed)?;
-            }
-            Ok(())
-        })
-        .await?;
-        let program = self.installs.of(&home.version)?.program("initdb");
-        let mut command = Command::new(&program);
-        command
-            .arg("--pgdata")
-            .arg(&staging)
-            .args(["--username", ADMIN, "--data-checksums"])
-            .args(["--locale=C.UTF-8", "--encoding=UTF8", "--no-instructions"])
-            // Its settings are thrown away; these only keep it from trusting anybody.
-            .args(["--auth-local=peer", "--auth-host=reject"])
-            .current_dir("/")
-            .stdin(Stdio::null());
-        run_as(&mut command, helper);
-        let mut command = tokio::process::Command::from(command);
-        command.kill_on_drop(true);
-        let Ok(result) = timeout(INITDB_WAIT, run_quietly(command)).await else {
-            return Err(initdb_failed("no end in time", &[]));
-        };
-        let (status, stderr) = result.map_err(|source| EngineError::io("run", program, source))?;
-        if !status.success() {
-            return Err(initdb_failed(&status.to_string(), &stderr));
+        let install = self.installs.of(&home.version)?;
+        let template = self.templates.of(install);
+        let staging = begin_staging(home).await?;
+        if let Some(template) = &template
+            && fill_from(template, &staging).await?
+        {
+            return Ok(staging);
+        }
+        run_initdb(install.program("initdb"), &staging, helper).await?;
+        if let Some(template) = template {
+            keep(template, &staging).await?;
         }
         Ok(staging)
     }
+}
+
+/// An empty folder of our own beside the data folder, of which nothing is left.
+async fn begin_staging(home: &Home) -> Result<PathBuf, EngineError> {
+    let (staging, data) = (home.dir.join("data.new"), home.data());
+    blocking(move || {
+        remove_tree(&data).map_err(EngineError::removal)?;
+        make_empty(&staging)?;
+        Ok(staging)
+    })
+    .await
+}
+
+fn make_empty(staging: &Path) -> Result<(), EngineError> {
+    remove_tree(staging).map_err(EngineError::removal)?;
+    conf::make_folder(staging, 0o700)
+        .map_err(|source| EngineError::io("make the folder", staging, source))
+}
+
+/// Fills the staging folder from the template. Answers whether it did; otherwise the folder is
+/// empty, and a template that was of no use is gone.
+async fn fill_from(template: &Template, staging: &Path) -> Result<bool, EngineError> {
+    let (template, staging) = (template.clone(), staging.to_owned());
+    blocking(move || match template.copy_to(&staging) {
+        Ok(filled) => Ok(filled),
+        Err(error) => {
+            tracing::warn!(?template, %error, "the template for clusters cannot be copied; initdb makes another one");
+            template.forget();
+            make_empty(&staging)?;
+            Ok(false)
+        }
+    })
+    .await
+}
+
+/// Keeps what initdb left as the template. Clusters do not need one.
+async fn keep(template: Template, staging: &Path) -> Result<(), EngineError> {
+    let staging = staging.to_owned();
+    blocking(move || {
+        if let Err(error) = template.keep(&staging) {
+            tracing::warn!(?template, %error, "no template for clusters can be kept; each takes an initdb");
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Runs initdb on an empty folder of our own, which is its user's from then on.
+async fn run_initdb(
+    program: PathBuf,
+    staging: &Path,
+    helper: Option<(u32, u32)>,
+) -> Result<(), EngineError> {
+    if let Some((uid, gid)) = helper {
+        std::os::unix::fs::chown(staging, Some(uid), Some(gid))
+            .map_err(|source| EngineError::io("hand over", staging, source))?;
+    }
+    let mut command = Command::new(&program);
+    command
+        .arg("--pgdata")
+        .arg(staging)
+        .args(["--username", ADMIN, "--data-checksums"])
+        .args(["--locale=C.UTF-8", "--encoding=UTF8", "--no-instructions"])
+        // Its settings are thrown away; these only keep it from trusting anybody.
+        .args(["--auth-local=peer", "--auth-host=reject"])
+        // All of it is made durable before the cluster, or the template, is said to be whole.
+        .arg("--no-sync")
+        .current_dir("/")
+        .stdin(Stdio::null());
+    run_as(&mut command, helper);
+    let mut command = tokio::process::Command::from(command);
+    command.kill_on_drop(true);
+    let Ok(result) = timeout(INITDB_WAIT, run_quietly(command)).await else {
+        return Err(initdb_failed("no end in time", &[]));
+    };
+    let (status, stderr) = result.map_err(|source| EngineError::io("run", program, source))?;
+    if !status.success() {
+        return Err(initdb_failed(&status.to_string(), &stderr));
+    }
+    Ok(())
 }
 
 /// Runs a program to its end; answers how it ended, and the first of what it said went wrong.

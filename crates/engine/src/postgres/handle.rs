@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{address, child::own_uid, conf, install::Installs};
+use super::{address, child::own_uid, conf, install::Installs, template::Templates};
 use crate::{certify::Tls, error::EngineError, home::Home, reach};
 
 /// Runs PostgreSQL.
@@ -15,6 +15,7 @@ pub struct Postgres {
     pub(super) installs: Installs,
     pub(super) addresses: Arc<address::Addresses>,
     pub(super) tls: OnceLock<Tls>,
+    pub(super) templates: Templates,
 }
 
 impl Postgres {

@@ -30,6 +30,7 @@ mod review;
 mod run;
 mod session;
 mod sweep_user;
+mod template;
 mod wal;
 mod whole;
 
@@ -170,6 +171,10 @@ impl Engine for Postgres {
 
     async fn examine(&self, home: &Home) -> Result<Examined, EngineError> {
         self.examine_cluster(home).await
+    }
+
+    fn keep_templates(&self, folder: PathBuf) {
+        self.templates.keep_in(folder);
     }
 
     fn use_tls(&self, tls: Tls) {

@@ -5,3 +5,4 @@ mod dumps;
 mod lifecycle;
 mod meanwhile;
 mod support;
+mod templates;

@@ -33,7 +33,16 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
+    /// Clusters of one template, which all tests share.
     pub(crate) fn new() -> Self {
+        let rig = Self::apart();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("templates");
+        rig.engine.keep_templates(folder);
+        rig
+    }
+
+    /// Without a template.
+    pub(crate) fn apart() -> Self {
         // Another major's programs can be tested by naming their folder.
         let engine = Postgres::new(std::env::var_os("SNAPFERRY_TEST_POSTGRES").map(PathBuf::from));
         let version = engine

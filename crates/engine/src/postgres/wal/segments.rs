@@ -48,6 +48,17 @@ impl Segments {
         Some(place) == number.checked_mul(self.bytes) && self.is_ours(head)
     }
 
+    /// The head with another cluster's identifier; none when it is not this cluster's.
+    pub(in crate::postgres) fn renewed(
+        &self,
+        head: &[u8; HEAD_BYTES],
+        system_identifier: u64,
+    ) -> Option<[u8; HEAD_BYTES]> {
+        let mut new = *head;
+        new[24..32].copy_from_slice(&system_identifier.to_ne_bytes());
+        self.is_ours(head).then_some(new)
+    }
+
     /// Whether a segment's head is one of this cluster's.
     pub(super) fn is_ours(&self, head: &[u8; HEAD_BYTES]) -> bool {
         let cluster = u64::from_ne_bytes(head[24..32].try_into().expect("eight bytes"));
