@@ -55,8 +55,17 @@ def binary(request):
     return request.config.getoption("--snapferry")
 
 
+@pytest.fixture(scope="session")
+def templates():
+    """What all deployments copy their clusters from: the first cluster's initdb is the last one."""
+    folder = running.make_folder("snapferry-test-templates-")
+    folder.chmod(0o700)
+    yield folder
+    running.remove_folder(folder)
+
+
 @contextlib.contextmanager
-def _deployments(binary):
+def _deployments(binary, templates):
     """A function that makes deployments; they are ended with the context."""
     made = []
     folders = []
@@ -68,7 +77,10 @@ def _deployments(binary):
             flags.append("--allow-shared-os-user")
         server = running.Server(binary, folder / "data", *flags, environment=environment)
         made.append(server)
-        return clients.Deployment(server.start() if start else server, dev="--dev" in flags)
+        if start:
+            server.start()
+            (server.data / "templates").symlink_to(templates)
+        return clients.Deployment(server, dev="--dev" in flags)
 
     try:
         yield make
@@ -80,31 +92,31 @@ def _deployments(binary):
 
 
 @pytest.fixture
-def deploy(binary):
+def deploy(binary, templates):
     """Makes deployments for one test: `deploy("--flag", …)`."""
-    with _deployments(binary) as make:
+    with _deployments(binary, templates) as make:
         yield make
 
 
 @pytest.fixture(scope="module")
-def deploy_for_module(binary):
+def deploy_for_module(binary, templates):
     """Makes deployments for the tests of one file."""
-    with _deployments(binary) as make:
+    with _deployments(binary, templates) as make:
         yield make
 
 
 @pytest.fixture(scope="session")
-def closed(binary, request):
+def closed(binary, templates, request):
     """The deployment that most tests share: closed mode, signatures verified."""
-    with _deployments(binary) as make:
+    with _deployments(binary, templates) as make:
         request.session.stash[SHARED] = make()
         yield request.session.stash[SHARED]
 
 
 @pytest.fixture(scope="session")
-def dev(binary):
+def dev(binary, templates):
     """A deployment in dev mode."""
-    with _deployments(binary) as make:
+    with _deployments(binary, templates) as make:
         yield make("--dev")
 
 

@@ -63,6 +63,47 @@ fn user() -> (u32, u32) {
     (number(), number())
 }
 
+/// Makes a server's data folder: by initdb once, and then as copies of what it left. Their servers
+/// have one identity, which no test looks at.
+fn make_data(dir: &Path) {
+    let data = dir.join("data");
+    let major = programs()
+        .parent()
+        .and_then(Path::file_name)
+        .expect("a major")
+        .to_owned();
+    let template = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("postgres")
+        .join(major);
+    let copied = |from: &Path, to: &Path| {
+        let mut cp = Command::new("cp");
+        let done = cp.args(["-a", "--reflink=auto"]).args([from, to]).status();
+        assert!(done.expect("cp runs").success(), "cp failed");
+    };
+    if fs::metadata(&template).is_ok() {
+        return copied(&template, &data);
+    }
+    let made = program("initdb")
+        .args([
+            "--no-sync",
+            "--auth=trust",
+            "--username=ferry",
+            "--encoding=UTF8",
+            "-D",
+        ])
+        .arg(&data)
+        .stdout(Stdio::null())
+        .status()
+        .expect("initdb runs");
+    assert!(made.success(), "initdb failed");
+    // Whole before it has its name. Another process's may have got there first, and is as good.
+    let parent = template.parent().expect("a folder");
+    fs::create_dir_all(parent).expect("a folder");
+    let own = tempfile::tempdir_in(parent).expect("a folder");
+    copied(&data, &own.path().join("data"));
+    let _ = fs::rename(own.path().join("data"), &template);
+}
+
 impl Server {
     /// The server that this process's tests share.
     pub(crate) fn shared() -> Arc<Self> {
@@ -81,19 +122,7 @@ impl Server {
             let (uid, gid) = user();
             chown(dir.path(), Some(uid), Some(gid)).expect("given to PostgreSQL's user");
         }
-        let made = program("initdb")
-            .args([
-                "--no-sync",
-                "--auth=trust",
-                "--username=ferry",
-                "--encoding=UTF8",
-                "-D",
-            ])
-            .arg(dir.path().join("data"))
-            .stdout(Stdio::null())
-            .status()
-            .expect("initdb runs");
-        assert!(made.success(), "initdb failed");
+        make_data(dir.path());
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
