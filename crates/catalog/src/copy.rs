@@ -164,6 +164,7 @@ pub const TABLES: &[Table] = &[
             "error",
         ],
     ),
+    table("job_pins", 4, &["job", "region", "volume", "manifest"]),
     table("job_turns", 2, &["region", "account", "turn"]),
     table("webhooks", 1, &["address", "seq"]),
     table(

@@ -11,6 +11,7 @@
 pub mod conformance;
 pub mod copy;
 mod error;
+mod migrations;
 pub mod postgres;
 mod queue;
 pub mod sqlite;

@@ -63,11 +63,6 @@ impl Timestamp {
         self.calendar().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
-    /// `2024-01-02-03-04`, the tail of an automated snapshot's name.
-    pub fn to_name_minutes(self) -> String {
-        self.calendar().strftime("%Y-%m-%d-%H-%M").to_string()
-    }
-
     /// Reads ISO 8601 with or without seconds and fraction, with an offset or `Z`.
     pub fn parse(text: &str) -> Option<Self> {
         let moment: jiff::Timestamp = text.parse().ok()?;
@@ -132,7 +127,6 @@ mod tests {
         let moment = Timestamp(1_704_164_645_678_000);
         assert_eq!(moment.to_rfc3339_micros(), "2024-01-02T03:04:05.678000Z");
         assert_eq!(moment.to_rfc3339_secs(), "2024-01-02T03:04:05Z");
-        assert_eq!(moment.to_name_minutes(), "2024-01-02-03-04");
         assert_eq!(Timestamp::parse("2024-01-02T03:04:05.678Z"), Some(moment));
         assert_eq!(
             Timestamp::parse("2009-07-08T18:00Z"),

@@ -8,12 +8,6 @@ pub const ECHO_CHARS_MAX: usize = 512;
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// The largest request head (request line and headers), bytes.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
-/// The most parameters that one request may carry.
-pub const PARAMETERS_MAX: usize = 4_096;
-/// How far a request's date may lie from the server's clock ("Signing AWS API requests").
-pub const SIGNATURE_SKEW: Duration = Duration::from_secs(15 * 60);
-/// The longest a presigned request may be valid (X-Amz-Expires), seconds.
-pub const PRESIGNED_EXPIRES_SECS_MAX: u64 = 604_800;
 /// The time a client has to send a request's head and body.
 pub const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// Connections served at once; more wait in the listen queue.

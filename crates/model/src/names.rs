@@ -109,11 +109,6 @@ impl SnapshotName {
             None => check(text, 255).map(Self),
         }
     }
-
-    /// Whether this is an automated snapshot's name.
-    pub fn is_automated(&self) -> bool {
-        self.0.starts_with(AUTOMATED_PREFIX)
-    }
 }
 
 #[cfg(test)]
@@ -146,10 +141,11 @@ mod tests {
             SnapshotName::parse_manual(&"a".repeat(64)),
             Err(NameError::Malformed)
         );
-        assert!(
+        assert_eq!(
             SnapshotName::parse_existing("RDS:c-2019-06-04-09-16")
                 .expect("legal")
-                .is_automated()
+                .as_str(),
+            "rds:c-2019-06-04-09-16"
         );
     }
 }

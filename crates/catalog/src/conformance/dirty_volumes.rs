@@ -105,7 +105,6 @@ pub async fn jobs_mark_what_they_leave(fixture: &impl Fixture) {
             owner: "node/1".to_owned(),
             node: "node-1".to_owned(),
             free: true,
-            kinds: Vec::new(),
             except: Vec::new(),
             lease: Duration::from_secs(60),
         };

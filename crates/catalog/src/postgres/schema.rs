@@ -1,27 +1,10 @@
 //! The schema and how an older one is brought up to date.
 //!
-//! It does not know what the tables are for. Migrations are numbered and only ever added.
+//! It does not know what the tables are for.
 use std::sync::Arc;
 
 use super::{error::Trouble, session::Session, url::Place};
-use crate::{error::CatalogError, tables::meta, value::args};
-
-/// Every migration in its order; the schema's number is how many of them were applied.
-pub(super) const MIGRATIONS: &[&str] = &[
-    include_str!("../../migrations/postgres/0001_first.sql"),
-    include_str!("../../migrations/postgres/0002_grants_accounts.sql"),
-    include_str!("../../migrations/postgres/0003_webhooks_turns.sql"),
-    include_str!("../../migrations/postgres/0004_nodes.sql"),
-    include_str!("../../migrations/postgres/0005_fewer_indexes.sql"),
-    include_str!("../../migrations/postgres/0006_letters_name_records.sql"),
-    include_str!("../../migrations/postgres/0007_verified.sql"),
-    include_str!("../../migrations/postgres/0008_index_order.sql"),
-    include_str!("../../migrations/postgres/0009_link_passes.sql"),
-    include_str!("../../migrations/postgres/0010_manifests_in_index.sql"),
-    include_str!("../../migrations/postgres/0011_sweep_marks.sql"),
-    include_str!("../../migrations/postgres/0012_keys_by_id.sql"),
-    include_str!("../../migrations/postgres/0013_node_tasks.sql"),
-];
+use crate::{error::CatalogError, migrations::MIGRATIONS, tables::meta, value::args};
 
 /// Held while the schema is looked at and changed: "SNFR".
 const LOCK: i64 = 0x534E_4652;
@@ -62,8 +45,8 @@ fn apply(session: &mut Session, place: &Place) -> Result<Option<(u64, usize)>, T
     if missing.is_empty() {
         return Ok(None);
     }
-    for sql in missing {
-        session.patient(sql)?;
+    for step in missing {
+        session.patient(step.postgres)?;
     }
     session.execute(
         "INSERT INTO meta (name, value) VALUES (?1, ?2) \

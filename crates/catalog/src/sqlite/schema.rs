@@ -1,35 +1,18 @@
 //! The schema and how an older one is brought up to date.
 //!
-//! It does not know what the tables are for. Migrations are numbered and only ever added.
+//! It does not know what the tables are for.
 use std::{collections::BTreeSet, path::Path};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::tx::failed;
-use crate::{error::CatalogError, tables::meta};
+use crate::{error::CatalogError, migrations::MIGRATIONS, tables::meta};
 
 /// The table that is there before the first migration.
 const META: &str = "CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) \
      STRICT, WITHOUT ROWID";
 /// Marks the file as a catalog in SQLite's header: "SNFR".
 const APPLICATION_ID: i32 = 0x534E_4652;
-
-/// Every migration in its order; the schema's number is how many of them were applied.
-pub(super) const MIGRATIONS: &[&str] = &[
-    include_str!("../../migrations/sqlite/0001_first.sql"),
-    include_str!("../../migrations/sqlite/0002_grants_accounts.sql"),
-    include_str!("../../migrations/sqlite/0003_webhooks_turns.sql"),
-    include_str!("../../migrations/sqlite/0004_nodes.sql"),
-    include_str!("../../migrations/sqlite/0005_fewer_indexes.sql"),
-    include_str!("../../migrations/sqlite/0006_letters_name_records.sql"),
-    include_str!("../../migrations/sqlite/0007_verified.sql"),
-    include_str!("../../migrations/sqlite/0008_index_order.sql"),
-    include_str!("../../migrations/sqlite/0009_link_passes.sql"),
-    include_str!("../../migrations/sqlite/0010_manifests_in_index.sql"),
-    include_str!("../../migrations/sqlite/0011_sweep_marks.sql"),
-    include_str!("../../migrations/sqlite/0012_keys_by_id.sql"),
-    include_str!("../../migrations/sqlite/0013_node_tasks.sql"),
-];
 
 /// Applies the migrations that a file lacks, in one transaction. Two processes that open a new
 /// file at once wait for each other here.
@@ -54,8 +37,8 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Ca
     if missing.is_empty() {
         return Ok(());
     }
-    for sql in missing {
-        transaction.execute_batch(sql).map_err(doing)?;
+    for step in missing {
+        transaction.execute_batch(step.sqlite).map_err(doing)?;
     }
     transaction
         .execute(
@@ -79,11 +62,11 @@ fn check_shape(
     let doing = |error| failed("reading its schema", error);
     let fresh = Connection::open_in_memory().map_err(doing)?;
     fresh.execute_batch(META).map_err(doing)?;
-    for sql in MIGRATIONS
+    for step in MIGRATIONS
         .iter()
         .take(usize::try_from(applied).unwrap_or(0))
     {
-        fresh.execute_batch(sql).map_err(doing)?;
+        fresh.execute_batch(step.sqlite).map_err(doing)?;
     }
     let (found, expected) = (
         shape(transaction).map_err(doing)?,

@@ -1,15 +1,15 @@
-//! What open jobs need kept in the vaults: derived from their rows, so it ends when they do; and
-//! what other deployments copy from here.
+//! What open jobs need kept in the vaults, by volume: it ends when they do; and what other
+//! deployments copy from here.
 //!
 //! It does not know what a manifest reaches.
 use std::collections::BTreeSet;
 
-use model::{Hash, Region, VolumeRef, job::Pin};
+use model::{Hash, JobId, Region, VolumeRef, job::Pin};
 
 use crate::{
     error::CatalogError,
-    tables::{stored::decode, transfer_holds},
     transaction::Tx,
+    value::{Arg, args},
 };
 
 /// What is held of one volume.
@@ -31,25 +31,60 @@ pub fn of_volume(
     region: &Region,
     volume: &VolumeRef,
 ) -> Result<Pinned, CatalogError> {
-    let mut pinned = Pinned::default();
-    for pin in all(tx)? {
-        if pin.region == *region && pin.volume == *volume {
-            pinned.in_use = true;
-            pinned.manifests.extend(pin.manifest);
+    let now = tx.now();
+    let rows = tx.query(
+        "SELECT manifest FROM job_pins WHERE region = ?1 AND volume = ?2 \
+         UNION ALL SELECT manifest FROM link_passes \
+         WHERE region = ?1 AND volume = ?2 AND ?3 <= held_until",
+        args![region, volume, now],
+    )?;
+    let mut pinned = Pinned {
+        in_use: !rows.is_empty(),
+        manifests: BTreeSet::new(),
+    };
+    for row in &rows {
+        if !row.text(0)?.is_empty() {
+            pinned.manifests.insert(row.parsed(0)?);
         }
     }
     Ok(pinned)
 }
 
-/// Every pin of every open job and of every copy to another deployment.
-///
-/// # Errors
-/// The database's.
-pub fn all(tx: &mut dyn Tx) -> Result<Vec<Pin>, CatalogError> {
-    let rows = tx.query("SELECT pins FROM jobs WHERE state = 'open'", &[])?;
-    let mut pins = transfer_holds::pins(tx)?;
-    for row in &rows {
-        pins.extend(decode::<Vec<Pin>>("a job's pins", row.text(0)?)?);
+/// Lets these be what a job needs kept, and no others.
+pub(super) fn set(
+    tx: &mut dyn Tx,
+    job: JobId,
+    before: &[Pin],
+    pins: &[Pin],
+) -> Result<(), CatalogError> {
+    if before == pins {
+        return Ok(());
     }
-    Ok(pins)
+    if !before.is_empty() {
+        tx.execute("DELETE FROM job_pins WHERE job = ?1", args![job])?;
+    }
+    if pins.is_empty() {
+        return Ok(());
+    }
+    let mut args: Vec<Arg<'_>> = vec![job.into()];
+    let mut rows = Vec::with_capacity(pins.len());
+    for pin in pins {
+        let at = args.len();
+        rows.push(format!("(?1, ?{}, ?{}, ?{})", at + 1, at + 2, at + 3));
+        let manifest = pin.manifest.map(|manifest| manifest.to_string());
+        args.extend([
+            (&pin.region).into(),
+            (&pin.volume).into(),
+            manifest.unwrap_or_default().into(),
+        ]);
+    }
+    let rows = rows.join(", ");
+    tx.execute(
+        &format!(
+            "INSERT INTO job_pins (job, region, volume, manifest) VALUES {rows} \
+             ON CONFLICT DO NOTHING"
+        ),
+        &args,
+    )?;
+    Ok(())
 }

@@ -3,7 +3,10 @@
 //! It does not know which tables there are.
 use std::sync::Arc;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IntoDeserializer, value},
+};
 
 use crate::{error::CatalogError, transaction::Tx, value::Row};
 
@@ -31,6 +34,13 @@ impl<T: DeserializeOwned> Stored<T> {
 pub(crate) fn decode<T: DeserializeOwned>(what: &str, body: &str) -> Result<T, CatalogError> {
     serde_json::from_str(body)
         .map_err(|error| CatalogError::damaged(what.to_owned(), Some(Arc::new(error))))
+}
+
+/// Reads an enum of the model by the word that it is stored as.
+pub(crate) fn word<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T, CatalogError> {
+    T::deserialize(row.text(column)?.into_deserializer()).map_err(|error: value::Error| {
+        CatalogError::damaged(format!("column {column} of a row"), Some(Arc::new(error)))
+    })
 }
 
 /// Writes a document.

@@ -90,21 +90,6 @@ pub fn mark_deleted(
     Ok(())
 }
 
-/// Takes objects that turned out to be needed off the list; deleted ones stay. Answers how many.
-///
-/// # Errors
-/// The database's.
-pub fn spare(tx: &mut dyn Tx, region: &Region, paths: &[String]) -> Result<u64, CatalogError> {
-    let mut spared = 0;
-    for path in paths {
-        spared += tx.execute(
-            "DELETE FROM condemned WHERE region = ?1 AND path = ?2 AND deleted_at IS NULL",
-            args![region, path],
-        )?;
-    }
-    Ok(spared)
-}
-
 /// Forgets up to `limit` names that were deleted longer ago than `age`, once no writer can be
 /// that late; answers how many.
 ///

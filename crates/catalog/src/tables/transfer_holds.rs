@@ -4,7 +4,7 @@
 //! after, so a copy outlives its source's deletion, and one that was given up holds nothing long.
 use std::time::Duration;
 
-use model::{Hash, Region, VolumeRef, job::Pin};
+use model::{Hash, Region, VolumeRef};
 
 use crate::{error::CatalogError, transaction::Tx, value::args};
 
@@ -73,21 +73,4 @@ pub fn hold(
         args![ticket, region, volume, manifest, until],
     )?;
     Ok(())
-}
-
-/// What is held.
-pub(crate) fn pins(tx: &mut dyn Tx) -> Result<Vec<Pin>, CatalogError> {
-    let now = tx.now();
-    let rows = tx.query(
-        "SELECT region, volume, manifest FROM link_passes WHERE ?1 <= held_until",
-        args![now],
-    )?;
-    let pin = |row: &crate::value::Row| {
-        Ok(Pin {
-            region: row.parsed(0)?,
-            volume: row.parsed(1)?,
-            manifest: Some(row.parsed(2)?),
-        })
-    };
-    rows.iter().map(pin).collect()
 }

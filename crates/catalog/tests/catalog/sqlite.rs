@@ -5,7 +5,7 @@ use catalog::{
     Arg, Catalog, CatalogError, CatalogExt, ErrorKind, Row, SqliteCatalog, Tx, access_keys,
     clusters,
     conformance::{Fixture, samples},
-    conformance_tests, dirty_volumes, jobs, keys, meta,
+    conformance_tests, dirty_volumes, jobs, keys, meta, pins,
     snapshots::{self, Selection, Wanted},
     tombstones,
 };
@@ -385,6 +385,7 @@ async fn looks_go_through_indexes() {
             keys::get(tx, &region, &account, "k")?;
             keys::get_alias(tx, &region, &account, "alias/a")?;
             access_keys::get(tx, "AKIA1")?;
+            pins::of_volume(tx, &region, &volume)?;
             tombstones::list(tx, &region, "v/")?;
             tombstones::waiting(tx, &region, "v/")?;
             dirty_volumes::get(tx, &region, &volume)?;

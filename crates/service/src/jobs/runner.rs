@@ -93,7 +93,6 @@ pub(crate) async fn claim(core: &Arc<Core>, owner: &str) -> Result<Option<Run>, 
         owner: owner.to_owned(),
         node: core.settings.node.clone(),
         free: !core.is_draining(),
-        kinds: Vec::new(),
         except,
         lease: core.settings.lease,
     };

@@ -13,8 +13,8 @@ use super::{close, get};
 use crate::{
     error::CatalogError,
     tables::{
-        dirty_volumes,
-        stored::{encode, one_of},
+        dirty_volumes, pins,
+        stored::encode,
     },
     transaction::Tx,
     value::{Arg, args},
@@ -33,8 +33,6 @@ pub struct Claim {
     pub node: String,
     /// Whether it gets jobs of no node too, which any other could run as well.
     pub free: bool,
-    /// The kinds it can run; empty for all.
-    pub kinds: Vec<JobKind>,
     /// What it has no room for now.
     pub except: Vec<Except>,
     /// How long the lease lasts unless it is renewed.
@@ -157,8 +155,6 @@ pub fn claim(tx: &mut dyn Tx, claim: &Claim) -> Result<Option<Job>, CatalogError
         now.plus(claim.lease.max(limits::LEASE_MAX)).into(),
         claim.node.as_str().into(),
     ];
-    let kinds = claim.kinds.iter().map(|kind| kind.as_str());
-    one_of(&mut sql, &mut args, "j.kind", kinds);
     for except in &claim.except {
         except.narrow(&mut sql, &mut args);
     }
@@ -238,8 +234,8 @@ pub fn checkpoint(
     checkpoint: &Checkpoint,
 ) -> Result<(), CatalogError> {
     let job = held(tx, lease)?;
-    let pins = checkpoint.pins.as_ref().unwrap_or(&job.pins);
-    for gone in job.pins.iter().filter(|pin| !pins.contains(pin)) {
+    let kept = checkpoint.pins.as_ref().unwrap_or(&job.pins);
+    for gone in job.pins.iter().filter(|pin| !kept.contains(pin)) {
         dirty_volumes::put(tx, &gone.region, &gone.volume)?;
     }
     let progress = checkpoint
@@ -250,11 +246,11 @@ pub fn checkpoint(
         args![
             lease.job,
             checkpoint.body.as_ref().unwrap_or(&job.body),
-            encode(pins),
+            encode(kept),
             encode(&progress)
         ],
     )?;
-    Ok(())
+    pins::set(tx, lease.job, &job.pins, kept)
 }
 
 /// What was moved never gets less, also when a later try starts to count anew.

@@ -14,13 +14,12 @@ pub use lease::{
     release_held_by, renew,
 };
 use model::{Account, Job, JobId, JobKind, JobState, Region, Timestamp};
-use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use crate::{
     error::CatalogError,
     tables::{
-        dirty_volumes,
-        stored::{decode, encode, one_of},
+        dirty_volumes, pins,
+        stored::{decode, encode, one_of, word},
     },
     transaction::{Touched, Tx},
     value::{Row, args},
@@ -28,16 +27,6 @@ use crate::{
 
 const COLUMNS: &str = "id, kind, region, account, subject, state, node, created_at, run_after, \
      lease_owner, lease_until, fence, attempts, progress, pins, body, error";
-
-/// Reads an enum of the model by the word that it is stored as.
-fn word<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T, CatalogError> {
-    T::deserialize(row.text(column)?.into_deserializer()).map_err(|error: value::Error| {
-        CatalogError::damaged(
-            format!("column {column} of a job"),
-            Some(std::sync::Arc::new(error)),
-        )
-    })
-}
 
 fn from_row(row: &Row) -> Result<Job, CatalogError> {
     Ok(Job {
@@ -101,7 +90,7 @@ pub fn insert(tx: &mut dyn Tx, job: &Job) -> Result<(), CatalogError> {
         });
     }
     tx.touch(Touched::Jobs);
-    Ok(())
+    pins::set(tx, job.id, &[], &job.pins)
 }
 
 /// Finds a job.
@@ -137,6 +126,7 @@ fn close(
             JobKind::VerifyVault.as_str()
         ],
     )?;
+    pins::set(tx, job.id, &job.pins, &[])?;
     dirty_volumes::job_ended(tx, job, state)
 }
 
