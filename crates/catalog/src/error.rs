@@ -35,6 +35,16 @@ pub enum CatalogError {
         /// Kind and name of the record.
         what: String,
     },
+    /// A record cannot go from where it stands to where it was sent.
+    #[error("{what} is {from} and cannot become {to}")]
+    IllegalMove {
+        /// Kind and name of the record.
+        what: String,
+        /// Where it stands.
+        from: &'static str,
+        /// Where it was sent.
+        to: &'static str,
+    },
     /// Another runner has the job now, or it is no longer open.
     #[error("the lease of job {job} is lost")]
     LeaseLost {
@@ -150,7 +160,7 @@ impl CatalogError {
             | Self::Corrupt { .. }
             | Self::Misshapen { .. }
             | Self::Damaged { .. } => ErrorKind::Repair,
-            Self::Panicked => ErrorKind::Report,
+            Self::Panicked | Self::IllegalMove { .. } => ErrorKind::Report,
             Self::Failed { kind, .. } => *kind,
         }
     }

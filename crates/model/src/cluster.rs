@@ -50,7 +50,8 @@ impl ClusterStatus {
             (self, next),
             (Self::Creating, Self::Available | Self::Failed)
                 | (Self::Available | Self::Failed, Self::Deleting)
-                | (Self::Deleting, Self::Available)
+                // Given up: with its files whole, or without.
+                | (Self::Deleting, Self::Available | Self::Failed)
         )
     }
 }

@@ -1,7 +1,7 @@
 //! Records: names, versions, and finding them again.
 //!
 //! It does not know what happens at once: see `commits`.
-use model::{Hash, KeyState, Timestamp, cluster::Base};
+use model::{ClusterStatus, Hash, KeyState, SnapshotStatus, Timestamp, cluster::Base};
 
 use super::{Fixture, read, samples, write};
 use crate::{
@@ -10,7 +10,8 @@ use crate::{
         access_keys::{self, AccessKey, AccessKeyStatus},
         clusters, jobs,
         keys::{self, Alias},
-        meta, snapshots,
+        meta, outbox, snapshots,
+        stored::Stored,
     },
     transaction::CatalogExt,
 };
@@ -100,6 +101,76 @@ pub async fn versions_are_compared(fixture: &impl Fixture) {
         snapshots::get(tx, &sample.region, &sample.account, &sample.name)
     });
     assert_eq!(found.await, Some(second));
+}
+
+/// A record goes only where its state lets it; a move that is refused changes nothing.
+pub async fn states_move_as_they_may(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let (snapshot, cluster) = write(&catalog, |tx| {
+        let mut stored = snapshots::insert(tx, samples::snapshot("s"))?;
+        stored.value.status = SnapshotStatus::Available;
+        let snapshot = snapshots::update(tx, stored)?;
+        Ok((snapshot, clusters::insert(tx, samples::cluster("c"))?))
+    })
+    .await;
+    let entries = read(&catalog, |tx| outbox::take(tx, 10)).await;
+    for status in [
+        SnapshotStatus::Creating,
+        SnapshotStatus::Copying,
+        SnapshotStatus::Failed,
+    ] {
+        let mut moved = snapshot.clone();
+        moved.value.status = status;
+        moved.value.shared_with = vec!["all".to_owned()];
+        let refused = catalog.write(move |tx| snapshots::update(tx, moved.clone()));
+        is_illegal(refused.await);
+    }
+    for status in [ClusterStatus::Creating, ClusterStatus::Failed] {
+        let mut moved = cluster.clone();
+        moved.value.status = status;
+        let refused = catalog.write(move |tx| clusters::update(tx, moved.clone()));
+        is_illegal(refused.await);
+    }
+    let (of_snapshot, of_cluster) = (snapshot.clone(), cluster.clone());
+    let (kept, shared, still) = read(&catalog, move |tx| {
+        let (one, other) = (&of_snapshot.value, &of_cluster.value);
+        let public = snapshots::Selection {
+            public: true,
+            ..Default::default()
+        };
+        Ok((
+            snapshots::get(tx, &one.region, &one.account, &one.name)?,
+            snapshots::page(tx, &one.region, &public, None, 10)?.len(),
+            clusters::get(tx, &other.region, &other.account, &other.name)?,
+        ))
+    })
+    .await;
+    assert_eq!(
+        (kept, shared, still),
+        (Some(snapshot.clone()), 0, Some(cluster))
+    );
+    let after = read(&catalog, |tx| outbox::take(tx, 10)).await;
+    assert_eq!(after, entries);
+    // What was read before another's move is stale, not illegal.
+    let stale = Stored {
+        version: snapshot.version - 1,
+        value: model::Snapshot {
+            status: SnapshotStatus::Failed,
+            ..snapshot.value
+        },
+    };
+    let refused = catalog.write(move |tx| snapshots::update(tx, stale.clone()));
+    assert!(matches!(refused.await, Err(CatalogError::Stale { .. })));
+}
+
+fn is_illegal<T>(result: Result<T, CatalogError>) {
+    match result {
+        Err(error @ CatalogError::IllegalMove { .. }) => {
+            assert_eq!(error.kind(), ErrorKind::Report);
+        }
+        Err(other) => panic!("not an illegal move: {other}"),
+        Ok(_) => panic!("a record went where it may not"),
+    }
 }
 
 /// A record that is deleted and made anew has a version that its name never had.

@@ -1,14 +1,14 @@
 //! DB clusters: records by name, by resource id and by node.
 //!
-//! It does not know which changes of state are legal: see `model::ClusterStatus`.
-use model::{Account, Cluster, ClusterName, Hash, Region, ResourceId, VolumeRef};
+//! A change of state that `model::ClusterStatus` does not allow is refused.
+use model::{Account, Cluster, ClusterName, ClusterStatus, Hash, Region, ResourceId, VolumeRef};
 
 use crate::{
     error::CatalogError,
     tables::{
         dirty_volumes,
         outbox::{self, Kind},
-        stored::{Stored, encode, insert_versioned, update_versioned},
+        stored::{Stored, encode, insert_versioned, update_versioned, word},
     },
     transaction::Tx,
     value::{Row, args},
@@ -92,7 +92,8 @@ pub fn get_by_resource_id(
 /// Writes a changed record; region, account and name stay.
 ///
 /// # Errors
-/// `Stale` when it was changed or deleted since `stored` was read.
+/// `Stale` when it was changed or deleted since `stored` was read, `IllegalMove` when a cluster
+/// that stands where it did cannot become what this one is.
 pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster>, CatalogError> {
     let Cluster {
         region,
@@ -100,7 +101,17 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster
         name,
         ..
     } = &stored.value;
-    let before = root(tx, region, account, name)?;
+    let before = row(tx, region, account, name)?;
+    if let Some(before) = before.as_ref().filter(|row| row.version == stored.version) {
+        let (from, to) = (before.status, stored.value.status);
+        if from != to && !from.may_become(to) {
+            return Err(CatalogError::IllegalMove {
+                what: what(&stored.value),
+                from: from.as_str(),
+                to: to.as_str(),
+            });
+        }
+    }
     let stored = update_versioned(tx, stored, what, |tx, stored, version| {
         let cluster = &stored.value;
         tx.execute(
@@ -125,7 +136,7 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster
     let cluster = &stored.value;
     letter(tx, cluster, stored.version)?;
     let after = cluster.base.as_ref().map(|base| base.manifest);
-    if let Some((volume, manifest)) = before
+    if let Some((volume, manifest)) = before.and_then(|row| row.root)
         && (cluster.volume != volume || after != Some(manifest))
     {
         dirty_volumes::root_ended(tx, &cluster.region, &volume, manifest)?;
@@ -133,21 +144,36 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster
     Ok(stored)
 }
 
-/// The base that the row of a cluster's name needs.
-fn root(
+/// What the row of a cluster's name says of it.
+struct Kept {
+    version: u64,
+    status: ClusterStatus,
+    /// The base that it needs.
+    root: Option<(VolumeRef, Hash)>,
+}
+
+fn row(
     tx: &mut dyn Tx,
     region: &Region,
     account: &Account,
     name: &ClusterName,
-) -> Result<Option<(VolumeRef, Hash)>, CatalogError> {
+) -> Result<Option<Kept>, CatalogError> {
     let rows = tx.query(
-        "SELECT volume, base_manifest FROM clusters WHERE region = ?1 AND account = ?2 \
-         AND name = ?3 AND base_manifest IS NOT NULL",
+        "SELECT version, status, volume, base_manifest FROM clusters \
+         WHERE region = ?1 AND account = ?2 AND name = ?3",
         args![region, account, name.as_str()],
     )?;
-    rows.first()
-        .map(|row| Ok((row.parsed(0)?, row.parsed(1)?)))
-        .transpose()
+    let kept = |row: &Row| {
+        Ok(Kept {
+            version: row.count(0)?,
+            status: word(row, 1)?,
+            root: match row.text_or_null(3)? {
+                Some(_) => Some((row.parsed(2)?, row.parsed(3)?)),
+                None => None,
+            },
+        })
+    };
+    rows.first().map(kept).transpose()
 }
 
 /// Forgets a cluster; answers whether there was one.
@@ -160,7 +186,7 @@ pub fn delete(
     account: &Account,
     name: &ClusterName,
 ) -> Result<bool, CatalogError> {
-    let before = root(tx, region, account, name)?;
+    let before = row(tx, region, account, name)?;
     let deleted = tx.execute(
         "DELETE FROM clusters WHERE region = ?1 AND account = ?2 AND name = ?3",
         args![region, account, name.as_str()],
@@ -168,7 +194,7 @@ pub fn delete(
     if deleted == 1 {
         let parts = [account.as_str(), name.as_str()];
         outbox::push_unversioned(tx, Kind::Cluster, Some(region), &parts)?;
-        if let Some((volume, manifest)) = before {
+        if let Some((volume, manifest)) = before.and_then(|row| row.root) {
             dirty_volumes::root_ended(tx, region, &volume, manifest)?;
         }
     }

@@ -1,6 +1,7 @@
 //! DB cluster snapshots: records, whom they are shared with, and the manifests they need.
 //!
-//! It does not know which changes of state are legal, nor what a manifest holds.
+//! It does not know what a manifest holds. A change of state that `model::SnapshotStatus` does not
+//! allow is refused.
 //!
 //! Pages are ordered by account and name: that key never changes during a record's life, so a
 //! walk over the pages meets every snapshot that exists throughout it exactly once.
@@ -16,7 +17,7 @@ use crate::{
     tables::{
         dirty_volumes,
         outbox::{self, Kind},
-        stored::{Stored, encode, insert_versioned, one_of, update_versioned},
+        stored::{Stored, encode, insert_versioned, one_of, update_versioned, word},
     },
     transaction::Tx,
     value::{Arg, Row, Sums, args},
@@ -180,9 +181,20 @@ pub fn is_still(tx: &mut dyn Tx, stored: &Stored<Snapshot>) -> Result<bool, Cata
 /// Writes a changed record, and whom it is shared with; region, account, name and kind stay.
 ///
 /// # Errors
-/// `Stale` when it was changed or deleted since `stored` was read.
+/// `Stale` when it was changed or deleted since `stored` was read, `IllegalMove` when a snapshot
+/// that stands where it did cannot become what this one is.
 pub fn update(tx: &mut dyn Tx, stored: Stored<Snapshot>) -> Result<Stored<Snapshot>, CatalogError> {
-    let before = root(tx, &stored.value)?;
+    let before = row(tx, &stored.value)?;
+    if let Some(before) = before.as_ref().filter(|row| row.version == stored.version) {
+        let (from, to) = (before.status, stored.value.status);
+        if from != to && !from.may_become(to) {
+            return Err(CatalogError::IllegalMove {
+                what: what(&stored.value),
+                from: from.as_str(),
+                to: to.as_str(),
+            });
+        }
+    }
     let stored = update_versioned(tx, stored, what, |tx, stored, version| {
         let snapshot = &stored.value;
         tx.execute(
@@ -210,7 +222,7 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Snapshot>) -> Result<Stored<Snapsh
     write_shares(tx, snapshot)?;
     letter(tx, snapshot, stored.version)?;
     let after = snapshot.content.as_ref();
-    if let Some((volume, manifest)) = before
+    if let Some((volume, manifest)) = before.and_then(|row| row.root)
         && after.is_none_or(|content| content.volume != volume || content.manifest != manifest)
     {
         dirty_volumes::root_ended(tx, &snapshot.region, &volume, manifest)?;
@@ -218,16 +230,31 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Snapshot>) -> Result<Stored<Snapsh
     Ok(stored)
 }
 
-/// The manifest that the row of a snapshot's name needs.
-fn root(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<Option<(VolumeRef, Hash)>, CatalogError> {
+/// What the row of a snapshot's name says of it.
+struct Kept {
+    version: u64,
+    status: SnapshotStatus,
+    /// The manifest that it needs.
+    root: Option<(VolumeRef, Hash)>,
+}
+
+fn row(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<Option<Kept>, CatalogError> {
     let rows = tx.query(
-        "SELECT volume, manifest FROM snapshots WHERE region = ?1 AND account = ?2 \
-         AND name = ?3 AND manifest IS NOT NULL",
+        "SELECT version, status, volume, manifest FROM snapshots \
+         WHERE region = ?1 AND account = ?2 AND name = ?3",
         args![&snapshot.region, &snapshot.account, snapshot.name.as_str()],
     )?;
-    rows.first()
-        .map(|row| Ok((row.parsed(0)?, row.parsed(1)?)))
-        .transpose()
+    let kept = |row: &Row| {
+        Ok(Kept {
+            version: row.count(0)?,
+            status: word(row, 1)?,
+            root: match row.text_or_null(3)? {
+                Some(_) => Some((row.parsed(2)?, row.parsed(3)?)),
+                None => None,
+            },
+        })
+    };
+    rows.first().map(kept).transpose()
 }
 
 /// Forgets a snapshot; answers whether there was one.

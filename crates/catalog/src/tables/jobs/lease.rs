@@ -12,10 +12,7 @@ use model::{
 use super::{close, get};
 use crate::{
     error::CatalogError,
-    tables::{
-        dirty_volumes, pins,
-        stored::encode,
-    },
+    tables::{dirty_volumes, pins, stored::encode},
     transaction::Tx,
     value::{Arg, args},
 };
