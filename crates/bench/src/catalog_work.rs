@@ -287,7 +287,7 @@ impl Bench<'_> {
                 Ok::<_, CatalogError>(lag)
             })
             .await?;
-        Ok(json!({"letters": lag.letters}))
+        Ok(json!({"entries": lag.entries}))
     }
 }
 

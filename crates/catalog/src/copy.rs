@@ -13,6 +13,10 @@ use tokio::sync::mpsc;
 
 use crate::{
     error::{CatalogError, ErrorKind},
+    tables::{
+        record::Table,
+        recorded::RECORDS,
+    },
     transaction::{Catalog, CatalogExt, Tx},
     value::{Arg, Row},
 };
@@ -24,123 +28,18 @@ const ROWS_AT_ONCE: usize = 20;
 /// Pages on their way.
 const PAGES_MAX: usize = 4;
 
-/// A table that a copy takes along. Nodes stay behind: they enter the new catalog themselves.
-#[derive(Debug)]
-pub struct Table {
-    /// Its name.
-    pub name: &'static str,
-    /// Its columns, those of the key first.
-    pub columns: &'static [&'static str],
-    /// How many columns are the key.
-    pub key: usize,
-    /// A condition on the rows that are copied; the others belong to the database.
-    only: Option<&'static str>,
-}
-
-const fn table(name: &'static str, key: usize, columns: &'static [&'static str]) -> Table {
-    Table {
-        name,
-        columns,
-        key,
-        only: None,
-    }
-}
-
-/// Every table that a copy takes along.
-pub const TABLES: &[Table] = &[
+/// Tables that a copy takes along beside those of records. Nodes stay behind: they enter the new
+/// catalog themselves.
+static OTHERS: [Table; 12] = [
     Table {
         only: Some("name <> 'schema'"),
-        ..table("meta", 1, &["name", "value"])
+        ..Table::new("meta", 1, &["name", "value"])
     },
     Table {
         only: Some("name <> 'version'"),
-        ..table("counters", 1, &["name", "value"])
+        ..Table::new("counters", 1, &["name", "value"])
     },
-    table(
-        "access_keys",
-        1,
-        &["id", "account", "sealed_secret", "status", "created_at"],
-    ),
-    table(
-        "clusters",
-        3,
-        &[
-            "region",
-            "account",
-            "name",
-            "resource_id",
-            "status",
-            "node",
-            "volume",
-            "base_manifest",
-            "version",
-            "body",
-        ],
-    ),
-    table(
-        "snapshots",
-        3,
-        &[
-            "region",
-            "account",
-            "name",
-            "kind",
-            "status",
-            "engine",
-            "cluster_name",
-            "cluster_resource_id",
-            "volume",
-            "manifest",
-            "version",
-            "body",
-        ],
-    ),
-    table(
-        "snapshot_shares",
-        4,
-        &["region", "grantee", "account", "name"],
-    ),
-    table(
-        "snapshot_tallies",
-        3,
-        &["region", "account", "kind", "tally"],
-    ),
-    table(
-        "kms_keys",
-        3,
-        &[
-            "region",
-            "account",
-            "id",
-            "state",
-            "deletion_at",
-            "version",
-            "body",
-            "managed",
-            "rotation_at",
-        ],
-    ),
-    table(
-        "kms_grants",
-        4,
-        &[
-            "region", "account", "key_id", "id", "grantee", "version", "body",
-        ],
-    ),
-    table("accounts", 1, &["id", "name", "created_at"]),
-    table(
-        "kms_aliases",
-        3,
-        &[
-            "region",
-            "account",
-            "name",
-            "key_id",
-            "created_at",
-            "updated_at",
-        ],
-    ),
-    table(
+    Table::new(
         "jobs",
         1,
         &[
@@ -164,27 +63,27 @@ pub const TABLES: &[Table] = &[
             "error",
         ],
     ),
-    table("job_pins", 4, &["job", "region", "volume", "manifest"]),
-    table("job_turns", 2, &["region", "account", "turn"]),
-    table("webhooks", 1, &["address", "seq"]),
-    table(
+    Table::new("job_pins", 4, &["job", "region", "volume", "manifest"]),
+    Table::new("job_turns", 2, &["region", "account", "turn"]),
+    Table::new("webhooks", 1, &["address", "seq"]),
+    Table::new(
         "condemned",
         2,
         &["region", "path", "condemned_at", "deleted_at"],
     ),
-    table("verified_objects", 4, &["job", "region", "volume", "hash"]),
-    table(
+    Table::new("verified_objects", 4, &["job", "region", "volume", "hash"]),
+    Table::new(
         "sweep_marks",
         2,
         &["region", "volume", "marked_at", "due_at", "version"],
     ),
-    table(
+    Table::new(
         "link_passes",
         1,
         &["ticket", "region", "volume", "manifest", "held_until"],
     ),
-    table("outbox", 1, &["seq", "region", "path", "version", "at"]),
-    table(
+    Table::new("outbox", 1, &["seq", "region", "path", "version", "at"]),
+    Table::new(
         "events",
         1,
         &[
@@ -201,6 +100,16 @@ pub const TABLES: &[Table] = &[
         ],
     ),
 ];
+
+/// Every table that a copy takes along.
+pub fn tables() -> Vec<&'static Table> {
+    let of_records = RECORDS
+        .iter()
+        .flat_map(|kind| std::iter::once(&kind.table).chain(kind.derived));
+    // What belongs to the database is left out of the whole table, which is among the others.
+    let whole = of_records.filter(|table| table.only.is_none());
+    whole.chain(&OTHERS).collect()
+}
 
 /// What was copied of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -249,11 +158,13 @@ pub async fn copy(from: &Arc<dyn Catalog>, into: &dyn Catalog) -> Result<Vec<Cop
         .write(|tx| tx.next_version())
         .await
         .map_err(CopyError::From)?;
+    let tables = Arc::new(tables());
     let (sender, mut pages) = mpsc::channel::<(usize, Vec<Row>)>(PAGES_MAX);
     let source = tokio::spawn(send(Arc::clone(from), sender));
     while let Some((index, rows)) = pages.recv().await {
         let rows = Arc::new(rows);
-        into.write(move |tx| insert(tx, &TABLES[index], &rows))
+        let tables = Arc::clone(&tables);
+        into.write(move |tx| insert(tx, tables[index], &rows))
             .await
             .map_err(CopyError::Into)?;
     }
@@ -279,19 +190,19 @@ async fn refuse_filled(into: &dyn Catalog) -> Result<(), CopyError> {
         .read(|tx| {
             let count = |table: &Table| {
                 let rows = tx.query(
-                    &format!("SELECT count(*) FROM {}{}", table.name, condition(table)),
+                    &format!("SELECT count(*) FROM {}{}", table.name, table.condition()),
                     &[],
                 )?;
                 rows.first().map_or(Ok(0), |row| row.count(0))
             };
-            TABLES
-                .iter()
+            tables()
+                .into_iter()
                 .map(count)
                 .collect::<Result<Vec<u64>, CatalogError>>()
         })
         .await
         .map_err(CopyError::Into)?;
-    match TABLES.iter().zip(counts).find(|(_, rows)| 0 < *rows) {
+    match tables().into_iter().zip(counts).find(|(_, rows)| 0 < *rows) {
         Some((table, rows)) => Err(CopyError::NotEmpty {
             table: table.name,
             rows,
@@ -326,19 +237,14 @@ async fn send(
     .await
 }
 
-fn condition(table: &Table) -> String {
-    table
-        .only
-        .map_or(String::new(), |only| format!(" WHERE {only}"))
-}
-
 /// Walks over all tables and sums their rows up; `each` gets the rows of every page.
 fn summaries(
     tx: &mut dyn Tx,
     each: &mut dyn FnMut(usize, Vec<Row>) -> Result<(), CatalogError>,
 ) -> Result<Vec<Copied>, CatalogError> {
-    let mut all = Vec::with_capacity(TABLES.len());
-    for (index, table) in TABLES.iter().enumerate() {
+    let tables = tables();
+    let mut all = Vec::with_capacity(tables.len());
+    for (index, table) in tables.into_iter().enumerate() {
         let (mut count, mut hasher) = (0, blake3::Hasher::new());
         let mut last: Option<Row> = None;
         loop {
@@ -366,11 +272,8 @@ fn summaries(
 }
 
 fn page(tx: &mut dyn Tx, table: &Table, last: Option<&Row>) -> Result<Vec<Row>, CatalogError> {
-    let (columns, key) = (
-        table.columns.join(", "),
-        table.columns[..table.key].join(", "),
-    );
-    let mut sql = format!("SELECT {columns} FROM {}{}", table.name, condition(table));
+    let (columns, key) = (table.columns.join(", "), table.key().join(", "));
+    let mut sql = format!("SELECT {columns} FROM {}{}", table.name, table.condition());
     let mut args: Vec<Arg<'_>> = last.map(|row| row.args(table.key)).unwrap_or_default();
     if !args.is_empty() {
         let places: Vec<String> = (1..=args.len()).map(|place| format!("?{place}")).collect();

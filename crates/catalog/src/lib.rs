@@ -24,7 +24,7 @@ pub use error::{CatalogError, DAMAGE_HINT, ErrorKind, damage_seen};
 pub use postgres::PostgresCatalog;
 pub use sqlite::SqliteCatalog;
 pub use tables::{
-    Stored, access_keys, accounts, clusters, counts, dirty_volumes, events, grants, jobs, keys,
+    Stored, record::Record, access_keys, accounts, clusters, counts, dirty_volumes, events, grants, jobs, keys,
     meta, node_tasks, nodes, outbox, pins, rebuild_state, recorded, snapshots, tombstones,
     transfer_holds, uids, verified, webhooks,
 };

@@ -86,7 +86,7 @@ pub trait Tx {
         self.version()
     }
 
-    /// Lets the next version be above `floor`, and the next numbers of letters and events above
+    /// Lets the next version be above `floor`, and the next numbers of outbox entries and events above
     /// those that are there.
     ///
     /// # Errors

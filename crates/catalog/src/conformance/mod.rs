@@ -9,6 +9,7 @@ pub mod dirty_volumes;
 pub mod leases;
 pub mod nodes;
 pub mod owners;
+pub mod recorded;
 pub mod records;
 pub mod samples;
 pub mod snapshots;
@@ -36,6 +37,7 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@each $fixture, records:
             names_clash, versions_are_compared, states_move_as_they_may, versions_are_never_used_twice,
             clusters_are_found, access_keys_live, keys_and_aliases_live, facts_stay);
+        $crate::conformance_tests!(@each $fixture, recorded: all_kinds_are_walked_and_put_back);
         $crate::conformance_tests!(@each $fixture, owners:
             grants_live_and_die_with_their_key, rotations_come_due, multi_region_keys, accounts_and_their_holdings);
         $crate::conformance_tests!(@each $fixture, commits:
@@ -56,7 +58,7 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@each $fixture, nodes:
             names_are_one_folders, clusters_keep_their_folder, nodes_are_listed_and_drained);
         $crate::conformance_tests!(@each $fixture, upkeep:
-            the_condemned_come_and_go, letters_keep_their_order, mirrored_records_are_walked_and_put_back, the_highest_uid_is_known,
+            the_condemned_come_and_go, entries_keep_their_order, the_highest_uid_is_known,
             events_are_paged, webhooks_keep_their_place, what_is_verified_is_noted);
     };
     (@each $fixture:ty, $module:ident: $($case:ident),* $(,)?) => {

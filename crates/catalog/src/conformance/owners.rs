@@ -170,7 +170,7 @@ pub async fn multi_region_keys(fixture: &impl Fixture) {
     assert_eq!(waits[0].value.state, KeyState::PendingDeletion);
     assert!(waits[0].value.deletion_at.is_some() && waits[0].value.pending_window_days.is_none());
 
-    // As two regions' mirrors may leave it: one lacks the change of the primary, or both do.
+    // As two regions' record logs may leave it: one lacks the change of the primary, or both do.
     let (two, none, one) = write(&catalog, |tx| {
         keys::insert(tx, key("eu-west-1", MultiRegion::Primary))?;
         keys::settle_primaries(tx)?;

@@ -6,10 +6,11 @@ use std::{collections::HashSet, time::Duration};
 use model::{Arn, JobKind, Timestamp, cluster::Base};
 
 use super::{Fixture, read, samples, write};
+use crate::Record;
 use crate::tables::{
     accounts, clusters,
     events::{self, Event, Filter},
-    jobs, keys, meta, outbox, recorded, snapshots, tombstones, uids, verified, webhooks,
+    jobs, meta, outbox, recorded, snapshots, tombstones, uids, verified, webhooks,
 };
 
 /// Condemned names count as absent; deleted ones stay on the list until they are forgotten.
@@ -72,11 +73,11 @@ pub async fn the_condemned_come_and_go(fixture: &impl Fixture) {
     assert_eq!((forgotten, left.len()), (1, 2));
 }
 
-/// Letters name what was changed, leave in the order they came, stay until they are done, and are
+/// Entries name what was changed, leave in the order they came, stay until they are done, and are
 /// numbered once.
-pub async fn letters_keep_their_order(fixture: &impl Fixture) {
+pub async fn entries_keep_their_order(fixture: &impl Fixture) {
     let catalog = fixture.open();
-    assert_eq!(read(&catalog, outbox::lag).await.letters, 0);
+    assert_eq!(read(&catalog, outbox::lag).await.entries, 0);
     write(&catalog, |tx| {
         accounts::ensure(tx, &samples::account(1), "")?;
         // Nothing was changed, so there is nothing to tell.
@@ -90,12 +91,12 @@ pub async fn letters_keep_their_order(fixture: &impl Fixture) {
         "accounts/111111111111",
         "snapshots/us-east-1/111111111111/s",
     );
-    let paths: Vec<_> = taken.iter().map(|letter| letter.path.as_str()).collect();
+    let paths: Vec<_> = taken.iter().map(|entry| entry.path.as_str()).collect();
     assert_eq!(paths, [account, snapshot]);
     assert_eq!(taken[0].region, None);
     assert_eq!(taken[1].region, Some(samples::region()));
     let lag = read(&catalog, outbox::lag).await;
-    assert_eq!(lag.letters, 3);
+    assert_eq!(lag.entries, 3);
     assert!(lag.oldest.is_some());
     let (gone, there, position) = read(&catalog, |tx| {
         Ok((
@@ -106,86 +107,22 @@ pub async fn letters_keep_their_order(fixture: &impl Fixture) {
     })
     .await;
     assert_eq!(gone, None);
-    assert_eq!(there.expect("there").path(), snapshot);
+    let there: model::Snapshot = there.expect("there").read().expect("a snapshot");
+    assert_eq!(there.path(), snapshot);
     let last = write(&catalog, |tx| {
         let all = outbox::take(tx, 10)?;
-        let seqs: Vec<i64> = all.iter().map(|letter| letter.seq).collect();
+        let seqs: Vec<i64> = all.iter().map(|entry| entry.seq).collect();
         outbox::done(tx, &seqs)?;
         accounts::ensure(tx, &samples::account(2), "")?;
-        Ok(all.last().map(|letter| (letter.seq, letter.version)))
+        Ok(all.last().map(|entry| (entry.seq, entry.version)))
     })
     .await
-    .expect("a letter");
+    .expect("an entry");
     assert!(last.1 <= position, "a version is above the position");
     let next = read(&catalog, |tx| outbox::take(tx, 10)).await;
     assert_eq!(next.len(), 1);
-    assert!(last.0 < next[0].seq, "a letter's number was used again");
+    assert!(last.0 < next[0].seq, "an entry's number was used again");
     assert!(last.1 < next[0].version, "a version was drawn twice");
-}
-
-/// A walk over what the mirror carries meets every record once, and puts it into another catalog.
-pub async fn mirrored_records_are_walked_and_put_back(fixture: &impl Fixture) {
-    let catalog = fixture.open();
-    write(&catalog, |tx| {
-        for digit in 1..4 {
-            accounts::ensure(tx, &samples::account(digit), "")?;
-        }
-        for name in ["a", "b-b", "c"] {
-            snapshots::insert(tx, samples::snapshot(name))?;
-            clusters::insert(tx, samples::cluster(name))?;
-            keys::insert(tx, samples::key(name))?;
-        }
-        Ok(())
-    })
-    .await;
-    let mut met = Vec::new();
-    for kind in outbox::Kind::ALL {
-        let region = kind.is_regional().then(samples::region);
-        let mut after: Option<recorded::Record> = None;
-        loop {
-            let (region, from) = (region.clone(), after.clone());
-            let page = read(&catalog, move |tx| {
-                recorded::page(tx, kind, region.as_ref(), from.as_ref(), 2)
-            })
-            .await;
-            let Some((_, last)) = page.last() else { break };
-            after = Some(last.clone());
-            met.extend(page.into_iter().map(|(_, record)| record));
-        }
-    }
-    assert_eq!(met.len(), 12);
-    for record in &met {
-        let path = record.path();
-        let found = read(&catalog, move |tx| recorded::find(tx, &path)).await;
-        assert_eq!(found.as_ref(), Some(record));
-    }
-    write(&catalog, |tx| {
-        for digit in 1..4 {
-            accounts::delete(tx, &samples::account(digit))?;
-        }
-        for name in ["a", "b-b", "c"] {
-            let name = model::SnapshotName::parse_existing(name).expect("a name");
-            snapshots::delete(tx, &samples::region(), &samples::account(1), &name)?;
-            let name = model::ClusterName::parse(name.as_str()).expect("a name");
-            clusters::delete(tx, &samples::region(), &samples::account(1), &name)?;
-        }
-        assert!(recorded::is_empty(tx)?);
-        Ok(())
-    })
-    .await;
-    let records = met.clone();
-    write(&catalog, move |tx| {
-        records
-            .iter()
-            .try_for_each(|record| recorded::keep(tx, record))
-    })
-    .await;
-    for record in met {
-        let path = record.path();
-        let found = read(&catalog, move |tx| recorded::find(tx, &path)).await;
-        assert_eq!(found, Some(record));
-    }
-    assert!(!read(&catalog, recorded::is_empty).await);
 }
 
 /// The highest OS user id is known, in whatever order they were noted.

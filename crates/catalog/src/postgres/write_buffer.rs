@@ -215,7 +215,7 @@ mod tests {
             .collect()
     }
 
-    fn letter(gathered: &mut Gathered, number: i64) {
+    fn entry(gathered: &mut Gathered, number: i64) {
         gathered.add(&OUTBOX, args![number, "a/path"]);
     }
 
@@ -223,9 +223,9 @@ mod tests {
     fn rows_keep_their_order_and_events_come_last() {
         let mut gathered = Gathered::default();
         gathered.add(&EVENTS, args![7_i64]);
-        letter(&mut gathered, 1);
+        entry(&mut gathered, 1);
         gathered.keep();
-        letter(&mut gathered, 2);
+        entry(&mut gathered, 2);
         gathered.add(&EVENTS, args![8_i64]);
         gathered.keep();
         assert_eq!(
@@ -237,11 +237,11 @@ mod tests {
     #[test]
     fn a_request_that_is_undone_takes_only_its_own_rows_along() {
         let mut gathered = Gathered::default();
-        letter(&mut gathered, 1);
+        entry(&mut gathered, 1);
         gathered.keep();
-        letter(&mut gathered, 2);
+        entry(&mut gathered, 2);
         gathered.undo();
-        letter(&mut gathered, 3);
+        entry(&mut gathered, 3);
         gathered.keep();
         assert_eq!(shown(&gathered), [("outbox", vec![1, 3])]);
     }
@@ -249,9 +249,9 @@ mod tests {
     #[test]
     fn what_an_undone_request_had_to_write_for_others_waits_again() {
         let mut gathered = Gathered::default();
-        letter(&mut gathered, 1);
+        entry(&mut gathered, 1);
         gathered.keep();
-        letter(&mut gathered, 2);
+        entry(&mut gathered, 2);
         gathered.written();
         assert!(shown(&gathered).is_empty());
         // The savepoint takes both rows back.
@@ -262,12 +262,12 @@ mod tests {
     #[test]
     fn what_a_kept_request_wrote_is_not_written_twice() {
         let mut gathered = Gathered::default();
-        letter(&mut gathered, 1);
+        entry(&mut gathered, 1);
         gathered.written();
-        letter(&mut gathered, 2);
+        entry(&mut gathered, 2);
         gathered.keep();
         assert_eq!(shown(&gathered), [("outbox", vec![2])]);
-        letter(&mut gathered, 3);
+        entry(&mut gathered, 3);
         gathered.undo();
         assert_eq!(shown(&gathered), [("outbox", vec![2])]);
     }
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn a_statement_concerns_only_what_waits() {
         let mut gathered = Gathered::default();
-        letter(&mut gathered, 1);
+        entry(&mut gathered, 1);
         assert!(gathered.concern("SELECT count(*) FROM outbox"));
         assert!(!gathered.concern("SELECT count(*) FROM events"));
         gathered.written();

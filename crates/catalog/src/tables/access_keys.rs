@@ -1,12 +1,16 @@
 //! Access keys: whose they are and their sealed secrets.
 //!
 //! It does not know how a secret is sealed, nor how a signature is checked.
-use model::{Account, Timestamp};
+use model::{Account, Region, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     error::CatalogError,
-    tables::outbox::{self, Kind},
+    tables::{
+        record::{self, Record, Table},
+        stored::Stored,
+    },
     transaction::Tx,
     value::{Row, args},
 };
@@ -52,7 +56,7 @@ impl AccessKey {
         self.status == AccessKeyStatus::Active
     }
 
-    fn from_row(row: &Row) -> Result<Self, CatalogError> {
+    fn read(row: &Row) -> Result<Self, CatalogError> {
         Ok(Self {
             id: row.text(0)?.to_owned(),
             account: row.parsed(1)?,
@@ -69,6 +73,37 @@ impl AccessKey {
             },
             created_at: Timestamp(row.int(4)?),
         })
+    }
+}
+
+impl Record for AccessKey {
+    const KIND: &'static str = "access-keys";
+    const TAG: &'static str = "access_key";
+    const WORD: &'static str = "access key";
+    const TABLE: Table = Table::new(
+        "access_keys",
+        1,
+        &["id", "account", "sealed_secret", "status", "created_at"],
+    );
+    const COLUMNS: &'static str = "id, account, sealed_secret, status, created_at";
+
+    fn region(&self) -> Option<&Region> {
+        None
+    }
+
+    fn key(&self) -> Vec<&str> {
+        vec![&self.id]
+    }
+
+    fn from_row(row: &Row) -> Result<Stored<Self>, CatalogError> {
+        Ok(Stored {
+            version: 0,
+            value: Self::read(row)?,
+        })
+    }
+
+    fn put_back(tx: &mut dyn Tx, record: Self, _line: &Value) -> Result<(), CatalogError> {
+        insert(tx, &record)
     }
 }
 
@@ -93,7 +128,7 @@ pub fn insert(tx: &mut dyn Tx, key: &AccessKey) -> Result<(), CatalogError> {
             what: format!("the access key {}", key.id),
         });
     }
-    outbox::push_unversioned(tx, Kind::AccessKey, None, &[&key.id])
+    record::log_unversioned::<AccessKey>(tx, None, &[&key.id])
 }
 
 /// Finds a key.
@@ -105,7 +140,7 @@ pub fn get(tx: &mut dyn Tx, id: &str) -> Result<Option<AccessKey>, CatalogError>
         "SELECT id, account, sealed_secret, status, created_at FROM access_keys WHERE id = ?1",
         args![id],
     )?;
-    rows.first().map(AccessKey::from_row).transpose()
+    rows.first().map(AccessKey::read).transpose()
 }
 
 /// An account's keys, or all, by id; at most `limit`.
@@ -125,7 +160,7 @@ pub fn list(
         )?,
         None => return behind(tx, "", limit),
     };
-    rows.iter().map(AccessKey::from_row).collect()
+    rows.iter().map(AccessKey::read).collect()
 }
 
 /// All keys by id, from the one behind `after` on; at most `limit`.
@@ -138,7 +173,7 @@ pub fn behind(tx: &mut dyn Tx, after: &str, limit: usize) -> Result<Vec<AccessKe
          WHERE ?1 < id ORDER BY id LIMIT ?2",
         args![after, limit],
     )?;
-    rows.iter().map(AccessKey::from_row).collect()
+    rows.iter().map(AccessKey::read).collect()
 }
 
 /// Lets a key sign, or not; answers whether there is such a key.
@@ -155,7 +190,7 @@ pub fn set_status(
         args![id, status.as_str()],
     )?;
     if changed == 1 {
-        outbox::push_unversioned(tx, Kind::AccessKey, None, &[id])?;
+        record::log_unversioned::<AccessKey>(tx, None, &[id])?;
     }
     Ok(changed == 1)
 }
@@ -170,7 +205,7 @@ pub fn set_secret(tx: &mut dyn Tx, id: &str, sealed: &[u8]) -> Result<bool, Cata
         args![id, sealed],
     )?;
     if changed == 1 {
-        outbox::push_unversioned(tx, Kind::AccessKey, None, &[id])?;
+        record::log_unversioned::<AccessKey>(tx, None, &[id])?;
     }
     Ok(changed == 1)
 }
@@ -182,7 +217,7 @@ pub fn set_secret(tx: &mut dyn Tx, id: &str, sealed: &[u8]) -> Result<bool, Cata
 pub fn delete(tx: &mut dyn Tx, id: &str) -> Result<bool, CatalogError> {
     let deleted = tx.execute("DELETE FROM access_keys WHERE id = ?1", args![id])? == 1;
     if deleted {
-        outbox::push_unversioned(tx, Kind::AccessKey, None, &[id])?;
+        record::log_unversioned::<AccessKey>(tx, None, &[id])?;
     }
     Ok(deleted)
 }

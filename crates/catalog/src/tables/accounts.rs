@@ -2,15 +2,16 @@
 //!
 //! It does not know who may make one. Servers that check no signatures serve any account and
 //! keep none here.
-use model::{Account, Timestamp};
-
+use model::{Account, Region, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     error::CatalogError,
     tables::{
         access_keys, keys,
-        outbox::{self, Kind},
+        record::{self, Record, Table},
+        stored::Stored,
     },
     transaction::Tx,
     value::{Row, args},
@@ -49,6 +50,32 @@ impl Holdings {
     }
 }
 
+impl Record for AccountRow {
+    const KIND: &'static str = "accounts";
+    const TAG: &'static str = "account";
+    const TABLE: Table = Table::new("accounts", 1, &["id", "name", "created_at"]);
+    const COLUMNS: &'static str = "id, name, created_at";
+
+    fn region(&self) -> Option<&Region> {
+        None
+    }
+
+    fn key(&self) -> Vec<&str> {
+        vec![self.id.as_str()]
+    }
+
+    fn from_row(row: &Row) -> Result<Stored<Self>, CatalogError> {
+        Ok(Stored {
+            version: 0,
+            value: from_row(row)?,
+        })
+    }
+
+    fn put_back(tx: &mut dyn Tx, record: Self, _line: &Value) -> Result<(), CatalogError> {
+        insert(tx, &record)
+    }
+}
+
 fn from_row(row: &Row) -> Result<AccountRow, CatalogError> {
     Ok(AccountRow {
         id: row.parsed(0)?,
@@ -76,7 +103,7 @@ fn add(tx: &mut dyn Tx, row: &AccountRow) -> Result<bool, CatalogError> {
         args![&row.id, &row.name, row.created_at],
     )?;
     if added == 1 {
-        outbox::push_unversioned(tx, Kind::Account, None, &[row.id.as_str()])?;
+        record::log_unversioned::<AccountRow>(tx, None, &[row.id.as_str()])?;
     }
     Ok(added == 1)
 }
@@ -161,7 +188,7 @@ pub fn delete(tx: &mut dyn Tx, id: &Account) -> Result<bool, CatalogError> {
     }
     let deleted = tx.execute("DELETE FROM accounts WHERE id = ?1", args![id])? == 1;
     if deleted {
-        outbox::push_unversioned(tx, Kind::Account, None, &[id.as_str()])?;
+        record::log_unversioned::<AccountRow>(tx, None, &[id.as_str()])?;
     }
     Ok(deleted)
 }

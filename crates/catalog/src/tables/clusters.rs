@@ -3,12 +3,15 @@
 //! A change of state that `model::ClusterStatus` does not allow is refused.
 use model::{Account, Cluster, ClusterName, ClusterStatus, Hash, Region, ResourceId, VolumeRef};
 
+use serde_json::Value;
+
 use crate::{
     error::CatalogError,
     tables::{
         dirty_volumes,
-        outbox::{self, Kind},
+        record::{self, Record, Table, read},
         stored::{Stored, encode, insert_versioned, update_versioned, word},
+        uids,
     },
     transaction::Tx,
     value::{Row, args},
@@ -18,15 +21,45 @@ fn what(cluster: &Cluster) -> String {
     format!("the cluster {}", cluster.arn())
 }
 
-fn read(rows: &[Row]) -> Result<Vec<Stored<Cluster>>, CatalogError> {
-    rows.iter()
-        .map(|row| Stored::from_row("a cluster", row))
-        .collect()
+impl Record for Cluster {
+    const KIND: &'static str = "clusters";
+    const TAG: &'static str = "cluster";
+    const TABLE: Table = Table::new(
+        "clusters",
+        3,
+        &[
+            "region",
+            "account",
+            "name",
+            "resource_id",
+            "status",
+            "node",
+            "volume",
+            "base_manifest",
+            "version",
+            "body",
+        ],
+    );
+
+    fn region(&self) -> Option<&Region> {
+        Some(&self.region)
+    }
+
+    fn key(&self) -> Vec<&str> {
+        vec![self.account.as_str(), self.name.as_str()]
+    }
+
+    fn put_back(tx: &mut dyn Tx, record: Self, _line: &Value) -> Result<(), CatalogError> {
+        if let Some(uid) = record.placement.as_ref().and_then(|place| place.os_uid) {
+            uids::note(tx, uid)?;
+        }
+        insert(tx, record).map(drop)
+    }
 }
 
-fn letter(tx: &mut dyn Tx, cluster: &Cluster, version: u64) -> Result<(), CatalogError> {
+fn log(tx: &mut dyn Tx, cluster: &Cluster, version: u64) -> Result<(), CatalogError> {
     let parts = [cluster.account.as_str(), cluster.name.as_str()];
-    outbox::push(tx, Kind::Cluster, Some(&cluster.region), &parts, version)
+    record::log::<Cluster>(tx, Some(&cluster.region), &parts, version)
 }
 
 /// Keeps a new cluster.
@@ -53,7 +86,7 @@ pub fn insert(tx: &mut dyn Tx, cluster: Cluster) -> Result<Stored<Cluster>, Cata
             ],
         )
     })?;
-    letter(tx, &stored.value, stored.version)?;
+    log(tx, &stored.value, stored.version)?;
     Ok(stored)
 }
 
@@ -134,7 +167,7 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster
         )
     })?;
     let cluster = &stored.value;
-    letter(tx, cluster, stored.version)?;
+    log(tx, cluster, stored.version)?;
     let after = cluster.base.as_ref().map(|base| base.manifest);
     if let Some((volume, manifest)) = before.and_then(|row| row.root)
         && (cluster.volume != volume || after != Some(manifest))
@@ -193,7 +226,7 @@ pub fn delete(
     )?;
     if deleted == 1 {
         let parts = [account.as_str(), name.as_str()];
-        outbox::push_unversioned(tx, Kind::Cluster, Some(region), &parts)?;
+        record::log_unversioned::<Cluster>(tx, Some(region), &parts)?;
         if let Some((volume, manifest)) = before.and_then(|row| row.root) {
             dirty_volumes::root_ended(tx, region, &volume, manifest)?;
         }
@@ -223,6 +256,19 @@ pub fn list(
         ],
     )?;
     read(&rows)
+}
+
+/// A region's clusters by account and name, from the one behind `after` on; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn of_region(
+    tx: &mut dyn Tx,
+    region: &Region,
+    after: Option<&Cluster>,
+    limit: usize,
+) -> Result<Vec<Stored<Cluster>>, CatalogError> {
+    record::page(tx, Some(region), after, limit)
 }
 
 /// Every cluster whose files a node has.

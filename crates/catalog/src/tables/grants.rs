@@ -1,22 +1,41 @@
 //! Grants on KMS keys. The key that a grant is on says its region and account.
 //!
 //! It does not know what a grant permits.
-use model::{Account, Arn, ArnKind, Grant};
+use model::{Account, Arn, ArnKind, Grant, Region};
+use serde_json::Value;
 
 use crate::{
     error::CatalogError,
     tables::{
-        outbox::{self, Kind},
+        record::{self, Record, Table, read},
         stored::{Stored, encode, insert_versioned},
     },
     transaction::Tx,
-    value::{Row, args},
+    value::args,
 };
 
-fn read(rows: &[Row]) -> Result<Vec<Stored<Grant>>, CatalogError> {
-    rows.iter()
-        .map(|row| Stored::from_row("a grant", row))
-        .collect()
+impl Record for Grant {
+    const KIND: &'static str = "grants";
+    const TAG: &'static str = "grant";
+    const TABLE: Table = Table::new(
+        "kms_grants",
+        4,
+        &[
+            "region", "account", "key_id", "id", "grantee", "version", "body",
+        ],
+    );
+
+    fn region(&self) -> Option<&Region> {
+        Some(&self.key.region)
+    }
+
+    fn key(&self) -> Vec<&str> {
+        vec![self.key.account.as_str(), key_id(&self.key), &self.id]
+    }
+
+    fn put_back(tx: &mut dyn Tx, record: Self, _line: &Value) -> Result<(), CatalogError> {
+        insert(tx, record).map(drop)
+    }
 }
 
 /// The id in a key's ARN; an ARN of something else has grants of nothing.
@@ -49,13 +68,13 @@ pub fn insert(tx: &mut dyn Tx, grant: Grant) -> Result<Stored<Grant>, CatalogErr
             )
         },
     )?;
-    letter(tx, &stored.value.key, &stored.value.id, stored.version)?;
+    log(tx, &stored.value.key, &stored.value.id, stored.version)?;
     Ok(stored)
 }
 
-fn letter(tx: &mut dyn Tx, key: &Arn, id: &str, version: u64) -> Result<(), CatalogError> {
+fn log(tx: &mut dyn Tx, key: &Arn, id: &str, version: u64) -> Result<(), CatalogError> {
     let parts = [key.account.as_str(), key_id(key), id];
-    outbox::push(tx, Kind::Grant, Some(&key.region), &parts, version)
+    record::log::<Grant>(tx, Some(&key.region), &parts, version)
 }
 
 /// Finds a key's grant by its id.
@@ -124,7 +143,7 @@ pub fn delete(tx: &mut dyn Tx, key: &Arn, id: &str) -> Result<bool, CatalogError
     )?;
     if deleted == 1 {
         let version = tx.next_version()?;
-        letter(tx, key, id, version)?;
+        log(tx, key, id, version)?;
     }
     Ok(deleted == 1)
 }

@@ -8,11 +8,12 @@ use model::{
     key::{MULTI_REGION_ID, MultiRegion},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     error::CatalogError,
     tables::{
-        outbox::{self, Kind},
+        record::{self, Record, Table, read},
         stored::{Stored, encode, insert_versioned, update_versioned},
     },
     transaction::Tx,
@@ -45,7 +46,7 @@ impl Alias {
         Arn::kms(&self.region, &self.account, &self.name)
     }
 
-    fn from_row(row: &Row) -> Result<Self, CatalogError> {
+    fn read(row: &Row) -> Result<Self, CatalogError> {
         Ok(Self {
             region: row.parsed(0)?,
             account: row.parsed(1)?,
@@ -61,10 +62,74 @@ fn what(key: &Key) -> String {
     format!("the key {}", key.arn())
 }
 
-fn read(rows: &[Row]) -> Result<Vec<Stored<Key>>, CatalogError> {
-    rows.iter()
-        .map(|row| Stored::from_row("a key", row))
-        .collect()
+impl Record for Key {
+    const KIND: &'static str = "keys";
+    const TAG: &'static str = "key";
+    const WORD: &'static str = "KMS key";
+    const TABLE: Table = Table::new(
+        "kms_keys",
+        3,
+        &[
+            "region",
+            "account",
+            "id",
+            "state",
+            "deletion_at",
+            "version",
+            "body",
+            "managed",
+            "rotation_at",
+        ],
+    );
+
+    fn region(&self) -> Option<&Region> {
+        Some(&self.region)
+    }
+
+    fn key(&self) -> Vec<&str> {
+        vec![self.account.as_str(), &self.id]
+    }
+
+    fn put_back(tx: &mut dyn Tx, record: Self, _line: &Value) -> Result<(), CatalogError> {
+        insert(tx, record).map(drop)
+    }
+}
+
+impl Record for Alias {
+    const KIND: &'static str = "aliases";
+    const TAG: &'static str = "alias";
+    const TABLE: Table = Table::new(
+        "kms_aliases",
+        3,
+        &[
+            "region",
+            "account",
+            "name",
+            "key_id",
+            "created_at",
+            "updated_at",
+        ],
+    );
+    const COLUMNS: &'static str = "region, account, name, key_id, created_at, updated_at";
+
+    fn region(&self) -> Option<&Region> {
+        Some(&self.region)
+    }
+
+    fn key(&self) -> Vec<&str> {
+        vec![self.account.as_str(), &self.name]
+    }
+
+    fn from_row(row: &Row) -> Result<Stored<Self>, CatalogError> {
+        Ok(Stored {
+            version: 0,
+            value: Self::read(row)?,
+        })
+    }
+
+    fn put_back(tx: &mut dyn Tx, record: Self, _line: &Value) -> Result<(), CatalogError> {
+        insert_alias(tx, &record)
+    }
 }
 
 /// Keeps a new key.
@@ -90,22 +155,22 @@ pub fn insert(tx: &mut dyn Tx, key: Key) -> Result<Stored<Key>, CatalogError> {
             ],
         )
     })?;
-    letter(tx, &stored.value, stored.version)?;
+    log(tx, &stored.value, stored.version)?;
     Ok(stored)
 }
 
-fn letter(tx: &mut dyn Tx, key: &Key, version: u64) -> Result<(), CatalogError> {
+fn log(tx: &mut dyn Tx, key: &Key, version: u64) -> Result<(), CatalogError> {
     let parts = [key.account.as_str(), &key.id];
-    outbox::push(tx, Kind::Key, Some(&key.region), &parts, version)
+    record::log::<Key>(tx, Some(&key.region), &parts, version)
 }
 
-fn alias_letter(
+fn log_alias(
     tx: &mut dyn Tx,
     region: &Region,
     account: &Account,
     name: &str,
 ) -> Result<(), CatalogError> {
-    outbox::push_unversioned(tx, Kind::Alias, Some(region), &[account.as_str(), name])
+    record::log_unversioned::<Alias>(tx, Some(region), &[account.as_str(), name])
 }
 
 /// Finds a key by its id.
@@ -167,8 +232,8 @@ pub fn replica_gone(tx: &mut dyn Tx, replica: &Key) -> Result<Option<Arn>, Catal
     update(tx, stored).map(|stored| Some(stored.value.arn()))
 }
 
-/// Lets every multi-Region key have one primary, which a catalog that was filled from the mirrors
-/// of several regions may not have: what was written last counts.
+/// Lets every multi-Region key have one primary, which a catalog that was filled from the record
+/// logs of several regions may not have: what was written last counts.
 ///
 /// # Errors
 /// The database's.
@@ -178,7 +243,7 @@ pub fn settle_primaries(tx: &mut dyn Tx) -> Result<(), CatalogError> {
          ORDER BY account, id, version",
         args![MULTI_REGION_ID, MULTI_REGION_END],
     )?;
-    let keys = read(&rows)?;
+    let keys = read::<Key>(&rows)?;
     for family in keys.chunk_by(|one, next| {
         (&one.value.account, &one.value.id) == (&next.value.account, &next.value.id)
     }) {
@@ -238,7 +303,7 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Key>) -> Result<Stored<Key>, Catal
             ],
         )
     })?;
-    letter(tx, &stored.value, stored.version)?;
+    log(tx, &stored.value, stored.version)?;
     Ok(stored)
 }
 
@@ -317,8 +382,8 @@ pub fn due_for_deletion(tx: &mut dyn Tx, limit: usize) -> Result<Vec<Stored<Key>
     read(&rows)
 }
 
-/// Forgets a key, its aliases and its grants; answers whether there was one. The mirror hears of
-/// the key only: an alias or a grant without its key is none.
+/// Forgets a key, its aliases and its grants; answers whether there was one. The record log
+/// hears of the key only: an alias or a grant without its key is none.
 ///
 /// # Errors
 /// The database's.
@@ -341,7 +406,7 @@ pub fn delete(
         args![region, account, id],
     )?;
     if deleted == 1 {
-        outbox::push_unversioned(tx, Kind::Key, Some(region), &[account.as_str(), id])?;
+        record::log_unversioned::<Key>(tx, Some(region), &[account.as_str(), id])?;
     }
     Ok(deleted == 1)
 }
@@ -368,7 +433,7 @@ pub fn insert_alias(tx: &mut dyn Tx, alias: &Alias) -> Result<(), CatalogError> 
             what: format!("the alias {}", alias.arn()),
         });
     }
-    alias_letter(tx, &alias.region, &alias.account, &alias.name)
+    log_alias(tx, &alias.region, &alias.account, &alias.name)
 }
 
 /// Finds an alias by its name, prefix included.
@@ -386,7 +451,7 @@ pub fn get_alias(
          WHERE region = ?1 AND account = ?2 AND name = ?3",
         args![region, account, name],
     )?;
-    rows.first().map(Alias::from_row).transpose()
+    rows.first().map(Alias::read).transpose()
 }
 
 /// Lets an alias stand for another key; answers whether there is such an alias.
@@ -407,7 +472,7 @@ pub fn update_alias(
         args![region, account, name, key_id, now],
     )?;
     if changed == 1 {
-        alias_letter(tx, region, account, name)?;
+        log_alias(tx, region, account, name)?;
     }
     Ok(changed == 1)
 }
@@ -427,29 +492,9 @@ pub fn delete_alias(
         args![region, account, name],
     )?;
     if deleted == 1 {
-        alias_letter(tx, region, account, name)?;
+        log_alias(tx, region, account, name)?;
     }
     Ok(deleted == 1)
-}
-
-/// A region's aliases by account and name, from the one behind `account` and `name` on; at most
-/// `limit`.
-///
-/// # Errors
-/// The database's.
-pub fn aliases_behind(
-    tx: &mut dyn Tx,
-    region: Option<&Region>,
-    account: &str,
-    name: &str,
-    limit: usize,
-) -> Result<Vec<Alias>, CatalogError> {
-    let rows = tx.query(
-        "SELECT region, account, name, key_id, created_at, updated_at FROM kms_aliases \
-         WHERE region = ?1 AND (?2, ?3) < (account, name) ORDER BY account, name LIMIT ?4",
-        args![region, account, name, limit],
-    )?;
-    rows.iter().map(Alias::from_row).collect()
 }
 
 /// An account's aliases by name, of one key or of all, from the one behind `after` on; at most
@@ -478,5 +523,5 @@ pub fn list_aliases(
             args![region, account, after, limit],
         )?,
     };
-    rows.iter().map(Alias::from_row).collect()
+    rows.iter().map(Alias::read).collect()
 }

@@ -1,11 +1,18 @@
 //! Facts about the catalog itself, such as its schema and the data folder's mode.
 //!
 //! It does not know what they mean.
+use model::Region;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
 use crate::{
     error::CatalogError,
-    tables::outbox::{self, Kind},
+    tables::{
+        record::{self, Record, Table},
+        stored::Stored,
+    },
     transaction::Tx,
-    value::args,
+    value::{Row, args},
 };
 
 /// The name that the schema's number is kept under; only migrations write it.
@@ -20,8 +27,49 @@ pub const MASTER_KEY: &str = "master_key_fingerprint";
 pub const CLOCK: &str = "clock";
 /// The authority that clusters' certificates are signed by; its key is sealed.
 pub const CLUSTER_AUTHORITY: &str = "cluster_authority";
-/// The facts that the vault's mirror carries; the others belong to this one catalog.
-pub(crate) const MIRRORED: [&str; 3] = [ADMINISTRATOR, MODE, CLUSTER_AUTHORITY];
+/// The facts that the record log carries; the others belong to this one catalog.
+const RECORDED: [&str; 3] = [ADMINISTRATOR, MODE, CLUSTER_AUTHORITY];
+
+/// A fact that the record log carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub value: String,
+}
+
+impl Record for Note {
+    const KIND: &'static str = "notes";
+    const TAG: &'static str = "note";
+    const TABLE: Table = Table {
+        only: Some("name IN ('administrator_access_key', 'cluster_authority', 'mode')"),
+        ..Table::new("meta", 1, &["name", "value"])
+    };
+    const COLUMNS: &'static str = "name, value";
+
+    fn region(&self) -> Option<&Region> {
+        None
+    }
+
+    fn key(&self) -> Vec<&str> {
+        vec![&self.name]
+    }
+
+    fn from_row(row: &Row) -> Result<Stored<Self>, CatalogError> {
+        Ok(Stored {
+            version: 0,
+            value: Self {
+                name: row.text(0)?.to_owned(),
+                value: row.text(1)?.to_owned(),
+            },
+        })
+    }
+
+    fn put_back(tx: &mut dyn Tx, record: Self, _line: &Value) -> Result<(), CatalogError> {
+        set(tx, &record.name, &record.value)
+    }
+}
 
 /// Reads a fact.
 ///
@@ -44,8 +92,8 @@ pub fn set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<(), CatalogError>
          ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         args![name, value],
     )?;
-    if MIRRORED.contains(&name) {
-        outbox::push_unversioned(tx, Kind::Note, None, &[name])?;
+    if RECORDED.contains(&name) {
+        record::log_unversioned::<Note>(tx, None, &[name])?;
     }
     Ok(())
 }
@@ -62,7 +110,7 @@ pub fn get_or_set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<String, Ca
     Ok(value.to_owned())
 }
 
-/// Removes a fact that is only this catalog's, or is not to be remembered by the mirror either.
+/// Removes a fact that is only this catalog's, or is not to be remembered by the record log either.
 ///
 /// # Errors
 /// The database's.
@@ -88,10 +136,23 @@ pub fn durable_version(tx: &mut dyn Tx) -> Result<u64, CatalogError> {
     tx.durable_version()
 }
 
-/// Lets the next version be above `floor`, as after a rebuild from the vault's mirror.
+/// Lets the next version be above `floor`, as after a rebuild from the record log.
 ///
 /// # Errors
 /// The database's.
 pub fn raise_version(tx: &mut dyn Tx, floor: u64) -> Result<(), CatalogError> {
     tx.raise_version(floor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_condition_names_what_is_recorded() {
+        let mut names = RECORDED;
+        names.sort_unstable();
+        let names = names.map(|name| format!("'{name}'")).join(", ");
+        assert_eq!(Note::TABLE.only, Some(&*format!("name IN ({names})")));
+    }
 }

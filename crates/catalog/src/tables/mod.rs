@@ -14,6 +14,7 @@ pub mod nodes;
 pub mod outbox;
 pub mod pins;
 pub mod rebuild_state;
+pub mod record;
 pub mod recorded;
 pub mod snapshots;
 pub(crate) mod stored;

@@ -8,30 +8,15 @@ use model::{Hash, Region, Snapshot, SnapshotStatus, VolumeRef};
 
 use crate::{
     error::CatalogError,
-    tables::{meta, recorded, stored::Stored, uids},
+    tables::{meta, record::read, recorded, stored::Stored, uids},
     transaction::Tx,
-    value::{Row, args},
+    value::args,
 };
 
 /// The note.
 const NOTE: &str = "rebuilding";
 /// OS user numbers that are skipped: those of clusters that nobody remembers are below it.
 const UIDS_SKIPPED: u32 = 1_000;
-/// What a rebuild fills, beside the notes.
-const FILLED: [&str; 11] = [
-    "accounts",
-    "access_keys",
-    "kms_keys",
-    "kms_aliases",
-    "kms_grants",
-    "clusters",
-    "snapshots",
-    "snapshot_shares",
-    "snapshot_tallies",
-    "events",
-    "outbox",
-];
-
 /// How a rebuild begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
@@ -50,11 +35,9 @@ pub enum Begun {
 /// The database's.
 pub fn begin(tx: &mut dyn Tx) -> Result<Begun, CatalogError> {
     if is_under_way(tx)? {
-        for table in FILLED {
+        recorded::clear(tx)?;
+        for table in ["events", "outbox"] {
             tx.execute(&format!("DELETE FROM {table}"), &[])?;
-        }
-        for name in meta::MIRRORED {
-            meta::unset(tx, name)?;
         }
         return Ok(Begun::Again);
     }
@@ -81,7 +64,7 @@ pub fn end(tx: &mut dyn Tx) -> Result<(), CatalogError> {
     meta::unset(tx, NOTE)
 }
 
-/// Removes aliases and grants of keys that are gone, which go without a letter of their own.
+/// Removes aliases and grants of keys that are gone, which go without an entry of their own.
 ///
 /// # Errors
 /// The database's.
@@ -99,19 +82,15 @@ pub fn prune(tx: &mut dyn Tx) -> Result<(), CatalogError> {
     Ok(())
 }
 
-/// Lets the next cluster's OS user be none that a cluster up to `highest`, or one that was
-/// forgotten, has had.
+/// Lets the next cluster's OS user be none that a cluster, or one that was forgotten, has had.
 ///
 /// # Errors
 /// The database's.
-pub fn skip_uids(tx: &mut dyn Tx, highest: u32) -> Result<(), CatalogError> {
-    uids::note(tx, highest.saturating_add(UIDS_SKIPPED))
-}
-
-fn read(rows: &[Row]) -> Result<Vec<Stored<Snapshot>>, CatalogError> {
-    rows.iter()
-        .map(|row| Stored::from_row("a snapshot", row))
-        .collect()
+pub fn skip_uids(tx: &mut dyn Tx) -> Result<(), CatalogError> {
+    match uids::last(tx)? {
+        Some(highest) => uids::note(tx, highest.saturating_add(UIDS_SKIPPED)),
+        None => Ok(()),
+    }
 }
 
 /// Snapshots that are being made, of all regions; at most `limit`.

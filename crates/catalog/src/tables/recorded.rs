@@ -1,291 +1,252 @@
-//! The records that the vault's mirror carries: found by their paths, walked over, and put back.
+//! The records that the record log carries: found by their paths, walked over, and put back.
 //!
-//! It does not know how the mirror keeps them. What is not among them (jobs, events, what is
-//! condemned) is gone with a lost catalog.
-use model::{Account, ArnKind, Cluster, ClusterName, Grant, Key, Region, Snapshot, SnapshotName};
-use serde::{Deserialize, Serialize};
+//! It does not know how the log keeps them. What is not among them (jobs, events, tombstones) is
+//! gone with a lost catalog.
+use std::fmt;
+
+use model::{Cluster, Grant, Key, Region, Snapshot};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeMap};
+use serde_json::Value;
 
 use crate::{
     error::CatalogError,
     tables::{
-        access_keys::{self, AccessKey},
-        accounts::{self, AccountRow},
-        clusters, grants,
-        keys::{self, Alias},
-        meta,
-        outbox::Kind,
-        snapshots,
+        access_keys::AccessKey,
+        accounts::AccountRow,
+        keys::Alias,
+        meta::Note,
+        record::{self, Record, Table},
         stored::Stored,
     },
     transaction::Tx,
-    value::{Arg, args},
+    value::args,
 };
 
-/// A record as the mirror has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Record {
-    /// An account.
-    Account(AccountRow),
-    /// An access key.
-    AccessKey(AccessKey),
-    /// A fact about the deployment.
-    Note {
-        /// Its name among the catalog's facts.
-        name: String,
-        /// What it says.
-        value: String,
-    },
-    /// A KMS key.
-    Key(Box<Key>),
-    /// A key's alias.
-    Alias(Alias),
-    /// A key's grant.
-    Grant(Box<Grant>),
-    /// A cluster.
-    Cluster(Box<Cluster>),
-    /// A snapshot.
-    Snapshot(Box<Snapshot>),
+/// Every kind of record, each behind those that it needs.
+pub static RECORDS: [Kind; 8] = [
+    kind::<AccountRow>(),
+    kind::<AccessKey>(),
+    kind::<Note>(),
+    kind::<Key>(),
+    kind::<Alias>(),
+    kind::<Grant>(),
+    kind::<Cluster>(),
+    kind::<Snapshot>(),
+];
+
+type Page = fn(&mut dyn Tx, Option<&Region>, Option<&Recorded>, usize) -> Found<Vec<Versioned>>;
+type Found<T> = Result<T, CatalogError>;
+
+/// A kind of record, whatever its type.
+#[derive(Debug)]
+pub struct Kind {
+    /// The first part of its records' paths.
+    pub name: &'static str,
+    /// What people call one of its records.
+    pub word: &'static str,
+    tag: &'static str,
+    /// Its rows.
+    pub(crate) table: Table,
+    /// Tables whose rows follow from its own.
+    pub(crate) derived: &'static [Table],
+    find: fn(&mut dyn Tx, &str) -> Found<Option<Recorded>>,
+    page: Page,
+    put_back: fn(&mut dyn Tx, &Recorded) -> Found<()>,
 }
 
-/// The id in a key's ARN.
-fn key_id(grant: &Grant) -> &str {
-    grant.key.locate(ArnKind::Key).map_or("", |key| key.name)
+const fn kind<R: Record>() -> Kind {
+    Kind {
+        name: R::KIND,
+        word: R::WORD,
+        tag: R::TAG,
+        table: R::TABLE,
+        derived: R::DERIVED,
+        find: |tx, tail| Ok(record::find::<R>(tx, tail)?.map(|stored| Recorded::of(&stored.value))),
+        page: |tx, region, after, limit| {
+            let after = after.map(Recorded::read::<R>).transpose()?;
+            let rows = record::page::<R>(tx, region, after.as_ref(), limit)?;
+            Ok(rows.iter().map(Versioned::of).collect())
+        },
+        put_back: |tx, record| R::put_back(tx, record.read()?, &record.body),
+    }
 }
 
-impl Record {
+impl Kind {
+    /// Whether its records belong to a region.
+    pub fn is_regional(&self) -> bool {
+        self.table.key().first() == Some(&"region")
+    }
+
+    /// The kind of a path's record, and what follows it; none for a path of no record.
+    fn of_path(path: &str) -> Option<(&'static Self, &str)> {
+        let (name, tail) = path.split_once('/')?;
+        let kind = RECORDS.iter().find(|kind| kind.name == name)?;
+        Some((kind, tail))
+    }
+}
+
+/// Whether a path is of a record of no region.
+pub fn is_global(path: &str) -> bool {
+    Kind::of_path(path).is_some_and(|(kind, _)| !kind.is_regional())
+}
+
+/// A record as the record log has it: one field, named by its kind, with its document.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Recorded {
+    tag: &'static str,
+    body: Value,
+}
+
+impl fmt::Debug for Recorded {
+    /// Records hold sealed secrets: only the kind is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Recorded {}", self.tag)
+    }
+}
+
+impl Recorded {
+    /// A record's.
+    pub fn of<R: Record>(record: &R) -> Self {
+        Self {
+            tag: R::TAG,
+            body: serde_json::to_value(record).expect("records have text keys"),
+        }
+    }
+
     /// Its kind.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Account(_) => Kind::Account,
-            Self::AccessKey(_) => Kind::AccessKey,
-            Self::Note { .. } => Kind::Note,
-            Self::Key(_) => Kind::Key,
-            Self::Alias(_) => Kind::Alias,
-            Self::Grant(_) => Kind::Grant,
-            Self::Cluster(_) => Kind::Cluster,
-            Self::Snapshot(_) => Kind::Snapshot,
-        }
+    pub fn kind(&self) -> &'static Kind {
+        let kind = RECORDS.iter().find(|kind| kind.tag == self.tag);
+        kind.expect("a record is made of a kind that is listed")
     }
 
-    /// Its region, if it has one.
-    pub fn region(&self) -> Option<&Region> {
-        match self {
-            Self::Account(_) | Self::AccessKey(_) | Self::Note { .. } => None,
-            Self::Key(key) => Some(&key.region),
-            Self::Alias(alias) => Some(&alias.region),
-            Self::Grant(grant) => Some(&grant.key.region),
-            Self::Cluster(cluster) => Some(&cluster.region),
-            Self::Snapshot(snapshot) => Some(&snapshot.region),
+    /// The record.
+    ///
+    /// # Errors
+    /// `Damaged` when it is of another kind, or does not read.
+    pub fn read<R: Record>(&self) -> Result<R, CatalogError> {
+        if self.tag != R::TAG {
+            return Err(CatalogError::damaged(
+                format!("{} where a {} belongs", self.tag, R::TAG),
+                None,
+            ));
         }
+        R::deserialize(&self.body).map_err(|error| {
+            let what = format!("a {} out of the record log", R::TAG);
+            CatalogError::damaged(what, Some(std::sync::Arc::new(error)))
+        })
     }
+}
 
-    /// Its path, as its letters have it.
-    pub fn path(&self) -> String {
-        let parts: Vec<&str> = match self {
-            Self::Account(account) => vec![account.id.as_str()],
-            Self::AccessKey(key) => vec![&key.id],
-            Self::Note { name, .. } => vec![name],
-            Self::Key(key) => vec![key.account.as_str(), &key.id],
-            Self::Alias(alias) => vec![alias.account.as_str(), &alias.name],
-            Self::Grant(grant) => vec![grant.key.account.as_str(), key_id(grant), &grant.id],
-            Self::Cluster(cluster) => vec![cluster.account.as_str(), cluster.name.as_str()],
-            Self::Snapshot(snapshot) => vec![snapshot.account.as_str(), snapshot.name.as_str()],
+impl Serialize for Recorded {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(self.tag, &self.body)?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Recorded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map = serde_json::Map::deserialize(deserializer)?;
+        let mut fields = map.into_iter();
+        let (Some((tag, body)), None) = (fields.next(), fields.next()) else {
+            return Err(D::Error::custom("a record is one field"));
         };
-        self.kind().path(self.region(), &parts)
+        match RECORDS.iter().find(|kind| kind.tag == tag) {
+            Some(kind) => Ok(Self {
+                tag: kind.tag,
+                body,
+            }),
+            None => Err(D::Error::custom("a record of no known kind")),
+        }
     }
 }
 
 /// A record, and the version of the state that it shows; 0 where its table has none.
-pub type Versioned = (u64, Record);
-
-fn of<T>(stored: Stored<T>, record: impl FnOnce(Box<T>) -> Record) -> Versioned {
-    (stored.version, record(Box::new(stored.value)))
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned {
+    /// Its path.
+    pub path: String,
+    /// Rises with every change.
+    pub version: u64,
+    /// The record.
+    pub record: Recorded,
 }
 
-fn damaged(path: &str) -> CatalogError {
-    CatalogError::damaged(format!("the letter about {path}"), None)
+impl Versioned {
+    fn of<R: Record>(stored: &Stored<R>) -> Self {
+        Self {
+            path: stored.value.path(),
+            version: stored.version,
+            record: Recorded::of(&stored.value),
+        }
+    }
 }
 
 /// The record of a path as it now is; none when it is gone.
 ///
 /// # Errors
 /// `Damaged` when the path is of no record.
-pub fn find(tx: &mut dyn Tx, path: &str) -> Result<Option<Record>, CatalogError> {
-    let wrong = || damaged(path);
-    let (word, rest) = path.split_once('/').ok_or_else(wrong)?;
-    let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == word);
-    let kind = kind.ok_or_else(wrong)?;
-    match kind {
-        Kind::Account => {
-            let id: Account = rest.parse().map_err(|_| wrong())?;
-            return Ok(accounts::get(tx, &id)?.map(Record::Account));
-        }
-        Kind::AccessKey => return Ok(access_keys::get(tx, rest)?.map(Record::AccessKey)),
-        Kind::Note => return note(tx, rest),
-        _ => {}
-    }
-    let mut parts = rest.splitn(3, '/');
-    let mut next = || parts.next().ok_or_else(wrong);
-    let region: Region = next()?.parse().map_err(|_| wrong())?;
-    let account: Account = next()?.parse().map_err(|_| wrong())?;
-    let name = next()?;
-    Ok(match kind {
-        Kind::Key => keys::get(tx, &region, &account, name)?.map(|row| of(row, Record::Key).1),
-        Kind::Alias => keys::get_alias(tx, &region, &account, name)?.map(Record::Alias),
-        Kind::Grant => {
-            let (key, id) = name.split_once('/').ok_or_else(wrong)?;
-            let arn = model::Arn::kms(&region, &account, &format!("key/{key}"));
-            grants::get(tx, &arn, id)?.map(|row| of(row, Record::Grant).1)
-        }
-        Kind::Cluster => {
-            let name = ClusterName::parse(name).map_err(|_| wrong())?;
-            clusters::get(tx, &region, &account, &name)?.map(|row| of(row, Record::Cluster).1)
-        }
-        _ => {
-            let name = SnapshotName::parse_existing(name).map_err(|_| wrong())?;
-            snapshots::get(tx, &region, &account, &name)?.map(|row| of(row, Record::Snapshot).1)
-        }
-    })
+pub fn find(tx: &mut dyn Tx, path: &str) -> Result<Option<Recorded>, CatalogError> {
+    let Some((kind, tail)) = Kind::of_path(path) else {
+        let what = format!("the outbox entry about {path}");
+        return Err(CatalogError::damaged(what, None));
+    };
+    (kind.find)(tx, tail)
 }
 
-fn note(tx: &mut dyn Tx, name: &str) -> Result<Option<Record>, CatalogError> {
-    Ok(meta::get(tx, name)?.map(|value| Record::Note {
-        name: name.to_owned(),
-        value,
-    }))
-}
-
-/// The records of a kind and region in the order of their keys, from the one behind `after` on;
-/// at most `limit`. Notes come all at once.
+/// The records of a kind, of a region where it has one, in the order of their keys, from the one
+/// behind `after` on; at most `limit`.
 ///
 /// # Errors
 /// The database's.
 pub fn page(
     tx: &mut dyn Tx,
-    kind: Kind,
+    kind: &Kind,
     region: Option<&Region>,
-    after: Option<&Record>,
+    after: Option<&Recorded>,
     limit: usize,
 ) -> Result<Vec<Versioned>, CatalogError> {
-    let after_path = after.map(Record::path).unwrap_or_default();
-    let rest = |skip: usize| after_path.splitn(skip + 1, '/').nth(skip).unwrap_or("");
-    match kind {
-        Kind::Account => {
-            let rows = accounts::behind(tx, rest(1), limit)?;
-            Ok(unversioned(rows, Record::Account))
-        }
-        Kind::AccessKey => {
-            let rows = access_keys::behind(tx, rest(1), limit)?;
-            Ok(unversioned(rows, Record::AccessKey))
-        }
-        Kind::Note if after.is_some() => Ok(Vec::new()),
-        Kind::Note => {
-            let mut notes = Vec::new();
-            for name in meta::MIRRORED {
-                notes.extend(note(tx, name)?.map(|record| (0, record)));
-            }
-            Ok(notes)
-        }
-        Kind::Alias => {
-            let (account, name) = rest(2).split_once('/').unwrap_or(("", ""));
-            let rows = keys::aliases_behind(tx, region, account, name, limit)?;
-            Ok(unversioned(rows, Record::Alias))
-        }
-        Kind::Key => bodies(tx, "kms_keys", &["account", "id"], region, rest(2), limit)?
-            .map(|row| Ok(of(Stored::from_row("a key", &row)?, Record::Key)))
-            .collect(),
-        Kind::Grant => {
-            let keys = ["account", "key_id", "id"];
-            bodies(tx, "kms_grants", &keys, region, rest(2), limit)?
-                .map(|row| Ok(of(Stored::from_row("a grant", &row)?, Record::Grant)))
-                .collect()
-        }
-        Kind::Cluster => bodies(tx, "clusters", &["account", "name"], region, rest(2), limit)?
-            .map(|row| Ok(of(Stored::from_row("a cluster", &row)?, Record::Cluster)))
-            .collect(),
-        Kind::Snapshot => bodies(
-            tx,
-            "snapshots",
-            &["account", "name"],
-            region,
-            rest(2),
-            limit,
-        )?
-        .map(|row| Ok(of(Stored::from_row("a snapshot", &row)?, Record::Snapshot)))
-        .collect(),
-    }
-}
-
-fn unversioned<T>(rows: Vec<T>, record: impl Fn(T) -> Record) -> Vec<Versioned> {
-    rows.into_iter().map(|row| (0, record(row))).collect()
-}
-
-/// `version, body` of a region's rows behind a key, whose parts are divided by slashes.
-fn bodies(
-    tx: &mut dyn Tx,
-    table: &str,
-    key: &[&str],
-    region: Option<&Region>,
-    after: &str,
-    limit: usize,
-) -> Result<impl Iterator<Item = crate::value::Row> + use<>, CatalogError> {
-    let mut values: Vec<&str> = after.splitn(key.len(), '/').collect();
-    values.resize(key.len(), "");
-    let mut args: Vec<Arg<'_>> = vec![region.map_or("", Region::as_str).into(), limit.into()];
-    args.extend(values.into_iter().map(Arg::from));
-    let places: Vec<String> = (3..3 + key.len())
-        .map(|place| format!("?{place}"))
-        .collect();
-    let (key, places) = (key.join(", "), places.join(", "));
-    let rows = tx.query(
-        &format!(
-            "SELECT version, body FROM {table} WHERE region = ?1 AND ({places}) < ({key}) \
-             ORDER BY {key} LIMIT ?2"
-        ),
-        &args,
-    )?;
-    Ok(rows.into_iter())
+    (kind.page)(tx, region, after, limit)
 }
 
 /// Puts a record into a catalog that does not have it.
 ///
 /// # Errors
-/// `Conflict` when it is there already.
-pub fn keep(tx: &mut dyn Tx, record: &Record) -> Result<(), CatalogError> {
-    match record {
-        Record::Account(account) => accounts::insert(tx, account),
-        Record::AccessKey(key) => access_keys::insert(tx, key),
-        Record::Note { name, value } => meta::set(tx, name, value),
-        Record::Key(key) => keys::insert(tx, (**key).clone()).map(drop),
-        Record::Alias(alias) => keys::insert_alias(tx, alias),
-        Record::Grant(grant) => grants::insert(tx, (**grant).clone()).map(drop),
-        Record::Cluster(cluster) => clusters::insert(tx, (**cluster).clone()).map(drop),
-        Record::Snapshot(snapshot) => snapshots::insert(tx, (**snapshot).clone()).map(drop),
-    }
+/// `Conflict` when it is there already, `Damaged` when it does not read.
+pub fn put_back(tx: &mut dyn Tx, record: &Recorded) -> Result<(), CatalogError> {
+    (record.kind().put_back)(tx, record)
 }
 
-/// Whether nothing of what the mirror carries, and no job, is in the catalog.
+/// Whether nothing of what the record log carries, and no job, is in the catalog. Notes are in
+/// every catalog.
 ///
 /// # Errors
 /// The database's.
 pub fn is_empty(tx: &mut dyn Tx) -> Result<bool, CatalogError> {
-    for table in [
-        "accounts",
-        "access_keys",
-        "kms_keys",
-        "kms_aliases",
-        "kms_grants",
-        "clusters",
-        "snapshots",
-        "jobs",
-    ] {
-        if !tx
-            .query(&format!("SELECT 1 FROM {table} LIMIT ?1"), args![1_usize])?
-            .is_empty()
-        {
+    let tables = RECORDS.iter().map(|kind| &kind.table);
+    let whole = tables.filter(|table| table.only.is_none());
+    for table in whole.map(|table| table.name).chain(["jobs"]) {
+        let one = format!("SELECT 1 FROM {table} LIMIT ?1");
+        if !tx.query(&one, args![1_usize])?.is_empty() {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Removes all records.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn clear(tx: &mut dyn Tx) -> Result<(), CatalogError> {
+    for kind in &RECORDS {
+        for table in std::iter::once(&kind.table).chain(kind.derived) {
+            tx.execute(
+                &format!("DELETE FROM {}{}", table.name, table.condition()),
+                &[],
+            )?;
+        }
+    }
+    Ok(())
 }

@@ -12,11 +12,13 @@ use model::{
     VolumeRef,
 };
 
+use serde_json::Value;
+
 use crate::{
     error::CatalogError,
     tables::{
         dirty_volumes,
-        outbox::{self, Kind},
+        record::{self, Record, Table, read},
         stored::{Stored, encode, insert_versioned, one_of, update_versioned, word},
     },
     transaction::Tx,
@@ -99,10 +101,51 @@ fn what(snapshot: &Snapshot) -> String {
     format!("the snapshot {}", snapshot.arn())
 }
 
-fn read(rows: &[Row]) -> Result<Vec<Stored<Snapshot>>, CatalogError> {
-    rows.iter()
-        .map(|row| Stored::from_row("a snapshot", row))
-        .collect()
+impl Record for Snapshot {
+    const KIND: &'static str = "snapshots";
+    const TAG: &'static str = "snapshot";
+    const TABLE: Table = Table::new(
+        "snapshots",
+        3,
+        &[
+            "region",
+            "account",
+            "name",
+            "kind",
+            "status",
+            "engine",
+            "cluster_name",
+            "cluster_resource_id",
+            "volume",
+            "manifest",
+            "version",
+            "body",
+        ],
+    );
+    const DERIVED: &'static [Table] = &[
+        Table::new(
+            "snapshot_shares",
+            4,
+            &["region", "grantee", "account", "name"],
+        ),
+        Table::new(
+            "snapshot_tallies",
+            3,
+            &["region", "account", "kind", "tally"],
+        ),
+    ];
+
+    fn region(&self) -> Option<&Region> {
+        Some(&self.region)
+    }
+
+    fn key(&self) -> Vec<&str> {
+        vec![self.account.as_str(), self.name.as_str()]
+    }
+
+    fn put_back(tx: &mut dyn Tx, record: Self, _line: &Value) -> Result<(), CatalogError> {
+        insert(tx, record).map(drop)
+    }
 }
 
 /// Keeps a new snapshot.
@@ -133,13 +176,13 @@ pub fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Stored<Snapshot>, C
     })?;
     write_shares(tx, &stored.value)?;
     tally(tx, &stored.value, 1)?;
-    letter(tx, &stored.value, stored.version)?;
+    log(tx, &stored.value, stored.version)?;
     Ok(stored)
 }
 
-fn letter(tx: &mut dyn Tx, snapshot: &Snapshot, version: u64) -> Result<(), CatalogError> {
+fn log(tx: &mut dyn Tx, snapshot: &Snapshot, version: u64) -> Result<(), CatalogError> {
     let parts = [snapshot.account.as_str(), snapshot.name.as_str()];
-    outbox::push(tx, Kind::Snapshot, Some(&snapshot.region), &parts, version)
+    record::log::<Snapshot>(tx, Some(&snapshot.region), &parts, version)
 }
 
 /// Finds a snapshot by its name.
@@ -220,7 +263,7 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Snapshot>) -> Result<Stored<Snapsh
     let snapshot = &stored.value;
     clear_shares(tx, &snapshot.region, &snapshot.account, &snapshot.name)?;
     write_shares(tx, snapshot)?;
-    letter(tx, snapshot, stored.version)?;
+    log(tx, snapshot, stored.version)?;
     let after = snapshot.content.as_ref();
     if let Some((volume, manifest)) = before.and_then(|row| row.root)
         && after.is_none_or(|content| content.volume != volume || content.manifest != manifest)
@@ -277,7 +320,7 @@ pub fn delete(
     clear_shares(tx, region, account, name)?;
     tally(tx, &stored.value, -1)?;
     let version = tx.next_version()?;
-    letter(tx, &stored.value, version)?;
+    log(tx, &stored.value, version)?;
     if let Some(content) = &stored.value.content {
         dirty_volumes::root_ended(tx, region, &content.volume, content.manifest)?;
     }
@@ -338,7 +381,7 @@ pub fn page(
 ) -> Result<Vec<Stored<Snapshot>>, CatalogError> {
     let mut found = BTreeMap::new();
     let mut add = |rows: Vec<Row>| -> Result<(), CatalogError> {
-        for stored in read(&rows)? {
+        for stored in read::<Snapshot>(&rows)? {
             let key = (stored.value.account.clone(), stored.value.name.clone());
             found.insert(key, stored);
         }

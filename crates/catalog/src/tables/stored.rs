@@ -11,23 +11,13 @@ use serde::{
 use crate::{error::CatalogError, transaction::Tx, value::Row};
 
 /// A record as the catalog holds it. `version` rises with every change of any record, so it
-/// also names this state of the record in the vault's mirror.
+/// also names this state of the record in the record log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored<T> {
     /// Changes with every update; an update under another version is refused.
     pub version: u64,
     /// The record.
     pub value: T,
-}
-
-impl<T: DeserializeOwned> Stored<T> {
-    /// Reads `version, body` from a row's first two columns.
-    pub(crate) fn from_row(kind: &str, row: &Row) -> Result<Self, CatalogError> {
-        Ok(Self {
-            version: row.count(0)?,
-            value: decode(kind, row.text(1)?)?,
-        })
-    }
 }
 
 /// Reads a document; `what` names it in the error.

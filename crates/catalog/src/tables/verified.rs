@@ -7,7 +7,7 @@ use model::{Cluster, Hash, JobId, Region, Snapshot, VolumeRef};
 
 use crate::{
     error::CatalogError,
-    tables::stored::Stored,
+    tables::{record, stored::Stored},
     transaction::Tx,
     value::{Arg, args},
 };
@@ -71,15 +71,13 @@ pub fn needing(
         args![region, volume, *manifest],
     )?;
     Ok((
-        snapshots
-            .iter()
-            .map(|row| Stored::from_row("a snapshot", row).map(|stored| stored.value))
-            .collect::<Result<_, _>>()?,
-        clusters
-            .iter()
-            .map(|row| Stored::from_row("a cluster", row).map(|stored| stored.value))
-            .collect::<Result<_, _>>()?,
+        values(record::read(&snapshots)?),
+        values(record::read(&clusters)?),
     ))
+}
+
+fn values<T>(rows: Vec<Stored<T>>) -> Vec<T> {
+    rows.into_iter().map(|stored| stored.value).collect()
 }
 
 /// Notes objects that a job found whole.

@@ -309,8 +309,8 @@ fn every_table_and_column_is_copied() {
          WHERE table_schema = current_schema() AND table_name NOT IN ('nodes', 'writers') \
          ORDER BY 1",
     );
-    let mut known: Vec<String> = copy::TABLES
-        .iter()
+    let mut known: Vec<String> = copy::tables()
+        .into_iter()
         .flat_map(|table| {
             table
                 .columns

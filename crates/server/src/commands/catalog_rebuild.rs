@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use catalog::{Catalog, CatalogExt, clusters, outbox::Kind};
+use catalog::{Catalog, CatalogExt, Record, clusters, meta::Note, recorded::RECORDS};
 use model::{Clock, Cluster, SystemClock, SystemEntropy};
 use serde_json::json;
 use service::{
@@ -159,20 +159,6 @@ impl Turns {
     }
 }
 
-/// What a kind's records are called, one of them.
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Account => "account",
-        Kind::AccessKey => "access key",
-        Kind::Note => "note",
-        Kind::Key => "KMS key",
-        Kind::Alias => "alias",
-        Kind::Grant => "grant",
-        Kind::Cluster => "cluster",
-        Kind::Snapshot => "snapshot",
-    }
-}
-
 fn shown(report: &Report, strays: &[String]) -> String {
     let findings = &report.findings;
     let mut text = String::new();
@@ -217,11 +203,11 @@ fn shown(report: &Report, strays: &[String]) -> String {
             counted(report.nobodys, "manifest")
         ));
     }
-    let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Note);
+    let kinds = RECORDS.iter().filter(|kind| kind.name != Note::KIND);
     let kinds: Vec<String> = kinds
         .map(|kind| {
-            let count = report.records.get(kind.as_str()).copied();
-            counted(count.unwrap_or(0), word(kind))
+            let count = report.records.get(kind.name).copied();
+            counted(count.unwrap_or(0), kind.word)
         })
         .collect();
     text.push_str(&format!(

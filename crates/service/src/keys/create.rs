@@ -1,7 +1,7 @@
 //! Makes keys: their material reaches the vault's mirror before anyone learns their name.
 //!
 //! It does not know who asks for them.
-use catalog::{CatalogError, CatalogExt, Stored, recorded::Record};
+use catalog::{CatalogError, CatalogExt, Stored, Record, recorded::Recorded};
 use model::{
     Account, Key, KeyManager, Region,
     key_spec::{KeySpec, KeyUsage},
@@ -64,12 +64,11 @@ impl Keys {
     /// When the vault fails.
     pub(super) async fn record(&self, stored: &Stored<Key>) -> Result<(), VaultError> {
         let (key, version) = (&stored.value, stored.version);
-        let record = Record::Key(Box::new(key.clone()));
         let line = Line {
-            path: record.path(),
+            path: key.path(),
             version,
             as_of: 0,
-            record: Some(record),
+            record: Some(Recorded::of(key)),
         };
         let path = format!("{KEYS_FOLDER}/{}/{}/{version:020}", key.account, key.id);
         let text = serde_json::to_vec(&line).expect("records serialize");

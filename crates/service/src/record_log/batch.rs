@@ -7,7 +7,7 @@
 //! were read, so positions rise with time.
 use std::sync::Arc;
 
-use catalog::recorded::Record;
+use catalog::recorded::Recorded;
 use kms::{MasterKey, OpenError};
 use model::{Entropy, limits::ECHO_CHARS_MAX};
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub struct Line {
     /// The position at which the state was read; decides between equal versions.
     pub as_of: u64,
     /// None: it was deleted.
-    pub record: Option<Record>,
+    pub record: Option<Recorded>,
 }
 
 impl Line {
@@ -283,10 +283,10 @@ mod tests {
             path: format!("notes/{number}"),
             version: number,
             as_of: 9,
-            record: Some(Record::Note {
+            record: Some(Recorded::of(&catalog::meta::Note {
                 name: number.to_string(),
                 value: "x".repeat(BAG_BYTES / 3),
-            }),
+            })),
         };
         let mut packer = Packer::new(&seal, &vault, &SystemEntropy, 9);
         for number in 0..10 {

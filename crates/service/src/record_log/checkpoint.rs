@@ -8,7 +8,10 @@
 //! are true as well; and a bag that a frozen process writes late has a lower position.
 use std::{sync::Arc, time::Duration};
 
-use catalog::{Catalog, CatalogError, CatalogExt, meta, outbox::Kind, recorded};
+use catalog::{
+    Catalog, CatalogError, CatalogExt, meta,
+    recorded::{self, RECORDS},
+};
 use model::{Entropy, Region, Timestamp};
 use serde::{Deserialize, Serialize};
 use vault::{
@@ -139,7 +142,7 @@ pub(crate) async fn write(
 ) -> Result<usize, CheckpointError> {
     let position = scribe.catalog.write(meta::durable_version).await?;
     let mut packer = Packer::new(&scribe.seal, vault, &*scribe.entropy, position);
-    for kind in Kind::ALL {
+    for kind in &RECORDS {
         let of = kind.is_regional().then(|| region.clone());
         if of.is_none() && !global {
             continue;
@@ -152,12 +155,12 @@ pub(crate) async fn write(
                 .read(move |tx| recorded::page(tx, kind, of.as_ref(), from.as_ref(), PAGE))
                 .await?;
             let full = page.len() == PAGE;
-            for (version, record) in page {
+            for one in page {
                 let line = Line {
-                    path: record.path(),
-                    version,
+                    path: one.path,
+                    version: one.version,
                     as_of: position,
-                    record: Some(record),
+                    record: Some(one.record),
                 };
                 packer.add(&line).await?;
                 after = line.record;

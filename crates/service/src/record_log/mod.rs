@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use catalog::{
     CatalogError, CatalogExt, Tx, meta,
-    outbox::{self, Letter},
+    outbox::{self, OutboxEntry},
     recorded,
 };
 use model::Region;
@@ -98,7 +98,7 @@ pub async fn settle(core: &Core) {
 
 /// What is to be written of one look at the outbox.
 struct Batch {
-    letters: Vec<Letter>,
+    entries: Vec<OutboxEntry>,
     position: u64,
     lines: BTreeMap<Option<Region>, Vec<Line>>,
 }
@@ -110,8 +110,8 @@ async fn flush(core: &Core) -> Result<bool, String> {
         .read(look)
         .await
         .map_err(|error: CatalogError| chain(&error))?;
-    let more = batch.letters.len() == BATCH;
-    if batch.letters.is_empty() {
+    let more = batch.entries.len() == BATCH;
+    if batch.entries.is_empty() {
         return Ok(false);
     }
     // What the vault mirrors must be known to the catalog that comes back from a crash.
@@ -137,7 +137,7 @@ async fn flush(core: &Core) -> Result<bool, String> {
         }
         packer.finish().await.map_err(|error| chain(&error))?;
     }
-    let written: Vec<i64> = batch.letters.iter().map(|letter| letter.seq).collect();
+    let written: Vec<i64> = batch.entries.iter().map(|entry| entry.seq).collect();
     core.catalog
         .write(move |tx| outbox::done(tx, &written))
         .await
@@ -148,12 +148,12 @@ async fn flush(core: &Core) -> Result<bool, String> {
 /// Reads letters, and what the records that they name now are. The position is read last, so
 /// that it is not below what was seen.
 fn look(tx: &mut dyn Tx) -> Result<Batch, CatalogError> {
-    let letters = outbox::take(tx, BATCH)?;
+    let entries = outbox::take(tx, BATCH)?;
     let mut newest: BTreeMap<(Option<Region>, String), u64> = BTreeMap::new();
-    for letter in &letters {
-        let key = (letter.region.clone(), letter.path.clone());
+    for entry in &entries {
+        let key = (entry.region.clone(), entry.path.clone());
         let version = newest.entry(key).or_default();
-        *version = (*version).max(letter.version);
+        *version = (*version).max(entry.version);
     }
     let mut lines: BTreeMap<Option<Region>, Vec<Line>> = BTreeMap::new();
     for ((region, path), version) in newest {
@@ -170,7 +170,7 @@ fn look(tx: &mut dyn Tx) -> Result<Batch, CatalogError> {
         line.as_of = position;
     }
     Ok(Batch {
-        letters,
+        entries,
         position,
         lines,
     })

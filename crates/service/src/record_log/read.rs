@@ -65,11 +65,7 @@ struct Floors {
 
 impl Floors {
     fn is_void(&self, source: &Source, line: &Line) -> bool {
-        let kind = line.path.split('/').next().unwrap_or("");
-        let global = catalog::outbox::Kind::ALL
-            .iter()
-            .any(|one| one.as_str() == kind && !one.is_regional());
-        let floor = match global {
+        let floor = match catalog::recorded::is_global(&line.path) {
             true => self.global,
             false => self.regions.get(&source.region).copied().unwrap_or(0),
         };
@@ -260,7 +256,7 @@ mod tests {
     use catalog::{
         Catalog, CatalogError, CatalogExt, SqliteCatalog, Tx, access_keys, accounts, keys, meta,
         outbox,
-        recorded::{self, Record},
+        recorded::{self, Recorded},
     };
     use kms::MasterKey;
     use model::{Account, Clock, SystemClock, SystemEntropy};
@@ -317,7 +313,7 @@ mod tests {
             for line in batch.lines.values().flatten() {
                 packer.add(line).await.expect("added");
             }
-            let seqs: Vec<i64> = batch.letters.iter().map(|letter| letter.seq).collect();
+            let seqs: Vec<i64> = batch.entries.iter().map(|entry| entry.seq).collect();
             self.write(move |tx| outbox::done(tx, &seqs)).await;
             packer.finish().await.expect("written")
         }
@@ -461,7 +457,7 @@ mod tests {
         for _ in 0..2 {
             let (found, _) = room.records().await;
             assert_eq!(found.len(), 4, "{found:?}");
-            let read: Result<Vec<Option<Record>>, CatalogError> = room
+            let read: Result<Vec<Option<Recorded>>, CatalogError> = room
                 .scribe
                 .catalog
                 .read(move |tx| found.iter().map(|path| recorded::find(tx, path)).collect())

@@ -13,7 +13,7 @@ use std::{
 use catalog::{
     Catalog, CatalogError, CatalogExt, outbox,
     rebuild_state::{self, Begun},
-    recorded::{self, Record},
+    recorded,
 };
 use futures_util::{StreamExt, stream};
 use model::{Cluster, Hash, Region, Timestamp, VolumeRef};
@@ -105,7 +105,7 @@ impl Names {
 pub struct Report {
     /// What the mirrors are like.
     pub findings: Findings,
-    /// The records by kind, as `catalog::outbox::Kind` has them.
+    /// The records by kind, by the names in `catalog::recorded::RECORDS`.
     pub records: BTreeMap<&'static str, u64>,
     /// Snapshots that were being made, and are failed now.
     pub failed: Names,
@@ -273,7 +273,7 @@ async fn keep_all(
         .replay(&scribe.seal, |lines| {
             kept += lines.len() as u64;
             for record in lines.iter().filter_map(|line| line.record.as_ref()) {
-                *counts.entry(record.kind().as_str()).or_default() += 1;
+                *counts.entry(record.kind().name).or_default() += 1;
             }
             (ground.progress)(Stage::Keeping, kept, total);
             keep(Arc::clone(&scribe.catalog), lines)
@@ -284,6 +284,7 @@ async fn keep_all(
         .catalog
         .write(|tx| {
             rebuild_state::prune(tx)?;
+            rebuild_state::skip_uids(tx)?;
             catalog::keys::settle_primaries(tx)?;
             // The mirror has all of this already; what is changed from here on, it has not.
             outbox::clear(tx)?;
@@ -303,12 +304,7 @@ async fn keep(catalog: Arc<dyn Catalog>, lines: Vec<Line>) -> Result<(), Rebuild
     catalog
         .write(move |tx| {
             for record in lines.iter().filter_map(|line| line.record.as_ref()) {
-                recorded::keep(tx, record)?;
-                if let Record::Cluster(cluster) = record
-                    && let Some(uid) = cluster.placement.as_ref().and_then(|place| place.os_uid)
-                {
-                    rebuild_state::skip_uids(tx, uid)?;
-                }
+                recorded::put_back(tx, record)?;
             }
             Ok::<_, CatalogError>(())
         })

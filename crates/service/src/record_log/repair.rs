@@ -3,9 +3,7 @@
 //! It does not know where the records came from, nor where clusters' files are.
 use catalog::{
     Catalog, CatalogError, CatalogExt, Stored, clusters as rows,
-    outbox::Kind,
     rebuild_state,
-    recorded::{self, Record},
     snapshots as snapshot_rows,
 };
 use model::{Cluster, ClusterStatus, Region, SnapshotStatus, Told};
@@ -83,20 +81,14 @@ pub(super) async fn clusters(
     let mut after = None;
     loop {
         let (of, from) = (region.clone(), after.clone());
-        let page: Vec<recorded::Versioned> = catalog
-            .read(move |tx| recorded::page(tx, Kind::Cluster, Some(&of), from.as_ref(), BATCH))
+        let page: Vec<Stored<Cluster>> = catalog
+            .read(move |tx| rows::of_region(tx, &of, from.as_ref(), BATCH))
             .await?;
         let full = page.len() == BATCH;
-        for (version, record) in page {
-            if let Record::Cluster(cluster) = &record {
-                let files = files(cluster);
-                let stored = Stored {
-                    version,
-                    value: (**cluster).clone(),
-                };
-                one(catalog, stored, files, report).await?;
-            }
-            after = Some(record);
+        for stored in page {
+            after = Some(stored.value.clone());
+            let files = files(&stored.value);
+            one(catalog, stored, files, report).await?;
         }
         if !full {
             return Ok(());
