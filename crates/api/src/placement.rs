@@ -1,6 +1,6 @@
 //! Where a new cluster goes: the checks, its address, its OS user, and its record with the job.
-use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs, uids};
-use model::{Account, Cluster, Job, cluster::Placement};
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs, uids};
+use model::{Account, Cluster, Instance, Job, Placement};
 
 use crate::action::ActionContext;
 use service::{
@@ -23,9 +23,9 @@ pub async fn check_host(cx: &ActionContext, account: &Account) -> Result<(), Fau
         .catalog
         .read(move |tx| {
             Ok::<_, CatalogError>(
-                rows::all_on_node(tx, &node)?
+                instances::on_node(tx, &node)?
                     .iter()
-                    .any(|row| row.value.account != account),
+                    .any(|member| member.instance.account != account),
             )
         })
         .await?;
@@ -38,7 +38,7 @@ pub async fn check_host(cx: &ActionContext, account: &Account) -> Result<(), Fau
     Ok(())
 }
 
-/// Gives a new cluster its place and keeps it with the job that will make it.
+/// Gives a new cluster a writer with a place, and keeps both with the job that will make them.
 ///
 /// # Errors
 /// The name is taken, the quota is reached, or no address or port is free.
@@ -47,7 +47,7 @@ pub async fn insert(
     cluster: Cluster,
     wanted: Wanted,
     job: Job,
-) -> Result<Cluster, Fault> {
+) -> Result<(Cluster, Instance), Fault> {
     if cx.core.is_draining() {
         return Err(Fault::new(
             Code::InsufficientStorageClusterCapacity,
@@ -62,10 +62,8 @@ pub async fn insert(
         .read(move |tx| check_new(tx, &asked, clusters_max))
         .await?;
     let place = addresses::choose(&cx.core, &cluster, wanted).await?;
-    let mut cluster = cluster;
-    cluster.placement = Some(place.clone());
-    let asked = cluster.clone();
-    let let_go = |_: &Fault| addresses::release(&cx.core, &asked);
+    let (asked, at) = (cluster.clone(), place.clone());
+    let let_go = |_: &Fault| addresses::release(&cx.core, &asked, &at);
     let os_uid = cx
         .core
         .users
@@ -77,18 +75,19 @@ pub async fn insert(
         .catalog
         .write(move |tx| {
             check_new(tx, &cluster, settings.clusters_max)?;
-            let mut placed = cluster.clone();
-            placed.placement = Some(Placement {
+            let placement = Placement {
                 os_uid,
                 ..place.clone()
-            });
+            };
             if let Some(uid) = os_uid {
                 uids::note(tx, uid)?;
             }
             let mut job = job.clone();
             job.node = Some(settings.node.clone());
             jobs::insert(tx, &job)?;
-            Ok::<_, Fault>(rows::insert(tx, placed)?.value)
+            let kept = rows::insert(tx, cluster.clone())?.value;
+            let writer = instances::insert(tx, Instance::first_writer(&kept, placement))?;
+            Ok::<_, Fault>((kept, writer.value))
         })
         .await
         .inspect_err(let_go)?;

@@ -13,10 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     error::{CatalogError, ErrorKind},
-    tables::{
-        record::Table,
-        recorded::RECORDS,
-    },
+    tables::{record::Table, recorded::RECORDS},
     transaction::{Catalog, CatalogExt, Tx},
     value::{Arg, Row},
 };

@@ -39,6 +39,7 @@ migrations![
     "0012_keys_by_id",
     "0013_node_tasks",
     "0014_job_pins",
+    "0015_instances",
 ];
 
 #[cfg(test)]

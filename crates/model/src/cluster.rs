@@ -65,21 +65,6 @@ pub struct Base {
     pub wrapped_key: Option<WrappedKey>,
 }
 
-/// How a cluster's server is reached and where its files are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Placement {
-    /// The node whose data folder has the cluster's files.
-    pub node: String,
-    /// The host that clients connect to.
-    pub host: String,
-    /// The TCP port that clients connect to.
-    pub port: u16,
-    /// The OS user that the server runs as; none when Snapferry itself is not root.
-    pub os_uid: Option<u32>,
-    /// The attempt whose folder holds the data: `clusters/<resource id>/<attempt>`.
-    pub attempt: String,
-}
-
 /// A DB cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
@@ -103,8 +88,6 @@ pub struct Cluster {
     pub master_username: String,
     /// The database made with the cluster, if one was named.
     pub database_name: Option<String>,
-    /// None until it has a place.
-    pub placement: Option<Placement>,
     /// Whether what reaches the vault is sealed.
     pub storage_encrypted: bool,
     /// The key's ARN, when sealed.

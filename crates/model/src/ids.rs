@@ -94,6 +94,22 @@ text_id!(
         && tail.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
 );
 
+text_id!(
+    /// An instance's DbiResourceId: `db-` and 26 capital letters or digits.
+    InstanceId, "a resource id such as db-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    |text| text.strip_prefix("db-").is_some_and(|tail| tail.len() == 26
+        && tail.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
+);
+
+impl InstanceId {
+    /// That of the instance that a cluster is made with: it bears the cluster's own letters, so
+    /// that it can be told of a cluster whose record is older than instances.
+    pub fn first_of(cluster: &ResourceId) -> Self {
+        let tail = cluster.as_str().trim_start_matches("cluster-");
+        Self(format!("db-{tail}"))
+    }
+}
+
 impl ResourceId {
     /// Draws a new id.
     pub fn draw(entropy: &dyn Entropy) -> Self {
@@ -305,6 +321,8 @@ mod tests {
         assert!("us-east-1".parse::<Region>().expect("valid").is_known());
         assert!("../etc".parse::<Region>().is_err());
         let id = ResourceId::draw(&SystemEntropy);
+        let first = InstanceId::first_of(&id);
+        assert_eq!(first.as_str().parse::<InstanceId>(), Ok(first));
         assert_eq!(id.as_str().parse::<ResourceId>(), Ok(id));
     }
 

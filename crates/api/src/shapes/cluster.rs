@@ -1,5 +1,5 @@
 //! `DBCluster`, as RDS answers it.
-use model::Cluster;
+use model::{Cluster, Instance};
 use serde::Serialize;
 
 use super::{AvailabilityZone, Tag};
@@ -62,9 +62,9 @@ pub struct DbCluster {
 }
 
 impl DbCluster {
-    /// The owner's view.
-    pub fn of(record: &Cluster) -> Self {
-        let place = record.placement.as_ref();
+    /// The owner's view. A cluster without a writer has no endpoint yet.
+    pub fn of(record: &Cluster, writer: Option<&Instance>) -> Self {
+        let place = writer.map(|writer| &writer.placement);
         let endpoint = place.map(|place| place.host.clone());
         Self {
             allocated_storage: record.allocated_storage_gib,
@@ -126,9 +126,9 @@ pub struct ClusterOutput {
 
 impl ClusterOutput {
     /// The owner's view.
-    pub fn of(record: &Cluster) -> Self {
+    pub fn of(record: &Cluster, writer: Option<&Instance>) -> Self {
         Self {
-            cluster: DbCluster::of(record),
+            cluster: DbCluster::of(record, writer),
         }
     }
 }

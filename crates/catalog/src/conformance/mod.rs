@@ -36,8 +36,9 @@ macro_rules! conformance_tests {
     ($fixture:ty) => {
         $crate::conformance_tests!(@each $fixture, records:
             names_clash, versions_are_compared, states_move_as_they_may, versions_are_never_used_twice,
-            clusters_are_found, access_keys_live, keys_and_aliases_live, facts_stay);
-        $crate::conformance_tests!(@each $fixture, recorded: all_kinds_are_walked_and_put_back);
+            clusters_are_found, instances_are_their_clusters, access_keys_live, keys_and_aliases_live, facts_stay);
+        $crate::conformance_tests!(@each $fixture, recorded:
+            all_kinds_are_walked_and_put_back, older_clusters_get_their_writer);
         $crate::conformance_tests!(@each $fixture, owners:
             grants_live_and_die_with_their_key, rotations_come_due, multi_region_keys, accounts_and_their_holdings);
         $crate::conformance_tests!(@each $fixture, commits:

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Fixture, read, samples, write};
 use crate::tables::{
-    clusters,
+    clusters, instances,
     nodes::{self, Entry, NodeState, Taken},
 };
 
@@ -58,7 +58,8 @@ pub async fn clusters_keep_their_folder(fixture: &impl Fixture) {
     let catalog = fixture.open();
     let node = write(&catalog, |tx| {
         let stored = clusters::insert(tx, samples::cluster("c"))?;
-        Ok(stored.value.placement.expect("it is placed").node)
+        let writer = instances::insert(tx, samples::writer(&stored.value))?;
+        Ok(writer.value.placement.node)
     })
     .await;
     let (first, second) = (entry(&node, "h1", "p1"), entry(&node, "h2", "p2"));

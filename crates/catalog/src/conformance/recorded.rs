@@ -10,11 +10,11 @@ use crate::{
     Catalog, CatalogError, Tx,
     tables::{
         access_keys::{self, AccessKey, AccessKeyStatus},
-        accounts, clusters, grants,
+        accounts, clusters, grants, instances,
         keys::{self, Alias},
         meta, rebuild_state,
         recorded::{self, RECORDS, Versioned},
-        snapshots,
+        snapshots, uids,
     },
 };
 
@@ -26,7 +26,8 @@ fn fill(tx: &mut dyn Tx) -> Result<(), CatalogError> {
     }
     for name in ["a", "b-b", "c"] {
         snapshots::insert(tx, samples::snapshot(name))?;
-        clusters::insert(tx, samples::cluster(name))?;
+        let cluster = clusters::insert(tx, samples::cluster(name))?.value;
+        instances::insert(tx, samples::writer(&cluster))?;
         keys::insert(tx, samples::key(name))?;
         keys::insert_alias(
             tx,
@@ -71,6 +72,44 @@ fn fill(tx: &mut dyn Tx) -> Result<(), CatalogError> {
     meta::set(tx, meta::MODE, "dev")?;
     meta::set(tx, meta::ADMINISTRATOR, "AKIAa")?;
     meta::set(tx, "other", "stays here")
+}
+
+/// A cluster that the record log has from before there were instances gets its writer back,
+/// whichever line comes first.
+pub async fn older_clusters_get_their_writer(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    write(&catalog, |tx| {
+        for (name, instance_first) in [("alone", None), ("a", Some(true)), ("b", Some(false))] {
+            let cluster = samples::cluster(name);
+            let mut line = serde_json::json!({ "cluster": cluster });
+            line["cluster"]["placement"] = serde_json::json!({
+                "node": "node-0", "host": "127.0.0.1", "port": 5433, "os_uid": 70_500, "attempt": "try-1",
+            });
+            let older: recorded::Recorded = serde_json::from_value(line).expect("it reads");
+            let newer = recorded::Recorded::of(&samples::writer(&cluster));
+            let mut lines = vec![older];
+            if let Some(first) = instance_first {
+                lines.insert(usize::from(!first), newer);
+            }
+            for line in &lines {
+                recorded::put_back(tx, line)?;
+            }
+            let writer = instances::writer(tx, &cluster.resource_id)?.expect("a writer");
+            let (node, uid) = (writer.value.placement.node, writer.value.placement.os_uid);
+            match instance_first {
+                None => assert_eq!((node.as_str(), uid), ("node-0", Some(70_500))),
+                Some(_) => assert_eq!((node.as_str(), uid), ("node-1", Some(70_000))),
+            }
+        }
+        let mut unplaced = serde_json::json!({ "cluster": samples::cluster("unplaced") });
+        unplaced["cluster"]["placement"] = serde_json::Value::Null;
+        let line: recorded::Recorded = serde_json::from_value(unplaced).expect("it reads");
+        recorded::put_back(tx, &line)?;
+        assert_eq!(instances::on_node(tx, "node-1")?.len(), 2);
+        assert_eq!(uids::last(tx)?, Some(70_500));
+        Ok(())
+    })
+    .await;
 }
 
 async fn walk(catalog: &Arc<dyn Catalog>) -> Vec<Versioned> {

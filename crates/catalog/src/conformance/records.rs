@@ -1,14 +1,18 @@
 //! Records: names, versions, and finding them again.
 //!
 //! It does not know what happens at once: see `commits`.
-use model::{ClusterStatus, Hash, KeyState, SnapshotStatus, Timestamp, cluster::Base};
+use model::{
+    ClusterStatus, Hash, InstanceRole, KeyState, SnapshotStatus, Timestamp, cluster::Base,
+};
 
 use super::{Fixture, read, samples, write};
 use crate::{
     error::{CatalogError, ErrorKind},
     tables::{
         access_keys::{self, AccessKey, AccessKeyStatus},
-        clusters, jobs,
+        clusters,
+        instances::{self, Member},
+        jobs,
         keys::{self, Alias},
         meta, outbox, snapshots,
         stored::Stored,
@@ -194,13 +198,12 @@ pub async fn versions_are_never_used_twice(fixture: &impl Fixture) {
     assert_eq!(write(&catalog, |tx| tx.next_version()).await, 1_001);
 }
 
-/// Clusters are found by name, resource id and node; lists are in the order of names.
+/// Clusters are found by name and resource id; lists are in the order of names.
 pub async fn clusters_are_found(fixture: &impl Fixture) {
     let catalog = fixture.open();
     let made: Vec<_> = ["b", "a", "c"].map(samples::cluster).into();
     let elsewhere = model::Cluster {
         region: samples::other_region(),
-        placement: None,
         ..samples::cluster("a")
     };
     let (b, all) = (made[0].clone(), made.clone());
@@ -211,13 +214,12 @@ pub async fn clusters_are_found(fixture: &impl Fixture) {
         Ok(())
     })
     .await;
-    let (found, listed, rest, on_node, count) = read(&catalog, move |tx| {
+    let (found, listed, rest, count) = read(&catalog, move |tx| {
         let (region, account) = (&b.region, &b.account);
         Ok((
             clusters::get_by_resource_id(tx, &b.resource_id)?,
             clusters::list(tx, region, account, None, 2)?,
             clusters::list(tx, region, account, Some(&b.name), 10)?,
-            clusters::all_on_node(tx, "node-1")?,
             clusters::count(tx, region, account)?,
         ))
     })
@@ -229,11 +231,9 @@ pub async fn clusters_are_found(fixture: &impl Fixture) {
     assert_eq!(found.map(|stored| stored.value), Some(made[0].clone()));
     assert_eq!(names(&listed), "a b");
     assert_eq!(names(&rest), "c");
-    assert_eq!(names(&on_node), "a b c");
     assert_eq!(count, 3);
     let base: Option<Hash> = write(&catalog, move |tx| {
         let mut stored = listed[0].clone();
-        stored.value.placement = None;
         stored.value.base = Some(Base {
             manifest: samples::hash(1),
             wrapped_key: None,
@@ -245,8 +245,86 @@ pub async fn clusters_are_found(fixture: &impl Fixture) {
     })
     .await;
     assert_eq!(base, Some(samples::hash(1)));
-    let on_node = read(&catalog, |tx| clusters::all_on_node(tx, "node-1")).await;
-    assert_eq!(names(&on_node), "b c");
+}
+
+/// Instances are found by their cluster and by their node, and end with their cluster.
+pub async fn instances_are_their_clusters(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let made = write(&catalog, |tx| {
+        for name in ["b", "a", "unplaced"] {
+            let cluster = clusters::insert(tx, samples::cluster(name))?.value;
+            if name != "unplaced" {
+                instances::insert(tx, samples::writer(&cluster))?;
+            }
+        }
+        let (region, account) = (samples::region(), samples::account(1));
+        clusters::list(tx, &region, &account, None, 10)
+    })
+    .await;
+    let cluster = made[0].value.clone();
+    let (first, second) = (cluster.clone(), made[2].value.clone());
+    let (writer, none, here) = read(&catalog, move |tx| {
+        Ok((
+            instances::writer(tx, &first.resource_id)?,
+            instances::writer(tx, &second.resource_id)?,
+            instances::on_node(tx, "node-1")?,
+        ))
+    })
+    .await;
+    assert_eq!(none, None);
+    let writer = writer.expect("it has a place");
+    assert_eq!(writer.value, samples::writer(&cluster));
+    let names = |members: &[Member]| -> Vec<String> {
+        let name = |one: &Member| one.cluster.name.to_string();
+        members.iter().map(name).collect()
+    };
+    assert_eq!(names(&here), ["a", "b"]);
+    let again = catalog.write({
+        let cluster = cluster.clone();
+        move |tx| instances::insert(tx, samples::writer(&cluster))
+    });
+    is_conflict(again.await);
+    let of = cluster.clone();
+    let (here, there, all, gone) = write(&catalog, move |tx| {
+        let mut moved = writer.clone();
+        moved.value.placement.node = "node-2".to_owned();
+        let moved = instances::update(tx, moved)?;
+        assert!(writer.version < moved.version);
+        assert!(matches!(
+            instances::update(tx, writer.clone()),
+            Err(CatalogError::Stale { .. })
+        ));
+        let mut reader = samples::writer(&of);
+        reader.id = "db-ABCDEFGHIJKLMNOPQRSTUVWXY2".parse().expect("an id");
+        reader.role = InstanceRole::Reader;
+        instances::insert(tx, reader)?;
+        let here = instances::on_node(tx, "node-1")?;
+        let there = instances::on_node(tx, "node-2")?;
+        let all = instances::of_cluster(tx, &of.resource_id)?;
+        clusters::delete(tx, &of.region, &of.account, &of.name)?;
+        Ok((
+            here,
+            there,
+            all,
+            instances::of_cluster(tx, &of.resource_id)?,
+        ))
+    })
+    .await;
+    assert_eq!(names(&here), ["a", "b"], "its reader is here still");
+    assert_eq!(names(&there), ["a"]);
+    let roles: Vec<_> = all.iter().map(|one| one.value.role).collect();
+    assert_eq!(roles, [InstanceRole::Writer, InstanceRole::Reader]);
+    assert!(gone.is_empty(), "an instance outlived its cluster");
+    let entries = read(&catalog, |tx| crate::outbox::take(tx, 100)).await;
+    let ends = entries.iter().rev().take(3);
+    let kinds: Vec<_> = ends.map(|entry| entry.path.split('/').next()).collect();
+    assert_eq!(
+        kinds
+            .iter()
+            .filter(|kind| **kind == Some("instances"))
+            .count(),
+        2
+    );
 }
 
 fn access_key(id: &str) -> AccessKey {

@@ -2,9 +2,9 @@
 //!
 //! They do not come from an action: fields that the catalog does not search have plain values.
 use model::{
-    Account, Arn, Cluster, ClusterName, ClusterStatus, Content, Entropy, Hash, Job, JobId, JobKind,
-    JobState, Key, KeyManager, KeyState, Region, ResourceId, Snapshot, SnapshotKind, SnapshotName,
-    SnapshotStatus, SystemEntropy, Timestamp, VolumeId, VolumeRef, cluster::Placement,
+    Account, Arn, Cluster, ClusterName, ClusterStatus, Content, Entropy, Hash, Instance, Job,
+    JobId, JobKind, JobState, Key, KeyManager, KeyState, Placement, Region, ResourceId, Snapshot,
+    SnapshotKind, SnapshotName, SnapshotStatus, SystemEntropy, Timestamp, VolumeId, VolumeRef,
     job::Progress,
 };
 
@@ -38,7 +38,7 @@ pub fn hash(byte: u8) -> Hash {
     Hash([byte; 32])
 }
 
-/// A cluster of account 1 that has a node.
+/// A cluster of account 1.
 pub fn cluster(name: &str) -> Cluster {
     Cluster {
         region: region(),
@@ -51,13 +51,6 @@ pub fn cluster(name: &str) -> Cluster {
         engine_version: "15.18".to_owned(),
         master_username: "master".to_owned(),
         database_name: None,
-        placement: Some(Placement {
-            node: "node-1".to_owned(),
-            host: "127.0.0.1".to_owned(),
-            port: 5_433,
-            os_uid: Some(70_000),
-            attempt: "a".to_owned(),
-        }),
         storage_encrypted: false,
         kms_key: None,
         volume: volume(),
@@ -76,6 +69,20 @@ pub fn cluster(name: &str) -> Cluster {
         failure: None,
         percent_progress: None,
     }
+}
+
+/// A cluster's writer, on `node-1`.
+pub fn writer(cluster: &Cluster) -> Instance {
+    Instance::first_writer(
+        cluster,
+        Placement {
+            node: "node-1".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: 5_433,
+            os_uid: Some(70_000),
+            attempt: "a".to_owned(),
+        },
+    )
 }
 
 /// A manual snapshot of account 1, still being taken.

@@ -1,4 +1,4 @@
-//! DB clusters: records by name, by resource id and by node.
+//! DB clusters: records by name and by resource id.
 //!
 //! A change of state that `model::ClusterStatus` does not allow is refused.
 use model::{Account, Cluster, ClusterName, ClusterStatus, Hash, Region, ResourceId, VolumeRef};
@@ -8,10 +8,9 @@ use serde_json::Value;
 use crate::{
     error::CatalogError,
     tables::{
-        dirty_volumes,
+        dirty_volumes, instances,
         record::{self, Record, Table, read},
         stored::{Stored, encode, insert_versioned, update_versioned, word},
-        uids,
     },
     transaction::Tx,
     value::{Row, args},
@@ -33,7 +32,6 @@ impl Record for Cluster {
             "name",
             "resource_id",
             "status",
-            "node",
             "volume",
             "base_manifest",
             "version",
@@ -49,11 +47,9 @@ impl Record for Cluster {
         vec![self.account.as_str(), self.name.as_str()]
     }
 
-    fn put_back(tx: &mut dyn Tx, record: Self, _line: &Value) -> Result<(), CatalogError> {
-        if let Some(uid) = record.placement.as_ref().and_then(|place| place.os_uid) {
-            uids::note(tx, uid)?;
-        }
-        insert(tx, record).map(drop)
+    fn put_back(tx: &mut dyn Tx, record: Self, line: &Value) -> Result<(), CatalogError> {
+        let stored = insert(tx, record)?;
+        instances::of_older(tx, &stored.value, line)
     }
 }
 
@@ -69,8 +65,8 @@ fn log(tx: &mut dyn Tx, cluster: &Cluster, version: u64) -> Result<(), CatalogEr
 pub fn insert(tx: &mut dyn Tx, cluster: Cluster) -> Result<Stored<Cluster>, CatalogError> {
     let stored = insert_versioned(tx, cluster, what, |tx, cluster, version| {
         tx.execute(
-            "INSERT INTO clusters (region, account, name, resource_id, status, node, volume, \
-             base_manifest, version, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+            "INSERT INTO clusters (region, account, name, resource_id, status, volume, \
+             base_manifest, version, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
              ON CONFLICT DO NOTHING",
             args![
                 &cluster.region,
@@ -78,7 +74,6 @@ pub fn insert(tx: &mut dyn Tx, cluster: Cluster) -> Result<Stored<Cluster>, Cata
                 cluster.name.as_str(),
                 cluster.resource_id.as_str(),
                 cluster.status.as_str(),
-                cluster.placement.as_ref().map(|place| &place.node),
                 &cluster.volume,
                 cluster.base.as_ref().map(|base| base.manifest),
                 version,
@@ -148,8 +143,8 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster
     let stored = update_versioned(tx, stored, what, |tx, stored, version| {
         let cluster = &stored.value;
         tx.execute(
-            "UPDATE clusters SET resource_id = ?5, status = ?6, node = ?7, volume = ?8, \
-             base_manifest = ?9, version = ?10, body = ?11 \
+            "UPDATE clusters SET resource_id = ?5, status = ?6, volume = ?7, \
+             base_manifest = ?8, version = ?9, body = ?10 \
              WHERE region = ?1 AND account = ?2 AND name = ?3 AND version = ?4",
             args![
                 &cluster.region,
@@ -158,7 +153,6 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster
                 stored.version,
                 cluster.resource_id.as_str(),
                 cluster.status.as_str(),
-                cluster.placement.as_ref().map(|place| &place.node),
                 &cluster.volume,
                 cluster.base.as_ref().map(|base| base.manifest),
                 version,
@@ -181,6 +175,7 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster
 struct Kept {
     version: u64,
     status: ClusterStatus,
+    resource_id: ResourceId,
     /// The base that it needs.
     root: Option<(VolumeRef, Hash)>,
 }
@@ -192,7 +187,7 @@ fn row(
     name: &ClusterName,
 ) -> Result<Option<Kept>, CatalogError> {
     let rows = tx.query(
-        "SELECT version, status, volume, base_manifest FROM clusters \
+        "SELECT version, status, volume, base_manifest, resource_id FROM clusters \
          WHERE region = ?1 AND account = ?2 AND name = ?3",
         args![region, account, name.as_str()],
     )?;
@@ -200,6 +195,7 @@ fn row(
         Ok(Kept {
             version: row.count(0)?,
             status: word(row, 1)?,
+            resource_id: row.parsed(4)?,
             root: match row.text_or_null(3)? {
                 Some(_) => Some((row.parsed(2)?, row.parsed(3)?)),
                 None => None,
@@ -209,7 +205,7 @@ fn row(
     rows.first().map(kept).transpose()
 }
 
-/// Forgets a cluster; answers whether there was one.
+/// Forgets a cluster and its instances; answers whether there was one.
 ///
 /// # Errors
 /// The database's.
@@ -227,7 +223,11 @@ pub fn delete(
     if deleted == 1 {
         let parts = [account.as_str(), name.as_str()];
         record::log_unversioned::<Cluster>(tx, Some(region), &parts)?;
-        if let Some((volume, manifest)) = before.and_then(|row| row.root) {
+        let before = before.map(|row| (row.resource_id, row.root));
+        if let Some((resource_id, _)) = &before {
+            instances::delete_of(tx, resource_id)?;
+        }
+        if let Some((volume, manifest)) = before.and_then(|(_, root)| root) {
             dirty_volumes::root_ended(tx, region, &volume, manifest)?;
         }
     }
@@ -269,18 +269,6 @@ pub fn of_region(
     limit: usize,
 ) -> Result<Vec<Stored<Cluster>>, CatalogError> {
     record::page(tx, Some(region), after, limit)
-}
-
-/// Every cluster whose files a node has.
-///
-/// # Errors
-/// The database's.
-pub fn all_on_node(tx: &mut dyn Tx, node: &str) -> Result<Vec<Stored<Cluster>>, CatalogError> {
-    let rows = tx.query(
-        "SELECT version, body FROM clusters WHERE node = ?1 ORDER BY region, account, name",
-        args![node],
-    )?;
-    read(&rows)
 }
 
 /// How many clusters an account has in a region.

@@ -11,6 +11,7 @@ use model::{Timestamp, limits};
 
 use crate::{
     error::CatalogError,
+    tables::instances,
     transaction::Tx,
     value::{Row, args},
 };
@@ -139,11 +140,6 @@ pub fn get(tx: &mut dyn Tx, name: &str) -> Result<Option<Node>, CatalogError> {
     rows.first().map(from_row).transpose()
 }
 
-fn clusters_on(tx: &mut dyn Tx, name: &str) -> Result<u64, CatalogError> {
-    let rows = tx.query("SELECT count(*) FROM clusters WHERE node = ?1", args![name])?;
-    rows.first().map_or(Ok(0), |row| row.count(0))
-}
-
 /// Lets a process be the node of its name, or says why it cannot. A process that is silent for
 /// `silence` counts as dead.
 ///
@@ -165,7 +161,7 @@ pub fn enter(
                 silent,
             }));
         }
-        let clusters = clusters_on(tx, &entry.name)?;
+        let clusters = instances::clusters_on(tx, &entry.name)?;
         if 0 < clusters {
             return Ok(Err(Taken::Clusters(clusters)));
         }
@@ -278,7 +274,7 @@ pub fn list(tx: &mut dyn Tx) -> Result<Vec<Listed>, CatalogError> {
         )?;
         listed.push(Listed {
             silent: now.since(node.heartbeat_at),
-            clusters: clusters_on(tx, &node.name)?,
+            clusters: instances::clusters_on(tx, &node.name)?,
             leases: leases.first().map_or(Ok(0), |row| row.count(0))?,
             node,
         });

@@ -64,7 +64,8 @@ pub fn end(tx: &mut dyn Tx) -> Result<(), CatalogError> {
     meta::unset(tx, NOTE)
 }
 
-/// Removes aliases and grants of keys that are gone, which go without an entry of their own.
+/// Removes aliases and grants of keys that are gone, which go without an entry of their own, and
+/// instances of clusters that are gone.
 ///
 /// # Errors
 /// The database's.
@@ -79,6 +80,11 @@ pub fn prune(tx: &mut dyn Tx) -> Result<(), CatalogError> {
             &[],
         )?;
     }
+    tx.execute(
+        "DELETE FROM instances WHERE NOT EXISTS \
+         (SELECT 1 FROM clusters AS c WHERE c.resource_id = instances.cluster)",
+        &[],
+    )?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! gone with a lost catalog.
 use std::fmt;
 
-use model::{Cluster, Grant, Key, Region, Snapshot};
+use model::{Cluster, Grant, Instance, Key, Region, Snapshot};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeMap};
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Every kind of record, each behind those that it needs.
-pub static RECORDS: [Kind; 8] = [
+pub static RECORDS: [Kind; 9] = [
     kind::<AccountRow>(),
     kind::<AccessKey>(),
     kind::<Note>(),
@@ -31,6 +31,7 @@ pub static RECORDS: [Kind; 8] = [
     kind::<Alias>(),
     kind::<Grant>(),
     kind::<Cluster>(),
+    kind::<Instance>(),
     kind::<Snapshot>(),
 ];
 

@@ -5,7 +5,7 @@ use catalog::{
     Arg, Catalog, CatalogError, CatalogExt, ErrorKind, Row, SqliteCatalog, Tx, access_keys,
     clusters,
     conformance::{Fixture, samples},
-    conformance_tests, dirty_volumes, jobs, keys, meta, pins,
+    conformance_tests, dirty_volumes, instances, jobs, keys, meta, pins,
     snapshots::{self, Selection, Wanted},
     tombstones,
 };
@@ -378,7 +378,9 @@ async fn looks_go_through_indexes() {
             clusters::get(tx, &region, &account, &cluster.name)?;
             clusters::get_by_resource_id(tx, &cluster.resource_id)?;
             clusters::list(tx, &region, &account, None, 20)?;
-            clusters::all_on_node(tx, "node-1")?;
+            instances::on_node(tx, "node-1")?;
+            instances::writer(tx, &cluster.resource_id)?;
+            instances::of_cluster(tx, &cluster.resource_id)?;
             jobs::get(tx, samples::job(model::JobKind::CopySnapshot, "s").id)?;
             jobs::count_open(tx, &region, &account, model::JobKind::CopySnapshot)?;
             jobs::of_subject(tx, &region, &account, "s", model::JobKind::CopySnapshot)?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use catalog::{Catalog, CatalogExt, Record, clusters, meta::Note, recorded::RECORDS};
-use model::{Clock, Cluster, SystemClock, SystemEntropy};
+use model::{Clock, Cluster, Placement, SystemClock, SystemEntropy};
 use serde_json::json;
 use service::{
     Scribe, Seal,
@@ -59,7 +59,9 @@ pub(crate) fn rebuild(asked: Rebuild) -> Result<bool, Failure> {
             seal,
             entropy: Arc::new(SystemEntropy),
         };
-        let files = |cluster: &Cluster| files_of(&dir, &node, shared, cluster);
+        let files = |cluster: &Cluster, place: Option<&Placement>| {
+            files_of(&dir, (&node, shared), cluster, place)
+        };
         let filled = rebuild::fill(
             &Ground {
                 scribe: &scribe,
@@ -84,9 +86,13 @@ pub(crate) fn rebuild(asked: Rebuild) -> Result<bool, Failure> {
 }
 
 /// Where a cluster's files are, as far as can be seen from here.
-fn files_of(dir: &DataDir, node: &NodeMark, shared: bool, cluster: &Cluster) -> Files {
+fn files_of(
+    dir: &DataDir,
+    (node, shared): (&NodeMark, bool),
+    cluster: &Cluster,
+    place: Option<&Placement>,
+) -> Files {
     let folder = dir.clusters().join(cluster.resource_id.as_str());
-    let place = cluster.placement.as_ref();
     let attempt = place.map_or("", |place| place.attempt.as_str());
     match fs::metadata(folder.join(attempt)) {
         Ok(found) if found.is_dir() => Files::Here(node.name.clone()),

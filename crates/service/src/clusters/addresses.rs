@@ -7,9 +7,9 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use catalog::{CatalogExt, clusters as rows};
+use catalog::{CatalogExt, clusters as rows, instances};
 use engine::{Engine, EngineError, Eviction, Home, ServerState};
-use model::{Cluster, cluster::Placement};
+use model::{Cluster, Placement};
 
 use super::address_range::{AddressRange, ClusterAddresses};
 use crate::{
@@ -51,13 +51,13 @@ pub async fn choose(core: &Core, cluster: &Cluster, wanted: Wanted) -> Result<Pl
     let node = core.settings.node.clone();
     let placed = core
         .catalog
-        .read(move |tx| rows::all_on_node(tx, &node))
+        .read(move |tx| instances::on_node(tx, &node))
         .await?;
     let taken: HashSet<(String, u16)> = placed
         .into_iter()
-        .filter(|row| row.value.resource_id != cluster.resource_id)
-        .filter_map(|row| row.value.placement)
-        .map(|place| (place.host, place.port))
+        .map(|member| member.instance)
+        .filter(|one| one.cluster != cluster.resource_id)
+        .map(|one| (one.placement.host, one.placement.port))
         .collect();
     let engine = core
         .engine_of(cluster)
@@ -215,9 +215,9 @@ fn is_taken(error: &EngineError) -> bool {
     )
 }
 
-/// Lets go of a cluster's address.
-pub fn release(core: &Core, cluster: &Cluster) {
-    if let (Some(place), Ok(engine)) = (&cluster.placement, core.engine_of(cluster)) {
+/// Lets go of the address of a cluster's writer.
+pub fn release(core: &Core, cluster: &Cluster, place: &Placement) {
+    if let Ok(engine) = core.engine_of(cluster) {
         engine.release(&home(core, cluster, place));
     }
 }
@@ -260,22 +260,19 @@ pub async fn secure(
     let written = core
         .catalog
         .write(move |tx| {
-            let mut stored = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
-            let Some(kept) = stored
-                .value
-                .placement
-                .as_mut()
-                .filter(|kept| (&kept.host, kept.port) == (&before.host, before.port))
-            else {
+            let cluster = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
+            let mut writer = instances::writer(tx, &id)?.ok_or(JobError::Gone)?;
+            let kept = &mut writer.value.placement;
+            if (&kept.host, kept.port) != (&before.host, before.port) {
                 return Err(JobError::retry("the cluster's address has changed"));
-            };
+            }
             (kept.host, kept.port) = (moved.host.clone(), moved.port);
-            let stored = rows::update(tx, stored)?;
+            instances::update(tx, writer)?;
             let told = OfCluster::Moved {
                 from: (&before.host, before.port),
                 to: (&moved.host, moved.port),
             };
-            kinds::cluster(tx, &stored.value, told)?;
+            kinds::cluster(tx, &cluster.value, told)?;
             Ok(())
         })
         .await;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use engine::Home;
-use model::{Cluster, cluster::Placement};
+use model::{Cluster, Placement};
 
 use crate::core::Core;
 

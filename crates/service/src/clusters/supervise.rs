@@ -9,9 +9,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use catalog::{CatalogError, CatalogExt, clusters as rows};
+use catalog::{
+    CatalogError, CatalogExt,
+    instances::{self, Member},
+};
 use engine::ServerState;
-use model::{Cluster, ClusterStatus, ResourceId, cluster::Placement};
+use model::{Cluster, ClusterStatus, Placement, ResourceId};
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::files::{attempts, folder, home};
@@ -140,10 +143,10 @@ impl Task for Supervisor {
     }
 
     async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
-        let clusters = available(core)
+        let members = available(core)
             .await
             .map_err(|error| TaskError::doing("the list of clusters could not be read", &error))?;
-        look_at(core, clusters, &mut self.watches).await;
+        look_at(core, members, &mut self.watches).await;
         Ok(Next::Period)
     }
 
@@ -156,42 +159,37 @@ impl Task for Supervisor {
     }
 }
 
-async fn available(core: &Core) -> Result<Vec<Cluster>, CatalogError> {
+async fn available(core: &Core) -> Result<Vec<Member>, CatalogError> {
     let node = core.settings.node.clone();
     let found = core
         .catalog
-        .read(move |tx| rows::all_on_node(tx, &node))
+        .read(move |tx| instances::on_node(tx, &node))
         .await?;
-    let clusters = found.into_iter().map(|row| row.value);
-    Ok(clusters
-        .filter(|cluster| cluster.status == ClusterStatus::Available)
-        .collect())
+    let is_available = |member: &Member| member.cluster.status == ClusterStatus::Available;
+    Ok(found.into_iter().filter(is_available).collect())
 }
 
-async fn look_at(
-    core: &Arc<Core>,
-    clusters: Vec<Cluster>,
-    watches: &mut HashMap<ResourceId, Watch>,
-) {
-    let wanted: HashSet<&ResourceId> = clusters.iter().map(|one| &one.resource_id).collect();
+async fn look_at(core: &Arc<Core>, members: Vec<Member>, watches: &mut HashMap<ResourceId, Watch>) {
+    let wanted: HashSet<&ResourceId> = members.iter().map(|one| &one.instance.cluster).collect();
     // One that is deleted meanwhile is looked at to the end: its removal waits for nobody.
     watches.retain(|id, watch| {
         wanted.contains(id) || watch.look.as_ref().is_some_and(|look| !look.is_finished())
     });
-    for cluster in clusters {
+    for member in members {
         let watch = watches
-            .entry(cluster.resource_id.clone())
+            .entry(member.instance.cluster.clone())
             .or_insert_with(Watch::new);
         if watch.is_due().await {
             let may_start = watch.restarts.may_start(Instant::now());
-            watch.look = Some(tokio::spawn(look(core.clone(), cluster, may_start)));
+            watch.look = Some(tokio::spawn(look(core.clone(), member, may_start)));
         }
     }
 }
 
-async fn look(core: Arc<Core>, cluster: Cluster, may_start: bool) -> Result<Seen, JobError> {
+async fn look(core: Arc<Core>, member: Member, may_start: bool) -> Result<Seen, JobError> {
+    let (cluster, place) = (&member.cluster, &member.instance.placement);
     let seen = tokio::select! {
-        seen = see_to(&core, &cluster, may_start) => seen,
+        seen = see_to(&core, cluster, place, may_start) => seen,
         () = core.stopped() => Ok(Seen::Found),
     };
     if let Err(error) = &seen {
@@ -201,10 +199,12 @@ async fn look(core: Arc<Core>, cluster: Cluster, may_start: bool) -> Result<Seen
 }
 
 /// Makes one cluster's server run, once it may be started, and notes whether it takes sessions.
-async fn see_to(core: &Core, cluster: &Cluster, may_start: bool) -> Result<Seen, JobError> {
-    let Some(place) = &cluster.placement else {
-        return Ok(Seen::Found);
-    };
+async fn see_to(
+    core: &Core,
+    cluster: &Cluster,
+    place: &Placement,
+    may_start: bool,
+) -> Result<Seen, JobError> {
     let home = home(core, cluster, place);
     let note = |answers| core.answering.note(&cluster.resource_id, answers);
     // What cannot be told changes nothing: neither the server nor what is said of it.
@@ -246,7 +246,7 @@ pub async fn stop_all(core: &Core, patience: Duration) {
     let node = core.settings.node.clone();
     let found = core
         .catalog
-        .read(move |tx| rows::all_on_node(tx, &node))
+        .read(move |tx| instances::on_node(tx, &node))
         .await;
     let found = match found {
         Ok(found) => found,
@@ -257,14 +257,12 @@ pub async fn stop_all(core: &Core, patience: Duration) {
     };
     let stops = found
         .iter()
-        .map(|row| stop_attempts(core, &row.value, patience));
+        .map(|member| stop_attempts(core, member, patience));
     futures_util::future::join_all(stops).await;
 }
 
-async fn stop_attempts(core: &Core, cluster: &Cluster, patience: Duration) {
-    let Some(place) = &cluster.placement else {
-        return;
-    };
+async fn stop_attempts(core: &Core, member: &Member, patience: Duration) {
+    let (cluster, place) = (&member.cluster, &member.instance.placement);
     let engine = match core.engine_of(cluster) {
         Ok(engine) => engine,
         Err(error) => {

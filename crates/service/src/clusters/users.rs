@@ -7,9 +7,12 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use catalog::{Catalog, CatalogError, CatalogExt, clusters as rows, uids};
+use catalog::{
+    Catalog, CatalogError, CatalogExt,
+    instances::{self, Member},
+    uids,
+};
 use engine::{Eviction, EvictionError, Evictor, OsUsers, OsUsersError, SharedUser};
-use model::Cluster;
 
 use crate::fault::{Code, Fault, chain};
 
@@ -97,9 +100,10 @@ impl Users {
         };
         let node = node.to_owned();
         let (clusters, last) = catalog
-            .read(move |tx| Ok::<_, CatalogError>((rows::all_on_node(tx, &node)?, uids::last(tx)?)))
+            .read(move |tx| {
+                Ok::<_, CatalogError>((instances::on_node(tx, &node)?, uids::last(tx)?))
+            })
             .await?;
-        let clusters: Vec<Cluster> = clusters.into_iter().map(|row| row.value).collect();
         let folder = data_dir.join("clusters");
         let numbers: Vec<u32> = clusters.iter().filter_map(user_of).chain(last).collect();
         let entered = blocking(move || claims.enter(&folder, &numbers)).await;
@@ -153,19 +157,17 @@ fn warn_of(shared: &SharedUser) {
     tracing::warn!(uid = shared.uid, folders = ?shared.folders, "{SHARED}");
 }
 
-fn user_of(cluster: &Cluster) -> Option<u32> {
-    cluster.placement.as_ref().and_then(|place| place.os_uid)
+fn user_of(member: &Member) -> Option<u32> {
+    member.instance.placement.os_uid
 }
 
 /// Users that several of these clusters have, with the clusters.
-fn of_several(clusters: &[Cluster]) -> HashMap<u32, Vec<String>> {
+fn of_several(members: &[Member]) -> HashMap<u32, Vec<String>> {
     let mut found: HashMap<u32, Vec<String>> = HashMap::new();
-    for cluster in clusters {
-        if let Some(uid) = user_of(cluster) {
-            found
-                .entry(uid)
-                .or_default()
-                .push(cluster.arn().to_string());
+    for member in members {
+        if let Some(uid) = user_of(member) {
+            let names = found.entry(uid).or_default();
+            names.push(member.cluster.arn().to_string());
         }
     }
     found.retain(|_, names| 1 < names.len());

@@ -1,7 +1,7 @@
 //! Makes a new cluster: its files, roles, a running server, and then the commit that names it.
-use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs};
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
 use engine::NewCluster;
-use model::{Cluster, ClusterName, ClusterStatus, Job, ResourceId, Told, cluster::Placement};
+use model::{Cluster, ClusterName, ClusterStatus, Job, Placement, ResourceId, Told};
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, Run};
@@ -22,7 +22,7 @@ pub struct Body {
 pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
     let cluster = run.cluster(&body.cluster).await?;
-    let place = run.fresh_place(&cluster)?;
+    let place = run.fresh_place(&cluster).await?;
     run.clear_other_attempts(&cluster, &place).await?;
     let place = addresses::secure(&run.core, &cluster, place).await?;
     let home = files::home(&run.core, &cluster, &place);
@@ -50,8 +50,10 @@ pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Resul
             let mut stored = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
             stored.value.status = ClusterStatus::Available;
             stored.value.percent_progress = None;
-            stored.value.placement = Some(place.clone());
             let stored = rows::update(tx, stored)?;
+            let mut writer = instances::writer(tx, &id)?.ok_or(JobError::Gone)?;
+            writer.value.placement = place.clone();
+            instances::update(tx, writer)?;
             kinds::cluster(tx, &stored.value, OfCluster::Created)?;
             jobs::finish(tx, &lease, &jobs::End::Done)?;
             Ok(())

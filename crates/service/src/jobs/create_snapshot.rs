@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vault::{DataKey, Observer, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions};
 
-use super::{JobError, Run, complete_snapshot, done, placed, snapshot_of};
+use super::{JobError, Run, complete_snapshot, done, snapshot_of};
 use crate::{
     clusters::{addresses, files},
     events::kinds,
@@ -70,8 +70,8 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
     let core = &run.core;
     let turn = core.turns.of(&cluster.resource_id);
     let _turn = run.place.waiting(turn).await;
-    let place = placed(cluster)?;
-    let start = addresses::start(core, cluster, place.clone());
+    let place = run.placed(cluster).await?;
+    let start = addresses::start(core, cluster, place);
     let place = run.place.waiting(start).await?;
     let home = files::home(core, cluster, &place);
     let engine = Arc::clone(core.engine_of(cluster)?);

@@ -1,6 +1,6 @@
 //! Removes a cluster: its final snapshot if there is one, its server, its files, its record.
-use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs};
-use model::{ClusterName, ClusterStatus, Job, ResourceId, SnapshotName, Told, cluster::Placement};
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
+use model::{ClusterName, ClusterStatus, Job, Placement, ResourceId, SnapshotName, Told};
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, Reason, Run, complete_snapshot, create_snapshot, snapshot_of};
@@ -52,8 +52,9 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             take_final(run, &cluster, snapshot).await?;
         }
     }
+    let place = run.writer_place(&cluster).await?;
     for attempt in super::attempts(&files::folder(&run.core, &cluster)).await? {
-        if let Some(place) = &cluster.placement {
+        if let Some(place) = &place {
             let home = files::home(
                 &run.core,
                 &cluster,
@@ -71,7 +72,9 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             }
         }
     }
-    addresses::release(&run.core, &cluster);
+    if let Some(place) = &place {
+        addresses::release(&run.core, &cluster, place);
+    }
     remove_folder(files::folder(&run.core, &cluster)).await?;
     run.core.answering.note(&cluster.resource_id, false);
     let lease = run.lease.clone();
@@ -96,11 +99,10 @@ async fn note_loss(run: &Run, cluster: &model::Cluster) -> Result<(), JobError> 
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
-            let mut stored = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
-            if let Some(place) = &mut stored.value.placement {
-                place.attempt.clear();
+            if let Some(mut writer) = instances::writer(tx, &id)? {
+                writer.value.placement.attempt.clear();
+                instances::update(tx, writer)?;
             }
-            rows::update(tx, stored)?;
             Ok::<_, JobError>(())
         })
         .await
@@ -150,11 +152,8 @@ pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), C
     let Some(mut stored) = rows::get(tx, &job.region, &job.account, &name)? else {
         return Ok(());
     };
-    let whole = stored
-        .value
-        .placement
-        .as_ref()
-        .is_some_and(|place| !place.attempt.is_empty());
+    let writer = instances::writer(tx, &stored.value.resource_id)?;
+    let whole = writer.is_some_and(|writer| writer.value.placement.is_whole());
     stored.value.status = if whole {
         ClusterStatus::Available
     } else {

@@ -20,13 +20,13 @@ pub mod verify_vault;
 use std::{path::Path, sync::Arc};
 
 use catalog::{
-    CatalogError, Tx,
+    CatalogError, CatalogExt, Tx,
     jobs::{self, Lease},
 };
 use engine::{EngineError, Home};
 use model::{
-    Account, Cluster, ErrorKind, Job, JobId, JobKind, JobState, Region, ResourceId, Snapshot,
-    SnapshotStatus, Told, cluster::Placement, job::Progress,
+    Account, Cluster, ErrorKind, Job, JobId, JobKind, JobState, Placement, Region, ResourceId,
+    Snapshot, SnapshotStatus, Told, job::Progress,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use vault::VaultError;
@@ -261,7 +261,6 @@ impl Run {
     /// # Errors
     /// `Gone`.
     pub async fn cluster(&self, id: &ResourceId) -> Result<Cluster, JobError> {
-        use catalog::CatalogExt;
         let id = id.clone();
         let found = self
             .core
@@ -271,19 +270,42 @@ impl Run {
         found.map(|stored| stored.value).ok_or(JobError::Gone)
     }
 
-    /// The place of a cluster, with this try's own attempt folder.
+    /// The place of a cluster's writer, if it has one.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn writer_place(&self, cluster: &Cluster) -> Result<Option<Placement>, JobError> {
+        let id = cluster.resource_id.clone();
+        let found = self
+            .core
+            .catalog
+            .read(move |tx| catalog::instances::writer(tx, &id))
+            .await?;
+        Ok(found.map(|stored| stored.value.placement))
+    }
+
+    /// The place of a cluster's writer, with this try's own attempt folder.
     ///
     /// # Errors
     /// `Fail` when it has none.
-    pub fn fresh_place(&self, cluster: &Cluster) -> Result<Placement, JobError> {
-        let place = cluster
-            .placement
-            .clone()
-            .ok_or_else(|| JobError::fail("the cluster has no place"))?;
+    pub async fn fresh_place(&self, cluster: &Cluster) -> Result<Placement, JobError> {
+        let place = self.writer_place(cluster).await?;
+        let place = place.ok_or_else(|| JobError::fail("the cluster has no place"))?;
         Ok(Placement {
             attempt: format!("try-{}", self.lease.fence),
             ..place
         })
+    }
+
+    /// The place of a cluster's writer that has a whole attempt.
+    ///
+    /// # Errors
+    /// `Fail` when it has none.
+    pub async fn placed(&self, cluster: &Cluster) -> Result<Placement, JobError> {
+        let place = self.writer_place(cluster).await?;
+        place
+            .filter(Placement::is_whole)
+            .ok_or_else(|| JobError::fail(format!("the cluster {} was never whole", cluster.name)))
     }
 
     /// Makes the folders above a home.
@@ -337,18 +359,6 @@ async fn attempts(folder: &Path) -> Result<Vec<String>, JobError> {
     files::attempts(folder)
         .await
         .map_err(|error| JobError::retry(format!("{} cannot be read: {error}", folder.display())))
-}
-
-/// The place of a cluster that has a whole attempt.
-///
-/// # Errors
-/// `Fail` when it has none.
-pub(crate) fn placed(cluster: &Cluster) -> Result<&Placement, JobError> {
-    let place = cluster
-        .placement
-        .as_ref()
-        .filter(|place| !place.attempt.is_empty());
-    place.ok_or_else(|| JobError::fail(format!("the cluster {} was never whole", cluster.name)))
 }
 
 /// Finds the snapshot that a job works on, unless it was deleted or replaced meanwhile.

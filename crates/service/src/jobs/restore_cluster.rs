@@ -24,7 +24,7 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
     let core = &run.core;
     let cluster = run.cluster(&body.cluster).await?;
-    let place = run.fresh_place(&cluster)?;
+    let place = run.fresh_place(&cluster).await?;
     run.clear_other_attempts(&cluster, &place).await?;
     let place = addresses::secure(core, &cluster, place).await?;
     let home = files::home(core, &cluster, &place);

@@ -1,7 +1,7 @@
 //! Makes keys: their material reaches the vault's mirror before anyone learns their name.
 //!
 //! It does not know who asks for them.
-use catalog::{CatalogError, CatalogExt, Stored, Record, recorded::Recorded};
+use catalog::{CatalogError, CatalogExt, Record, Stored, recorded::Recorded};
 use model::{
     Account, Key, KeyManager, Region,
     key_spec::{KeySpec, KeyUsage},

@@ -3,7 +3,9 @@
 //! It does not know whether the machine is gone: it believes whoever asks, once the node is silent.
 use std::time::Duration;
 
-use catalog::{Catalog, CatalogError, CatalogExt, Tx, clusters, jobs, node_tasks, nodes};
+use catalog::{
+    Catalog, CatalogError, CatalogExt, Tx, clusters, instances, jobs, node_tasks, nodes,
+};
 use model::{Told, limits};
 
 use crate::{
@@ -91,12 +93,15 @@ fn forget(
             });
         }
     }
-    let held = clusters::all_on_node(tx, name)?;
+    let held = instances::on_node(tx, name)?;
     let bound = jobs::bound_to(tx, name)?;
     if known.is_none() && held.is_empty() && bound.is_empty() {
         return Err(ForgetError::Unknown(name.to_owned()));
     }
-    let arns = held.iter().map(|row| row.value.arn().to_string()).collect();
+    let arns = held
+        .iter()
+        .map(|member| member.cluster.arn().to_string())
+        .collect();
     if !held.is_empty() && its_clusters == ItsClusters::Keep {
         return Err(ForgetError::HasClusters {
             name: name.to_owned(),
@@ -110,8 +115,8 @@ fn forget(
         give_up(tx, job, &told)?;
     }
     // Read again: jobs that were given up have changed them.
-    for row in clusters::all_on_node(tx, name)? {
-        let cluster = row.value;
+    for member in instances::on_node(tx, name)? {
+        let cluster = member.cluster;
         clusters::delete(tx, &cluster.region, &cluster.account, &cluster.name)?;
         kinds::cluster(tx, &cluster, OfCluster::Lost(&told))?;
     }

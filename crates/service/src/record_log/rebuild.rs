@@ -16,7 +16,7 @@ use catalog::{
     recorded,
 };
 use futures_util::{StreamExt, stream};
-use model::{Cluster, Hash, Region, Timestamp, VolumeRef};
+use model::{Cluster, Hash, Placement, Region, Timestamp, VolumeRef};
 use vault::{Vault, VaultError};
 
 use super::{
@@ -58,7 +58,7 @@ pub struct Ground<'a> {
     /// Whether the servers to be check signatures.
     pub mode: Mode,
     /// Where a cluster's files are.
-    pub files: &'a (dyn Fn(&Cluster) -> Files + Sync),
+    pub files: &'a (dyn Fn(&Cluster, Option<&Placement>) -> Files + Sync),
     /// The present moment.
     pub now: Timestamp,
     /// Hears how far it is.

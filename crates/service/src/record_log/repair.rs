@@ -2,11 +2,10 @@
 //!
 //! It does not know where the records came from, nor where clusters' files are.
 use catalog::{
-    Catalog, CatalogError, CatalogExt, Stored, clusters as rows,
-    rebuild_state,
+    Catalog, CatalogError, CatalogExt, Stored, clusters as rows, instances, rebuild_state,
     snapshots as snapshot_rows,
 };
-use model::{Cluster, ClusterStatus, Region, SnapshotStatus, Told};
+use model::{Cluster, ClusterStatus, Instance, Placement, Region, SnapshotStatus, Told};
 
 use super::rebuild::{Files, Report};
 use crate::events::kinds::{self, OfCluster};
@@ -60,13 +59,12 @@ enum Fate {
     Goes,
 }
 
-fn fate(cluster: &Cluster, files: &Files) -> Fate {
-    let place = cluster.placement.as_ref();
+fn fate(cluster: &Cluster, writer: Option<&Placement>, files: &Files) -> Fate {
     match (cluster.status, files) {
         (ClusterStatus::Creating, _) => Fate::Fails,
         (_, Files::Gone) => Fate::Goes,
         (ClusterStatus::Deleting, _) => Fate::Returns,
-        (_, Files::Here(node)) if place.is_some_and(|place| place.node != *node) => Fate::Moves,
+        (_, Files::Here(node)) if writer.is_some_and(|place| place.node != *node) => Fate::Moves,
         _ => Fate::Stays,
     }
 }
@@ -75,7 +73,7 @@ fn fate(cluster: &Cluster, files: &Files) -> Fate {
 pub(super) async fn clusters(
     catalog: &dyn Catalog,
     region: &Region,
-    files: &(dyn Fn(&Cluster) -> Files + Sync),
+    files: &(dyn Fn(&Cluster, Option<&Placement>) -> Files + Sync),
     report: &mut Report,
 ) -> Result<(), CatalogError> {
     let mut after = None;
@@ -87,8 +85,12 @@ pub(super) async fn clusters(
         let full = page.len() == BATCH;
         for stored in page {
             after = Some(stored.value.clone());
-            let files = files(&stored.value);
-            one(catalog, stored, files, report).await?;
+            let id = stored.value.resource_id.clone();
+            let writer = catalog.read(move |tx| instances::writer(tx, &id));
+            let writer: Option<Stored<Instance>> = writer.await?;
+            let place = writer.as_ref().map(|writer| &writer.value.placement);
+            let files = files(&stored.value, place);
+            one(catalog, (stored, writer), files, report).await?;
         }
         if !full {
             return Ok(());
@@ -98,11 +100,13 @@ pub(super) async fn clusters(
 
 async fn one(
     catalog: &dyn Catalog,
-    stored: Stored<Cluster>,
+    (stored, writer): (Stored<Cluster>, Option<Stored<Instance>>),
     files: Files,
     report: &mut Report,
 ) -> Result<(), CatalogError> {
-    let fate = fate(&stored.value, &files);
+    let place = writer.as_ref().map(|writer| writer.value.placement.clone());
+    let fate = fate(&stored.value, place.as_ref(), &files);
+    let whole = place.is_some_and(|place| place.is_whole());
     let arn = stored.value.arn().to_string();
     if fate == Fate::Stays {
         return Ok(());
@@ -115,19 +119,20 @@ async fn one(
                 rows::delete(tx, &cluster.region, &cluster.account, &cluster.name)?;
                 return kinds::cluster(tx, cluster, OfCluster::Lost(&FILES_GONE));
             }
-            match (&files, &mut cluster.placement) {
-                (Files::Here(node), Some(place)) => place.node.clone_from(node),
+            match (&files, writer.clone()) {
+                (Files::Here(node), Some(mut writer)) => {
+                    writer.value.placement.node.clone_from(node);
+                    instances::update(tx, writer)?;
+                }
                 // Nothing of it is anywhere, so that any node can delete it.
-                (Files::Gone, place) => *place = None,
+                (Files::Gone, Some(writer)) => {
+                    instances::delete(tx, &writer.value)?;
+                }
                 _ => {}
             }
-            let whole = |cluster: &Cluster| {
-                let place = cluster.placement.as_ref();
-                place.is_some_and(|place| !place.attempt.is_empty())
-            };
             let told = match fate {
                 Fate::Fails => Some((ClusterStatus::Failed, OfCluster::Failed(&CUT_OFF))),
-                Fate::Returns if whole(cluster) => {
+                Fate::Returns if whole => {
                     let told = OfCluster::DeletionFailed(&CUT_OFF);
                     Some((ClusterStatus::Available, told))
                 }

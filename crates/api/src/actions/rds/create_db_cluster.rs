@@ -90,7 +90,6 @@ impl Action for CreateDbCluster {
             engine_version,
             master_username,
             database_name,
-            placement: None,
             storage_encrypted: false,
             kms_key: None,
             volume: new_volume(cx),
@@ -123,8 +122,8 @@ impl Action for CreateDbCluster {
             cluster.name.as_str(),
             &body,
         );
-        let kept = placement::insert(cx, cluster, wanted, job).await?;
-        Ok(ClusterOutput::of(&kept))
+        let (kept, writer) = placement::insert(cx, cluster, wanted, job).await?;
+        Ok(ClusterOutput::of(&kept, Some(&writer)))
     }
 }
 

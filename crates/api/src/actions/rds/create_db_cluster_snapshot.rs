@@ -18,7 +18,10 @@ use service::{
     keys::{RdsUse, snapshot_context},
 };
 
-use super::copy_db_cluster_snapshot::{insert, within_quota};
+use super::{
+    copy_db_cluster_snapshot::{insert, within_quota},
+    describe_db_clusters::{Found, find},
+};
 
 /// The input.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -41,12 +44,13 @@ impl Action for CreateDbClusterSnapshot {
         let name = shapes::manual_snapshot("DBClusterSnapshotIdentifier", &self.snapshot)?;
         let wanted = ClusterRef::asked("DBClusterIdentifier", &self.cluster, cx)?;
         let given = shapes::to_records(&self.tags)?;
-        let cluster = super::describe_db_clusters::find(cx, &wanted).await?;
+        let found = find(cx, &wanted).await?;
+        let cluster = &found.cluster;
         if cluster.status != ClusterStatus::Available {
-            return Err(not_available(&cluster));
+            return Err(not_available(cluster));
         }
-        let (snapshot, body) = prepare(cx, &cluster, name, given).await?;
-        let job = snapshot_job(cx, &cluster, &snapshot, &body);
+        let (snapshot, body) = prepare(cx, &found, name, given).await?;
+        let job = snapshot_job(cx, &found, &snapshot, &body);
         let limit = cx.core.settings.manual_snapshots_max;
         let kept = cx
             .core
@@ -81,10 +85,12 @@ pub(super) fn not_available(cluster: &Cluster) -> Fault {
 /// that cannot be used refuses the request instead of failing the job.
 pub(super) async fn prepare(
     cx: &ActionContext,
-    cluster: &Cluster,
+    found: &Found,
     name: SnapshotName,
     given_tags: Vec<model::Tag>,
 ) -> Result<(Snapshot, create_snapshot::Body), Fault> {
+    let cluster = &found.cluster;
+    let port = found.writer.as_ref().map(|writer| writer.placement.port);
     let now = cx.core.now();
     let uid = cx.core.entropy.uuid();
     let wrapped_key = match &cluster.kms_key {
@@ -121,9 +127,9 @@ pub(super) async fn prepare(
         port: if cluster.is_aurora() {
             0
         } else {
-            cluster.placement.as_ref().map_or(0, |place| place.port)
+            port.unwrap_or(0)
         },
-        cluster_port: cluster.placement.as_ref().map(|place| place.port),
+        cluster_port: port,
         allocated_storage_gib: cluster.allocated_storage_gib,
         storage_type: cluster.storage_type.clone(),
         availability_zones: cluster.availability_zones.clone(),
@@ -145,7 +151,7 @@ pub(super) async fn prepare(
 
 fn snapshot_job(
     cx: &ActionContext,
-    cluster: &Cluster,
+    found: &Found,
     snapshot: &Snapshot,
     body: &create_snapshot::Body,
 ) -> Job {
@@ -157,8 +163,8 @@ fn snapshot_job(
         snapshot.name.as_str(),
         body,
     );
-    job.node = cluster.placement.as_ref().map(|place| place.node.clone());
-    job.pins = pins(cluster);
+    job.node = found.node();
+    job.pins = pins(&found.cluster);
     job
 }
 

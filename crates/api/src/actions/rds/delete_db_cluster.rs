@@ -62,14 +62,15 @@ impl Action for DeleteDbCluster {
                 Some(shapes::final_snapshot("FinalDBSnapshotIdentifier", given)?)
             }
         };
-        let cluster = find(cx, &wanted).await?;
+        let found = find(cx, &wanted).await?;
+        let cluster = &found.cluster;
         let final_snapshot = match final_name {
             None => None,
             Some(name) => {
                 if cluster.status != ClusterStatus::Available {
-                    return Err(snapshotting::not_available(&cluster));
+                    return Err(snapshotting::not_available(cluster));
                 }
-                Some(snapshotting::prepare(cx, &cluster, name, Vec::new()).await?)
+                Some(snapshotting::prepare(cx, &found, name, Vec::new()).await?)
             }
         };
         let (record, needs): (Option<Snapshot>, _) = final_snapshot.unzip();
@@ -89,14 +90,15 @@ impl Action for DeleteDbCluster {
             cluster.name.as_str(),
             &body,
         );
-        job.node = cluster.placement.as_ref().map(|place| place.node.clone());
-        job.pins = snapshotting::pins(&cluster);
+        job.node = found.node();
+        job.pins = snapshotting::pins(cluster);
+        let id = cluster.resource_id.clone();
         let limit = cx.core.settings.manual_snapshots_max;
         let deleting = cx
             .core
             .catalog
             .write(move |tx| {
-                let mut stored = rows::get_by_resource_id(tx, &cluster.resource_id)?
+                let mut stored = rows::get_by_resource_id(tx, &id)?
                     .ok_or_else(|| wanted.not_found())?;
                 let cluster = &mut stored.value;
                 if cluster.deletion_protection {
@@ -127,6 +129,6 @@ impl Action for DeleteDbCluster {
                 Ok(rows::update(tx, stored)?.value)
             })
             .await?;
-        Ok(ClusterOutput::of(&deleting))
+        Ok(ClusterOutput::of(&deleting, found.writer.as_ref()))
     }
 }

@@ -1,6 +1,6 @@
 //! `DescribeDBClusters`.
-use catalog::{CatalogExt, clusters};
-use model::{Cluster, ClusterStatus};
+use catalog::{CatalogError, CatalogExt, Tx, clusters, instances};
+use model::{Cluster, ClusterStatus, Instance};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -63,9 +63,9 @@ impl Action for DescribeDbClusters {
         Filter::check(&self.filters, FILTERS)?;
         if let Some(wanted) = &self.cluster {
             let wanted = ClusterRef::asked("DBClusterIdentifier", wanted, cx)?;
-            let cluster = find(cx, &wanted).await?;
-            let clusters = matches(&cluster, &self.filters)
-                .then(|| shape(cx, &cluster))
+            let found = find(cx, &wanted).await?;
+            let clusters = matches(&found.cluster, &self.filters)
+                .then(|| shape(cx, &found))
                 .into_iter()
                 .collect();
             return Ok(Clusters {
@@ -79,36 +79,60 @@ impl Action for DescribeDbClusters {
         let all = cx
             .core
             .catalog
-            .read(move |tx| clusters::list(tx, &region, &account, None, limit))
+            .read(move |tx| {
+                let all = clusters::list(tx, &region, &account, None, limit)?;
+                let found = all.into_iter().map(|stored| Found::of(tx, stored.value));
+                found.collect::<Result<Vec<Found>, CatalogError>>()
+            })
             .await?;
-        let mut found: Vec<Cluster> = all
+        let mut found: Vec<Found> = all
             .into_iter()
-            .map(|stored| stored.value)
-            .filter(|cluster| matches(cluster, &self.filters))
-            .filter(|cluster| {
+            .filter(|found| matches(&found.cluster, &self.filters))
+            .filter(|found| {
                 page.after
                     .as_deref()
-                    .is_none_or(|after| after < cluster.name.as_str())
+                    .is_none_or(|after| after < found.cluster.name.as_str())
             })
             .collect();
-        let marker =
-            (page.rows < found.len()).then(|| Page::marker(&found[page.rows - 1].name.to_string()));
+        let marker = (page.rows < found.len())
+            .then(|| Page::marker(&found[page.rows - 1].cluster.name.to_string()));
         found.truncate(page.rows);
         Ok(Clusters {
             marker,
-            clusters: found.iter().map(|cluster| shape(cx, cluster)).collect(),
+            clusters: found.iter().map(|one| shape(cx, one)).collect(),
         })
+    }
+}
+
+/// A cluster and the instance that takes its writes.
+pub(super) struct Found {
+    pub(super) cluster: Cluster,
+    /// None until it has a place.
+    pub(super) writer: Option<Instance>,
+}
+
+impl Found {
+    fn of(tx: &mut dyn Tx, cluster: Cluster) -> Result<Self, CatalogError> {
+        let writer = instances::writer(tx, &cluster.resource_id)?;
+        Ok(Self {
+            writer: writer.map(|stored| stored.value),
+            cluster,
+        })
+    }
+
+    /// The node that has the writer's files.
+    pub(super) fn node(&self) -> Option<String> {
+        let writer = self.writer.as_ref();
+        writer.map(|writer| writer.placement.node.clone())
     }
 }
 
 /// A record says `available` also while this node's server of the cluster is down, recovers, or
 /// does not answer.
-fn shape(cx: &ActionContext, cluster: &Cluster) -> DbCluster {
-    let shape = DbCluster::of(cluster);
-    let here = cluster
-        .placement
-        .as_ref()
-        .is_some_and(|place| place.node == cx.core.settings.node);
+fn shape(cx: &ActionContext, found: &Found) -> DbCluster {
+    let cluster = &found.cluster;
+    let shape = DbCluster::of(cluster, found.writer.as_ref());
+    let here = found.node().as_ref() == Some(&cx.core.settings.node);
     if cluster.status == ClusterStatus::Available
         && here
         && !cx.core.answering.contains(&cluster.resource_id)
@@ -138,12 +162,15 @@ fn matches(cluster: &Cluster, filters: &[Filter]) -> bool {
 }
 
 /// The caller's cluster in the asked region.
-pub(super) async fn find(cx: &ActionContext, wanted: &ClusterRef) -> Result<Cluster, Fault> {
+pub(super) async fn find(cx: &ActionContext, wanted: &ClusterRef) -> Result<Found, Fault> {
     let (account, region, wanted) = (cx.caller.account.clone(), cx.region.clone(), wanted.clone());
     let found = cx
         .core
         .catalog
-        .read(move |tx| wanted.own(tx, &account, &region))
+        .read(move |tx| {
+            let stored = wanted.own(tx, &account, &region)?;
+            Ok::<_, Fault>(Found::of(tx, stored.value)?)
+        })
         .await?;
-    Ok(found.value)
+    Ok(found)
 }

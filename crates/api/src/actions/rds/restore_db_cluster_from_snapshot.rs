@@ -75,7 +75,6 @@ impl Action for RestoreDbClusterFromSnapshot {
             engine_version: version,
             master_username: snapshot.master_username.clone(),
             database_name: None,
-            placement: None,
             storage_encrypted: false,
             kms_key: None,
             volume: new_volume(cx),
@@ -130,8 +129,8 @@ impl Action for RestoreDbClusterFromSnapshot {
             &body,
         );
         job.pins = pins;
-        let kept = placement::insert(cx, cluster, wanted, job).await?;
-        Ok(ClusterOutput::of(&kept))
+        let (kept, writer) = placement::insert(cx, cluster, wanted, job).await?;
+        Ok(ClusterOutput::of(&kept, Some(&writer)))
     }
 }
 
