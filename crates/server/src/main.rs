@@ -11,13 +11,12 @@ mod settings;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::{
     commands::{
-        account, catalog_rebuild,
-        cli::{CatalogVerb, Cli, MasterKeyVerb, Verb},
-        node, output, reference, rotate_master_key, serve, vault,
+        cli::{Cli, Verb},
+        invocation::{Invocation, Outcome},
     },
     process::{conceal, memory},
 };
@@ -39,37 +38,13 @@ fn main() -> ExitCode {
     if given.had_secrets && !matches!(verb, Verb::Serve(_)) {
         eprintln!("warning: {}", conceal::ADVICE);
     }
-    let done = match verb {
-        Verb::Serve(arguments) => serve::run(*arguments, given.had_secrets),
-        Verb::Account { verb } => account::account(verb),
-        Verb::AccessKey { verb } => account::access_key(verb),
-        Verb::Actions { all, format } => output::actions(all, format),
-        Verb::Ca { verb } => output::ca(&verb),
-        Verb::Job { verb } => output::job(verb),
-        Verb::Node { verb } => node::node(verb),
-        Verb::Catalog {
-            verb: CatalogVerb::Copy { from, to, format },
-        } => node::copy(&from, &to, format),
-        Verb::Catalog {
-            verb: CatalogVerb::Rebuild(asked),
-        } => match catalog_rebuild::rebuild(*asked) {
-            Ok(true) => Ok(()),
-            Ok(false) => return ExitCode::from(DAMAGED),
-            Err(failure) => Err(failure),
-        },
-        Verb::MasterKey {
-            verb: MasterKeyVerb::Rotate(asked),
-        } => rotate_master_key::rotate(*asked),
-        Verb::Vault { verb } => match vault::vault(verb) {
-            Ok(true) => Ok(()),
-            Ok(false) => return ExitCode::from(DAMAGED),
-            Err(failure) => Err(failure),
-        },
-        Verb::Reference => output::print(&reference::page()),
-        Verb::Openapi => output::print(&api::openapi::text()),
+    let invocation = Invocation {
+        had_secrets: given.had_secrets,
+        command_line: Cli::command,
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match verb.run(&invocation) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Damaged) => ExitCode::from(DAMAGED),
         Err(failure) => {
             eprintln!("error: {}", failure.chain());
             if let Some(hint) = failure.hint() {

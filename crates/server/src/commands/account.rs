@@ -1,35 +1,101 @@
-//! The verbs about who may ask: accounts and their access keys.
+//! `snapferry account`: who there is.
 //!
 //! It does not know whether a server runs: one that does sees the change within a second.
 use catalog::{
     Catalog, CatalogError, CatalogExt,
-    access_keys::{self, AccessKeyStatus},
     accounts::{self, AccountRow, Holdings},
 };
-use model::Account;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::{
-    commands::{
-        cli::{AccessKeyVerb, AccountVerb, ExistingKey, KeyFormat, ListFormat},
-        failure::Failure,
-        output::{ROWS_MAX, closed, closed_catalog, lines_of_json, print, run, table},
-    },
-    deployment::{
-        catalogs,
-        credentials::{self, NewAccessKey},
-        master_key,
-    },
+use crate::commands::{
+    arguments::{Folder, ListFormat},
+    failure::Failure,
+    invocation::{Invocation, Outcome, Run},
+    output::{ROWS_MAX, closed_catalog, lines_of_json, print, run, table},
 };
+use crate::deployment::credentials;
 
 /// Tries to find a number that no account has.
 const DRAWS_MAX: usize = 16;
+
+/// Make, list and delete accounts
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+    snapferry account create --name staging\n  \
+    snapferry account list\n  \
+    snapferry account delete 123456789012"
+)]
+pub(crate) struct Account {
+    #[command(subcommand)]
+    verb: AccountVerb,
+}
+
+/// `snapferry account ...`.
+#[derive(Debug, Subcommand)]
+enum AccountVerb {
+    /// Make an account and print its number
+    ///
+    /// It owns nothing yet and nobody can act for it: `access-key create` makes a way in. Under
+    /// `serve --dev` every account is there already.
+    #[command(after_help = "Examples:\n  \
+        snapferry account create --name staging\n  \
+        snapferry account create --account 123456789012")]
+    Create {
+        /// The account's number, of 12 digits [default: a random one]
+        #[arg(long, value_name = "ID")]
+        account: Option<model::Account>,
+        /// A name for people
+        #[arg(
+            long,
+            default_value = "",
+            hide_default_value = true,
+            value_name = "TEXT"
+        )]
+        name: String,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// List accounts and how much each of them owns
+    #[command(after_help = "Examples:\n  \
+        snapferry account list\n  \
+        snapferry account list --format json")]
+    List {
+        #[command(flatten)]
+        folder: Folder,
+        /// How the list is printed
+        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        format: ListFormat,
+    },
+    /// Delete an account that owns nothing, and its access keys
+    ///
+    /// While it has a cluster, a snapshot, a KMS key or unfinished work, it is refused. A server that
+    /// runs on the data folder refuses the account's access keys within a second.
+    #[command(after_help = "Examples:\n  \
+        snapferry account delete 123456789012")]
+    Delete {
+        /// The account's number
+        #[arg(value_name = "ID")]
+        account: model::Account,
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+impl Run for Account {
+    fn run(self, _: &Invocation) -> Result<Outcome, Failure> {
+        account(self.verb)?;
+        Ok(Outcome::Done)
+    }
+}
 
 /// `snapferry account ...`.
 ///
 /// # Errors
 /// Whatever kept it from its work.
-pub(crate) fn account(verb: AccountVerb) -> Result<(), Failure> {
+fn account(verb: AccountVerb) -> Result<(), Failure> {
     match verb {
         AccountVerb::Create {
             account,
@@ -71,9 +137,9 @@ pub(crate) fn account(verb: AccountVerb) -> Result<(), Failure> {
 
 async fn create_account(
     catalog: &dyn Catalog,
-    wanted: Option<Account>,
+    wanted: Option<model::Account>,
     name: String,
-) -> Result<Account, Failure> {
+) -> Result<model::Account, Failure> {
     for _ in 0..DRAWS_MAX {
         let account = match &wanted {
             Some(account) => account.clone(),
@@ -101,82 +167,6 @@ fn list_accounts(tx: &mut dyn catalog::Tx) -> Result<Vec<(AccountRow, Holdings)>
             Ok((row, holdings))
         })
         .collect()
-}
-
-/// `snapferry access-key ...`.
-///
-/// # Errors
-/// Whatever kept it from its work.
-pub(crate) fn access_key(verb: AccessKeyVerb) -> Result<(), Failure> {
-    match verb {
-        AccessKeyVerb::Create {
-            account,
-            folder,
-            master_key,
-            format,
-        } => {
-            let dir = closed(&folder)?;
-            let sealing_key = master_key::obtain(&dir, master_key.master_key_fd, true)?;
-            let catalog = catalogs::open(&dir, folder.shared.catalog.as_ref())?;
-            let key = run(async {
-                master_key::check(&*catalog, &sealing_key).await?;
-                Ok(credentials::create(&*catalog, &sealing_key, account).await?)
-            })?;
-            print(&shown_key(&key, format))
-        }
-        AccessKeyVerb::List {
-            account,
-            folder,
-            format,
-        } => {
-            let catalog = closed_catalog(&folder)?;
-            let keys = run(async move {
-                Ok(catalog
-                    .read(move |tx| access_keys::list(tx, account.as_ref(), ROWS_MAX))
-                    .await?)
-            })?;
-            print(&shown_keys(&keys, format))
-        }
-        AccessKeyVerb::Rotate {
-            key,
-            master_key,
-            format,
-        } => {
-            let dir = closed(&key.folder)?;
-            let sealing_key = master_key::obtain(&dir, master_key.master_key_fd, true)?;
-            let catalog = catalogs::open(&dir, key.folder.shared.catalog.as_ref())?;
-            let new = run(async {
-                master_key::check(&*catalog, &sealing_key).await?;
-                let new = credentials::rotate(&dir, &*catalog, &sealing_key, &key.id).await?;
-                new.ok_or(Failure::NoAccessKey(key.id))
-            })?;
-            print(&shown_key(&new, format))
-        }
-        AccessKeyVerb::Disable(key) => set_status(key, AccessKeyStatus::Inactive),
-        AccessKeyVerb::Enable(key) => set_status(key, AccessKeyStatus::Active),
-        AccessKeyVerb::Delete(key) => change(key, access_keys::delete),
-    }
-}
-
-fn set_status(key: ExistingKey, status: AccessKeyStatus) -> Result<(), Failure> {
-    change(key, move |tx, id| access_keys::set_status(tx, id, status))
-}
-
-/// Changes a key that is there.
-fn change(
-    key: ExistingKey,
-    change: impl Fn(&mut dyn catalog::Tx, &str) -> Result<bool, CatalogError> + Send + Sync + 'static,
-) -> Result<(), Failure> {
-    let catalog = closed_catalog(&key.folder)?;
-    run(async move {
-        let id = key.id.clone();
-        let found: Result<bool, CatalogError> = catalog.write(move |tx| change(tx, &id)).await;
-        if found? {
-            Ok(())
-        } else {
-            Err(Failure::NoAccessKey(key.id))
-        }
-    })
 }
 
 fn shown_accounts(rows: &[(AccountRow, Holdings)], format: ListFormat) -> String {
@@ -214,63 +204,5 @@ fn shown_accounts(rows: &[(AccountRow, Holdings)], format: ListFormat) -> String
                 "kms_keys": owns.kms_keys,
             })
         })),
-    }
-}
-
-fn shown_key(key: &NewAccessKey, format: KeyFormat) -> String {
-    let (account, id, secret) = (&key.account, &key.id, key.secret.as_str());
-    match format {
-        KeyFormat::Text => format!(
-            "# Access key for account {account}. The secret is shown only now.\n[{}-{account}]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n",
-            credentials::PROFILE
-        ),
-        KeyFormat::Env => {
-            format!("export AWS_ACCESS_KEY_ID={id}\nexport AWS_SECRET_ACCESS_KEY={secret}\n")
-        }
-        KeyFormat::Json => {
-            let value = json!({ "account": account.as_str(), "access_key_id": id, "secret_access_key": secret });
-            format!("{value}\n")
-        }
-    }
-}
-
-fn shown_keys(keys: &[access_keys::AccessKey], format: ListFormat) -> String {
-    match format {
-        ListFormat::Text => table(
-            &["ACCESS KEY ID", "ACCOUNT", "STATUS", "CREATED"],
-            keys.iter().map(|key| {
-                vec![
-                    key.id.clone(),
-                    key.account.to_string(),
-                    key.status.as_str().to_owned(),
-                    key.created_at.to_rfc3339_secs(),
-                ]
-            }),
-        ),
-        ListFormat::Json => lines_of_json(keys.iter().map(|key| {
-            json!({
-                "access_key_id": key.id,
-                "account": key.account.as_str(),
-                "status": key.status.as_str(),
-                "created_at": key.created_at.to_rfc3339_secs(),
-            })
-        })),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_print_in_every_format() {
-        let key = NewAccessKey::draw("123456789012".parse().expect("an account")).expect("random");
-        for format in [KeyFormat::Text, KeyFormat::Env, KeyFormat::Json] {
-            let text = shown_key(&key, format);
-            assert!(
-                text.contains(&key.id) && text.contains(key.secret.as_str()),
-                "{text}"
-            );
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! `snapferry catalog rebuild`: opens what it needs, shows how far it is, prints the report.
 //!
 //! It does not know how the mirror is read.
+use clap::Args;
 use std::{
     fs, io,
     sync::{Arc, Mutex, PoisonError},
@@ -17,8 +18,9 @@ use service::{
 
 use crate::{
     commands::{
-        cli::{Format, Rebuild},
+        arguments::{Format, Offline},
         failure::Failure,
+        invocation::Outcome,
         offline,
         output::{print, run},
         progress_bar::{self, Bar, counted, size},
@@ -33,11 +35,21 @@ use crate::{
 /// How often the bar moves.
 const TURN: Duration = Duration::from_millis(100);
 
+/// `snapferry catalog rebuild`.
+#[derive(Debug, Args)]
+pub(crate) struct Rebuild {
+    #[command(flatten)]
+    pub(crate) offline: Offline,
+    /// How the report is printed
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
+
 /// `snapferry catalog rebuild`. Answers whether nothing of the mirror is damaged or gone.
 ///
 /// # Errors
 /// Whatever kept it from its work.
-pub(crate) fn rebuild(asked: Rebuild) -> Result<bool, Failure> {
+pub(crate) fn rebuild(asked: Rebuild) -> Result<Outcome, Failure> {
     let (descriptor, format) = (asked.offline.master_key.master_key_fd, asked.format);
     let (layer, dir) = offline::open(asked.offline)?;
     let node = catalogs::node_of(&dir, layer.node.as_ref())?;
@@ -81,7 +93,7 @@ pub(crate) fn rebuild(asked: Rebuild) -> Result<bool, Failure> {
             Format::Text => shown(&report, &strays),
             Format::Json => as_json(&report, &strays),
         })?;
-        Ok(!report.is_damaged())
+        Ok(Outcome::of(report.is_damaged()))
     })
 }
 

@@ -1,13 +1,21 @@
-//! The verbs of the command line.
-pub(crate) mod account;
-pub(crate) mod catalog_rebuild;
+//! The command line: one file a command, and what they share.
+mod access_key;
+mod account;
+mod actions;
+mod arguments;
+mod ca;
+mod catalog;
+mod catalog_rebuild;
 pub(crate) mod cli;
 pub(crate) mod failure;
-pub(crate) mod node;
+pub(crate) mod invocation;
+mod job;
+mod master_key;
+mod node;
 mod offline;
-pub(crate) mod output;
+mod openapi;
+mod output;
 mod progress_bar;
-pub(crate) mod reference;
-pub(crate) mod rotate_master_key;
-pub(crate) mod serve;
-pub(crate) mod vault;
+mod reference;
+mod serve;
+mod vault;

@@ -1,12 +1,11 @@
 //! The verbs about the nodes that share a catalog, and about moving a catalog.
 //!
 //! It does not know whether a node runs: each says so in the catalog.
+use clap::{Args, Subcommand};
 use std::{collections::BTreeMap, time::Duration};
 
 use catalog::{
-    CatalogError, CatalogExt, Tx,
-    copy::Copied,
-    node_tasks,
+    CatalogError, CatalogExt, Tx, node_tasks,
     nodes::{self, NodeState},
 };
 use model::{Timestamp, limits};
@@ -19,19 +18,113 @@ use service::{
 
 use crate::{
     commands::{
-        cli::{Format, ListFormat, NodeVerb, Shared},
+        arguments::{Folder, Format, ListFormat, Shared},
         failure::Failure,
+        invocation::{Invocation, Outcome, Run},
         output::{attach, lines_of_json, print, run, table},
         progress_bar::counted,
     },
-    deployment::catalogs::{self, End},
+    deployment::catalogs,
 };
+
+/// Look at the nodes that share a catalog, drain one, or forget one
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+    snapferry node list --catalog postgres://ferry@db/snapferry\n  \
+    snapferry node drain node-1 --catalog postgres://ferry@db/snapferry"
+)]
+pub(crate) struct Node {
+    #[command(subcommand)]
+    verb: NodeVerb,
+}
+
+/// `snapferry node ...`.
+#[derive(Debug, Subcommand)]
+enum NodeVerb {
+    /// List the nodes: who serves, who was not heard of, and what each holds
+    #[command(after_help = "Examples:\n  \
+        snapferry node list --catalog postgres://ferry@db/snapferry\n  \
+        snapferry node list --catalog postgres://ferry@db/snapferry --format json")]
+    List {
+        #[command(flatten)]
+        shared: Shared,
+        /// How the list is printed
+        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        format: ListFormat,
+    },
+    /// Show how a node's background tasks fare: when each last succeeded, why it failed, when it runs again
+    ///
+    /// A node tells it once a minute, and when a task begins to fail or works again.
+    #[command(after_help = "Examples:\n  \
+        snapferry node show\n  \
+        snapferry node show node-1 --catalog postgres://ferry@db/snapferry --format json")]
+    Show {
+        /// The node's name, as `snapferry node list` shows it [default: all that have told]
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        #[command(flatten)]
+        folder: Folder,
+        /// Look into the default data folder of `snapferry serve --dev`
+        #[arg(long, conflicts_with = "data")]
+        dev: bool,
+        /// How the tasks are printed
+        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        format: ListFormat,
+    },
+    /// Let a node take on no more work, and wait until it has finished what it holds
+    ///
+    /// It goes on answering requests and running its clusters, and takes snapshots of those. Copies and
+    /// new clusters are left to the others. It serves in full again once it is restarted.
+    #[command(after_help = "Examples:\n  \
+        snapferry node drain node-1 --catalog postgres://ferry@db/snapferry\n  \
+        snapferry node drain node-1 --wait-seconds 0 --catalog postgres://ferry@db/snapferry")]
+    Drain {
+        /// The node's name, as `snapferry node list` shows it
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// How long to wait until it holds no job; 0 to wait for nothing
+        #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+        wait_seconds: u64,
+        #[command(flatten)]
+        shared: Shared,
+    },
+    /// Forget a node that never comes back
+    ///
+    /// Refused while the node is heard of. Work that only it could do is given up, with events; copies
+    /// that it had begun go on elsewhere. Clusters whose files it had are named, and stay unless
+    /// --drop-clusters is given: then their records go too, and they can be restored from snapshots.
+    #[command(after_help = "Examples:\n  \
+        snapferry node forget node-1 --catalog postgres://ferry@db/snapferry\n  \
+        snapferry node forget node-1 --drop-clusters --catalog postgres://ferry@db/snapferry")]
+    Forget {
+        /// The node's name, as `snapferry node list` shows it
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Also the records of clusters whose files it had
+        #[arg(long)]
+        drop_clusters: bool,
+        #[command(flatten)]
+        shared: Shared,
+        /// How what was forgotten is printed
+        #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+        format: Format,
+    },
+}
+
+impl Run for Node {
+    fn run(self, _: &Invocation) -> Result<Outcome, Failure> {
+        node(self.verb)?;
+        Ok(Outcome::Done)
+    }
+}
 
 /// `snapferry node ...`.
 ///
 /// # Errors
 /// Whatever kept it from its work.
-pub(crate) fn node(verb: NodeVerb) -> Result<(), Failure> {
+fn node(verb: NodeVerb) -> Result<(), Failure> {
     let open = |shared: Shared| match &shared.catalog {
         Some(url) => Ok(catalogs::open_shared(url)?),
         None => Err(Failure::NoSharedCatalog),
@@ -106,15 +199,6 @@ pub(crate) fn node(verb: NodeVerb) -> Result<(), Failure> {
             })
         }
     }
-}
-
-/// `snapferry catalog copy`.
-///
-/// # Errors
-/// Whatever kept it from its work.
-pub(crate) fn copy(from: &End, to: &End, format: ListFormat) -> Result<(), Failure> {
-    let copied = run(async move { Ok(catalogs::copy(from, to).await?) })?;
-    print(&shown_copy(&copied, format))
 }
 
 /// The word for a node: one that is silent is lost, whatever it said last.
@@ -273,24 +357,4 @@ fn shown_forgotten(name: &str, gone: &Forgotten, format: Format) -> String {
         counted(gone.jobs_released, "job")
     ));
     text
-}
-
-fn shown_copy(copied: &[Copied], format: ListFormat) -> String {
-    match format {
-        ListFormat::Text => table(
-            &["TABLE", "ROWS", "CHECKSUM"],
-            copied.iter().map(|one| {
-                vec![
-                    one.table.to_owned(),
-                    one.rows.to_string(),
-                    one.checksum.clone(),
-                ]
-            }),
-        ),
-        ListFormat::Json => {
-            lines_of_json(copied.iter().map(
-                |one| json!({ "table": one.table, "rows": one.rows, "checksum": one.checksum }),
-            ))
-        }
-    }
 }

@@ -5,7 +5,7 @@ use model::Region;
 use vault::Vault;
 
 use crate::{
-    commands::{cli::Offline, failure::Failure},
+    commands::{arguments::Offline, failure::Failure},
     deployment::{
         data_dir::{DataDir, default_path, keep_private},
         vaults::{self, Vaults},

@@ -6,16 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use catalog::{Catalog, CatalogExt, jobs};
-use model::Job;
-use serde_json::json;
-use service::{Mode, clusters::authority};
+use catalog::Catalog;
+use service::Mode;
 
 use crate::{
-    commands::{
-        cli::{CaVerb, Folder, JobVerb, ListFormat},
-        failure::Failure,
-    },
+    commands::{arguments::Folder, failure::Failure},
     deployment::{
         catalogs,
         data_dir::{DataDir, default_path},
@@ -34,72 +29,6 @@ pub(crate) fn closed_catalog(folder: &Folder) -> Result<Arc<dyn Catalog>, Failur
         Some(url) => catalogs::open_shared(url)?,
         None => catalogs::open(&closed(folder)?, None)?,
     })
-}
-
-/// `snapferry actions`.
-///
-/// # Errors
-/// When standard output does not take it.
-pub(crate) fn actions(all: bool, format: ListFormat) -> Result<(), Failure> {
-    let mut rows: Vec<(&str, &str, bool)> = Vec::new();
-    for (api, names) in api::KNOWN {
-        for name in *names {
-            let implemented = api::find(Some(*api), name).is_some();
-            if implemented || all {
-                rows.push((api.as_str(), name, implemented));
-            }
-        }
-    }
-    let word = |implemented| if implemented { "yes" } else { "no" };
-    print(&match format {
-        ListFormat::Text => table(
-            &["API", "ACTION", "IMPLEMENTED"],
-            rows.iter().map(|(api, name, implemented)| {
-                vec![
-                    (*api).to_owned(),
-                    (*name).to_owned(),
-                    word(*implemented).to_owned(),
-                ]
-            }),
-        ),
-        ListFormat::Json => lines_of_json(rows.iter().map(|(api, name, implemented)| {
-            json!({ "api": api, "action": name, "implemented": implemented })
-        })),
-    })
-}
-
-/// `snapferry job ...`.
-///
-/// # Errors
-/// Whatever kept it from its work.
-pub(crate) fn job(verb: JobVerb) -> Result<(), Failure> {
-    let JobVerb::List {
-        folder,
-        dev,
-        format,
-    } = verb;
-    let mode = if dev { Mode::Dev } else { Mode::Closed };
-    let catalog = match &folder.shared.catalog {
-        Some(url) => catalogs::open_shared(url)?,
-        None => catalogs::open(&attach(&folder, mode)?, None)?,
-    };
-    let jobs = run(async move { Ok(catalog.read(|tx| jobs::list(tx, None, ROWS_MAX)).await?) })?;
-    print(&shown_jobs(&jobs, format))
-}
-
-/// `snapferry ca ...`.
-///
-/// # Errors
-/// Whatever kept it from its work.
-pub(crate) fn ca(verb: &CaVerb) -> Result<(), Failure> {
-    let CaVerb::Export { folder, dev } = verb;
-    let mode = if *dev { Mode::Dev } else { Mode::Closed };
-    let catalog = match &folder.shared.catalog {
-        Some(url) => catalogs::open_shared(url)?,
-        None => catalogs::open(&attach(folder, mode)?, None)?,
-    };
-    let certificate = run(async { Ok(authority::certificate(&*catalog).await?) })?;
-    print(&certificate.ok_or(Failure::NoAuthority)?)
 }
 
 /// The folder that is named, else the default one of a mode.
@@ -139,67 +68,6 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
             source,
         }),
         Ok(()) => Ok(()),
-    }
-}
-
-fn shown_jobs(jobs: &[Job], format: ListFormat) -> String {
-    match format {
-        ListFormat::Text => table(
-            &[
-                "CREATED",
-                "KIND",
-                "STATE",
-                "DONE",
-                "REGION",
-                "ACCOUNT",
-                "SUBJECT",
-                "TRIES",
-                "LAST ERROR",
-            ],
-            jobs.iter().map(|job| {
-                vec![
-                    job.created_at.to_rfc3339_secs(),
-                    job.kind.as_str().to_owned(),
-                    job.state.as_str().to_owned(),
-                    done(job),
-                    job.region.to_string(),
-                    job.account.to_string(),
-                    job.subject.clone(),
-                    job.attempts.to_string(),
-                    job.error.clone().unwrap_or_default(),
-                ]
-            }),
-        ),
-        ListFormat::Json => lines_of_json(jobs.iter().map(|job| {
-            json!({
-                "id": job.id.to_string(),
-                "kind": job.kind.as_str(),
-                "state": job.state.as_str(),
-                "node": job.node,
-                "runner": job.lease_owner,
-                "region": job.region.as_str(),
-                "account": job.account.as_str(),
-                "subject": job.subject,
-                "attempts": job.attempts,
-                "created_at": job.created_at.to_rfc3339_micros(),
-                "progress": {
-                    "bytes_total": job.progress.bytes_total,
-                    "bytes_done": job.progress.bytes_done,
-                    "bytes_shipped": job.progress.bytes_shipped,
-                    "objects_shipped": job.progress.objects_shipped,
-                    "bytes_held": job.progress.bytes_held,
-                },
-                "error": job.error,
-            })
-        })),
-    }
-}
-
-fn done(job: &Job) -> String {
-    match job.state {
-        model::JobState::Done => "100%".to_owned(),
-        _ if job.progress.bytes_total == 0 => String::new(),
-        _ => format!("{}%", job.progress.percent()),
     }
 }
 
@@ -250,6 +118,8 @@ fn one_line(cell: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

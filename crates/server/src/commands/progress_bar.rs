@@ -3,7 +3,7 @@
 //! It does not know what is counted.
 use std::io::{self, IsTerminal, Write};
 
-use crate::commands::cli::Format;
+use crate::commands::arguments::Format;
 
 /// The bar's width.
 const BAR_CHARS: usize = 30;

@@ -4,13 +4,28 @@
 //! It does not know what the verbs do.
 use std::fmt::Write;
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Args, Command};
 
-use crate::commands::cli::Cli;
+use crate::commands::{
+    failure::Failure,
+    invocation::{Invocation, Outcome, Run},
+    output::print,
+};
+
+/// Print this command line's reference page
+#[derive(Debug, Args)]
+#[command(hide = true)]
+pub(crate) struct Reference {}
+
+impl Run for Reference {
+    fn run(self, invocation: &Invocation) -> Result<Outcome, Failure> {
+        print(&page((invocation.command_line)()))?;
+        Ok(Outcome::Done)
+    }
+}
 
 /// The page as Markdown: `docs/reference/cli.md`.
-pub(crate) fn page() -> String {
-    let mut command = Cli::command();
+pub(crate) fn page(mut command: Command) -> String {
     command.build();
     let mut page = String::from(
         "# Command line\n\nMade by `snapferry reference > docs/reference/cli.md`; a test compares the two. Do not edit it.\n",
@@ -102,13 +117,16 @@ fn row(argument: &Arg, page: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::commands::cli::Cli;
 
     #[test]
     fn the_reference_page_is_up_to_date() {
         let stored = include_str!("../../../../docs/reference/cli.md");
         assert!(
-            stored == page(),
+            stored == page(Cli::command()),
             "run: cargo run -p snapferry -- reference > docs/reference/cli.md"
         );
     }

@@ -1,6 +1,7 @@
 //! `snapferry serve`: puts the rooms together, serves until a signal, and leaves in order.
 //!
 //! It does not know any action or job; the service does.
+use clap::Args;
 use std::{
     env,
     io::{self, IsTerminal, Write},
@@ -24,7 +25,11 @@ use tokio::{
 };
 
 use crate::{
-    commands::{cli, failure::Failure},
+    commands::{
+        arguments::MasterKeySource,
+        failure::Failure,
+        invocation::{Invocation, Outcome, Run},
+    },
     deployment::{
         catalogs,
         credentials::{self, NewAccessKey},
@@ -57,11 +62,47 @@ const STOP_TIMEOUT: Duration = Duration::from_millis(9_500);
 /// What still runs on blocking threads after that is left behind: jobs can stop anywhere.
 const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// Serve the API until SIGTERM or Ctrl-C
+///
+/// Standard output carries one line once requests are answered: `snapferry is ready at http://...`.
+/// Logs go to standard error.
+///
+/// Each setting can be given as a flag, as an environment variable (SNAPFERRY_...), or as a key of
+/// the TOML file that --config names; the first of these that says something wins. A key has the
+/// name of its flag, as in `listen = "127.0.0.1:9000"` or `snapshot-memory = "256MiB"`.
+///
+/// At its first start on a data folder the server makes a master key (DATA/master.key) and, unless
+/// --dev is given, an administrator's access key (DATA/credentials). Keep a copy of the master key
+/// elsewhere: without it nothing that the folder holds can be opened.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    snapferry serve\n  \
+    snapferry serve --data /srv/snapferry --listen 127.0.0.1:9000\n  \
+    snapferry serve --dev --listen 127.0.0.1:0\n  \
+    snapferry serve --listen 0.0.0.0:8085 --host ferry.example.net --tls-certificate cert.pem --tls-key key.pem\n  \
+    snapferry serve --config /etc/snapferry.toml --log-format json")]
+pub(crate) struct Serve {
+    /// Settings file in TOML
+    #[arg(long, env = "SNAPFERRY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    master_key: MasterKeySource,
+    #[command(flatten)]
+    layer: Layer,
+}
+
+impl Run for Serve {
+    fn run(self, invocation: &Invocation) -> Result<Outcome, Failure> {
+        run(self, invocation.had_secrets)?;
+        Ok(Outcome::Done)
+    }
+}
+
 /// Serves until a signal.
 ///
 /// # Errors
 /// Whatever kept the server from starting.
-pub(crate) fn run(arguments: cli::Serve, had_secrets: bool) -> Result<(), Failure> {
+fn run(arguments: Serve, had_secrets: bool) -> Result<(), Failure> {
     let file = arguments
         .config
         .as_deref()

@@ -1,10 +1,12 @@
 //! The verbs about what is kept: verifying a vault, and showing how far that is.
 //!
 //! It does not look at objects itself: a running server does, as a job that this verb watches.
+use clap::{Args, Subcommand};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use catalog::{Catalog, CatalogExt, jobs, nodes};
-use model::{Job, JobId, JobState, SystemEntropy, limits};
+use model::{Account, Job, JobId, JobState, Region, SnapshotName, SystemEntropy, limits};
 use serde_json::json;
 use service::{
     Mode,
@@ -13,8 +15,9 @@ use service::{
 
 use crate::{
     commands::{
-        cli::{Format, VaultVerb, Verify},
+        arguments::{Folder, Format},
         failure::Failure,
+        invocation::{Invocation, Outcome, Run},
         output::{attach, print, run},
         progress_bar::{self, Bar, counted, size},
     },
@@ -27,11 +30,110 @@ use crate::{
 /// How often the job is looked at.
 const POLL: Duration = Duration::from_millis(200);
 
+/// Look at what the vaults keep
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+    snapferry vault verify\n  \
+    snapferry vault verify --read-data --sample 10%"
+)]
+pub(crate) struct Vault {
+    #[command(subcommand)]
+    verb: VaultVerb,
+}
+
+/// `snapferry vault ...`.
+#[derive(Debug, Subcommand)]
+enum VaultVerb {
+    /// Check all that snapshots need, and say which bytes of which files are damaged
+    ///
+    /// Without --read-data every stored byte is compared with its hash, and manifests and block lists
+    /// are opened as far as their KMS keys can be used. The running server does the work; when this verb
+    /// or the server is interrupted, the same command goes on where it was.
+    ///
+    /// Exit status: 0 when all is whole or was mended, 3 when something is damaged, 1 when the look
+    /// could not be taken.
+    #[command(after_help = "Examples:\n  \
+        snapferry vault verify\n  \
+        snapferry vault verify --read-data --sample 10%\n  \
+        snapferry vault verify --restore-sample 5\n  \
+        snapferry vault verify --region eu-west-1 --repair\n  \
+        snapferry vault verify --snapshot nightly-7 --format json")]
+    Verify(Box<Verify>),
+}
+
+/// `snapferry vault verify`.
+#[derive(Debug, Args)]
+struct Verify {
+    /// Open packs too, and compare every block as a restore would
+    #[arg(long)]
+    read_data: bool,
+    /// Look at about so many of a hundred packs, the same ones each time; block lists and manifests are
+    /// all looked at
+    #[arg(long, default_value = "100%", value_name = "PERCENT")]
+    sample: Percent,
+    /// Restore so many snapshots, other ones each time, into a throw-away cluster; start it, read every
+    /// relation of every database, and remove it
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_value_t = 0, default_missing_value = "3",
+        hide_default_value = true, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    restore_sample: u32,
+    /// Fetch what is damaged or gone again from another region that holds it
+    #[arg(long)]
+    repair: bool,
+    /// Begin anew, also when a verification is under way
+    #[arg(long)]
+    restart: bool,
+    /// Only this region's vault
+    #[arg(long, value_name = "REGION")]
+    region: Option<Region>,
+    /// Only what this account's snapshots and clusters need
+    #[arg(long, value_name = "ID")]
+    account: Option<Account>,
+    /// Only snapshots of this name
+    #[arg(long, value_name = "NAME", value_parser = snapshot_name)]
+    snapshot: Option<SnapshotName>,
+    #[command(flatten)]
+    folder: Folder,
+    /// Look into the default data folder of `snapferry serve --dev`
+    #[arg(long, conflicts_with = "data")]
+    dev: bool,
+    /// How the report is printed
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    format: Format,
+}
+
+/// How many of a hundred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Percent(u8);
+
+impl FromStr for Percent {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.strip_suffix('%').unwrap_or(text).parse().ok();
+        number
+            .filter(|percent| (1..=100).contains(percent))
+            .map(Self)
+            .ok_or("a whole percentage from 1% to 100% is needed")
+    }
+}
+
+fn snapshot_name(text: &str) -> Result<SnapshotName, &'static str> {
+    SnapshotName::parse_existing(text).map_err(|_| "no snapshot can have that name")
+}
+
+impl Run for Vault {
+    fn run(self, _: &Invocation) -> Result<Outcome, Failure> {
+        vault(self.verb)
+    }
+}
+
 /// `snapferry vault ...`. Answers whether all that was looked at is whole.
 ///
 /// # Errors
 /// Whatever kept it from its work.
-pub(crate) fn vault(verb: VaultVerb) -> Result<bool, Failure> {
+fn vault(verb: VaultVerb) -> Result<Outcome, Failure> {
     let VaultVerb::Verify(asked) = verb;
     let mode = if asked.dev { Mode::Dev } else { Mode::Closed };
     let (catalog, dir) = match &asked.folder.shared.catalog {
@@ -68,7 +170,7 @@ pub(crate) fn vault(verb: VaultVerb) -> Result<bool, Failure> {
             Format::Text => shown(&report),
             Format::Json => as_json(&report),
         })?;
-        Ok(report.damaged == 0)
+        Ok(Outcome::of(report.damaged != 0))
     })
 }
 
@@ -254,4 +356,18 @@ fn as_json(report: &Report) -> String {
         "more_findings": report.more_findings,
     });
     format!("{value:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages_are_whole() {
+        assert_eq!("7%".parse(), Ok(Percent(7)));
+        assert_eq!("100".parse(), Ok(Percent(100)));
+        for wrong in ["", "%", "0%", "101%", "1.5%", "-1"] {
+            assert!(wrong.parse::<Percent>().is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! `snapferry master-key rotate`: finds both keys, has everything sealed anew, puts the new one in place.
 //!
 //! It does not know what the master key seals.
+use clap::{Args, Subcommand};
 use std::{path::PathBuf, sync::Arc};
 
 use model::{Clock, SystemClock, SystemEntropy};
@@ -12,8 +13,9 @@ use service::{
 
 use crate::{
     commands::{
-        cli::{Format, Rotate},
+        arguments::{Format, Offline},
         failure::Failure,
+        invocation::{Invocation, Outcome, Run},
         offline,
         output::{print, run},
         progress_bar::counted,
@@ -21,11 +23,60 @@ use crate::{
     deployment::{catalogs, master_key},
 };
 
+/// Change the master key
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+    snapferry master-key rotate"
+)]
+pub(crate) struct MasterKey {
+    #[command(subcommand)]
+    verb: MasterKeyVerb,
+}
+
+/// `snapferry master-key ...`.
+#[derive(Debug, Subcommand)]
+enum MasterKeyVerb {
+    /// Draw a new master key, and seal by it all that the old one seals
+    ///
+    /// That are access keys' secrets, KMS keys' material, and the mirror of the records in every vault;
+    /// snapshots' bytes stay as they are. Stop every server of the deployment first. Both keys are kept
+    /// until the end, so when the command is interrupted, give it again.
+    ///
+    /// The new key is in DATA/master.key afterwards: keep a copy of it elsewhere. The old one is kept
+    /// beside it, under a name with its fingerprint's first digits; it opens backups of its time, and
+    /// nothing else. When the key is given by SNAPFERRY_MASTER_KEY or --master-key-fd, put the new one at
+    /// DATA/master.key.next first.
+    #[command(after_help = "Examples:\n  \
+        snapferry master-key rotate\n  \
+        snapferry master-key rotate --config /etc/snapferry.toml --format json")]
+    Rotate(Box<Rotate>),
+}
+
+/// `snapferry master-key rotate`.
+#[derive(Debug, Args)]
+struct Rotate {
+    #[command(flatten)]
+    offline: Offline,
+    /// How what was done is printed
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    format: Format,
+}
+
+impl Run for MasterKey {
+    fn run(self, _: &Invocation) -> Result<Outcome, Failure> {
+        let MasterKeyVerb::Rotate(asked) = self.verb;
+        rotate(*asked)?;
+        Ok(Outcome::Done)
+    }
+}
+
 /// `snapferry master-key rotate`.
 ///
 /// # Errors
 /// Whatever kept it from its work; it can be given again.
-pub(crate) fn rotate(asked: Rotate) -> Result<(), Failure> {
+fn rotate(asked: Rotate) -> Result<(), Failure> {
     let descriptor = asked.offline.master_key.master_key_fd;
     let (layer, dir) = offline::open(asked.offline)?;
     let catalog = catalogs::open_existing(&dir, layer.catalog.as_ref())?;

@@ -1,0 +1,127 @@
+//! `snapferry job`: background work.
+use catalog::{CatalogExt, jobs};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use service::Mode;
+
+use crate::{
+    commands::{
+        arguments::{Folder, ListFormat},
+        failure::Failure,
+        invocation::{Invocation, Outcome, Run},
+        output::{ROWS_MAX, attach, lines_of_json, print, run, table},
+    },
+    deployment::catalogs,
+};
+
+/// Look at background work
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+    snapferry job list\n  \
+    snapferry job list --format json"
+)]
+pub(crate) struct Job {
+    #[command(subcommand)]
+    verb: JobVerb,
+}
+
+/// `snapferry job ...`.
+#[derive(Debug, Subcommand)]
+enum JobVerb {
+    /// List jobs: what is created, copied, restored and deleted, and how far it is
+    #[command(after_help = "Examples:\n  \
+        snapferry job list\n  \
+        snapferry job list --data /srv/snapferry --format json")]
+    List {
+        #[command(flatten)]
+        folder: Folder,
+        /// Look into the default data folder of `snapferry serve --dev`
+        #[arg(long, conflicts_with = "data")]
+        dev: bool,
+        /// How the list is printed
+        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        format: ListFormat,
+    },
+}
+
+impl Run for Job {
+    fn run(self, _: &Invocation) -> Result<Outcome, Failure> {
+        let JobVerb::List {
+            folder,
+            dev,
+            format,
+        } = self.verb;
+        let mode = if dev { Mode::Dev } else { Mode::Closed };
+        let catalog = match &folder.shared.catalog {
+            Some(url) => catalogs::open_shared(url)?,
+            None => catalogs::open(&attach(&folder, mode)?, None)?,
+        };
+        let jobs =
+            run(async move { Ok(catalog.read(|tx| jobs::list(tx, None, ROWS_MAX)).await?) })?;
+        print(&shown_jobs(&jobs, format))?;
+        Ok(Outcome::Done)
+    }
+}
+
+fn shown_jobs(jobs: &[model::Job], format: ListFormat) -> String {
+    match format {
+        ListFormat::Text => table(
+            &[
+                "CREATED",
+                "KIND",
+                "STATE",
+                "DONE",
+                "REGION",
+                "ACCOUNT",
+                "SUBJECT",
+                "TRIES",
+                "LAST ERROR",
+            ],
+            jobs.iter().map(|job| {
+                vec![
+                    job.created_at.to_rfc3339_secs(),
+                    job.kind.as_str().to_owned(),
+                    job.state.as_str().to_owned(),
+                    done(job),
+                    job.region.to_string(),
+                    job.account.to_string(),
+                    job.subject.clone(),
+                    job.attempts.to_string(),
+                    job.error.clone().unwrap_or_default(),
+                ]
+            }),
+        ),
+        ListFormat::Json => lines_of_json(jobs.iter().map(|job| {
+            json!({
+                "id": job.id.to_string(),
+                "kind": job.kind.as_str(),
+                "state": job.state.as_str(),
+                "node": job.node,
+                "runner": job.lease_owner,
+                "region": job.region.as_str(),
+                "account": job.account.as_str(),
+                "subject": job.subject,
+                "attempts": job.attempts,
+                "created_at": job.created_at.to_rfc3339_micros(),
+                "progress": {
+                    "bytes_total": job.progress.bytes_total,
+                    "bytes_done": job.progress.bytes_done,
+                    "bytes_shipped": job.progress.bytes_shipped,
+                    "objects_shipped": job.progress.objects_shipped,
+                    "bytes_held": job.progress.bytes_held,
+                },
+                "error": job.error,
+            })
+        })),
+    }
+}
+
+fn done(job: &model::Job) -> String {
+    match job.state {
+        model::JobState::Done => "100%".to_owned(),
+        _ if job.progress.bytes_total == 0 => String::new(),
+        _ => format!("{}%", job.progress.percent()),
+    }
+}
