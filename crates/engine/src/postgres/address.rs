@@ -228,6 +228,15 @@ pub(super) fn in_use(home: &Home) -> EngineError {
 
 /// A socket that has the address and does not listen. It does not share it (SO_REUSEADDR is off).
 fn bind(address: SocketAddr) -> io::Result<OwnedFd> {
+    match bind_with(address, false) {
+        // Connections that are over keep an address for a minute after whoever had them; one that
+        // listens keeps it also from this.
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => bind_with(address, true),
+        other => other,
+    }
+}
+
+fn bind_with(address: SocketAddr, reuse: bool) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
     } else {
@@ -237,7 +246,10 @@ fn bind(address: SocketAddr) -> io::Result<OwnedFd> {
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
+    sockopt::set_socket_reuseaddr(&socket, reuse)?;
     rustix::net::bind(&socket, &address)?;
+    // From here on nobody can listen beside it.
+    sockopt::set_socket_reuseaddr(&socket, false)?;
     Ok(socket)
 }
 
@@ -292,5 +304,32 @@ pub(super) fn check_owner(home: &Home) -> Result<(), EngineError> {
         Ok(())
     } else {
         Err(in_use(home))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_held_beside_connections_that_are_over_and_by_nobody_else() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let client = TcpStream::connect(address).expect("it listens");
+        let (accepted, _) = listener.accept().expect("a connection");
+        bind(address).expect_err("it listens");
+        // Who closes first keeps the address.
+        drop(accepted);
+        drop(client);
+        drop(listener);
+        let plain = bind_with(address, false).expect_err("a connection is over");
+        assert_eq!(plain.kind(), io::ErrorKind::AddrInUse);
+        let held = bind(address).expect("nobody listens");
+        // The standard library's has SO_REUSEADDR.
+        TcpListener::bind(address).expect_err("it is held");
+        drop(held);
+        TcpListener::bind(address).expect("it was let go");
     }
 }
