@@ -9,7 +9,8 @@ use std::{
 };
 
 use catalog::{
-    CatalogError, CatalogExt, Tx, clusters, conformance::samples, jobs, snapshots, tombstones,
+    CatalogError, CatalogExt, Tx, clusters, conformance::samples, instances, jobs, snapshots,
+    tombstones,
 };
 use engine::{EngineRegistry, FakeEngine};
 use model::{Clock, Hash, JobKind, Region, SystemEntropy, Timestamp, cluster::Base};
@@ -78,7 +79,9 @@ impl World {
                 "snapshot_shares",
                 "snapshot_tallies",
                 "clusters",
+                "instances",
                 "jobs",
+                "job_pins",
                 "condemned",
                 "outbox",
                 "events",
@@ -150,7 +153,10 @@ impl World {
             ..samples::cluster("c")
         };
         let row = cluster.clone();
-        self.write(move |tx| clusters::insert(tx, row.clone()).map(drop));
+        self.write(move |tx| {
+            clusters::insert(tx, row.clone())?;
+            instances::insert(tx, samples::writer(&row)).map(drop)
+        });
         cluster
     }
 
