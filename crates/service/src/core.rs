@@ -19,7 +19,7 @@ use crate::{
     jobs::{deaths::Deaths, places::Places, snapshot_turns::Turns},
     keys::{KeyService, Keys, Outside},
     link::transport::Carrier,
-    metrics::{Metrics, gauges::Scraped},
+    metrics::{Metrics, scraped::Scraped},
     record_log::{batch::Seal, checkpoint::Scribe},
     vaults::Vaults,
 };

@@ -13,7 +13,8 @@ use model::{Clock, Cluster, Placement, SystemClock, SystemEntropy};
 use serde_json::json;
 use service::{
     Scribe, Seal,
-    rebuild::{self, Files, Ground, Names, Report, Stage},
+    rebuild::{self, Ground, Stage},
+    record_log::report::{Files, Names, Report},
 };
 
 use crate::{

@@ -12,7 +12,6 @@ use catalog::{
     counts::{self, Counts, Standing},
 };
 use model::ClusterStatus;
-use tokio::sync::Mutex;
 
 use super::{JobEnd, Kind, Metrics, Status};
 use crate::core::Core;
@@ -21,10 +20,6 @@ use crate::core::Core;
 const FRESH: Duration = Duration::from_secs(1);
 /// How long a scrape waits for the catalog.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// When the catalog was read last.
-#[derive(Debug, Default)]
-pub(crate) struct Scraped(Mutex<Option<Instant>>);
 
 /// Brings all that is not counted as it happens up to date.
 pub(crate) async fn refresh(core: &Core) {

@@ -4,6 +4,7 @@
 //! It does not know who counts. Labels are words of this program, never of a request, so that
 //! nobody can make it remember more by asking for more.
 pub(crate) mod gauges;
+pub(crate) mod scraped;
 
 use std::{fmt, time::Duration};
 

@@ -14,6 +14,7 @@ pub mod owner;
 pub mod read;
 pub mod rebuild;
 mod repair;
+pub mod report;
 pub mod rotate_master_key;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

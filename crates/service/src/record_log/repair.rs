@@ -7,7 +7,7 @@ use catalog::{
 };
 use model::{Cluster, ClusterStatus, Instance, Placement, Region, SnapshotStatus, Told};
 
-use super::rebuild::{Files, Report};
+use super::report::{Files, Report};
 use crate::events::kinds::{self, OfCluster};
 
 /// Records handled by one transaction.
