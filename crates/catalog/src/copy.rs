@@ -58,6 +58,8 @@ static OTHERS: [Table; 12] = [
             "pins",
             "body",
             "error",
+            "subject_sort",
+            "keeps_body",
         ],
     ),
     Table::new("job_pins", 4, &["job", "region", "volume", "manifest"]),

@@ -40,6 +40,7 @@ migrations![
     "0013_node_tasks",
     "0014_job_pins",
     "0015_instances",
+    "0016_job_subjects",
 ];
 
 #[cfg(test)]

@@ -150,15 +150,15 @@ mod tests {
             noted.lock().expect("no panic").push(what);
         });
         let take = || std::mem::take(&mut *heard.lock().expect("no panic"));
-        let added =
-            catalog.write(|tx| jobs::insert(tx, &samples::job(JobKind::CreateSnapshot, "a")));
+        let added = catalog
+            .write(|tx| jobs::insert(tx, &samples::job(JobKind::of("create-snapshot"), "a")));
         added.await.expect("a job");
         assert_eq!(take(), [Touched::Jobs]);
         let noted = catalog.write(|tx| meta::get_or_set(tx, meta::MODE, "closed"));
         noted.await.expect("a note");
         assert_eq!(take(), [Touched::Records]);
         let undone = catalog.write(|tx| {
-            jobs::insert(tx, &samples::job(JobKind::CreateSnapshot, "a"))?;
+            jobs::insert(tx, &samples::job(JobKind::of("create-snapshot"), "a"))?;
             Err::<(), _>(CatalogError::Closed)
         });
         undone.await.expect_err("undone");

@@ -105,6 +105,7 @@ pub async fn jobs_mark_what_they_leave(fixture: &impl Fixture) {
             owner: "node/1".to_owned(),
             node: "node-1".to_owned(),
             free: true,
+            kinds: Vec::new(),
             except: Vec::new(),
             lease: Duration::from_secs(60),
         };
@@ -119,7 +120,7 @@ pub async fn jobs_mark_what_they_leave(fixture: &impl Fixture) {
                     pin(samples::region(), manifest),
                     pin(samples::other_region(), None),
                 ],
-                ..samples::job(JobKind::CopySnapshot, "s")
+                ..samples::job(JobKind::of("copy-snapshot"), "s")
             };
             jobs::insert(tx, &job)?;
             for number in 1..=tries {

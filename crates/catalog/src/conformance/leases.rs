@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use model::{
     Job, JobKind, JobState, SnapshotStatus, Timestamp,
-    job::{Pin, Progress},
+    job::{Pin, Progress, Subject},
     limits,
 };
 
@@ -27,6 +27,7 @@ fn claim(owner: &str, lease: Duration) -> Claim {
         owner: owner.to_owned(),
         node: "node-1".to_owned(),
         free: true,
+        kinds: Vec::new(),
         except: Vec::new(),
         lease,
     }
@@ -61,7 +62,7 @@ pub async fn cancel_against_finish(fixture: &impl Fixture) {
     let catalog = fixture.open();
     for round in 0..20 {
         let name = format!("s{round}");
-        let job = samples::job(JobKind::CreateSnapshot, &name);
+        let job = samples::job(JobKind::of("create-snapshot"), &name);
         let made = samples::snapshot(&name);
         let (added, snapshot) = (job.clone(), made.clone());
         write(&catalog, move |tx| {
@@ -115,7 +116,7 @@ pub async fn cancel_against_finish(fixture: &impl Fixture) {
 /// A job whose lease ran out is taken over, and its first holder can change nothing more.
 pub async fn expired_leases_are_fenced(fixture: &impl Fixture) {
     let catalog = fixture.open();
-    add(&catalog, &samples::job(JobKind::CopySnapshot, "s")).await;
+    add(&catalog, &samples::job(JobKind::of("copy-snapshot"), "s")).await;
     let first = take(&catalog, claim("a", Duration::from_millis(1))).await;
     let first = first.expect("a job");
     let second = take_soon(&catalog, "b").await;
@@ -175,7 +176,7 @@ pub async fn expired_leases_are_fenced(fixture: &impl Fixture) {
 /// A held job is not given to another; a renewed one stays held; a released one comes back.
 pub async fn live_leases_are_respected(fixture: &impl Fixture) {
     let catalog = fixture.open();
-    add(&catalog, &samples::job(JobKind::CopySnapshot, "s")).await;
+    add(&catalog, &samples::job(JobKind::of("copy-snapshot"), "s")).await;
     let job = take(&catalog, claim("a", Duration::from_secs(60)))
         .await
         .expect("a job");
@@ -205,7 +206,11 @@ pub async fn live_leases_are_respected(fixture: &impl Fixture) {
 pub async fn a_dead_process_leaves_nothing_held(fixture: &impl Fixture) {
     let catalog = fixture.open();
     for subject in ["a", "b"] {
-        add(&catalog, &samples::job(JobKind::CopySnapshot, subject)).await;
+        add(
+            &catalog,
+            &samples::job(JobKind::of("copy-snapshot"), subject),
+        )
+        .await;
     }
     let dead = take(&catalog, claim("node-1/x", LONG))
         .await
@@ -234,7 +239,7 @@ pub async fn jobs_wait_for_their_node_kind_and_time(fixture: &impl Fixture) {
     let catalog = fixture.open();
     let elsewhere = Job {
         node: Some("node-2".to_owned()),
-        ..samples::job(JobKind::CreateCluster, "c")
+        ..samples::job(JobKind::of("create-cluster"), "c")
     };
     add(&catalog, &elsewhere).await;
     assert_eq!(take(&catalog, claim("a", LONG)).await, None);
@@ -242,6 +247,11 @@ pub async fn jobs_wait_for_their_node_kind_and_time(fixture: &impl Fixture) {
         node: "node-2".to_owned(),
         ..claim("a", LONG)
     };
+    let other_kinds = Claim {
+        kinds: vec![JobKind::of("copy-snapshot"), JobKind::of("delete-cluster")],
+        ..here.clone()
+    };
+    assert_eq!(take(&catalog, other_kinds).await, None);
     let draining = Claim {
         node: "node-3".to_owned(),
         free: false,
@@ -249,15 +259,19 @@ pub async fn jobs_wait_for_their_node_kind_and_time(fixture: &impl Fixture) {
     };
     assert_eq!(take(&catalog, draining).await, None);
     let no_room = Claim {
-        except: vec![Except::Kind(JobKind::CreateCluster)],
+        except: vec![Except::Kind(JobKind::of("create-cluster"))],
         ..here.clone()
     };
     assert_eq!(take(&catalog, no_room).await, None);
-    assert!(take(&catalog, here).await.is_some());
+    let one_kind = Claim {
+        kinds: vec![JobKind::of("create-cluster")],
+        ..here
+    };
+    assert!(take(&catalog, one_kind).await.is_some());
     write(&catalog, |tx| {
         let job = Job {
             run_after: tx.now().plus(limits::JOB_SLEEP_MAX),
-            ..samples::job(JobKind::CopySnapshot, "s")
+            ..samples::job(JobKind::of("copy-snapshot"), "s")
         };
         jobs::insert(tx, &job)
     })
@@ -275,13 +289,13 @@ pub async fn a_wrong_clock_holds_no_job_up(fixture: &impl Fixture) {
                 run_after: if asleep { ahead } else { Timestamp(1) },
                 lease_owner: held.then(|| "node-2/x".to_owned()),
                 lease_until: held.then_some(ahead),
-                ..samples::job(JobKind::CopySnapshot, subject)
+                ..samples::job(JobKind::of("copy-snapshot"), subject)
             };
             jobs::insert(tx, &job)
         })
         .await;
         let taken = take(&catalog, claim("a", LONG)).await;
-        assert_eq!(taken.map(|job| job.subject).as_deref(), Some(subject));
+        assert_eq!(taken.as_ref().map(|job| job.subject.name()), Some(subject));
     }
 }
 
@@ -290,19 +304,17 @@ pub async fn a_runner_names_what_it_has_no_room_for(fixture: &impl Fixture) {
     let catalog = fixture.open();
     let mut ids = Vec::new();
     for (digit, kind) in [
-        (1, JobKind::CopySnapshot),
-        (1, JobKind::CreateSnapshot),
-        (2, JobKind::CopySnapshot),
+        (1, JobKind::of("copy-snapshot")),
+        (1, JobKind::of("create-snapshot")),
+        (2, JobKind::of("copy-snapshot")),
     ] {
-        let job = Job {
-            account: samples::account(digit),
-            ..samples::job(kind, "s")
-        };
+        let job = samples::job_of(kind, &samples::region(), &samples::account(digit), "s");
         add(&catalog, &job).await;
         ids.push(job.id);
     }
-    let copies_of = |digit| Except::KindOf(JobKind::CopySnapshot, samples::account(digit));
-    let all_of = |digit| Except::Of(samples::account(digit));
+    let copies_of =
+        |digit| Except::KindOf(JobKind::of("copy-snapshot"), Some(samples::account(digit)));
+    let all_of = |digit| Except::Of(Some(samples::account(digit)));
     for (except, expected) in [
         (vec![all_of(1), all_of(2)], None),
         (vec![all_of(1), copies_of(2)], None),
@@ -312,7 +324,7 @@ pub async fn a_runner_names_what_it_has_no_room_for(fixture: &impl Fixture) {
             Some(ids[1]),
         ),
         (
-            vec![Except::Kind(JobKind::CreateSnapshot), all_of(1)],
+            vec![Except::Kind(JobKind::of("create-snapshot")), all_of(1)],
             Some(ids[2]),
         ),
     ] {
@@ -328,7 +340,7 @@ pub async fn a_runner_names_what_it_has_no_room_for(fixture: &impl Fixture) {
 /// A job that could not be tried has lost no attempt, and its first holder is fenced all the same.
 pub async fn putting_off_is_no_attempt(fixture: &impl Fixture) {
     let catalog = fixture.open();
-    add(&catalog, &samples::job(JobKind::CreateSnapshot, "s")).await;
+    add(&catalog, &samples::job(JobKind::of("create-snapshot"), "s")).await;
     for turn in 1..=3_u64 {
         let job = take(&catalog, claim("a", LONG)).await.expect("it is due");
         assert_eq!((job.fence, job.attempts), (turn, 1));
@@ -364,17 +376,48 @@ pub async fn accounts_take_turns(fixture: &impl Fixture) {
         (3, "f", 6),
     ] {
         let job = Job {
-            account: samples::account(digit),
             run_after: Timestamp(due),
-            ..samples::job(JobKind::CopySnapshot, subject)
+            ..samples::job_of(
+                JobKind::of("copy-snapshot"),
+                &samples::region(),
+                &samples::account(digit),
+                subject,
+            )
         };
         add(&catalog, &job).await;
     }
     let mut order = String::new();
     while let Some(job) = take(&catalog, claim("a", LONG)).await {
-        order.push_str(&job.subject);
+        order.push_str(job.subject.name());
     }
     assert_eq!(order, "adfbec");
+}
+
+/// Rows of older releases do not say the sort of their subject; what does not read is claimed and
+/// told, and holds up no other job.
+pub async fn a_jobs_subject_is_read_or_told(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    for kind in ["create-cluster", "copy-snapshot", "verify-vault"] {
+        let job = samples::job(JobKind::of(kind), "s");
+        add(&catalog, &job).await;
+        let (id, subject) = (job.id, job.subject);
+        let older = write(&catalog, move |tx| {
+            tx.execute("UPDATE jobs SET subject_sort = ''", &[])?;
+            jobs::get(tx, id)
+        })
+        .await;
+        assert_eq!(older.map(|job| job.subject), Some(subject), "{kind}");
+    }
+    let broken = write(&catalog, |tx| {
+        tx.execute("UPDATE jobs SET subject = 'a b', account = 'x'", &[])
+    })
+    .await;
+    assert_eq!(broken, 3);
+    for _ in 0..3 {
+        let job = take(&catalog, claim("a", LONG)).await.expect("claimed");
+        let vault = job.kind == JobKind::of("verify-vault");
+        assert_eq!(matches!(job.subject, Subject::Unreadable(_)), !vault);
+    }
 }
 
 /// The account that holds the fewest leases comes first, in however many regions it asks; within
@@ -389,16 +432,19 @@ pub async fn regions_have_turns_of_their_own(fixture: &impl Fixture) {
         (samples::other_region(), 2, "e", 5),
     ] {
         let job = Job {
-            region,
-            account: samples::account(digit),
             run_after: Timestamp(due),
-            ..samples::job(JobKind::CopySnapshot, subject)
+            ..samples::job_of(
+                JobKind::of("copy-snapshot"),
+                &region,
+                &samples::account(digit),
+                subject,
+            )
         };
         add(&catalog, &job).await;
     }
     let mut order = String::new();
     while let Some(job) = take(&catalog, claim("a", LONG)).await {
-        order.push_str(&job.subject);
+        order.push_str(job.subject.name());
     }
     assert_eq!(order, "aedbc");
 }
@@ -406,7 +452,7 @@ pub async fn regions_have_turns_of_their_own(fixture: &impl Fixture) {
 /// Progress that was recorded never falls, also across tries.
 pub async fn progress_never_falls(fixture: &impl Fixture) {
     let catalog = fixture.open();
-    add(&catalog, &samples::job(JobKind::CopySnapshot, "s")).await;
+    add(&catalog, &samples::job(JobKind::of("copy-snapshot"), "s")).await;
     let first = take(&catalog, claim("a", Duration::from_millis(1)))
         .await
         .expect("a job");
@@ -454,23 +500,25 @@ pub async fn progress_never_falls(fixture: &impl Fixture) {
 /// Jobs are found by their record, counted while open, listed newest first, and pruned by age.
 pub async fn jobs_are_listed_and_pruned(fixture: &impl Fixture) {
     let catalog = fixture.open();
-    let old = samples::job(JobKind::CopySnapshot, "s");
+    let old = samples::job(JobKind::of("copy-snapshot"), "s");
     let new = Job {
         created_at: Timestamp(2),
-        ..samples::job(JobKind::CopySnapshot, "s")
+        ..samples::job(JobKind::of("copy-snapshot"), "s")
     };
     let other = Job {
         created_at: Timestamp(3),
-        ..samples::job(JobKind::CreateSnapshot, "s")
+        ..samples::job(JobKind::of("create-snapshot"), "s")
     };
     for job in [&old, &new, &other] {
         add(&catalog, job).await;
     }
     let (of_subject, open, all) = read(&catalog, |tx| {
         let (region, account) = (samples::region(), samples::account(1));
+        let copies = JobKind::of("copy-snapshot");
+        let subject = samples::job(copies.clone(), "s").subject;
         Ok((
-            jobs::of_subject(tx, &region, &account, "s", JobKind::CopySnapshot)?,
-            jobs::count_open(tx, &region, &account, JobKind::CopySnapshot)?,
+            jobs::of_subject(tx, &subject, &copies)?,
+            jobs::count_open(tx, &region, &account, &copies)?,
             jobs::list(tx, None, 2)?,
         ))
     })
@@ -513,7 +561,7 @@ pub async fn pins_end_with_their_job(fixture: &impl Fixture) {
     };
     let job = Job {
         pins: vec![pin(None)],
-        ..samples::job(JobKind::CopySnapshot, "s")
+        ..samples::job(JobKind::of("copy-snapshot"), "s")
     };
     add(&catalog, &job).await;
     let pinned = |volume: &model::VolumeRef| {

@@ -33,7 +33,7 @@ pub async fn names_clash(fixture: &impl Fixture) {
     let catalog = fixture.open();
     let cluster = samples::cluster("c");
     let again = samples::cluster("c");
-    let job = samples::job(model::JobKind::CreateCluster, "c");
+    let job = samples::job(model::JobKind::of("create-cluster"), "c");
     let access = access_key("AKIA1");
     let alias = alias("alias/a");
     {

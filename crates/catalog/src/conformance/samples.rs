@@ -3,9 +3,9 @@
 //! They do not come from an action: fields that the catalog does not search have plain values.
 use model::{
     Account, Arn, Cluster, ClusterName, ClusterStatus, Content, Entropy, Hash, Instance, Job,
-    JobId, JobKind, JobState, Key, KeyManager, KeyState, Placement, Region, ResourceId, Snapshot,
+    JobId, JobKind, Key, KeyManager, KeyState, Placement, Region, ResourceId, Snapshot,
     SnapshotKind, SnapshotName, SnapshotStatus, SystemEntropy, Timestamp, VolumeId, VolumeRef,
-    job::Progress,
+    job::Subject,
 };
 
 /// A region.
@@ -155,26 +155,24 @@ pub fn key(id: &str) -> Key {
 }
 
 /// An open job of account 1 that can be claimed at once.
-pub fn job(kind: JobKind, subject: &str) -> Job {
-    Job {
-        id: JobId::draw(&SystemEntropy),
-        kind,
-        region: region(),
-        account: account(1),
-        subject: subject.to_owned(),
-        state: JobState::Open,
-        node: None,
-        created_at: Timestamp(1),
-        run_after: Timestamp(1),
-        lease_owner: None,
-        lease_until: None,
-        fence: 0,
-        attempts: 0,
-        progress: Progress::default(),
-        pins: Vec::new(),
-        body: "{}".to_owned(),
-        error: None,
-    }
+pub fn job(kind: JobKind, name: &str) -> Job {
+    job_of(kind, &region(), &account(1), name)
+}
+
+/// The same of any account, on a cluster, a snapshot or the vaults: what the kind says.
+pub fn job_of(kind: JobKind, region: &Region, account: &Account, name: &str) -> Job {
+    let sort = match kind.as_str() {
+        "verify-vault" => "vault",
+        word if word.ends_with("cluster") => "cluster",
+        _ => "snapshot",
+    };
+    let (region, account) = match sort {
+        "vault" => ("", ""),
+        _ => (region.as_str(), account.as_str()),
+    };
+    let id = JobId::draw(&SystemEntropy);
+    let subject = Subject::read(sort, region, account, name);
+    Job::new(id, kind, subject, "{}".to_owned(), Timestamp(1))
 }
 
 /// A key's ARN.

@@ -317,7 +317,7 @@ pub async fn what_is_verified_is_noted(fixture: &impl Fixture) {
         Ok(())
     })
     .await;
-    let job = samples::job(JobKind::VerifyVault, "vault");
+    let job = samples::job(JobKind::of("verify-vault"), "vault");
     write(&catalog, move |tx| {
         jobs::insert(tx, &job)?;
         let hashes = [samples::hash(7), samples::hash(8)];
@@ -329,7 +329,10 @@ pub async fn what_is_verified_is_noted(fixture: &impl Fixture) {
         };
         assert_eq!((noted(tx, &all[0])?, noted(tx, &all[1])?), (2, 0));
         assert_eq!(verified::forget(tx, 10)?, 0, "the job is open");
-        assert_eq!(jobs::newest(tx, JobKind::VerifyVault)?.as_ref(), Some(&job));
+        assert_eq!(
+            jobs::newest(tx, &JobKind::of("verify-vault"))?.as_ref(),
+            Some(&job)
+        );
         jobs::cancel(tx, job.id)?;
         assert_eq!((verified::forget(tx, 1)?, verified::forget(tx, 9)?), (1, 1));
         Ok(())

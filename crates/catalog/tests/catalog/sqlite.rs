@@ -381,9 +381,10 @@ async fn looks_go_through_indexes() {
             instances::on_node(tx, "node-1")?;
             instances::writer(tx, &cluster.resource_id)?;
             instances::of_cluster(tx, &cluster.resource_id)?;
-            jobs::get(tx, samples::job(model::JobKind::CopySnapshot, "s").id)?;
-            jobs::count_open(tx, &region, &account, model::JobKind::CopySnapshot)?;
-            jobs::of_subject(tx, &region, &account, "s", model::JobKind::CopySnapshot)?;
+            let job = samples::job(model::JobKind::of("copy-snapshot"), "s");
+            jobs::get(tx, job.id)?;
+            jobs::count_open(tx, &region, &account, &job.kind)?;
+            jobs::of_subject(tx, &job.subject, &job.kind)?;
             keys::get(tx, &region, &account, "k")?;
             keys::get_alias(tx, &region, &account, "alias/a")?;
             access_keys::get(tx, "AKIA1")?;

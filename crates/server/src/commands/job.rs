@@ -85,9 +85,13 @@ fn shown_jobs(jobs: &[model::Job], format: ListFormat) -> String {
                     job.kind.as_str().to_owned(),
                     job.state.as_str().to_owned(),
                     done(job),
-                    job.region.to_string(),
-                    job.account.to_string(),
-                    job.subject.clone(),
+                    job.subject
+                        .region()
+                        .map_or(String::new(), ToString::to_string),
+                    job.subject
+                        .account()
+                        .map_or(String::new(), ToString::to_string),
+                    job.subject.name().to_owned(),
                     job.attempts.to_string(),
                     job.error.clone().unwrap_or_default(),
                 ]
@@ -100,9 +104,9 @@ fn shown_jobs(jobs: &[model::Job], format: ListFormat) -> String {
                 "state": job.state.as_str(),
                 "node": job.node,
                 "runner": job.lease_owner,
-                "region": job.region.as_str(),
-                "account": job.account.as_str(),
-                "subject": job.subject,
+                "region": job.subject.region().map(model::Region::as_str),
+                "account": job.subject.account().map(model::Account::as_str),
+                "subject": job.subject.name(),
                 "attempts": job.attempts,
                 "created_at": job.created_at.to_rfc3339_micros(),
                 "progress": {

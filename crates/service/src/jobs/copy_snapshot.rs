@@ -1,12 +1,12 @@
 //! Ships a snapshot from another region: what the destination's vault does not hold yet, as it
 //! lies, or sealed anew. What arrived stays, so a copy that was interrupted goes on where it was.
-use catalog::{CatalogError, CatalogExt, jobs, tombstones};
-use model::{Arn, Content, Region, Told};
+use catalog::{CatalogError, CatalogExt, Tx, jobs, tombstones};
+use model::{Arn, Content, Job, Region, Told};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    JobError, Reason, Run, complete_snapshot, done,
+    JobError, JobType, Reason, Run, complete_snapshot, create_snapshot, done,
     reencrypt::{self, Anew},
     snapshot_of,
 };
@@ -55,13 +55,36 @@ async fn agrees(wanted: &Wanted<'_>, content: &Content) -> Result<(), JobError> 
     Ok(())
 }
 
-pub(super) async fn run(run: &Run) -> Result<(), JobError> {
+/// The kind.
+#[derive(Debug)]
+pub struct CopySnapshot;
+
+impl JobType for CopySnapshot {
+    const NAME: &'static str = "copy-snapshot";
+    const WORKS_ON: &'static str = "snapshot";
+    const IS_NARROW: bool = true;
+    type Body = Body;
+
+    async fn run(run: &Run) -> Result<(), JobError> {
+        self::run(run).await
+    }
+
+    fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
+        create_snapshot::give_up(tx, job, reason)
+    }
+
+    fn show(tx: &mut dyn Tx, job: &Job, percent: u8) -> Result<(), CatalogError> {
+        create_snapshot::show(tx, job, percent)
+    }
+}
+
+async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
-    let (job, uid) = (run.job.clone(), body.snapshot);
+    let (of, uid) = (run.snapshot()?.clone(), body.snapshot);
     let wanted = run
         .core
         .catalog
-        .read(move |tx| snapshot_of(tx, &job, &uid))
+        .read(move |tx| snapshot_of(tx, &of, &uid))
         .await?;
     if wanted.is_none() {
         return Err(JobError::Gone);
@@ -73,12 +96,13 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
             body.content.clone()
         }
     };
-    let (lease, job, moved) = (run.lease.clone(), run.job.clone(), run.meter.progress());
+    let (lease, moved) = (run.lease.clone(), run.meter.progress());
+    let of = run.snapshot()?.clone();
     run.core
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
-            complete_snapshot(tx, &job, &body.snapshot, &content, &[])?;
+            complete_snapshot(tx, &of, &body.snapshot, &content, &[])?;
             done(tx, &lease, moved)?;
             Ok::<_, JobError>(())
         })
@@ -92,7 +116,7 @@ pub(super) fn link<'a>(
     body: &'a Body,
     pass: &'a str,
 ) -> Result<HttpLink<'a>, JobError> {
-    let (here, there) = (&run.job.region, &body.source_region);
+    let (here, there) = (&run.snapshot()?.region, &body.source_region);
     let region = RemoteRegion::of(&run.core, here, there).ok_or_else(|| {
         let log = format!(
             "region {there} is not configured as another deployment's any more: \
@@ -109,9 +133,10 @@ pub(super) fn link<'a>(
 /// Brings the source's objects as they lie.
 async fn ship(run: &Run, body: &Body) -> Result<(), JobError> {
     let content = &body.content;
+    let here = &run.snapshot()?.region;
     let (from, to, prefix) = (
         body.source_region.clone(),
-        run.job.region.clone(),
+        here.clone(),
         format!("volumes/{}/", content.volume),
     );
     let (absent_here, absent_there) = run
@@ -124,9 +149,9 @@ async fn ship(run: &Run, body: &Body) -> Result<(), JobError> {
             ))
         })
         .await?;
-    let throttle = run.core.vaults.throttle(&run.job.region);
+    let throttle = run.core.vaults.throttle(here);
     let wanted = Wanted {
-        to: &run.core.vaults.get(&run.job.region)?,
+        to: &run.core.vaults.get(here)?,
         volume: &content.volume,
         manifest: content.manifest,
         absent_there: &absent_there,

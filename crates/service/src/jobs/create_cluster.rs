@@ -1,10 +1,10 @@
 //! Makes a new cluster: its files, roles, a running server, and then the commit that names it.
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
 use engine::NewCluster;
-use model::{Cluster, ClusterName, ClusterStatus, Job, Placement, ResourceId, Told};
+use model::{Cluster, ClusterStatus, Job, Placement, ResourceId, Told, job::Subject};
 use serde::{Deserialize, Serialize};
 
-use super::{JobError, Run};
+use super::{JobError, JobType, Run};
 use crate::{
     clusters::{addresses, files},
     events::kinds::{self, OfCluster},
@@ -19,7 +19,25 @@ pub struct Body {
     pub master_verifier: String,
 }
 
-pub(super) async fn run(run: &Run) -> Result<(), JobError> {
+/// The kind.
+#[derive(Debug)]
+pub struct CreateCluster;
+
+impl JobType for CreateCluster {
+    const NAME: &'static str = "create-cluster";
+    const WORKS_ON: &'static str = "cluster";
+    type Body = Body;
+
+    async fn run(run: &Run) -> Result<(), JobError> {
+        self::run(run).await
+    }
+
+    fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
+        self::give_up(tx, job, reason)
+    }
+}
+
+async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
     let cluster = run.cluster(&body.cluster).await?;
     let place = run.fresh_place(&cluster).await?;
@@ -62,10 +80,11 @@ pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Resul
 }
 
 pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
-    let Ok(name) = ClusterName::parse(&job.subject) else {
+    let Subject::Cluster(of) = &job.subject else {
+        // Its runner has told that; no record says which it was.
         return Ok(());
     };
-    let Some(mut stored) = rows::get(tx, &job.region, &job.account, &name)? else {
+    let Some(mut stored) = rows::get(tx, &of.region, &of.account, &of.name)? else {
         return Ok(());
     };
     let cluster: &mut Cluster = &mut stored.value;

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs, snapshots, tombstones};
 use engine::{DumpSink, SinkError};
 use model::{
-    Cluster, Content, ErrorKind, Job, ResourceId, SnapshotStatus, Told, VolumeRef, WrappedKey,
-    cluster::Base, pages,
+    Cluster, Content, ErrorKind, Job, ResourceId, SnapshotName, SnapshotStatus, Told, VolumeRef,
+    WrappedKey,
+    cluster::Base,
+    job::{Named, Subject},
+    pages,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vault::{DataKey, Observer, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions};
 
-use super::{JobError, Run, complete_snapshot, done, snapshot_of};
+use super::{JobError, JobType, Run, complete_snapshot, done, snapshot_of};
 use crate::{
     clusters::{addresses, files},
     events::kinds,
@@ -30,7 +33,45 @@ pub struct Body {
     pub wrapped_key: Option<WrappedKey>,
 }
 
-pub(super) async fn run(run: &Run) -> Result<(), JobError> {
+/// The kind.
+#[derive(Debug)]
+pub struct CreateSnapshot;
+
+impl JobType for CreateSnapshot {
+    const NAME: &'static str = "create-snapshot";
+    const WORKS_ON: &'static str = "snapshot";
+    type Body = Body;
+
+    async fn run(run: &Run) -> Result<(), JobError> {
+        self::run(run).await
+    }
+
+    fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
+        self::give_up(tx, job, reason)
+    }
+
+    fn show(tx: &mut dyn Tx, job: &Job, percent: u8) -> Result<(), CatalogError> {
+        self::show(tx, job, percent)
+    }
+}
+
+/// Writes into the record how much of a snapshot there is.
+pub(super) fn show(tx: &mut dyn Tx, job: &Job, percent: u8) -> Result<(), CatalogError> {
+    if let Subject::Snapshot(of) = &job.subject
+        && let Some(mut stored) = snapshots::get(tx, &of.region, &of.account, &of.name)?
+        && matches!(
+            stored.value.status,
+            SnapshotStatus::Creating | SnapshotStatus::Copying
+        )
+        && stored.value.percent_progress < percent
+    {
+        stored.value.percent_progress = percent;
+        snapshots::update(tx, stored)?;
+    }
+    Ok(())
+}
+
+async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
     let cluster = run.cluster(&body.cluster).await?;
     let Taken {
@@ -38,12 +79,13 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
         base,
         left_out,
     } = take(run, &cluster, &body).await?;
-    let (lease, job, moved) = (run.lease.clone(), run.job.clone(), run.meter.progress());
+    let (lease, moved) = (run.lease.clone(), run.meter.progress());
+    let of = run.snapshot()?.clone();
     run.core
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
-            complete_snapshot(tx, &job, &body.snapshot, &content, &left_out)?;
+            complete_snapshot(tx, &of, &body.snapshot, &content, &left_out)?;
             if let Some(mut stored) = rows::get_by_resource_id(tx, &body.cluster)? {
                 stored.value.base = Some(base.clone());
                 rows::update(tx, stored)?;
@@ -247,22 +289,23 @@ fn not_taken(error: VaultError) -> SinkError {
 /// Marks the job's snapshot as failed.
 pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
     #[derive(Deserialize)]
-    struct Named {
+    struct Which {
         snapshot: Uuid,
     }
-    let Ok(named) = super::body::<Named>(job) else {
-        return Ok(());
-    };
-    fail_snapshot(tx, job, &named.snapshot, reason)
+    match (&job.subject, super::body::<Which>(job)) {
+        (Subject::Snapshot(of), Ok(which)) => fail_snapshot(tx, of, &which.snapshot, reason),
+        // Its runner has told that; no record says which it was.
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn fail_snapshot(
     tx: &mut dyn Tx,
-    job: &Job,
+    of: &Named<SnapshotName>,
     uid: &Uuid,
     reason: &Told,
 ) -> Result<(), CatalogError> {
-    let Some(mut stored) = snapshot_of(tx, job, uid)? else {
+    let Some(mut stored) = snapshot_of(tx, of, uid)? else {
         return Ok(());
     };
     stored.value.status = SnapshotStatus::Failed;

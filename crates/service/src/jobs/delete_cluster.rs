@@ -1,9 +1,12 @@
 //! Removes a cluster: its final snapshot if there is one, its server, its files, its record.
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
-use model::{ClusterName, ClusterStatus, Job, Placement, ResourceId, SnapshotName, Told};
+use model::{
+    Account, ClusterStatus, Job, Placement, Region, ResourceId, SnapshotName, Told,
+    job::{Named, Subject},
+};
 use serde::{Deserialize, Serialize};
 
-use super::{JobError, Reason, Run, complete_snapshot, create_snapshot, snapshot_of};
+use super::{JobError, JobType, Reason, Run, complete_snapshot, create_snapshot, snapshot_of};
 use crate::{
     clusters::{addresses, files},
     events::kinds::{self, OfCluster},
@@ -28,24 +31,45 @@ pub struct FinalSnapshot {
     pub needs: create_snapshot::Body,
 }
 
-/// A job whose subject is the final snapshot instead of the cluster.
-fn about(job: &Job, snapshot: &FinalSnapshot) -> Job {
-    Job {
-        subject: snapshot.name.to_string(),
-        ..job.clone()
+/// The kind.
+#[derive(Debug)]
+pub struct DeleteCluster;
+
+impl JobType for DeleteCluster {
+    const NAME: &'static str = "delete-cluster";
+    const WORKS_ON: &'static str = "cluster";
+    type Body = Body;
+
+    async fn run(run: &Run) -> Result<(), JobError> {
+        self::run(run).await
+    }
+
+    fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
+        self::give_up(tx, job, reason)
     }
 }
 
-pub(super) async fn run(run: &Run) -> Result<(), JobError> {
+impl FinalSnapshot {
+    /// Its record: it is where its cluster is.
+    fn of(&self, region: &Region, account: &Account) -> Named<SnapshotName> {
+        Named {
+            region: region.clone(),
+            account: account.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
     let cluster = run.cluster(&body.cluster).await?;
     if let Some(snapshot) = body.final_snapshot.clone() {
-        let job = about(&run.job, &snapshot);
+        let of = snapshot.of(&cluster.region, &cluster.account);
         let uid = snapshot.needs.snapshot;
         let wanted = run
             .core
             .catalog
-            .read(move |tx| snapshot_of(tx, &job, &uid))
+            .read(move |tx| snapshot_of(tx, &of, &uid))
             .await?;
         // Already available when an earlier try got past it.
         if wanted.is_some() {
@@ -114,13 +138,14 @@ async fn take_final(
     snapshot: FinalSnapshot,
 ) -> Result<(), JobError> {
     let taken = create_snapshot::take(run, cluster, &snapshot.needs).await?;
-    let (lease, job) = (run.lease.clone(), about(&run.job, &snapshot));
+    let of = snapshot.of(&cluster.region, &cluster.account);
+    let lease = run.lease.clone();
     run.core
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
             let uid = &snapshot.needs.snapshot;
-            complete_snapshot(tx, &job, uid, &taken.content, &taken.left_out)
+            complete_snapshot(tx, &of, uid, &taken.content, &taken.left_out)
         })
         .await
 }
@@ -137,19 +162,16 @@ async fn remove_folder(folder: std::path::PathBuf) -> Result<(), JobError> {
 /// The cluster is kept: what cannot be snapshotted or removed must not be lost. It goes back to
 /// where it was, so that it can be deleted again.
 pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
-    let body = super::body::<Body>(job).ok();
-    if let Some(snapshot) = body.as_ref().and_then(|body| body.final_snapshot.as_ref()) {
-        create_snapshot::fail_snapshot(
-            tx,
-            &about(job, snapshot),
-            &snapshot.needs.snapshot,
-            reason,
-        )?;
-    }
-    let Ok(name) = ClusterName::parse(&job.subject) else {
+    let Subject::Cluster(of) = &job.subject else {
+        // Its runner has told that; no record says which it was.
         return Ok(());
     };
-    let Some(mut stored) = rows::get(tx, &job.region, &job.account, &name)? else {
+    let body = super::body::<Body>(job).ok();
+    if let Some(snapshot) = body.as_ref().and_then(|body| body.final_snapshot.as_ref()) {
+        let snapshot_of = snapshot.of(&of.region, &of.account);
+        create_snapshot::fail_snapshot(tx, &snapshot_of, &snapshot.needs.snapshot, reason)?;
+    }
+    let Some(mut stored) = rows::get(tx, &of.region, &of.account, &of.name)? else {
         return Ok(());
     };
     let writer = instances::writer(tx, &stored.value.resource_id)?;

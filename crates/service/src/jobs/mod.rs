@@ -1,5 +1,4 @@
-//! Durable background work, one kind a file. Adding one is its file, its `JobKind`, and its
-//! line in [`run`] and [`give_up`].
+//! Durable background work, one kind a file: its [`JobType`]. Which there are says [`registry`].
 //!
 //! A job is a list of steps that can stop anywhere and run again: it takes no hints, re-reads
 //! state, and its one commit checks that its lease still holds.
@@ -11,6 +10,7 @@ pub mod delete_cluster;
 pub mod places;
 pub mod progress;
 pub mod reencrypt;
+pub mod registry;
 pub mod restore_cluster;
 mod restore_sample;
 pub mod runner;
@@ -21,12 +21,13 @@ use std::{path::Path, sync::Arc};
 
 use catalog::{
     CatalogError, CatalogExt, Tx,
-    jobs::{self, Lease},
+    jobs::{self, Checkpoint, Lease},
 };
 use engine::{EngineError, Home};
 use model::{
-    Account, Cluster, ErrorKind, Job, JobId, JobKind, JobState, Placement, Region, ResourceId,
-    Snapshot, SnapshotStatus, Told, job::Progress,
+    Cluster, Entropy, ErrorKind, Job, JobId, JobKind, Placement, ResourceId, Snapshot,
+    SnapshotName, SnapshotStatus, Timestamp, Told,
+    job::{Named, Progress, Subject},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use vault::VaultError;
@@ -177,72 +178,60 @@ pub struct Run {
     pub place: Arc<Place>,
 }
 
+/// A kind of job: its word, its document, and what it does.
+pub trait JobType: 'static {
+    /// The word in rows, logs, metrics and listings.
+    const NAME: &'static str;
+    /// The sort of its subject ([`Subject::sort`]).
+    const WORKS_ON: &'static str;
+    /// Whether it has fewer places than others: a slow one must not keep them from theirs.
+    const IS_NARROW: bool = false;
+    /// Whether its document stays when it has ended.
+    const KEEPS_BODY: bool = false;
+    /// What its row holds for it.
+    type Body: Serialize;
+
+    /// Runs it to its commit.
+    ///
+    /// # Errors
+    /// Why it did not get there.
+    fn run(run: &Run) -> impl Future<Output = Result<(), JobError>> + Send;
+
+    /// Writes into its record that it failed, in the transaction that ends it. (By default the row
+    /// itself says it.)
+    ///
+    /// # Errors
+    /// The catalog's.
+    fn give_up(_tx: &mut dyn Tx, _job: &Job, _reason: &Told) -> Result<(), CatalogError> {
+        Ok(())
+    }
+
+    /// Writes into its record how far it is, in percent. (By default nowhere.)
+    ///
+    /// # Errors
+    /// The catalog's.
+    fn show(_tx: &mut dyn Tx, _job: &Job, _percent: u8) -> Result<(), CatalogError> {
+        Ok(())
+    }
+}
+
 /// A new job's row.
-pub fn new_job<B: Serialize>(
-    core: &Core,
-    kind: JobKind,
-    region: &Region,
-    account: &Account,
-    subject: &str,
-    body: &B,
+pub fn new_job<J: JobType>(core: &Core, subject: Subject, body: &J::Body) -> Job {
+    job_at::<J>(&*core.entropy, core.now(), subject, body)
+}
+
+/// The same beside a server.
+pub fn job_at<J: JobType>(
+    entropy: &dyn Entropy,
+    now: Timestamp,
+    subject: Subject,
+    body: &J::Body,
 ) -> Job {
-    let now = core.now();
+    let body = serde_json::to_string(body).expect("a job's document serializes");
+    let (id, kind) = (JobId::draw(entropy), JobKind::of(J::NAME));
     Job {
-        id: JobId::draw(&*core.entropy),
-        kind,
-        region: region.clone(),
-        account: account.clone(),
-        subject: subject.to_owned(),
-        state: JobState::Open,
-        node: None,
-        created_at: now,
-        run_after: now,
-        lease_owner: None,
-        lease_until: None,
-        fence: 0,
-        attempts: 0,
-        progress: Progress::default(),
-        pins: Vec::new(),
-        body: serde_json::to_string(body).expect("a job's document serializes"),
-        error: None,
-    }
-}
-
-/// The words of all kinds.
-pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
-    JobKind::ALL.into_iter().map(JobKind::as_str)
-}
-
-/// Runs a job to its commit.
-///
-/// # Errors
-/// Why it did not get there.
-pub async fn run(run: &Run) -> Result<(), JobError> {
-    match run.job.kind {
-        JobKind::CreateCluster => create_cluster::run(run).await,
-        JobKind::CreateSnapshot => create_snapshot::run(run).await,
-        JobKind::CopySnapshot => copy_snapshot::run(run).await,
-        JobKind::RestoreCluster => restore_cluster::run(run).await,
-        JobKind::DeleteCluster => delete_cluster::run(run).await,
-        JobKind::VerifyVault => verify_vault::run(run).await,
-    }
-}
-
-/// Writes into the job's record that it failed, in the transaction that ends the job.
-///
-/// # Errors
-/// The catalog's.
-pub fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
-    match job.kind {
-        JobKind::CreateCluster | JobKind::RestoreCluster => {
-            create_cluster::give_up(tx, job, reason)
-        }
-        JobKind::CreateSnapshot | JobKind::CopySnapshot => {
-            create_snapshot::give_up(tx, job, reason)
-        }
-        JobKind::DeleteCluster => delete_cluster::give_up(tx, job, reason),
-        // The row itself says it.
-        JobKind::VerifyVault => Ok(()),
+        keeps_body: J::KEEPS_BODY,
+        ..Job::new(id, kind, subject, body, now)
     }
 }
 
@@ -254,6 +243,37 @@ impl Run {
     pub fn body<B: DeserializeOwned>(&self) -> Result<B, JobError> {
         body(&self.job)
             .map_err(|error| JobError::fail(format!("the job's document does not read: {error}")))
+    }
+
+    /// The snapshot that it makes.
+    ///
+    /// # Errors
+    /// `Fail` when it works on something else.
+    pub fn snapshot(&self) -> Result<&Named<SnapshotName>, JobError> {
+        match &self.job.subject {
+            Subject::Snapshot(of) => Ok(of),
+            other => Err(JobError::fail(format!(
+                "the job works on the {} {}, not on a snapshot",
+                other.sort(),
+                other.name()
+            ))),
+        }
+    }
+
+    /// Records how far it is.
+    ///
+    /// # Errors
+    /// `Lost`, or the catalog's.
+    pub async fn checkpoint(&self, step: Checkpoint) -> Result<(), CatalogError> {
+        let lease = self.lease.clone();
+        let step = Checkpoint {
+            progress: Some(self.meter.progress()),
+            ..step
+        };
+        self.core
+            .catalog
+            .write(move |tx| jobs::checkpoint(tx, &lease, &step))
+            .await
     }
 
     /// The cluster of that resource id, as it is now.
@@ -364,13 +384,10 @@ async fn attempts(folder: &Path) -> Result<Vec<String>, JobError> {
 /// Finds the snapshot that a job works on, unless it was deleted or replaced meanwhile.
 pub(crate) fn snapshot_of(
     tx: &mut dyn Tx,
-    job: &Job,
+    of: &Named<SnapshotName>,
     uid: &uuid::Uuid,
 ) -> Result<Option<catalog::Stored<Snapshot>>, CatalogError> {
-    let Ok(name) = model::SnapshotName::parse_existing(&job.subject) else {
-        return Ok(None);
-    };
-    let found = catalog::snapshots::get(tx, &job.region, &job.account, &name)?;
+    let found = catalog::snapshots::get(tx, &of.region, &of.account, &of.name)?;
     Ok(found.filter(|stored| {
         stored.value.uid == *uid
             && matches!(
@@ -394,12 +411,12 @@ fn done(tx: &mut dyn Tx, lease: &Lease, moved: Progress) -> Result<(), CatalogEr
 /// among the database's files that it does not have.
 pub(crate) fn complete_snapshot(
     tx: &mut dyn Tx,
-    job: &Job,
+    of: &Named<SnapshotName>,
     uid: &uuid::Uuid,
     content: &model::Content,
     left_out: &[String],
 ) -> Result<(), JobError> {
-    let mut stored = snapshot_of(tx, job, uid)?.ok_or(JobError::Gone)?;
+    let mut stored = snapshot_of(tx, of, uid)?.ok_or(JobError::Gone)?;
     let snapshot = &mut stored.value;
     snapshot.status = SnapshotStatus::Available;
     snapshot.percent_progress = 100;

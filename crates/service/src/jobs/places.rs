@@ -31,12 +31,15 @@ const SHORT_WAIT: Duration = Duration::from_millis(250);
 /// How often a thread that needs its place back looks for it.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Whose a job is: an account's, or the deployment's own.
+type Owner = Option<Account>;
+
 /// How many places of one sort the accounts have.
 #[derive(Debug, Default)]
-struct Shares(HashMap<Account, usize>);
+struct Shares(HashMap<Owner, usize>);
 
 impl Shares {
-    fn of(&self, account: &Account) -> usize {
+    fn of(&self, account: &Owner) -> usize {
         self.0.get(account).copied().unwrap_or(0)
     }
 
@@ -45,21 +48,21 @@ impl Shares {
     }
 
     /// Whether an account may take another of `all`.
-    fn admit(&self, account: &Account, all: usize) -> bool {
+    fn admit(&self, account: &Owner, all: usize) -> bool {
         self.of(account) < all.saturating_sub(self.taken())
     }
 
     /// The accounts that may take no more of `all`; none when nobody may.
-    fn full(&self, all: usize) -> Option<impl Iterator<Item = &Account>> {
+    fn full(&self, all: usize) -> Option<impl Iterator<Item = &Owner>> {
         let free = self.taken() < all;
         free.then(|| self.0.keys().filter(move |one| !self.admit(one, all)))
     }
 
-    fn take(&mut self, account: &Account) {
+    fn take(&mut self, account: &Owner) {
         *self.0.entry(account.clone()).or_default() += 1;
     }
 
-    fn give(&mut self, account: &Account) {
+    fn give(&mut self, account: &Owner) {
         if let Some(count) = self.0.get_mut(account) {
             *count -= 1;
             if *count == 0 {
@@ -81,6 +84,8 @@ struct State {
 #[derive(Debug, Default)]
 pub struct Places {
     state: Mutex<State>,
+    /// The kinds that have fewer places.
+    narrow: Vec<JobKind>,
     /// Wakes the jobs that need their place back.
     freed: Notify,
     /// Wakes the runner: it may claim more.
@@ -88,6 +93,14 @@ pub struct Places {
 }
 
 impl Places {
+    /// With fewer of them for some kinds.
+    pub fn new(narrow: Vec<JobKind>) -> Self {
+        Self {
+            narrow,
+            ..Self::default()
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,11 +114,11 @@ impl Places {
             .chain(state.working.full(WORKING_MAX)?);
         let mut except: Vec<Except> = full.cloned().map(Except::Of).collect();
         match state.copying.full(COPYING_MAX) {
-            None => except.push(Except::Kind(JobKind::CopySnapshot)),
-            Some(full) => except.extend(
-                full.cloned()
-                    .map(|account| Except::KindOf(JobKind::CopySnapshot, account)),
-            ),
+            None => except.extend(self.narrow.iter().cloned().map(Except::Kind)),
+            Some(full) => except.extend(full.flat_map(|account| {
+                let narrow = self.narrow.iter().cloned();
+                narrow.map(|kind| Except::KindOf(kind, account.clone()))
+            })),
         }
         except.extend(state.jobs.iter().copied().map(Except::Held));
         Some(except)
@@ -119,13 +132,14 @@ impl Places {
     /// The place of a job that was just claimed: it works.
     pub fn enter(self: &Arc<Self>, job: &Job) -> Place {
         let mut state = self.state();
-        state.held.take(&job.account);
+        let account = job.subject.account().cloned();
+        state.held.take(&account);
         state.jobs.push(job.id);
         let place = Place {
             places: self.clone(),
             job: job.id,
-            account: job.account.clone(),
-            copies: job.kind == JobKind::CopySnapshot,
+            account,
+            copies: self.narrow.contains(&job.kind),
             works: Mutex::new(true),
         };
         place.count(&mut state);
@@ -144,7 +158,7 @@ impl Places {
 pub struct Place {
     places: Arc<Places>,
     job: JobId,
-    account: Account,
+    account: Owner,
     copies: bool,
     works: Mutex<bool>,
 }
@@ -249,16 +263,13 @@ mod tests {
     use super::*;
 
     fn job(digit: u8, kind: JobKind) -> Job {
-        Job {
-            account: samples::account(digit),
-            ..samples::job(kind, "s")
-        }
+        samples::job_of(kind, &samples::region(), &samples::account(digit), "s")
     }
 
     /// Takes places for an account until it is refused, or nothing may be claimed.
     fn fill(places: &Arc<Places>, digit: u8, kind: JobKind) -> Vec<Place> {
         let mut taken = Vec::new();
-        let account = samples::account(digit);
+        let account = Some(samples::account(digit));
         while let Some(except) = places.room() {
             let refused = except.iter().any(|one| match one {
                 Except::Of(other) => *other == account,
@@ -269,16 +280,16 @@ mod tests {
             if refused {
                 break;
             }
-            taken.push(places.enter(&job(digit, kind)));
+            taken.push(places.enter(&job(digit, kind.clone())));
         }
         taken
     }
 
     #[test]
     fn no_account_takes_the_places_of_the_next() {
-        let places = Arc::<Places>::default();
+        let places = Arc::new(Places::new(vec![JobKind::of("copy-snapshot")]));
         let kept: Vec<Vec<Place>> = (1..=4)
-            .map(|digit| fill(&places, digit, JobKind::CreateSnapshot))
+            .map(|digit| fill(&places, digit, JobKind::of("create-snapshot")))
             .collect();
         assert_eq!(kept.iter().map(Vec::len).collect::<Vec<_>>(), [6, 3, 2, 1]);
         assert!(places.room().is_none(), "all places are taken");
@@ -288,36 +299,36 @@ mod tests {
 
     #[test]
     fn copies_leave_places_to_the_rest() {
-        let places = Arc::<Places>::default();
-        let copies = fill(&places, 1, JobKind::CopySnapshot);
-        let rest = fill(&places, 1, JobKind::CreateCluster);
+        let places = Arc::new(Places::new(vec![JobKind::of("copy-snapshot")]));
+        let copies = fill(&places, 1, JobKind::of("copy-snapshot"));
+        let rest = fill(&places, 1, JobKind::of("create-cluster"));
         assert_eq!((copies.len(), rest.len()), (4, 2));
     }
 
     #[test]
     fn what_waits_has_no_place() {
-        let places = Arc::<Places>::default();
+        let places = Arc::new(Places::new(vec![JobKind::of("copy-snapshot")]));
         let held: Vec<Place> = (0..HELD_MAX / 2)
             .map(|_| {
-                let place = places.enter(&job(1, JobKind::CreateSnapshot));
+                let place = places.enter(&job(1, JobKind::of("create-snapshot")));
                 place.put_down();
                 place
             })
             .collect();
         let except = places.room().expect("others may claim");
         assert!(
-            except.contains(&Except::Of(samples::account(1))),
+            except.contains(&Except::Of(Some(samples::account(1)))),
             "its share waits"
         );
-        assert_eq!(fill(&places, 2, JobKind::CreateSnapshot).len(), 6);
+        assert_eq!(fill(&places, 2, JobKind::of("create-snapshot")).len(), 6);
         drop(held);
     }
 
     #[tokio::test]
     async fn a_wait_ends_with_a_place() {
-        let places = Arc::<Places>::default();
-        let (one, two) = (samples::account(1), samples::account(2));
-        let waiter = places.enter(&job(1, JobKind::CreateSnapshot));
+        let places = Arc::new(Places::new(vec![JobKind::of("copy-snapshot")]));
+        let (one, two) = (Some(samples::account(1)), Some(samples::account(2)));
+        let waiter = places.enter(&job(1, JobKind::of("create-snapshot")));
         let short = waiter.waiting(tokio::time::sleep(SHORT_WAIT / 2)).await;
         assert_eq!((short, places.state().working.of(&one)), ((), 1));
         let (tell, told) = tokio::sync::oneshot::channel();
@@ -330,7 +341,7 @@ mod tests {
                 "it waits without a place"
             );
             let others: Vec<Place> = (0..WORKING_MAX)
-                .map(|_| places.enter(&job(2, JobKind::CreateSnapshot)))
+                .map(|_| places.enter(&job(2, JobKind::of("create-snapshot"))))
                 .collect();
             tell.send(()).expect("it waits");
             tokio::time::sleep(SHORT_WAIT).await;

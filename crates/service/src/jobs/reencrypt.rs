@@ -45,11 +45,12 @@ pub struct Anew {
 /// Makes the copy, and answers its content.
 pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, JobError> {
     let core = &run.core;
-    let user = KeyUser::rds(&run.job.account, &run.job.region);
+    let of = run.snapshot()?.clone();
+    let user = KeyUser::rds(&of.account, &of.region);
     let data_key = unwrap(run, &user, body.content.wrapped_key.as_ref()).await?;
     let fresh_key = unwrap(run, &user, anew.wrapped_key.as_ref()).await?;
     let base = base(run, &user, anew).await?;
-    let (from, to) = (body.source_region.clone(), run.job.region.clone());
+    let (from, to) = (body.source_region.clone(), of.region.clone());
     let prefix = |volume: &VolumeRef| format!("volumes/{volume}/");
     let (here, there) = (prefix(&body.content.volume), prefix(&anew.volume));
     let (absent_here, absent_there) = core
@@ -61,12 +62,12 @@ pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, 
             ))
         })
         .await?;
-    let target = core.vaults.get(&run.job.region)?;
+    let target = core.vaults.get(&of.region)?;
     let source = match &body.pass {
         Some(_) => None,
         None => Some(core.vaults.get(&body.source_region)?),
     };
-    let throttle = core.vaults.throttle(&run.job.region);
+    let throttle = core.vaults.throttle(&of.region);
     let (run, body, anew) = (run.clone(), body.clone(), anew.clone());
     tokio::task::spawn_blocking(move || {
         let handle = Handle::current();
@@ -144,27 +145,22 @@ async fn base(run: &Run, user: &KeyUser, anew: &Anew) -> Result<Option<vault::Ba
 /// Notes in the job's row how far it is, and pins the manifest that says it.
 async fn record(run: &Run, body: &Body, manifest: Hash) -> bool {
     let mut body = body.clone();
-    let Some(anew) = &mut body.anew else {
+    let (Some(anew), Ok(of)) = (&mut body.anew, run.snapshot()) else {
         return false;
     };
     anew.checkpoint = Some(manifest);
     let mut pins = run.job.pins.clone();
     pins.push(Pin {
-        region: run.job.region.clone(),
+        region: of.region.clone(),
         volume: anew.volume.clone(),
         manifest: Some(manifest),
     });
     let step = jobs::Checkpoint {
         body: Some(serde_json::to_string(&body).expect("a job's document serializes")),
         pins: Some(pins),
-        progress: Some(run.meter.progress()),
+        progress: None,
     };
-    let lease = run.lease.clone();
-    let written = run
-        .core
-        .catalog
-        .write(move |tx| jobs::checkpoint(tx, &lease, &step))
-        .await;
+    let written = run.checkpoint(step).await;
     if let Err(error) = &written {
         tracing::warn!(job = %run.job.id, cause = %chain(error), "how far a copy is was not recorded");
     }

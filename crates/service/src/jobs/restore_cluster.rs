@@ -1,10 +1,10 @@
 //! Makes a cluster from a snapshot: the files beside everything else, the engine's recovery,
 //! and last the commit that makes it visible.
-use catalog::{CatalogExt, tombstones};
-use model::{Content, ResourceId};
+use catalog::{CatalogError, CatalogExt, Tx, clusters, tombstones};
+use model::{ClusterStatus, Content, Job, ResourceId, Told, job::Subject};
 use serde::{Deserialize, Serialize};
 
-use super::{JobError, Run, create_cluster};
+use super::{JobError, JobType, Run, create_cluster};
 use crate::{
     clusters::{addresses, files},
     keys::KeyUser,
@@ -20,7 +20,40 @@ pub struct Body {
     pub content: Content,
 }
 
-pub(super) async fn run(run: &Run) -> Result<(), JobError> {
+/// The kind.
+#[derive(Debug)]
+pub struct RestoreCluster;
+
+impl JobType for RestoreCluster {
+    const NAME: &'static str = "restore-cluster";
+    const WORKS_ON: &'static str = "cluster";
+    type Body = Body;
+
+    async fn run(run: &Run) -> Result<(), JobError> {
+        self::run(run).await
+    }
+
+    fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
+        create_cluster::give_up(tx, job, reason)
+    }
+
+    fn show(tx: &mut dyn Tx, job: &Job, percent: u8) -> Result<(), CatalogError> {
+        if let Subject::Cluster(of) = &job.subject
+            && let Some(mut stored) = clusters::get(tx, &of.region, &of.account, &of.name)?
+            && stored.value.status == ClusterStatus::Creating
+            && stored
+                .value
+                .percent_progress
+                .is_some_and(|shown| shown < percent)
+        {
+            stored.value.percent_progress = Some(percent);
+            clusters::update(tx, stored)?;
+        }
+        Ok(())
+    }
+}
+
+async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
     let core = &run.core;
     let cluster = run.cluster(&body.cluster).await?;
@@ -73,4 +106,57 @@ pub(super) async fn run(run: &Run) -> Result<(), JobError> {
     let load = engine.load(&home, &restored.engine_document);
     run.place.waiting(load).await?;
     create_cluster::commit(run, cluster.resource_id, place).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use catalog::{SqliteCatalog, conformance::samples};
+    use model::{JobKind, SystemClock};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_restore_shows_how_far_it_is_until_it_ends() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalog = SqliteCatalog::open(&folder.path().join("catalog"), Arc::new(SystemClock));
+        let catalog = catalog.expect("a catalog");
+        let done = catalog.write(|tx| {
+            let job = samples::job(JobKind::of(RestoreCluster::NAME), "c");
+            RestoreCluster::show(tx, &job, 5)?;
+            let stored = clusters::insert(
+                tx,
+                model::Cluster {
+                    status: ClusterStatus::Creating,
+                    percent_progress: Some(0),
+                    ..samples::cluster("c")
+                },
+            )?;
+            let shown = |tx: &mut dyn Tx, percent| {
+                RestoreCluster::show(tx, &job, percent)?;
+                let stored = clusters::get_by_resource_id(tx, &stored.value.resource_id)?;
+                Ok::<_, CatalogError>(stored.expect("it is kept"))
+            };
+            let mut last = 0;
+            for (percent, expected) in [(7, 7), (3, 7), (99, 99)] {
+                let now = shown(tx, percent)?;
+                assert_eq!(now.value.percent_progress, Some(expected));
+                assert!(
+                    last == now.version || expected == percent,
+                    "written for nothing"
+                );
+                last = now.version;
+            }
+            let mut stored = shown(tx, 99)?;
+            stored.value.status = ClusterStatus::Available;
+            stored.value.percent_progress = None;
+            let version = clusters::update(tx, stored.clone())?.version;
+            RestoreCluster::show(tx, &job, 99)?;
+            let after = clusters::get_by_resource_id(tx, &stored.value.resource_id)?;
+            assert_eq!(after.map(|one| one.version), Some(version), "it has ended");
+            Ok::<_, CatalogError>(())
+        });
+        done.await.expect("it is good");
+    }
 }

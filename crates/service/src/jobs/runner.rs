@@ -6,12 +6,12 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use catalog::{
-    CatalogError, CatalogExt, Tx, clusters,
+    CatalogError, CatalogExt,
     jobs::{self, Checkpoint, Claim, Lease},
-    snapshots,
 };
-use model::{ClusterName, ClusterStatus, Job, JobKind, JobState, SnapshotStatus, Told, limits};
+use model::{Job, JobState, Told, limits};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::{
     background::{Next, Task, TaskError},
@@ -20,9 +20,8 @@ use crate::{
     jobs::{
         JobError, Reason, Run,
         deaths::{DEATHS_MAX, Mark},
-        give_up,
         progress::Meter,
-        run,
+        registry::{self, give_up, name_of, run, show},
     },
     metrics::Kind,
 };
@@ -72,7 +71,9 @@ impl Task for Runner {
         let claimed = claim(core, &self.owner).await;
         match claimed.map_err(|error| TaskError::doing("no job could be claimed", &error))? {
             Some(one) => {
-                self.running.spawn(attempt(one));
+                let job = &one.job;
+                let span = tracing::info_span!("job", id = %job.id, kind = job.kind.as_str(), subject = job.subject.name());
+                self.running.spawn(attempt(one).instrument(span));
                 Ok(Next::Now)
             }
             None => Ok(Next::Period),
@@ -93,6 +94,7 @@ pub(crate) async fn claim(core: &Arc<Core>, owner: &str) -> Result<Option<Run>, 
         owner: owner.to_owned(),
         node: core.settings.node.clone(),
         free: !core.is_draining(),
+        kinds: registry::kinds(),
         except,
         lease: core.settings.lease,
     };
@@ -116,7 +118,7 @@ pub(crate) async fn claim(core: &Arc<Core>, owner: &str) -> Result<Option<Run>, 
 
 async fn attempt(one: Run) {
     let job = &one.job;
-    tracing::info!(job = %job.id, kind = job.kind.as_str(), subject = job.subject, attempt = job.attempts, "job begins");
+    tracing::info!(job = %job.id, kind = job.kind.as_str(), subject = job.subject.name(), attempt = job.attempts, "job begins");
     let mark = one.core.deaths.mark(&job.id);
     let result = if let Some(error) = set_aside(&one) {
         Err(error)
@@ -138,7 +140,7 @@ async fn attempt(one: Run) {
     };
     match result {
         Ok(()) => {
-            tracing::info!(job = %job.id, kind = job.kind.as_str(), subject = job.subject, "job done");
+            tracing::info!(job = %job.id, kind = job.kind.as_str(), subject = job.subject.name(), "job done");
             count(&one, JobState::Done);
         }
         Err(error) => end(&one, error).await,
@@ -149,7 +151,7 @@ async fn attempt(one: Run) {
 fn count(one: &Run, state: JobState) {
     let after = one.core.now().since(one.job.created_at);
     let metrics = &one.core.metrics;
-    metrics.job_ended(one.job.kind.as_str(), state.as_str(), after);
+    metrics.job_ended(name_of(&one.job), state.as_str(), after);
 }
 
 /// A job under which the process died again and again is not tried once more.
@@ -201,46 +203,10 @@ async fn renew(one: &Run) -> Result<bool, CatalogError> {
             if !jobs::renew(tx, &lease, extent, &progress)? {
                 return Ok(false);
             }
-            match job.kind {
-                JobKind::CreateSnapshot | JobKind::CopySnapshot => {
-                    show_on_snapshot(tx, &job, progress.percent())?;
-                }
-                JobKind::RestoreCluster => show_on_cluster(tx, &job, progress.percent())?,
-                JobKind::CreateCluster | JobKind::DeleteCluster | JobKind::VerifyVault => {}
-            }
+            show(tx, &job, progress.percent())?;
             Ok(true)
         })
         .await
-}
-
-fn show_on_snapshot(tx: &mut dyn Tx, job: &Job, percent: u8) -> Result<(), CatalogError> {
-    if let Ok(name) = model::SnapshotName::parse_existing(&job.subject)
-        && let Some(mut stored) = snapshots::get(tx, &job.region, &job.account, &name)?
-        && matches!(
-            stored.value.status,
-            SnapshotStatus::Creating | SnapshotStatus::Copying
-        )
-        && stored.value.percent_progress < percent
-    {
-        stored.value.percent_progress = percent;
-        snapshots::update(tx, stored)?;
-    }
-    Ok(())
-}
-
-fn show_on_cluster(tx: &mut dyn Tx, job: &Job, percent: u8) -> Result<(), CatalogError> {
-    if let Ok(name) = ClusterName::parse(&job.subject)
-        && let Some(mut stored) = clusters::get(tx, &job.region, &job.account, &name)?
-        && stored.value.status == ClusterStatus::Creating
-        && stored
-            .value
-            .percent_progress
-            .is_some_and(|shown| shown < percent)
-    {
-        stored.value.percent_progress = Some(percent);
-        clusters::update(tx, stored)?;
-    }
-    Ok(())
 }
 
 /// Records how a try without a commit ended.
@@ -269,7 +235,7 @@ pub(crate) async fn end(one: &Run, error: JobError) {
         JobError::Retry(reason) if job.attempts < limits::JOB_ATTEMPTS_MAX => {
             let wait = backoff(job.attempts.into());
             tracing::warn!(job = %job.id, kind = job.kind.as_str(), reason = reason.log, "job will be tried again");
-            let kind = job.kind.as_str();
+            let kind = name_of(&job);
             core.metrics.job_retries.get_or_create(&Kind { kind }).inc();
             let so_far = so_far(one);
             core.catalog
@@ -280,7 +246,7 @@ pub(crate) async fn end(one: &Run, error: JobError) {
                 .await
         }
         JobError::Wait(reason) | JobError::Retry(reason) | JobError::Fail(reason) => {
-            tracing::warn!(job = %job.id, kind = job.kind.as_str(), subject = job.subject, reason = reason.log, "job failed");
+            tracing::warn!(job = %job.id, kind = job.kind.as_str(), subject = job.subject.name(), reason = reason.log, "job failed");
             ended = Some(JobState::Failed);
             core.catalog
                 .write(move |tx| {
@@ -331,58 +297,5 @@ fn so_far(one: &Run) -> Checkpoint {
     Checkpoint {
         progress: Some(one.meter.progress()),
         ..Checkpoint::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use catalog::{SqliteCatalog, conformance::samples};
-    use model::SystemClock;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_restore_shows_how_far_it_is_until_it_ends() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let catalog = SqliteCatalog::open(&folder.path().join("catalog"), Arc::new(SystemClock));
-        let catalog = catalog.expect("a catalog");
-        let done = catalog.write(|tx| {
-            let job = samples::job(JobKind::RestoreCluster, "c");
-            show_on_cluster(tx, &job, 5)?;
-            let stored = clusters::insert(
-                tx,
-                model::Cluster {
-                    status: ClusterStatus::Creating,
-                    percent_progress: Some(0),
-                    ..samples::cluster("c")
-                },
-            )?;
-            let shown = |tx: &mut dyn Tx, percent| {
-                show_on_cluster(tx, &job, percent)?;
-                let stored = clusters::get_by_resource_id(tx, &stored.value.resource_id)?;
-                Ok::<_, CatalogError>(stored.expect("it is kept"))
-            };
-            let mut last = 0;
-            for (percent, expected) in [(7, 7), (3, 7), (99, 99)] {
-                let now = shown(tx, percent)?;
-                assert_eq!(now.value.percent_progress, Some(expected));
-                assert!(
-                    last == now.version || expected == percent,
-                    "written for nothing"
-                );
-                last = now.version;
-            }
-            let mut stored = shown(tx, 99)?;
-            stored.value.status = ClusterStatus::Available;
-            stored.value.percent_progress = None;
-            let version = clusters::update(tx, stored.clone())?.version;
-            show_on_cluster(tx, &job, 99)?;
-            let after = clusters::get_by_resource_id(tx, &stored.value.resource_id)?;
-            assert_eq!(after.map(|one| one.version), Some(version), "it has ended");
-            Ok::<_, CatalogError>(())
-        });
-        done.await.expect("it is good");
     }
 }

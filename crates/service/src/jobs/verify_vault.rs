@@ -20,14 +20,14 @@ use model::{
 use vault::{Check, Checked, Damage, DataKey, ObjectId, ObjectKind, Passed};
 
 use super::{
-    JobError, Run,
+    JobError, JobType, Run,
     restore_sample::{self, Sampled, Verdict},
 };
 use crate::{
     events::kinds,
     jobs::progress::Counting,
     keys::{KeyError, KeyUser},
-    verify::{Affected, Finding, Menders, Remedy, Report},
+    verify::{self, Affected, Finding, Menders, Remedy, Report},
 };
 
 /// Manifests listed at once.
@@ -37,7 +37,22 @@ const NOTE_EVERY: Duration = Duration::from_secs(2);
 /// Notes that one transaction keeps.
 const NOTES: usize = 500;
 
-pub(super) async fn run(run: &Run) -> Result<(), JobError> {
+/// The kind.
+#[derive(Debug)]
+pub struct VerifyVault;
+
+impl JobType for VerifyVault {
+    const NAME: &'static str = verify::JOB;
+    const WORKS_ON: &'static str = "vault";
+    const KEEPS_BODY: bool = true;
+    type Body = Report;
+
+    async fn run(run: &Run) -> Result<(), JobError> {
+        self::run(run).await
+    }
+}
+
+async fn run(run: &Run) -> Result<(), JobError> {
     let mut report: Report = run.body()?;
     restore_sample::clear(run).await?;
     let total = match report.bytes_total {
@@ -500,15 +515,9 @@ async fn events_of(run: &Run, snapshots: &[Snapshot]) -> Result<(), JobError> {
 /// Keeps how far it is, and the notes that belong to it.
 async fn keep(run: &Run, report: &Report, place: &Place, passed: &Passed) -> Result<(), JobError> {
     note(run, place, passed).await?;
-    let lease = run.lease.clone();
     let last = jobs::Checkpoint {
         body: Some(report.to_text()),
-        progress: Some(run.meter.progress()),
         ..Default::default()
     };
-    run.core
-        .catalog
-        .write(move |tx| jobs::checkpoint(tx, &lease, &last))
-        .await?;
-    Ok(())
+    Ok(run.checkpoint(last).await?)
 }

@@ -55,7 +55,7 @@ pub(crate) async fn refresh(core: &Core) {
 
 fn show(metrics: &Metrics, counts: &Counts) {
     let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    for kind in crate::jobs::kinds() {
+    for kind in crate::jobs::registry::names() {
         // A rate begins at nought, not at the first that ends.
         for state in ["done", "failed", "canceled"] {
             drop(metrics.jobs_ended.get_or_create(&JobEnd { kind, state }));

@@ -10,7 +10,7 @@ use model::{Told, limits};
 
 use crate::{
     events::kinds::{self, OfCluster},
-    jobs::give_up,
+    jobs::registry::give_up,
 };
 
 /// What becomes of the clusters whose files the node had.

@@ -269,7 +269,7 @@ fn job_in(volume: &VolumeRef) -> model::Job {
             volume: volume.clone(),
             manifest: None,
         }],
-        ..samples::job(JobKind::CopySnapshot, "busy")
+        ..samples::job(JobKind::of("copy-snapshot"), "busy")
     }
 }
 
@@ -414,7 +414,7 @@ fn a_vault_that_hangs_holds_up_neither_pruning_nor_the_rotation_of_keys() {
     let mut core = core(&ground, &store, &asked);
     core.settings.sweep_grace = Duration::ZERO;
     let core = Arc::new(core);
-    let old = samples::job(JobKind::CopySnapshot, "old");
+    let old = samples::job(JobKind::of("copy-snapshot"), "old");
     let id = old.id;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -5,18 +5,14 @@ mod repair;
 mod report;
 
 use catalog::{CatalogError, Tx, jobs};
-use model::{Account, Entropy, Job, JobId, JobKind, JobState, Region, SnapshotName};
+use model::{Account, Entropy, Job, JobId, JobKind, JobState, Region, SnapshotName, job::Subject};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use repair::{Menders, absent, mend_snapshot};
 pub use report::{Affected, Finding, Range, Remedy, Report};
 
-/// The subject of the job's row.
-const SUBJECT: &str = "vault";
-/// The account in the job's row: it belongs to the deployment.
-const NOBODY: &str = "000000000000";
-/// The region in the job's row when all of them are looked at.
-const ANYWHERE: &str = "us-east-1";
+/// The word of the job's kind.
+pub(crate) const JOB: &str = "verify-vault";
 
 /// What is to be looked at, and what is to be done about damage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +50,7 @@ pub enum Begun {
 /// # Errors
 /// The catalog's.
 pub fn open(tx: &mut dyn Tx) -> Result<Option<Job>, CatalogError> {
-    let newest = jobs::newest(tx, JobKind::VerifyVault)?;
+    let newest = jobs::newest(tx, &JobKind::of(JOB))?;
     Ok(newest.filter(|job| job.state == JobState::Open))
 }
 
@@ -77,26 +73,12 @@ pub fn begin(
             return Ok(Begun::Busy(job.id));
         }
     }
-    let region = ask.region.clone();
-    let now = tx.now();
+    let subject = Subject::Vault(ask.region.clone());
+    let body = Report::begin(ask.clone()).to_text();
+    let (id, now) = (JobId::draw(entropy), tx.now());
     let job = Job {
-        id: JobId::draw(entropy),
-        kind: JobKind::VerifyVault,
-        region: region.unwrap_or_else(|| ANYWHERE.parse().expect("a region's name")),
-        account: NOBODY.parse().expect("twelve digits"),
-        subject: SUBJECT.to_owned(),
-        state: JobState::Open,
-        node: None,
-        created_at: now,
-        run_after: now,
-        lease_owner: None,
-        lease_until: None,
-        fence: 0,
-        attempts: 0,
-        progress: model::job::Progress::default(),
-        pins: Vec::new(),
-        body: Report::begin(ask.clone()).to_text(),
-        error: None,
+        keeps_body: true,
+        ..Job::new(id, JobKind::of(JOB), subject, body, now)
     };
     jobs::insert(tx, &job)?;
     Ok(Begun::New(job.id))

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use engine::Engine;
-use model::{Cluster, ClusterStatus, JobKind, Timestamp, VolumeId, VolumeRef};
+use model::{Cluster, ClusterStatus, Timestamp, VolumeId, VolumeRef, job::Subject};
 use serde::Deserialize;
 
 use crate::shapes::engine_names::{
@@ -19,7 +19,10 @@ use crate::{
 use service::{
     clusters::addresses::Wanted,
     fault::{Code, Fault},
-    jobs::{create_cluster, new_job},
+    jobs::{
+        create_cluster::{self, CreateCluster},
+        new_job,
+    },
     keys::RdsUse,
 };
 
@@ -114,14 +117,8 @@ impl Action for CreateDbCluster {
             cluster: cluster.resource_id.clone(),
             master_verifier: verifier,
         };
-        let job = new_job(
-            &cx.core,
-            JobKind::CreateCluster,
-            &cx.region,
-            &cx.caller.account,
-            cluster.name.as_str(),
-            &body,
-        );
+        let subject = Subject::cluster(&cx.region, &cx.caller.account, &cluster.name);
+        let job = new_job::<CreateCluster>(&cx.core, subject, &body);
         let (kept, writer) = placement::insert(cx, cluster, wanted, job).await?;
         Ok(ClusterOutput::of(&kept, Some(&writer)))
     }

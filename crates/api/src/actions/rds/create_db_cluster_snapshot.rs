@@ -3,8 +3,8 @@
 //! Source: API_CreateDBClusterSnapshot. The snapshot's key is the cluster's.
 use catalog::{CatalogExt, clusters, jobs};
 use model::{
-    Cluster, ClusterStatus, Job, JobKind, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus,
-    job::Pin,
+    Cluster, ClusterStatus, Job, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus,
+    job::{Pin, Subject},
 };
 use serde::Deserialize;
 
@@ -14,7 +14,10 @@ use crate::{
 };
 use service::{
     fault::{Code, Fault},
-    jobs::{create_snapshot, new_job},
+    jobs::{
+        create_snapshot::{self, CreateSnapshot},
+        new_job,
+    },
     keys::{RdsUse, snapshot_context},
 };
 
@@ -155,14 +158,8 @@ fn snapshot_job(
     snapshot: &Snapshot,
     body: &create_snapshot::Body,
 ) -> Job {
-    let mut job = new_job(
-        &cx.core,
-        JobKind::CreateSnapshot,
-        &snapshot.region,
-        &snapshot.account,
-        snapshot.name.as_str(),
-        body,
-    );
+    let subject = Subject::snapshot(&snapshot.region, &snapshot.account, &snapshot.name);
+    let mut job = new_job::<CreateSnapshot>(&cx.core, subject, body);
     job.node = found.node();
     job.pins = pins(&found.cluster);
     job

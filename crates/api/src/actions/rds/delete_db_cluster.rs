@@ -2,7 +2,7 @@
 //!
 //! Source: API_DeleteDBCluster and "Deleting Aurora DB clusters".
 use catalog::{CatalogExt, clusters as rows, jobs, snapshots};
-use model::{ClusterStatus, JobKind, Snapshot};
+use model::{ClusterStatus, Snapshot, job::Subject};
 use serde::Deserialize;
 
 use super::{
@@ -17,7 +17,7 @@ use crate::{
 use service::{
     fault::{Code, Fault},
     jobs::{
-        delete_cluster::{self, FinalSnapshot},
+        delete_cluster::{self, DeleteCluster, FinalSnapshot},
         new_job,
     },
 };
@@ -82,14 +82,8 @@ impl Action for DeleteDbCluster {
                 needs,
             }),
         };
-        let mut job = new_job(
-            &cx.core,
-            JobKind::DeleteCluster,
-            &cx.region,
-            &cx.caller.account,
-            cluster.name.as_str(),
-            &body,
-        );
+        let subject = Subject::cluster(&cx.region, &cx.caller.account, &cluster.name);
+        let mut job = new_job::<DeleteCluster>(&cx.core, subject, &body);
         job.node = found.node();
         job.pins = snapshotting::pins(cluster);
         let id = cluster.resource_id.clone();

@@ -3,7 +3,7 @@
 //! Source: API_DeleteDBClusterSnapshot. Only the record goes; what nothing reaches any more
 //! is swept later, so no other snapshot is hurt.
 use catalog::{CatalogExt, jobs, snapshots};
-use model::{JobKind, SnapshotKind, SnapshotStatus};
+use model::{JobKind, SnapshotKind, SnapshotStatus, job::Subject};
 use serde::Deserialize;
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
 use service::{
     events::kinds,
     fault::{Code, Fault},
+    jobs::{JobType, copy_snapshot::CopySnapshot},
 };
 
 /// The input.
@@ -55,13 +56,9 @@ impl Action for DeleteDbClusterSnapshot {
                         ));
                     }
                     SnapshotStatus::Copying => {
-                        for job in jobs::of_subject(
-                            tx,
-                            &region,
-                            &caller,
-                            snapshot.name.as_str(),
-                            JobKind::CopySnapshot,
-                        )? {
+                        let subject = Subject::snapshot(&region, &caller, &snapshot.name);
+                        let copies = JobKind::of(CopySnapshot::NAME);
+                        for job in jobs::of_subject(tx, &subject, &copies)? {
                             jobs::cancel(tx, job.id)?;
                         }
                     }

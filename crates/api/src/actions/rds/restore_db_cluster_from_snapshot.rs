@@ -3,8 +3,9 @@
 //! Source: API_RestoreDBClusterFromSnapshot and "Restoring from a DB cluster snapshot".
 use catalog::CatalogExt;
 use model::{
-    Cluster, ClusterStatus, Content, JobKind, Snapshot, SnapshotStatus, WrappedKey, cluster::Base,
-    job::Pin,
+    Cluster, ClusterStatus, Content, Snapshot, SnapshotStatus, WrappedKey,
+    cluster::Base,
+    job::{Pin, Subject},
 };
 use serde::Deserialize;
 
@@ -19,7 +20,10 @@ use crate::{
 use service::{
     clusters::addresses::Wanted,
     fault::Fault,
-    jobs::{new_job, restore_cluster},
+    jobs::{
+        new_job,
+        restore_cluster::{self, RestoreCluster},
+    },
     keys::{RdsUse, cluster_context},
 };
 
@@ -120,14 +124,8 @@ impl Action for RestoreDbClusterFromSnapshot {
                 ..content
             },
         };
-        let mut job = new_job(
-            &cx.core,
-            JobKind::RestoreCluster,
-            &cx.region,
-            &cx.caller.account,
-            cluster.name.as_str(),
-            &body,
-        );
+        let subject = Subject::cluster(&cx.region, &cx.caller.account, &cluster.name);
+        let mut job = new_job::<RestoreCluster>(&cx.core, subject, &body);
         job.pins = pins;
         let (kept, writer) = placement::insert(cx, cluster, wanted, job).await?;
         Ok(ClusterOutput::of(&kept, Some(&writer)))

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use model::{
-    Account, Job, JobId, JobKind, JobState, Region,
+    Account, Job, JobId, JobKind, JobState,
     job::{Pin, Progress},
     limits,
 };
@@ -12,7 +12,10 @@ use model::{
 use super::{close, get};
 use crate::{
     error::CatalogError,
-    tables::{dirty_volumes, pins, stored::encode},
+    tables::{
+        dirty_volumes, pins,
+        stored::{encode, one_of},
+    },
     transaction::Tx,
     value::{Arg, args},
 };
@@ -30,6 +33,8 @@ pub struct Claim {
     pub node: String,
     /// Whether it gets jobs of no node too, which any other could run as well.
     pub free: bool,
+    /// The kinds that it knows; empty for all. A newer release's may be among the rest.
+    pub kinds: Vec<JobKind>,
     /// What it has no room for now.
     pub except: Vec<Except>,
     /// How long the lease lasts unless it is renewed.
@@ -39,29 +44,30 @@ pub struct Claim {
 /// What a runner has no room for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Except {
-    /// Any job of an account.
-    Of(Account),
+    /// Any job of an account; none: any of the deployment's own.
+    Of(Option<Account>),
     /// Any job of a kind.
     Kind(JobKind),
     /// An account's jobs of a kind.
-    KindOf(JobKind, Account),
+    KindOf(JobKind, Option<Account>),
     /// One job: it runs already, whatever the clock says of its lease.
     Held(JobId),
 }
 
 impl Except {
     fn narrow<'a>(&'a self, sql: &mut String, args: &mut Vec<Arg<'a>>) {
+        let of = |account: &'a Option<Account>| account.as_ref().map_or("", Account::as_str);
         let mut place = |value: Arg<'a>| {
             args.push(value);
             args.len()
         };
         sql.push_str(&match self {
-            Self::Of(account) => format!(" AND j.account <> ?{}", place(account.into())),
+            Self::Of(account) => format!(" AND j.account <> ?{}", place(of(account).into())),
             Self::Kind(kind) => format!(" AND j.kind <> ?{}", place(kind.as_str().into())),
             Self::KindOf(kind, account) => format!(
                 " AND NOT (j.kind = ?{} AND j.account = ?{})",
                 place(kind.as_str().into()),
-                place(account.into())
+                place(of(account).into())
             ),
             Self::Held(job) => format!(" AND j.id <> ?{}", place((*job).into())),
         });
@@ -152,6 +158,8 @@ pub fn claim(tx: &mut dyn Tx, claim: &Claim) -> Result<Option<Job>, CatalogError
         now.plus(claim.lease.max(limits::LEASE_MAX)).into(),
         claim.node.as_str().into(),
     ];
+    let kinds = claim.kinds.iter().map(JobKind::as_str);
+    one_of(&mut sql, &mut args, "j.kind", kinds);
     for except in &claim.except {
         except.narrow(&mut sql, &mut args);
     }
@@ -164,7 +172,7 @@ pub fn claim(tx: &mut dyn Tx, claim: &Claim) -> Result<Option<Job>, CatalogError
         return Ok(None);
     };
     let id: JobId = row.parsed(0)?;
-    let (region, account): (Region, Account) = (row.parsed(1)?, row.parsed(2)?);
+    let (region, account) = (row.text(1)?.to_owned(), row.text(2)?.to_owned());
     tx.execute(
         "UPDATE jobs SET lease_owner = ?2, lease_until = ?3, fence = fence + 1, \
          attempts = attempts + 1 WHERE id = ?1",

@@ -13,7 +13,7 @@ pub use lease::{
     Checkpoint, Claim, End, Except, Lease, checkpoint, claim, finish, guard, put_off, release,
     release_held_by, renew,
 };
-use model::{Account, Job, JobId, JobKind, JobState, Region, Timestamp};
+use model::{Account, Job, JobId, JobKind, JobState, Region, Timestamp, job::Subject};
 
 use crate::{
     error::CatalogError,
@@ -26,15 +26,23 @@ use crate::{
 };
 
 const COLUMNS: &str = "id, kind, region, account, subject, state, node, created_at, run_after, \
-     lease_owner, lease_until, fence, attempts, progress, pins, body, error";
+     lease_owner, lease_until, fence, attempts, progress, pins, body, error, subject_sort, \
+     keeps_body";
 
 fn from_row(row: &Row) -> Result<Job, CatalogError> {
     Ok(Job {
         id: row.parsed(0)?,
-        kind: word(row, 1)?,
-        region: row.parsed(2)?,
-        account: row.parsed(3)?,
-        subject: row.text(4)?.to_owned(),
+        kind: JobKind::read(row.text(1)?),
+        // What does not read is the job's own fault, not the table's: its runner fails it.
+        subject: Subject::read(
+            match row.text(17)? {
+                "" => older_sort(row.text(1)?),
+                sort => sort,
+            },
+            row.text(2)?,
+            row.text(3)?,
+            row.text(4)?,
+        ),
         state: word(row, 5)?,
         node: row.text_or_null(6)?.map(str::to_owned),
         created_at: Timestamp(row.int(7)?),
@@ -47,7 +55,17 @@ fn from_row(row: &Row) -> Result<Job, CatalogError> {
         pins: decode("a job's pins", row.text(14)?)?,
         body: row.text(15)?.to_owned(),
         error: row.text_or_null(16)?.map(str::to_owned),
+        keeps_body: row.int(18)? != 0,
     })
+}
+
+/// What a job works on whose row was written before rows said it.
+fn older_sort(kind: &str) -> &'static str {
+    match kind {
+        "create-snapshot" | "copy-snapshot" => "snapshot",
+        "verify-vault" => "vault",
+        _ => "cluster",
+    }
 }
 
 fn read(rows: &[Row]) -> Result<Vec<Job>, CatalogError> {
@@ -61,15 +79,16 @@ fn read(rows: &[Row]) -> Result<Vec<Job>, CatalogError> {
 pub fn insert(tx: &mut dyn Tx, job: &Job) -> Result<(), CatalogError> {
     let added = tx.execute(
         "INSERT INTO jobs (id, kind, region, account, subject, state, node, created_at, \
-         run_after, lease_owner, lease_until, fence, attempts, progress, pins, body, error) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
+         run_after, lease_owner, lease_until, fence, attempts, progress, pins, body, error, \
+         subject_sort, keeps_body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
+         ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
          ON CONFLICT DO NOTHING",
         args![
             job.id,
             job.kind.as_str(),
-            &job.region,
-            &job.account,
-            &job.subject,
+            job.subject.region().map_or("", Region::as_str),
+            job.subject.account().map_or("", Account::as_str),
+            job.subject.name(),
             job.state.as_str(),
             job.node.as_ref(),
             job.created_at,
@@ -81,7 +100,9 @@ pub fn insert(tx: &mut dyn Tx, job: &Job) -> Result<(), CatalogError> {
             encode(&job.progress),
             encode(&job.pins),
             &job.body,
-            job.error.as_ref()
+            job.error.as_ref(),
+            job.subject.sort(),
+            i64::from(job.keeps_body)
         ],
     )?;
     if added == 0 {
@@ -112,19 +133,11 @@ fn close(
     error: Option<&String>,
 ) -> Result<(), CatalogError> {
     let now = tx.now();
-    // The document may hold wrapped keys, which must not outlast the work; a verification's holds
-    // what it found, which is for later.
     tx.execute(
         "UPDATE jobs SET state = ?2, finished_at = ?3, lease_until = NULL, \
-         body = CASE kind WHEN ?5 THEN body ELSE '{}' END, \
+         body = CASE keeps_body WHEN 1 THEN body ELSE '{}' END, \
          error = COALESCE(?4, error) WHERE id = ?1",
-        args![
-            job.id,
-            state.as_str(),
-            now,
-            error,
-            JobKind::VerifyVault.as_str()
-        ],
+        args![job.id, state.as_str(), now, error],
     )?;
     pins::set(tx, job.id, &job.pins, &[])?;
     dirty_volumes::job_ended(tx, job, state)
@@ -174,17 +187,20 @@ pub fn bound_to(tx: &mut dyn Tx, node: &str) -> Result<Vec<Job>, CatalogError> {
 /// The database's.
 pub fn of_subject(
     tx: &mut dyn Tx,
-    region: &Region,
-    account: &Account,
-    subject: &str,
-    kind: JobKind,
+    subject: &Subject,
+    kind: &JobKind,
 ) -> Result<Vec<Job>, CatalogError> {
     let rows = tx.query(
         &format!(
             "SELECT {COLUMNS} FROM jobs WHERE region = ?1 AND account = ?2 AND subject = ?3 \
              AND kind = ?4 ORDER BY created_at DESC, id DESC LIMIT 100"
         ),
-        args![region, account, subject, kind.as_str()],
+        args![
+            subject.region().map_or("", Region::as_str),
+            subject.account().map_or("", Account::as_str),
+            subject.name(),
+            kind.as_str()
+        ],
     )?;
     read(&rows)
 }
@@ -197,7 +213,7 @@ pub fn count_open(
     tx: &mut dyn Tx,
     region: &Region,
     account: &Account,
-    kind: JobKind,
+    kind: &JobKind,
 ) -> Result<u64, CatalogError> {
     let rows = tx.query(
         "SELECT count(*) FROM jobs \
@@ -211,7 +227,7 @@ pub fn count_open(
 ///
 /// # Errors
 /// The database's.
-pub fn newest(tx: &mut dyn Tx, kind: JobKind) -> Result<Option<Job>, CatalogError> {
+pub fn newest(tx: &mut dyn Tx, kind: &JobKind) -> Result<Option<Job>, CatalogError> {
     let rows = tx.query(
         &format!(
             "SELECT {COLUMNS} FROM jobs WHERE kind = ?1 ORDER BY created_at DESC, id DESC LIMIT 1"

@@ -4,7 +4,7 @@
 use catalog::{CatalogError, Tx, conformance::samples, jobs, snapshots};
 use model::{
     Content, JobKind, Region, Snapshot, SnapshotStatus,
-    job::{Job, Pin},
+    job::{Job, Pin, Subject},
 };
 
 use super::{
@@ -55,7 +55,7 @@ pub(in crate::sweep) fn ask_for_copy(
         anew: None,
     };
     let pins = vec![pin(home()), pin(far())];
-    insert_job(tx, JobKind::CopySnapshot, &copy, pins, &body, broken)?;
+    insert_job(tx, JobKind::of("copy-snapshot"), &copy, pins, &body, broken)?;
     snapshots::insert(tx, copy).map(drop)
 }
 
@@ -77,7 +77,14 @@ pub(in crate::sweep) fn ask_for_snapshot(
         cluster: cluster.resource_id.clone(),
         wrapped_key: None,
     };
-    insert_job(tx, JobKind::CreateSnapshot, &snapshot, pins, &body, broken)?;
+    insert_job(
+        tx,
+        JobKind::of("create-snapshot"),
+        &snapshot,
+        pins,
+        &body,
+        broken,
+    )?;
     snapshots::insert(tx, snapshot).map(drop)
 }
 
@@ -91,8 +98,6 @@ fn insert_job(
 ) -> Result<(), CatalogError> {
     let now = tx.now();
     let job = Job {
-        region: subject.region.clone(),
-        account: subject.account.clone(),
         created_at: now,
         run_after: now,
         pins: if broken == Broken::JobsPinNothing {
@@ -101,7 +106,12 @@ fn insert_job(
             pins
         },
         body: serde_json::to_string(body).expect("it serializes"),
-        ..samples::job(kind, subject.name.as_str())
+        ..samples::job_of(
+            kind,
+            &subject.region,
+            &subject.account,
+            subject.name.as_str(),
+        )
     };
     jobs::insert(tx, &job)
 }
@@ -113,7 +123,8 @@ pub(in crate::sweep) fn delete(
     name: &str,
 ) -> Result<(), CatalogError> {
     let sample = samples::snapshot(name);
-    for job in jobs::of_subject(tx, region, &sample.account, name, JobKind::CopySnapshot)? {
+    let subject = Subject::snapshot(region, &sample.account, &sample.name);
+    for job in jobs::of_subject(tx, &subject, &JobKind::of("copy-snapshot"))? {
         jobs::cancel(tx, job.id)?;
     }
     snapshots::delete(tx, region, &sample.account, &sample.name).map(drop)

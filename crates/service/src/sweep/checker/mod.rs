@@ -106,7 +106,7 @@ async fn works(node: Node, tries: usize) {
     for _ in 0..tries {
         match runner::claim(&node.core, &node.name).await {
             Ok(Some(one)) => {
-                if let Err(error) = jobs::run(&one).await {
+                if let Err(error) = jobs::registry::run(&one).await {
                     runner::end(&one, error).await;
                 }
             }

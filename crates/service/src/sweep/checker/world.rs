@@ -229,7 +229,7 @@ impl World {
                     .map(|root| ("a record".to_owned(), root))
                     .collect();
                 for job in jobs::list(tx, Some(model::JobState::Open), 100)? {
-                    if job.kind == JobKind::CopySnapshot
+                    if job.kind == JobKind::of("copy-snapshot")
                         && let Ok(body) = serde_json::from_str::<copy_snapshot::Body>(&job.body)
                         && body.source_region == at
                     {

@@ -9,7 +9,8 @@ mod reencrypt;
 
 use catalog::{CatalogError, CatalogExt, Stored, Tx, jobs, snapshots};
 use model::{
-    Arn, Content, JobKind, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus, job::Pin,
+    Arn, Content, JobKind, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus,
+    job::{Pin, Subject},
 };
 use serde::Deserialize;
 
@@ -22,7 +23,12 @@ use service::{
     auth::presigned::Outer,
     events::kinds,
     fault::{Code, Fault},
-    jobs::{copy_snapshot, new_job, reencrypt::Anew},
+    jobs::{
+        JobType,
+        copy_snapshot::{self, CopySnapshot},
+        new_job,
+        reencrypt::Anew,
+    },
     keys::{RdsUse, snapshot_context},
     link::http::RemoteRegion,
 };
@@ -361,8 +367,8 @@ pub(super) async fn commit(
             let kept = insert(tx, kept)?;
             within_quota(tx, &copy.account, &copy.region, snapshots_max, 0)?;
             if let Some(job) = &job {
-                let running =
-                    jobs::count_open(tx, &copy.region, &copy.account, JobKind::CopySnapshot)?;
+                let copies = JobKind::of(CopySnapshot::NAME);
+                let running = jobs::count_open(tx, &copy.region, &copy.account, &copies)?;
                 if copies_max as u64 <= running {
                     return Err(Fault::new(
                         Code::SnapshotQuotaExceeded,
@@ -405,14 +411,8 @@ pub(super) fn copy_job(
         pass,
         anew: None,
     };
-    let mut job = new_job(
-        &cx.core,
-        JobKind::CopySnapshot,
-        &copy.region,
-        &copy.account,
-        copy.name.as_str(),
-        &body,
-    );
+    let subject = Subject::snapshot(&copy.region, &copy.account, &copy.name);
+    let mut job = new_job::<CopySnapshot>(&cx.core, subject, &body);
     job.pins = pins;
     job
 }

@@ -2,13 +2,18 @@
 //!
 //! It does not know how bytes are sealed. Argued in docs/decisions/0009-sealing-anew.md.
 use catalog::{Tx, snapshots};
-use model::{Arn, Job, Snapshot, SnapshotStatus, VolumeRef, WrappedKey, cluster::Base, job::Pin};
+use model::{
+    Arn, Job, Snapshot, SnapshotStatus, VolumeRef, WrappedKey,
+    cluster::Base,
+    job::{Pin, Subject},
+};
 
 use crate::action::ActionContext;
 use service::{
     fault::Fault,
     jobs::{
-        copy_snapshot, new_job,
+        copy_snapshot::{self, CopySnapshot},
+        new_job,
         reencrypt::{Anew, Extent},
     },
     keys::{RdsUse, TargetKey, snapshot_context},
@@ -108,9 +113,8 @@ pub(super) fn job(
         pass,
         anew: Some(anew),
     };
-    let kind = model::JobKind::CopySnapshot;
-    let (region, account) = (&copy.region, &copy.account);
-    let mut job = new_job(&cx.core, kind, region, account, copy.name.as_str(), &body);
+    let subject = Subject::snapshot(&copy.region, &copy.account, &copy.name);
+    let mut job = new_job::<CopySnapshot>(&cx.core, subject, &body);
     job.pins = pins;
     job
 }
