@@ -227,7 +227,7 @@ class Bench:
         self.share()
         works = {"curl": self.curl, "copy": self.copy}
         if not self.delay:
-            works["copy sealed anew"] = lambda: self.copy(OTHER)
+            works["copy re-encrypted"] = lambda: self.copy(OTHER)
         seen = {name: [] for name in works}
         for number in range(self.options.rounds):
             for name, work in works.items():

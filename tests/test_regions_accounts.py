@@ -128,7 +128,7 @@ def test_a_public_snapshot_crosses_without_what_is_not_its_own(pair):
 
 
 def test_a_region_that_seals_anew_does_so_with_copies_of_other_deployments(deploy, tmp_path):
-    strict = Pair(deploy, tmp_path, far_flags=("--seal-anew", FAR))
+    strict = Pair(deploy, tmp_path, far_flags=("--reencrypt", FAR))
     try:
         key = strict.far.new_key(FAR)
         cluster = strict.home.new_cluster("noise", StorageEncrypted=True, KmsKeyId=strict.home.new_key(HOME))

@@ -178,10 +178,10 @@ fn blocks(timer: &Timer) {
     });
     timer.time("open and decompress a frame", FRAME_BYTES, || sealed.read());
     let stored = sealed.write(&vault::bench_hooks::noise(FRAME_BYTES));
-    timer.time("open and seal a frame anew", stored, || sealed.seal_anew());
+    timer.time("open and seal a frame anew", stored, || sealed.reencrypt());
     let mut pack = vault::bench_hooks::WholePack::new();
     timer.time("seal a pack anew, hashed", pack.stored_bytes(), || {
-        pack.seal_anew()
+        pack.reencrypt()
     });
     let mut page = [0; BLOCK_BYTES];
     page.copy_from_slice(block);

@@ -73,7 +73,7 @@ impl KeyMaterial {
     ///
     /// # Errors
     /// As [`KeyMaterial::open`]; the record is then changed in part, and not to be kept.
-    pub fn seal_anew(master: &MasterKey, key: &mut Key) -> Result<(), OpenError> {
+    pub fn rewrap(master: &MasterKey, key: &mut Key) -> Result<(), OpenError> {
         let arn = key.arn();
         for number in 0..=count(key) {
             let sealed = Self::open(master, key, number)?.seal(master, &arn, number);

@@ -18,9 +18,9 @@ use crate::{
     clusters::{answering::Answering, users::Users},
     jobs::{deaths::Deaths, places::Places, registry, snapshot_turns::Turns},
     keys::{KeyService, Keys, Outside},
-    link::transport::Carrier,
+    link::transport::PeerTransport,
     metrics::{Metrics, scraped::Scraped},
-    record_log::{batch::Seal, checkpoint::Scribe},
+    record_log::{batch::Seal, checkpoint::RecordLogWriter},
     vaults::Vaults,
 };
 
@@ -64,7 +64,7 @@ pub struct Core {
     /// One snapshot of a cluster at a time.
     pub turns: Turns,
     /// Reaches regions that other deployments host.
-    pub carrier: Arc<dyn Carrier>,
+    pub peer_transport: Arc<dyn PeerTransport>,
     stopping: AtomicBool,
     draining: AtomicBool,
     stop_signal: Notify,
@@ -88,13 +88,13 @@ impl Core {
                 Touched::Jobs => jobs.notify_one(),
                 Touched::Records => records.notify_one(),
             }));
-        let scribe = Scribe {
+        let record_log = RecordLogWriter {
             catalog: catalog.clone(),
             seal: Seal::new(parts.master_key.clone()),
             entropy: parts.entropy.clone(),
         };
         let vaults = Arc::new(Vaults::new(
-            scribe,
+            record_log,
             parts.clock.clone(),
             parts.open_vault,
             parts.vault_regions,
@@ -134,7 +134,7 @@ impl Core {
             metrics: Metrics::default(),
             scraped: Scraped::default(),
             turns: Turns::default(),
-            carrier: parts.carrier,
+            peer_transport: parts.peer_transport,
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             stop_signal: Notify::new(),

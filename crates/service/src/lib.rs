@@ -38,7 +38,7 @@ pub use keys::{CallError, Outside, OutsideKms, RetryPlan};
 pub use nodes::membership::StartError;
 pub use record_log::{
     batch::Seal,
-    checkpoint::Scribe,
+    checkpoint::RecordLogWriter,
     owner::{OwnerError, succeed},
     read::Findings,
     rebuild::{self, RebuildError},
@@ -75,9 +75,9 @@ pub struct Parts {
     /// Run databases.
     pub engines: engine::EngineRegistry,
     /// Delivers events to webhooks.
-    pub courier: Arc<dyn events::transport::Courier>,
+    pub webhook_transport: Arc<dyn events::transport::WebhookTransport>,
     /// Reaches regions that other deployments host.
-    pub carrier: Arc<dyn link::transport::Carrier>,
+    pub peer_transport: Arc<dyn link::transport::PeerTransport>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws identifiers.
@@ -113,7 +113,7 @@ impl Service {
             parts.clock.clone(),
             &settings,
         );
-        let courier = parts.courier.clone();
+        let webhook_transport = parts.webhook_transport.clone();
         let master_key = parts.master_key.clone();
         let core = Arc::new(Core::new(parts, settings));
         let incarnation = core.entropy.uuid().to_string();
@@ -128,7 +128,7 @@ impl Service {
         core.users
             .enter(&*core.catalog, &settings.node, &settings.data_dir)
             .await?;
-        let tasks = tasks::begin(&core, &incarnation, &courier).await?;
+        let tasks = tasks::begin(&core, &incarnation, &webhook_transport).await?;
         let access = Arc::new(access);
         let link = LinkServer::new(core.clone(), access.clone());
         Ok(Arc::new(Self {

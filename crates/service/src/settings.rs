@@ -73,7 +73,7 @@ pub struct Settings {
     /// Regions beyond the ones that AWS has.
     pub extra_regions: BTreeSet<Region>,
     /// Regions whose encrypted copies under another key or account share no key with their source.
-    pub seal_anew: BTreeSet<Region>,
+    pub reencrypt: BTreeSet<Region>,
     /// Regions that other deployments host.
     pub peers: BTreeMap<Region, Peer>,
     /// The account of requests that name none (`Dev`), and of the first administrator.
@@ -135,7 +135,7 @@ impl Settings {
             membership: None,
             default_region: "us-east-1".parse().expect("a region's name"),
             extra_regions: BTreeSet::new(),
-            seal_anew: BTreeSet::new(),
+            reencrypt: BTreeSet::new(),
             peers: BTreeMap::new(),
             default_account: "000000000000".parse().expect("twelve digits"),
             data_dir,

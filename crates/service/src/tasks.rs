@@ -8,7 +8,7 @@ use crate::{
     background::{report::Report, spawn},
     clusters::supervise::Supervisor,
     core::Core,
-    events::{transport::Courier, webhooks},
+    events::{transport::WebhookTransport, webhooks},
     jobs::runner::Runner,
     nodes::membership::Heartbeat,
     record_log::RecordLog,
@@ -25,7 +25,7 @@ use crate::{
 pub(crate) async fn begin(
     core: &Arc<Core>,
     incarnation: &str,
-    courier: &Arc<dyn Courier>,
+    webhook_transport: &Arc<dyn WebhookTransport>,
 ) -> Result<Vec<JoinHandle<()>>, CatalogError> {
     let owner = format!("{}/{incarnation}", core.settings.node);
     let mut tasks = vec![
@@ -43,7 +43,7 @@ pub(crate) async fn begin(
     if core.settings.membership.is_some() {
         tasks.push(spawn(core, Heartbeat::of(incarnation)));
     }
-    for route in webhooks::routes(core, courier).await? {
+    for route in webhooks::routes(core, webhook_transport).await? {
         tasks.push(spawn(core, route));
     }
     Ok(tasks)

@@ -15,7 +15,7 @@ use model::{Clock, Region};
 use vault::{Intake, Throttle, Vault, VaultError};
 
 use crate::record_log::{
-    checkpoint::Scribe,
+    checkpoint::RecordLogWriter,
     owner::{self, OwnerError},
 };
 
@@ -55,7 +55,7 @@ impl DamageSeen {
 /// The vaults of all regions.
 pub struct Vaults {
     /// Writes the record log.
-    pub scribe: Scribe,
+    pub record_log: RecordLogWriter,
     /// What was damaged in them.
     pub damage: DamageSeen,
     clock: Arc<dyn Clock>,
@@ -78,7 +78,7 @@ impl Vaults {
     /// `bytes_per_sec` bounds what copies bring into one region; with `accept_older` a vault
     /// whose record log knows more than the catalog is taken.
     pub(crate) fn new(
-        scribe: Scribe,
+        record_log: RecordLogWriter,
         clock: Arc<dyn Clock>,
         open: OpenVault,
         regions: ListRegions,
@@ -86,7 +86,7 @@ impl Vaults {
         accept_older: bool,
     ) -> Self {
         Self {
-            scribe,
+            record_log,
             damage: DamageSeen::default(),
             clock,
             open,
@@ -125,7 +125,7 @@ impl Vaults {
         };
         if !known(&self.owned) {
             owner::claim(
-                &self.scribe,
+                &self.record_log,
                 &vault,
                 region,
                 self.clock.now(),

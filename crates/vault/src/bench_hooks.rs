@@ -13,7 +13,7 @@ use crate::{
         part::{Packer, PartSpan, Unpacker, part_bytes_max, write_packed},
         seal::{ObjectKey, Seal, draw},
     },
-    transfer::reencrypt::frames::{Tools, Wanted, seal_anew},
+    transfer::reencrypt::frames::{Tools, Wanted, reencrypt},
 };
 
 /// Bytes that compress about as a table's pages do: rows of counters and padding.
@@ -107,7 +107,7 @@ impl Frames {
 
     /// Opens the frame that was written last and seals it under another key as it was compressed;
     /// answers the bytes it took, none when it could not.
-    pub fn seal_anew(&mut self) -> usize {
+    pub fn reencrypt(&mut self) -> usize {
         let mut seal = self.seal();
         self.opened.clear();
         self.opened.extend_from_slice(&self.sealed);
@@ -203,7 +203,7 @@ impl WholePack {
 
     /// What a copy does with it: hashes it, opens and seals every frame, and hashes what comes
     /// of it. (It is copied before, since opening changes it; that is timed too.)
-    pub fn seal_anew(&mut self) -> bool {
+    pub fn reencrypt(&mut self) -> bool {
         self.bytes.copy_from_slice(&self.pack.bytes);
         let hash = Hash(*blake3::hash(&self.bytes).as_bytes());
         let wanted = Wanted {
@@ -213,7 +213,7 @@ impl WholePack {
             key: Some(&self.pack.key),
             masks: &self.masks,
         };
-        let mut made = seal_anew(wanted, Self::TO, Extent::Frames, &mut self.tools);
+        let mut made = reencrypt(wanted, Self::TO, Extent::Frames, &mut self.tools);
         let Ok([made]) = made.as_deref_mut() else {
             return false;
         };
@@ -233,9 +233,9 @@ mod tests {
         assert!(frames.write(&frame) < frame.len());
         assert!(frames.read());
         assert_eq!(frames.plain, frame);
-        assert_eq!(frames.seal_anew(), frames.write(&frame));
+        assert_eq!(frames.reencrypt(), frames.write(&frame));
         let mut pack = WholePack::new();
-        assert!(15 << 20 < pack.stored_bytes() && pack.seal_anew() && pack.seal_anew());
+        assert!(15 << 20 < pack.stored_bytes() && pack.reencrypt() && pack.reencrypt());
         assert_ne!(
             block_id(&frame[..BLOCK_BYTES]),
             block_id(&frame[BLOCK_BYTES..2 * BLOCK_BYTES])

@@ -26,7 +26,7 @@ pub use index::header::{Header, read_header};
 pub use observer::{Observer, Unobserved};
 pub use read::{
     Check, Checked, Damage, DamagedBytes, Passed, Restored, check, in_sample,
-    repair::{Mended, Mender},
+    repair::{Mended, Repairer},
     restore,
 };
 pub use store::{
@@ -43,6 +43,8 @@ pub use transfer::{
     copy::{Copied, CopyJob, copy},
     reach::Reach,
     read_from::ReadFrom,
-    reencrypt::{Extent, Record, Reseal, ResealKeys, Resealed, reseal, volume_sealed_anew},
+    reencrypt::{
+        Extent, Record, Reencrypt, ReencryptKeys, Resealed, reencrypt, volume_reencrypted,
+    },
 };
 pub use write::{Base, SnapshotWriter, WriteOptions, Written};

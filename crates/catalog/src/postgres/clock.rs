@@ -5,7 +5,7 @@ use model::Timestamp;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::{
-    error::{Trouble, in_words},
+    error::{SessionError, in_words},
     session::Session,
 };
 
@@ -21,12 +21,12 @@ pub(super) fn last_row(answer: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow>
 }
 
 /// The moment that a row of [`CLOCK`] tells.
-pub(super) fn moment(row: Option<&SimpleQueryRow>) -> Result<Timestamp, Trouble> {
+pub(super) fn moment(row: Option<&SimpleQueryRow>) -> Result<Timestamp, SessionError> {
     row.and_then(|row| row.get(0)?.parse().ok().map(Timestamp))
-        .ok_or_else(|| Trouble::Lost(in_words("the server did not tell the time")))
+        .ok_or_else(|| SessionError::Lost(in_words("the server did not tell the time")))
 }
 
 /// The present moment, asked within a transaction.
-pub(super) fn ask_clock(session: &Session) -> Result<Timestamp, Trouble> {
+pub(super) fn ask_clock(session: &Session) -> Result<Timestamp, SessionError> {
     moment(last_row(&session.simple(CLOCK)?))
 }

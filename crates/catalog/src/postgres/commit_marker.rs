@@ -12,7 +12,7 @@ use tokio_postgres::SimpleQueryMessage;
 
 use super::{
     clock::CLOCK,
-    error::{Trouble, in_words},
+    error::{SessionError, in_words},
     session::Session,
 };
 
@@ -32,13 +32,13 @@ impl CommitMarker {
     }
 
     /// Makes sure that there is a row. Called on each new session, outside of transactions.
-    pub(super) fn enter(&mut self, session: &Session) -> Result<(), Trouble> {
+    pub(super) fn enter(&mut self, session: &Session) -> Result<(), SessionError> {
         let id = match &self.id {
             Some(id) => id.clone(),
             None => session.one_text("SELECT replace(gen_random_uuid()::text, '-', '')")?,
         };
         if !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(Trouble::Lost(in_words("the server drew an odd id")));
+            return Err(SessionError::Lost(in_words("the server drew an odd id")));
         }
         session.simple(&format!(
             "DELETE FROM writers WHERE seen_at < ({CLOCK}) - {MEMORY_MICROS} AND id <> '{id}'; \
@@ -56,7 +56,7 @@ impl CommitMarker {
 
     /// Commits. On `Conflict` and `Failed` it did not happen and the transaction is to be rolled
     /// back; on anything else that is to be found out.
-    pub(super) fn commit(&mut self, session: &Session) -> Result<(), Trouble> {
+    pub(super) fn commit(&mut self, session: &Session) -> Result<(), SessionError> {
         self.mark += 1;
         let answer = session.simple(&format!(
             "UPDATE writers SET mark = {}, seen_at = ({CLOCK}) WHERE id = '{}'; COMMIT",
@@ -69,8 +69,8 @@ impl CommitMarker {
             tracing::warn!("the catalog's row of this writer was gone");
             self.enter(session).or_else(|trouble| match trouble {
                 // The commit has happened; the session shows its trouble at the next one.
-                Trouble::Lost(_) => Ok(()),
-                other => Err(Trouble::Unknown(in_words(other.told().to_string()))),
+                SessionError::Lost(_) => Ok(()),
+                other => Err(SessionError::Unknown(in_words(other.told().to_string()))),
             })?;
         }
         Ok(())
@@ -78,7 +78,7 @@ impl CommitMarker {
 
     /// Whether the last commit happened, asked on a new session; none when the row is gone.
     /// When it did not, it cannot happen any more.
-    pub(super) fn happened(&mut self, session: &Session) -> Result<Option<bool>, Trouble> {
+    pub(super) fn happened(&mut self, session: &Session) -> Result<Option<bool>, SessionError> {
         let answer = session.simple(&format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; \
              SELECT mark FROM writers WHERE id = '{}' FOR UPDATE",

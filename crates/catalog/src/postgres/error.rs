@@ -9,7 +9,7 @@ use crate::error::{CatalogError, ErrorKind};
 
 /// Why a statement or a transaction did not go through.
 #[derive(Debug, Clone)]
-pub(super) enum Trouble {
+pub(super) enum SessionError {
     /// Another transaction was in its way; run again, it may succeed.
     Conflict,
     /// The connection or the server is gone, or the server may no longer be written to.
@@ -20,7 +20,7 @@ pub(super) enum Trouble {
     Failed(CatalogError),
 }
 
-impl Trouble {
+impl SessionError {
     /// What a caller of the catalog is told.
     pub(super) fn told(self) -> CatalogError {
         match self {

@@ -31,7 +31,7 @@ use std::{
 use async_trait::async_trait;
 
 use self::{
-    commit_marker::CommitMarker, error::Trouble, session::Session, url::Place, writer::Writer,
+    commit_marker::CommitMarker, error::SessionError, session::Session, url::Place, writer::Writer,
 };
 use crate::{
     error::CatalogError,
@@ -102,7 +102,11 @@ impl PostgresCatalog {
     }
 }
 
-fn begin(place: Place, queue: RequestQueue, commits: Arc<AtomicU64>) -> Result<Writer, Trouble> {
+fn begin(
+    place: Place,
+    queue: RequestQueue,
+    commits: Arc<AtomicU64>,
+) -> Result<Writer, SessionError> {
     let mut session = Session::open(&place)?;
     schema::migrate(&mut session, &place)?;
     let mut marker = CommitMarker::new();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    error::Trouble,
+    error::SessionError,
     session::Session,
     tx::{PostgresTx, Shared},
     url::Place,
@@ -48,7 +48,7 @@ impl Reader {
                 Ok(outcome) => return self.end(answer, outcome),
                 Err(trouble) => {
                     self.session = None;
-                    let again = matches!(trouble, Trouble::Lost(_) | Trouble::Conflict)
+                    let again = matches!(trouble, SessionError::Lost(_) | SessionError::Conflict)
                         && began.elapsed() < PATIENCE
                         && !answer.is_closed();
                     if !again {
@@ -71,7 +71,7 @@ impl Reader {
         }
     }
 
-    fn attempt(&mut self, work: &Work) -> Result<Result<(), CatalogError>, Trouble> {
+    fn attempt(&mut self, work: &Work) -> Result<Result<(), CatalogError>, SessionError> {
         let session = match &mut self.session {
             Some(session) => session,
             none => none.insert(Session::open(&self.place)?),
@@ -81,7 +81,7 @@ impl Reader {
         let mut tx = PostgresTx::new(session, &mut shared);
         let ran = catch_unwind(AssertUnwindSafe(|| work(&mut tx)));
         match (ran, tx.trouble.take()) {
-            (_, Some(trouble @ (Trouble::Lost(_) | Trouble::Conflict))) => Err(trouble),
+            (_, Some(trouble @ (SessionError::Lost(_) | SessionError::Conflict))) => Err(trouble),
             (Err(_), _) => Ok(Err(CatalogError::Panicked)),
             (Ok(_), _) => Ok(Ok(())),
         }

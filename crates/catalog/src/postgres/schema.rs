@@ -3,7 +3,7 @@
 //! It does not know what the tables are for.
 use std::sync::Arc;
 
-use super::{error::Trouble, session::Session, url::Place};
+use super::{error::SessionError, session::Session, url::Place};
 use crate::{error::CatalogError, migrations::MIGRATIONS, tables::meta, value::args};
 
 /// Held while the schema is looked at and changed: "SNFR".
@@ -11,7 +11,7 @@ const LOCK: i64 = 0x534E_4652;
 
 /// Applies the migrations that a database lacks, in one transaction. Processes that open a new
 /// database at once wait for each other here.
-pub(super) fn migrate(session: &mut Session, place: &Place) -> Result<(), Trouble> {
+pub(super) fn migrate(session: &mut Session, place: &Place) -> Result<(), SessionError> {
     // Many rows take their time, and whoever waits for them does.
     session.patient(&format!(
         "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
@@ -29,14 +29,14 @@ pub(super) fn migrate(session: &mut Session, place: &Place) -> Result<(), Troubl
     Ok(())
 }
 
-fn apply(session: &mut Session, place: &Place) -> Result<Option<(u64, usize)>, Trouble> {
+fn apply(session: &mut Session, place: &Place) -> Result<Option<(u64, usize)>, SessionError> {
     let applied = applied(session, place)?;
     let known = MIGRATIONS.len();
     let Some(missing) = usize::try_from(applied)
         .ok()
         .and_then(|applied| MIGRATIONS.get(applied..))
     else {
-        return Err(Trouble::Failed(CatalogError::NewerSchema {
+        return Err(SessionError::Failed(CatalogError::NewerSchema {
             path: place.shown.clone(),
             found: applied,
             known: known as u64,
@@ -57,14 +57,14 @@ fn apply(session: &mut Session, place: &Place) -> Result<Option<(u64, usize)>, T
 }
 
 /// The schema's number; makes the `meta` table of an empty database.
-fn applied(session: &mut Session, place: &Place) -> Result<u64, Trouble> {
+fn applied(session: &mut Session, place: &Place) -> Result<u64, SessionError> {
     let tables = session.query(
         "SELECT table_name::text FROM information_schema.tables \
          WHERE table_schema = current_schema() ORDER BY 1",
         &[],
     )?;
     let foreign = || {
-        Trouble::Failed(CatalogError::Foreign {
+        SessionError::Failed(CatalogError::Foreign {
             path: place.shown.clone(),
         })
     };
@@ -88,10 +88,10 @@ fn applied(session: &mut Session, place: &Place) -> Result<u64, Trouble> {
     )?;
     let row = rows.first().ok_or_else(foreign)?;
     row.text(0)
-        .map_err(Trouble::Failed)?
+        .map_err(SessionError::Failed)?
         .parse()
         .map_err(|error| {
-            Trouble::Failed(CatalogError::damaged(
+            SessionError::Failed(CatalogError::damaged(
                 "the schema's number".to_owned(),
                 Some(Arc::<std::num::ParseIntError>::new(error)),
             ))

@@ -16,7 +16,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    error::{Trouble, WrongArgument, in_words},
+    error::{SessionError, WrongArgument, in_words},
     url::Place,
 };
 use crate::{
@@ -54,23 +54,23 @@ pub(super) struct Session {
 
 impl Session {
     /// Connects, and sets the session up.
-    pub(super) fn open(place: &Place) -> Result<Self, Trouble> {
+    pub(super) fn open(place: &Place) -> Result<Self, SessionError> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| Trouble::Lost(std::sync::Arc::new(error)))?;
+            .map_err(|error| SessionError::Lost(std::sync::Arc::new(error)))?;
         let client = runtime.block_on(async {
             let connecting = place.config.connect(place.tls.clone());
             let (client, connection) = timeout(STATEMENT_WAIT, connecting)
                 .await
-                .map_err(|_| Trouble::Lost(in_words("connecting took too long")))?
-                .map_err(|error| Trouble::of("connecting to its PostgreSQL server", error))?;
+                .map_err(|_| SessionError::Lost(in_words("connecting took too long")))?
+                .map_err(|error| SessionError::of("connecting to its PostgreSQL server", error))?;
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection of the catalog ended");
                 }
             });
-            Ok::<_, Trouble>(client)
+            Ok::<_, SessionError>(client)
         })?;
         let session = Self {
             client,
@@ -81,7 +81,7 @@ impl Session {
         session.simple(SETUP)?;
         let encoding = session.one_text("SHOW server_encoding")?;
         if encoding != "UTF8" {
-            return Err(Trouble::Failed(CatalogError::Failed {
+            return Err(SessionError::Failed(CatalogError::Failed {
                 doing: "connecting to its PostgreSQL server",
                 kind: ErrorKind::Repair,
                 source: in_words(format!(
@@ -96,11 +96,11 @@ impl Session {
         &self,
         doing: &'static str,
         work: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, SessionError> {
         self.runtime
             .block_on(async { timeout(STATEMENT_WAIT, work).await })
-            .map_err(|_| Trouble::Lost(in_words("the server took too long to answer")))?
-            .map_err(|error| Trouble::of(doing, error))
+            .map_err(|_| SessionError::Lost(in_words("the server took too long to answer")))?
+            .map_err(|error| SessionError::of(doing, error))
     }
 
     /// Leaves statements whose answers say nothing to go out with the next statement. When they
@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// Sends what was left to go ahead.
-    pub(super) fn settle(&self) -> Result<(), Trouble> {
+    pub(super) fn settle(&self) -> Result<(), SessionError> {
         let ahead = self.ahead.take();
         if !ahead.is_empty() {
             self.wait("running a statement", self.client.simple_query(&ahead))?;
@@ -123,19 +123,19 @@ impl Session {
     }
 
     /// Runs statements without arguments, in one turn.
-    pub(super) fn simple(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, Trouble> {
+    pub(super) fn simple(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, SessionError> {
         self.settle()?;
         self.wait("running a statement", self.client.simple_query(sql))
     }
 
     /// Runs statements that may take as long as they need, such as an index on many rows.
-    pub(super) fn patient(&self, sql: &str) -> Result<(), Trouble> {
+    pub(super) fn patient(&self, sql: &str) -> Result<(), SessionError> {
         self.settle()?;
         let running = self.client.simple_query(sql);
         self.runtime
             .block_on(running)
             .map(drop)
-            .map_err(|error| Trouble::of("running a statement", error))
+            .map_err(|error| SessionError::of("running a statement", error))
     }
 
     /// Waits for a statement, and for what goes ahead of it: all of it is sent before any of it
@@ -144,7 +144,7 @@ impl Session {
         &self,
         doing: &'static str,
         work: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, SessionError> {
         let ahead = self.ahead.take();
         if ahead.is_empty() {
             return self.wait(doing, work);
@@ -157,7 +157,7 @@ impl Session {
     }
 
     /// The first column of the last row that statements without arguments answer.
-    pub(super) fn one_text(&self, sql: &str) -> Result<String, Trouble> {
+    pub(super) fn one_text(&self, sql: &str) -> Result<String, SessionError> {
         let answer = self.simple(sql)?;
         answer
             .iter()
@@ -166,10 +166,10 @@ impl Session {
                 SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
                 _ => None,
             })
-            .ok_or_else(|| Trouble::Lost(in_words("the server answered no row")))
+            .ok_or_else(|| SessionError::Lost(in_words("the server answered no row")))
     }
 
-    fn prepared(&mut self, sql: &str) -> Result<Statement, Trouble> {
+    fn prepared(&mut self, sql: &str) -> Result<Statement, SessionError> {
         if let Some(found) = self.statements.get(sql) {
             return Ok(found.clone());
         }
@@ -184,7 +184,7 @@ impl Session {
     }
 
     /// Runs a statement; answers how many rows it changed.
-    pub(super) fn execute(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<u64, Trouble> {
+    pub(super) fn execute(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<u64, SessionError> {
         self.execute_with(sql, &borrowed(args))
     }
 
@@ -193,13 +193,13 @@ impl Session {
         &mut self,
         sql: &str,
         args: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, Trouble> {
+    ) -> Result<u64, SessionError> {
         let statement = self.prepared(sql)?;
         self.wait_behind("running a statement", self.client.execute(&statement, args))
     }
 
     /// Runs a query.
-    pub(super) fn query(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, Trouble> {
+    pub(super) fn query(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, SessionError> {
         let statement = self.prepared(sql)?;
         let args = borrowed(args);
         let rows = self.wait_behind("running a query", self.client.query(&statement, &args))?;
@@ -208,7 +208,7 @@ impl Session {
                 let columns = 0..row.len();
                 let values = columns.map(|column| {
                     row.try_get::<_, Value>(column).map_err(|error| {
-                        Trouble::Failed(CatalogError::damaged(
+                        SessionError::Failed(CatalogError::damaged(
                             format!("column {column} of a row"),
                             Some(std::sync::Arc::new(error)),
                         ))

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::VecDeque};
 
 use model::Timestamp;
 
-use super::{clock::ask_clock, error::Trouble, session::Session, write_buffer::Gathered};
+use super::{clock::ask_clock, error::SessionError, session::Session, write_buffer::Gathered};
 use crate::{
     error::CatalogError,
     transaction::Tx,
@@ -33,7 +33,7 @@ pub(super) struct PostgresTx<'s> {
     /// Whether anything was written that a commit would keep.
     pub(super) changed: bool,
     /// The first statement that failed: PostgreSQL refuses all after it.
-    pub(super) trouble: RefCell<Option<Trouble>>,
+    pub(super) trouble: RefCell<Option<SessionError>>,
 }
 
 impl<'s> PostgresTx<'s> {
@@ -47,7 +47,7 @@ impl<'s> PostgresTx<'s> {
         }
     }
 
-    fn note<T>(&self, outcome: Result<T, Trouble>) -> Result<T, CatalogError> {
+    fn note<T>(&self, outcome: Result<T, SessionError>) -> Result<T, CatalogError> {
         outcome.map_err(|trouble| {
             self.trouble
                 .borrow_mut()

@@ -7,7 +7,7 @@
 //! before any statement that names their table.
 use tokio_postgres::types::ToSql;
 
-use super::{error::Trouble, session::Session};
+use super::{error::SessionError, session::Session};
 use crate::value::{AppendTable, Arg, Column, Sums, Value};
 
 /// A sum, as this transaction sees it.
@@ -110,7 +110,7 @@ impl Gathered {
     }
 
     /// Writes what waits.
-    pub(super) fn write(&mut self, session: &mut Session) -> Result<(), Trouble> {
+    pub(super) fn write(&mut self, session: &mut Session) -> Result<(), SessionError> {
         for sum in self.changed() {
             let change = sum.kept + sum.own;
             let key = sum.key.iter().map(|part| part as &(dyn ToSql + Sync));
@@ -161,7 +161,11 @@ impl Gathered {
 }
 
 /// One statement for any number of rows: a column's values are one argument.
-fn insert(session: &mut Session, table: &AppendTable, rows: &[&[Value]]) -> Result<(), Trouble> {
+fn insert(
+    session: &mut Session,
+    table: &AppendTable,
+    rows: &[&[Value]],
+) -> Result<(), SessionError> {
     let mut args: Vec<Box<dyn ToSql + Sync + '_>> = Vec::with_capacity(table.columns.len());
     for (index, (_, column)) in table.columns.iter().enumerate() {
         let values = rows.iter().map(|row| row.get(index));

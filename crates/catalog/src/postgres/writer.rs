@@ -18,7 +18,7 @@ use std::{
 use super::{
     clock::{CLOCK, last_row, moment},
     commit_marker::CommitMarker,
-    error::Trouble,
+    error::SessionError,
     session::Session,
     tx::{PostgresTx, Shared},
     url::Place,
@@ -104,7 +104,7 @@ impl Writer {
         }
     }
 
-    fn decide(&mut self, batch: &mut VecDeque<Request>) -> Result<Vec<Ran>, Trouble> {
+    fn decide(&mut self, batch: &mut VecDeque<Request>) -> Result<Vec<Ran>, SessionError> {
         let (mut conflicts, mut lost) = (0, 0);
         loop {
             match self.attempt(batch, 0 < self.crowded) {
@@ -113,16 +113,16 @@ impl Writer {
                     self.crowded = self.crowded.saturating_sub(1);
                     return Ok(ran);
                 }
-                Err(Trouble::Conflict) if conflicts < TRIES_MAX => {
+                Err(SessionError::Conflict) if conflicts < TRIES_MAX => {
                     conflicts += 1;
                     self.crowded = ALONE_AFTER_CONFLICT;
                 }
-                Err(Trouble::Lost(source)) => {
+                Err(SessionError::Lost(source)) => {
                     self.session = None;
                     let away = *self.away_since.get_or_insert_with(Instant::now);
                     // One more try beyond its patience for a batch that comes later.
                     if PATIENCE < away.elapsed() && 0 < lost {
-                        return Err(Trouble::Lost(source));
+                        return Err(SessionError::Lost(source));
                     }
                     // Often it is back at once: only the connection was old.
                     if 0 < lost {
@@ -137,7 +137,11 @@ impl Writer {
 
     /// One try. Its trouble says whether anything may have been kept: only `Unknown` leaves
     /// that open.
-    fn attempt(&mut self, batch: &mut VecDeque<Request>, alone: bool) -> Result<Vec<Ran>, Trouble> {
+    fn attempt(
+        &mut self,
+        batch: &mut VecDeque<Request>,
+        alone: bool,
+    ) -> Result<Vec<Ran>, SessionError> {
         let mut session = match self.session.take() {
             Some(session) => session,
             None => {
@@ -157,7 +161,7 @@ impl Writer {
             Ok((ran, true)) => {
                 // The session is given up when anything is unclear.
                 if let Err(cause) = self.marker.commit(&session) {
-                    if let Trouble::Conflict | Trouble::Failed(_) = &cause {
+                    if let SessionError::Conflict | SessionError::Failed(_) = &cause {
                         session.simple("ROLLBACK")?;
                         self.session = Some(session);
                         return Err(cause);
@@ -175,7 +179,7 @@ impl Writer {
                 self.session = Some(session);
                 Ok(ran)
             }
-            Err(Trouble::Lost(source)) => Err(Trouble::Lost(source)),
+            Err(SessionError::Lost(source)) => Err(SessionError::Lost(source)),
             Err(trouble) => {
                 session.simple("ROLLBACK")?;
                 self.session = Some(session);
@@ -186,7 +190,7 @@ impl Writer {
 
     /// Learns what became of a commit whose answer was lost: good when it happened, `Lost` when
     /// it did not and never will, `Unknown` when nobody tells in time.
-    fn find_out(&mut self, cause: Trouble) -> Result<(), Trouble> {
+    fn find_out(&mut self, cause: SessionError) -> Result<(), SessionError> {
         let began = Instant::now();
         loop {
             let asked = Session::open(&self.place).and_then(|session| {
@@ -214,16 +218,16 @@ impl Writer {
     }
 }
 
-fn lost(cause: Trouble) -> Trouble {
+fn lost(cause: SessionError) -> SessionError {
     match cause {
-        Trouble::Lost(source) | Trouble::Unknown(source) => Trouble::Lost(source),
-        other => Trouble::Lost(Arc::new(other.told())),
+        SessionError::Lost(source) | SessionError::Unknown(source) => SessionError::Lost(source),
+        other => SessionError::Lost(Arc::new(other.told())),
     }
 }
 
-fn unknown(cause: Trouble) -> Trouble {
+fn unknown(cause: SessionError) -> SessionError {
     match lost(cause) {
-        Trouble::Lost(source) => Trouble::Unknown(source),
+        SessionError::Lost(source) => SessionError::Unknown(source),
         other => other,
     }
 }
@@ -240,7 +244,7 @@ fn gather(queue: &mut RequestQueue, batch: &mut VecDeque<Request>) {
 }
 
 /// Begins a transaction, and draws as many versions as it may need when the last one needed any.
-fn begin(session: &mut Session, alone: bool, draws: bool) -> Result<Shared, Trouble> {
+fn begin(session: &mut Session, alone: bool, draws: bool) -> Result<Shared, SessionError> {
     // The lock comes before the first look at any row: LOCK takes no snapshot.
     let lock = if alone { "EXCLUSIVE" } else { "ROW SHARE" };
     // The SELECT does, before it draws: a version that was drawn for a state which this
@@ -275,7 +279,7 @@ fn transaction(
     session: &mut Session,
     batch: &VecDeque<Request>,
     shared: &mut Shared,
-) -> Result<(Vec<Ran>, bool), Trouble> {
+) -> Result<(Vec<Ran>, bool), SessionError> {
     let (mut all, mut changed) = (Vec::with_capacity(batch.len()), false);
     // What is alone in its transaction needs no savepoint: undoing it is undoing all.
     let parts = 1 < batch.len();
@@ -301,16 +305,18 @@ fn run_one(
     shared: &mut Shared,
     work: &Work,
     parts: bool,
-) -> Result<(Ran, bool), Trouble> {
+) -> Result<(Ran, bool), SessionError> {
     let mut tx = PostgresTx::new(session, shared);
     let verdict = catch_unwind(AssertUnwindSafe(|| work(&mut tx)));
     let (changed, trouble) = (tx.changed, tx.trouble.take());
     let failed = match trouble {
         // The whole transaction is void, whatever the function made of it.
-        Some(trouble @ (Trouble::Conflict | Trouble::Lost(_) | Trouble::Unknown(_))) => {
+        Some(
+            trouble @ (SessionError::Conflict | SessionError::Lost(_) | SessionError::Unknown(_)),
+        ) => {
             return Err(trouble);
         }
-        Some(Trouble::Failed(error)) => Some(error),
+        Some(SessionError::Failed(error)) => Some(error),
         None => None,
     };
     if matches!(verdict, Ok(Verdict::Keep)) && failed.is_none() {

@@ -72,7 +72,7 @@ async fn copies_are_clusters_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_template_of_no_use_is_made_anew() {
+async fn a_template_of_no_use_is_made_again() {
     let rig = Rig::apart();
     let folder = rig.path().join("templates");
     rig.engine.keep_templates(folder.clone());

@@ -12,8 +12,8 @@ use catalog::{Catalog, CatalogExt, Record, clusters, meta::Note, recorded::RECOR
 use model::{Clock, Cluster, Placement, SystemClock, SystemEntropy};
 use serde_json::json;
 use service::{
-    Scribe, Seal,
-    rebuild::{self, Ground, Stage},
+    RecordLogWriter, Seal,
+    rebuild::{self, RebuildContext, Stage},
     record_log::report::{Files, Names, Report},
 };
 
@@ -67,7 +67,7 @@ pub(crate) fn rebuild(asked: Rebuild) -> Result<Outcome, Failure> {
         catalogs::check_unserved(&*catalog).await?;
         master_key::check(&*catalog, &master_key).await?;
         let shared = layer.catalog.is_some();
-        let scribe = Scribe {
+        let record_log = RecordLogWriter {
             catalog,
             seal,
             entropy: Arc::new(SystemEntropy),
@@ -76,8 +76,8 @@ pub(crate) fn rebuild(asked: Rebuild) -> Result<Outcome, Failure> {
             files_of(&dir, (&node, shared), cluster, place)
         };
         let filled = rebuild::fill(
-            &Ground {
-                scribe: &scribe,
+            &RebuildContext {
+                record_log: &record_log,
                 vaults: &vaults,
                 mode: layer.mode(),
                 files: &files,
@@ -89,7 +89,7 @@ pub(crate) fn rebuild(asked: Rebuild) -> Result<Outcome, Failure> {
         .await;
         bar.clear();
         let report = filled?;
-        let strays = strays(&dir, &*scribe.catalog).await?;
+        let strays = strays(&dir, &*record_log.catalog).await?;
         print(&match format {
             Format::Text => shown(&report, &strays),
             Format::Json => as_json(&report, &strays),

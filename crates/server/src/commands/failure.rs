@@ -8,7 +8,7 @@ use engine::Profile;
 use model::{Account, Region};
 use service::{
     OwnerError, RebuildError, StartError, clusters::authority::AuthorityError,
-    nodes::forget::ForgetError, record_log::rotate_master_key::RekeyError,
+    nodes::forget::ForgetError, record_log::rotate_master_key::RotateError,
 };
 
 use crate::{
@@ -53,7 +53,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Forget(#[from] ForgetError),
     #[error(transparent)]
-    Rekey(#[from] RekeyError),
+    Rekey(#[from] RotateError),
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     /// No server made one yet.
@@ -154,7 +154,7 @@ impl Failure {
             Self::Start(StartError::Catalog(error)) | Self::Catalog(error) => catalog_hint(error),
             Self::Rebuild(error) => rebuild_hint(error),
             Self::Forget(error) => forget_hint(error),
-            Self::Rekey(RekeyError::Owner(error)) => owner_hint(error),
+            Self::Rekey(RotateError::Owner(error)) => owner_hint(error),
             Self::Rekey(_) => Some("both keys are kept; give the command again, and it goes on".to_owned()),
             Self::NoSharedCatalog => Some("nodes are listed where several share a catalog: name it with --catalog postgres://...".to_owned()),
             Self::NoAuthority => Some("start one with `snapferry serve`".to_owned()),

@@ -7,8 +7,8 @@ use std::{path::PathBuf, sync::Arc};
 use model::{Clock, SystemClock, SystemEntropy};
 use serde_json::json;
 use service::{
-    Scribe, Seal, Settings,
-    record_log::rotate_master_key::{self as rekey, Ground, Rekeyed},
+    RecordLogWriter, Seal, Settings,
+    record_log::rotate_master_key::{self, Rotated, RotationContext},
 };
 
 use crate::{
@@ -94,25 +94,25 @@ fn rotate(asked: Rotate) -> Result<(), Failure> {
     let done = run(async {
         let vaults = offline::vaults(&layer, &dir, Some(&default_region)).await?;
         let both = Arc::new(pair.both());
-        let scribe = Scribe {
+        let record_log = RecordLogWriter {
             catalog: Arc::clone(&catalog),
             seal: Seal::new(Arc::clone(&both)),
             entropy: Arc::new(SystemEntropy),
         };
-        let ground = Ground {
-            scribe: &scribe,
+        let ground = RotationContext {
+            record_log: &record_log,
             master_key: &both,
             vaults: &vaults,
             default_region: &default_region,
             now: SystemClock.now(),
         };
-        Ok(rekey::rekey(&ground).await?)
+        Ok(rotate_master_key::rotate(&ground).await?)
     })?;
     let (new, old) = master_key::settle(&dir, &pair)?;
     print(&shown(asked.format, done, &new, old.as_ref()))
 }
 
-fn shown(format: Format, done: Rekeyed, new: &PathBuf, old: Option<&PathBuf>) -> String {
+fn shown(format: Format, done: Rotated, new: &PathBuf, old: Option<&PathBuf>) -> String {
     if format == Format::Json {
         let value = json!({
             "access_keys": done.access_keys,

@@ -45,7 +45,9 @@ use crate::{
         router::Front,
     },
     logging,
-    outbound::{kms_client, peer_transport::HttpCarrier, webhook_sender::HttpCourier},
+    outbound::{
+        kms_client, peer_transport::HttpPeerTransport, webhook_sender::HttpWebhookTransport,
+    },
     process::{conceal, open_files::OpenFiles, user_limits},
     settings::{Layer, LogFormat, catalog_place::CatalogUrl},
 };
@@ -365,8 +367,8 @@ fn parts(
         master_key,
         outside_kms,
         engines,
-        carrier: Arc::new(HttpCarrier::default()),
-        courier: Arc::new(HttpCourier::default()),
+        peer_transport: Arc::new(HttpPeerTransport::default()),
+        webhook_transport: Arc::new(HttpWebhookTransport::default()),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
     }

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_from_trouble() {
+    fn refusals_are_told_from_failures() {
         let no = refusal(
             400,
             br#"{"__type": "com.amazonaws.kms#DisabledException", "message": "off"}"#,

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use service::link::{
     peer::Peer,
-    transport::{Answer, Carrier, CarrierError},
+    transport::{Answer, PeerTransport, PeerTransportError},
 };
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -38,24 +38,24 @@ type Sender = SendRequest<Full<Bytes>>;
 
 /// Posts over HTTP/1.1.
 #[derive(Default)]
-pub(crate) struct HttpCarrier {
+pub(crate) struct HttpPeerTransport {
     idle: Mutex<HashMap<String, Vec<Sender>>>,
     // Read at the first message: a certificate that is renewed needs a restart.
     tls: Mutex<HashMap<String, TlsConnector>>,
 }
 
-impl fmt::Debug for HttpCarrier {
+impl fmt::Debug for HttpPeerTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HttpCarrier")
     }
 }
 
-fn failed(doing: &str, cause: impl fmt::Display) -> CarrierError {
-    CarrierError(format!("{doing}: {cause}"))
+fn failed(doing: &str, cause: impl fmt::Display) -> PeerTransportError {
+    PeerTransportError(format!("{doing}: {cause}"))
 }
 
 #[async_trait]
-impl Carrier for HttpCarrier {
+impl PeerTransport for HttpPeerTransport {
     async fn post(
         &self,
         peer: &Peer,
@@ -63,9 +63,10 @@ impl Carrier for HttpCarrier {
         (name, value): (&'static str, String),
         body: Bytes,
         body_bytes_max: usize,
-    ) -> Result<Answer, CarrierError> {
-        let address = Address::parse(&peer.endpoint)
-            .ok_or_else(|| CarrierError("its address is not an http or https URL".to_owned()))?;
+    ) -> Result<Answer, PeerTransportError> {
+        let address = Address::parse(&peer.endpoint).ok_or_else(|| {
+            PeerTransportError("its address is not an http or https URL".to_owned())
+        })?;
         let value = HeaderValue::from_str(&value).map_err(|error| failed("the message", error))?;
         let request = || {
             Request::builder()
@@ -88,10 +89,10 @@ impl Carrier for HttpCarrier {
         let opened = async { converse(connect(&address, || self.connector(peer)).await?).await };
         let sender = timeout(CONNECT_TIMEOUT, opened)
             .await
-            .map_err(|_| CarrierError("no connection within 10 seconds".to_owned()))?
+            .map_err(|_| PeerTransportError("no connection within 10 seconds".to_owned()))?
             .map_err(|error| {
                 let text = error.to_string();
-                CarrierError(if text.starts_with(UNTRUSTED) {
+                PeerTransportError(if text.starts_with(UNTRUSTED) {
                     format!("{text} (`ca` in this region's settings names the file of a private authority)")
                 } else {
                     text
@@ -102,7 +103,7 @@ impl Carrier for HttpCarrier {
     }
 }
 
-impl HttpCarrier {
+impl HttpPeerTransport {
     fn kept(&self, endpoint: &str) -> Option<Sender> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let senders = idle.get_mut(endpoint)?;
@@ -129,7 +130,7 @@ impl HttpCarrier {
         mut sender: Sender,
         request: Request<Full<Bytes>>,
         body_bytes_max: usize,
-    ) -> Result<Answer, CarrierError> {
+    ) -> Result<Answer, PeerTransportError> {
         let whole = async {
             let answer = sender
                 .send_request(request)
@@ -138,7 +139,7 @@ impl HttpCarrier {
             let (parts, body) = answer.into_parts();
             let body = Limited::new(body, body_bytes_max).collect().await;
             let body = body.map_err(|error| failed("the answer did not arrive whole", error))?;
-            Ok::<_, CarrierError>(Answer {
+            Ok::<_, PeerTransportError>(Answer {
                 status: parts.status.as_u16(),
                 headers: parts.headers,
                 body: body.to_bytes(),
@@ -146,7 +147,7 @@ impl HttpCarrier {
         };
         let answer = timeout(EXCHANGE_TIMEOUT, whole)
             .await
-            .map_err(|_| CarrierError("no whole answer within 60 seconds".to_owned()))??;
+            .map_err(|_| PeerTransportError("no whole answer within 60 seconds".to_owned()))??;
         if sender.ready().await.is_ok() {
             self.keep(&peer.endpoint, sender);
         }

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderMap;
-use service::events::transport::{Courier, CourierError};
+use service::events::transport::{WebhookTransport, WebhookTransportError};
 
 use crate::{
     outbound::http_client::{Poster, Wanted},
@@ -13,16 +13,22 @@ use crate::{
 
 /// Posts over HTTP/1.1.
 #[derive(Debug, Default)]
-pub(crate) struct HttpCourier(Poster);
+pub(crate) struct HttpWebhookTransport(Poster);
 
 #[async_trait]
-impl Courier for HttpCourier {
-    async fn post(&self, url: &str, headers: HeaderMap, body: Bytes) -> Result<u16, CourierError> {
-        let address = Address::parse(url)
-            .ok_or_else(|| CourierError("the address is not an http or https URL".to_owned()))?;
+impl WebhookTransport for HttpWebhookTransport {
+    async fn post(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<u16, WebhookTransportError> {
+        let address = Address::parse(url).ok_or_else(|| {
+            WebhookTransportError("the address is not an http or https URL".to_owned())
+        })?;
         let answered = self.0.post(&address, headers, body, Wanted::Head).await;
         answered
             .map(|(status, _)| status)
-            .map_err(|error| CourierError(error.0))
+            .map_err(|error| WebhookTransportError(error.0))
     }
 }

@@ -48,13 +48,13 @@ pub(crate) fn arguments() -> Arguments {
     let shown = shown(&all);
     let had_secrets = shown != all;
     if had_secrets {
-        begin_anew(&all, &shown);
+        begin_again(&all, &shown);
     }
     Arguments { all, had_secrets }
 }
 
 /// Ends here unless the system refuses.
-fn begin_anew(all: &[OsString], shown: &[OsString]) {
+fn begin_again(all: &[OsString], shown: &[OsString]) {
     let mut again = Command::new("/proc/self/exe");
     if let [own, rest @ ..] = shown {
         again.arg0(own).args(rest);

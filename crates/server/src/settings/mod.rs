@@ -115,11 +115,11 @@ pub(crate) struct Layer {
     /// keys. Can be given several times.
     #[arg(
         long,
-        env = "SNAPFERRY_SEAL_ANEW",
+        env = "SNAPFERRY_REENCRYPT",
         value_name = "REGION",
         value_delimiter = ','
     )]
-    seal_anew: Vec<Region> => seal_anew,
+    reencrypt: Vec<Region> => reencrypt,
     /// A further host name that clients reach this server by; can be given several times
     #[arg(
         long,

@@ -163,7 +163,7 @@ fn make(master_key: &MasterKey, now: Timestamp) -> Result<String, AuthorityError
 ///
 /// # Errors
 /// [`AuthorityError`].
-pub fn seal_anew(tx: &mut dyn Tx, master_key: &MasterKey) -> Result<bool, AuthorityError> {
+pub fn reencrypt(tx: &mut dyn Tx, master_key: &MasterKey) -> Result<bool, AuthorityError> {
     let Some(text) = meta::get(tx, meta::CLUSTER_AUTHORITY)? else {
         return Ok(false);
     };

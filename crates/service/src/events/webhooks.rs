@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
     core::Core,
-    events::{kinds, transport::Courier},
+    events::{kinds, transport::WebhookTransport},
     fault::chain,
     settings::Webhook,
 };
@@ -42,7 +42,7 @@ const EVENT_ID: HeaderName = HeaderName::from_static("snapferry-event-id");
 /// When the catalog does not answer.
 pub(crate) async fn routes(
     core: &Arc<Core>,
-    courier: &Arc<dyn Courier>,
+    webhook_transport: &Arc<dyn WebhookTransport>,
 ) -> Result<Vec<Route>, CatalogError> {
     let names: Vec<String> = core.settings.webhooks.iter().map(name_of).collect();
     let known = names.clone();
@@ -64,7 +64,7 @@ pub(crate) async fn routes(
         .enumerate()
         .map(|(number, (hook, name))| Route {
             core: core.clone(),
-            courier: courier.clone(),
+            webhook_transport: webhook_transport.clone(),
             hook,
             name,
             number: number + 1,
@@ -80,7 +80,7 @@ fn name_of(hook: &Webhook) -> String {
 /// The way to one address.
 pub(crate) struct Route {
     core: Arc<Core>,
-    courier: Arc<dyn Courier>,
+    webhook_transport: Arc<dyn WebhookTransport>,
     hook: Webhook,
     name: String,
     number: usize,
@@ -164,7 +164,7 @@ impl Route {
             HeaderValue::from_str(&id).expect("digits and a hyphen"),
         );
         let status = self
-            .courier
+            .webhook_transport
             .post(&self.hook.url, headers, body.into())
             .await
             .map_err(|error| error.to_string())?;

@@ -162,7 +162,9 @@ async fn ship(run: &Run, body: &Body) -> Result<(), JobError> {
             let from = run.core.vaults.get(&body.source_region)?;
             let link = LocalLink::new(from, absent_here);
             if let Err(error) = link.fetch(wanted, &*run.meter).await {
-                return Err(verify::mend_snapshot(run, &body.source_region, content, error).await);
+                return Err(
+                    verify::repair_snapshot(run, &body.source_region, content, error).await,
+                );
             }
         }
         Some(pass) => {

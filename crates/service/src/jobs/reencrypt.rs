@@ -79,11 +79,11 @@ pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, 
             (None, None) => unreachable!("without a pass the source's vault was opened"),
         };
         let keys = data_key.as_ref().zip(fresh_key.as_ref());
-        let job = vault::Reseal {
+        let job = vault::Reencrypt {
             from,
             origin: &body.content.volume,
             manifest: body.content.manifest,
-            keys: keys.map(|(old, fresh)| vault::ResealKeys { old, fresh }),
+            keys: keys.map(|(old, fresh)| vault::ReencryptKeys { old, fresh }),
             to: &target,
             volume: &anew.volume,
             condemned_there: &absent_there,
@@ -96,7 +96,7 @@ pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, 
             throttle: throttle.as_ref(),
         };
         let record = |manifest| handle.block_on(record(&run, &body, manifest));
-        let made = vault::reseal(job, &*run.meter, &record)?;
+        let made = vault::reencrypt(job, &*run.meter, &record)?;
         if made.base_lost {
             tracing::warn!(job = %run.job.id, volume = %anew.volume, "the copy before cannot be used: everything was sealed anew");
         }

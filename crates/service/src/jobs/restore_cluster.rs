@@ -99,7 +99,9 @@ async fn run(run: &Run) -> Result<(), JobError> {
     .map_err(|error| JobError::retry(format!("the restore ended early: {error}")))??;
     let restored = match restored {
         Ok(restored) => restored,
-        Err(error) => return Err(verify::mend_snapshot(run, &cluster.region, &source, error).await),
+        Err(error) => {
+            return Err(verify::repair_snapshot(run, &cluster.region, &source, error).await);
+        }
     };
     // A server recovers from what may be hostile content: that is its own work.
     let engine = core.engine_of(&cluster)?;

@@ -27,7 +27,7 @@ use crate::{
     events::kinds,
     jobs::progress::Counting,
     keys::{KeyError, KeyUser},
-    verify::{self, Affected, Finding, Menders, Remedy, Report},
+    verify::{self, Affected, Finding, Remedy, Repairers, Report},
 };
 
 /// Manifests listed at once.
@@ -61,7 +61,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
     };
     report.bytes_total = Some(total);
     run.meter.begin(total, report.bytes);
-    let mut menders = Menders::new(&run.core);
+    let mut repairers = Repairers::new(&run.core);
     let mut passed: Option<(Region, VolumeRef, Arc<Passed>)> = None;
     loop {
         let places = page(run, &report, report.behind.clone()).await?;
@@ -73,7 +73,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
                 Some((region, volume, known)) if region == place.0 && volume == place.1 => known,
                 _ => noted(run, &place).await?,
             };
-            one(run, &place, &known, &mut menders, &mut report).await?;
+            one(run, &place, &known, &mut repairers, &mut report).await?;
             report.behind = Some(place.clone());
             keep(run, &report, &place, &known).await?;
             passed = Some((place.0, place.1, known));
@@ -272,7 +272,7 @@ async fn one(
     run: &Run,
     place: &Place,
     passed: &Arc<Passed>,
-    menders: &mut Menders<'_>,
+    repairers: &mut Repairers<'_>,
     report: &mut Report,
 ) -> Result<(), JobError> {
     let (snapshots, clusters) = wanted(run, place, report).await?;
@@ -286,7 +286,7 @@ async fn one(
         if !damage.is_empty() && !is_needed(run, place, report).await? {
             return Ok(());
         }
-        let manifest_mended = tell(run, place, damage, menders, report).await?;
+        let manifest_mended = tell(run, place, damage, repairers, report).await?;
         if !(again && manifest_mended) {
             report.objects += checked.objects;
             report.bytes += checked.bytes;
@@ -431,7 +431,7 @@ async fn tell(
     run: &Run,
     place: &Place,
     damage: Vec<Damage>,
-    menders: &mut Menders<'_>,
+    repairers: &mut Repairers<'_>,
     report: &mut Report,
 ) -> Result<bool, JobError> {
     let (region, volume, _) = place;
@@ -442,8 +442,8 @@ async fn tell(
         let remedy = match damage.error.kind() {
             // Another key or release: other bytes would be no better.
             ErrorKind::Refuse => Remedy::StoredSo,
-            _ if report.ask.repair => menders.mend(region, volume, object).await?,
-            _ => menders.look(region, volume, object).await?,
+            _ if report.ask.repair => repairers.repair(region, volume, object).await?,
+            _ => repairers.look(region, volume, object).await?,
         };
         run.core.vaults.damage.found();
         manifest_mended |=

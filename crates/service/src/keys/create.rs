@@ -73,7 +73,7 @@ impl Keys {
         let path = format!("{KEYS_FOLDER}/{}/{}/{version:020}", key.account, key.id);
         let text = serde_json::to_vec(&line).expect("records serialize");
         let vault = self.vaults.get(&key.region)?;
-        match self.vaults.scribe.seal.put(&vault, &path, &text).await {
+        match self.vaults.record_log.seal.put(&vault, &path, &text).await {
             // A version of a record is one text, whoever mirrored it.
             Err(VaultError::Conflict { .. }) => Ok(()),
             other => other,

@@ -82,7 +82,7 @@ impl<'a> RemoteRegion<'a> {
         let (header, mac) = envelope.seal(&self.peer.key, path, &body);
         let answer = self
             .core
-            .carrier
+            .peer_transport
             .post(self.peer, path, (HEADER, header), body, body_bytes_max)
             .await
             .map_err(|error| Failed::Unreachable(error.to_string()))?;

@@ -10,7 +10,7 @@ use super::peer::Peer;
 /// Why no answer came.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct CarrierError(pub String);
+pub struct PeerTransportError(pub String);
 
 /// An answer as it came.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Answer {
 
 /// Posts messages to peers.
 #[async_trait]
-pub trait Carrier: Send + Sync + fmt::Debug {
+pub trait PeerTransport: Send + Sync + fmt::Debug {
     /// Posts a message and reads an answer of at most `body_bytes_max`. It ends within a bounded
     /// time and follows no redirect.
     ///
@@ -38,5 +38,5 @@ pub trait Carrier: Send + Sync + fmt::Debug {
         header: (&'static str, String),
         body: Bytes,
         body_bytes_max: usize,
-    ) -> Result<Answer, CarrierError>;
+    ) -> Result<Answer, PeerTransportError>;
 }

@@ -23,7 +23,7 @@ pub const FOLDER: &str = "records";
 pub const KEYS_FOLDER: &str = "keys";
 /// A bag is closed once it has this many bytes, before sealing: half of what a record may have,
 /// so that the line that fills it still fits.
-pub const BAG_BYTES: usize = RECORD_BYTES_MAX / 2;
+pub const BATCH_BYTES: usize = RECORD_BYTES_MAX / 2;
 /// What sealed records are bound to beside their path.
 const PURPOSE: &str = "record";
 
@@ -49,7 +49,7 @@ impl Line {
 
 /// Why an object of the mirror cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum BagError {
+pub enum BatchError {
     /// The store fails.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -95,13 +95,13 @@ impl Seal {
     /// Reads an object.
     ///
     /// # Errors
-    /// `BagError`.
-    pub async fn get(&self, vault: &Vault, path: &str) -> Result<Zeroizing<Vec<u8>>, BagError> {
+    /// `BatchError`.
+    pub async fn get(&self, vault: &Vault, path: &str) -> Result<Zeroizing<Vec<u8>>, BatchError> {
         let open = |sealed: &[u8]| self.0.open(PURPOSE, path, sealed);
         open_record(vault, path, open)
             .await?
-            .ok_or_else(|| BagError::Missing(path.to_owned()))?
-            .map_err(|source| BagError::Sealed {
+            .ok_or_else(|| BatchError::Missing(path.to_owned()))?
+            .map_err(|source| BatchError::Sealed {
                 path: path.to_owned(),
                 source,
             })
@@ -110,13 +110,13 @@ impl Seal {
     /// Reads an object that is one JSON document.
     ///
     /// # Errors
-    /// `BagError`.
+    /// `BatchError`.
     pub async fn document<T: serde::de::DeserializeOwned>(
         &self,
         vault: &Vault,
         path: &str,
         what: &'static str,
-    ) -> Result<T, BagError> {
+    ) -> Result<T, BatchError> {
         let plain = self.get(vault, path).await?;
         serde_json::from_slice(&plain).map_err(|source| form(path, what, source))
     }
@@ -124,8 +124,8 @@ impl Seal {
     /// Reads a bag.
     ///
     /// # Errors
-    /// `BagError`.
-    pub async fn lines(&self, vault: &Vault, path: &str) -> Result<Vec<Line>, BagError> {
+    /// `BatchError`.
+    pub async fn lines(&self, vault: &Vault, path: &str) -> Result<Vec<Line>, BatchError> {
         let plain = self.get(vault, path).await?;
         plain
             .split(|byte| *byte == b'\n')
@@ -138,8 +138,8 @@ impl Seal {
     }
 }
 
-fn form(path: &str, what: &'static str, source: serde_json::Error) -> BagError {
-    BagError::Form {
+fn form(path: &str, what: &'static str, source: serde_json::Error) -> BatchError {
+    BatchError::Form {
         path: path.to_owned(),
         what,
         source,
@@ -216,7 +216,7 @@ impl<'a> Packer<'a> {
     /// The vault's.
     pub async fn add(&mut self, line: &Line) -> Result<(), VaultError> {
         let text = serde_json::to_vec(line).expect("records serialize");
-        if RECORD_BYTES_MAX - BAG_BYTES < text.len() {
+        if RECORD_BYTES_MAX - BATCH_BYTES < text.len() {
             return Err(VaultError::BadPath {
                 path: line.path.chars().take(ECHO_CHARS_MAX).collect(),
                 why: "names a record that is too large for the mirror",
@@ -224,7 +224,7 @@ impl<'a> Packer<'a> {
         }
         self.open.extend_from_slice(&text);
         self.open.push(b'\n');
-        if BAG_BYTES <= self.open.len() {
+        if BATCH_BYTES <= self.open.len() {
             self.close().await?;
         }
         Ok(())
@@ -285,7 +285,7 @@ mod tests {
             as_of: 9,
             record: Some(Recorded::of(&catalog::meta::Note {
                 name: number.to_string(),
-                value: "x".repeat(BAG_BYTES / 3),
+                value: "x".repeat(BATCH_BYTES / 3),
             })),
         };
         let mut packer = Packer::new(&seal, &vault, &SystemEntropy, 9);
@@ -308,7 +308,7 @@ mod tests {
             .await
             .expect("written");
         let moved = seal.lines(&vault, &elsewhere).await;
-        assert!(matches!(moved, Err(BagError::Sealed { .. })), "{moved:?}");
+        assert!(matches!(moved, Err(BatchError::Sealed { .. })), "{moved:?}");
         let mut huge = line(1);
         huge.path = "x".repeat(RECORD_BYTES_MAX);
         let mut packer = Packer::new(&seal, &vault, &SystemEntropy, 9);

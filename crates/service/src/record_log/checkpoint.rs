@@ -19,7 +19,7 @@ use vault::{
     records::{RecordEntry, delete_record, list_records},
 };
 
-use super::batch::{BagError, FOLDER, KEYS_FOLDER, Line, Named, Packer, Seal};
+use super::batch::{BatchError, FOLDER, KEYS_FOLDER, Line, Named, Packer, Seal};
 
 /// Records read by one transaction.
 const PAGE: usize = 500;
@@ -31,7 +31,7 @@ const EARLY: Duration = Duration::from_secs(24 * 3_600);
 
 /// What writes the mirror.
 #[derive(Debug, Clone)]
-pub struct Scribe {
+pub struct RecordLogWriter {
     /// What exists.
     pub catalog: Arc<dyn Catalog>,
     /// Seals what is written.
@@ -62,7 +62,7 @@ pub enum CheckpointError {
     Vault(#[from] VaultError),
     /// What is there does not read.
     #[error(transparent)]
-    Bag(#[from] BagError),
+    Bag(#[from] BatchError),
 }
 
 /// Makes a checkpoint of a region when its mirror has outgrown the last one; answers whether it
@@ -71,17 +71,17 @@ pub enum CheckpointError {
 /// # Errors
 /// [`CheckpointError`].
 pub async fn when_due(
-    scribe: &Scribe,
+    record_log: &RecordLogWriter,
     vault: &Vault,
     region: &Region,
     global: bool,
     now: Timestamp,
 ) -> Result<bool, CheckpointError> {
     let there = list_records(vault, FOLDER).await?;
-    if !is_due(scribe, vault, &there, global).await? {
+    if !is_due(record_log, vault, &there, global).await? {
         return Ok(false);
     }
-    let bags = write(scribe, vault, region, global).await?;
+    let bags = write(record_log, vault, region, global).await?;
     // All that was listed was written before the position was drawn.
     let old = there
         .iter()
@@ -100,7 +100,7 @@ pub async fn when_due(
 }
 
 async fn is_due(
-    scribe: &Scribe,
+    record_log: &RecordLogWriter,
     vault: &Vault,
     there: &[RecordEntry],
     global: bool,
@@ -115,7 +115,10 @@ async fn is_due(
     let Some((_, path)) = newest else {
         return Ok(true);
     };
-    let end: End = scribe.seal.document(vault, path, "a checkpoint").await?;
+    let end: End = record_log
+        .seal
+        .document(vault, path, "a checkpoint")
+        .await?;
     if global && !end.global {
         return Ok(true);
     }
@@ -135,13 +138,13 @@ async fn is_due(
 
 /// Writes all records of a region; answers how many bags they are.
 pub(crate) async fn write(
-    scribe: &Scribe,
+    record_log: &RecordLogWriter,
     vault: &Vault,
     region: &Region,
     global: bool,
 ) -> Result<usize, CheckpointError> {
-    let position = scribe.catalog.write(meta::durable_version).await?;
-    let mut packer = Packer::new(&scribe.seal, vault, &*scribe.entropy, position);
+    let position = record_log.catalog.write(meta::durable_version).await?;
+    let mut packer = Packer::new(&record_log.seal, vault, &*record_log.entropy, position);
     for kind in &RECORDS {
         let of = kind.is_regional().then(|| region.clone());
         if of.is_none() && !global {
@@ -150,7 +153,7 @@ pub(crate) async fn write(
         let mut after = None;
         loop {
             let (of, from) = (of.clone(), after.clone());
-            let page = scribe
+            let page = record_log
                 .catalog
                 .read(move |tx| recorded::page(tx, kind, of.as_ref(), from.as_ref(), PAGE))
                 .await?;
@@ -178,8 +181,8 @@ pub(crate) async fn write(
         global,
         bags,
     };
-    let path = Named::Checkpoint(position).path(&*scribe.entropy);
+    let path = Named::Checkpoint(position).path(&*record_log.entropy);
     let text = serde_json::to_vec(&end).expect("names serialize");
-    scribe.seal.put(vault, &path, &text).await?;
+    record_log.seal.put(vault, &path, &text).await?;
     Ok(count)
 }

@@ -131,8 +131,13 @@ async fn flush(core: &Core) -> Result<bool, String> {
             .owned(region)
             .await
             .map_err(|error| chain(&error))?;
-        let scribe = &core.vaults.scribe;
-        let mut packer = Packer::new(&scribe.seal, &vault, &*scribe.entropy, batch.position);
+        let record_log = &core.vaults.record_log;
+        let mut packer = Packer::new(
+            &record_log.seal,
+            &vault,
+            &*record_log.entropy,
+            batch.position,
+        );
         for line in lines {
             packer.add(line).await.map_err(|error| chain(&error))?;
         }

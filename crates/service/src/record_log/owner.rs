@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use vault::{Vault, VaultError, records::list_records};
 
 use super::{
-    batch::{BagError, FOLDER, Named, Seal},
-    checkpoint::Scribe,
+    batch::{BatchError, FOLDER, Named, Seal},
+    checkpoint::RecordLogWriter,
 };
 
 /// The catalog's note of its own id.
@@ -47,7 +47,7 @@ pub enum OwnerError {
     OtherKey {
         /// The vault's region.
         region: Region,
-        source: BagError,
+        source: BatchError,
     },
     /// It knows changes that the catalog does not.
     #[error("the vault of {region} mirrors {} changes that this catalog does not know: it was brought back from a backup, or its database lost commits", .mirrored - .known)]
@@ -64,7 +64,7 @@ pub enum OwnerError {
     Vault(#[from] VaultError),
     /// A mark cannot be read.
     #[error(transparent)]
-    Bag(#[from] BagError),
+    Bag(#[from] BatchError),
     /// The catalog fails.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -121,17 +121,17 @@ async fn standing(vault: &Vault) -> Result<Standing, VaultError> {
 /// # Errors
 /// [`OwnerError`].
 pub async fn claim(
-    scribe: &Scribe,
+    record_log: &RecordLogWriter,
     vault: &Vault,
     region: &Region,
     now: Timestamp,
     accept_older: bool,
 ) -> Result<(), OwnerError> {
-    let drawn = scribe.entropy.uuid().to_string();
+    let drawn = record_log.entropy.uuid().to_string();
     for _ in 0..2 {
         // The vault first: what it mirrors was committed before.
         let standing = standing(vault).await?;
-        let (own, predecessor, known) = scribe
+        let (own, predecessor, known) = record_log
             .catalog
             .read(|tx| {
                 let (own, old) = (meta::get(tx, ID)?, meta::get(tx, PREDECESSOR)?);
@@ -142,7 +142,7 @@ pub async fn claim(
             Some(own) => own,
             None => {
                 let id = drawn.clone();
-                let noted = scribe
+                let noted = record_log
                     .catalog
                     .write(move |tx| meta::get_or_set(tx, ID, &id));
                 let noted: Result<String, CatalogError> = noted.await;
@@ -150,7 +150,7 @@ pub async fn claim(
             }
         };
         let mark = match &standing.mark {
-            Some((_, path)) => Some(read(&scribe.seal, vault, region, path).await?),
+            Some((_, path)) => Some(read(&record_log.seal, vault, region, path).await?),
             None => None,
         };
         let ours = match &mark {
@@ -173,7 +173,7 @@ pub async fn claim(
                 });
             }
             let floor = standing.mirrored;
-            let raised = scribe
+            let raised = record_log
                 .catalog
                 .write(move |tx| meta::raise_version(tx, floor));
             let raised: Result<(), CatalogError> = raised.await;
@@ -183,7 +183,7 @@ pub async fn claim(
         if ours {
             return Ok(());
         }
-        sign(scribe, vault, &standing, own, now).await?;
+        sign(record_log, vault, &standing, own, now).await?;
         // Once more, in case another catalog did the same.
     }
     Ok(())
@@ -191,7 +191,7 @@ pub async fn claim(
 
 /// Writes the mark of the next generation.
 async fn sign(
-    scribe: &Scribe,
+    record_log: &RecordLogWriter,
     vault: &Vault,
     standing: &Standing,
     catalog: String,
@@ -199,14 +199,14 @@ async fn sign(
 ) -> Result<(), VaultError> {
     let highest = standing.mark.as_ref().map_or(0, |(highest, _)| *highest);
     let text = serde_json::to_vec(&Mark { catalog, at }).expect("a mark serializes");
-    let path = Named::Owner(highest + 1).path(&*scribe.entropy);
-    scribe.seal.put(vault, &path, &text).await
+    let path = Named::Owner(highest + 1).path(&*record_log.entropy);
+    record_log.seal.put(vault, &path, &text).await
 }
 
 async fn read(seal: &Seal, vault: &Vault, region: &Region, path: &str) -> Result<Mark, OwnerError> {
     let read = seal.document(vault, path, "a mark").await;
     read.map_err(|error| match error {
-        BagError::Sealed { .. } => OwnerError::OtherKey {
+        BatchError::Sealed { .. } => OwnerError::OtherKey {
             region: region.clone(),
             source: error,
         },
@@ -242,13 +242,13 @@ pub async fn lineage(
 /// # Errors
 /// The vault's.
 pub async fn take_over(
-    scribe: &Scribe,
+    record_log: &RecordLogWriter,
     vault: &Vault,
     id: &str,
     now: Timestamp,
 ) -> Result<(), VaultError> {
     let standing = standing(vault).await?;
-    sign(scribe, vault, &standing, id.to_owned(), now).await
+    sign(record_log, vault, &standing, id.to_owned(), now).await
 }
 
 /// A catalog's id, once it has one.

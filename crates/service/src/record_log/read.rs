@@ -11,7 +11,7 @@ use model::{Region, Timestamp};
 use vault::{Vault, VaultError, records::list_records};
 
 use super::{
-    batch::{BagError, FOLDER, KEYS_FOLDER, Line, Named, Seal},
+    batch::{BatchError, FOLDER, KEYS_FOLDER, Line, Named, Seal},
     checkpoint::End,
 };
 
@@ -146,11 +146,11 @@ impl Ledger {
                 }
                 Some(Named::Checkpoint(position)) => {
                     findings.version = findings.version.max(position);
-                    let end: Result<End, BagError> =
+                    let end: Result<End, BatchError> =
                         seal.document(vault, &entry.path, "a checkpoint").await;
                     let end = match end {
                         Ok(end) => end,
-                        Err(BagError::Vault(error)) => return Err(error),
+                        Err(BatchError::Vault(error)) => return Err(error),
                         Err(error) => {
                             findings.damaged.push(sentence(&error));
                             continue;
@@ -232,12 +232,12 @@ impl Ledger {
 
 /// The lines of an object; one that does not read is a finding.
 fn readable(
-    read: Result<Vec<Line>, BagError>,
+    read: Result<Vec<Line>, BatchError>,
     findings: &mut Findings,
 ) -> Result<Vec<Line>, VaultError> {
     match read {
         Ok(lines) => Ok(lines),
-        Err(BagError::Vault(error)) => Err(error),
+        Err(BatchError::Vault(error)) => Err(error),
         Err(error) => {
             findings.damaged.push(sentence(&error));
             Ok(Vec::new())
@@ -245,7 +245,7 @@ fn readable(
     }
 }
 
-fn sentence(error: &BagError) -> String {
+fn sentence(error: &BatchError) -> String {
     crate::fault::chain(error)
 }
 
@@ -264,13 +264,13 @@ mod tests {
     use super::*;
     use crate::record_log::{
         batch::Packer,
-        checkpoint::{self, Scribe},
+        checkpoint::{self, RecordLogWriter},
         owner::{self, OwnerError},
     };
 
     struct Room {
         folder: tempfile::TempDir,
-        scribe: Scribe,
+        record_log: RecordLogWriter,
         vault: Vault,
         region: Region,
     }
@@ -282,7 +282,7 @@ mod tests {
     impl Room {
         fn new() -> Self {
             let folder = tempfile::tempdir().expect("a folder");
-            let scribe = Scribe {
+            let record_log = RecordLogWriter {
                 catalog: open(&folder.path().join("catalog")),
                 seal: Seal::new(Arc::new(MasterKey::generate())),
                 entropy: Arc::new(SystemEntropy),
@@ -290,7 +290,7 @@ mod tests {
             let vault = Vault::local_folder(&folder.path().join("vault")).expect("a vault");
             Self {
                 folder,
-                scribe,
+                record_log,
                 vault,
                 region: "us-east-1".parse().expect("a region"),
             }
@@ -300,16 +300,20 @@ mod tests {
         where
             F: Fn(&mut dyn Tx) -> Result<(), CatalogError> + Send + Sync + 'static,
         {
-            self.scribe.catalog.write(work).await.expect("kept");
+            self.record_log.catalog.write(work).await.expect("kept");
         }
 
         /// What the mirror's task does, for records of no region.
         async fn flush(&self) -> Vec<String> {
-            let batch = self.scribe.catalog.read(crate::record_log::look).await;
+            let batch = self.record_log.catalog.read(crate::record_log::look).await;
             let batch: crate::record_log::Batch = batch.map_err(|e: CatalogError| e).expect("read");
-            let scribe = &self.scribe;
-            let mut packer =
-                Packer::new(&scribe.seal, &self.vault, &*scribe.entropy, batch.position);
+            let record_log = &self.record_log;
+            let mut packer = Packer::new(
+                &record_log.seal,
+                &self.vault,
+                &*record_log.entropy,
+                batch.position,
+            );
             for line in batch.lines.values().flatten() {
                 packer.add(line).await.expect("added");
             }
@@ -320,19 +324,19 @@ mod tests {
 
         async fn checkpoint(&self) -> bool {
             let now = SystemClock.now();
-            checkpoint::when_due(&self.scribe, &self.vault, &self.region, true, now)
+            checkpoint::when_due(&self.record_log, &self.vault, &self.region, true, now)
                 .await
                 .expect("made")
         }
 
         async fn records(&self) -> (Vec<String>, Findings) {
             let vaults = [(self.region.clone(), self.vault.clone())];
-            let ledger = Ledger::open(&self.scribe.seal, &vaults, &|_, _| ()).await;
+            let ledger = Ledger::open(&self.record_log.seal, &vaults, &|_, _| ()).await;
             let ledger = ledger.expect("read");
             let count = ledger.records();
             let found = std::sync::Mutex::new(Vec::new());
             let findings = ledger
-                .replay(&self.scribe.seal, |lines| {
+                .replay(&self.record_log.seal, |lines| {
                     let mut found = found.lock().expect("whole");
                     found.extend(lines.into_iter().map(|line| line.path));
                     async { Ok::<_, VaultError>(()) }
@@ -381,20 +385,25 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_late_bag_of_a_frozen_process_raises_nobody() {
+    async fn a_late_batch_of_a_frozen_process_raises_nobody() {
         let room = Room::new();
         room.write(|tx| accounts::ensure(tx, &account(1), "").map(drop))
             .await;
         // Two processes read the same letters; one of them is frozen before it writes.
-        let late = room.scribe.catalog.read(crate::record_log::look).await;
+        let late = room.record_log.catalog.read(crate::record_log::look).await;
         let late: crate::record_log::Batch = late.map_err(|e: CatalogError| e).expect("read");
         room.flush().await;
         room.write(|tx| accounts::delete(tx, &account(1)).map(drop))
             .await;
         room.flush().await;
         assert!(room.checkpoint().await);
-        let scribe = &room.scribe;
-        let mut packer = Packer::new(&scribe.seal, &room.vault, &*scribe.entropy, late.position);
+        let record_log = &room.record_log;
+        let mut packer = Packer::new(
+            &record_log.seal,
+            &room.vault,
+            &*record_log.entropy,
+            late.position,
+        );
         for line in late.lines.values().flatten() {
             packer.add(line).await.expect("added");
         }
@@ -458,7 +467,7 @@ mod tests {
             let (found, _) = room.records().await;
             assert_eq!(found.len(), 4, "{found:?}");
             let read: Result<Vec<Option<Recorded>>, CatalogError> = room
-                .scribe
+                .record_log
                 .catalog
                 .read(move |tx| found.iter().map(|path| recorded::find(tx, path)).collect())
                 .await;
@@ -471,15 +480,15 @@ mod tests {
     async fn a_vault_has_one_catalog() {
         let room = Room::new();
         let now = SystemClock.now();
-        let claim = async |scribe: &Scribe| {
-            owner::claim(scribe, &room.vault, &room.region, now, false).await
+        let claim = async |record_log: &RecordLogWriter| {
+            owner::claim(record_log, &room.vault, &room.region, now, false).await
         };
         for _ in 0..2 {
-            claim(&room.scribe).await.expect("nobody's, then ours");
+            claim(&room.record_log).await.expect("nobody's, then ours");
         }
-        let with = |catalog| Scribe {
+        let with = |catalog| RecordLogWriter {
             catalog,
-            ..room.scribe.clone()
+            ..room.record_log.clone()
         };
         let other = with(open(&room.folder.path().join("other")));
         let refused = claim(&other).await;
@@ -487,7 +496,7 @@ mod tests {
             matches!(refused, Err(OwnerError::Another { .. })),
             "{refused:?}"
         );
-        let stranger = Scribe {
+        let stranger = RecordLogWriter {
             seal: Seal::new(Arc::new(MasterKey::generate())),
             ..other.clone()
         };
@@ -499,7 +508,7 @@ mod tests {
 
         // A copy of it, as by `catalog copy`, takes over; then the source is refused.
         let successor: Arc<dyn Catalog> = open(&room.folder.path().join("successor"));
-        catalog::copy::copy(&room.scribe.catalog, &*successor)
+        catalog::copy::copy(&room.record_log.catalog, &*successor)
             .await
             .expect("copied");
         owner::succeed(&*successor, &SystemEntropy)
@@ -507,7 +516,7 @@ mod tests {
             .expect("kept");
         let successor = with(successor);
         claim(&successor).await.expect("its predecessor's");
-        let refused = claim(&room.scribe).await;
+        let refused = claim(&room.record_log).await;
         assert!(
             matches!(refused, Err(OwnerError::Another { .. })),
             "{refused:?}"
@@ -516,7 +525,7 @@ mod tests {
         // A catalog that is behind the mirror is refused, its own mark or not.
         let position = successor.catalog.read(meta::version).await.expect("read") + 3;
         let path = Named::Bag(position).path(&SystemEntropy);
-        room.scribe
+        room.record_log
             .seal
             .put(&room.vault, &path, b"")
             .await

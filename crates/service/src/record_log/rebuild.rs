@@ -21,7 +21,7 @@ use vault::{Vault, VaultError};
 
 use super::{
     batch::{Line, Seal},
-    checkpoint::Scribe,
+    checkpoint::RecordLogWriter,
     owner::{self, OwnerError},
     read::Ledger,
     repair,
@@ -37,9 +37,9 @@ const OF_MANIFEST_MAX: usize = 1_000;
 pub type Progress<'a> = &'a (dyn Fn(Stage, u64, u64) + Sync);
 
 /// What a rebuild fills, and what it asks.
-pub struct Ground<'a> {
+pub struct RebuildContext<'a> {
     /// The catalog to fill, what opens the mirror, and what draws names.
-    pub scribe: &'a Scribe,
+    pub record_log: &'a RecordLogWriter,
     /// Every region's vault.
     pub vaults: &'a [(Region, Vault)],
     /// Whether the servers to be check signatures.
@@ -52,9 +52,9 @@ pub struct Ground<'a> {
     pub progress: Progress<'a>,
 }
 
-impl std::fmt::Debug for Ground<'_> {
+impl std::fmt::Debug for RebuildContext<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ground").finish_non_exhaustive()
+        f.debug_struct("RebuildContext").finish_non_exhaustive()
     }
 }
 
@@ -141,10 +141,12 @@ pub async fn look(
 ///
 /// # Errors
 /// [`RebuildError`]. With `Filled` nothing was changed; else the same call begins anew.
-pub async fn fill(ground: &Ground<'_>, found: Found) -> Result<Report, RebuildError> {
-    let Ground { scribe, vaults, .. } = ground;
+pub async fn fill(ground: &RebuildContext<'_>, found: Found) -> Result<Report, RebuildError> {
+    let RebuildContext {
+        record_log, vaults, ..
+    } = ground;
     let floor = found.ledger.findings.version;
-    let begun = scribe
+    let begun = record_log
         .catalog
         .write(move |tx| {
             let begun = rebuild_state::begin(tx)?;
@@ -162,9 +164,9 @@ pub async fn fill(ground: &Ground<'_>, found: Found) -> Result<Report, RebuildEr
         ..Report::default()
     };
     keep_all(ground, found.ledger, &mut report).await?;
-    repair::snapshots(&*scribe.catalog, &mut report).await?;
+    repair::snapshots(&*record_log.catalog, &mut report).await?;
     for (region, _) in *vaults {
-        repair::clusters(&*scribe.catalog, region, ground.files, &mut report).await?;
+        repair::clusters(&*record_log.catalog, region, ground.files, &mut report).await?;
     }
     look_for_manifests(ground, &mut report).await?;
     finish(ground, found.predecessor).await?;
@@ -202,25 +204,25 @@ async fn predecessor(
 
 /// Puts every record in place.
 async fn keep_all(
-    ground: &Ground<'_>,
+    ground: &RebuildContext<'_>,
     ledger: Ledger,
     report: &mut Report,
 ) -> Result<(), RebuildError> {
-    let scribe = ground.scribe;
+    let record_log = ground.record_log;
     let (total, mut kept) = (ledger.records(), 0);
     let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
     report.findings = ledger
-        .replay(&scribe.seal, |lines| {
+        .replay(&record_log.seal, |lines| {
             kept += lines.len() as u64;
             for record in lines.iter().filter_map(|line| line.record.as_ref()) {
                 *counts.entry(record.kind().name).or_default() += 1;
             }
             (ground.progress)(Stage::Keeping, kept, total);
-            keep(Arc::clone(&scribe.catalog), lines)
+            keep(Arc::clone(&record_log.catalog), lines)
         })
         .await?;
     report.records = counts;
-    let mode = scribe
+    let mode = record_log
         .catalog
         .write(|tx| {
             rebuild_state::prune(tx)?;
@@ -253,12 +255,15 @@ async fn keep(catalog: Arc<dyn Catalog>, lines: Vec<Line>) -> Result<(), Rebuild
 }
 
 /// Names the snapshots whose manifest is gone, and counts manifests that no record needs.
-async fn look_for_manifests(ground: &Ground<'_>, report: &mut Report) -> Result<(), RebuildError> {
+async fn look_for_manifests(
+    ground: &RebuildContext<'_>,
+    report: &mut Report,
+) -> Result<(), RebuildError> {
     let mut all: BTreeSet<(usize, VolumeRef)> = BTreeSet::new();
     for (index, (region, vault)) in ground.vaults.iter().enumerate() {
         let of = region.clone();
         let known = ground
-            .scribe
+            .record_log
             .catalog
             .read(move |tx| rebuild_state::volumes(tx, &of));
         let known: Vec<VolumeRef> = known.await?;
@@ -282,13 +287,13 @@ async fn look_for_manifests(ground: &Ground<'_>, report: &mut Report) -> Result<
 }
 
 async fn compare(
-    ground: &Ground<'_>,
+    ground: &RebuildContext<'_>,
     region: &Region,
     volume: &VolumeRef,
     there: &HashSet<Hash>,
     report: &mut Report,
 ) -> Result<(), RebuildError> {
-    let catalog = &ground.scribe.catalog;
+    let catalog = &ground.record_log.catalog;
     let (at, of) = (region.clone(), volume.clone());
     let roots = catalog.read(move |tx| catalog::snapshots::roots(tx, &at, &of));
     let roots: Result<Vec<Hash>, CatalogError> = roots.await;
@@ -308,18 +313,21 @@ async fn compare(
 }
 
 /// Gives the catalog its id, signs the vaults, and takes the note away.
-async fn finish(ground: &Ground<'_>, predecessor: Option<String>) -> Result<(), RebuildError> {
-    let scribe = ground.scribe;
-    let id = scribe.entropy.uuid().to_string();
+async fn finish(
+    ground: &RebuildContext<'_>,
+    predecessor: Option<String>,
+) -> Result<(), RebuildError> {
+    let record_log = ground.record_log;
+    let id = record_log.entropy.uuid().to_string();
     let own = id.clone();
-    let named = scribe
+    let named = record_log
         .catalog
         .write(move |tx| owner::name(tx, &own, predecessor.as_deref()));
     let named: Result<(), CatalogError> = named.await;
     named?;
     for (_, vault) in ground.vaults {
-        owner::take_over(scribe, vault, &id, ground.now).await?;
+        owner::take_over(record_log, vault, &id, ground.now).await?;
     }
-    let ended: Result<(), CatalogError> = scribe.catalog.write(rebuild_state::end).await;
+    let ended: Result<(), CatalogError> = record_log.catalog.write(rebuild_state::end).await;
     Ok(ended?)
 }

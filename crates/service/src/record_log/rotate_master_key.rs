@@ -21,7 +21,7 @@ use crate::{
     clusters::authority::{self, AuthorityError},
     record_log::{
         batch::{FOLDER, KEYS_FOLDER, Named},
-        checkpoint::{self, CheckpointError, Scribe},
+        checkpoint::{self, CheckpointError, RecordLogWriter},
         owner::{self, OwnerError},
     },
 };
@@ -31,9 +31,9 @@ const PAGE: usize = 500;
 
 /// What a rotation works on.
 #[derive(Debug)]
-pub struct Ground<'a> {
+pub struct RotationContext<'a> {
     /// The catalog; its seal has the new key, beside the old one.
-    pub scribe: &'a Scribe,
+    pub record_log: &'a RecordLogWriter,
     /// The new key, beside the old one.
     pub master_key: &'a Arc<MasterKey>,
     /// Every region's vault.
@@ -46,7 +46,7 @@ pub struct Ground<'a> {
 
 /// What was sealed anew.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rekeyed {
+pub struct Rotated {
     /// Access keys' secrets.
     pub access_keys: u64,
     /// KMS keys, each with all its material.
@@ -57,7 +57,7 @@ pub struct Rekeyed {
 
 /// Why a rotation stopped.
 #[derive(Debug, thiserror::Error)]
-pub enum RekeyError {
+pub enum RotateError {
     /// A secret opens with neither key.
     #[error("{what} does not open with the master key")]
     Sealed {
@@ -85,31 +85,33 @@ pub enum RekeyError {
 /// Seals everything anew.
 ///
 /// # Errors
-/// [`RekeyError`]; the same call goes on.
-pub async fn rekey(ground: &Ground<'_>) -> Result<Rekeyed, RekeyError> {
-    let Ground { scribe, vaults, .. } = ground;
+/// [`RotateError`]; the same call goes on.
+pub async fn rotate(ground: &RotationContext<'_>) -> Result<Rotated, RotateError> {
+    let RotationContext {
+        record_log, vaults, ..
+    } = ground;
     for (region, vault) in *vaults {
-        owner::claim(scribe, vault, region, ground.now, false).await?;
+        owner::claim(record_log, vault, region, ground.now, false).await?;
     }
     let master_key = Arc::clone(ground.master_key);
-    let (id, mut done) = scribe
+    let (id, mut done) = record_log
         .catalog
         .write(move |tx| {
-            let done = seal_anew(tx, &master_key)?;
+            let done = rewrap(tx, &master_key)?;
             meta::set(tx, meta::MASTER_KEY, &master_key.fingerprint())?;
-            Ok::<_, RekeyError>((owner::id(tx)?, done))
+            Ok::<_, RotateError>((owner::id(tx)?, done))
         })
         .await?;
     let mut old: Vec<(&Vault, Vec<RecordEntry>)> = Vec::new();
     for (region, vault) in *vaults {
         let mut there = list_records(vault, FOLDER).await?;
         there.extend(list_records(vault, KEYS_FOLDER).await?);
-        checkpoint::write(scribe, vault, region, region == ground.default_region).await?;
+        checkpoint::write(record_log, vault, region, region == ground.default_region).await?;
         old.push((vault, there));
     }
     if let Some(id) = &id {
         for (_, vault) in *vaults {
-            owner::take_over(scribe, vault, id, ground.now).await?;
+            owner::take_over(record_log, vault, id, ground.now).await?;
         }
     }
     for (vault, mut there) in old {
@@ -126,10 +128,10 @@ pub async fn rekey(ground: &Ground<'_>) -> Result<Rekeyed, RekeyError> {
 }
 
 /// Seals the catalog's secrets anew.
-fn seal_anew(tx: &mut dyn Tx, master_key: &MasterKey) -> Result<Rekeyed, RekeyError> {
-    let mut done = Rekeyed::default();
-    authority::seal_anew(tx, master_key)?;
-    let wrong = |what: String| move |source| RekeyError::Sealed { what, source };
+fn rewrap(tx: &mut dyn Tx, master_key: &MasterKey) -> Result<Rotated, RotateError> {
+    let mut done = Rotated::default();
+    authority::reencrypt(tx, master_key)?;
+    let wrong = |what: String| move |source| RotateError::Sealed { what, source };
     let mut after = String::new();
     loop {
         let page = access_keys::behind(tx, &after, PAGE)?;
@@ -153,7 +155,7 @@ fn seal_anew(tx: &mut dyn Tx, master_key: &MasterKey) -> Result<Rekeyed, RekeyEr
         let full = page.len() == PAGE;
         for mut stored in page {
             let arn = stored.value.arn();
-            KeyMaterial::seal_anew(master_key, &mut stored.value)
+            KeyMaterial::rewrap(master_key, &mut stored.value)
                 .map_err(wrong(format!("the key {arn}")))?;
             last = Some(keys::update(tx, stored)?.value);
             done.kms_keys += 1;

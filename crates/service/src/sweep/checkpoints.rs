@@ -32,14 +32,18 @@ impl Task for Checkpoints {
         for region in core.vaults.regions() {
             let global = region == core.settings.default_region;
             let made = match confirmed(core, &region).await {
-                Ok(vault) => {
-                    checkpoint::when_due(&core.vaults.scribe, &vault, &region, global, core.now())
-                        .await
-                        .map_err(|error| {
-                            let what = format!("the mirror of the records in {region}");
-                            TaskError::doing(&what, &error)
-                        })
-                }
+                Ok(vault) => checkpoint::when_due(
+                    &core.vaults.record_log,
+                    &vault,
+                    &region,
+                    global,
+                    core.now(),
+                )
+                .await
+                .map_err(|error| {
+                    let what = format!("the mirror of the records in {region}");
+                    TaskError::doing(&what, &error)
+                }),
                 Err(error @ TaskError::Fatal(_)) => return Err(error),
                 Err(error) => Err(error),
             };

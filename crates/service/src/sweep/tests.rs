@@ -27,8 +27,8 @@ use vault::Vault;
 use super::{
     BATCH, GarbageCollection, Sweeper,
     checker::{
-        ground::{GRACE, Ground, home, page, written},
-        idle::{NoCarrier, NoCourier},
+        fixture::{Fixture, GRACE, home, page, written},
+        idle::{NoPeers, NoWebhooks},
     },
     key_rotation::KeyRotation,
     prune::Prune,
@@ -117,17 +117,17 @@ impl ObjectStore for Counted {
 
 /// One region with a vault that counts, and a process that sweeps it.
 struct Scene {
-    ground: Ground,
+    fixture: Fixture,
     store: Arc<InMemory>,
     asked: Arc<Asked>,
     core: Core,
     sweeper: Sweeper,
 }
 
-fn core(ground: &Ground, store: &Arc<InMemory>, asked: &Arc<Asked>) -> Core {
+fn core(fixture: &Fixture, store: &Arc<InMemory>, asked: &Arc<Asked>) -> Core {
     let (inner, asked) = (store.clone(), asked.clone());
     let parts = Parts {
-        catalog: ground.catalog.clone(),
+        catalog: fixture.catalog.clone(),
         open_vault: Box::new(move |_| {
             Ok(Vault::new(Arc::new(Counted {
                 inner: inner.clone(),
@@ -138,9 +138,9 @@ fn core(ground: &Ground, store: &Arc<InMemory>, asked: &Arc<Asked>) -> Core {
         master_key: Arc::new(kms::MasterKey::from_bytes([1; 32])),
         outside_kms: None,
         engines: EngineRegistry::of(vec![Arc::new(FakeEngine::of_whole_clusters())]),
-        courier: Arc::new(NoCourier),
-        carrier: Arc::new(NoCarrier),
-        clock: ground.clock.clone(),
+        webhook_transport: Arc::new(NoWebhooks),
+        peer_transport: Arc::new(NoPeers),
+        clock: fixture.clock.clone(),
         entropy: Arc::new(SystemEntropy),
     };
     let mut settings = Settings::new(Mode::Dev, "/nowhere".into());
@@ -150,11 +150,11 @@ fn core(ground: &Ground, store: &Arc<InMemory>, asked: &Arc<Asked>) -> Core {
 
 impl Scene {
     fn new() -> Self {
-        let ground = Ground::new();
+        let fixture = Fixture::new();
         let (store, asked) = (Arc::default(), Arc::default());
-        let core = core(&ground, &store, &asked);
+        let core = core(&fixture, &store, &asked);
         Self {
-            ground,
+            fixture,
             store,
             asked,
             core,
@@ -166,8 +166,8 @@ impl Scene {
         &self,
         work: impl Fn(&mut dyn Tx) -> Result<T, CatalogError> + Send + Sync + 'static,
     ) -> T {
-        let done = self.ground.catalog.write(work);
-        self.ground.runtime.block_on(done).expect("it is good")
+        let done = self.fixture.catalog.write(work);
+        self.fixture.runtime.block_on(done).expect("it is good")
     }
 
     /// Takes a snapshot of a volume; its pages are like no other's.
@@ -175,7 +175,7 @@ impl Scene {
         let vault = Vault::new(self.store.clone());
         let mut bytes = page(1);
         bytes[..8].copy_from_slice(&number.to_le_bytes());
-        let content = written(&self.ground.runtime, &vault, volume, bytes, None);
+        let content = written(&self.fixture.runtime, &vault, volume, bytes, None);
         self.record(name, content.clone());
         content
     }
@@ -199,7 +199,7 @@ impl Scene {
     /// One round of the sweep; answers what the vault was asked for.
     fn round(&mut self) -> Counts {
         let (core, sweeper) = (&self.core, &mut self.sweeper);
-        let swept = self.ground.runtime.block_on(async {
+        let swept = self.fixture.runtime.block_on(async {
             let vault = core.vaults.confirmed(&home()).await.expect("it is ours");
             sweeper.region(core, &vault, &home()).await
         });
@@ -208,12 +208,15 @@ impl Scene {
     }
 
     fn a_grace_goes_by(&self) {
-        self.ground.clock.advance(GRACE + Duration::from_secs(1));
+        self.fixture.clock.advance(GRACE + Duration::from_secs(1));
     }
 
     fn objects(&self, volume: &VolumeRef) -> Vec<String> {
         let vault = Vault::new(self.store.clone());
-        let objects = self.ground.runtime.block_on(vault::objects(&vault, volume));
+        let objects = self
+            .fixture
+            .runtime
+            .block_on(vault::objects(&vault, volume));
         let objects = objects.expect("memory lists");
         objects.into_iter().map(|object| object.path).collect()
     }
@@ -221,7 +224,10 @@ impl Scene {
     fn copy(&self, from: &str, to: &str) {
         let (from, to) = (Path::from(from), Path::from(to));
         let copied = self.store.copy_opts(&from, &to, CopyOptions::default());
-        self.ground.runtime.block_on(copied).expect("memory copies");
+        self.fixture
+            .runtime
+            .block_on(copied)
+            .expect("memory copies");
     }
 
     fn condemn(&self, paths: Vec<String>) {
@@ -315,7 +321,7 @@ fn what_nothing_marked_is_found_within_a_day() {
         if taken_over {
             scene.sweeper.rest();
         } else {
-            scene.ground.clock.advance(super::ALL_EVERY);
+            scene.fixture.clock.advance(super::ALL_EVERY);
         }
         scene.round();
         scene.a_grace_goes_by();
@@ -331,7 +337,7 @@ fn objects_too_young_are_looked_at_when_they_are_not() {
     let volume = samples::volume();
     scene.snapshot(&volume, "a", 1);
     // Not the day ahead that makes objects of other tests old.
-    scene.ground.clock.set(SystemClock.now());
+    scene.fixture.clock.set(SystemClock.now());
     scene.round();
     scene.delete("a");
     let (young, idle) = (scene.round(), scene.round());
@@ -399,7 +405,7 @@ fn a_condemned_name_goes_only_when_another_holds_what_is_needed() {
     for path in condemned.iter().filter(|path| **path != manifest) {
         scene.copy(path, &twin(path));
     }
-    scene.ground.clock.advance(super::ALL_EVERY);
+    scene.fixture.clock.advance(super::ALL_EVERY);
     scene.round();
     let mut twins: Vec<String> = condemned.iter().map(|path| twin(path)).collect();
     twins.sort();
@@ -408,10 +414,10 @@ fn a_condemned_name_goes_only_when_another_holds_what_is_needed() {
 
 #[test]
 fn a_vault_that_hangs_holds_up_neither_pruning_nor_the_rotation_of_keys() {
-    let (ground, store) = (Ground::new(), Arc::default());
+    let (fixture, store) = (Fixture::new(), Arc::default());
     let asked = Arc::new(Asked::default());
     asked.hangs.store(true, Relaxed);
-    let mut core = core(&ground, &store, &asked);
+    let mut core = core(&fixture, &store, &asked);
     core.settings.sweep_grace = Duration::ZERO;
     let core = Arc::new(core);
     let old = samples::job(JobKind::of("copy-snapshot"), "old");
@@ -420,14 +426,14 @@ fn a_vault_that_hangs_holds_up_neither_pruning_nor_the_rotation_of_keys() {
         .enable_all()
         .build();
     runtime.expect("a runtime").block_on(async {
-        let catalog = &ground.catalog;
+        let catalog = &fixture.catalog;
         let ended = catalog.write(move |tx| {
             jobs::insert(tx, &old)?;
             jobs::cancel(tx, old.id)
         });
         let ended: Result<bool, CatalogError> = ended.await;
         assert!(ended.expect("it is good"));
-        ground.clock.advance(Duration::from_secs(8 * 24 * 3_600));
+        fixture.clock.advance(Duration::from_secs(8 * 24 * 3_600));
         background::spawn(&core, GarbageCollection::default());
         background::spawn(&core, Prune::default());
         background::spawn(&core, KeyRotation);

@@ -8,7 +8,7 @@ use catalog::{CatalogError, Tx, jobs};
 use model::{Account, Entropy, Job, JobId, JobKind, JobState, Region, SnapshotName, job::Subject};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use repair::{Menders, absent, mend_snapshot};
+pub(crate) use repair::{Repairers, absent, repair_snapshot};
 pub use report::{Affected, Finding, Range, Remedy, Report};
 
 /// The word of the job's kind.

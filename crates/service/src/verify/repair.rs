@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use catalog::{CatalogError, CatalogExt, tombstones};
 use model::{Content, Region, VolumeRef};
-use vault::{Check, Mended, Mender, ObjectId, ObjectKind, Observer, Passed, VaultError};
+use vault::{Check, Mended, ObjectId, ObjectKind, Observer, Passed, Repairer, VaultError};
 
 use super::Remedy;
 use crate::{
@@ -15,14 +15,14 @@ use crate::{
     jobs::{JobError, Run, progress::Meter},
 };
 
-/// Menders by region and volume, opened at their first use. One for each verification: what
+/// Repairers by region and volume, opened at their first use. One for each verification: what
 /// vaults hold is listed once.
-pub(crate) struct Menders<'a> {
+pub(crate) struct Repairers<'a> {
     core: &'a Core,
-    open: HashMap<(Region, VolumeRef), (Mender, Vec<Region>)>,
+    open: HashMap<(Region, VolumeRef), (Repairer, Vec<Region>)>,
 }
 
-impl<'a> Menders<'a> {
+impl<'a> Repairers<'a> {
     pub(crate) fn new(core: &'a Core) -> Self {
         Self {
             core,
@@ -34,7 +34,7 @@ impl<'a> Menders<'a> {
         &mut self,
         region: &Region,
         volume: &VolumeRef,
-    ) -> Result<&(Mender, Vec<Region>), JobError> {
+    ) -> Result<&(Repairer, Vec<Region>), JobError> {
         let key = (region.clone(), volume.clone());
         if !self.open.contains_key(&key) {
             let mut regions = self.core.vaults.regions();
@@ -45,9 +45,9 @@ impl<'a> Menders<'a> {
                 others.push((self.core.vaults.get(other)?, absent));
             }
             let here = absent(self.core, region, volume).await?;
-            let mender =
-                Mender::open(&self.core.vaults.get(region)?, volume, &here, others).await?;
-            self.open.insert(key.clone(), (mender, regions));
+            let repairer =
+                Repairer::open(&self.core.vaults.get(region)?, volume, &here, others).await?;
+            self.open.insert(key.clone(), (repairer, regions));
         }
         Ok(&self.open[&key])
     }
@@ -62,8 +62,8 @@ impl<'a> Menders<'a> {
         volume: &VolumeRef,
         object: ObjectId,
     ) -> Result<Remedy, JobError> {
-        let (mender, regions) = self.of(region, volume).await?;
-        let listed: Vec<Region> = mender
+        let (repairer, regions) = self.of(region, volume).await?;
+        let listed: Vec<Region> = repairer
             .listed_by(object)
             .map(|number| regions[number].clone())
             .collect();
@@ -78,15 +78,15 @@ impl<'a> Menders<'a> {
     ///
     /// # Errors
     /// The stores' and the catalog's.
-    pub(crate) async fn mend(
+    pub(crate) async fn repair(
         &mut self,
         region: &Region,
         volume: &VolumeRef,
         object: ObjectId,
     ) -> Result<Remedy, JobError> {
         let core = self.core;
-        let (mender, regions) = self.of(region, volume).await?;
-        match mender.mend(object).await? {
+        let (repairer, regions) = self.of(region, volume).await?;
+        match repairer.repair(object).await? {
             Mended::Whole => Ok(Remedy::StoredSo),
             Mended::Nowhere => Ok(Remedy::None),
             Mended::Written { from, bad } => {
@@ -121,7 +121,7 @@ pub(crate) async fn absent(
 /// What a restore or a copy does about an error of its source: when the source is damaged and
 /// other regions hold all that it lacks, it is mended and the job may try again; else the error
 /// stands. Reads all of the snapshot once.
-pub(crate) async fn mend_snapshot(
+pub(crate) async fn repair_snapshot(
     run: &Run,
     region: &Region,
     content: &Content,
@@ -131,7 +131,7 @@ pub(crate) async fn mend_snapshot(
         return error.into();
     }
     tracing::warn!(%region, volume = %content.volume, cause = %chain(&error), "looks for what is damaged elsewhere");
-    match mend_all(run, region, content).await {
+    match repair_all(run, region, content).await {
         Ok(0) => error.into(),
         Ok(objects) => JobError::retry(format!(
             "{} was damaged in {region}: {objects} objects were fetched again from other regions",
@@ -144,8 +144,8 @@ pub(crate) async fn mend_snapshot(
 
 /// Mends all that a manifest reaches and answers how many objects; fails when any of them is
 /// nowhere.
-async fn mend_all(run: &Run, region: &Region, content: &Content) -> Result<u64, JobError> {
-    let mut menders = Menders::new(&run.core);
+async fn repair_all(run: &Run, region: &Region, content: &Content) -> Result<u64, JobError> {
+    let mut repairers = Repairers::new(&run.core);
     let mut mended = 0;
     let mut tried = HashSet::new();
     loop {
@@ -158,7 +158,7 @@ async fn mend_all(run: &Run, region: &Region, content: &Content) -> Result<u64, 
             if !tried.insert(object) {
                 return Err(JobError::fail(format!("{object} is damaged still")));
             }
-            match menders.mend(region, &content.volume, object).await? {
+            match repairers.repair(region, &content.volume, object).await? {
                 Remedy::MendedFrom(_) => mended += 1,
                 _ => return Err(JobError::fail(format!("{object} is in no other region"))),
             }

@@ -12,7 +12,7 @@ use crate::{
 
 /// Mends objects of one volume. What the vaults hold is listed once, at the beginning.
 #[derive(Debug)]
-pub struct Mender {
+pub struct Repairer {
     vault: Vault,
     volume: VolumeRef,
     listing: VolumeListing,
@@ -35,7 +35,7 @@ pub enum Mended {
     Nowhere,
 }
 
-impl Mender {
+impl Repairer {
     /// Lists a volume in the vault that is to be mended, and in others. Condemned names count as
     /// absent in each.
     ///
@@ -76,7 +76,7 @@ impl Mender {
     ///
     /// # Errors
     /// The stores'. What a vault lacks or has damaged is no error.
-    pub async fn mend(&self, object: ObjectId) -> Result<Mended, VaultError> {
+    pub async fn repair(&self, object: ObjectId) -> Result<Mended, VaultError> {
         let mut bad = Vec::new();
         let own = self
             .vault

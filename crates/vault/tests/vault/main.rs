@@ -8,7 +8,7 @@ mod fuzz;
 mod layers;
 mod page_checks;
 mod places;
-mod reseal;
+mod reencrypt;
 mod reuse;
 mod ship;
 mod snapshot;

@@ -10,7 +10,8 @@ use model::{
     pages::{ChangeToken, Content, PageCheck, Pages},
 };
 use vault::{
-    Base, Condemned, DataKey, Extent, ReadFrom, Reseal, ResealKeys, Sealing, Unobserved, VaultError,
+    Base, Condemned, DataKey, Extent, ReadFrom, Reencrypt, ReencryptKeys, Sealing, Unobserved,
+    VaultError,
 };
 
 use crate::world::{Files, Watch, World, key, pages, touch, volume};
@@ -145,14 +146,14 @@ fn a_page_that_was_read_again_is_stored_as_it_is_then() {
 }
 
 /// What a copy sealed anew is the base of must be checked again, too.
-fn sealed_anew(world: &World, manifest: Hash, into: &VolumeRef) -> Hash {
+fn reencrypted(world: &World, manifest: Hash, into: &VolumeRef) -> Hash {
     let _entered = world.runtime.enter();
     let none = Condemned::new();
-    let job = Reseal {
+    let job = Reencrypt {
         from: ReadFrom::Vault(&world.vault, &none),
         origin: &world.volume,
         manifest,
-        keys: Some(ResealKeys {
+        keys: Some(ReencryptKeys {
             old: &key(1),
             fresh: &key(2),
         }),
@@ -164,7 +165,7 @@ fn sealed_anew(world: &World, manifest: Hash, into: &VolumeRef) -> Hash {
         extent: Extent::Frames,
         throttle: None,
     };
-    let copy = vault::reseal(job, &Unobserved, &|_| true).unwrap();
+    let copy = vault::reencrypt(job, &Unobserved, &|_| true).unwrap();
     copy.manifest
 }
 
@@ -192,7 +193,7 @@ fn a_torn_page_is_checked_again_though_it_is_equal_and_its_file_has_a_change_tok
     holds(&world, fourth, bytes.clone());
 
     let there = volume(9);
-    let copy = sealed_anew(&world, first, &there);
+    let copy = reencrypted(&world, first, &there);
     world.volume = there;
     let (_, seen) = write(&world, judged(&[]), Some((copy, key(2))));
     assert_eq!(seen, [2, 4100], "a copy sealed anew knows them");

@@ -103,7 +103,7 @@ impl Action for RestoreDbClusterFromSnapshot {
         let wrapped_key = self.seal(cx, &content, &mut cluster).await?;
         // Where copies share no keys, nor does a cluster under another key.
         let apart =
-            cx.core.settings.seal_anew.contains(&cx.region) && snapshot.kms_key != cluster.kms_key;
+            cx.core.settings.reencrypt.contains(&cx.region) && snapshot.kms_key != cluster.kms_key;
         if goes_on(&snapshot, &content, &cluster) && !apart {
             cluster.volume = content.volume.clone();
             cluster.base = Some(Base {

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_page_passes_only_if_the_log_writes_it_anew() {
+    fn a_bad_page_passes_only_if_the_log_writes_it_again() {
         let (size, page) = (2 * PAGE_BYTES as u64, PAGE_BYTES as u64);
         let mut buffer = vec![0; 2 * PAGE_BYTES];
         let mut look = |file: &DataFile| {

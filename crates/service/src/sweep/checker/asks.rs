@@ -9,7 +9,7 @@ use model::{
 
 use super::{
     broken::Broken,
-    ground::{far, home},
+    fixture::{far, home},
 };
 use crate::jobs::{copy_snapshot, create_snapshot};
 

@@ -5,9 +5,9 @@
 //! It does not know how calls are held up, nor what a world is made of.
 mod asks;
 mod broken;
+pub(super) mod fixture;
 mod gate;
 mod gated;
-pub(super) mod ground;
 pub(super) mod idle;
 mod world;
 
@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 use self::{
     asks::{ask_for_copy, ask_for_snapshot, delete},
     broken::Broken,
+    fixture::{Fixture, GRACE, far, home},
     gate::Late,
-    ground::{GRACE, Ground, far, home},
     world::{Node, World},
 };
 use super::Look;
@@ -81,7 +81,7 @@ async fn sweeps(
     node: Node,
     region: model::Region,
     volume: model::VolumeRef,
-    clock: Arc<ground::SetClock>,
+    clock: Arc<fixture::SetClock>,
 ) {
     let vault = node.core.vaults.get(&region).expect("a vault");
     let headers = vault::Headers::remembering(1 << 20);
@@ -117,9 +117,9 @@ async fn works(node: Node, tries: usize) {
 }
 
 /// Reads all of a snapshot if it is there, as one does that pins nothing.
-async fn reads(node: Node, ground: Arc<Ground>, seen: world::Reader) {
-    let (region, volume) = (home(), ground.volume.clone());
-    let began = ground.clock.now();
+async fn reads(node: Node, fixture: Arc<Fixture>, seen: world::Reader) {
+    let (region, volume) = (home(), fixture.volume.clone());
+    let began = fixture.clock.now();
     let of = volume.clone();
     let known = node.core.catalog.read(move |tx| {
         let sample = samples::snapshot("a");
@@ -143,16 +143,16 @@ async fn reads(node: Node, ground: Arc<Ground>, seen: world::Reader) {
     }
 }
 
-fn begin(scene: Scene, ground: &Arc<Ground>, world: &World) -> Vec<JoinHandle<()>> {
+fn begin(scene: Scene, fixture: &Arc<Fixture>, world: &World) -> Vec<JoinHandle<()>> {
     let (region, broken) = (scene.region(), world.broken);
     world.lay(&home(), 0);
     world.record(&home(), "a", 0);
     if region == far() {
         world.lay(&far(), 0);
     }
-    let (volume, clock) = (ground.volume.clone(), ground.clock.clone());
+    let (volume, clock) = (fixture.volume.clone(), fixture.clock.clone());
     let sweeper = world.node(0, "sweeper", false);
-    let spawn = &ground.runtime;
+    let spawn = &fixture.runtime;
     let mut tasks = vec![spawn.spawn(sweeps(sweeper, region, volume, clock))];
     match scene {
         Scene::Copy | Scene::Takeover => {
@@ -181,7 +181,7 @@ fn begin(scene: Scene, ground: &Arc<Ground>, world: &World) -> Vec<JoinHandle<()
         Scene::Reader => {
             tasks.push(spawn.spawn(deletes(world.node(1, "deleter", false))));
             let reader = world.node(2, "reader", false);
-            tasks.push(spawn.spawn(reads(reader, ground.clone(), world.reader.clone())));
+            tasks.push(spawn.spawn(reads(reader, fixture.clone(), world.reader.clone())));
         }
     }
     tasks
@@ -212,13 +212,13 @@ fn settle(world: &World, tasks: &[JoinHandle<()>]) {
 /// all is thrown, and one actor dies somewhere; what it had sent arrives later.
 fn schedule(
     scene: Scene,
-    ground: &Arc<Ground>,
+    fixture: &Arc<Fixture>,
     broken: Broken,
     given: &[Choice],
     mut dice: Option<Dice>,
 ) -> Ran {
-    let world = World::new(ground, broken);
-    let tasks = begin(scene, ground, &world);
+    let world = World::new(fixture, broken);
+    let tasks = begin(scene, fixture, &world);
     let mut ran = Ran::default();
     let mut last = 0;
     let mut dies_at = dice.as_mut().map(|dice| dice.below(80));
@@ -255,7 +255,7 @@ fn schedule(
                 ran.steps
                     .push(format!("late: {call:?}").chars().take(60).collect());
                 world.note(&call);
-                ground.runtime.block_on(call.arrive());
+                fixture.runtime.block_on(call.arrive());
                 continue;
             }
             // Mostly straight on, since few changes of the actor show most faults.
@@ -283,7 +283,7 @@ fn schedule(
 /// that breaks the rule.
 fn explore(
     scene: Scene,
-    ground: &Arc<Ground>,
+    fixture: &Arc<Fixture>,
     broken: Broken,
     preemptions: usize,
     most: usize,
@@ -295,7 +295,7 @@ fn explore(
             break;
         }
         count += 1;
-        let ran = schedule(scene, ground, broken, &given, None);
+        let ran = schedule(scene, fixture, broken, &given, None);
         deleting += usize::from(ran.steps.iter().any(|step| step.contains(" delete ")));
         if ran.broken.is_some() {
             return (count, deleting, Some(ran));
@@ -320,11 +320,11 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 fn holds(scene: Scene) {
-    let ground = Arc::new(Ground::new());
+    let fixture = Arc::new(Fixture::new());
     // `make soak` asks for more.
     let more = setting("SWEEP_SCHEDULES");
     let most = more.map_or(60, |more| usize::try_from(more).expect("few"));
-    let (count, deleting, found) = explore(scene, &ground, Broken::Nothing, 2, most);
+    let (count, deleting, found) = explore(scene, &fixture, Broken::Nothing, 2, most);
     assert!(
         found.is_none(),
         "after {count} schedules of {scene:?}: {found:#?}"
@@ -337,7 +337,7 @@ fn holds(scene: Scene) {
     let first = setting("SWEEP_SEED").unwrap_or(0x5eed);
     for number in 0..more.unwrap_or(40) {
         let seed = (first + number).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let ran = schedule(scene, &ground, Broken::Nothing, &[], Some(Dice(seed)));
+        let ran = schedule(scene, &fixture, Broken::Nothing, &[], Some(Dice(seed)));
         assert!(
             ran.broken.is_none(),
             "{scene:?}, schedule {number} of SWEEP_SEED={first}: {ran:#?}"
@@ -347,14 +347,14 @@ fn holds(scene: Scene) {
 
 /// Looks longer than [`holds`] does.
 fn finds(scene: Scene, broken: Broken) {
-    let ground = Arc::new(Ground::new());
-    let (count, _, found) = explore(scene, &ground, broken, 2, 400);
+    let fixture = Arc::new(Fixture::new());
+    let (count, _, found) = explore(scene, &fixture, broken, 2, 400);
     let mut thrown = 0_u64;
     let found = found.or_else(|| {
         (1..=200).find_map(|seed: u64| {
             thrown = seed;
             let dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-            let ran = schedule(scene, &ground, broken, &[], Some(dice));
+            let ran = schedule(scene, &fixture, broken, &[], Some(dice));
             ran.broken.is_some().then_some(ran)
         })
     });

@@ -20,16 +20,16 @@ use vault::Vault;
 use super::{
     asks::available,
     broken::{Broken, Seen},
+    fixture::{Fixture, GRACE, far, home},
     gate::{Gate, Late},
     gated::{GatedCatalog, GatedStore, Held, reused},
-    ground::{GRACE, Ground, far, home},
-    idle::{NoCarrier, NoCourier},
+    idle::{NoPeers, NoWebhooks},
 };
 use crate::{Mode, Parts, Settings, core::Core, jobs::copy_snapshot};
 
 /// One schedule's world.
 pub(super) struct World {
-    pub(super) ground: Arc<Ground>,
+    pub(super) fixture: Arc<Fixture>,
     pub(super) gate: Arc<Gate>,
     stores: HashMap<Region, Arc<InMemory>>,
     pub(super) broken: Broken,
@@ -63,9 +63,9 @@ impl Node {
 
 impl World {
     /// An empty catalog and empty stores.
-    pub(super) fn new(ground: &Arc<Ground>, broken: Broken) -> Self {
+    pub(super) fn new(fixture: &Arc<Fixture>, broken: Broken) -> Self {
         let world = Self {
-            ground: ground.clone(),
+            fixture: fixture.clone(),
             gate: Arc::default(),
             stores: HashMap::from(
                 [home(), far()].map(|region| (region, Arc::new(InMemory::new()))),
@@ -107,7 +107,7 @@ impl World {
     pub(super) fn note(&self, call: &Late) {
         if let Late::Delete(..) = call {
             let mut deleted = self.reader.deleted_at.lock().expect("no holder panics");
-            deleted.get_or_insert(self.ground.clock.now());
+            deleted.get_or_insert(self.fixture.clock.now());
         }
     }
 
@@ -116,8 +116,8 @@ impl World {
         &self,
         work: impl Fn(&mut dyn Tx) -> Result<T, CatalogError> + Send + Sync + 'static,
     ) -> T {
-        let done = self.ground.catalog.write(work);
-        self.ground
+        let done = self.fixture.catalog.write(work);
+        self.fixture
             .runtime
             .block_on(done)
             .expect("the world's own transactions are good")
@@ -125,25 +125,25 @@ impl World {
 
     /// Lays a snapshot's own objects into a region's vault.
     pub(super) fn lay(&self, region: &Region, number: usize) {
-        for (path, payload) in &self.ground.kept[number].objects {
+        for (path, payload) in &self.fixture.kept[number].objects {
             let path = match self.broken {
                 Broken::NamesAreReused => &reused(path),
                 _ => path,
             };
             let put = self.stores[region].put(path, payload.clone());
-            self.ground.runtime.block_on(put).expect("memory takes it");
+            self.fixture.runtime.block_on(put).expect("memory takes it");
         }
     }
 
     /// A snapshot's record; its objects are laid apart.
     pub(super) fn record(&self, region: &Region, name: &str, number: usize) {
-        let snapshot = available(region, name, self.ground.content(number));
+        let snapshot = available(region, name, self.fixture.content(number));
         self.write(move |tx| snapshots::insert(tx, snapshot.clone()).map(drop));
     }
 
     /// A cluster whose next snapshot builds on one of the two.
     pub(super) fn cluster(&self, number: usize) -> model::Cluster {
-        let content = self.ground.content(number);
+        let content = self.fixture.content(number);
         let cluster = model::Cluster {
             volume: content.volume,
             base: Some(Base {
@@ -168,7 +168,7 @@ impl World {
         let catalog = GatedCatalog {
             gate: self.gate.clone(),
             actor,
-            inner: self.ground.catalog.clone(),
+            inner: self.fixture.catalog.clone(),
             held: held.clone(),
             broken: self.broken,
             seen: seen.clone(),
@@ -189,9 +189,9 @@ impl World {
             master_key: Arc::new(kms::MasterKey::from_bytes([1; 32])),
             outside_kms: None,
             engines: EngineRegistry::of(vec![Arc::new(FakeEngine::of_whole_clusters())]),
-            courier: Arc::new(NoCourier),
-            carrier: Arc::new(NoCarrier),
-            clock: self.ground.clock.clone(),
+            webhook_transport: Arc::new(NoWebhooks),
+            peer_transport: Arc::new(NoPeers),
+            clock: self.fixture.clock.clone(),
             entropy: Arc::new(SystemEntropy),
         };
         let mut settings = Settings::new(Mode::Dev, "/nowhere".into());
@@ -220,10 +220,10 @@ impl World {
         if let Some(missed) = self.reader.missed.lock().expect("no holder panics").take() {
             return Err(missed);
         }
-        let volume = self.ground.volume.clone();
+        let volume = self.fixture.volume.clone();
         for region in [home(), far()] {
             let (at, of, prefix) = (region.clone(), volume.clone(), format!("volumes/{volume}/"));
-            let known = self.ground.catalog.read(move |tx| {
+            let known = self.fixture.catalog.read(move |tx| {
                 let mut roots: Vec<(String, Hash)> = snapshots::roots(tx, &at, &of)?
                     .into_iter()
                     .map(|root| ("a record".to_owned(), root))
@@ -238,12 +238,12 @@ impl World {
                 }
                 Ok::<_, CatalogError>((roots, tombstones::list(tx, &at, &prefix)?))
             });
-            let known = self.ground.runtime.block_on(known);
+            let known = self.fixture.runtime.block_on(known);
             let (mut roots, condemned) = known.expect("the world's own reads are good");
             roots.dedup();
             let vault = Vault::new(self.stores[&region].clone());
             let present = self
-                .ground
+                .fixture
                 .runtime
                 .block_on(vault::objects(&vault, &volume));
             let present: HashSet<Hash> = present
@@ -255,7 +255,7 @@ impl World {
             for (who, root) in roots {
                 let header = vault::read_header(&vault, &volume, root, &condemned);
                 let header = self
-                    .ground
+                    .fixture
                     .runtime
                     .block_on(header)
                     .map_err(|error| format!("{who} in {region}: {error}"))?;

@@ -70,7 +70,7 @@ impl Tools {
 ///
 /// # Errors
 /// When the pack is damaged, or has not what is wanted of it.
-pub(crate) fn seal_anew(
+pub(crate) fn reencrypt(
     wanted: Wanted<'_>,
     volume: VolumeTag,
     extent: Extent,
@@ -247,7 +247,7 @@ mod tests {
         pack.finish(&mut packer).0
     }
 
-    fn sealed_anew(
+    fn reencrypted(
         pack: &FinishedPack,
         masks: &[Mask],
         extent: Extent,
@@ -259,7 +259,7 @@ mod tests {
             key: Some(&pack.key),
             masks,
         };
-        seal_anew(wanted, THERE, extent, &mut Tools::new())
+        reencrypt(wanted, THERE, extent, &mut Tools::new())
     }
 
     /// The frames of a pack here, decompressed.
@@ -285,7 +285,7 @@ mod tests {
         let pack = pack(32 * 3 + 5);
         let masks = [0, 1 << 3, 0, 0b11111];
         for extent in [Extent::Frames, Extent::Blocks] {
-            let made = sealed_anew(&pack, &masks, extent).expect("is sealed anew");
+            let made = reencrypted(&pack, &masks, extent).expect("is sealed anew");
             let [fresh] = made.as_slice() else {
                 panic!("one pack")
             };
@@ -317,7 +317,7 @@ mod tests {
     fn what_the_pack_has_not_is_not_made_up() {
         let pack = pack(32 + 5);
         for masks in [&[0, 1 << 5][..], &[1, 0, 1]] {
-            let refused = sealed_anew(&pack, masks, Extent::Frames);
+            let refused = reencrypted(&pack, masks, Extent::Frames);
             assert!(
                 matches!(refused, Err(VaultError::Damaged { .. })),
                 "{masks:?}"
@@ -326,7 +326,7 @@ mod tests {
         let mut altered = pack;
         let last = altered.bytes.len() - 1;
         altered.bytes[last] ^= 1;
-        let refused = sealed_anew(&altered, &[0, 1], Extent::Frames);
+        let refused = reencrypted(&altered, &[0, 1], Extent::Frames);
         assert!(matches!(refused, Err(VaultError::Damaged { .. })));
     }
 }

@@ -1,7 +1,7 @@
 //! A snapshot to another volume under fresh keys: its live frames are opened and sealed as they
 //! were compressed, its lists rewritten, its manifest sealed under another data key.
 //!
-//! It does not know whose keys they are. Argued in docs/decisions/0009-sealing-anew.md.
+//! It does not know whose keys they are. Argued in docs/decisions/0009-re-encryption.md.
 pub(crate) mod frames;
 mod live_blocks;
 mod origins;
@@ -32,7 +32,7 @@ use crate::{
 };
 pub use frames::Extent;
 use origins::Origins;
-pub use request::{Record, Reseal, ResealKeys};
+pub use request::{Record, Reencrypt, ReencryptKeys};
 use target_index::{Inventory, TargetIndex};
 use workers::Workers;
 
@@ -67,8 +67,8 @@ pub struct Resealed {
 /// [`VaultError::Missing`], [`VaultError::Damaged`] and [`VaultError::WrongKey`] name the object
 /// of the origin; [`VaultError::Sealing`] when it is sealed and no keys are given, or the other
 /// way round; [`VaultError::Stopped`]; those of both stores and of the link.
-pub fn reseal(
-    job: Reseal<'_>,
+pub fn reencrypt(
+    job: Reencrypt<'_>,
     observer: &dyn Observer,
     record: Record<'_>,
 ) -> Result<Resealed, VaultError> {
@@ -107,7 +107,7 @@ pub fn reseal(
 
 /// The volume of an account's copies of a volume under one KMS key: always the same one, so that
 /// the next copy finds the one before, and no other key's.
-pub fn volume_sealed_anew(
+pub fn volume_reencrypted(
     region: &Region,
     account: &Account,
     origin: &VolumeRef,
@@ -141,7 +141,7 @@ fn read_manifest(
 /// What is at the target already; and whether the base could not be used, which costs time and
 /// space, not the copy.
 fn learn(
-    job: &Reseal<'_>,
+    job: &Reencrypt<'_>,
     handle: &Handle,
     there: VolumeListing,
 ) -> Result<(TargetIndex, bool), VaultError> {

@@ -14,7 +14,7 @@ use crate::{
 
 /// Both data keys of an encrypted snapshot.
 #[derive(Debug, Clone, Copy)]
-pub struct ResealKeys<'a> {
+pub struct ReencryptKeys<'a> {
     /// The one it is sealed under.
     pub old: &'a DataKey,
     /// The copy's.
@@ -23,7 +23,7 @@ pub struct ResealKeys<'a> {
 
 /// What is to be sealed anew.
 #[derive(Debug, Clone, Copy)]
-pub struct Reseal<'a> {
+pub struct Reencrypt<'a> {
     /// The vault that holds the snapshot.
     pub from: ReadFrom<'a>,
     /// The volume it is in.
@@ -31,7 +31,7 @@ pub struct Reseal<'a> {
     /// The snapshot.
     pub manifest: Hash,
     /// None for a snapshot that is not encrypted: its packs are then laid out anew and not sealed.
-    pub keys: Option<ResealKeys<'a>>,
+    pub keys: Option<ReencryptKeys<'a>>,
     /// The vault that is to hold the copy.
     pub to: &'a Vault,
     /// The volume that it will be in, which is another one.

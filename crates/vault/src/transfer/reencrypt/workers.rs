@@ -14,9 +14,9 @@ use model::Hash;
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
-    frames::{Tools, Wanted, seal_anew},
+    frames::{Tools, Wanted, reencrypt},
     origins::{Mask, Origins},
-    request::{Record, Reseal},
+    request::{Record, Reencrypt},
     target_index::{Inventory, TargetIndex},
 };
 use crate::{
@@ -49,7 +49,7 @@ struct Unrecorded {
 
 /// What the threads of one copy share.
 pub(super) struct Workers<'a> {
-    pub(super) job: Reseal<'a>,
+    pub(super) job: Reencrypt<'a>,
     pub(super) from_tag: VolumeTag,
     pub(super) to_tag: VolumeTag,
     observer: &'a dyn Observer,
@@ -65,7 +65,7 @@ pub(super) struct Workers<'a> {
 
 impl<'a> Workers<'a> {
     pub(super) fn new(
-        job: Reseal<'a>,
+        job: Reencrypt<'a>,
         observer: &'a dyn Observer,
         record: Record<'a>,
         handle: Handle,
@@ -224,7 +224,7 @@ impl<'a> Workers<'a> {
             key,
             masks: &work.masks,
         };
-        let made = seal_anew(wanted, self.to_tag, self.job.extent, tools)?;
+        let made = reencrypt(wanted, self.to_tag, self.job.extent, tools)?;
         let count = made.len();
         for mut fresh in made {
             let size = fresh.bytes.len() as u64;

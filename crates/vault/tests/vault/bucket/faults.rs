@@ -4,8 +4,8 @@ use std::{collections::HashSet, sync::Mutex, time::Duration};
 use bytes::Bytes;
 use model::ErrorKind;
 use vault::{
-    Base, Check, Condemned, Extent, Mended, Mender, ObjectId, ObjectKind, Passed, ReadFrom, Reseal,
-    ResealKeys, Unobserved, VaultError,
+    Base, Check, Condemned, Extent, Mended, ObjectId, ObjectKind, Passed, ReadFrom, Reencrypt,
+    ReencryptKeys, Repairer, Unobserved, VaultError,
     records::{list_records, open_record, put_record},
 };
 
@@ -71,7 +71,7 @@ fn reached(world: &World, manifest: model::Hash) -> HashSet<ObjectId> {
 }
 
 /// Loses one pack and damages one list, and has both fetched from another region.
-fn mend(world: &mut World, server: &super::Server, manifest: model::Hash) {
+fn repair(world: &mut World, server: &super::Server, manifest: model::Hash) {
     let objects = reached(world, manifest);
     let of = |kind| objects.iter().find(|id| id.kind == kind).copied().unwrap();
     let (lost, damaged) = (of(ObjectKind::Pack), of(ObjectKind::List));
@@ -87,13 +87,13 @@ fn mend(world: &mut World, server: &super::Server, manifest: model::Hash) {
     let there = elsewhere(server);
     let open = || {
         let others = vec![(there.clone(), Condemned::new())];
-        let opened = Mender::open(&world.vault, &world.volume, &world.condemned, others);
+        let opened = Repairer::open(&world.vault, &world.volume, &world.condemned, others);
         world.runtime.block_on(opened)
     };
     server.plan(drawn(u64::from(manifest.0[0])));
-    let mender = persist("open a mender", open);
+    let repairer = persist("open a mender", open);
     for object in [lost, damaged] {
-        let mended = persist("mend", || world.runtime.block_on(mender.mend(object)));
+        let mended = persist("mend", || world.runtime.block_on(repairer.repair(object)));
         let Mended::Written { from: 0, bad } = mended else {
             panic!("{object}: {mended:?}");
         };
@@ -103,16 +103,16 @@ fn mend(world: &mut World, server: &super::Server, manifest: model::Hash) {
 }
 
 /// Copies a snapshot under fresh keys into another volume, and looks through the copy.
-fn seal_anew(world: &mut World, to: &vault::Vault, manifest: model::Hash, files: &Files) {
+fn reencrypt(world: &mut World, to: &vault::Vault, manifest: model::Hash, files: &Files) {
     let (origin, elsewhere, none) = (world.volume.clone(), volume(9), Condemned::new());
     let made = Mutex::new(None);
     let copy = persist("seal anew", || {
         let _entered = world.runtime.enter();
-        let job = Reseal {
+        let job = Reencrypt {
             from: ReadFrom::Vault(&world.vault, &none),
             origin: &origin,
             manifest,
-            keys: Some(ResealKeys {
+            keys: Some(ReencryptKeys {
                 old: &key(1),
                 fresh: &key(2),
             }),
@@ -128,7 +128,7 @@ fn seal_anew(world: &mut World, to: &vault::Vault, manifest: model::Hash, files:
             *made.lock().unwrap() = Some(manifest);
             true
         };
-        vault::reseal(job, &Unobserved, &record)
+        vault::reencrypt(job, &Unobserved, &record)
     });
     let checked = persist("check", || {
         let _entered = world.runtime.enter();
@@ -180,7 +180,7 @@ fn scenario(seed: u64) {
             persist("ship", ship);
         }
     }
-    seal_anew(&mut world, &there, second.manifest, &files);
+    reencrypt(&mut world, &there, second.manifest, &files);
     let record = |number: usize| {
         let path = format!("records/123456789012/s/{number}");
         (path.clone(), Bytes::from(path.repeat(40)))
@@ -207,7 +207,7 @@ fn scenario(seed: u64) {
     }
 
     server.sound();
-    mend(&mut world, &server, second.manifest);
+    repair(&mut world, &server, second.manifest);
     let live = {
         server.sound();
         reached(&world, second.manifest)

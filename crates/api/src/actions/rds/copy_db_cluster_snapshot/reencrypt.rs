@@ -1,6 +1,6 @@
 //! Copies that share no key with their source: when a copy is one, and what its job begins with.
 //!
-//! It does not know how bytes are sealed. Argued in docs/decisions/0009-sealing-anew.md.
+//! It does not know how bytes are sealed. Argued in docs/decisions/0009-re-encryption.md.
 use catalog::{Tx, snapshots};
 use model::{
     Arn, Job, Snapshot, SnapshotStatus, VolumeRef, WrappedKey,
@@ -24,7 +24,7 @@ const EARLIER_MAX: usize = 20;
 
 /// Whether copies into this region may be sealed anew at all.
 pub(super) fn is_set(cx: &ActionContext) -> bool {
-    cx.core.settings.seal_anew.contains(&cx.region)
+    cx.core.settings.reencrypt.contains(&cx.region)
 }
 
 /// Whether a copy into this region is sealed anew: the setting is on, and its key or its account
@@ -59,7 +59,7 @@ pub(super) async fn begin(
     origin: &VolumeRef,
 ) -> Result<Anew, Fault> {
     let arn = key.map_or(String::new(), |key| key.arn().to_string());
-    let volume = vault::volume_sealed_anew(&copy.region, &copy.account, origin, &arn);
+    let volume = vault::volume_reencrypted(&copy.region, &copy.account, origin, &arn);
     let context = snapshot_context(&copy.account, &copy.uid, &volume);
     let wrapped_key = match key {
         Some(key) => Some(here.generate(key, context).await?.1),

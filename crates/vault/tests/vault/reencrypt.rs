@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use model::{Hash, VolumeRef};
 use vault::{
-    Base, Condemned, DataKey, Extent, ObjectId, ObjectKind, Origin, Reach, ReadFrom, Reseal,
-    ResealKeys, Resealed, Throttle, Unobserved, Vault, VaultError, Written,
+    Base, Condemned, DataKey, Extent, ObjectId, ObjectKind, Origin, Reach, ReadFrom, Reencrypt,
+    ReencryptKeys, Resealed, Throttle, Unobserved, Vault, VaultError, Written,
 };
 
 use crate::world::{Files, Watch, World, key, pages, sealed, small_tree, touch, volume};
@@ -112,7 +112,7 @@ impl<'a> Try<'a> {
             data_key: key.clone(),
         });
         let (old, none) = (key(1), Condemned::new());
-        let job = Reseal {
+        let job = Reencrypt {
             from: match &self.link {
                 Some(link) => ReadFrom::Link(link),
                 None => ReadFrom::Vault(&world.vault, &none),
@@ -122,7 +122,7 @@ impl<'a> Try<'a> {
             keys: self
                 .fresh
                 .as_ref()
-                .map(|fresh| ResealKeys { old: &old, fresh }),
+                .map(|fresh| ReencryptKeys { old: &old, fresh }),
             to,
             volume: &there(),
             condemned_there: &world.condemned,
@@ -135,7 +135,7 @@ impl<'a> Try<'a> {
             self.recorded.lock().unwrap().push(manifest);
             true
         };
-        vault::reseal(job, watch, &record)
+        vault::reencrypt(job, watch, &record)
     }
 
     fn done(&self, world: &World, to: &Vault) -> Resealed {
@@ -264,7 +264,7 @@ fn an_older_snapshot_and_one_whose_base_is_gone_come_out_right_too() {
 }
 
 #[test]
-fn what_is_condemned_at_the_target_is_made_anew() {
+fn what_is_condemned_at_the_target_is_made_again() {
     let mut world = World::new();
     let to = world.other_vault("there");
     let content = pages(1, 20 << 20);
@@ -322,11 +322,11 @@ fn a_copy_that_cannot_be_recorded_stops() {
     let source = world.write(&files(pages(1, 40 << 20)), sealed(), None);
     let watch = Watch::stopping_at(source.stored_bytes / 2);
     let (old, fresh, none) = (key(1), fresh(1), Condemned::new());
-    let keys = ResealKeys {
+    let keys = ReencryptKeys {
         old: &old,
         fresh: &fresh,
     };
-    let job = Reseal {
+    let job = Reencrypt {
         from: ReadFrom::Vault(&world.vault, &none),
         origin: &volume(1),
         manifest: source.manifest,
@@ -340,24 +340,24 @@ fn a_copy_that_cannot_be_recorded_stops() {
         throttle: None,
     };
     let _entered = world.runtime.enter();
-    let ended = vault::reseal(job, &watch, &|_| false);
+    let ended = vault::reencrypt(job, &watch, &|_| false);
     assert!(matches!(ended, Err(VaultError::Stopped)));
     // Neither a wrong key nor a snapshot that is not sealed is taken.
-    let wrong = Reseal {
-        keys: Some(ResealKeys {
+    let wrong = Reencrypt {
+        keys: Some(ReencryptKeys {
             old: &key(2),
             ..keys
         }),
         ..job
     };
-    let refused = vault::reseal(wrong, &Unobserved, &|_| true);
+    let refused = vault::reencrypt(wrong, &Unobserved, &|_| true);
     assert!(matches!(refused, Err(VaultError::WrongKey { .. })));
     let open = world.write(&files(vec![1; 9]), vault::Sealing::Open, None);
-    let plain = Reseal {
+    let plain = Reencrypt {
         manifest: open.manifest,
         ..job
     };
-    let refused = vault::reseal(plain, &Unobserved, &|_| true);
+    let refused = vault::reencrypt(plain, &Unobserved, &|_| true);
     assert!(matches!(
         refused,
         Err(VaultError::Sealing { sealed: false, .. })
@@ -495,7 +495,7 @@ fn lies_open(world: &World, vault: &str, bytes: &[u8]) -> bool {
 }
 
 #[test]
-fn what_is_not_sealed_is_laid_out_anew_without_the_blocks_of_others() {
+fn what_is_not_sealed_is_laid_out_again_without_the_blocks_of_others() {
     let world = World::new();
     let to = world.other_vault("there");
     let mut content = pages(1, 3 << 20);

@@ -10,8 +10,8 @@ MEGABYTES = 12
 
 @pytest.fixture(scope="module")
 def strict(deploy_for_module):
-    """A deployment whose home and far region seal anew."""
-    return deploy_for_module("--seal-anew", f"{HOME},{FAR}")
+    """A deployment whose home and far region re-encrypt."""
+    return deploy_for_module("--reencrypt", f"{HOME},{FAR}")
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_another_account_gets_objects_and_keys_of_its_own(strict, noise, source_
 
 def test_a_key_that_is_disabled_on_the_way_fails_the_copy(deploy):
     """The next try has no keys: the copy has failed, an event says why, and nothing of it is visible."""
-    slow = deploy("--seal-anew", HOME, "--cross-region-bytes-per-second", "4000000", "--lease-seconds", "2")
+    slow = deploy("--reencrypt", HOME, "--cross-region-bytes-per-second", "4000000", "--lease-seconds", "2")
     key = slow.new_key()
     cluster = slow.new_cluster("noise", StorageEncrypted=True, KmsKeyId=slow.new_key())
     with clients.connect(cluster) as connection:
@@ -150,7 +150,7 @@ def test_a_key_that_is_disabled_on_the_way_fails_the_copy(deploy):
 
 def test_a_killed_copy_goes_on(deploy, binary):
     """What was sealed before the server died is not sealed again."""
-    slow = deploy("--seal-anew", HOME, "--cross-region-bytes-per-second", "6000000", "--lease-seconds", "2")
+    slow = deploy("--reencrypt", HOME, "--cross-region-bytes-per-second", "6000000", "--lease-seconds", "2")
     key = slow.new_key()
     cluster = slow.new_cluster("noise", StorageEncrypted=True, KmsKeyId=slow.new_key())
     with clients.connect(cluster) as connection:

@@ -58,7 +58,7 @@ pub(super) struct Kept {
 }
 
 /// What every schedule begins with; made once.
-pub(in crate::sweep) struct Ground {
+pub(in crate::sweep) struct Fixture {
     pub(in crate::sweep) runtime: tokio::runtime::Runtime,
     pub(in crate::sweep) catalog: Arc<SqliteCatalog>,
     pub(in crate::sweep) clock: Arc<SetClock>,
@@ -71,7 +71,7 @@ pub(in crate::sweep) fn page(byte: u8) -> Vec<u8> {
     vec![byte; 8192]
 }
 
-impl Ground {
+impl Fixture {
     pub(in crate::sweep) fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
