@@ -9,14 +9,14 @@ use std::{
 
 use catalog::{Catalog, Touched, WatchedCatalog};
 use engine::{Engine, EngineError, EngineRegistry};
-use model::{Clock, Cluster, Entropy, Timestamp};
+use model::{Clock, Cluster, Entropy, JobKind, Timestamp};
 use tokio::sync::Notify;
 
 use crate::{
     Parts, Settings,
     background::status::Tasks,
     clusters::{answering::Answering, users::Users},
-    jobs::{deaths::Deaths, places::Places, registry, snapshot_turns::Turns},
+    jobs::{deaths::Deaths, places::Places, snapshot_turns::Turns},
     keys::{KeyService, Keys, Outside},
     link::transport::PeerTransport,
     metrics::{Metrics, scraped::Scraped},
@@ -79,7 +79,8 @@ impl fmt::Debug for Core {
 }
 
 impl Core {
-    pub(crate) fn new(parts: Parts, settings: Settings) -> Self {
+    /// `narrow` are the kinds of jobs that have fewer places than others.
+    pub(crate) fn new(parts: Parts, settings: Settings, narrow: Vec<JobKind>) -> Self {
         let (work, mirror) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (jobs, records) = (work.clone(), mirror.clone());
         // Whoever waits for new jobs or records hears of them from the commit itself.
@@ -125,7 +126,7 @@ impl Core {
             entropy: parts.entropy,
             settings,
             work,
-            places: Arc::new(Places::new(registry::narrow())),
+            places: Arc::new(Places::new(narrow)),
             mirror,
             users,
             answering: Answering::default(),

@@ -115,7 +115,7 @@ impl Service {
         );
         let webhook_transport = parts.webhook_transport.clone();
         let master_key = parts.master_key.clone();
-        let core = Arc::new(Core::new(parts, settings));
+        let core = Arc::new(Core::new(parts, settings, jobs::registry::narrow()));
         let incarnation = core.entropy.uuid().to_string();
         membership::check_vaults(&core).await?;
         membership::enter(&core, &incarnation).await?;

@@ -1,41 +1,19 @@
 //! Ships a snapshot from another region: what the destination's vault does not hold yet, as it
 //! lies, or sealed anew. What arrived stays, so a copy that was interrupted goes on where it was.
 use catalog::{CatalogError, CatalogExt, Tx, jobs, tombstones};
-use model::{Arn, Content, Job, Region, Told};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use model::{Content, Job, Told};
 
 use super::{
-    JobError, JobType, Reason, Run, complete_snapshot, create_snapshot, done,
-    reencrypt::{self, Anew},
-    snapshot_of,
+    JobError,
+    copy_document::Body,
+    create_snapshot,
+    reencrypt::{self, link},
+    run::{JobType, Run, complete_snapshot, done, snapshot_of},
 };
 use crate::{
-    link::{
-        Link, LocalLink, Wanted,
-        http::{HttpLink, RemoteRegion},
-    },
+    link::{Link, LocalLink, Wanted},
     verify,
 };
-
-/// The job's document.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Body {
-    /// The copy, by the id that no later one of its name has.
-    pub snapshot: Uuid,
-    /// The source, for people who read the row.
-    pub source: Arn,
-    /// Where the bytes are.
-    pub source_region: Region,
-    /// What the copy will have: the data key is wrapped under the copy's key already.
-    pub content: Content,
-    /// What another deployment gave to fetch the bytes with, when it hosts the source region.
-    #[serde(default)]
-    pub pass: Option<String>,
-    /// How it is sealed anew, when it is.
-    #[serde(default)]
-    pub anew: Option<Anew>,
-}
 
 /// What another deployment said of a snapshot must be so in its manifest too.
 async fn agrees(wanted: &Wanted<'_>, content: &Content) -> Result<(), JobError> {
@@ -89,8 +67,8 @@ async fn run(run: &Run) -> Result<(), JobError> {
     if wanted.is_none() {
         return Err(JobError::Gone);
     }
-    let content = match &body.anew {
-        Some(anew) => reencrypt::run(run, &body, anew).await?,
+    let content = match &body.reencryption {
+        Some(reencryption) => reencrypt::run(run, &body, reencryption).await?,
         None => {
             ship(run, &body).await?;
             body.content.clone()
@@ -108,26 +86,6 @@ async fn run(run: &Run) -> Result<(), JobError> {
         })
         .await?;
     Ok(())
-}
-
-/// The way to the source region, which another deployment hosts.
-pub(super) fn link<'a>(
-    run: &'a Run,
-    body: &'a Body,
-    pass: &'a str,
-) -> Result<HttpLink<'a>, JobError> {
-    let (here, there) = (&run.snapshot()?.region, &body.source_region);
-    let region = RemoteRegion::of(&run.core, here, there).ok_or_else(|| {
-        let log = format!(
-            "region {there} is not configured as another deployment's any more: \
-             name it in the settings as [regions.{there}], and copy again"
-        );
-        JobError::Fail(Reason::new(
-            Told::new("the source's region is not served from here any more"),
-            log,
-        ))
-    })?;
-    Ok(region.link(pass, &*run.meter))
 }
 
 /// Brings the source's objects as they lie.

@@ -4,7 +4,10 @@ use engine::NewCluster;
 use model::{Cluster, ClusterStatus, Job, Placement, ResourceId, Told, job::Subject};
 use serde::{Deserialize, Serialize};
 
-use super::{JobError, JobType, Run};
+use super::{
+    JobError,
+    run::{JobType, Run},
+};
 use crate::{
     clusters::{addresses, files},
     events::kinds::{self, OfCluster},

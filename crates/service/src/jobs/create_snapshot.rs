@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vault::{DataKey, Observer, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions};
 
-use super::{JobError, JobType, Run, complete_snapshot, done, snapshot_of};
+use super::{
+    JobError,
+    run::{JobType, Run, complete_snapshot, done, snapshot_of},
+};
 use crate::{
     clusters::{addresses, files},
     events::kinds,
@@ -292,7 +295,7 @@ pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), C
     struct Which {
         snapshot: Uuid,
     }
-    match (&job.subject, super::body::<Which>(job)) {
+    match (&job.subject, super::run::body::<Which>(job)) {
         (Subject::Snapshot(of), Ok(which)) => fail_snapshot(tx, of, &which.snapshot, reason),
         // Its runner has told that; no record says which it was.
         _ => Ok(()),

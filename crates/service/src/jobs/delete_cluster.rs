@@ -6,7 +6,10 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{JobError, JobType, Reason, Run, complete_snapshot, create_snapshot, snapshot_of};
+use super::{
+    JobError, Reason, create_snapshot,
+    run::{JobType, Run, complete_snapshot, snapshot_of},
+};
 use crate::{
     clusters::{addresses, files},
     events::kinds::{self, OfCluster},
@@ -77,7 +80,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
         }
     }
     let place = run.writer_place(&cluster).await?;
-    for attempt in super::attempts(&files::folder(&run.core, &cluster)).await? {
+    for attempt in super::run::attempts(&files::folder(&run.core, &cluster)).await? {
         if let Some(place) = &place {
             let home = files::home(
                 &run.core,
@@ -166,7 +169,7 @@ pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), C
         // Its runner has told that; no record says which it was.
         return Ok(());
     };
-    let body = super::body::<Body>(job).ok();
+    let body = super::run::body::<Body>(job).ok();
     if let Some(snapshot) = body.as_ref().and_then(|body| body.final_snapshot.as_ref()) {
         let snapshot_of = snapshot.of(&of.region, &of.account);
         create_snapshot::fail_snapshot(tx, &snapshot_of, &snapshot.needs.snapshot, reason)?;

@@ -2,57 +2,36 @@
 //! volume of its own, going on from what an earlier copy and an earlier try left there. It reads
 //! the other region's vault, or by way of a link.
 use catalog::{CatalogError, CatalogExt, jobs, tombstones};
-use model::{Content, Hash, VolumeRef, WrappedKey, cluster::Base, job::Pin};
-use serde::{Deserialize, Serialize};
+use model::{Content, Hash, Told, VolumeRef, WrappedKey, job::Pin};
 use tokio::runtime::Handle;
 use vault::DataKey;
 
 use super::{
-    JobError, Run,
-    copy_snapshot::{Body, link},
+    JobError, Reason,
+    copy_document::{Body, Extent, Reencryption},
+    run::Run,
 };
 use crate::{
     fault::chain,
     keys::{KeyError, KeyUser},
+    link::http::{HttpLink, RemoteRegion},
 };
 
-/// What comes along with live blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Extent {
-    /// The frames they lie in.
-    Frames,
-    /// Nothing, since the target's account never had the rest.
-    Blocks,
-}
-
-/// How a copy is sealed anew.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Anew {
-    /// The volume that the copy will be in.
-    pub volume: VolumeRef,
-    /// The copy's own data key; none when it is not encrypted. (The source's is wrapped in the
-    /// job's content.)
-    pub wrapped_key: Option<WrappedKey>,
-    /// What comes along.
-    pub extent: Extent,
-    /// An earlier copy in that volume.
-    pub base: Option<Base>,
-    /// The manifest that says how far the tries before came.
-    pub checkpoint: Option<Hash>,
-}
-
 /// Makes the copy, and answers its content.
-pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, JobError> {
+pub(super) async fn run(
+    run: &Run,
+    body: &Body,
+    reencryption: &Reencryption,
+) -> Result<Content, JobError> {
     let core = &run.core;
     let of = run.snapshot()?.clone();
     let user = KeyUser::rds(&of.account, &of.region);
     let data_key = unwrap(run, &user, body.content.wrapped_key.as_ref()).await?;
-    let fresh_key = unwrap(run, &user, anew.wrapped_key.as_ref()).await?;
-    let base = base(run, &user, anew).await?;
+    let fresh_key = unwrap(run, &user, reencryption.wrapped_key.as_ref()).await?;
+    let base = base(run, &user, reencryption).await?;
     let (from, to) = (body.source_region.clone(), of.region.clone());
     let prefix = |volume: &VolumeRef| format!("volumes/{volume}/");
-    let (here, there) = (prefix(&body.content.volume), prefix(&anew.volume));
+    let (here, there) = (prefix(&body.content.volume), prefix(&reencryption.volume));
     let (absent_here, absent_there) = core
         .catalog
         .read(move |tx| {
@@ -68,7 +47,7 @@ pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, 
         None => Some(core.vaults.get(&body.source_region)?),
     };
     let throttle = core.vaults.throttle(&of.region);
-    let (run, body, anew) = (run.clone(), body.clone(), anew.clone());
+    let (run, body, reencryption) = (run.clone(), body.clone(), reencryption.clone());
     tokio::task::spawn_blocking(move || {
         let handle = Handle::current();
         let link = body.pass.as_deref().map(|pass| link(&run, &body, pass));
@@ -85,11 +64,11 @@ pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, 
             manifest: body.content.manifest,
             keys: keys.map(|(old, fresh)| vault::ReencryptKeys { old, fresh }),
             to: &target,
-            volume: &anew.volume,
+            volume: &reencryption.volume,
             condemned_there: &absent_there,
             base: base.as_ref(),
-            checkpoint: anew.checkpoint,
-            extent: match anew.extent {
+            checkpoint: reencryption.checkpoint,
+            extent: match reencryption.extent {
                 Extent::Frames => vault::Extent::Frames,
                 Extent::Blocks => vault::Extent::Blocks,
             },
@@ -98,12 +77,12 @@ pub(super) async fn run(run: &Run, body: &Body, anew: &Anew) -> Result<Content, 
         let record = |manifest| handle.block_on(record(&run, &body, manifest));
         let made = vault::reencrypt(job, &*run.meter, &record)?;
         if made.base_lost {
-            tracing::warn!(job = %run.job.id, volume = %anew.volume, "the copy before cannot be used: everything was sealed anew");
+            tracing::warn!(job = %run.job.id, volume = %reencryption.volume, "the copy before cannot be used: everything was sealed anew");
         }
         Ok(Content {
-            volume: anew.volume,
+            volume: reencryption.volume,
             manifest: made.manifest,
-            wrapped_key: anew.wrapped_key,
+            wrapped_key: reencryption.wrapped_key,
             logical_bytes: made.logical_bytes,
             stored_bytes: made.stored_bytes,
         })
@@ -125,8 +104,12 @@ async fn unwrap(
 }
 
 /// The earlier copy with its key. One whose key cannot be had costs reuse, not the copy.
-async fn base(run: &Run, user: &KeyUser, anew: &Anew) -> Result<Option<vault::Base>, JobError> {
-    let Some(base) = &anew.base else {
+async fn base(
+    run: &Run,
+    user: &KeyUser,
+    reencryption: &Reencryption,
+) -> Result<Option<vault::Base>, JobError> {
+    let Some(base) = &reencryption.base else {
         return Ok(None);
     };
     match unwrap(run, user, base.wrapped_key.as_ref()).await {
@@ -145,14 +128,14 @@ async fn base(run: &Run, user: &KeyUser, anew: &Anew) -> Result<Option<vault::Ba
 /// Notes in the job's row how far it is, and pins the manifest that says it.
 async fn record(run: &Run, body: &Body, manifest: Hash) -> bool {
     let mut body = body.clone();
-    let (Some(anew), Ok(of)) = (&mut body.anew, run.snapshot()) else {
+    let (Some(reencryption), Ok(of)) = (&mut body.reencryption, run.snapshot()) else {
         return false;
     };
-    anew.checkpoint = Some(manifest);
+    reencryption.checkpoint = Some(manifest);
     let mut pins = run.job.pins.clone();
     pins.push(Pin {
         region: of.region.clone(),
-        volume: anew.volume.clone(),
+        volume: reencryption.volume.clone(),
         manifest: Some(manifest),
     });
     let step = jobs::Checkpoint {
@@ -165,4 +148,24 @@ async fn record(run: &Run, body: &Body, manifest: Hash) -> bool {
         tracing::warn!(job = %run.job.id, cause = %chain(error), "how far a copy is was not recorded");
     }
     written.is_ok()
+}
+
+/// The way to the source region, which another deployment hosts.
+pub(super) fn link<'a>(
+    run: &'a Run,
+    body: &'a Body,
+    pass: &'a str,
+) -> Result<HttpLink<'a>, JobError> {
+    let (here, there) = (&run.snapshot()?.region, &body.source_region);
+    let region = RemoteRegion::of(&run.core, here, there).ok_or_else(|| {
+        let log = format!(
+            "region {there} is not configured as another deployment's any more: \
+             name it in the settings as [regions.{there}], and copy again"
+        );
+        JobError::Fail(Reason::new(
+            Told::new("the source's region is not served from here any more"),
+            log,
+        ))
+    })?;
+    Ok(region.link(pass, &*run.meter))
 }

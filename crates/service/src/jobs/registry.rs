@@ -4,9 +4,14 @@ use futures_util::future::{BoxFuture, FutureExt};
 use model::{Job, JobKind, Told, job::Subject};
 
 use super::{
-    JobError, JobType, Run, copy_snapshot::CopySnapshot, create_cluster::CreateCluster,
-    create_snapshot::CreateSnapshot, delete_cluster::DeleteCluster,
-    restore_cluster::RestoreCluster, verify_vault::VerifyVault,
+    JobError,
+    copy_snapshot::CopySnapshot,
+    create_cluster::CreateCluster,
+    create_snapshot::CreateSnapshot,
+    delete_cluster::DeleteCluster,
+    restore_cluster::RestoreCluster,
+    run::{JobType, Run},
+    verify_vault::VerifyVault,
 };
 
 /// A kind of job, as the runner sees it.

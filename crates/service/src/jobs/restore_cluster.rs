@@ -4,7 +4,10 @@ use catalog::{CatalogError, CatalogExt, Tx, clusters, tombstones};
 use model::{ClusterStatus, Content, Job, ResourceId, Told, job::Subject};
 use serde::{Deserialize, Serialize};
 
-use super::{JobError, JobType, Run, create_cluster};
+use super::{
+    JobError, create_cluster,
+    run::{JobType, Run},
+};
 use crate::{
     clusters::{addresses, files},
     keys::KeyUser,

@@ -13,7 +13,7 @@ use engine::{Engine, EngineError, Examined, Home};
 use model::{Content, ErrorKind, Region};
 use vault::{Condemned, DataKey, Observer};
 
-use super::{JobError, Run};
+use super::{JobError, run::Run};
 use crate::{clusters::files, fault::chain, jobs::progress::Counting};
 
 /// Names of the folders of such clusters begin so.

@@ -20,8 +20,9 @@ use model::{
 use vault::{Check, Checked, Damage, DataKey, ObjectId, ObjectKind, Passed};
 
 use super::{
-    JobError, JobType, Run,
+    JobError,
     restore_sample::{self, Sampled, Verdict},
+    run::{JobType, Run},
 };
 use crate::{
     events::kinds,

@@ -145,7 +145,7 @@ fn core(fixture: &Fixture, store: &Arc<InMemory>, asked: &Arc<Asked>) -> Core {
     };
     let mut settings = Settings::new(Mode::Dev, "/nowhere".into());
     settings.sweep_grace = GRACE;
-    Core::new(parts, settings)
+    Core::new(parts, settings, crate::jobs::registry::narrow())
 }
 
 impl Scene {

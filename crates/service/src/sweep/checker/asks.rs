@@ -11,7 +11,7 @@ use super::{
     broken::Broken,
     fixture::{far, home},
 };
-use crate::jobs::{copy_snapshot, create_snapshot};
+use crate::jobs::{copy_document, create_snapshot};
 
 pub(in crate::sweep) fn available(region: &Region, name: &str, content: Content) -> Snapshot {
     Snapshot {
@@ -46,13 +46,13 @@ pub(in crate::sweep) fn ask_for_copy(
         volume: content.volume.clone(),
         manifest: Some(content.manifest),
     };
-    let body = copy_snapshot::Body {
+    let body = copy_document::Body {
         snapshot: copy.uid,
         source: stored.value.arn(),
         source_region: home(),
         content: content.clone(),
         pass: None,
-        anew: None,
+        reencryption: None,
     };
     let pins = vec![pin(home()), pin(far())];
     insert_job(tx, JobKind::of("copy-snapshot"), &copy, pins, &body, broken)?;

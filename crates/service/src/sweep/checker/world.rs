@@ -25,7 +25,7 @@ use super::{
     gated::{GatedCatalog, GatedStore, Held, reused},
     idle::{NoPeers, NoWebhooks},
 };
-use crate::{Mode, Parts, Settings, core::Core, jobs::copy_snapshot};
+use crate::{Mode, Parts, Settings, core::Core, jobs::copy_document};
 
 /// One schedule's world.
 pub(super) struct World {
@@ -203,7 +203,7 @@ impl World {
         // The node of the sample cluster's files.
         settings.node = "node-1".to_owned();
         Node {
-            core: Arc::new(Core::new(parts, settings)),
+            core: Arc::new(Core::new(parts, settings, crate::jobs::registry::narrow())),
             gate: self.gate.clone(),
             actor,
             name: name.to_owned(),
@@ -230,7 +230,7 @@ impl World {
                     .collect();
                 for job in jobs::list(tx, Some(model::JobState::Open), 100)? {
                     if job.kind == JobKind::of("copy-snapshot")
-                        && let Ok(body) = serde_json::from_str::<copy_snapshot::Body>(&job.body)
+                        && let Ok(body) = serde_json::from_str::<copy_document::Body>(&job.body)
                         && body.source_region == at
                     {
                         roots.push(("an open copy".to_owned(), body.content.manifest));

@@ -71,14 +71,14 @@ impl CopyDbClusterSnapshot {
             let context = snapshot_context(&copy.account, &copy.uid, &content.volume);
             content.wrapped_key = Some(here.wrap(key, data_key, context).await?);
         }
-        let anew = match reencrypt::applies_across(cx, &source) {
+        let reencryption = match reencrypt::applies_across(cx, &source) {
             true => Some(reencrypt::begin(&here, key.as_ref(), &copy, &content.volume).await?),
             false => None,
         };
         copy.kms_key = key_arn;
         copy.content = Some(content);
-        let job = match anew {
-            Some(anew) => reencrypt::job(cx, &source, &mut copy, anew, Some(pass)),
+        let job = match reencryption {
+            Some(reencryption) => reencrypt::job(cx, &source, &mut copy, reencryption, Some(pass)),
             None => copy_job(cx, &source, &copy, Some(pass)),
         };
         let kept = commit(cx, None, copy, Some(job)).await?;

@@ -25,9 +25,9 @@ use service::{
     fault::{Code, Fault},
     jobs::{
         JobType,
-        copy_snapshot::{self, CopySnapshot},
+        copy_document::{self, Reencryption},
+        copy_snapshot::CopySnapshot,
         new_job,
-        reencrypt::Anew,
     },
     keys::{RdsUse, snapshot_context},
     link::http::RemoteRegion,
@@ -110,11 +110,11 @@ impl Action for CopyDbClusterSnapshot {
 
         let mut copy = target_record(cx, source, target, tags);
         let crosses = source.region != cx.region;
-        let anew = self
+        let reencryption = self
             .seal(cx, source, content.clone(), &mut copy, crosses)
             .await?;
-        let job = match anew {
-            Some(anew) => Some(reencrypt::job(cx, source, &mut copy, anew, None)),
+        let job = match reencryption {
+            Some(reencryption) => Some(reencrypt::job(cx, source, &mut copy, reencryption, None)),
             None => crosses.then(|| copy_job(cx, source, &copy, None)),
         };
         let kept = commit(cx, Some((wanted, found)), copy, job).await?;
@@ -132,8 +132,8 @@ impl CopyDbClusterSnapshot {
         mut content: Content,
         copy: &mut Snapshot,
         crosses: bool,
-    ) -> Result<Option<Anew>, Fault> {
-        let mut anew = None;
+    ) -> Result<Option<Reencryption>, Fault> {
+        let mut reencryption = None;
         let shared = source.account != cx.caller.account;
         match (&content.wrapped_key, &self.kms_key_id) {
             (None, None) => {}
@@ -154,7 +154,7 @@ impl CopyDbClusterSnapshot {
                 if reencrypt::is_set(cx) {
                     let key = here.target(&target).await?;
                     if reencrypt::applies(cx, source, wrapped, &key) {
-                        anew =
+                        reencryption =
                             Some(reencrypt::begin(&here, Some(&key), copy, &content.volume).await?);
                     }
                 }
@@ -165,7 +165,7 @@ impl CopyDbClusterSnapshot {
             }
         }
         copy.content = Some(content);
-        Ok(anew)
+        Ok(reencryption)
     }
 }
 
@@ -403,13 +403,13 @@ pub(super) fn copy_job(
         None => vec![pin(&source.region), pin(&copy.region)],
         Some(_) => vec![pin(&copy.region)],
     };
-    let body = copy_snapshot::Body {
+    let body = copy_document::Body {
         snapshot: copy.uid,
         source: Arn::clone(&source.arn()),
         source_region: source.region.clone(),
         content,
         pass,
-        anew: None,
+        reencryption: None,
     };
     let subject = Subject::snapshot(&copy.region, &copy.account, &copy.name);
     let mut job = new_job::<CopySnapshot>(&cx.core, subject, &body);

@@ -12,9 +12,9 @@ use crate::action::ActionContext;
 use service::{
     fault::Fault,
     jobs::{
-        copy_snapshot::{self, CopySnapshot},
+        copy_document::{self, Extent, Reencryption},
+        copy_snapshot::CopySnapshot,
         new_job,
-        reencrypt::{Anew, Extent},
     },
     keys::{RdsUse, TargetKey, snapshot_context},
 };
@@ -57,7 +57,7 @@ pub(super) async fn begin(
     key: Option<&TargetKey>,
     copy: &Snapshot,
     origin: &VolumeRef,
-) -> Result<Anew, Fault> {
+) -> Result<Reencryption, Fault> {
     let arn = key.map_or(String::new(), |key| key.arn().to_string());
     let volume = vault::volume_reencrypted(&copy.region, &copy.account, origin, &arn);
     let context = snapshot_context(&copy.account, &copy.uid, &volume);
@@ -70,7 +70,7 @@ pub(super) async fn begin(
     } else {
         Extent::Blocks
     };
-    Ok(Anew {
+    Ok(Reencryption {
         volume,
         wrapped_key,
         extent,
@@ -85,7 +85,7 @@ pub(super) fn job(
     cx: &ActionContext,
     source: &Snapshot,
     copy: &mut Snapshot,
-    anew: Anew,
+    reencryption: Reencryption,
     pass: Option<String>,
 ) -> Job {
     copy.status = SnapshotStatus::Copying;
@@ -94,7 +94,7 @@ pub(super) fn job(
     let content = content.expect("a copy's content was decided before its job");
     let mut pins = vec![Pin {
         region: copy.region.clone(),
-        volume: anew.volume.clone(),
+        volume: reencryption.volume.clone(),
         manifest: None,
     }];
     // What another deployment keeps is not ours to pin.
@@ -105,13 +105,13 @@ pub(super) fn job(
             manifest: Some(content.manifest),
         });
     }
-    let body = copy_snapshot::Body {
+    let body = copy_document::Body {
         snapshot: copy.uid,
         source: Arn::clone(&source.arn()),
         source_region: source.region.clone(),
         content,
         pass,
-        anew: Some(anew),
+        reencryption: Some(reencryption),
     };
     let subject = Subject::snapshot(&copy.region, &copy.account, &copy.name);
     let mut job = new_job::<CopySnapshot>(&cx.core, subject, &body);
@@ -122,13 +122,13 @@ pub(super) fn job(
 /// Gives the job of a copy that is sealed anew the latest copy before it as its base, in the
 /// transaction that pins it.
 pub(super) fn with_base(tx: &mut dyn Tx, mut job: Job, copy: &Snapshot) -> Result<Job, Fault> {
-    let body = serde_json::from_str::<copy_snapshot::Body>(&job.body);
+    let body = serde_json::from_str::<copy_document::Body>(&job.body);
     let mut body = body.map_err(|error| Fault::internal(&error))?;
-    let Some(anew) = &mut body.anew else {
+    let Some(reencryption) = &mut body.reencryption else {
         return Ok(job);
     };
     let (region, account) = (&copy.region, &copy.account);
-    let earlier = snapshots::in_volume(tx, region, &anew.volume, account, EARLIER_MAX)?;
+    let earlier = snapshots::in_volume(tx, region, &reencryption.volume, account, EARLIER_MAX)?;
     // A snapshot of a cluster that was restored from a copy lies there too, and has no map.
     let earlier = earlier.into_iter().map(|stored| stored.value);
     let found = earlier
@@ -137,10 +137,10 @@ pub(super) fn with_base(tx: &mut dyn Tx, mut job: Job, copy: &Snapshot) -> Resul
     if let Some(content) = found {
         job.pins.push(Pin {
             region: region.clone(),
-            volume: anew.volume.clone(),
+            volume: reencryption.volume.clone(),
             manifest: Some(content.manifest),
         });
-        anew.base = Some(Base {
+        reencryption.base = Some(Base {
             manifest: content.manifest,
             wrapped_key: content.wrapped_key,
         });
