@@ -1,5 +1,5 @@
 //! Work that goes on beside requests, again and again. Adding a task is its file and its line in
-//! [`crate::tasks`].
+//! `tasks`.
 //!
 //! It does not know what a task does. Each has a loop of its own, so one that fails, or takes long,
 //! holds up no other; how each fares is told by [`status`], to metrics and `snapferry node`.

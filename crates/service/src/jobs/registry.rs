@@ -1,4 +1,4 @@
-//! Every kind of job. Adding one is its file and its line in [`ALL`].
+//! Every kind of job. Adding one is its file and its line in `ALL`.
 use catalog::{CatalogError, Tx};
 use futures_util::future::{BoxFuture, FutureExt};
 use model::{Job, JobKind, Told, job::Subject};
