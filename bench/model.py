@@ -68,7 +68,7 @@ class Model(api.Bench):
             one["file"] = (self.server.data / "catalog.sqlite").stat().st_size
             api.say("  looking")
             one["look"] = self.catalog(size, "look")
-            self.mirror(one)
+            self.record_log(one)
             self.serve(one, size)
             seen[size] = one
         return seen
@@ -85,21 +85,21 @@ class Model(api.Bench):
             self.server.stop()
             self.server.flags = kept
 
-    def mirror(self, one):
-        """A server writes all letters into the vault's mirror, and then the mirror anew."""
+    def record_log(self, one):
+        """A server writes all entries of the outbox into the vault's record log, and then the record log anew."""
         records = self.server.data / "vault"
         with self.served() as pid:
             begun, spent = time.monotonic(), machine.own_cpu_seconds(pid)
-            running.wait_until(lambda: self.letters() == 0, 1_800, "all letters are written", every=0.5)
-            one["mirror_seconds"] = time.monotonic() - begun
-            one["mirror_cpu"] = machine.own_cpu_seconds(pid) - spent
-            one["mirror_mib"] = machine.memory_mib(pid, "VmHWM")
-        one["mirror_bytes"] = sum(file.stat().st_size for file in records.glob("**/records/**/*") if file.is_file())
+            running.wait_until(lambda: self.entries() == 0, 1_800, "all entries are written", every=0.5)
+            one["record_log_seconds"] = time.monotonic() - begun
+            one["record_log_cpu"] = machine.own_cpu_seconds(pid) - spent
+            one["record_log_mib"] = machine.memory_mib(pid, "VmHWM")
+        one["record_log_bytes"] = sum(file.stat().st_size for file in records.glob("**/records/**/*") if file.is_file())
         had = self.server.log.stat().st_size
-        # A pause of a second between two sweeps, each of which looks whether the mirror is to be written anew.
+        # A pause of a second between two sweeps, each of which looks whether the record log is to be written anew.
         with self.served("--sweep-grace-seconds", "4") as pid:
             begun, spent = time.monotonic(), machine.own_cpu_seconds(pid)
-            running.wait_until(lambda: self.said_since(had, "written anew"), 900, "the mirror is written anew", every=0.2)
+            running.wait_until(lambda: self.said_since(had, "written anew"), 900, "the record log is written anew", every=0.2)
             one["checkpoint_seconds"] = time.monotonic() - begun
             one["checkpoint_cpu"] = machine.own_cpu_seconds(pid) - spent
             time.sleep(2)
@@ -109,8 +109,8 @@ class Model(api.Bench):
             one["sweep_mib"] = machine.memory_mib(pid, "VmHWM")
         one["checkpoint_bytes"] = sum(file.stat().st_size for file in records.glob("**/records/**/*") if file.is_file())
 
-    def letters(self):
-        """How many letters wait."""
+    def entries(self):
+        """How many entries wait."""
         with contextlib.closing(sqlite3.connect(f"file:{self.server.data}/catalog.sqlite?mode=ro", uri=True)) as opened:
             return opened.execute("select count(*) from (select 1 from outbox limit 1)").fetchone()[0]
 
@@ -136,7 +136,7 @@ class Model(api.Bench):
                 one[what] = self.load(self.server, body, 16, self.options.requests, **more)
             one["copy"] = self.copy(self.server, LIKE, 16, self.options.requests)
             one["busy_mib"] = machine.memory_mib(pid, "VmHWM")
-        # The copies' letters are no part of the next size's.
+        # The copies' entries are no part of the next size's.
         self.catalog(size, "strike")
 
 
@@ -199,10 +199,10 @@ def measured(seen, sizes):
         row("page of 100 of one cluster, µs", lambda one: one["look"]["page_of_a_cluster"]["p50_us"]),
         row("roots of the volume that half lie in, ms", lambda one: one["look"]["roots_of_copies"]["p50_us"] / 1e3, 1),
         row("roots of another volume, ms", lambda one: one["look"]["roots_of_a_lineage"]["p50_us"] / 1e3, 2),
-        row("letters mirrored a second", lambda one: one["made"] / one["mirror_seconds"]),
-        row("CPU s for 1,000 letters", lambda one: 1e3 * one["mirror_cpu"] / one["made"], 3),
-        row("mirror, bytes a letter", lambda one: one["mirror_bytes"] / one["made"]),
-        row("mirror written anew, s", lambda one: one["checkpoint_seconds"], 1),
+        row("outbox entries logged a second", lambda one: one["made"] / one["record_log_seconds"]),
+        row("CPU s for 1,000 entries", lambda one: 1e3 * one["record_log_cpu"] / one["made"], 3),
+        row("record log, bytes an entry", lambda one: one["record_log_bytes"] / one["made"]),
+        row("record log written anew, s", lambda one: one["checkpoint_seconds"], 1),
         row("its CPU s", lambda one: one["checkpoint_cpu"], 1),
         row("its MB", lambda one: one["checkpoint_bytes"] / 1e6, 1),
         row("CPU of a server that sweeps every second", lambda one: one["sweeping_cpu"], 3),
@@ -228,7 +228,7 @@ def paper(seen, postgres):
     manifest = 40 * (lists + packs) + 32 * (lists + packs) + 8 * packs + 21 * segments + 90 * FILES
     catalog_row = most["tables"].get("snapshots", most["file"]) / most["size"]
     row_there = (postgres["tables"]["snapshots"] / postgres["size"]) if postgres else None
-    letter = most["checkpoint_bytes"] / most["size"]
+    entry = most["checkpoint_bytes"] / most["size"]
     objects = packs + lists + 1
     rows = []
 
@@ -242,7 +242,7 @@ def paper(seen, postgres):
     row("catalog in SQLite, KB", catalog_row / 1e3, 2)
     if row_there:
         row("catalog in PostgreSQL, KB", row_there / 1e3, 2)
-    row("mirror of the records, KB", letter / 1e3, 2)
+    row("record log, KB", entry / 1e3, 2)
     row("object store, $ a month", each / GIB * PRICE_GIB_MONTH, 2)
     row("writing it, once, $ for requests", objects / 1000 * PRICE_WRITES, 4)
     row("looking at all volumes, lists of 1,000 names", objects / LIST_NAMES, 2)

@@ -8,7 +8,7 @@ import clients
 from clients import unique
 from snapferry_tools import running
 
-# Rows of the catalog and their mirror in the vault; no part of it grows with the data.
+# Rows of the catalog and their record log in the vault; no part of it grows with the data.
 RECORD_BYTES_MAX = 256 << 10
 
 
@@ -33,7 +33,7 @@ def cost_of_a_copy(deployment, source, key):
         before = counters(deployment)
         made = deployment.rds().copy_db_cluster_snapshot(**clients.copy_request(source, unique("cost"), KmsKeyId=key))
         assert made["DBClusterSnapshot"]["Status"] == "available"
-        # The record's mirror follows the commit; what it costs is counted too.
+        # The record's record log follows the commit; what it costs is counted too.
         running.wait_until(lambda last=[None]: settled(last), 10, "the server is quiet", every=0.2)
         return tuple(after - start for after, start in zip(counters(deployment), before, strict=True))
 

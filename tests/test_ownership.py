@@ -7,8 +7,8 @@ from test_serve import refuses
 CATALOG = ("catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm")
 
 
-def mirrored(deployment):
-    """The names in the mirror of the deployment's default region."""
+def logged(deployment):
+    """The names in the record log of the deployment's default region."""
     return {path.name for path in deployment.server.data.glob("vault/*/records/*")}
 
 
@@ -27,11 +27,11 @@ def test_an_older_catalog_is_refused_until_told(binary, deploy, tmp_path):
     server.stop()
     bring_back(tmp_path, server.data)
     server.start()
-    before = mirrored(deployment)
+    before = logged(deployment)
     key = deployment.new_key()
     deadline = time.monotonic() + 10
-    while mirrored(deployment) == before:
-        assert time.monotonic() < deadline, "the key is not mirrored"
+    while logged(deployment) == before:
+        assert time.monotonic() < deadline, "the key is not logged"
         time.sleep(0.05)
     time.sleep(0.5)
     server.stop()

@@ -1,4 +1,4 @@
-"""A lost catalog is rebuilt from the vault's mirror and the master key; what the mirror lacked is said."""
+"""A lost catalog is rebuilt from the vault's record log and the master key; what the record log lacked is said."""
 import contextlib
 import datetime
 import json
@@ -32,8 +32,8 @@ def sql(server, text):
 
 
 def settle(server):
-    """Waits until the mirror has all that was acknowledged."""
-    running.wait_until(lambda: sql(server, "select count(*) from outbox") == [(0,)], 20, "all is mirrored")
+    """Waits until the record log has all that was acknowledged."""
+    running.wait_until(lambda: sql(server, "select count(*) from outbox") == [(0,)], 20, "all is logged")
 
 
 def lose(server):
@@ -177,7 +177,7 @@ def test_a_lost_catalog_is_rebuilt(binary, world):
     postmasters = running.postmasters_within(server.data)
     report = rebuild(server)
     assert report["records"]["snapshots"] == 4 and report["records"]["keys"] >= 3
-    assert report["mirror"]["damaged"] == [] and report["snapshots_without_manifest"]["count"] == 0
+    assert report["record_log"]["damaged"] == [] and report["snapshots_without_manifest"]["count"] == 0
     assert report["dropped_clusters"]["count"] == 0 and report["folders_without_record"] == []
     server.start()
     assert running.postmasters_within(server.data) == postmasters, "the cluster's server was left alone"
@@ -213,11 +213,11 @@ def test_a_rebuild_that_was_cut_short_begins_anew(binary, world):
     world.check()
 
 
-def test_what_the_mirror_did_not_have_is_said(world):
+def test_what_the_record_log_did_not_have_is_said(world):
     deployment, server = world.deployment, world.deployment.server
     settle(server)
     began = datetime.datetime.now(datetime.timezone.utc)
-    # The mirror cannot write any more.
+    # The record log cannot write any more.
     records = server.data / "vault" / HOME / "records"
     records.rename(records.with_name("away"))
     records.write_bytes(b"")
@@ -227,7 +227,7 @@ def test_what_the_mirror_did_not_have_is_said(world):
     records.unlink()
     records.with_name("away").rename(records)
     report = rebuild(server)
-    assert datetime.datetime.fromisoformat(report["mirror"]["last_written_at"]) < began
+    assert datetime.datetime.fromisoformat(report["record_log"]["last_written_at"]) < began
     assert report["manifests_without_record"] >= 1
     server.start()
     assert not clients.exists(deployment.rds(), "late")
@@ -275,7 +275,7 @@ def test_a_catalog_is_rebuilt_into_postgresql(world):
         world.check()
         assert "the node" in rebuild_while_served(server)
         server.stop()
-        # And back: the mirror has gone on from the one in PostgreSQL.
+        # And back: the record log has gone on from the one in PostgreSQL.
         server.environment = {}
         rebuild(server)
         server.start()
@@ -375,7 +375,7 @@ def test_the_master_key_is_rotated(binary, world):
     server.environment["SNAPFERRY_MASTER_KEY"] = old.strip()
     assert "another master key" in rebuild(server, expect=MISSING)
     del server.environment["SNAPFERRY_MASTER_KEY"]
-    assert rebuild(server)["mirror"]["damaged"] == []
+    assert rebuild(server)["record_log"]["damaged"] == []
     server.start()
     world.check()
     server.stop()
@@ -411,9 +411,9 @@ def test_a_rotation_that_was_cut_short_loses_nothing(binary, world):
             break
     assert (server.data / "master.key.next").exists(), "it was killed in the middle"
     refuses(binary, "--data", str(server.data), "--listen", "127.0.0.1:0", says=("did not come to its end", "rotate"))
-    # The catalog is lost right then: both keys together open all of the mirror.
+    # The catalog is lost right then: both keys together open all of the record log.
     lose(server)
-    assert rebuild(server)["mirror"]["damaged"] == []
+    assert rebuild(server)["record_log"]["damaged"] == []
     for _ in range(4):
         process = subprocess.Popen(
             [binary, "master-key", "rotate", "--data", str(server.data)], stdout=subprocess.DEVNULL
@@ -427,7 +427,7 @@ def test_a_rotation_that_was_cut_short_loses_nothing(binary, world):
     world.check()
     settle(server)
     lose(server)
-    assert rebuild(server)["mirror"]["damaged"] == []
+    assert rebuild(server)["record_log"]["damaged"] == []
     server.start()
     world.check()
 
@@ -449,18 +449,18 @@ def test_a_key_from_outside_is_rotated_to_the_one_that_is_put_in_place(deploy):
     deployment.kms().encrypt(KeyId=key, Plaintext=b"x")
 
 
-def test_a_damaged_mirror_is_told(world):
+def test_a_damaged_record_log_is_told(world):
     server = world.deployment.server
     settle(server)
     server.stop()
     for name in CATALOG:
         (server.data / name).unlink(missing_ok=True)
-    bag = sorted((server.data / "vault" / HOME / "records").glob("0*"))[-1]
-    whole = bag.read_bytes()
-    bag.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    batch = sorted((server.data / "vault" / HOME / "records").glob("0*"))[-1]
+    whole = batch.read_bytes()
+    batch.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     report = rebuild(server, expect=DAMAGED)
-    assert len(report["mirror"]["damaged"]) == 1 and bag.name in report["mirror"]["damaged"][0]
-    bag.write_bytes(whole)
+    assert len(report["record_log"]["damaged"]) == 1 and batch.name in report["record_log"]["damaged"][0]
+    batch.write_bytes(whole)
 
 
 def test_a_catalog_is_rebuilt_from_a_bucket(deploy):

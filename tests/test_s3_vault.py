@@ -247,7 +247,7 @@ def test_a_store_that_is_slow_and_stale(bucketed, snapshot, store):
 
 
 def test_a_lost_catalog_comes_back_from_a_store_that_lies_at_first(deploy, store):
-    """The first answer for each record of the mirror has a wrong byte, is torn, or says that it is not there."""
+    """The first answer for each record of the record log has a wrong byte, is torn, or says that it is not there."""
     place = ["--vault", "s3://vault/ferry/lost", "--vault-endpoint", store.relay.url]
     deployment = deploy(*place, environment=ACCOUNT)
     key = deployment.new_key()
@@ -270,7 +270,7 @@ def test_a_lost_catalog_comes_back_from_a_store_that_lies_at_first(deploy, store
 
     store.relay.change = lie
     report = rebuild(deployment.server, *place)
-    assert report["mirror"]["damaged"] == [] and report["records"]["snapshots"] == 1, report
+    assert report["record_log"]["damaged"] == [] and report["records"]["snapshots"] == 1, report
     assert {"wrong", "404"} <= set(told.values()), told
     deployment.server.start()
     found = clients.snapshot_of(deployment.rds(), "lost-snapshot")

@@ -14,7 +14,7 @@ use wire::protocol::{Answer, Asked, Spoken};
 use crate::schema::Shapes;
 use service::{
     auth::{authenticate::Access, caller::Caller},
-    core::Core,
+    context::ServiceContext,
     fault::Fault,
 };
 
@@ -25,7 +25,7 @@ pub use wire::protocol::{Label, Layout};
 #[derive(Debug)]
 pub struct ActionContext {
     /// The rooms.
-    pub core: Arc<Core>,
+    pub service: Arc<ServiceContext>,
     /// Checks signatures beside the request's own.
     pub access: Arc<Access>,
     /// Who asks.

@@ -24,7 +24,7 @@ use service::{
         authenticate::{Access, Proof},
         caller::Proved,
     },
-    core::Core,
+    context::ServiceContext,
     fault::{Code, EarlyRefusal, Fault},
     outcome::{Observer, Outcome},
 };
@@ -32,7 +32,7 @@ use service::{
 /// Finds and runs actions.
 #[derive(Debug)]
 pub struct Dispatch {
-    core: Arc<Core>,
+    service: Arc<ServiceContext>,
     access: Arc<Access>,
 }
 
@@ -48,7 +48,7 @@ impl Dispatch {
     /// In front of a service.
     pub fn new(service: &Service) -> Self {
         Self {
-            core: service.core().clone(),
+            service: service.context().clone(),
             access: service.access().clone(),
         }
     }
@@ -60,7 +60,7 @@ impl Dispatch {
 
     /// Answers one request.
     pub async fn handle(&self, request: RawRequest) -> Response<Bytes> {
-        let request_id = self.core.entropy.uuid().to_string();
+        let request_id = self.service.entropy.uuid().to_string();
         let span = span(&request_id);
         let handled = async {
             let (begun, spoken) = (Instant::now(), PROTOCOLS.of(&request));
@@ -74,7 +74,7 @@ impl Dispatch {
     /// Refuses a request of which only the head is known: a foreign host, a cross-site page, a
     /// body that is too large or does not come.
     pub fn refuse(&self, request: &RawRequest, fault: Fault) -> Response<Bytes> {
-        let request_id = self.core.entropy.uuid().to_string();
+        let request_id = self.service.entropy.uuid().to_string();
         let spoken = PROTOCOLS.of(request);
         span(&request_id).in_scope(|| {
             let known = Known::default();
@@ -100,7 +100,7 @@ impl Dispatch {
         if code.is_none() {
             tracing::debug!("answered");
         }
-        self.core.metrics.observe(&Outcome {
+        self.service.metrics.observe(&Outcome {
             api: known.api.map(Api::as_str),
             action: known.action,
             account: known.account.as_ref(),
@@ -144,7 +144,7 @@ impl Dispatch {
                 ),
             ));
         }
-        if let (Api::Kms, Some(outside)) = (entry.api, &self.core.outside_kms) {
+        if let (Api::Kms, Some(outside)) = (entry.api, &self.service.outside_kms) {
             return Err(Fault::new(
                 Code::KmsUnsupported,
                 format!(
@@ -155,7 +155,7 @@ impl Dispatch {
         }
         let region = self.region(&proof, &host)?;
         let cx = ActionContext {
-            core: self.core.clone(),
+            service: self.service.clone(),
             access: self.access.clone(),
             caller: proof.caller,
             region,
@@ -169,7 +169,7 @@ impl Dispatch {
             return Ok(None);
         };
         match Api::parse(&scope.service) {
-            None if self.core.settings.mode == service::Mode::Closed => Err(Fault::new(
+            None if self.service.settings.mode == service::Mode::Closed => Err(Fault::new(
                 Code::SignatureDoesNotMatch,
                 format!(
                     "Credential should be scoped to correct service: 'rds', 'kms', 'sts' or 'tagging', not '{}'.",
@@ -185,7 +185,7 @@ impl Dispatch {
         if let Some(scope) = &proof.scope {
             let known = Region::from_str(&scope.region)
                 .ok()
-                .filter(|region| self.core.settings.knows(region));
+                .filter(|region| self.service.settings.knows(region));
             return match known {
                 Some(region) => self.hosted(region),
                 None => Err(Fault::new(
@@ -200,13 +200,13 @@ impl Dispatch {
         let by_host = host
             .region
             .clone()
-            .filter(|region| self.core.settings.knows(region));
-        self.hosted(by_host.unwrap_or_else(|| self.core.settings.default_region.clone()))
+            .filter(|region| self.service.settings.knows(region));
+        self.hosted(by_host.unwrap_or_else(|| self.service.settings.default_region.clone()))
     }
 
     /// A region, unless another deployment hosts it.
     fn hosted(&self, region: Region) -> Result<Region, Fault> {
-        match self.core.settings.peers.get(&region) {
+        match self.service.settings.peers.get(&region) {
             None => Ok(region),
             Some(peer) => Err(Fault::value(format!(
                 "Region {region} is hosted by another deployment: send the request to {}.",

@@ -4,7 +4,7 @@ use model::{Account, Cluster, Instance, Job, Placement};
 
 use crate::action::ActionContext;
 use service::{
-    clusters::addresses::{self, Wanted},
+    clusters::addresses::{self, PortRequest},
     fault::{Code, Fault},
 };
 
@@ -13,13 +13,13 @@ use service::{
 /// # Errors
 /// `InvalidParameterCombination` that names the two remedies.
 pub async fn check_host(cx: &ActionContext, account: &Account) -> Result<(), Fault> {
-    let settings = &cx.core.settings;
+    let settings = &cx.service.settings;
     if settings.os_users || settings.shared_os_user || settings.mode == service::Mode::Dev {
         return Ok(());
     }
     let (node, account) = (settings.node.clone(), account.clone());
     let others = cx
-        .core
+        .service
         .catalog
         .read(move |tx| {
             Ok::<_, CatalogError>(
@@ -45,33 +45,33 @@ pub async fn check_host(cx: &ActionContext, account: &Account) -> Result<(), Fau
 pub async fn insert(
     cx: &ActionContext,
     cluster: Cluster,
-    wanted: Wanted,
+    wanted: PortRequest,
     job: Job,
 ) -> Result<(Cluster, Instance), Fault> {
-    if cx.core.is_draining() {
+    if cx.service.is_draining() {
         return Err(Fault::new(
             Code::InsufficientStorageClusterCapacity,
             "This node takes on no more clusters. Ask again, or ask another node.",
         ));
     }
-    let settings = cx.core.settings.clone();
+    let settings = cx.service.settings.clone();
     // Beforehand, too, since a number that was claimed is never claimed again.
     let (asked, clusters_max) = (cluster.clone(), settings.clusters_max);
-    cx.core
+    cx.service
         .catalog
         .read(move |tx| check_new(tx, &asked, clusters_max))
         .await?;
-    let place = addresses::choose(&cx.core, &cluster, wanted).await?;
+    let place = addresses::choose(&cx.service, &cluster, wanted).await?;
     let (asked, at) = (cluster.clone(), place.clone());
-    let let_go = |_: &Fault| addresses::release(&cx.core, &asked, &at);
+    let let_go = |_: &Fault| addresses::release(&cx.service, &asked, &at);
     let os_uid = cx
-        .core
+        .service
         .users
-        .claim(&*cx.core.catalog)
+        .claim(&*cx.service.catalog)
         .await
         .inspect_err(let_go)?;
     let kept = cx
-        .core
+        .service
         .catalog
         .write(move |tx| {
             check_new(tx, &cluster, settings.clusters_max)?;

@@ -14,7 +14,8 @@ use service::{
 /// `InvalidParameterValue` for any defect.
 pub async fn check(cx: &ActionContext, url: Option<&str>, outer: &Outer<'_>) -> Result<(), Fault> {
     let request = url.map(sigv4::url);
-    let demanded = cx.core.settings.require_presigned_url || cx.region.partition() == "aws-us-gov";
+    let demanded =
+        cx.service.settings.require_presigned_url || cx.region.partition() == "aws-us-gov";
     if !demanded || *outer.source_region == cx.region {
         if let Some(Err(defect)) = request {
             tracing::debug!(%defect, "a PreSignedUrl that is not needed does not read");

@@ -64,7 +64,7 @@ enum Work {
         #[arg(long, default_value_t = 5_000)]
         rounds: u64,
     },
-    /// Strikes out what is to be mirrored, and prints how much it was
+    /// Strikes out what is to be logged, and prints how much it was
     Strike,
 }
 
@@ -253,7 +253,7 @@ impl Bench<'_> {
             owned_by: Some(self.account.clone()),
             clusters: cluster
                 .as_deref()
-                .map(snapshots::Wanted::named)
+                .map(snapshots::NameFilter::named)
                 .into_iter()
                 .collect(),
             ..Selection::default()

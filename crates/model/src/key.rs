@@ -110,7 +110,7 @@ pub struct Key {
     #[serde(default)]
     pub rotations: Vec<Rotation>,
     /// The material that wraps: 0 is the first, `n` that of the n-th rotation. It lags one
-    /// behind while a rotation's material is not in the vault's mirror yet.
+    /// behind while a rotation's material is not in the vault's record log yet.
     #[serde(default)]
     pub current_material: u32,
     /// Whether it is rotated by itself, and when. Of a multi-Region key only the primary has it.

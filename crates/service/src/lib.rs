@@ -4,7 +4,7 @@
 pub mod auth;
 pub mod background;
 pub mod clusters;
-pub mod core;
+pub mod context;
 pub mod events;
 pub mod fault;
 pub mod jobs;
@@ -48,7 +48,7 @@ pub use settings::{ClusterTls, Membership, Mode, Settings, Webhook};
 use crate::{
     auth::authenticate::Access,
     clusters::authority,
-    core::Core,
+    context::ServiceContext,
     link::LinkServer,
     metrics::{Metrics, gauges},
     nodes::membership,
@@ -57,11 +57,11 @@ use crate::{
 /// What a server that was started while everything was being stopped gets.
 const STRAGGLER_PATIENCE: Duration = Duration::from_millis(500);
 
-/// What the mirror has to write the last letters.
-const MIRROR_PATIENCE: Duration = Duration::from_secs(1);
+/// What the record log has to write the last entries.
+const RECORD_LOG_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The rooms that a service stands on.
-pub struct Parts {
+pub struct Dependencies {
     /// What exists.
     pub catalog: Arc<dyn catalog::Catalog>,
     /// Opens one region's vault; asked once a region.
@@ -84,16 +84,16 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
 }
 
-impl fmt::Debug for Parts {
+impl fmt::Debug for Dependencies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts").finish_non_exhaustive()
+        f.debug_struct("Dependencies").finish_non_exhaustive()
     }
 }
 
 /// The running service: every request and every job.
 #[derive(Debug)]
 pub struct Service {
-    core: Arc<Core>,
+    context: Arc<ServiceContext>,
     access: Arc<Access>,
     /// Names this process among those that had, or will have, the node's name.
     incarnation: String,
@@ -106,7 +106,7 @@ impl Service {
     ///
     /// # Errors
     /// When the catalog does not answer, or the node's name is another's.
-    pub async fn start(parts: Parts, settings: Settings) -> Result<Arc<Self>, StartError> {
+    pub async fn start(parts: Dependencies, settings: Settings) -> Result<Arc<Self>, StartError> {
         let access = Access::new(
             parts.catalog.clone(),
             parts.master_key.clone(),
@@ -115,24 +115,30 @@ impl Service {
         );
         let webhook_transport = parts.webhook_transport.clone();
         let master_key = parts.master_key.clone();
-        let core = Arc::new(Core::new(parts, settings, jobs::registry::narrow()));
-        let incarnation = core.entropy.uuid().to_string();
-        membership::check_vaults(&core).await?;
-        membership::enter(&core, &incarnation).await?;
-        let (clock, tls) = (core.clock.clone(), &core.settings.cluster_tls);
-        let tls = authority::tls(&*core.catalog, &master_key, clock, tls).await?;
-        core.engines
+        let context = Arc::new(ServiceContext::new(
+            parts,
+            settings,
+            jobs::registry::narrow(),
+        ));
+        let incarnation = context.entropy.uuid().to_string();
+        membership::check_vaults(&context).await?;
+        membership::enter(&context, &incarnation).await?;
+        let (clock, tls) = (context.clock.clone(), &context.settings.cluster_tls);
+        let tls = authority::tls(&*context.catalog, &master_key, clock, tls).await?;
+        context
+            .engines
             .all()
             .for_each(|engine| engine.use_tls(tls.clone()));
-        let settings = &core.settings;
-        core.users
-            .enter(&*core.catalog, &settings.node, &settings.data_dir)
+        let settings = &context.settings;
+        context
+            .users
+            .enter(&*context.catalog, &settings.node, &settings.data_dir)
             .await?;
-        let tasks = tasks::begin(&core, &incarnation, &webhook_transport).await?;
+        let tasks = tasks::begin(&context, &incarnation, &webhook_transport).await?;
         let access = Arc::new(access);
-        let link = LinkServer::new(core.clone(), access.clone());
+        let link = LinkServer::new(context.clone(), access.clone());
         Ok(Arc::new(Self {
-            core,
+            context,
             access,
             incarnation,
             link,
@@ -141,8 +147,8 @@ impl Service {
     }
 
     /// What actions and jobs share.
-    pub fn core(&self) -> &Arc<Core> {
-        &self.core
+    pub fn context(&self) -> &Arc<ServiceContext> {
+        &self.context
     }
 
     /// Checks who asks.
@@ -157,34 +163,38 @@ impl Service {
 
     /// Whether the catalog answers, and no damage was met in it.
     pub async fn is_healthy(&self) -> bool {
-        let answers = self.core.catalog.read(|_| Ok::<_, CatalogError>(())).await;
+        let answers = self
+            .context
+            .catalog
+            .read(|_| Ok::<_, CatalogError>(()))
+            .await;
         answers.is_ok() && !catalog::damage_seen()
     }
 
     /// Where everything is counted.
     pub fn metrics(&self) -> &Metrics {
-        &self.core.metrics
+        &self.context.metrics
     }
 
     /// All metrics as they are now, in Prometheus' text format.
     pub async fn scrape(&self) -> String {
-        gauges::refresh(&self.core).await;
-        self.core.metrics.text()
+        gauges::refresh(&self.context).await;
+        self.context.metrics.text()
     }
 
-    /// Lets the mirror look at once: records were changed beside the service.
+    /// Lets the record log look at once: records were changed beside the service.
     pub fn records_changed(&self) {
-        self.core.mirror.notify_one();
+        self.context.records_changed.notify_one();
     }
 
     /// Resolves once the service has to end for a reason of its own.
     pub async fn ended(&self) {
-        self.core.stopped().await;
+        self.context.stopped().await;
     }
 
     /// Ends jobs at their next step and stops every cluster: fast, and at once after `patience`.
     pub async fn stop(&self, patience: Duration) {
-        self.core.begin_stop();
+        self.context.begin_stop();
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         let ended = async {
             for task in tasks {
@@ -193,15 +203,16 @@ impl Service {
                 }
             }
         };
-        tokio::join!(clusters::supervise::stop_all(&self.core, patience), ended);
+        tokio::join!(
+            clusters::supervise::stop_all(&self.context, patience),
+            ended
+        );
         // A job that was stopped on its way may have started a server after the first look.
-        clusters::supervise::stop_all(&self.core, STRAGGLER_PATIENCE).await;
-        let settled = tokio::time::timeout(MIRROR_PATIENCE, record_log::settle(&self.core));
+        clusters::supervise::stop_all(&self.context, STRAGGLER_PATIENCE).await;
+        let settled = tokio::time::timeout(RECORD_LOG_PATIENCE, record_log::settle(&self.context));
         if settled.await.is_err() {
-            tracing::warn!(
-                "the mirror of the records was not written to its end; the next start goes on"
-            );
+            tracing::warn!("the record log was not written to its end; the next start goes on");
         }
-        membership::leave(&self.core, &self.incarnation, STRAGGLER_PATIENCE).await;
+        membership::leave(&self.context, &self.incarnation, STRAGGLER_PATIENCE).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What a deployment may choose. Values only; the parts are in [`crate::Parts`].
+//! What a deployment may choose. Values only; the parts are in [`crate::Dependencies`].
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
@@ -105,7 +105,7 @@ pub struct Settings {
     pub require_presigned_url: bool,
     /// Whether snapshots of Multi-AZ DB clusters cannot be copied, as in RDS.
     pub refuse_multi_az_copies: bool,
-    /// Whether a catalog that knows less than the vault's mirror may go on with that vault.
+    /// Whether a catalog that knows less than the vault's record log may go on with that vault.
     pub accept_older_catalog: bool,
     /// Roles, and who may assume them. Without checked signatures anyone may assume any.
     pub roles: Vec<Role>,

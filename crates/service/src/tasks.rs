@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use crate::{
     background::{report::Report, spawn},
     clusters::supervise::Supervisor,
-    core::Core,
+    context::ServiceContext,
     events::{transport::WebhookTransport, webhooks},
     jobs::runner::Runner,
     nodes::membership::Heartbeat,
@@ -23,28 +23,28 @@ use crate::{
 /// # Errors
 /// When the catalog does not answer.
 pub(crate) async fn begin(
-    core: &Arc<Core>,
+    context: &Arc<ServiceContext>,
     incarnation: &str,
     webhook_transport: &Arc<dyn WebhookTransport>,
 ) -> Result<Vec<JoinHandle<()>>, CatalogError> {
-    let owner = format!("{}/{incarnation}", core.settings.node);
+    let owner = format!("{}/{incarnation}", context.settings.node);
     let mut tasks = vec![
-        spawn(core, Supervisor::default()),
-        spawn(core, Runner::new(owner)),
-        spawn(core, RecordLog::default()),
-        spawn(core, Checkpoints),
-        spawn(core, VaultOwnership),
-        spawn(core, GarbageCollection::default()),
-        spawn(core, Prune::default()),
-        spawn(core, KeyRotation),
-        spawn(core, Report::default()),
+        spawn(context, Supervisor::default()),
+        spawn(context, Runner::new(owner)),
+        spawn(context, RecordLog::default()),
+        spawn(context, Checkpoints),
+        spawn(context, VaultOwnership),
+        spawn(context, GarbageCollection::default()),
+        spawn(context, Prune::default()),
+        spawn(context, KeyRotation),
+        spawn(context, Report::default()),
     ];
     // Only nodes that share a catalog have others to tell that they live.
-    if core.settings.membership.is_some() {
-        tasks.push(spawn(core, Heartbeat::of(incarnation)));
+    if context.settings.membership.is_some() {
+        tasks.push(spawn(context, Heartbeat::of(incarnation)));
     }
-    for route in webhooks::routes(core, webhook_transport).await? {
-        tasks.push(spawn(core, route));
+    for route in webhooks::routes(context, webhook_transport).await? {
+        tasks.push(spawn(context, route));
     }
     Ok(tasks)
 }

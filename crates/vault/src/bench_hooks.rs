@@ -13,7 +13,7 @@ use crate::{
         part::{Packer, PartSpan, Unpacker, part_bytes_max, write_packed},
         seal::{ObjectKey, Seal, draw},
     },
-    transfer::reencrypt::frames::{Tools, Wanted, reencrypt},
+    transfer::reencrypt::frames::{PackBlocks, Tools, reencrypt},
 };
 
 /// Bytes that compress about as a table's pages do: rows of counters and padding.
@@ -206,7 +206,7 @@ impl WholePack {
     pub fn reencrypt(&mut self) -> bool {
         self.bytes.copy_from_slice(&self.pack.bytes);
         let hash = Hash(*blake3::hash(&self.bytes).as_bytes());
-        let wanted = Wanted {
+        let wanted = PackBlocks {
             hash,
             bytes: &mut self.bytes,
             volume: Self::FROM,

@@ -110,7 +110,7 @@ pub(crate) async fn seal(
     plain: &[u8],
     context: &EncryptionContext,
 ) -> Result<Vec<u8>, Fault> {
-    let kms = &cx.core.kms;
+    let kms = &cx.service.kms;
     if key.is_symmetric() {
         return kms.seal(key, plain, context).map_err(kms_fault);
     }
@@ -167,7 +167,7 @@ impl Sealed<'_> {
         cx: &ActionContext,
         key: &Key,
     ) -> Result<zeroize::Zeroizing<Vec<u8>>, Fault> {
-        let (kms, caller) = (&cx.core.kms, &cx.caller.account);
+        let (kms, caller) = (&cx.service.kms, &cx.caller.account);
         if key.is_symmetric() {
             return kms.open(key, &self.blob.0, self.context).map_err(kms_fault);
         }
@@ -235,7 +235,7 @@ async fn key_of(
     }
     let user = KeyUser::direct(&cx.caller.account);
     let found = cx
-        .core
+        .service
         .kms
         .find_for(&user, &arn.to_string(), &cx.region, action, context)
         .await;
@@ -284,7 +284,7 @@ async fn check_tokens(cx: &ActionContext, tokens: &[String]) -> Result<(), Fault
     for token in tokens {
         let named = read_token(token).ok_or_else(no_such_token)?;
         let found = cx
-            .core
+            .service
             .catalog
             .read(move |tx| grants::get(tx, &named.0, &named.1))
             .await
@@ -347,7 +347,7 @@ impl DataKeyInput {
         unless_dry(self.dry_run)?;
         let plain = ::kms::random_bytes(bytes);
         let blob = cx
-            .core
+            .service
             .kms
             .seal(&key, &plain, &context)
             .map_err(kms_fault)?;

@@ -10,7 +10,7 @@ use service::fault::{Code, Fault};
 pub(crate) async fn get(cx: &ActionContext, key: &Arn, id: &str) -> Result<Grant, Fault> {
     let (arn, wanted) = (key.clone(), id.to_owned());
     let found = cx
-        .core
+        .service
         .catalog
         .read(move |tx| {
             // A key that is gone has no grants, whatever the rows say.
@@ -36,7 +36,7 @@ pub(crate) fn no_such_grant(id: &str) -> Fault {
 
 /// Ends a grant.
 pub(crate) async fn end(cx: &ActionContext, grant: Grant) -> Result<(), Fault> {
-    cx.core
+    cx.service
         .catalog
         .write(move |tx| match grants::delete(tx, &grant.key, &grant.id)? {
             true => Ok(()),

@@ -229,13 +229,13 @@ pub(crate) async fn find_with(
 ) -> Result<Key, Fault> {
     let user = KeyUser::direct(&cx.caller.account);
     if keys::is_default_key(key_id, &user.account, &cx.region) {
-        cx.core
+        cx.service
             .kms
             .own_default_key(&user.account, &cx.region)
             .await
             .map_err(kms_fault)?;
     }
-    let kms = &cx.core.kms;
+    let kms = &cx.service.kms;
     let key = kms
         .find_for(&user, key_id, &cx.region, action, context)
         .await
@@ -299,9 +299,9 @@ pub(crate) async fn change_within(
     change: impl Fn(&mut dyn Tx, &mut Key, Timestamp) -> Result<(), Fault> + Send + Sync + 'static,
 ) -> Result<Key, Fault> {
     let key = find_changeable(cx, key_id, action).await?;
-    let (arn, now) = (key.arn(), cx.core.now());
+    let (arn, now) = (key.arn(), cx.service.now());
     let stored: Stored<Key> = cx
-        .core
+        .service
         .catalog
         .write(move |tx| {
             let mut stored = rows::get_by_arn(tx, &arn)?.ok_or_else(|| {

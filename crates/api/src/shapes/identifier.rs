@@ -1,5 +1,5 @@
 //! Identifiers as callers spell them: names, ARNs, and what to say when they are neither.
-use catalog::{CatalogError, Stored, Tx, clusters, snapshots, snapshots::Wanted};
+use catalog::{CatalogError, Stored, Tx, clusters, snapshots, snapshots::NameFilter};
 use model::{
     Account, Arn, ArnKind, Cluster, ClusterName, NameError, Region, Snapshot, SnapshotName,
     limits::ECHO_CHARS_MAX,
@@ -248,8 +248,8 @@ impl<N: ResourceName> Ref<N> {
 
     /// As a filter over rows of `region`: a bare name is of any owner that is in scope, an ARN
     /// of the account it names. None when nothing in that region is meant.
-    pub fn filter(&self, region: &Region) -> Option<Wanted> {
-        (self.region == *region).then(|| Wanted {
+    pub fn filter(&self, region: &Region) -> Option<NameFilter> {
+        (self.region == *region).then(|| NameFilter {
             owner: self.by_arn.then(|| self.account.clone()),
             name: self.name.text().to_owned(),
         })

@@ -49,7 +49,7 @@ impl ResourceTags {
 
 /// The resource's tags.
 pub(crate) async fn read(cx: &ActionContext, resource: ResourceTags) -> Result<Vec<Tag>, Fault> {
-    cx.core
+    cx.service
         .catalog
         .read(move |tx| {
             let (caller, region) = (&resource.caller, &resource.region);
@@ -67,7 +67,7 @@ pub(crate) async fn change(
     resource: ResourceTags,
     change: impl Fn(&mut Vec<Tag>) -> Result<(), Fault> + Send + Sync + 'static,
 ) -> Result<(), Fault> {
-    cx.core
+    cx.service
         .catalog
         .write(move |tx| apply(tx, &resource, &change))
         .await?;

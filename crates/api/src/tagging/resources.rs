@@ -102,7 +102,7 @@ pub(crate) async fn batch(
     }
     let (region, account, after) = (cx.region.clone(), cx.caller.account.clone(), from.after);
     let mut found = cx
-        .core
+        .service
         .catalog
         .read(move |tx| {
             Ok::<_, CatalogError>(match kind {

@@ -107,7 +107,7 @@ async fn one(cx: &ActionContext, text: &str, change: &Change) -> Result<(), Faul
             let change = change.clone();
             tagged::change(cx, resource, move |tags| change.apply(tags)).await
         }
-        Some(ArnKind::Key) if cx.core.outside_kms.is_some() => Err(Fault::new(
+        Some(ArnKind::Key) if cx.service.outside_kms.is_some() => Err(Fault::new(
             Code::TaggingInvalidParameter,
             "The keys of this server are held by another KMS, and so are their tags.",
         )),

@@ -9,7 +9,7 @@ use super::{Fixture, read, samples, write};
 use crate::{
     tables::{
         clusters,
-        snapshots::{self, After, Selection, Wanted},
+        snapshots::{self, After, NameFilter, Selection},
         stored::Stored,
     },
     transaction::Catalog,
@@ -138,8 +138,8 @@ pub async fn scopes_and_filters_select(fixture: &impl Fixture) {
         owned_by: own().owned_by,
         ..everything
     };
-    let named = |names: &[&str]| names.iter().map(|name| Wanted::named(name)).collect();
-    let of = |owner, name: &str| Wanted {
+    let named = |names: &[&str]| names.iter().map(|name| NameFilter::named(name)).collect();
+    let of = |owner, name: &str| NameFilter {
         owner: Some(owner),
         name: name.to_owned(),
     };
@@ -193,7 +193,7 @@ pub async fn scopes_and_filters_select(fixture: &impl Fixture) {
                     of(samples::account(1), "given"),
                     of(samples::account(2), "mine"),
                     of(samples::account(1), "mine"),
-                    Wanted::named("public"),
+                    NameFilter::named("public"),
                 ],
                 ..everything.clone()
             },

@@ -39,14 +39,14 @@ static TALLIES: Sums = Sums {
 
 /// A name that a filter passes: of one owner's rows, or of every owner's that are in scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct NameFilter {
     /// Only of this account's rows; none for any.
     pub owner: Option<Account>,
     /// The name in lower case.
     pub name: String,
 }
 
-impl Wanted {
+impl NameFilter {
     /// Of any owner.
     pub fn named(name: &str) -> Self {
         Self {
@@ -85,9 +85,9 @@ pub struct Selection {
     /// Filter: only this kind.
     pub kind: Option<SnapshotKind>,
     /// Filter: only these names; empty for any.
-    pub names: Vec<Wanted>,
+    pub names: Vec<NameFilter>,
     /// Filter: only of clusters of these names; empty for any.
-    pub clusters: Vec<Wanted>,
+    pub clusters: Vec<NameFilter>,
     /// Filter: only of this cluster.
     pub resource_id: Option<ResourceId>,
     /// Filter: only of these engines; empty for any.
@@ -475,7 +475,7 @@ pub fn roots(
 }
 
 /// Names of any owner as [`one_of`]; with those of one owner, a condition for each.
-fn wanted<'a>(sql: &mut String, args: &mut Vec<Arg<'a>>, column: &str, names: &'a [Wanted]) {
+fn wanted<'a>(sql: &mut String, args: &mut Vec<Arg<'a>>, column: &str, names: &'a [NameFilter]) {
     if names.iter().all(|wanted| wanted.owner.is_none()) {
         let names = names.iter().map(|wanted| wanted.name.as_str());
         return one_of(sql, args, column, names);

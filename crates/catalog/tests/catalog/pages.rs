@@ -10,7 +10,7 @@ use std::{
 use catalog::{
     CatalogError, CatalogExt, SqliteCatalog,
     conformance::samples,
-    snapshots::{self, Selection, Wanted},
+    snapshots::{self, NameFilter, Selection},
 };
 use model::{Account, ClusterName, Region, Snapshot, SnapshotKind, SystemClock};
 use proptest::prelude::*;
@@ -61,7 +61,7 @@ fn selection() -> impl Strategy<Value = Selection> {
         Just(Some(SnapshotKind::Automated))
     ];
     let wanted = |pattern: &'static str| {
-        let one = (account(), pattern).prop_map(|(owner, name)| Wanted { owner, name });
+        let one = (account(), pattern).prop_map(|(owner, name)| NameFilter { owner, name });
         proptest::collection::vec(one, 0..3)
     };
     let some = |pattern: &'static str| proptest::collection::vec(pattern, 0..3);
@@ -98,8 +98,8 @@ fn by_definition(selection: &Selection, snapshot: &Snapshot) -> bool {
             .as_ref()
             .is_some_and(|account| to(account.as_str()))
         || (selection.public && to("all"));
-    let among = |wanted: &[Wanted], name: &str| {
-        let of = |one: &Wanted| one.owner.as_ref().is_none_or(|of| *of == snapshot.account);
+    let among = |wanted: &[NameFilter], name: &str| {
+        let of = |one: &NameFilter| one.owner.as_ref().is_none_or(|of| *of == snapshot.account);
         wanted.is_empty() || wanted.iter().any(|one| one.name == name && of(one))
     };
     let engines = &selection.engines;

@@ -6,7 +6,7 @@ use catalog::{
     clusters,
     conformance::{Fixture, samples},
     conformance_tests, dirty_volumes, instances, jobs, keys, meta, pins,
-    snapshots::{self, Selection, Wanted},
+    snapshots::{self, NameFilter, Selection},
     tombstones,
 };
 use model::SystemClock;
@@ -362,7 +362,7 @@ async fn looks_go_through_indexes() {
                     ..own.clone()
                 },
                 Selection {
-                    clusters: vec![Wanted::named("c")],
+                    clusters: vec![NameFilter::named("c")],
                     ..own.clone()
                 },
                 Selection {

@@ -48,18 +48,18 @@ enum CatalogVerb {
         #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
         format: ListFormat,
     },
-    /// Fill a new catalog with the records that the vault mirrors
+    /// Fill a new catalog with the records that the vault logs
     ///
     /// For when the catalog is lost. The vault and the master key are enough: accounts, access keys, KMS
-    /// keys, snapshots, whom they are shared with, tags and clusters come back as the mirror last had them.
+    /// keys, snapshots, whom they are shared with, tags and clusters come back as the record log last had them.
     /// Jobs and events do not. What was acknowledged within the last moments before the loss may be
-    /// missing; the report says when the mirror was last written.
+    /// missing; the report says when the record log was last written.
     ///
     /// Stop every server of the deployment first. The new catalog must be empty. The vaults are its own
     /// afterwards: a server with the old one, should that turn up again, is refused. When the command is
     /// interrupted, give it again.
     ///
-    /// Exit status: 0 when all that the mirror has was brought back, 3 when part of the mirror is damaged
+    /// Exit status: 0 when all that the record log has was brought back, 3 when part of the record log is damaged
     /// or a snapshot's manifest is gone, 1 when nothing could be done.
     #[command(after_help = "Examples:\n  \
         snapferry catalog rebuild\n  \

@@ -1,6 +1,6 @@
 //! `snapferry catalog rebuild`: opens what it needs, shows how far it is, prints the report.
 //!
-//! It does not know how the mirror is read.
+//! It does not know how the record log is read.
 use clap::Args;
 use std::{
     fs, io,
@@ -46,7 +46,7 @@ pub(crate) struct Rebuild {
     pub(crate) format: Format,
 }
 
-/// `snapferry catalog rebuild`. Answers whether nothing of the mirror is damaged or gone.
+/// `snapferry catalog rebuild`. Answers whether nothing of the record log is damaged or gone.
 ///
 /// # Errors
 /// Whatever kept it from its work.
@@ -58,7 +58,7 @@ pub(crate) fn rebuild(asked: Rebuild) -> Result<Outcome, Failure> {
     run(async move {
         let vaults = offline::vaults(&layer, &dir, None).await?;
         let seal = Seal::new(Arc::clone(&master_key));
-        let bar = Turns::new(format);
+        let bar = ProgressTicker::new(format);
         let progress = |stage, done, total| bar.turn(stage, done, total);
         let found = rebuild::look(&seal, &vaults, &progress).await;
         bar.clear();
@@ -140,13 +140,13 @@ async fn strays(dir: &DataDir, catalog: &dyn Catalog) -> Result<Vec<String>, Fai
 }
 
 /// A bar that is drawn anew now and then.
-struct Turns {
+struct ProgressTicker {
     bar: Bar,
     begun: Instant,
     drawn: Mutex<Option<Instant>>,
 }
 
-impl Turns {
+impl ProgressTicker {
     fn new(format: Format) -> Self {
         Self {
             bar: Bar::new(format),
@@ -218,7 +218,7 @@ fn shown(report: &Report, strays: &[String]) -> String {
     );
     if report.nobodys != 0 {
         text.push_str(&format!(
-            "{} in the vaults of no record: of snapshots that were deleted, or made too late for the mirror; a sweep removes them\n",
+            "{} in the vaults of no record: of snapshots that were deleted, or made too late for the record log; a sweep removes them\n",
             counted(report.nobodys, "manifest")
         ));
     }
@@ -230,14 +230,14 @@ fn shown(report: &Report, strays: &[String]) -> String {
         })
         .collect();
     text.push_str(&format!(
-        "brought back {}, from {} ({}) of the mirror\n",
+        "brought back {}, from {} ({}) of the record log\n",
         kinds.join(", "),
         counted(findings.objects, "object"),
         size(findings.bytes)
     ));
     if let Some(newest) = findings.newest {
         text.push_str(&format!(
-            "the mirror was last written at {}: what was acknowledged later is lost\n",
+            "the record log was last written at {}: what was acknowledged later is lost\n",
             newest.to_rfc3339_secs()
         ));
     }
@@ -249,7 +249,7 @@ fn as_json(report: &Report, strays: &[String]) -> String {
     let names = |names: &Names| json!({ "count": names.count, "listed": names.listed });
     let value = json!({
         "records": report.records,
-        "mirror": {
+        "record_log": {
             "objects": findings.objects,
             "bytes": findings.bytes,
             "deleted": findings.deleted,

@@ -40,7 +40,7 @@ pub(crate) struct MasterKey {
 enum MasterKeyVerb {
     /// Draw a new master key, and seal by it all that the old one seals
     ///
-    /// That are access keys' secrets, KMS keys' material, and the mirror of the records in every vault;
+    /// That are access keys' secrets, KMS keys' material, and the record log in every vault;
     /// snapshots' bytes stay as they are. Stop every server of the deployment first. Both keys are kept
     /// until the end, so when the command is interrupted, give it again.
     ///
@@ -124,7 +124,7 @@ fn shown(format: Format, done: Rotated, new: &PathBuf, old: Option<&PathBuf>) ->
         return format!("{value:#}\n");
     }
     let mut text = format!(
-        "sealed anew: {}, {}, and the mirror of the records ({} removed)\n",
+        "sealed anew: {}, {}, and the record log ({} removed)\n",
         counted(done.access_keys, "access key"),
         counted(done.kms_keys, "KMS key"),
         counted(done.removed, "old object")

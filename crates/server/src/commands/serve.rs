@@ -17,7 +17,7 @@ use engine::{EngineRegistry, Programs};
 use kms::MasterKey;
 use model::{SystemClock, SystemEntropy};
 use rustix::process::geteuid;
-use service::{Membership, Mode, Parts, Service};
+use service::{Dependencies, Membership, Mode, Service};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -38,11 +38,11 @@ use crate::{
         vaults::{self, Vaults},
     },
     http::{
-        home_page::HelpPage,
-        host_check::Guard,
+        connection_slots::{Bounds, ConnectionSlots},
+        home_page::HomePage,
+        host_check::HostCheck,
         listen,
-        places::{Bounds, Places},
-        router::Front,
+        router::Router,
     },
     logging,
     outbound::{
@@ -221,12 +221,12 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         }
     };
     service.records_changed();
-    let places = Places::new(Bounds::of(files.connections_max()), layer.proxy.clone());
-    let front = Arc::new(Front::new(
-        Guard::new(address, &layer.host, tls.is_some()),
-        HelpPage::new(mode, scheme, &shown_credentials(address, &dir)),
+    let slots = ConnectionSlots::new(Bounds::of(files.connections_max()), layer.proxy.clone());
+    let router = Arc::new(Router::new(
+        HostCheck::new(address, &layer.host, tls.is_some()),
+        HomePage::new(mode, scheme, &shown_credentials(address, &dir)),
         Arc::clone(&service),
-        Arc::clone(&places),
+        Arc::clone(&slots),
     ));
     let (stop, stopped) = watch::channel(());
     introduce(
@@ -236,7 +236,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         administrator.as_ref(),
         layer.log_format.unwrap_or_default(),
     );
-    let connections = tokio::spawn(listen::run(listener, tls, front, places, stopped));
+    let connections = tokio::spawn(listen::run(listener, tls, router, slots, stopped));
     say_ready(&endpoint);
 
     tokio::select! {
@@ -359,8 +359,8 @@ fn parts(
     master_key: Arc<MasterKey>,
     engines: EngineRegistry,
     outside_kms: Option<service::Outside>,
-) -> Parts {
-    Parts {
+) -> Dependencies {
+    Dependencies {
         catalog,
         open_vault: vaults.open,
         vault_regions: vaults.regions,

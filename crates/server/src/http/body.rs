@@ -28,14 +28,14 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Bounds how much is being answered at once.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct RequestLimiter {
     patience: Duration,
     requests: Semaphore,
 }
 
-/// A request's place among those being answered, and its body.
+/// A request's slot among those being answered, and its body.
 #[derive(Debug)]
-pub(crate) struct Turn<'a> {
+pub(crate) struct RequestPermit<'a> {
     /// The whole body.
     pub(crate) body: Bytes,
     _request: SemaphorePermit<'a>,
@@ -49,8 +49,8 @@ pub(crate) enum Sending {
     WhenAsked,
 }
 
-impl Turns {
-    /// All turns free; a request has `patience` for its turn and its body.
+impl RequestLimiter {
+    /// Nothing is being answered yet; a request has `patience` for its turn and its body.
     pub(crate) fn new(patience: Duration) -> Self {
         Self {
             patience,
@@ -67,7 +67,7 @@ impl Turns {
         body: B,
         sending: Sending,
         mut buffer: Buffer,
-    ) -> Result<Turn<'_>, EarlyRefusal>
+    ) -> Result<RequestPermit<'_>, EarlyRefusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -82,7 +82,7 @@ impl Turns {
         let body = read(body, announced, &mut buffer, deadline).await?;
         // Not before: a body that never ends would keep others from their turn.
         let request = acquire(&self.requests, deadline).await?;
-        Ok(Turn {
+        Ok(RequestPermit {
             body,
             _request: request,
             _buffer: buffer,
@@ -146,10 +146,10 @@ async fn find_room(
 }
 
 async fn acquire(
-    turns: &Semaphore,
+    limiter: &Semaphore,
     deadline: Instant,
 ) -> Result<SemaphorePermit<'_>, EarlyRefusal> {
-    let turn = timeout_at(deadline, turns.acquire())
+    let turn = timeout_at(deadline, limiter.acquire())
         .await
         .map_err(|_| EarlyRefusal::Busy)?;
     Ok(turn.expect("the semaphore is never closed"))
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
     use crate::http::{
         buffers::{Buffers, ROOM, Room},
-        places::Group,
+        connection_slots::Group,
     };
 
     const PATIENCE: Duration = Duration::from_millis(200);
@@ -242,26 +242,26 @@ mod tests {
     #[test]
     fn bodies_up_to_the_limit_are_whole() {
         run(async {
-            let (turns, buffers) = (Turns::new(PATIENCE), Buffers::new(ROOM));
+            let (limiter, buffers) = (RequestLimiter::new(PATIENCE), Buffers::new(ROOM));
             for kib in [0, 1, 64, 65, 1_024] {
-                let turn = turns
+                let turn = limiter
                     .take(pieces(kib, true), Sending::AtOnce, buffer(&buffers, 1))
                     .await
                     .expect("within the limit");
                 assert_eq!(turn.body.len(), kib << 10);
             }
-            assert_eq!(turns.requests.available_permits(), REQUESTS_MAX);
+            assert_eq!(limiter.requests.available_permits(), REQUESTS_MAX);
         });
     }
 
     #[test]
     fn larger_ones_are_refused_announced_or_not() {
         run(async {
-            let (turns, buffers) = (Turns::new(PATIENCE), Buffers::new(ROOM));
+            let (limiter, buffers) = (RequestLimiter::new(PATIENCE), Buffers::new(ROOM));
             let announced = || Full::new(Bytes::from(vec![0; limits::BODY_BYTES_MAX + 1]));
             for sending in [Sending::AtOnce, Sending::WhenAsked] {
                 assert_eq!(
-                    turns
+                    limiter
                         .take(announced(), sending, buffer(&buffers, 1))
                         .await
                         .err(),
@@ -271,7 +271,7 @@ mod tests {
             for ends in [true, false] {
                 let endless = pieces(100 << 10, ends);
                 assert_eq!(
-                    turns
+                    limiter
                         .take(endless, Sending::AtOnce, buffer(&buffers, 1))
                         .await
                         .err(),
@@ -284,9 +284,9 @@ mod tests {
     #[test]
     fn a_body_that_stalls_is_given_up() {
         run(async {
-            let (turns, buffers) = (Turns::new(PATIENCE), Buffers::new(ROOM));
+            let (limiter, buffers) = (RequestLimiter::new(PATIENCE), Buffers::new(ROOM));
             assert_eq!(
-                turns
+                limiter
                     .take(pieces(3, false), Sending::AtOnce, buffer(&buffers, 1))
                     .await
                     .err(),
@@ -302,9 +302,9 @@ mod tests {
                 strangers: 1 << 20,
                 known: 1 << 20,
             };
-            let (turns, buffers) = (Turns::new(PATIENCE), Buffers::new(room));
+            let (limiter, buffers) = (RequestLimiter::new(PATIENCE), Buffers::new(room));
             let take =
-                |kib, who| turns.take(pieces(kib, true), Sending::AtOnce, buffer(&buffers, who));
+                |kib, who| limiter.take(pieces(kib, true), Sending::AtOnce, buffer(&buffers, who));
             // A quarter of the room for each address.
             let mut held = Vec::new();
             for who in 1..=4 {

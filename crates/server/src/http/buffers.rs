@@ -8,7 +8,7 @@ use std::{
 
 use model::limits;
 
-use crate::http::places::{Group, Visitor};
+use crate::http::connection_slots::{Group, Visitor};
 
 /// What each connection holds without being asked: a usual request, head and body, has 2 KiB.
 const FREE_BYTES: usize = 16 << 10;

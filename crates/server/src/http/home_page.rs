@@ -30,14 +30,14 @@ footer{margin-top:3rem;padding-top:1rem;border-top:1px solid var(--line);color:v
 
 /// The help page of one server.
 #[derive(Debug)]
-pub(crate) struct HelpPage {
+pub(crate) struct HomePage {
     mode: Mode,
     scheme: &'static str,
     credentials: PathBuf,
     policy: HeaderValue,
 }
 
-impl HelpPage {
+impl HomePage {
     /// The page of a server that is reached over `scheme`.
     pub(crate) fn new(mode: Mode, scheme: &'static str, credentials: &Path) -> Self {
         let style = BASE64.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()).as_ref());
@@ -60,7 +60,7 @@ impl HelpPage {
 
     /// The page: HTML for browsers, plain text for the rest.
     pub(crate) fn answer(&self, request: &RawRequest) -> Response<Bytes> {
-        // The guard let only names of ours pass.
+        // The host check let only names of ours pass.
         let host = request
             .headers
             .get(header::HOST)
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn browsers_get_html_and_tools_get_text() {
-        let page = HelpPage::new(Mode::Closed, "http", Path::new("/data/<credentials>"));
+        let page = HomePage::new(Mode::Closed, "http", Path::new("/data/<credentials>"));
         let browser = get(
             "",
             &[
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_api_is_left_to_the_service() {
-        let page = HelpPage::new(Mode::Dev, "http", Path::new("/data/credentials"));
+        let page = HomePage::new(Mode::Dev, "http", Path::new("/data/credentials"));
         assert!(!page.is_asked(&get("Action=DescribeDBClusters", &[])));
         assert!(!page.is_asked(&get("", &[(header::ACCEPT, "application/json")])));
         assert!(!page.is_asked(&get("", &[(header::AUTHORIZATION, "AWS4-HMAC-SHA256 x")])));

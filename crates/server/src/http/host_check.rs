@@ -14,7 +14,7 @@ const DOMAINS: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
 
 /// What the server is called, and over what it is reached.
 #[derive(Debug)]
-pub(crate) struct Guard {
+pub(crate) struct HostCheck {
     names: BTreeSet<String>,
     scheme: &'static str,
 }
@@ -39,8 +39,8 @@ pub(crate) enum Refusal {
     CrossSite,
 }
 
-impl Guard {
-    /// A guard for a server that listens on `address`, and is called `hosts` besides.
+impl HostCheck {
+    /// A check for a server that listens on `address`, and is called `hosts` besides.
     pub(crate) fn new(address: SocketAddr, hosts: &[String], tls: bool) -> Self {
         let mut names: BTreeSet<String> =
             hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     fn check(target: &str, fields: &[(&'static str, &str)]) -> Result<(), Refusal> {
-        let guard = Guard::new(
+        let host_check = HostCheck::new(
             "10.1.2.3:8085".parse().expect("an address"),
             &["Ferry.Example".to_owned()],
             false,
@@ -156,7 +156,7 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_str(value).expect("a value"));
         }
-        guard.check(&target.parse().expect("a target"), &headers)
+        host_check.check(&target.parse().expect("a target"), &headers)
     }
 
     #[test]

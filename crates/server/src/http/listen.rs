@@ -1,6 +1,6 @@
 //! Sockets and connections: HTTP/1.1 and HTTP/2, with or without TLS, each within its limits.
 //!
-//! It does not know what a request means: [`Front`] answers it.
+//! It does not know what a request means: [`Router`] answers it.
 use std::{
     collections::BTreeMap,
     convert::Infallible,
@@ -42,9 +42,9 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::http::{
+    connection_slots::{ConnectionSlot, ConnectionSlots, Stage},
     pace::{PACE, Paced},
-    places::{Place, Places, Stage},
-    router::Front,
+    router::Router,
 };
 
 /// The time a client has for its TLS handshake, and then for its first request's head. HTTP/1.1
@@ -118,8 +118,8 @@ pub(crate) fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ListenE
 pub(crate) async fn run(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    front: Arc<Front>,
-    places: Arc<Places>,
+    router: Arc<Router>,
+    slots: Arc<ConnectionSlots>,
     mut stop: watch::Receiver<()>,
 ) {
     loop {
@@ -130,18 +130,18 @@ pub(crate) async fn run(
         match accepted {
             Ok((stream, from)) => {
                 // Whoever makes room for it has left first: there is never a connection too many.
-                let place = tokio::select! {
+                let slot = tokio::select! {
                     _ = stop.changed() => break,
-                    place = places.enter(from.ip()) => place,
+                    slot = slots.enter(from.ip()) => slot,
                 };
-                let (tls, front, stop) = (tls.clone(), Arc::clone(&front), stop.clone());
+                let (tls, router, stop) = (tls.clone(), Arc::clone(&router), stop.clone());
                 tokio::spawn(async move {
                     tokio::select! {
                         biased;
-                        () = place.displaced() => {
+                        () = slot.displaced() => {
                             tracing::debug!(client = %from.ip(), "a connection made room for another");
                         }
-                        () = greet(stream, tls, front, &place, stop) => {}
+                        () = greet(stream, tls, router, &slot, stop) => {}
                     }
                 });
             }
@@ -154,13 +154,13 @@ pub(crate) async fn run(
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 // The system has no descriptor or no memory: one that is idle gives its own back.
-                places.make_room();
+                slots.make_room();
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     drop(listener);
-    if timeout(FINISH_TIMEOUT, places.all_left()).await.is_err() {
+    if timeout(FINISH_TIMEOUT, slots.all_left()).await.is_err() {
         tracing::info!("connections that did not finish are cut");
     }
 }
@@ -168,8 +168,8 @@ pub(crate) async fn run(
 async fn greet(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
-    front: Arc<Front>,
-    place: &Place,
+    router: Arc<Router>,
+    slot: &ConnectionSlot,
     stop: watch::Receiver<()>,
 ) {
     // Answers are small and written at once; waiting for more only delays them.
@@ -179,9 +179,9 @@ async fn greet(
     }
     let stream = Paced::new(stream, PACE);
     match tls {
-        None => converse(stream, front, place, stop).await,
+        None => converse(stream, router, slot, stop).await,
         Some(tls) => match timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
-            Ok(Ok(stream)) => converse(stream, front, place, stop).await,
+            Ok(Ok(stream)) => converse(stream, router, slot, stop).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         },
@@ -258,16 +258,16 @@ impl Drop for Sent {
 
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    front: Arc<Front>,
-    place: &Place,
+    router: Arc<Router>,
+    slot: &ConnectionSlot,
     mut stop: watch::Receiver<()>,
 ) {
     let deadlines = Arc::new(Deadlines::default());
     let service = service_fn(|request: Request<Incoming>| {
-        let (front, deadlines) = (Arc::clone(&front), Arc::clone(&deadlines));
-        let (visitor, mut stage) = (place.visitor().clone(), place.visitor().begin());
+        let (router, deadlines) = (Arc::clone(&router), Arc::clone(&deadlines));
+        let (visitor, mut stage) = (slot.visitor().clone(), slot.visitor().begin());
         async move {
-            let response = front.answer(request, &visitor, &mut stage).await;
+            let response = router.answer(request, &visitor, &mut stage).await;
             Ok::<_, Infallible>(response.map(|body| Sent::new(body, deadlines, stage)))
         }
     });
@@ -289,7 +289,7 @@ async fn converse(
                 connection.as_mut().graceful_shutdown();
             }
             () = watch.as_mut() => {
-                let (requests, under_way) = place.activity();
+                let (requests, under_way) = slot.activity();
                 let is_idle = requests == requests_seen && under_way == 0;
                 if is_idle || deadlines.passed(Instant::now()) {
                     return;

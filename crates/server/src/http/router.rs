@@ -1,4 +1,4 @@
-//! The front door: from an HTTP request to an answer, by way of the guard and the size limits.
+//! The front door: from an HTTP request to an answer, by way of the host check and the size limits.
 //!
 //! It does not know any action; what is not a page of its own goes to the service.
 use std::{
@@ -21,50 +21,50 @@ use service::{
 use wire::RawRequest;
 
 use crate::http::{
-    body::{Sending, Turns},
+    body::{RequestLimiter, Sending},
     buffers::{Buffer, Buffers, ROOM},
-    home_page::HelpPage,
-    host_check::Guard,
-    places::{Group, Places, Stage, Visitor},
+    connection_slots::{ConnectionSlots, Group, Stage, Visitor},
+    home_page::HomePage,
+    host_check::HostCheck,
     response::{PLAIN_TEXT, text, typed},
 };
 
 /// Answers requests.
-pub(crate) struct Front {
-    guard: Guard,
-    help_page: HelpPage,
+pub(crate) struct Router {
+    host_check: HostCheck,
+    help_page: HomePage,
     service: Arc<Service>,
     dispatch: Dispatch,
-    turns: Turns,
+    limiter: RequestLimiter,
     buffers: Arc<Buffers>,
-    places: Arc<Places>,
+    slots: Arc<ConnectionSlots>,
     openapi: OnceLock<Bytes>,
 }
 
-impl fmt::Debug for Front {
+impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Front")
-            .field("guard", &self.guard)
+        f.debug_struct("Router")
+            .field("host_check", &self.host_check)
             .finish_non_exhaustive()
     }
 }
 
-impl Front {
-    /// A front door before a service.
+impl Router {
+    /// A router before a service.
     pub(crate) fn new(
-        guard: Guard,
-        help_page: HelpPage,
+        host_check: HostCheck,
+        help_page: HomePage,
         service: Arc<Service>,
-        places: Arc<Places>,
+        slots: Arc<ConnectionSlots>,
     ) -> Self {
         Self {
-            guard,
+            host_check,
             help_page,
             dispatch: Dispatch::new(&service),
             service,
-            turns: Turns::new(limits::REQUEST_READ_TIMEOUT),
+            limiter: RequestLimiter::new(limits::REQUEST_READ_TIMEOUT),
             buffers: Buffers::new(ROOM),
-            places,
+            slots,
             openapi: OnceLock::new(),
         }
     }
@@ -105,7 +105,7 @@ impl Front {
         let mut buffer = self.buffers.of(visitor);
         let has_room = !visitor.overdoes() && buffer.grow(head_bytes(&parts));
         name_host(&parts.uri, &mut parts.headers);
-        let passed = self.guard.check(&parts.uri, &parts.headers);
+        let passed = self.host_check.check(&parts.uri, &parts.headers);
         let raw = RawRequest {
             method: parts.method,
             path: parts.uri.path().to_owned(),
@@ -149,7 +149,7 @@ impl Front {
         } else {
             Sending::AtOnce
         };
-        let mut turn = match self.turns.take(body, sending, buffer).await {
+        let mut turn = match self.limiter.take(body, sending, buffer).await {
             Ok(turn) => turn,
             Err(refusal) => return self.dispatch.refuse(&raw, refusal.into()),
         };
@@ -202,7 +202,7 @@ impl Front {
 
     async fn metrics(&self) -> Response<Bytes> {
         let metrics = self.service.metrics();
-        let [strangers, accounts, proxies, displaced] = self.places.counts();
+        let [strangers, accounts, proxies, displaced] = self.slots.counts();
         for (of, count) in [
             ("strangers", strangers),
             ("accounts", accounts),

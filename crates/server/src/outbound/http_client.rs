@@ -38,7 +38,7 @@ pub(crate) struct NoAnswer(pub(crate) String);
 
 /// How much of an answer's body is read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Wanted {
+pub(crate) enum BodyLimit {
     /// Nothing.
     Head,
     /// All, if it has no more bytes than this.
@@ -72,7 +72,7 @@ impl Poster {
         address: &Address,
         headers: HeaderMap,
         body: Bytes,
-        wanted: Wanted,
+        wanted: BodyLimit,
     ) -> Result<(u16, Bytes), NoAnswer> {
         timeout(
             EXCHANGE_TIMEOUT,
@@ -92,7 +92,7 @@ impl Poster {
         address: &Address,
         headers: HeaderMap,
         body: Bytes,
-        wanted: Wanted,
+        wanted: BodyLimit,
     ) -> Result<(u16, Bytes), NoAnswer> {
         let stream = connect(address, || self.connector()).await?;
         exchange(stream, address, headers, body, wanted).await
@@ -180,7 +180,7 @@ async fn exchange(
     address: &Address,
     headers: HeaderMap,
     body: Bytes,
-    wanted: Wanted,
+    wanted: BodyLimit,
 ) -> Result<(u16, Bytes), NoAnswer> {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(ANSWER_HEAD_BYTES_MAX)
@@ -208,7 +208,7 @@ async fn exchange(
             .await
             .map_err(|error| failed("the request was not answered", error))?;
         let status = answer.status().as_u16();
-        let Wanted::Body(bytes_max) = wanted else {
+        let BodyLimit::Body(bytes_max) = wanted else {
             return Ok((status, Bytes::new()));
         };
         let body = Limited::new(answer.into_body(), bytes_max).collect().await;

@@ -13,7 +13,7 @@ use wire::{RawRequest, sigv4::Signer};
 use zeroize::Zeroizing;
 
 use crate::{
-    outbound::http_client::{Poster, Wanted},
+    outbound::http_client::{BodyLimit, Poster},
     settings::{
         address::Address,
         kms::{ALL, CredentialRow, KmsLayer, REGION},
@@ -120,7 +120,7 @@ impl OutsideKms for HttpKms {
             .map_err(|error| unusable(&error))?;
         let mut headers = request.headers;
         headers.extend(signature);
-        let wanted = Wanted::Body(ANSWER_BYTES_MAX);
+        let wanted = BodyLimit::Body(ANSWER_BYTES_MAX);
         let (status, answer) = self
             .poster
             .post(&address, headers, body, wanted)

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use service::events::transport::{WebhookTransport, WebhookTransportError};
 
 use crate::{
-    outbound::http_client::{Poster, Wanted},
+    outbound::http_client::{BodyLimit, Poster},
     settings::address::Address,
 };
 
@@ -26,7 +26,7 @@ impl WebhookTransport for HttpWebhookTransport {
         let address = Address::parse(url).ok_or_else(|| {
             WebhookTransportError("the address is not an http or https URL".to_owned())
         })?;
-        let answered = self.0.post(&address, headers, body, Wanted::Head).await;
+        let answered = self.0.post(&address, headers, body, BodyLimit::Head).await;
         answered
             .map(|(status, _)| status)
             .map_err(|error| WebhookTransportError(error.0))

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use catalog::CatalogError;
 use tokio::task::JoinHandle;
 
-use crate::{core::Core, fault::chain, nodes::leader};
+use crate::{context::ServiceContext, fault::chain, nodes::leader};
 
 /// Periods are made longer or shorter by up to this part of them, so that the nodes that share a
 /// catalog, and a node's tasks, do not all come at once.
@@ -67,7 +67,7 @@ pub(crate) trait Task: Send + Sync + 'static {
     fn name(&self) -> String;
 
     /// How long it rests between two runs.
-    fn period(&self, core: &Core) -> Duration;
+    fn period(&self, context: &ServiceContext) -> Duration;
 
     /// Which nodes run it.
     const RUNS_ON: RunsOn = RunsOn::EveryNode;
@@ -76,20 +76,20 @@ pub(crate) trait Task: Send + Sync + 'static {
     const AT_START: bool = true;
 
     /// Resolves when there is something to do before the period is over.
-    async fn woken(&self, _core: &Core) {
+    async fn woken(&self, _core: &ServiceContext) {
         std::future::pending().await
     }
 
     /// How long it rests after so many failures in a row.
-    fn rest(&self, core: &Core, _failures: u32) -> Duration {
-        self.period(core)
+    fn rest(&self, context: &ServiceContext, _failures: u32) -> Duration {
+        self.period(context)
     }
 
-    /// Runs once. What takes long looks at [`Core::is_stopping`] now and then.
+    /// Runs once. What takes long looks at [`ServiceContext::is_stopping`] now and then.
     ///
     /// # Errors
     /// Why it did not do all it was to.
-    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError>;
+    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError>;
 
     /// Another node runs it: what this one remembers of it may be old.
     fn stand_by(&mut self) {}
@@ -99,42 +99,42 @@ pub(crate) trait Task: Send + Sync + 'static {
 }
 
 /// Runs a task until the process is to end.
-pub(crate) fn spawn<T: Task>(core: &Arc<Core>, task: T) -> JoinHandle<()> {
-    tokio::spawn(keep_running(core.clone(), task))
+pub(crate) fn spawn<T: Task>(context: &Arc<ServiceContext>, task: T) -> JoinHandle<()> {
+    tokio::spawn(keep_running(context.clone(), task))
 }
 
-async fn keep_running<T: Task>(core: Arc<Core>, mut task: T) {
+async fn keep_running<T: Task>(context: Arc<ServiceContext>, mut task: T) {
     let name = task.name();
     let mut failures = 0;
     let mut wait = match T::AT_START {
         true => Duration::ZERO,
-        false => jittered(&core, task.period(&core)),
+        false => jittered(&context, task.period(&context)),
     };
-    while !core.is_stopping() {
+    while !context.is_stopping() {
         if !wait.is_zero() {
-            core.tasks.due(&name, core.now().plus(wait));
+            context.tasks.due(&name, context.now().plus(wait));
             tokio::select! {
-                () = core.stopped() => break,
-                () = task.woken(&core), if failures == 0 => {}
+                () = context.stopped() => break,
+                () = task.woken(&context), if failures == 0 => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        wait = match attempt(&core, &mut task, &name).await {
+        wait = match attempt(&context, &mut task, &name).await {
             Ok(Some(Next::Now)) => {
                 failures = 0;
                 Duration::ZERO
             }
             Ok(Some(Next::Period)) => {
                 failures = 0;
-                jittered(&core, task.period(&core))
+                jittered(&context, task.period(&context))
             }
-            Ok(None) => jittered(&core, task.period(&core)),
+            Ok(None) => jittered(&context, task.period(&context)),
             Err(TaskError::Failed(_)) => {
                 failures += 1;
-                jittered(&core, task.rest(&core, failures))
+                jittered(&context, task.rest(&context, failures))
             }
             Err(TaskError::Fatal(_)) => {
-                core.begin_stop();
+                context.begin_stop();
                 break;
             }
         };
@@ -144,51 +144,53 @@ async fn keep_running<T: Task>(core: Arc<Core>, mut task: T) {
 
 /// Runs a task once, if this node does, and notes how that ended; none when it does not.
 async fn attempt<T: Task>(
-    core: &Arc<Core>,
+    context: &Arc<ServiceContext>,
     task: &mut T,
     name: &str,
 ) -> Result<Option<Next>, TaskError> {
-    let outcome = match is_here::<T>(core).await {
-        Ok(true) => task.run(core).await.map(Some),
+    let outcome = match is_here::<T>(context).await {
+        Ok(true) => task.run(context).await.map(Some),
         Ok(false) => {
             task.stand_by();
-            core.tasks.stands_by(name);
+            context.tasks.stands_by(name);
             return Ok(None);
         }
         Err(error) => Err(TaskError::doing("the nodes could not be listed", &error)),
     };
     match &outcome {
         Ok(_) => {
-            if core.tasks.succeeded(name, core.now()) {
+            if context.tasks.succeeded(name, context.now()) {
                 tracing::info!(task = name, "the task works again");
-                core.tasks.changed.notify_one();
+                context.tasks.changed.notify_one();
             }
         }
         Err(TaskError::Failed(cause)) => {
             tracing::warn!(task = name, cause, "a background task failed");
-            if core.tasks.failed(name, core.now(), cause) {
-                core.tasks.changed.notify_one();
+            if context.tasks.failed(name, context.now(), cause) {
+                context.tasks.changed.notify_one();
             }
         }
         Err(TaskError::Fatal(cause)) => {
             tracing::error!(task = name, cause, "this server ends");
-            core.tasks.failed(name, core.now(), cause);
+            context.tasks.failed(name, context.now(), cause);
         }
     }
-    core.metrics.task_ran(name, outcome.is_ok(), core.now());
+    context
+        .metrics
+        .task_ran(name, outcome.is_ok(), context.now());
     outcome
 }
 
-async fn is_here<T: Task>(core: &Core) -> Result<bool, CatalogError> {
+async fn is_here<T: Task>(context: &ServiceContext) -> Result<bool, CatalogError> {
     match T::RUNS_ON {
         RunsOn::EveryNode => Ok(true),
-        RunsOn::Leader => leader::is_leader(core).await,
+        RunsOn::Leader => leader::is_leader(context).await,
     }
 }
 
 /// A wait, somewhat longer or shorter.
-fn jittered(core: &Core, wait: Duration) -> Duration {
-    let [low, high, ..] = core.entropy.draw();
+fn jittered(context: &ServiceContext, wait: Duration) -> Duration {
+    let [low, high, ..] = context.entropy.draw();
     let draw = u32::from(u16::from_le_bytes([low, high]));
     let span = wait / JITTER;
     // From a tenth less to a tenth more.

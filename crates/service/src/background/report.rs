@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use catalog::{CatalogExt, node_tasks};
 
 use super::{Next, Task, TaskError};
-use crate::core::Core;
+use crate::context::ServiceContext;
 
 /// How often, while no task begins to fail or works again. Each time is a commit.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -24,23 +24,24 @@ impl Task for Report {
         "task_report".to_owned()
     }
 
-    fn period(&self, _core: &Core) -> Duration {
+    fn period(&self, _core: &ServiceContext) -> Duration {
         match self.told {
             true => PERIOD,
             false => SOON,
         }
     }
 
-    async fn woken(&self, core: &Core) {
-        core.tasks.changed.notified().await;
+    async fn woken(&self, context: &ServiceContext) {
+        context.tasks.changed.notified().await;
     }
 
-    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
-        let all = core.tasks.all();
+    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
+        let all = context.tasks.all();
         self.told = all.values().any(|task| task.last_success.is_some());
         let text = serde_json::to_string(&all).expect("times and texts serialize");
-        let node = core.settings.node.clone();
-        core.catalog
+        let node = context.settings.node.clone();
+        context
+            .catalog
             .write(move |tx| node_tasks::put(tx, &node, &text))
             .await
             .map_err(TaskError::from)?;

@@ -14,7 +14,7 @@ use model::{Cluster, Placement};
 use super::address_range::{AddressRange, ClusterAddresses};
 use crate::{
     clusters::files::home,
-    core::Core,
+    context::ServiceContext,
     events::kinds::{self, OfCluster},
     fault::{Code, Fault, chain},
     jobs::JobError,
@@ -29,7 +29,7 @@ const STARTS_MAX: usize = 6;
 
 /// The port that is wanted.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wanted {
+pub struct PortRequest {
     /// The caller asks for this one and takes no other.
     pub asked: Option<u16>,
     /// Otherwise this one, where it can be had.
@@ -47,9 +47,13 @@ struct Nowhere {
 ///
 /// # Errors
 /// A port that was asked for and cannot be had; a range without a free address.
-pub async fn choose(core: &Core, cluster: &Cluster, wanted: Wanted) -> Result<Placement, Fault> {
-    let node = core.settings.node.clone();
-    let placed = core
+pub async fn choose(
+    context: &ServiceContext,
+    cluster: &Cluster,
+    wanted: PortRequest,
+) -> Result<Placement, Fault> {
+    let node = context.settings.node.clone();
+    let placed = context
         .catalog
         .read(move |tx| instances::on_node(tx, &node))
         .await?;
@@ -59,23 +63,23 @@ pub async fn choose(core: &Core, cluster: &Cluster, wanted: Wanted) -> Result<Pl
         .filter(|one| one.cluster != cluster.resource_id)
         .map(|one| (one.placement.host, one.placement.port))
         .collect();
-    let engine = core
+    let engine = context
         .engine_of(cluster)
         .map_err(|error| Fault::internal(&error))?;
     let search = Search {
-        core,
+        context,
         engine: &**engine,
         cluster,
         taken,
     };
-    match &core.settings.cluster_addresses {
+    match &context.settings.cluster_addresses {
         ClusterAddresses::Shared(host) => search.shared(*host, wanted),
         ClusterAddresses::Own(range) => search.own(*range, wanted),
     }
 }
 
 struct Search<'a> {
-    core: &'a Core,
+    context: &'a ServiceContext,
     engine: &'a dyn Engine,
     cluster: &'a Cluster,
     /// What this node's other clusters have, with servers or without.
@@ -89,8 +93,8 @@ impl Search<'_> {
         self.engine.profile().default_port
     }
 
-    fn shared(&self, host: IpAddr, wanted: Wanted) -> Result<Placement, Fault> {
-        let ports = &self.core.settings.cluster_ports;
+    fn shared(&self, host: IpAddr, wanted: PortRequest) -> Result<Placement, Fault> {
+        let ports = &self.context.settings.cluster_ports;
         let free = |port: u16| {
             let taken = self.taken.contains(&(host.to_string(), port));
             if taken || port == self.default_port() {
@@ -128,7 +132,7 @@ impl Search<'_> {
         ))
     }
 
-    fn own(&self, range: AddressRange, wanted: Wanted) -> Result<Placement, Fault> {
+    fn own(&self, range: AddressRange, wanted: PortRequest) -> Result<Placement, Fault> {
         let first = wanted.asked.or(wanted.like);
         let first = first.unwrap_or(self.default_port());
         let mut nowhere = match self.at_port(range, first)? {
@@ -137,8 +141,8 @@ impl Search<'_> {
         };
         if wanted.asked.is_none() {
             // Some program listens on all addresses at that port.
-            for port in
-                std::iter::once(self.default_port()).chain(self.core.settings.cluster_ports.clone())
+            for port in std::iter::once(self.default_port())
+                .chain(self.context.settings.cluster_ports.clone())
             {
                 nowhere = match self.at_port(range, port)? {
                     Ok(place) => return Ok(place),
@@ -170,7 +174,7 @@ impl Search<'_> {
 
     fn at_port(&self, range: AddressRange, port: u16) -> Result<Result<Placement, Nowhere>, Fault> {
         let hosts: HashSet<&String> = self.taken.iter().map(|(host, _)| host).collect();
-        let start = u128::from_le_bytes(self.core.entropy.draw());
+        let start = u128::from_le_bytes(self.context.entropy.draw());
         let free = range
             .from(start)
             .filter(|ip| !hosts.contains(&ip.to_string()))
@@ -194,13 +198,13 @@ impl Search<'_> {
     /// Holds an address, or answers who has it.
     fn hold(&self, host: IpAddr, port: u16) -> Result<Result<Placement, EngineError>, Fault> {
         let place = Placement {
-            node: self.core.settings.node.clone(),
+            node: self.context.settings.node.clone(),
             host: host.to_string(),
             port,
             os_uid: None,
             attempt: String::new(),
         };
-        match self.engine.hold(&home(self.core, self.cluster, &place)) {
+        match self.engine.hold(&home(self.context, self.cluster, &place)) {
             Ok(()) => Ok(Ok(place)),
             Err(error) if is_taken(&error) => Ok(Err(error)),
             Err(error) => Err(Fault::internal(&error)),
@@ -216,9 +220,9 @@ fn is_taken(error: &EngineError) -> bool {
 }
 
 /// Lets go of the address of a cluster's writer.
-pub fn release(core: &Core, cluster: &Cluster, place: &Placement) {
-    if let Ok(engine) = core.engine_of(cluster) {
-        engine.release(&home(core, cluster, place));
+pub fn release(context: &ServiceContext, cluster: &Cluster, place: &Placement) {
+    if let Ok(engine) = context.engine_of(cluster) {
+        engine.release(&home(context, cluster, place));
     }
 }
 
@@ -228,12 +232,12 @@ pub fn release(core: &Core, cluster: &Cluster, place: &Placement) {
 /// # Errors
 /// The catalog's; a range without a free address; what the system says.
 pub async fn secure(
-    core: &Core,
+    context: &ServiceContext,
     cluster: &Cluster,
     place: Placement,
 ) -> Result<Placement, JobError> {
-    let old = home(core, cluster, &place);
-    let engine = core.engine_of(cluster)?;
+    let old = home(context, cluster, &place);
+    let engine = context.engine_of(cluster)?;
     if engine.state(&old).await? != ServerState::Ended {
         return Ok(place);
     }
@@ -242,22 +246,22 @@ pub async fn secure(
         Err(error) if is_taken(&error) => error,
         Err(error) => return Err(error.into()),
     };
-    if take_back(core, cluster, &old).await? {
+    if take_back(context, cluster, &old).await? {
         return Ok(place);
     }
     engine.release(&old);
-    let wanted = Wanted {
+    let wanted = PortRequest {
         like: Some(place.port),
-        ..Wanted::default()
+        ..PortRequest::default()
     };
-    let chosen = choose(core, cluster, wanted).await?;
+    let chosen = choose(context, cluster, wanted).await?;
     let new = Placement {
         host: chosen.host,
         port: chosen.port,
         ..place
     };
     let (id, moved, before) = (cluster.resource_id.clone(), new.clone(), old.clone());
-    let written = core
+    let written = context
         .catalog
         .write(move |tx| {
             let cluster = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
@@ -277,7 +281,7 @@ pub async fn secure(
         })
         .await;
     if let Err(error) = written {
-        engine.release(&home(core, cluster, &new));
+        engine.release(&home(context, cluster, &new));
         return Err(error);
     }
     tracing::warn!(
@@ -289,13 +293,17 @@ pub async fn secure(
 
 /// Ends what another cluster's user runs at a cluster's address, and holds it again. Answers whether
 /// it is held; whoever else has it is named in the log.
-async fn take_back(core: &Core, cluster: &Cluster, home: &Home) -> Result<bool, JobError> {
+async fn take_back(
+    context: &ServiceContext,
+    cluster: &Cluster,
+    home: &Home,
+) -> Result<bool, JobError> {
     let Ok(host) = home.host.parse::<IpAddr>() else {
         return Ok(false);
     };
-    let engine = core.engine_of(cluster)?;
+    let engine = context.engine_of(cluster)?;
     let address = SocketAddr::new(host, home.port);
-    let ended = match core.users.evict(home.os_uid, address).await {
+    let ended = match context.users.evict(home.os_uid, address).await {
         Ok(Eviction::Ended(ended)) => ended,
         Ok(Eviction::Others(others)) => {
             tracing::warn!(
@@ -311,7 +319,7 @@ async fn take_back(core: &Core, cluster: &Cluster, home: &Home) -> Result<bool, 
         }
     };
     for one in &ended {
-        let of = core.users.clusters_of(one.uid).await;
+        let of = context.users.clusters_of(one.uid).await;
         tracing::warn!(
             cluster = %cluster.name, %address, program = %one, of = ?of,
             "a program of another cluster's user had the cluster's address and was ended"
@@ -322,7 +330,8 @@ async fn take_back(core: &Core, cluster: &Cluster, home: &Home) -> Result<bool, 
         return Ok(false);
     }
     let (id, at) = (cluster.resource_id.clone(), (home.host.clone(), home.port));
-    core.catalog
+    context
+        .catalog
         .write(move |tx| match rows::get_by_resource_id(tx, &id)? {
             Some(stored) => kinds::cluster(tx, &stored.value, OfCluster::Reclaimed(&at.0, at.1)),
             None => Ok(()),
@@ -337,18 +346,18 @@ async fn take_back(core: &Core, cluster: &Cluster, home: &Home) -> Result<bool, 
 /// # Errors
 /// The engine's, and those of [`secure`].
 pub async fn start(
-    core: &Core,
+    context: &ServiceContext,
     cluster: &Cluster,
     mut place: Placement,
 ) -> Result<Placement, JobError> {
-    let engine = core.engine_of(cluster)?;
+    let engine = context.engine_of(cluster)?;
     for _ in 0..STARTS_MAX {
-        match engine.start(&home(core, cluster, &place)).await {
+        match engine.start(&home(context, cluster, &place)).await {
             Ok(()) => return Ok(place),
-            Err(error) if is_taken(&error) => place = secure(core, cluster, place).await?,
+            Err(error) if is_taken(&error) => place = secure(context, cluster, place).await?,
             Err(error) => return Err(error.into()),
         }
     }
-    engine.start(&home(core, cluster, &place)).await?;
+    engine.start(&home(context, cluster, &place)).await?;
     Ok(place)
 }

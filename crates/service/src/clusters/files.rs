@@ -5,29 +5,30 @@ use std::path::{Path, PathBuf};
 use engine::Home;
 use model::{Cluster, Placement};
 
-use crate::core::Core;
+use crate::context::ServiceContext;
 
 /// Socket paths have room for 107 bytes (unix(7)); this leaves some for the file's name.
 const SOCKET_DIR_BYTES_MAX: usize = 84;
 
 /// Where a placed cluster's server lives.
-pub fn home(core: &Core, cluster: &Cluster, place: &Placement) -> Home {
+pub fn home(context: &ServiceContext, cluster: &Cluster, place: &Placement) -> Home {
     Home {
-        dir: folder(core, cluster).join(&place.attempt),
-        socket_dir: socket_dir(&core.settings.data_dir, cluster),
+        dir: folder(context, cluster).join(&place.attempt),
+        socket_dir: socket_dir(&context.settings.data_dir, cluster),
         host: place.host.clone(),
         port: place.port,
         os_uid: place.os_uid,
         os_uid_shared: place
             .os_uid
-            .is_some_and(|uid| core.users.may_be_shared(uid)),
+            .is_some_and(|uid| context.users.may_be_shared(uid)),
         version: cluster.engine_version.clone(),
     }
 }
 
 /// The folder of all attempts of a cluster.
-pub fn folder(core: &Core, cluster: &Cluster) -> PathBuf {
-    core.settings
+pub fn folder(context: &ServiceContext, cluster: &Cluster) -> PathBuf {
+    context
+        .settings
         .data_dir
         .join("clusters")
         .join(cluster.resource_id.as_str())
@@ -60,8 +61,8 @@ pub(crate) fn socket_dir_of(data_dir: &Path, short: &str) -> PathBuf {
 ///
 /// # Errors
 /// The file system's.
-pub async fn make_way(core: &Core, home: &Home) -> std::io::Result<()> {
-    let clusters = core.settings.data_dir.join("clusters");
+pub async fn make_way(context: &ServiceContext, home: &Home) -> std::io::Result<()> {
+    let clusters = context.settings.data_dir.join("clusters");
     let above = [home.dir.parent(), home.socket_dir.parent()];
     let above = above.into_iter().flatten().map(Path::to_owned);
     let folders: Vec<PathBuf> = [clusters].into_iter().chain(above).collect();

@@ -21,7 +21,7 @@ use super::files::{attempts, folder, home};
 use crate::{
     background::{Next, Task, TaskError},
     clusters::addresses,
-    core::Core,
+    context::ServiceContext,
     fault::chain,
     jobs::JobError,
 };
@@ -134,19 +134,19 @@ impl Task for Supervisor {
         "cluster_supervisor".to_owned()
     }
 
-    fn period(&self, _core: &Core) -> Duration {
+    fn period(&self, _core: &ServiceContext) -> Duration {
         KEEP_POLL
     }
 
-    async fn woken(&self, core: &Core) {
-        core.engines.ended().await;
+    async fn woken(&self, context: &ServiceContext) {
+        context.engines.ended().await;
     }
 
-    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
-        let members = available(core)
+    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
+        let members = available(context)
             .await
             .map_err(|error| TaskError::doing("the list of clusters could not be read", &error))?;
-        look_at(core, members, &mut self.watches).await;
+        look_at(context, members, &mut self.watches).await;
         Ok(Next::Period)
     }
 
@@ -159,9 +159,9 @@ impl Task for Supervisor {
     }
 }
 
-async fn available(core: &Core) -> Result<Vec<Member>, CatalogError> {
-    let node = core.settings.node.clone();
-    let found = core
+async fn available(context: &ServiceContext) -> Result<Vec<Member>, CatalogError> {
+    let node = context.settings.node.clone();
+    let found = context
         .catalog
         .read(move |tx| instances::on_node(tx, &node))
         .await?;
@@ -169,7 +169,11 @@ async fn available(core: &Core) -> Result<Vec<Member>, CatalogError> {
     Ok(found.into_iter().filter(is_available).collect())
 }
 
-async fn look_at(core: &Arc<Core>, members: Vec<Member>, watches: &mut HashMap<ResourceId, Watch>) {
+async fn look_at(
+    context: &Arc<ServiceContext>,
+    members: Vec<Member>,
+    watches: &mut HashMap<ResourceId, Watch>,
+) {
     let wanted: HashSet<&ResourceId> = members.iter().map(|one| &one.instance.cluster).collect();
     // One that is deleted meanwhile is looked at to the end: its removal waits for nobody.
     watches.retain(|id, watch| {
@@ -181,16 +185,20 @@ async fn look_at(core: &Arc<Core>, members: Vec<Member>, watches: &mut HashMap<R
             .or_insert_with(Watch::new);
         if watch.is_due().await {
             let may_start = watch.restarts.may_start(Instant::now());
-            watch.look = Some(tokio::spawn(look(core.clone(), member, may_start)));
+            watch.look = Some(tokio::spawn(look(context.clone(), member, may_start)));
         }
     }
 }
 
-async fn look(core: Arc<Core>, member: Member, may_start: bool) -> Result<Seen, JobError> {
+async fn look(
+    context: Arc<ServiceContext>,
+    member: Member,
+    may_start: bool,
+) -> Result<Seen, JobError> {
     let (cluster, place) = (&member.cluster, &member.instance.placement);
     let seen = tokio::select! {
-        seen = see_to(&core, cluster, place, may_start) => seen,
-        () = core.stopped() => Ok(Seen::Found),
+        seen = see_to(&context, cluster, place, may_start) => seen,
+        () = context.stopped() => Ok(Seen::Found),
     };
     if let Err(error) = &seen {
         tracing::warn!(cluster = %cluster.name, account = %cluster.account, cause = %chain(error), "the cluster's server is not well");
@@ -200,15 +208,15 @@ async fn look(core: Arc<Core>, member: Member, may_start: bool) -> Result<Seen, 
 
 /// Makes one cluster's server run, once it may be started, and notes whether it takes sessions.
 async fn see_to(
-    core: &Core,
+    context: &ServiceContext,
     cluster: &Cluster,
     place: &Placement,
     may_start: bool,
 ) -> Result<Seen, JobError> {
-    let home = home(core, cluster, place);
-    let note = |answers| core.answering.note(&cluster.resource_id, answers);
+    let home = home(context, cluster, place);
+    let note = |answers| context.answering.note(&cluster.resource_id, answers);
     // What cannot be told changes nothing: neither the server nor what is said of it.
-    let engine = core.engine_of(cluster)?;
+    let engine = context.engine_of(cluster)?;
     match engine.state(&home).await? {
         ServerState::Answers => {
             if note(true) {
@@ -233,7 +241,7 @@ async fn see_to(
         ServerState::Ended => {
             note(false);
             tracing::info!(cluster = %cluster.name, "starting the cluster's server");
-            addresses::start(core, cluster, place.clone()).await?;
+            addresses::start(context, cluster, place.clone()).await?;
             note(true);
             Ok(Seen::Started)
         }
@@ -242,9 +250,9 @@ async fn see_to(
 
 /// Stops the servers of all clusters that this node has, those of attempts without a commit
 /// included.
-pub async fn stop_all(core: &Core, patience: Duration) {
-    let node = core.settings.node.clone();
-    let found = core
+pub async fn stop_all(context: &ServiceContext, patience: Duration) {
+    let node = context.settings.node.clone();
+    let found = context
         .catalog
         .read(move |tx| instances::on_node(tx, &node))
         .await;
@@ -257,20 +265,20 @@ pub async fn stop_all(core: &Core, patience: Duration) {
     };
     let stops = found
         .iter()
-        .map(|member| stop_attempts(core, member, patience));
+        .map(|member| stop_attempts(context, member, patience));
     futures_util::future::join_all(stops).await;
 }
 
-async fn stop_attempts(core: &Core, member: &Member, patience: Duration) {
+async fn stop_attempts(context: &ServiceContext, member: &Member, patience: Duration) {
     let (cluster, place) = (&member.cluster, &member.instance.placement);
-    let engine = match core.engine_of(cluster) {
+    let engine = match context.engine_of(cluster) {
         Ok(engine) => engine,
         Err(error) => {
             tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's server does not stop");
             return;
         }
     };
-    let at = folder(core, cluster);
+    let at = folder(context, cluster);
     let found = match attempts(&at).await {
         Ok(found) => found,
         Err(error) => {
@@ -283,7 +291,7 @@ async fn stop_attempts(core: &Core, member: &Member, patience: Duration) {
             attempt,
             ..place.clone()
         };
-        home(core, cluster, &place)
+        home(context, cluster, &place)
     });
     let stops = stops.map(|home| async move {
         if let Err(error) = engine.stop(&home, patience).await {

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
-    core::Core,
+    context::ServiceContext,
     events::{kinds, transport::WebhookTransport},
     fault::chain,
     settings::Webhook,
@@ -41,12 +41,13 @@ const EVENT_ID: HeaderName = HeaderName::from_static("snapferry-event-id");
 /// # Errors
 /// When the catalog does not answer.
 pub(crate) async fn routes(
-    core: &Arc<Core>,
+    context: &Arc<ServiceContext>,
     webhook_transport: &Arc<dyn WebhookTransport>,
 ) -> Result<Vec<Route>, CatalogError> {
-    let names: Vec<String> = core.settings.webhooks.iter().map(name_of).collect();
+    let names: Vec<String> = context.settings.webhooks.iter().map(name_of).collect();
     let known = names.clone();
-    core.catalog
+    context
+        .catalog
         .write(move |tx| {
             webhooks::forget_others(tx, &known)?;
             // A new address gets what happens from now on.
@@ -59,11 +60,11 @@ pub(crate) async fn routes(
             Ok::<_, CatalogError>(())
         })
         .await?;
-    let hooks = core.settings.webhooks.iter().cloned().zip(names);
+    let hooks = context.settings.webhooks.iter().cloned().zip(names);
     Ok(hooks
         .enumerate()
         .map(|(number, (hook, name))| Route {
-            core: core.clone(),
+            context: context.clone(),
             webhook_transport: webhook_transport.clone(),
             hook,
             name,
@@ -79,7 +80,7 @@ fn name_of(hook: &Webhook) -> String {
 
 /// The way to one address.
 pub(crate) struct Route {
-    core: Arc<Core>,
+    context: Arc<ServiceContext>,
     webhook_transport: Arc<dyn WebhookTransport>,
     hook: Webhook,
     name: String,
@@ -95,15 +96,15 @@ impl Task for Route {
         format!("webhook_{}", self.number)
     }
 
-    fn period(&self, _core: &Core) -> Duration {
+    fn period(&self, _core: &ServiceContext) -> Duration {
         POLL
     }
 
-    fn rest(&self, _core: &Core, failures: u32) -> Duration {
+    fn rest(&self, _core: &ServiceContext, failures: u32) -> Duration {
         backoff(failures)
     }
 
-    async fn run(&mut self, _core: &Arc<Core>) -> Result<Next, TaskError> {
+    async fn run(&mut self, _core: &Arc<ServiceContext>) -> Result<Next, TaskError> {
         let delivered = self.deliver().await;
         match delivered {
             Ok(BATCH) => Ok(Next::Now),
@@ -120,7 +121,7 @@ impl Route {
     async fn deliver(&self) -> Result<usize, String> {
         let name = self.name.clone();
         let waiting = self
-            .core
+            .context
             .catalog
             .read(move |tx| {
                 let place = webhooks::place(tx, &name)?.unwrap_or(0);
@@ -133,10 +134,10 @@ impl Route {
             let sent = self.send(seq, &event);
             tokio::select! {
                 outcome = sent => outcome?,
-                () = self.core.stopped() => return Ok(0),
+                () = self.context.stopped() => return Ok(0),
             }
             let name = self.name.clone();
-            self.core
+            self.context
                 .catalog
                 .write(move |tx| webhooks::keep(tx, &name, seq))
                 .await
@@ -148,7 +149,7 @@ impl Route {
     async fn send(&self, seq: i64, event: &Event) -> Result<(), String> {
         let id = format!("{}-{seq}", event.at.0);
         let body = document(&id, event);
-        let at = self.core.now().seconds();
+        let at = self.context.now().seconds();
         let mut headers = HeaderMap::new();
         headers.insert(
             header::CONTENT_TYPE,

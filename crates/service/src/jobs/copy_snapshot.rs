@@ -11,12 +11,12 @@ use super::{
     run::{JobType, Run, complete_snapshot, done, snapshot_of},
 };
 use crate::{
-    link::{Link, LocalLink, Wanted},
+    link::{FetchRequest, Link, LocalLink},
     verify,
 };
 
 /// What another deployment said of a snapshot must be so in its manifest too.
-async fn agrees(wanted: &Wanted<'_>, content: &Content) -> Result<(), JobError> {
+async fn agrees(wanted: &FetchRequest<'_>, content: &Content) -> Result<(), JobError> {
     let header = vault::read_header(
         wanted.to,
         wanted.volume,
@@ -60,7 +60,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
     let (of, uid) = (run.snapshot()?.clone(), body.snapshot);
     let wanted = run
-        .core
+        .context
         .catalog
         .read(move |tx| snapshot_of(tx, &of, &uid))
         .await?;
@@ -74,9 +74,9 @@ async fn run(run: &Run) -> Result<(), JobError> {
             body.content.clone()
         }
     };
-    let (lease, moved) = (run.lease.clone(), run.meter.progress());
+    let (lease, moved) = (run.lease.clone(), run.progress.progress());
     let of = run.snapshot()?.clone();
-    run.core
+    run.context
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
@@ -98,7 +98,7 @@ async fn ship(run: &Run, body: &Body) -> Result<(), JobError> {
         format!("volumes/{}/", content.volume),
     );
     let (absent_here, absent_there) = run
-        .core
+        .context
         .catalog
         .read(move |tx| {
             Ok::<_, CatalogError>((
@@ -107,9 +107,9 @@ async fn ship(run: &Run, body: &Body) -> Result<(), JobError> {
             ))
         })
         .await?;
-    let throttle = run.core.vaults.throttle(here);
-    let wanted = Wanted {
-        to: &run.core.vaults.get(here)?,
+    let throttle = run.context.vaults.throttle(here);
+    let wanted = FetchRequest {
+        to: &run.context.vaults.get(here)?,
         volume: &content.volume,
         manifest: content.manifest,
         absent_there: &absent_there,
@@ -117,9 +117,9 @@ async fn ship(run: &Run, body: &Body) -> Result<(), JobError> {
     };
     match &body.pass {
         None => {
-            let from = run.core.vaults.get(&body.source_region)?;
+            let from = run.context.vaults.get(&body.source_region)?;
             let link = LocalLink::new(from, absent_here);
-            if let Err(error) = link.fetch(wanted, &*run.meter).await {
+            if let Err(error) = link.fetch(wanted, &*run.progress).await {
                 return Err(
                     verify::repair_snapshot(run, &body.source_region, content, error).await,
                 );
@@ -127,7 +127,7 @@ async fn ship(run: &Run, body: &Body) -> Result<(), JobError> {
         }
         Some(pass) => {
             let link = link(run, body, pass)?;
-            link.fetch(wanted, &*run.meter).await?;
+            link.fetch(wanted, &*run.progress).await?;
             agrees(&wanted, content).await?;
         }
     }

@@ -45,26 +45,29 @@ async fn run(run: &Run) -> Result<(), JobError> {
     let cluster = run.cluster(&body.cluster).await?;
     let place = run.fresh_place(&cluster).await?;
     run.clear_other_attempts(&cluster, &place).await?;
-    let place = addresses::secure(&run.core, &cluster, place).await?;
-    let home = files::home(&run.core, &cluster, &place);
+    let place = addresses::secure(&run.context, &cluster, place).await?;
+    let home = files::home(&run.context, &cluster, &place);
     run.make_way(&home).await?;
     let spec = NewCluster {
         master_username: cluster.master_username.clone(),
         master_verifier: body.master_verifier,
         database_name: cluster.database_name.clone(),
     };
-    run.core.engine_of(&cluster)?.create(&home, &spec).await?;
-    let start = addresses::start(&run.core, &cluster, place);
-    let place = run.place.waiting(start).await?;
+    run.context
+        .engine_of(&cluster)?
+        .create(&home, &spec)
+        .await?;
+    let start = addresses::start(&run.context, &cluster, place);
+    let place = run.slot.waiting(start).await?;
     commit(run, body.cluster, place).await
 }
 
 /// Names the winning attempt: from here on the cluster is available.
 pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Result<(), JobError> {
     // The engine has just had a session with its server.
-    run.core.answering.note(&id, true);
+    run.context.answering.note(&id, true);
     let lease = run.lease.clone();
-    run.core
+    run.context
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clusters::{addresses, files},
     events::kinds,
-    jobs::{places::Place, progress::Meter},
+    jobs::{progress::JobProgress, slots::JobSlot},
     keys::{KeyUser, cluster_context},
 };
 
@@ -82,9 +82,9 @@ async fn run(run: &Run) -> Result<(), JobError> {
         base,
         left_out,
     } = take(run, &cluster, &body).await?;
-    let (lease, moved) = (run.lease.clone(), run.meter.progress());
+    let (lease, moved) = (run.lease.clone(), run.progress.progress());
     let of = run.snapshot()?.clone();
-    run.core
+    run.context
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
@@ -112,35 +112,35 @@ pub(super) struct Taken {
 /// Dumps the cluster into its region's vault, once the snapshots of it that were asked for before
 /// are through: each needs a replication slot, and builds on the one before.
 pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Taken, JobError> {
-    let core = &run.core;
-    let turn = core.turns.of(&cluster.resource_id);
-    let _turn = run.place.waiting(turn).await;
+    let context = &run.context;
+    let turn = context.queues.of(&cluster.resource_id);
+    let _turn = run.slot.waiting(turn).await;
     let place = run.placed(cluster).await?;
-    let start = addresses::start(core, cluster, place);
-    let place = run.place.waiting(start).await?;
-    let home = files::home(core, cluster, &place);
-    let engine = Arc::clone(core.engine_of(cluster)?);
-    let vault = core.vaults.get(&cluster.region)?;
+    let start = addresses::start(context, cluster, place);
+    let place = run.slot.waiting(start).await?;
+    let home = files::home(context, cluster, &place);
+    let engine = Arc::clone(context.engine_of(cluster)?);
+    let vault = context.vaults.get(&cluster.region)?;
     let user = KeyUser::rds(&cluster.account, &cluster.region);
     let data_key = match &body.wrapped_key {
-        Some(wrapped) => Some(core.keys.unwrap(&user, wrapped).await?),
+        Some(wrapped) => Some(context.keys.unwrap(&user, wrapped).await?),
         None => None,
     };
     let base = base_of(run, cluster, &user).await?;
     let absent = absent(run, cluster).await?;
     let options = WriteOptions {
-        memory_bytes: core.settings.snapshot_memory_bytes,
-        observer: run.meter.clone(),
+        memory_bytes: context.settings.snapshot_memory_bytes,
+        observer: run.progress.clone(),
     };
     let sealing = data_key.clone().map_or(Sealing::Open, Sealing::Sealed);
     let volume = cluster.volume.clone();
-    let (meter, place) = (run.meter.clone(), run.place.clone());
+    let (progress, slot) = (run.progress.clone(), run.slot.clone());
     let (written, left_out) = tokio::task::spawn_blocking(move || {
         let writer = begin(&vault, &volume, &sealing, base, &absent, &options)?;
         let mut sink = VaultSink {
             writer,
-            meter,
-            place,
+            progress,
+            slot,
         };
         let info = engine.dump(&home, &mut sink)?;
         Ok::<_, JobError>((sink.writer.finish(info.document)?, info.left_out))
@@ -149,8 +149,8 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
     .map_err(|error| JobError::retry(format!("the dump ended early: {error}")))??;
     let base_key = match (&cluster.kms_key, &data_key) {
         (Some(arn), Some(plain)) => {
-            let context = cluster_context(&cluster.account, &cluster.resource_id, &cluster.volume);
-            Some(core.keys.wrap(&user, arn, plain, context).await?)
+            let bound = cluster_context(&cluster.account, &cluster.resource_id, &cluster.volume);
+            Some(context.keys.wrap(&user, arn, plain, bound).await?)
         }
         _ => None,
     };
@@ -180,7 +180,7 @@ async fn base_of(
         return Ok(None);
     };
     let data_key: Option<DataKey> = match &base.wrapped_key {
-        Some(wrapped) => Some(run.core.keys.unwrap(user, wrapped).await?),
+        Some(wrapped) => Some(run.context.keys.unwrap(user, wrapped).await?),
         None => None,
     };
     Ok(Some(vault::Base {
@@ -229,7 +229,7 @@ async fn absent(run: &Run, cluster: &Cluster) -> Result<vault::Condemned, JobErr
         format!("volumes/{}/", cluster.volume),
     );
     Ok(run
-        .core
+        .context
         .catalog
         .read(move |tx| tombstones::list(tx, &region, &prefix))
         .await?)
@@ -238,13 +238,13 @@ async fn absent(run: &Run, cluster: &Cluster) -> Result<vault::Condemned, JobErr
 /// Hands an engine's files to the vault.
 struct VaultSink {
     writer: SnapshotWriter,
-    meter: Arc<Meter>,
-    place: Arc<Place>,
+    progress: Arc<JobProgress>,
+    slot: Arc<JobSlot>,
 }
 
 impl DumpSink for VaultSink {
     fn expect_total(&mut self, bytes: u64) {
-        self.meter.total(bytes);
+        self.progress.total(bytes);
     }
 
     fn directory(&mut self, path: &str, mode: u32) -> Result<(), SinkError> {
@@ -270,13 +270,15 @@ impl DumpSink for VaultSink {
 
     fn waits(&self, waiting: bool) {
         match waiting {
-            true => self.place.put_down(),
-            false => self.place.take_up_blocking(|| self.meter.stop_requested()),
+            true => self.slot.put_down(),
+            false => self
+                .slot
+                .take_up_blocking(|| self.progress.stop_requested()),
         }
     }
 
     fn stop_requested(&self) -> bool {
-        self.meter.stop_requested()
+        self.progress.stop_requested()
     }
 }
 

@@ -70,7 +70,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
         let of = snapshot.of(&cluster.region, &cluster.account);
         let uid = snapshot.needs.snapshot;
         let wanted = run
-            .core
+            .context
             .catalog
             .read(move |tx| snapshot_of(tx, &of, &uid))
             .await?;
@@ -80,18 +80,18 @@ async fn run(run: &Run) -> Result<(), JobError> {
         }
     }
     let place = run.writer_place(&cluster).await?;
-    for attempt in super::run::attempts(&files::folder(&run.core, &cluster)).await? {
+    for attempt in super::run::attempts(&files::folder(&run.context, &cluster)).await? {
         if let Some(place) = &place {
             let home = files::home(
-                &run.core,
+                &run.context,
                 &cluster,
                 &Placement {
                     attempt,
                     ..place.clone()
                 },
             );
-            let removal = run.core.engine_of(&cluster)?.remove(&home);
-            if let Err(error) = run.place.waiting(removal).await {
+            let removal = run.context.engine_of(&cluster)?.remove(&home);
+            if let Err(error) = run.slot.waiting(removal).await {
                 if error.may_have_deleted() {
                     note_loss(run, &cluster).await?;
                 }
@@ -100,12 +100,12 @@ async fn run(run: &Run) -> Result<(), JobError> {
         }
     }
     if let Some(place) = &place {
-        addresses::release(&run.core, &cluster, place);
+        addresses::release(&run.context, &cluster, place);
     }
-    remove_folder(files::folder(&run.core, &cluster)).await?;
-    run.core.answering.note(&cluster.resource_id, false);
+    remove_folder(files::folder(&run.context, &cluster)).await?;
+    run.context.answering.note(&cluster.resource_id, false);
     let lease = run.lease.clone();
-    run.core
+    run.context
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
@@ -122,7 +122,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
 /// no cluster that could be started.
 async fn note_loss(run: &Run, cluster: &model::Cluster) -> Result<(), JobError> {
     let (lease, id) = (run.lease.clone(), cluster.resource_id.clone());
-    run.core
+    run.context
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
@@ -143,7 +143,7 @@ async fn take_final(
     let taken = create_snapshot::take(run, cluster, &snapshot.needs).await?;
     let of = snapshot.of(&cluster.region, &cluster.account);
     let lease = run.lease.clone();
-    run.core
+    run.context
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;

@@ -9,7 +9,6 @@ pub mod create_snapshot;
 pub mod deaths;
 pub mod delete_cluster;
 mod error;
-pub mod places;
 pub mod progress;
 pub mod reencrypt;
 pub mod registry;
@@ -17,7 +16,8 @@ pub mod restore_cluster;
 mod restore_sample;
 pub mod run;
 pub mod runner;
-pub mod snapshot_turns;
+pub mod slots;
+pub mod snapshot_queues;
 pub mod verify_vault;
 
 pub use error::{JobError, Reason};

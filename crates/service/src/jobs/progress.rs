@@ -6,7 +6,7 @@ use vault::Observer;
 
 /// The counters of one try. What was shipped goes on from the tries before.
 #[derive(Debug, Default)]
-pub struct Meter {
+pub struct JobProgress {
     total: AtomicU64,
     done: AtomicU64,
     shipped_bytes: AtomicU64,
@@ -15,7 +15,7 @@ pub struct Meter {
     stop: AtomicBool,
 }
 
-impl Meter {
+impl JobProgress {
     /// Goes on from what the tries before recorded.
     pub fn after(before: &Progress) -> Self {
         Self {
@@ -57,7 +57,7 @@ impl Meter {
 
 /// Counts what a part of the work does, and leaves the whole work's total alone.
 #[derive(Debug)]
-pub struct Counting<'a>(pub &'a Meter);
+pub struct Counting<'a>(pub &'a JobProgress);
 
 impl Observer for Counting<'_> {
     fn total(&self, _bytes: u64) {}
@@ -71,7 +71,7 @@ impl Observer for Counting<'_> {
     }
 }
 
-impl Observer for Meter {
+impl Observer for JobProgress {
     fn total(&self, bytes: u64) {
         self.total.store(bytes, Relaxed);
     }

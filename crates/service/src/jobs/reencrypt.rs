@@ -23,7 +23,7 @@ pub(super) async fn run(
     body: &Body,
     reencryption: &Reencryption,
 ) -> Result<Content, JobError> {
-    let core = &run.core;
+    let context = &run.context;
     let of = run.snapshot()?.clone();
     let user = KeyUser::rds(&of.account, &of.region);
     let data_key = unwrap(run, &user, body.content.wrapped_key.as_ref()).await?;
@@ -32,7 +32,7 @@ pub(super) async fn run(
     let (from, to) = (body.source_region.clone(), of.region.clone());
     let prefix = |volume: &VolumeRef| format!("volumes/{volume}/");
     let (here, there) = (prefix(&body.content.volume), prefix(&reencryption.volume));
-    let (absent_here, absent_there) = core
+    let (absent_here, absent_there) = context
         .catalog
         .read(move |tx| {
             Ok::<_, CatalogError>((
@@ -41,12 +41,12 @@ pub(super) async fn run(
             ))
         })
         .await?;
-    let target = core.vaults.get(&of.region)?;
+    let target = context.vaults.get(&of.region)?;
     let source = match &body.pass {
         Some(_) => None,
-        None => Some(core.vaults.get(&body.source_region)?),
+        None => Some(context.vaults.get(&body.source_region)?),
     };
-    let throttle = core.vaults.throttle(&of.region);
+    let throttle = context.vaults.throttle(&of.region);
     let (run, body, reencryption) = (run.clone(), body.clone(), reencryption.clone());
     tokio::task::spawn_blocking(move || {
         let handle = Handle::current();
@@ -75,7 +75,7 @@ pub(super) async fn run(
             throttle: throttle.as_ref(),
         };
         let record = |manifest| handle.block_on(record(&run, &body, manifest));
-        let made = vault::reencrypt(job, &*run.meter, &record)?;
+        let made = vault::reencrypt(job, &*run.progress, &record)?;
         if made.base_lost {
             tracing::warn!(job = %run.job.id, volume = %reencryption.volume, "the copy before cannot be used: everything was sealed anew");
         }
@@ -98,7 +98,7 @@ async fn unwrap(
     wrapped: Option<&WrappedKey>,
 ) -> Result<Option<DataKey>, KeyError> {
     match wrapped {
-        Some(wrapped) => run.core.keys.unwrap(user, wrapped).await.map(Some),
+        Some(wrapped) => run.context.keys.unwrap(user, wrapped).await.map(Some),
         None => Ok(None),
     }
 }
@@ -157,7 +157,7 @@ pub(super) fn link<'a>(
     pass: &'a str,
 ) -> Result<HttpLink<'a>, JobError> {
     let (here, there) = (&run.snapshot()?.region, &body.source_region);
-    let region = RemoteRegion::of(&run.core, here, there).ok_or_else(|| {
+    let region = RemoteRegion::of(&run.context, here, there).ok_or_else(|| {
         let log = format!(
             "region {there} is not configured as another deployment's any more: \
              name it in the settings as [regions.{there}], and copy again"
@@ -167,5 +167,5 @@ pub(super) fn link<'a>(
             log,
         ))
     })?;
-    Ok(region.link(pass, &*run.meter))
+    Ok(region.link(pass, &*run.progress))
 }

@@ -60,7 +60,7 @@ pub(crate) fn kinds() -> Vec<JobKind> {
     ALL.iter().map(|row| row.kind.clone()).collect()
 }
 
-/// The kinds that have fewer places than others.
+/// The kinds that have fewer slots than others.
 pub(crate) fn narrow() -> Vec<JobKind> {
     let narrow = ALL.iter().filter(|row| row.is_narrow);
     narrow.map(|row| row.kind.clone()).collect()

@@ -58,16 +58,16 @@ impl JobType for RestoreCluster {
 
 async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
-    let core = &run.core;
+    let context = &run.context;
     let cluster = run.cluster(&body.cluster).await?;
     let place = run.fresh_place(&cluster).await?;
     run.clear_other_attempts(&cluster, &place).await?;
-    let place = addresses::secure(core, &cluster, place).await?;
-    let home = files::home(core, &cluster, &place);
+    let place = addresses::secure(context, &cluster, place).await?;
+    let home = files::home(context, &cluster, &place);
     run.make_way(&home).await?;
     let user = KeyUser::rds(&cluster.account, &cluster.region);
     let data_key = match &body.content.wrapped_key {
-        Some(wrapped) => Some(core.keys.unwrap(&user, wrapped).await?),
+        Some(wrapped) => Some(context.keys.unwrap(&user, wrapped).await?),
         None => None,
     };
     let (content, source) = (body.content.clone(), body.content.clone());
@@ -75,12 +75,12 @@ async fn run(run: &Run) -> Result<(), JobError> {
         cluster.region.clone(),
         format!("volumes/{}/", content.volume),
     );
-    let absent = core
+    let absent = context
         .catalog
         .read(move |tx| tombstones::list(tx, &region, &prefix))
         .await?;
-    let vault = core.vaults.get(&cluster.region)?;
-    let (folder, meter) = (home.dir.clone(), run.meter.clone());
+    let vault = context.vaults.get(&cluster.region)?;
+    let (folder, progress) = (home.dir.clone(), run.progress.clone());
     let restored = tokio::task::spawn_blocking(move || {
         files::make_passage(&folder).map_err(|error| {
             JobError::retry(format!("{} cannot be made: {error}", folder.display()))
@@ -94,7 +94,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
             data_key.as_ref(),
             &absent,
             &into,
-            &*meter,
+            &*progress,
         );
         Ok::<_, JobError>(restored)
     })
@@ -107,9 +107,9 @@ async fn run(run: &Run) -> Result<(), JobError> {
         }
     };
     // A server recovers from what may be hostile content: that is its own work.
-    let engine = core.engine_of(&cluster)?;
+    let engine = context.engine_of(&cluster)?;
     let load = engine.load(&home, &restored.engine_document);
-    run.place.waiting(load).await?;
+    run.slot.waiting(load).await?;
     create_cluster::commit(run, cluster.resource_id, place).await
 }
 

@@ -52,18 +52,20 @@ pub(super) async fn look(run: &Run, sampled: Sampled) -> Result<Verdict, JobErro
 }
 
 async fn restore_and_read(run: &Run, sampled: Sampled) -> Result<Verdict, JobError> {
-    let core = &run.core;
-    let os_uid = core.users.claim(&*core.catalog).await?;
+    let context = &run.context;
+    let os_uid = context.users.claim(&*context.catalog).await?;
     if let Some(uid) = os_uid {
         use catalog::CatalogExt;
-        let noted = core.catalog.write(move |tx| catalog::uids::note(tx, uid));
+        let noted = context
+            .catalog
+            .write(move |tx| catalog::uids::note(tx, uid));
         noted.await?;
     }
-    let engine = Arc::clone(core.engines.named(&sampled.engine)?);
+    let engine = Arc::clone(context.engines.named(&sampled.engine)?);
     let home = home(run, os_uid, &sampled)?;
     run.make_way(&home).await?;
-    let vault = core.vaults.get(&sampled.region)?;
-    let (folder, meter) = (home.dir.clone(), run.meter.clone());
+    let vault = context.vaults.get(&sampled.region)?;
+    let (folder, progress) = (home.dir.clone(), run.progress.clone());
     let restored = tokio::task::spawn_blocking(move || {
         files::make_passage(&folder).map_err(|error| {
             JobError::retry(format!("{} cannot be made: {error}", folder.display()))
@@ -76,7 +78,7 @@ async fn restore_and_read(run: &Run, sampled: Sampled) -> Result<Verdict, JobErr
         } = sampled;
         let (volume, manifest) = (&content.volume, content.manifest);
         let (key, into) = (data_key.as_ref(), folder.join("data"));
-        let observer: &dyn Observer = &Counting(&meter);
+        let observer: &dyn Observer = &Counting(&progress);
         Ok::<_, JobError>(vault::restore(
             &vault, volume, manifest, key, &absent, &into, observer,
         ))
@@ -90,11 +92,11 @@ async fn restore_and_read(run: &Run, sampled: Sampled) -> Result<Verdict, JobErr
         }
         Err(error) => return Ok(Verdict::Broken(chain(&error))),
     };
-    let loaded = run.place.waiting(engine.load(&home, &document)).await;
+    let loaded = run.slot.waiting(engine.load(&home, &document)).await;
     if let Err(error) = loaded {
         return judge(error);
     }
-    match run.place.waiting(engine.examine(&home)).await {
+    match run.slot.waiting(engine.examine(&home)).await {
         Ok(examined) => Ok(Verdict::Whole(examined)),
         Err(error) => judge(error),
     }
@@ -117,7 +119,7 @@ fn judge(error: EngineError) -> Result<Verdict, JobError> {
 
 /// The folder of this node's clusters.
 fn clusters_folder(run: &Run) -> PathBuf {
-    run.core.settings.data_dir.join("clusters")
+    run.context.settings.data_dir.join("clusters")
 }
 
 fn home(run: &Run, os_uid: Option<u32>, sampled: &Sampled) -> Result<Home, JobError> {
@@ -155,11 +157,11 @@ fn home_at(
         .collect();
     Home {
         dir: folder.join(attempt),
-        socket_dir: files::socket_dir_of(&run.core.settings.data_dir, &short),
+        socket_dir: files::socket_dir_of(&run.context.settings.data_dir, &short),
         host: HOST.to_owned(),
         port,
         os_uid,
-        os_uid_shared: os_uid.is_some_and(|uid| run.core.users.may_be_shared(uid)),
+        os_uid_shared: os_uid.is_some_and(|uid| run.context.users.may_be_shared(uid)),
         version: version.to_owned(),
     }
 }
@@ -186,7 +188,7 @@ pub(super) async fn clear(run: &Run) -> Result<(), JobError> {
             let os_uid = owner_of(run, &folder.join(&attempt).join("data"));
             let os_uid = os_uid.map_err(|error| failed(&folder, error))?;
             let home = home_at(run, &folder, &attempt, 1, os_uid, "");
-            run.place.waiting(engine.remove(&home)).await?;
+            run.slot.waiting(engine.remove(&home)).await?;
             let sockets = home.socket_dir;
             let removed = files::blocking(move || {
                 engine::remove_tree(&sockets).map_err(std::io::Error::other)
@@ -202,7 +204,7 @@ pub(super) async fn clear(run: &Run) -> Result<(), JobError> {
 
 /// The engine that a folder's name says. Earlier releases had one, and did not say it.
 fn engine_of<'a>(run: &'a Run, folder: &str) -> Result<&'a Arc<dyn Engine>, JobError> {
-    let engines = &run.core.engines;
+    let engines = &run.context.engines;
     let named = folder.split_once('.').map(|(_, name)| engines.named(name));
     match named.or_else(|| engines.all().next().map(Ok)) {
         Some(engine) => Ok(engine?),
@@ -213,7 +215,7 @@ fn engine_of<'a>(run: &'a Run, folder: &str) -> Result<&'a Arc<dyn Engine>, JobE
 /// Whose the files are, which tells whose the processes are; none where clusters have no users of
 /// their own, or before the files were given away.
 fn owner_of(run: &Run, data: &Path) -> std::io::Result<Option<u32>> {
-    if !run.core.settings.os_users {
+    if !run.context.settings.os_users {
         return Ok(None);
     }
     match std::fs::symlink_metadata(data) {

@@ -17,24 +17,24 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     clusters::files,
-    core::Core,
+    context::ServiceContext,
     events::kinds,
-    jobs::{JobError, places::Place, progress::Meter},
+    jobs::{JobError, progress::JobProgress, slots::JobSlot},
 };
 
 /// One try at a job.
 #[derive(Debug, Clone)]
 pub struct Run {
     /// The rooms.
-    pub core: Arc<Core>,
+    pub context: Arc<ServiceContext>,
     /// The row, as it was claimed.
     pub job: Job,
     /// The proof of the claim.
     pub lease: Lease,
     /// How far it is, and whether it is to stop.
-    pub meter: Arc<Meter>,
-    /// Its place: what waits for a database's server puts it down.
-    pub place: Arc<Place>,
+    pub progress: Arc<JobProgress>,
+    /// Its slot: what waits for a database's server puts it down.
+    pub slot: Arc<JobSlot>,
 }
 
 /// A kind of job: its word, its document, and what it does.
@@ -43,7 +43,7 @@ pub trait JobType: 'static {
     const NAME: &'static str;
     /// The sort of its subject ([`Subject::sort`]).
     const WORKS_ON: &'static str;
-    /// Whether it has fewer places than others: a slow one must not keep them from theirs.
+    /// Whether it has fewer slots than others: a slow one must not keep them from theirs.
     const IS_NARROW: bool = false;
     /// Whether its document stays when it has ended.
     const KEEPS_BODY: bool = false;
@@ -75,8 +75,8 @@ pub trait JobType: 'static {
 }
 
 /// A new job's row.
-pub fn new_job<J: JobType>(core: &Core, subject: Subject, body: &J::Body) -> Job {
-    job_at::<J>(&*core.entropy, core.now(), subject, body)
+pub fn new_job<J: JobType>(context: &ServiceContext, subject: Subject, body: &J::Body) -> Job {
+    job_at::<J>(&*context.entropy, context.now(), subject, body)
 }
 
 /// The same beside a server.
@@ -126,10 +126,10 @@ impl Run {
     pub async fn checkpoint(&self, step: Checkpoint) -> Result<(), CatalogError> {
         let lease = self.lease.clone();
         let step = Checkpoint {
-            progress: Some(self.meter.progress()),
+            progress: Some(self.progress.progress()),
             ..step
         };
-        self.core
+        self.context
             .catalog
             .write(move |tx| jobs::checkpoint(tx, &lease, &step))
             .await
@@ -142,7 +142,7 @@ impl Run {
     pub async fn cluster(&self, id: &ResourceId) -> Result<Cluster, JobError> {
         let id = id.clone();
         let found = self
-            .core
+            .context
             .catalog
             .read(move |tx| catalog::clusters::get_by_resource_id(tx, &id))
             .await?;
@@ -156,7 +156,7 @@ impl Run {
     pub async fn writer_place(&self, cluster: &Cluster) -> Result<Option<Placement>, JobError> {
         let id = cluster.resource_id.clone();
         let found = self
-            .core
+            .context
             .catalog
             .read(move |tx| catalog::instances::writer(tx, &id))
             .await?;
@@ -192,7 +192,7 @@ impl Run {
     /// # Errors
     /// `Retry`, with what the file system says.
     pub async fn make_way(&self, home: &Home) -> Result<(), JobError> {
-        files::make_way(&self.core, home).await.map_err(|error| {
+        files::make_way(&self.context, home).await.map_err(|error| {
             JobError::retry(format!(
                 "the folders above {} cannot be made: {error}",
                 home.dir.display()
@@ -209,19 +209,19 @@ impl Run {
         cluster: &Cluster,
         keep: &Placement,
     ) -> Result<(), JobError> {
-        let folder = files::folder(&self.core, cluster);
+        let folder = files::folder(&self.context, cluster);
         for attempt in attempts(&folder).await? {
             if attempt != keep.attempt {
                 let old = files::home(
-                    &self.core,
+                    &self.context,
                     cluster,
                     &Placement {
                         attempt,
                         ..keep.clone()
                     },
                 );
-                let engine = self.core.engine_of(cluster)?;
-                self.place.waiting(engine.remove(&old)).await?;
+                let engine = self.context.engine_of(cluster)?;
+                self.slot.waiting(engine.remove(&old)).await?;
             }
         }
         Ok(())

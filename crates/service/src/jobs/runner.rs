@@ -15,12 +15,12 @@ use tracing::Instrument;
 
 use crate::{
     background::{Next, Task, TaskError},
-    core::Core,
+    context::ServiceContext,
     fault::chain,
     jobs::{
         JobError, Reason, Run,
         deaths::{DEATHS_MAX, Mark},
-        progress::Meter,
+        progress::JobProgress,
         registry::{self, give_up, name_of, run, show},
     },
     metrics::Kind,
@@ -55,20 +55,20 @@ impl Task for Runner {
         "job_runner".to_owned()
     }
 
-    fn period(&self, _core: &Core) -> Duration {
+    fn period(&self, _core: &ServiceContext) -> Duration {
         limits::RUNNER_POLL
     }
 
-    async fn woken(&self, core: &Core) {
+    async fn woken(&self, context: &ServiceContext) {
         tokio::select! {
-            () = core.work.notified() => {}
-            () = core.places.more_room() => {}
+            () = context.work.notified() => {}
+            () = context.slots.more_room() => {}
         }
     }
 
-    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
+    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
         while self.running.try_join_next().is_some() {}
-        let claimed = claim(core, &self.owner).await;
+        let claimed = claim(context, &self.owner).await;
         match claimed.map_err(|error| TaskError::doing("no job could be claimed", &error))? {
             Some(one) => {
                 let job = &one.job;
@@ -86,32 +86,35 @@ impl Task for Runner {
 }
 
 /// Takes a job that there is room for, if there is one.
-pub(crate) async fn claim(core: &Arc<Core>, owner: &str) -> Result<Option<Run>, CatalogError> {
-    let Some(except) = core.places.room() else {
+pub(crate) async fn claim(
+    context: &Arc<ServiceContext>,
+    owner: &str,
+) -> Result<Option<Run>, CatalogError> {
+    let Some(except) = context.slots.room() else {
         return Ok(None);
     };
     let wanted = Claim {
         owner: owner.to_owned(),
-        node: core.settings.node.clone(),
-        free: !core.is_draining(),
+        node: context.settings.node.clone(),
+        free: !context.is_draining(),
         kinds: registry::kinds(),
         except,
-        lease: core.settings.lease,
+        lease: context.settings.lease,
     };
-    let claimed = core
+    let claimed = context
         .catalog
         .write(move |tx| jobs::claim(tx, &wanted))
         .await?;
     Ok(claimed.and_then(|job| {
         let lease = Lease::of(&job)?;
-        let meter = Arc::new(Meter::after(&job.progress));
-        let place = Arc::new(core.places.enter(&job));
+        let progress = Arc::new(JobProgress::after(&job.progress));
+        let slot = Arc::new(context.slots.enter(&job));
         Some(Run {
-            core: core.clone(),
+            context: context.clone(),
             job,
             lease,
-            meter,
-            place,
+            progress,
+            slot,
         })
     }))
 }
@@ -119,7 +122,7 @@ pub(crate) async fn claim(core: &Arc<Core>, owner: &str) -> Result<Option<Run>, 
 async fn attempt(one: Run) {
     let job = &one.job;
     tracing::info!(job = %job.id, kind = job.kind.as_str(), subject = job.subject.name(), attempt = job.attempts, "job begins");
-    let mark = one.core.deaths.mark(&job.id);
+    let mark = one.context.deaths.mark(&job.id);
     let result = if let Some(error) = set_aside(&one) {
         Err(error)
     } else {
@@ -132,7 +135,7 @@ async fn attempt(one: Run) {
             lost = &mut beat => {
                 // The work hears it at its next step; what it still writes is harmless. What waits
                 // for a database is left: the next try clears it away.
-                one.meter.stop();
+                one.progress.stop();
                 let _ = tokio::time::timeout(STOP_PATIENCE, work).await;
                 Err(lost)
             }
@@ -149,14 +152,14 @@ async fn attempt(one: Run) {
 
 /// Counts a job's end.
 fn count(one: &Run, state: JobState) {
-    let after = one.core.now().since(one.job.created_at);
-    let metrics = &one.core.metrics;
+    let after = one.context.now().since(one.job.created_at);
+    let metrics = &one.context.metrics;
     metrics.job_ended(name_of(&one.job), state.as_str(), after);
 }
 
 /// A job under which the process died again and again is not tried once more.
 fn set_aside(one: &Run) -> Option<JobError> {
-    let deaths = one.core.deaths.of(&one.job.id);
+    let deaths = one.context.deaths.of(&one.job.id);
     (DEATHS_MAX <= deaths).then(|| {
         let told = Told::new(
             "the server ended several times while this was under way, so it is set aside",
@@ -169,18 +172,18 @@ fn set_aside(one: &Run) -> Option<JobError> {
 
 /// Renews the lease and records progress; answers why the work has to stop.
 async fn heartbeat(one: &Run, mark: &Mark) -> JobError {
-    let mut recorded_at = one.core.now();
+    let mut recorded_at = one.context.now();
     loop {
         tokio::select! {
             () = tokio::time::sleep(limits::HEARTBEAT) => {}
-            () = one.core.stopped() => return JobError::Stopping,
+            () = one.context.stopped() => return JobError::Stopping,
         }
-        mark.moved(one.meter.progress().bytes_done);
+        mark.moved(one.progress.progress().bytes_done);
         match renew(one).await {
-            Ok(true) => recorded_at = one.core.now(),
+            Ok(true) => recorded_at = one.context.now(),
             Ok(false) => return JobError::Lost,
             // Another may hold the lease by now.
-            Err(_) if one.core.settings.lease < one.core.now().since(recorded_at) => {
+            Err(_) if one.context.settings.lease < one.context.now().since(recorded_at) => {
                 return JobError::Lost;
             }
             Err(error) => {
@@ -193,11 +196,11 @@ async fn heartbeat(one: &Run, mark: &Mark) -> JobError {
 async fn renew(one: &Run) -> Result<bool, CatalogError> {
     let (lease, extent, progress) = (
         one.lease.clone(),
-        one.core.settings.lease,
-        one.meter.progress(),
+        one.context.settings.lease,
+        one.progress.progress(),
     );
     let job = one.job.clone();
-    one.core
+    one.context
         .catalog
         .write(move |tx| {
             if !jobs::renew(tx, &lease, extent, &progress)? {
@@ -211,7 +214,7 @@ async fn renew(one: &Run) -> Result<bool, CatalogError> {
 
 /// Records how a try without a commit ended.
 pub(crate) async fn end(one: &Run, error: JobError) {
-    let core = &one.core;
+    let context = &one.context;
     let (lease, job) = (one.lease.clone(), one.job.clone());
     let mut ended = None;
     let recorded: Result<(), CatalogError> = match error {
@@ -221,7 +224,8 @@ pub(crate) async fn end(one: &Run, error: JobError) {
         }
         JobError::Gone => {
             ended = Some(JobState::Canceled);
-            core.catalog
+            context
+                .catalog
                 .write(move |tx| jobs::finish(tx, &lease, &jobs::End::Canceled))
                 .await
         }
@@ -236,9 +240,14 @@ pub(crate) async fn end(one: &Run, error: JobError) {
             let wait = backoff(job.attempts.into());
             tracing::warn!(job = %job.id, kind = job.kind.as_str(), reason = reason.log, "job will be tried again");
             let kind = name_of(&job);
-            core.metrics.job_retries.get_or_create(&Kind { kind }).inc();
+            context
+                .metrics
+                .job_retries
+                .get_or_create(&Kind { kind })
+                .inc();
             let so_far = so_far(one);
-            core.catalog
+            context
+                .catalog
                 .write(move |tx| {
                     jobs::checkpoint(tx, &lease, &so_far)?;
                     jobs::release(tx, &lease, wait, Some(&reason.log))
@@ -248,7 +257,8 @@ pub(crate) async fn end(one: &Run, error: JobError) {
         JobError::Wait(reason) | JobError::Retry(reason) | JobError::Fail(reason) => {
             tracing::warn!(job = %job.id, kind = job.kind.as_str(), subject = job.subject.name(), reason = reason.log, "job failed");
             ended = Some(JobState::Failed);
-            core.catalog
+            context
+                .catalog
                 .write(move |tx| {
                     jobs::guard(tx, &lease)?;
                     give_up(tx, &job, &reason.told)?;
@@ -284,7 +294,7 @@ fn backoff(tries: u64) -> Duration {
 
 async fn put_off(one: &Run, wait: Duration, reason: Option<String>) -> Result<(), CatalogError> {
     let (lease, so_far) = (one.lease.clone(), so_far(one));
-    one.core
+    one.context
         .catalog
         .write(move |tx| {
             jobs::checkpoint(tx, &lease, &so_far)?;
@@ -295,7 +305,7 @@ async fn put_off(one: &Run, wait: Duration, reason: Option<String>) -> Result<()
 
 fn so_far(one: &Run) -> Checkpoint {
     Checkpoint {
-        progress: Some(one.meter.progress()),
+        progress: Some(one.progress.progress()),
         ..Checkpoint::default()
     }
 }

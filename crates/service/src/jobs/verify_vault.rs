@@ -61,8 +61,8 @@ async fn run(run: &Run) -> Result<(), JobError> {
         None => count(run, &report).await?,
     };
     report.bytes_total = Some(total);
-    run.meter.begin(total, report.bytes);
-    let mut repairers = Repairers::new(&run.core);
+    run.progress.begin(total, report.bytes);
+    let mut repairers = Repairers::new(&run.context);
     let mut passed: Option<(Region, VolumeRef, Arc<Passed>)> = None;
     loop {
         let places = page(run, &report, report.behind.clone()).await?;
@@ -82,7 +82,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
     }
     restore_some(run, &mut report).await?;
     let lease = run.lease.clone();
-    run.core
+    run.context
         .catalog
         .write(move |tx| jobs::finish(tx, &lease, &jobs::End::Done))
         .await?;
@@ -98,7 +98,7 @@ async fn restore_some(run: &Run, report: &mut Report) -> Result<(), JobError> {
     let picked = pick(run, report).await?;
     let bytes: u64 = picked.iter().map(|(_, _, bytes)| bytes).sum();
     let total = report.bytes_total.unwrap_or(0) + bytes;
-    run.meter.begin(total, report.bytes);
+    run.progress.begin(total, report.bytes);
     for (rank, place, _) in picked {
         if report.sampled.is_some_and(|last| rank <= last) {
             continue;
@@ -161,7 +161,7 @@ async fn restore_one(run: &Run, place: &Place, report: &mut Report) -> Result<()
         region: region.clone(),
         content,
         data_key,
-        absent: crate::verify::absent(&run.core, region, volume).await?,
+        absent: crate::verify::absent(&run.context, region, volume).await?,
         engine: snapshot.engine.clone(),
         engine_version: snapshot.engine_version.clone(),
     };
@@ -178,7 +178,7 @@ async fn restore_one(run: &Run, place: &Place, report: &mut Report) -> Result<()
         return Ok(());
     }
     tracing::warn!(%region, %volume, %manifest, why, "a snapshot does not restore");
-    run.core.vaults.damage.found();
+    run.context.vaults.damage.found();
     let needed_by = snapshots
         .iter()
         .map(|one| affected(&one.account, one.name.as_str(), one.arn()))
@@ -192,7 +192,7 @@ async fn restore_one(run: &Run, place: &Place, report: &mut Report) -> Result<()
 async fn page(run: &Run, report: &Report, after: Option<Place>) -> Result<Vec<Place>, JobError> {
     let region = report.ask.region.clone();
     Ok(run
-        .core
+        .context
         .catalog
         .read(move |tx| verified::places(tx, region.as_ref(), after.as_ref(), PAGE))
         .await?)
@@ -202,7 +202,7 @@ async fn page(run: &Run, report: &Report, after: Option<Place>) -> Result<Vec<Pl
 async fn noted(run: &Run, (region, volume, _): &Place) -> Result<Arc<Passed>, JobError> {
     let (job, region, volume) = (run.job.id, region.clone(), volume.clone());
     let known = run
-        .core
+        .context
         .catalog
         .read(move |tx| verified::noted(tx, job, &region, &volume))
         .await?;
@@ -221,7 +221,7 @@ async fn count(run: &Run, report: &Report) -> Result<u64, JobError> {
         };
         after = Some(last.clone());
         for place in places {
-            if run.meter.is_stopping() {
+            if run.progress.is_stopping() {
                 return Err(JobError::Stopping);
             }
             let (snapshots, clusters) = wanted(run, &place, report).await?;
@@ -229,8 +229,8 @@ async fn count(run: &Run, report: &Report) -> Result<u64, JobError> {
                 continue;
             }
             let (region, volume, manifest) = place;
-            let vault = run.core.vaults.get(&region)?;
-            let absent = crate::verify::absent(&run.core, &region, &volume).await?;
+            let vault = run.context.vaults.get(&region)?;
+            let absent = crate::verify::absent(&run.context, &region, &volume).await?;
             let Ok(header) = vault::read_header(&vault, &volume, manifest, &absent).await else {
                 continue;
             };
@@ -256,7 +256,7 @@ async fn wanted(
 ) -> Result<(Vec<Snapshot>, Vec<Cluster>), JobError> {
     let place = place.clone();
     let (mut snapshots, mut clusters) = run
-        .core
+        .context
         .catalog
         .read(move |tx| verified::needing(tx, &place))
         .await?;
@@ -324,7 +324,7 @@ async fn data_key(
         };
         sealed = true;
         match run
-            .core
+            .context
             .keys
             .unwrap(&KeyUser::rds(account, region), wrapped)
             .await
@@ -350,9 +350,9 @@ async fn look(
     report: &Report,
 ) -> Result<(Checked, Vec<Damage>), JobError> {
     let (region, volume, manifest) = place.clone();
-    let vault = run.core.vaults.get(&region)?;
-    let absent = crate::verify::absent(&run.core, &region, &volume).await?;
-    let (ask, known, meter) = (report.ask.clone(), passed.clone(), run.meter.clone());
+    let vault = run.context.vaults.get(&region)?;
+    let absent = crate::verify::absent(&run.context, &region, &volume).await?;
+    let (ask, known, progress) = (report.ask.clone(), passed.clone(), run.progress.clone());
     let checking = tokio::task::spawn_blocking(move || {
         let check = Check {
             vault: &vault,
@@ -364,7 +364,7 @@ async fn look(
             condemned: &absent,
             passed: &known,
         };
-        vault::check(check, &Counting(&meter))
+        vault::check(check, &Counting(&progress))
     });
     tokio::pin!(checking);
     let checked = loop {
@@ -410,7 +410,7 @@ async fn note(run: &Run, (region, volume, _): &Place, passed: &Passed) -> Result
             volume.clone(),
             hashes.to_vec(),
         );
-        run.core
+        run.context
             .catalog
             .write(move |tx| {
                 jobs::guard(tx, &lease)?;
@@ -446,7 +446,7 @@ async fn tell(
             _ if report.ask.repair => repairers.repair(region, volume, object).await?,
             _ => repairers.look(region, volume, object).await?,
         };
-        run.core.vaults.damage.found();
+        run.context.vaults.damage.found();
         manifest_mended |=
             object.kind == ObjectKind::Manifest && matches!(remedy, Remedy::MendedFrom(_));
         let needed_by = snapshots
@@ -474,7 +474,7 @@ async fn tell(
 
 /// What is lost must not be what the next snapshot builds on: that one will be a full one.
 async fn leave_base(run: &Run, clusters: Vec<ResourceId>) -> Result<(), JobError> {
-    run.core
+    run.context
         .catalog
         .write(move |tx| {
             for id in &clusters {
@@ -502,7 +502,7 @@ static DAMAGED: Told = Told::new("bytes that it needs are damaged or gone");
 /// Tells the owners of snapshots that cannot be restored.
 async fn events_of(run: &Run, snapshots: &[Snapshot]) -> Result<(), JobError> {
     let snapshots = snapshots.to_vec();
-    run.core
+    run.context
         .catalog
         .write(move |tx| {
             for snapshot in &snapshots {

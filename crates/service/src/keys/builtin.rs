@@ -18,9 +18,9 @@ use zeroize::Zeroizing;
 
 use super::{
     KeyError, KeyService, KeyUser, data_key, echo,
+    pair_work::PairWork,
     period::{self, PERIOD_DAYS},
     policy_cache::Policies,
-    turns::Turns,
 };
 use crate::vaults::Vaults;
 
@@ -57,7 +57,7 @@ pub struct Keys {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policies: Policies,
-    pub(super) turns: Turns,
+    pub(super) pair_work: PairWork,
 }
 
 impl std::fmt::Debug for Keys {
@@ -81,7 +81,7 @@ impl Keys {
             clock,
             entropy,
             policies: Policies::default(),
-            turns: Turns::new(),
+            pair_work: PairWork::new(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Makes keys: their material reaches the vault's mirror before anyone learns their name.
+//! Makes keys: their material reaches the vault's record log before anyone learns their name.
 //!
 //! It does not know who asks for them.
 use catalog::{CatalogError, CatalogExt, Record, Stored, recorded::Recorded};
@@ -13,7 +13,7 @@ use super::{KeyError, Keys, NewKey, RDS_ALIAS};
 use crate::record_log::batch::{KEYS_FOLDER, Line};
 
 impl Keys {
-    /// Keeps a new key: its material reaches the vault's mirror before anyone learns its name.
+    /// Keeps a new key: its material reaches the vault's record log before anyone learns its name.
     ///
     /// # Errors
     /// When the vault or the catalog fails.
@@ -74,7 +74,7 @@ impl Keys {
         let text = serde_json::to_vec(&line).expect("records serialize");
         let vault = self.vaults.get(&key.region)?;
         match self.vaults.record_log.seal.put(&vault, &path, &text).await {
-            // A version of a record is one text, whoever mirrored it.
+            // A version of a record is one text, whoever logged it.
             Err(VaultError::Conflict { .. }) => Ok(()),
             other => other,
         }

@@ -8,12 +8,12 @@ mod create;
 mod fault;
 mod multi_region;
 mod outside;
+mod pair_work;
 mod pairs;
 mod period;
 mod policy_cache;
 mod rds;
 mod rotate;
-mod turns;
 
 use async_trait::async_trait;
 use catalog::CatalogError;

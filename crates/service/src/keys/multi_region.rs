@@ -14,7 +14,7 @@ use super::{Keys, NewReplica, kms_fault};
 use crate::fault::{Code, Fault};
 
 impl Keys {
-    /// Makes a primary key's like in another region. Its material is in that region's mirror before
+    /// Makes a primary key's like in another region. Its material is in that region's record log before
     /// anyone learns of it.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl Keys {
                 if keys::get_by_arn(tx, &there)?.is_some() {
                     return Err(already(&there));
                 }
-                // A name for the record in the mirror that an earlier replica never had.
+                // A name for the record in the record log that an earlier replica never had.
                 Ok((stored, tx.next_version()?))
             })
             .await?;

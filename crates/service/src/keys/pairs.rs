@@ -34,7 +34,7 @@ impl Keys {
     pub(super) async fn new_material(&self, account: &Account, spec: KeySpec) -> KeyMaterial {
         if spec.is_pair() {
             return self
-                .turns
+                .pair_work
                 .run(account, move || KeyMaterial::generate(spec))
                 .await;
         }
@@ -48,7 +48,7 @@ impl Keys {
         work: impl FnOnce(&KeyMaterial) -> Result<T, PairError> + Send + 'static,
     ) -> Result<T, KeyError> {
         let material = self.material(key, 0)?;
-        let done = self.turns.run(caller, move || work(&material)).await;
+        let done = self.pair_work.run(caller, move || work(&material)).await;
         done.map_err(|error| KeyError::Pair(key.arn(), error))
     }
 

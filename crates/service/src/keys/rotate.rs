@@ -1,8 +1,8 @@
 //! Rotation: new material for a key that keeps its name. What older material wrapped still opens.
 //!
-//! Invariant: no material wraps anything before it is in the vault's mirror, or a lost catalog
+//! Invariant: no material wraps anything before it is in the vault's record log, or a lost catalog
 //! would lose what it wrapped. So a rotation is two commits: the first adds the material, the
-//! second, once it is mirrored, makes it the current one. A rotation that stopped between the
+//! second, once it is logged, makes it the current one. A rotation that stopped between the
 //! two is taken up by the next.
 use std::sync::Arc;
 
@@ -53,9 +53,9 @@ impl Keys {
         for stored in &added {
             self.record(stored).await?;
         }
-        // Only what is mirrored by now: another rotation may have added more meanwhile.
-        let mirrored = added.iter().map(|stored| count(&stored.value)).min();
-        let (wanted, mirrored) = (arn.clone(), mirrored.unwrap_or(0));
+        // Only what is logged by now: another rotation may have added more meanwhile.
+        let logged = added.iter().map(|stored| count(&stored.value)).min();
+        let (wanted, logged) = (arn.clone(), logged.unwrap_or(0));
         let turned = self
             .catalog
             .write(move |tx| {
@@ -64,7 +64,7 @@ impl Keys {
                 let mut family = keys::family(tx, &key)?;
                 for stored in &mut family {
                     let key = &mut stored.value;
-                    key.current_material = key.current_material.max(mirrored);
+                    key.current_material = key.current_material.max(logged);
                     if let Some(plan) = key.rotation.filter(|plan| plan.next_at <= now) {
                         key.rotation = Some(RotationPlan {
                             next_at: next(now, plan.period_days),

@@ -16,7 +16,7 @@ use vault::{
 };
 
 use super::{
-    Link, Wanted,
+    FetchRequest, Link,
     message::{
         Claims, Hello, KeyAsk, KeyGiven, ObjectAsk, Offer, Refusal, TicketAsk, VERSIONS, Welcome,
         name_of, path,
@@ -26,7 +26,7 @@ use super::{
     transcript_parts,
 };
 use crate::{
-    core::Core,
+    context::ServiceContext,
     fault::{Code, Fault},
 };
 
@@ -41,7 +41,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A source region of another deployment, as one region here sees it.
 #[derive(Debug)]
 pub struct RemoteRegion<'a> {
-    core: &'a Core,
+    context: &'a ServiceContext,
     peer: &'a Peer,
     here: &'a Region,
     there: &'a Region,
@@ -56,10 +56,10 @@ enum Failed {
 
 impl<'a> RemoteRegion<'a> {
     /// The peer that hosts `there`, if another deployment does.
-    pub fn of(core: &'a Core, here: &'a Region, there: &'a Region) -> Option<Self> {
-        let peer = core.settings.peers.get(there)?;
+    pub fn of(context: &'a ServiceContext, here: &'a Region, there: &'a Region) -> Option<Self> {
+        let peer = context.settings.peers.get(there)?;
         Some(Self {
-            core,
+            context,
             peer,
             here,
             there,
@@ -76,12 +76,12 @@ impl<'a> RemoteRegion<'a> {
         let envelope = Envelope {
             from: self.here.clone(),
             to: self.there.clone(),
-            time: self.core.now().seconds(),
-            nonce: HEXLOWER.encode(self.core.entropy.uuid().as_bytes()),
+            time: self.context.now().seconds(),
+            nonce: HEXLOWER.encode(self.context.entropy.uuid().as_bytes()),
         };
         let (header, mac) = envelope.seal(&self.peer.key, path, &body);
         let answer = self
-            .core
+            .context
             .peer_transport
             .post(self.peer, path, (HEADER, header), body, body_bytes_max)
             .await
@@ -244,7 +244,7 @@ pub struct HttpLink<'a> {
 impl Link for HttpLink<'_> {
     async fn fetch(
         &self,
-        wanted: Wanted<'_>,
+        wanted: FetchRequest<'_>,
         observer: &dyn Observer,
     ) -> Result<Copied, VaultError> {
         let job = CopyJob {

@@ -1,7 +1,7 @@
 //! A link inside one process: both vaults are at hand.
 use vault::{Condemned, Copied, CopyJob, Observer, ReadFrom, Vault, VaultError};
 
-use super::{Link, Wanted};
+use super::{FetchRequest, Link};
 
 /// Reads a source region that this process hosts too.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl LocalLink {
 impl Link for LocalLink {
     async fn fetch(
         &self,
-        wanted: Wanted<'_>,
+        wanted: FetchRequest<'_>,
         observer: &dyn Observer,
     ) -> Result<Copied, VaultError> {
         let job = CopyJob {

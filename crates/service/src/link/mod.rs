@@ -34,7 +34,7 @@ fn transcript_parts(claims: &message::Claims, target_key: &Arn, ticket: &str) ->
 
 /// What is to be fetched, and where to.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct FetchRequest<'a> {
     /// The vault that is to hold it.
     pub to: &'a Vault,
     /// The volume, which has the same path in both vaults.
@@ -56,7 +56,7 @@ pub trait Link {
     /// The vault's, naming the object.
     fn fetch(
         &self,
-        wanted: Wanted<'_>,
+        wanted: FetchRequest<'_>,
         observer: &dyn Observer,
     ) -> impl Future<Output = Result<Copied, VaultError>> + Send;
 }

@@ -82,7 +82,7 @@ impl PeerKey {
     }
 }
 
-/// Parts with their lengths in front, so that no two lists of parts give the same bytes.
+/// Dependencies with their lengths in front, so that no two lists of parts give the same bytes.
 pub(crate) fn framed(parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(parts.iter().map(|part| 8 + part.len()).sum());
     for part in parts {

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     auth::{authenticate::Access, presigned},
-    core::Core,
+    context::ServiceContext,
     fault::{Code, Fault},
     keys::RdsUse,
 };
@@ -52,7 +52,7 @@ const REACH_LIFE: Duration = Duration::from_secs(60);
 /// Answers other deployments.
 #[derive(Debug)]
 pub struct LinkServer {
-    core: Arc<Core>,
+    context: Arc<ServiceContext>,
     access: Arc<Access>,
     pieces: Semaphore,
     reaches: Mutex<HashMap<String, (Timestamp, Arc<Reach>)>>,
@@ -72,9 +72,9 @@ enum Reply {
 }
 
 impl LinkServer {
-    pub(crate) fn new(core: Arc<Core>, access: Arc<Access>) -> Self {
+    pub(crate) fn new(context: Arc<ServiceContext>, access: Arc<Access>) -> Self {
         Self {
-            core,
+            context,
             access,
             pieces: Semaphore::new(PIECES_AT_ONCE),
             reaches: Mutex::default(),
@@ -88,7 +88,7 @@ impl LinkServer {
         let Some((envelope, mac)) = read else {
             return stranger("a message of a link has the header snapferry-link, of version 1");
         };
-        let peers = &self.core.settings.peers;
+        let peers = &self.context.settings.peers;
         let (path, body) = (request.path.as_str(), request.body.as_ref());
         let known = peers
             .get(&envelope.from)
@@ -97,7 +97,7 @@ impl LinkServer {
             tracing::warn!(from = %envelope.from, to = %envelope.to, "a link's message between regions that are not configured so was refused");
             return stranger("these two regions have no link here");
         };
-        let now = self.core.now().seconds();
+        let now = self.context.now().seconds();
         if !envelope.is_proved(&peer.key, path, body, &mac, now) {
             tracing::warn!(from = %envelope.from, sent = envelope.time, now, "a link's message without the right peer key, or with a clock that is far off, was refused");
             return stranger(
@@ -161,8 +161,8 @@ impl LinkServer {
         }
         let content = source.content.as_ref().ok_or_else(|| unready(&source))?;
         let claims = Claims {
-            id: HEXLOWER.encode(self.core.entropy.uuid().as_bytes()),
-            expires: self.core.now().plus(TICKET_LIFE).seconds(),
+            id: HEXLOWER.encode(self.context.entropy.uuid().as_bytes()),
+            expires: self.context.now().plus(TICKET_LIFE).seconds(),
             to: message.from.clone(),
             caller: ask.caller,
             source: source.arn(),
@@ -196,7 +196,7 @@ impl LinkServer {
         let name = SnapshotName::parse_existing(wanted.name).map_err(|_| missing())?;
         let (region, account) = (message.to.clone(), wanted.account.clone());
         let found = self
-            .core
+            .context
             .catalog
             .read(move |tx| snapshots::get(tx, &region, &account, &name))
             .await?;
@@ -220,7 +220,7 @@ impl LinkServer {
         let name = SnapshotName::parse_existing(named.name).map_err(|_| invalid("ticket"))?;
         let (region, account) = (message.to.clone(), named.account.clone());
         let found = self
-            .core
+            .context
             .catalog
             .read(move |tx| snapshots::get(tx, &region, &account, &name))
             .await?;
@@ -242,7 +242,7 @@ impl LinkServer {
             let target = ask.target_key.as_ref().ok_or_else(|| {
                 Fault::value("Must specify new KMS key for cross region encrypted snapshot copy.")
             })?;
-            let as_caller = RdsUse::new(&*self.core.keys, &claims.caller, &source.region);
+            let as_caller = RdsUse::new(&*self.context.keys, &claims.caller, &source.region);
             let data_key = as_caller.unwrap_source(wrapped).await?;
             let public = BASE64URL_NOPAD
                 .decode(ask.public.as_bytes())
@@ -256,7 +256,7 @@ impl LinkServer {
             given.blob = Some(BASE64URL_NOPAD.encode(&sealed.blob));
         }
         let pass = Claims {
-            expires: self.core.now().plus(PASS_LIFE).seconds(),
+            expires: self.context.now().plus(PASS_LIFE).seconds(),
             ..claims
         };
         given.pass = self.token("pass", &pass);
@@ -268,7 +268,7 @@ impl LinkServer {
     async fn redeem(&self, claims: &Claims) -> Result<(), Fault> {
         let claims = claims.clone();
         let redeemed = self
-            .core
+            .context
             .catalog
             .write(move |tx| transfer_holds::redeem(tx, &claims.id, claims.named()))
             .await?;
@@ -317,7 +317,7 @@ impl LinkServer {
 
     /// What a pass gives access to, found anew from time to time, and held meanwhile.
     async fn reach(&self, claims: &Claims, region: &Region) -> Result<Arc<Reach>, VaultError> {
-        let now = self.core.now();
+        let now = self.context.now();
         let known = self.lock().get(&claims.id).cloned();
         if let Some((found, reach)) = known
             && now.is_within(REACH_LIFE, found)
@@ -327,7 +327,7 @@ impl LinkServer {
         // Held before it is looked for: what is found then stays while it is read.
         let held = claims.clone();
         let absent = self
-            .core
+            .context
             .catalog
             .write(move |tx| {
                 transfer_holds::hold(tx, &held.id, held.named())?;
@@ -339,7 +339,7 @@ impl LinkServer {
                 peer: "the catalog".to_owned(),
                 why: error.to_string(),
             })?;
-        let vault = self.core.vaults.get(region)?;
+        let vault = self.context.vaults.get(region)?;
         let reach = Reach::open(&vault, &claims.volume, claims.manifest, &absent).await?;
         let reach = Arc::new(reach);
         let mut reaches = self.lock();
@@ -358,7 +358,10 @@ impl LinkServer {
 
     /// Claims under this deployment's master key: not even the peer can make or read them.
     fn token(&self, purpose: &'static str, claims: &Claims) -> String {
-        let blob = self.core.kms.seal_token(purpose, text(claims).as_bytes());
+        let blob = self
+            .context
+            .kms
+            .seal_token(purpose, text(claims).as_bytes());
         BASE64URL_NOPAD.encode(&blob)
     }
 
@@ -370,13 +373,13 @@ impl LinkServer {
         token: &str,
     ) -> Result<Claims, Fault> {
         let blob = BASE64URL_NOPAD.decode(token.as_bytes()).ok();
-        let opened = blob.and_then(|blob| self.core.kms.open_token(purpose, &blob));
+        let opened = blob.and_then(|blob| self.context.kms.open_token(purpose, &blob));
         let claims = opened
             .and_then(|plain| serde_json::from_slice::<Claims>(&plain).ok())
             .filter(|claims| claims.to == message.from && claims.source.region == message.to)
             .ok_or_else(|| invalid(purpose))?;
         // One that lives on for longer than any is given was made by a clock that was ahead.
-        let now = self.core.now();
+        let now = self.context.now();
         if !(now.seconds()..=now.plus(PASS_LIFE + CLOCKS_APART).seconds()).contains(&claims.expires)
         {
             return Err(invalid(purpose));

@@ -14,7 +14,7 @@ use catalog::{
 use model::ClusterStatus;
 
 use super::{JobEnd, Kind, Metrics, Status};
-use crate::core::Core;
+use crate::context::ServiceContext;
 
 /// What was read is good for so long.
 const FRESH: Duration = Duration::from_secs(1);
@@ -22,10 +22,10 @@ const FRESH: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Brings all that is not counted as it happens up to date.
-pub(crate) async fn refresh(core: &Core) {
-    let metrics = &core.metrics;
-    let (commits, intake) = (core.catalog.commits(), core.vaults.intake());
-    let (damaged, repaired) = core.vaults.damage.counts();
+pub(crate) async fn refresh(context: &ServiceContext) {
+    let metrics = &context.metrics;
+    let (commits, intake) = (context.catalog.commits(), context.vaults.intake());
+    let (damaged, repaired) = context.vaults.damage.counts();
     for (counter, value) in [
         (&metrics.catalog_commits, commits),
         (&metrics.fsyncs, commits + intake.syncs),
@@ -35,11 +35,11 @@ pub(crate) async fn refresh(core: &Core) {
     ] {
         counter.inner().store(value, Relaxed);
     }
-    let mut scraped = core.scraped.0.lock().await;
+    let mut scraped = context.scraped.0.lock().await;
     if scraped.is_some_and(|at| at.elapsed() < FRESH) {
         return;
     }
-    let read = core.catalog.read(counts::read);
+    let read = context.catalog.read(counts::read);
     match tokio::time::timeout(PATIENCE, read).await {
         Ok(Ok(counts)) => show(metrics, &counts),
         Ok(Err(error)) => {

@@ -2,16 +2,16 @@
 use catalog::{CatalogError, CatalogExt, nodes};
 use model::limits;
 
-use crate::core::Core;
+use crate::context::ServiceContext;
 
 /// Whether this node does: with a catalog of its own, always.
-pub(crate) async fn is_leader(core: &Core) -> Result<bool, CatalogError> {
-    if core.settings.membership.is_none() {
+pub(crate) async fn is_leader(context: &ServiceContext) -> Result<bool, CatalogError> {
+    if context.settings.membership.is_none() {
         return Ok(true);
     }
-    let first = core
+    let first = context
         .catalog
         .read(|tx| nodes::first_alive(tx, limits::NODE_SILENCE))
         .await?;
-    Ok(first.as_ref() == Some(&core.settings.node))
+    Ok(first.as_ref() == Some(&context.settings.node))
 }

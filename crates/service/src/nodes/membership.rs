@@ -14,7 +14,7 @@ use model::limits;
 use crate::{
     background::{Next, Task, TaskError},
     clusters::authority::AuthorityError,
-    core::Core,
+    context::ServiceContext,
     fault::chain,
     record_log::owner::OwnerError,
 };
@@ -54,13 +54,13 @@ fn because(taken: &Taken) -> String {
 }
 
 /// Makes sure that the vaults that are there are this catalog's. One that does not answer is asked
-/// again before anything is mirrored or swept there.
+/// again before anything is logged or swept there.
 ///
 /// # Errors
 /// When one is another's.
-pub(crate) async fn check_vaults(core: &Core) -> Result<(), StartError> {
-    let regions = core.vaults.regions();
-    let claims = regions.iter().map(|region| core.vaults.owned(region));
+pub(crate) async fn check_vaults(context: &ServiceContext) -> Result<(), StartError> {
+    let regions = context.vaults.regions();
+    let claims = regions.iter().map(|region| context.vaults.owned(region));
     for (region, claim) in regions
         .iter()
         .zip(futures_util::future::join_all(claims).await)
@@ -80,9 +80,9 @@ pub(crate) async fn check_vaults(core: &Core) -> Result<(), StartError> {
 ///
 /// # Errors
 /// `NameTaken`, or the catalog's.
-pub(crate) async fn enter(core: &Core, incarnation: &str) -> Result<(), StartError> {
-    let name = core.settings.node.clone();
-    let entry = core.settings.membership.as_ref().map(|member| Entry {
+pub(crate) async fn enter(context: &ServiceContext, incarnation: &str) -> Result<(), StartError> {
+    let name = context.settings.node.clone();
+    let entry = context.settings.membership.as_ref().map(|member| Entry {
         name: name.clone(),
         home: member.home.clone(),
         incarnation: incarnation.to_owned(),
@@ -90,7 +90,7 @@ pub(crate) async fn enter(core: &Core, incarnation: &str) -> Result<(), StartErr
         build: member.build.clone(),
     });
     let prefix = format!("{name}/");
-    let entered = core
+    let entered = context
         .catalog
         .write(move |tx| {
             if let Some(entry) = &entry
@@ -129,29 +129,31 @@ impl Task for Heartbeat {
         "node_heartbeat".to_owned()
     }
 
-    fn period(&self, _core: &Core) -> Duration {
+    fn period(&self, _core: &ServiceContext) -> Duration {
         limits::NODE_HEARTBEAT
     }
 
-    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
-        let (name, own) = (core.settings.node.clone(), self.incarnation.clone());
-        let beat = core.catalog.write(move |tx| nodes::beat(tx, &name, &own));
+    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
+        let (name, own) = (context.settings.node.clone(), self.incarnation.clone());
+        let beat = context
+            .catalog
+            .write(move |tx| nodes::beat(tx, &name, &own));
         let state = beat.await.map_err(|error: CatalogError| {
             TaskError::doing("the others were not told that this node lives", &error)
         })?;
         let Some(state) = state else {
             return Err(TaskError::Fatal(format!(
                 "another process has this node's name {} now",
-                core.settings.node
+                context.settings.node
             )));
         };
-        note(core, state == NodeState::Draining);
+        note(context, state == NodeState::Draining);
         Ok(Next::Period)
     }
 }
 
-fn note(core: &Core, draining: bool) {
-    if core.set_draining(draining) != draining {
+fn note(context: &ServiceContext, draining: bool) {
+    if context.set_draining(draining) != draining {
         tracing::info!(
             draining,
             "this node takes on {} work",
@@ -160,17 +162,19 @@ fn note(core: &Core, draining: bool) {
                 false => "new",
             }
         );
-        core.work.notify_one();
+        context.work.notify_one();
     }
 }
 
 /// Says that this process ends in order.
-pub(crate) async fn leave(core: &Core, incarnation: &str, patience: Duration) {
-    if core.settings.membership.is_none() {
+pub(crate) async fn leave(context: &ServiceContext, incarnation: &str, patience: Duration) {
+    if context.settings.membership.is_none() {
         return;
     }
-    let (name, own) = (core.settings.node.clone(), incarnation.to_owned());
-    let left = core.catalog.write(move |tx| nodes::leave(tx, &name, &own));
+    let (name, own) = (context.settings.node.clone(), incarnation.to_owned());
+    let left = context
+        .catalog
+        .write(move |tx| nodes::leave(tx, &name, &own));
     match tokio::time::timeout(patience, left).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {

@@ -1,8 +1,8 @@
-//! Bags: what the mirror writes into a vault, and how it is named, sealed and read again.
+//! Batches: what the record log writes into a vault, and how it is named, sealed and read again.
 //!
 //! It does not know when one is written.
 //!
-//! A bag is `records/<position>.<uuid>`: JSON lines, a record's state each, sealed by the master
+//! A batch is `records/<position>.<uuid>`: JSON lines, a record's state each, sealed by the master
 //! key and bound to its path. The position is the highest version that was drawn when its states
 //! were read, so positions rise with time.
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use vault::{
 };
 use zeroize::Zeroizing;
 
-/// The folder of bags, checkpoints and marks.
+/// The folder of batches, checkpoints and marks.
 pub const FOLDER: &str = "records";
-/// The folder of keys that were mirrored before their commit.
+/// The folder of keys that were logged before their commit.
 pub const KEYS_FOLDER: &str = "keys";
-/// A bag is closed once it has this many bytes, before sealing: half of what a record may have,
+/// A batch is closed once it has this many bytes, before sealing: half of what a record may have,
 /// so that the line that fills it still fits.
 pub const BATCH_BYTES: usize = RECORD_BYTES_MAX / 2;
 /// What sealed records are bound to beside their path.
@@ -47,7 +47,7 @@ impl Line {
     }
 }
 
-/// Why an object of the mirror cannot be read.
+/// Why an object of the record log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
     /// The store fails.
@@ -74,7 +74,7 @@ pub enum BatchError {
     },
 }
 
-/// Seals and opens objects of the mirror, each bound to its path.
+/// Seals and opens objects of the record log, each bound to its path.
 #[derive(Debug, Clone)]
 pub struct Seal(Arc<MasterKey>);
 
@@ -121,7 +121,7 @@ impl Seal {
         serde_json::from_slice(&plain).map_err(|source| form(path, what, source))
     }
 
-    /// Reads a bag.
+    /// Reads a batch.
     ///
     /// # Errors
     /// `BatchError`.
@@ -132,7 +132,7 @@ impl Seal {
             .filter(|line| !line.is_empty())
             .map(|line| {
                 serde_json::from_slice(line)
-                    .map_err(|source| form(path, "lines of the mirror", source))
+                    .map_err(|source| form(path, "lines of the record log", source))
             })
             .collect()
     }
@@ -150,7 +150,7 @@ fn form(path: &str, what: &'static str, source: serde_json::Error) -> BatchError
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Named {
     /// States as of a position.
-    Bag(u64),
+    Batch(u64),
     /// The end of a checkpoint that began at a position.
     Checkpoint(u64),
     /// Whose vault it is, by generation.
@@ -158,7 +158,7 @@ pub enum Named {
 }
 
 impl Named {
-    /// Reads an object's path; none for what is no object of the mirror.
+    /// Reads an object's path; none for what is no object of the record log.
     pub fn parse(path: &str) -> Option<Self> {
         let name = path.strip_prefix(FOLDER)?.strip_prefix('/')?;
         let (head, rest) = name.split_once('.')?;
@@ -166,7 +166,7 @@ impl Named {
         match head {
             "checkpoint" => number(rest.split_once('.')?.0).map(Self::Checkpoint),
             "owner" => number(rest.split_once('.')?.0).map(Self::Owner),
-            digits => number(digits).map(Self::Bag),
+            digits => number(digits).map(Self::Batch),
         }
     }
 
@@ -174,14 +174,14 @@ impl Named {
     pub fn path(self, entropy: &dyn Entropy) -> String {
         let uuid = entropy.uuid();
         match self {
-            Self::Bag(position) => format!("{FOLDER}/{position:020}.{uuid}"),
+            Self::Batch(position) => format!("{FOLDER}/{position:020}.{uuid}"),
             Self::Checkpoint(position) => format!("{FOLDER}/checkpoint.{position:020}.{uuid}"),
             Self::Owner(generation) => format!("{FOLDER}/owner.{generation:010}.{uuid}"),
         }
     }
 }
 
-/// Lays lines into bags and writes each one that is full.
+/// Lays lines into batches and writes each one that is full.
 pub struct Packer<'a> {
     seal: &'a Seal,
     vault: &'a Vault,
@@ -193,12 +193,12 @@ pub struct Packer<'a> {
 
 impl std::fmt::Debug for Packer<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Packer of {} bags", self.written.len())
+        write!(f, "Packer of {} batches", self.written.len())
     }
 }
 
 impl<'a> Packer<'a> {
-    /// Bags of a position.
+    /// Batches of a position.
     pub fn new(seal: &'a Seal, vault: &'a Vault, entropy: &'a dyn Entropy, position: u64) -> Self {
         Self {
             seal,
@@ -219,7 +219,7 @@ impl<'a> Packer<'a> {
         if RECORD_BYTES_MAX - BATCH_BYTES < text.len() {
             return Err(VaultError::BadPath {
                 path: line.path.chars().take(ECHO_CHARS_MAX).collect(),
-                why: "names a record that is too large for the mirror",
+                why: "names a record that is too large for the record log",
             });
         }
         self.open.extend_from_slice(&text);
@@ -231,14 +231,14 @@ impl<'a> Packer<'a> {
     }
 
     async fn close(&mut self) -> Result<(), VaultError> {
-        let path = Named::Bag(self.position).path(self.entropy);
+        let path = Named::Batch(self.position).path(self.entropy);
         let lines = std::mem::take(&mut self.open);
         self.seal.put(self.vault, &path, &lines).await?;
         self.written.push(path);
         Ok(())
     }
 
-    /// Writes what is left; answers the paths of all bags.
+    /// Writes what is left; answers the paths of all batches.
     ///
     /// # Errors
     /// The vault's.
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn names_say_what_they_name() {
-        for named in [Named::Bag(7), Named::Checkpoint(8), Named::Owner(9)] {
+        for named in [Named::Batch(7), Named::Checkpoint(8), Named::Owner(9)] {
             assert_eq!(Named::parse(&named.path(&SystemEntropy)), Some(named));
         }
         for other in [
@@ -303,7 +303,7 @@ mod tests {
             .await
             .expect("read")
             .expect("there");
-        let elsewhere = Named::Bag(9).path(&SystemEntropy);
+        let elsewhere = Named::Batch(9).path(&SystemEntropy);
         put_record(&vault, &elsewhere, sealed)
             .await
             .expect("written");

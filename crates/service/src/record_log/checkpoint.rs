@@ -1,11 +1,11 @@
-//! Checkpoints: the mirror of a region written anew from the catalog, and what is older removed.
+//! Checkpoints: the record log of a region written anew from the catalog, and what is older removed.
 //!
-//! It does not know how letters are written meanwhile: their bags are newer, and stay.
+//! It does not know how letters are written meanwhile: their batches are newer, and stay.
 //!
 //! Invariant: a checkpoint's position is drawn before its states are read, and its end is
-//! written last. So with its end in place every bag of a lower position says nothing that it does
-//! not know better, marks of deletions included; a process that died on the way leaves bags that
-//! are true as well; and a bag that a frozen process writes late has a lower position.
+//! written last. So with its end in place every batch of a lower position says nothing that it does
+//! not know better, marks of deletions included; a process that died on the way leaves batches that
+//! are true as well; and a batch that a frozen process writes late has a lower position.
 use std::{sync::Arc, time::Duration};
 
 use catalog::{
@@ -23,13 +23,13 @@ use super::batch::{BatchError, FOLDER, KEYS_FOLDER, Line, Named, Packer, Seal};
 
 /// Records read by one transaction.
 const PAGE: usize = 500;
-/// Bags beside the checkpoint's, and bytes, before the next one; and at twice its own.
+/// Batches beside the checkpoint's, and bytes, before the next one; and at twice its own.
 const BAGS_MIN: usize = 64;
 const BYTES_MIN: u64 = 256 << 10;
-/// Keys that were mirrored before their commit have long been committed after this.
+/// Keys that were logged before their commit have long been committed after this.
 const EARLY: Duration = Duration::from_secs(24 * 3_600);
 
-/// What writes the mirror.
+/// What writes the record log.
 #[derive(Debug, Clone)]
 pub struct RecordLogWriter {
     /// What exists.
@@ -43,12 +43,12 @@ pub struct RecordLogWriter {
 /// The end of a checkpoint.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct End {
-    /// Bags of lower positions are void.
+    /// Batches of lower positions are void.
     pub position: u64,
     /// Whether it also has the records of no region.
     pub global: bool,
-    /// Its bags.
-    pub bags: Vec<String>,
+    /// Its batches.
+    pub batches: Vec<String>,
 }
 
 /// Why a checkpoint was not made.
@@ -62,11 +62,11 @@ pub enum CheckpointError {
     Vault(#[from] VaultError),
     /// What is there does not read.
     #[error(transparent)]
-    Bag(#[from] BatchError),
+    Batch(#[from] BatchError),
 }
 
-/// Makes a checkpoint of a region when its mirror has outgrown the last one; answers whether it
-/// did. `global` when the records of no region are mirrored there.
+/// Makes a checkpoint of a region when its record log has outgrown the last one; answers whether it
+/// did. `global` when the records of no region are logged there.
 ///
 /// # Errors
 /// [`CheckpointError`].
@@ -81,7 +81,7 @@ pub async fn when_due(
     if !is_due(record_log, vault, &there, global).await? {
         return Ok(false);
     }
-    let bags = write(record_log, vault, region, global).await?;
+    let batches = write(record_log, vault, region, global).await?;
     // All that was listed was written before the position was drawn.
     let old = there
         .iter()
@@ -95,7 +95,7 @@ pub async fn when_due(
             delete_record(vault, &entry.path).await?;
         }
     }
-    tracing::info!(%region, bags, removed = there.len(), "the mirror of the records was written anew");
+    tracing::info!(%region, batches, removed = there.len(), "the record log was written anew");
     Ok(true)
 }
 
@@ -124,19 +124,19 @@ async fn is_due(
     }
     let (mut own, mut others) = ((0, 0), (0, 0));
     for entry in there {
-        if !matches!(Named::parse(&entry.path), Some(Named::Bag(_))) {
+        if !matches!(Named::parse(&entry.path), Some(Named::Batch(_))) {
             continue;
         }
-        let (bags, bytes) = match end.bags.binary_search(&entry.path) {
+        let (batches, bytes) = match end.batches.binary_search(&entry.path) {
             Ok(_) => &mut own,
             Err(_) => &mut others,
         };
-        (*bags, *bytes) = (*bags + 1, *bytes + entry.size);
+        (*batches, *bytes) = (*batches + 1, *bytes + entry.size);
     }
     Ok(BAGS_MIN + 2 * own.0 < others.0 || BYTES_MIN + 2 * own.1 < others.1)
 }
 
-/// Writes all records of a region; answers how many bags they are.
+/// Writes all records of a region; answers how many batches they are.
 pub(crate) async fn write(
     record_log: &RecordLogWriter,
     vault: &Vault,
@@ -173,13 +173,13 @@ pub(crate) async fn write(
             }
         }
     }
-    let mut bags = packer.finish().await?;
-    bags.sort();
-    let count = bags.len();
+    let mut batches = packer.finish().await?;
+    batches.sort();
+    let count = batches.len();
     let end = End {
         position,
         global,
-        bags,
+        batches,
     };
     let path = Named::Checkpoint(position).path(&*record_log.entropy);
     let text = serde_json::to_vec(&end).expect("names serialize");

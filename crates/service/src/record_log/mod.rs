@@ -1,12 +1,12 @@
-//! The vault's mirror of the records, from which a lost catalog is rebuilt.
+//! The vault's record log, from which a lost catalog is rebuilt.
 //!
 //! It does not know who changes records: the catalog's tables push a letter that names what was
-//! changed, in the change's own transaction. The mirror gathers letters for a moment, reads what
-//! the records now are, writes that as a bag (`bag`), and then forgets the letters. A region's
+//! changed, in the change's own transaction. The record log gathers entries for a moment, reads what
+//! the records now are, writes that as a batch (`batch`), and then forgets the letters. A region's
 //! records go into its own vault, those of no region into the default region's. How far it is
 //! behind are two metrics, `record_log_lag_entries` and `record_log_lag_seconds`.
 //!
-//! A record's state may lie in several bags, when a process died before it could say what it had
+//! A record's state may lie in several batches, when a process died before it could say what it had
 //! written; the newer one counts. What piles up is written anew now and then (`checkpoint`).
 pub mod batch;
 pub mod checkpoint;
@@ -30,13 +30,13 @@ use model::Region;
 use crate::record_log::batch::{Line, Packer};
 use crate::{
     background::{Next, Task, TaskError},
-    core::Core,
+    context::ServiceContext,
     fault::chain,
 };
 
 /// Letters between two looks at the outbox.
 const BATCH: usize = 1_024;
-/// How long letters are gathered: a bag costs three syncs, however many letters are in it.
+/// How long letters are gathered: a batch costs three syncs, however many letters are in it.
 const GATHER: Duration = Duration::from_millis(100);
 /// How long to wait after a failure, and between looks when nothing signals.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Writes letters as they come.
 #[derive(Debug, Default)]
 pub(crate) struct RecordLog {
-    /// There were more letters than one bag takes.
+    /// There were more letters than one batch takes.
     more: bool,
 }
 
@@ -54,43 +54,43 @@ impl Task for RecordLog {
         "record_log".to_owned()
     }
 
-    fn period(&self, _core: &Core) -> Duration {
+    fn period(&self, _core: &ServiceContext) -> Duration {
         PAUSE
     }
 
-    async fn woken(&self, core: &Core) {
-        core.mirror.notified().await;
+    async fn woken(&self, context: &ServiceContext) {
+        context.records_changed.notified().await;
     }
 
-    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
+    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
         if !self.more {
             tokio::select! {
                 // What is left is written at the very end.
-                () = core.stopped() => return Ok(Next::Period),
+                () = context.stopped() => return Ok(Next::Period),
                 () = tokio::time::sleep(GATHER) => {}
             }
         }
-        let flushed = flush(core).await;
+        let flushed = flush(context).await;
         // After a failure they have been gathered for long enough.
         self.more = *flushed.as_ref().unwrap_or(&true);
         match flushed {
             Ok(true) => Ok(Next::Now),
             Ok(false) => Ok(Next::Period),
             Err(error) => Err(TaskError::Failed(format!(
-                "the mirror of the records is behind: {error}"
+                "the record log is behind: {error}"
             ))),
         }
     }
 }
 
 /// Writes what is left once nothing else is done any more.
-pub async fn settle(core: &Core) {
+pub async fn settle(context: &ServiceContext) {
     loop {
-        match flush(core).await {
+        match flush(context).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
-                tracing::warn!(cause = error, "the mirror of the records is behind");
+                tracing::warn!(cause = error, "the record log is behind");
                 return;
             }
         }
@@ -105,8 +105,8 @@ struct Batch {
 }
 
 /// Writes one batch of letters; answers whether there may be more.
-async fn flush(core: &Core) -> Result<bool, String> {
-    let batch = core
+async fn flush(context: &ServiceContext) -> Result<bool, String> {
+    let batch = context
         .catalog
         .read(look)
         .await
@@ -115,8 +115,8 @@ async fn flush(core: &Core) -> Result<bool, String> {
     if batch.entries.is_empty() {
         return Ok(false);
     }
-    // What the vault mirrors must be known to the catalog that comes back from a crash.
-    let durable = core.catalog.write(meta::durable_version).await;
+    // What the vault logs must be known to the catalog that comes back from a crash.
+    let durable = context.catalog.write(meta::durable_version).await;
     let durable = durable.map_err(|error: CatalogError| chain(&error))?;
     if durable < batch.position {
         return Err(format!(
@@ -125,13 +125,13 @@ async fn flush(core: &Core) -> Result<bool, String> {
         ));
     }
     for (region, lines) in &batch.lines {
-        let region = region.as_ref().unwrap_or(&core.settings.default_region);
-        let vault = core
+        let region = region.as_ref().unwrap_or(&context.settings.default_region);
+        let vault = context
             .vaults
             .owned(region)
             .await
             .map_err(|error| chain(&error))?;
-        let record_log = &core.vaults.record_log;
+        let record_log = &context.vaults.record_log;
         let mut packer = Packer::new(
             &record_log.seal,
             &vault,
@@ -144,7 +144,8 @@ async fn flush(core: &Core) -> Result<bool, String> {
         packer.finish().await.map_err(|error| chain(&error))?;
     }
     let written: Vec<i64> = batch.entries.iter().map(|entry| entry.seq).collect();
-    core.catalog
+    context
+        .catalog
         .write(move |tx| outbox::done(tx, &written))
         .await
         .map_err(|error: CatalogError| chain(&error))?;

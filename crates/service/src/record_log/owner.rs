@@ -5,7 +5,7 @@
 //! Two catalogs on one vault would each sweep what only the other knows. So a vault bears marks
 //! `records/owner.<generation>.<uuid>`, of which the highest counts, and a catalog has an id. A
 //! catalog that was copied or rebuilt names its predecessor and takes the vault over with the
-//! next generation; any other one is refused. And a catalog that is older than the vault's mirror
+//! next generation; any other one is refused. And a catalog that is older than the vault's record log
 //! is refused too: a backup that was brought back does not know what was written since.
 use catalog::{CatalogError, CatalogExt, Tx, meta};
 use model::{Entropy, Region, Timestamp};
@@ -50,12 +50,12 @@ pub enum OwnerError {
         source: BatchError,
     },
     /// It knows changes that the catalog does not.
-    #[error("the vault of {region} mirrors {} changes that this catalog does not know: it was brought back from a backup, or its database lost commits", .mirrored - .known)]
+    #[error("the vault of {region} has logged {} changes that this catalog does not know: it was brought back from a backup, or its database lost commits", .logged - .known)]
     Newer {
         /// The vault's region.
         region: Region,
-        /// The mirror's position.
-        mirrored: u64,
+        /// The record log's position.
+        logged: u64,
         /// The catalog's.
         known: u64,
     },
@@ -64,7 +64,7 @@ pub enum OwnerError {
     Vault(#[from] VaultError),
     /// A mark cannot be read.
     #[error(transparent)]
-    Bag(#[from] BatchError),
+    Batch(#[from] BatchError),
     /// The catalog fails.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -85,19 +85,19 @@ impl OwnerError {
 struct Standing {
     /// The highest generation, and the mark that counts in it.
     mark: Option<(u64, String)>,
-    /// The newest position that was mirrored.
-    mirrored: u64,
+    /// The newest position that was logged.
+    logged: u64,
 }
 
 async fn standing(vault: &Vault) -> Result<Standing, VaultError> {
     let mut found = Standing {
         mark: None,
-        mirrored: 0,
+        logged: 0,
     };
     for entry in list_records(vault, FOLDER).await? {
         match Named::parse(&entry.path) {
-            Some(Named::Bag(position) | Named::Checkpoint(position)) => {
-                found.mirrored = found.mirrored.max(position);
+            Some(Named::Batch(position) | Named::Checkpoint(position)) => {
+                found.logged = found.logged.max(position);
             }
             // Sorted by name: of two marks of one generation the first counts, for both writers.
             Some(Named::Owner(generation))
@@ -115,8 +115,8 @@ async fn standing(vault: &Vault) -> Result<Standing, VaultError> {
 }
 
 /// Makes sure that a region's vault is this catalog's; one that is nobody's, or was its
-/// predecessor's, becomes so. With `accept_older`, a catalog that is older than the vault's mirror
-/// goes on from there: what only the mirror knows is then nobody's, and is swept.
+/// predecessor's, becomes so. With `accept_older`, a catalog that is older than the vault's record log
+/// goes on from there: what only the record log knows is then nobody's, and is swept.
 ///
 /// # Errors
 /// [`OwnerError`].
@@ -129,7 +129,7 @@ pub async fn claim(
 ) -> Result<(), OwnerError> {
     let drawn = record_log.entropy.uuid().to_string();
     for _ in 0..2 {
-        // The vault first: what it mirrors was committed before.
+        // The vault first: what it logs was committed before.
         let standing = standing(vault).await?;
         let (own, predecessor, known) = record_log
             .catalog
@@ -164,21 +164,21 @@ pub async fn claim(
             }
             _ => false,
         };
-        if known < standing.mirrored {
+        if known < standing.logged {
             if !accept_older {
                 return Err(OwnerError::Newer {
                     region: region.clone(),
-                    mirrored: standing.mirrored,
+                    logged: standing.logged,
                     known,
                 });
             }
-            let floor = standing.mirrored;
+            let floor = standing.logged;
             let raised = record_log
                 .catalog
                 .write(move |tx| meta::raise_version(tx, floor));
             let raised: Result<(), CatalogError> = raised.await;
             raised?;
-            tracing::warn!(%region, mirrored = floor, known, "an older catalog goes on with a newer vault");
+            tracing::warn!(%region, logged = floor, known, "an older catalog goes on with a newer vault");
         }
         if ours {
             return Ok(());

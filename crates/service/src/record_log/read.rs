@@ -1,8 +1,8 @@
-//! Reads a mirror as a whole: the newest state of every record, over the vaults of all regions.
+//! Reads a record log as a whole: the newest state of every record, over the vaults of all regions.
 //!
 //! It does not know what becomes of the records.
 //!
-//! The mirror is read twice, so that not all of it has to be in memory: once for which line of
+//! The record log is read twice, so that not all of it has to be in memory: once for which line of
 //! each record is the newest, and once for those lines.
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use super::{
     checkpoint::End,
 };
 
-/// Bags read at once.
+/// Batches read at once.
 const AT_ONCE: usize = 8;
 
 /// An object with lines.
@@ -25,11 +25,11 @@ struct Source {
     vault: Vault,
     path: String,
     size: u64,
-    /// A key that was mirrored before its commit: no checkpoint makes it void.
+    /// A key that was logged before its commit: no checkpoint makes it void.
     early: bool,
 }
 
-/// A mirror that has been looked through.
+/// A record log that has been looked through.
 #[derive(Debug)]
 pub struct Ledger {
     sources: Vec<Source>,
@@ -39,7 +39,7 @@ pub struct Ledger {
     pub findings: Findings,
 }
 
-/// What is to be told about a mirror.
+/// What is to be told about a record log.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Findings {
     /// Objects that were read.
@@ -48,11 +48,11 @@ pub struct Findings {
     pub bytes: u64,
     /// Records that were deleted, as far as marks of that are there.
     pub deleted: u64,
-    /// When the newest bag was written.
+    /// When the newest batch was written.
     pub newest: Option<Timestamp>,
     /// The highest version that it knows.
     pub version: u64,
-    /// Objects that do not read, and checkpoints that lost bags: a sentence each.
+    /// Objects that do not read, and checkpoints that lost batches: a sentence each.
     pub damaged: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ impl Floors {
 }
 
 impl Ledger {
-    /// Looks through the mirrors of all regions. `done` hears of the bytes of each object.
+    /// Looks through the record logs of all regions. `done` hears of the bytes of each object.
     ///
     /// # Errors
     /// The vaults'. What does not read is a finding.
@@ -133,7 +133,7 @@ impl Ledger {
         let findings = &mut self.findings;
         for entry in &listed {
             match Named::parse(&entry.path) {
-                Some(Named::Bag(position)) => {
+                Some(Named::Batch(position)) => {
                     findings.version = findings.version.max(position);
                     findings.newest = findings.newest.max(Some(entry.modified));
                     self.sources.push(Source {
@@ -156,7 +156,7 @@ impl Ledger {
                             continue;
                         }
                     };
-                    if let Some(lost) = end.bags.iter().find(|bag| !is_there(bag)) {
+                    if let Some(lost) = end.batches.iter().find(|batch| !is_there(batch)) {
                         findings
                             .damaged
                             .push(format!("the checkpoint {} has lost {lost}", entry.path));
@@ -183,7 +183,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Hands on the newest line of every record that was not deleted, once each, a bag's at a
+    /// Hands on the newest line of every record that was not deleted, once each, a batch's at a
     /// time.
     ///
     /// # Errors
@@ -212,7 +212,7 @@ impl Ledger {
                 {
                     continue;
                 }
-                // The same line may lie in another bag too.
+                // The same line may lie in another batch too.
                 self.newest.remove(&line.path);
                 lines.push(line);
             }
@@ -303,7 +303,7 @@ mod tests {
             self.record_log.catalog.write(work).await.expect("kept");
         }
 
-        /// What the mirror's task does, for records of no region.
+        /// What the record log's task does, for records of no region.
         async fn flush(&self) -> Vec<String> {
             let batch = self.record_log.catalog.read(crate::record_log::look).await;
             let batch: crate::record_log::Batch = batch.map_err(|e: CatalogError| e).expect("read");
@@ -349,10 +349,14 @@ mod tests {
             (found, findings)
         }
 
-        async fn bags(&self) -> Vec<String> {
+        async fn batches(&self) -> Vec<String> {
             let listed = list_records(&self.vault, FOLDER).await.expect("listed");
-            let bag = |path: &String| matches!(Named::parse(path), Some(Named::Bag(_)));
-            listed.into_iter().map(|one| one.path).filter(bag).collect()
+            let batch = |path: &String| matches!(Named::parse(path), Some(Named::Batch(_)));
+            listed
+                .into_iter()
+                .map(|one| one.path)
+                .filter(batch)
+                .collect()
         }
     }
 
@@ -361,7 +365,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn the_newest_state_counts_and_the_mirror_stays_small() {
+    async fn the_newest_state_counts_and_the_record_log_stays_small() {
         let room = Room::new();
         assert!(room.checkpoint().await, "the first one is always due");
         for number in 0..200 {
@@ -381,7 +385,11 @@ mod tests {
         let names = [198, 199].map(|number| format!("accounts/{}", account(number)));
         assert_eq!(found, names);
         assert!(findings.damaged.is_empty(), "{findings:?}");
-        assert!(room.bags().await.len() <= 70, "{}", room.bags().await.len());
+        assert!(
+            room.batches().await.len() <= 70,
+            "{}",
+            room.batches().await.len()
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -522,9 +530,9 @@ mod tests {
             "{refused:?}"
         );
 
-        // A catalog that is behind the mirror is refused, its own mark or not.
+        // A catalog that is behind the record log is refused, its own mark or not.
         let position = successor.catalog.read(meta::version).await.expect("read") + 3;
-        let path = Named::Bag(position).path(&SystemEntropy);
+        let path = Named::Batch(position).path(&SystemEntropy);
         room.record_log
             .seal
             .put(&room.vault, &path, b"")

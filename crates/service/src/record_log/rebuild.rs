@@ -1,4 +1,4 @@
-//! Rebuilds a lost catalog out of the vaults' mirrors and the master key.
+//! Rebuilds a lost catalog out of the vaults' record logs and the master key.
 //!
 //! It does not know where the catalog and the vaults are, nor who waits for the report.
 //!
@@ -38,7 +38,7 @@ pub type Progress<'a> = &'a (dyn Fn(Stage, u64, u64) + Sync);
 
 /// What a rebuild fills, and what it asks.
 pub struct RebuildContext<'a> {
-    /// The catalog to fill, what opens the mirror, and what draws names.
+    /// The catalog to fill, what opens the record log, and what draws names.
     pub record_log: &'a RecordLogWriter,
     /// Every region's vault.
     pub vaults: &'a [(Region, Vault)],
@@ -61,7 +61,7 @@ impl std::fmt::Debug for RebuildContext<'_> {
 /// What a rebuild is busy with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Reads the mirror; counted in bytes.
+    /// Reads the record log; counted in bytes.
     Reading,
     /// Writes records; counted in records.
     Keeping,
@@ -72,11 +72,11 @@ pub enum Stage {
 /// Why a catalog was not rebuilt.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// The vaults have no mirror.
-    #[error("the vaults mirror no records: there is nothing to rebuild a catalog from")]
+    /// The vaults have no record log.
+    #[error("the vaults have no record log: there is nothing to rebuild a catalog from")]
     Nothing,
     /// None of it opens.
-    #[error("nothing of the vaults' mirror opens: {0}")]
+    #[error("nothing of the vaults' record log opens: {0}")]
     Unreadable(String),
     /// A vault is of another deployment.
     #[error("the vaults of {region} and {other} belong to different catalogs")]
@@ -106,14 +106,14 @@ pub enum RebuildError {
     Catalog(#[from] CatalogError),
 }
 
-/// A mirror that was looked through, from which a catalog can be filled.
+/// A record log that was looked through, from which a catalog can be filled.
 #[derive(Debug)]
 pub struct Found {
     ledger: Ledger,
     predecessor: Option<String>,
 }
 
-/// Looks through the mirrors of all vaults, and changes nothing.
+/// Looks through the record logs of all vaults, and changes nothing.
 ///
 /// # Errors
 /// [`RebuildError`], when it is not one deployment's, or another master key's, or nothing.
@@ -228,7 +228,7 @@ async fn keep_all(
             rebuild_state::prune(tx)?;
             rebuild_state::skip_uids(tx)?;
             catalog::keys::settle_primaries(tx)?;
-            // The mirror has all of this already; what is changed from here on, it has not.
+            // The record log has all of this already; what is changed from here on, it has not.
             outbox::clear(tx)?;
             catalog::meta::get(tx, catalog::meta::MODE)
         })

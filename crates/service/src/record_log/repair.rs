@@ -1,4 +1,4 @@
-//! Puts right what records that come out of the mirror say of work that nobody goes on with.
+//! Puts right what records that come out of the record log say of work that nobody goes on with.
 //!
 //! It does not know where the records came from, nor where clusters' files are.
 use catalog::{

@@ -38,7 +38,7 @@ impl Names {
 /// What a rebuild brought back, and what it did not.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// What the mirrors are like.
+    /// What the record logs are like.
     pub findings: Findings,
     /// The records by kind, by the names in `catalog::recorded::RECORDS`.
     pub records: BTreeMap<&'static str, u64>,
@@ -51,14 +51,14 @@ pub struct Report {
     /// Snapshots whose manifest is not in the vault.
     pub missing: Names,
     /// Manifests in the vaults that no record needs: of snapshots that were deleted lately, or that
-    /// the mirror did not have yet.
+    /// the record log did not have yet.
     pub nobodys: u64,
     /// Whether a rebuild that was cut short was begun anew.
     pub again: bool,
 }
 
 impl Report {
-    /// Whether something that the mirror should have is not there.
+    /// Whether something that the record log should have is not there.
     pub fn is_damaged(&self) -> bool {
         !self.findings.damaged.is_empty() || 0 < self.missing.count
     }

@@ -4,7 +4,7 @@
 //!
 //! Invariant: at each moment the two keys together open everything, and what the old key alone
 //! opens is removed only when all of it lies under the new one. So a rotation that was cut short
-//! is done again from its beginning. The catalog changes keys in one transaction; a vault's mirror
+//! is done again from its beginning. The catalog changes keys in one transaction; a vault's record log
 //! by a checkpoint under the new key, after which all that was there before is removed.
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub struct RotationContext<'a> {
     pub master_key: &'a Arc<MasterKey>,
     /// Every region's vault.
     pub vaults: &'a [(Region, Vault)],
-    /// The region whose vault mirrors the records of no region.
+    /// The region whose vault logs the records of no region.
     pub default_region: &'a Region,
     /// The present moment.
     pub now: Timestamp,
@@ -51,7 +51,7 @@ pub struct Rotated {
     pub access_keys: u64,
     /// KMS keys, each with all its material.
     pub kms_keys: u64,
-    /// Objects of the mirrors that were removed.
+    /// Objects of the record logs that were removed.
     pub removed: u64,
 }
 
@@ -71,9 +71,9 @@ pub enum RotateError {
     /// A vault is not this catalog's.
     #[error(transparent)]
     Owner(#[from] OwnerError),
-    /// A mirror cannot be written.
-    #[error("the mirror of the records cannot be written anew")]
-    Mirror(#[from] CheckpointError),
+    /// A record log cannot be written.
+    #[error("the record log cannot be written anew")]
+    RecordLog(#[from] CheckpointError),
     /// A vault fails.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -115,7 +115,7 @@ pub async fn rotate(ground: &RotationContext<'_>) -> Result<Rotated, RotateError
         }
     }
     for (vault, mut there) in old {
-        // A checkpoint's end goes before its bags, so that none seems to have lost them.
+        // A checkpoint's end goes before its batches, so that none seems to have lost them.
         let is_end =
             |entry: &RecordEntry| matches!(Named::parse(&entry.path), Some(Named::Checkpoint(_)));
         there.sort_by_key(|entry| !is_end(entry));

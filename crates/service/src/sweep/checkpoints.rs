@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use super::ownership::confirmed;
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
-    core::Core,
+    context::ServiceContext,
     record_log::checkpoint,
 };
 
@@ -23,25 +23,25 @@ impl Task for Checkpoints {
         "record_log_checkpoint".to_owned()
     }
 
-    fn period(&self, core: &Core) -> Duration {
-        core.settings.upkeep_period()
+    fn period(&self, context: &ServiceContext) -> Duration {
+        context.settings.upkeep_period()
     }
 
-    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
+    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
         let mut failed = None;
-        for region in core.vaults.regions() {
-            let global = region == core.settings.default_region;
-            let made = match confirmed(core, &region).await {
+        for region in context.vaults.regions() {
+            let global = region == context.settings.default_region;
+            let made = match confirmed(context, &region).await {
                 Ok(vault) => checkpoint::when_due(
-                    &core.vaults.record_log,
+                    &context.vaults.record_log,
                     &vault,
                     &region,
                     global,
-                    core.now(),
+                    context.now(),
                 )
                 .await
                 .map_err(|error| {
-                    let what = format!("the mirror of the records in {region}");
+                    let what = format!("the record log in {region}");
                     TaskError::doing(&what, &error)
                 }),
                 Err(error @ TaskError::Fatal(_)) => return Err(error),

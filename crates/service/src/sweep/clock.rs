@@ -10,7 +10,7 @@ use catalog::{CatalogError, CatalogExt, meta};
 use model::Timestamp;
 use tokio::time::Instant;
 
-use crate::{Mode, core::Core};
+use crate::{Mode, context::ServiceContext};
 
 /// Clocks are set right by less than this now and then, and looks are late.
 const SLACK: Duration = Duration::from_secs(600);
@@ -64,15 +64,18 @@ impl Clock {
     ///
     /// # Errors
     /// The catalog's.
-    pub(super) async fn is_believed(&mut self, core: &Core) -> Result<bool, CatalogError> {
-        if core.settings.mode == Mode::Dev {
+    pub(super) async fn is_believed(
+        &mut self,
+        context: &ServiceContext,
+    ) -> Result<bool, CatalogError> {
+        if context.settings.mode == Mode::Dev {
             return Ok(true);
         }
         let looked = Instant::now();
         let lived = self
             .looked
             .map_or(Duration::ZERO, |before| looked.duration_since(before));
-        let (before, seen) = core
+        let (before, seen) = context
             .catalog
             .write(move |tx| {
                 let now = tx.now();

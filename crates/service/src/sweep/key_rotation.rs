@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
-    core::Core,
+    context::ServiceContext,
 };
 
 /// The task.
@@ -21,12 +21,12 @@ impl Task for KeyRotation {
         "key_rotation".to_owned()
     }
 
-    fn period(&self, core: &Core) -> Duration {
-        core.settings.upkeep_period()
+    fn period(&self, context: &ServiceContext) -> Duration {
+        context.settings.upkeep_period()
     }
 
-    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
-        let rotated = core.kms.rotate_due().await;
+    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
+        let rotated = context.kms.rotate_due().await;
         rotated.map_err(|error| TaskError::doing("a key was not rotated", &error))?;
         Ok(Next::Period)
     }

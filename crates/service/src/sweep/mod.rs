@@ -15,7 +15,7 @@ use vault::{Headers, Vault, VaultError};
 
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
-    core::Core,
+    context::ServiceContext,
     fault::chain,
 };
 
@@ -60,21 +60,21 @@ impl Task for GarbageCollection {
         "garbage_collection".to_owned()
     }
 
-    fn period(&self, core: &Core) -> Duration {
-        core.settings.upkeep_period()
+    fn period(&self, context: &ServiceContext) -> Duration {
+        context.settings.upkeep_period()
     }
 
     fn stand_by(&mut self) {
         self.0.rest();
     }
 
-    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
+    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
         let mut failed = None;
-        for region in core.vaults.regions() {
+        for region in context.vaults.regions() {
             // Nothing is condemned where another catalog may know what lives.
-            let swept = match confirmed(core, &region).await {
+            let swept = match confirmed(context, &region).await {
                 Ok(vault) => {
-                    let swept = self.0.region(core, &vault, &region).await;
+                    let swept = self.0.region(context, &vault, &region).await;
                     swept.map_err(|error| TaskError::doing("the sweep of a region stopped", &error))
                 }
                 Err(error @ TaskError::Fatal(_)) => return Err(error),
@@ -115,32 +115,37 @@ impl Sweeper {
     /// Looks at a region's marked volumes; at all of them when that was not done for long.
     async fn region(
         &mut self,
-        core: &Core,
+        context: &ServiceContext,
         vault: &Vault,
         region: &Region,
     ) -> Result<(), SweepError> {
-        let now = core.now();
+        let now = context.now();
         let before = self.all_at.get(region);
         if before.is_some_and(|at| now.is_within(ALL_EVERY, *at)) {
-            return self.marked(core, vault, region).await;
+            return self.marked(context, vault, region).await;
         }
         for volume in vault::volumes(vault).await? {
-            self.look(core, vault, region, &volume).await?;
+            self.look(context, vault, region, &volume).await?;
         }
         self.all_at.insert(region.clone(), now);
         Ok(())
     }
 
-    async fn marked(&self, core: &Core, vault: &Vault, region: &Region) -> Result<(), SweepError> {
+    async fn marked(
+        &self,
+        context: &ServiceContext,
+        vault: &Vault,
+        region: &Region,
+    ) -> Result<(), SweepError> {
         let mut last = None;
         loop {
             let (at, after) = (region.clone(), last.clone());
-            let due = core
+            let due = context
                 .catalog
                 .read(move |tx| dirty_volumes::due(tx, &at, after.as_ref(), BATCH))
                 .await?;
             for volume in &due {
-                self.look(core, vault, region, volume).await?;
+                self.look(context, vault, region, volume).await?;
             }
             match due.into_iter().next_back() {
                 Some(volume) => last = Some(volume),
@@ -151,13 +156,13 @@ impl Sweeper {
 
     async fn look(
         &self,
-        core: &Core,
+        context: &ServiceContext,
         vault: &Vault,
         region: &Region,
         volume: &VolumeRef,
     ) -> Result<(), SweepError> {
         let look = Look {
-            core,
+            context,
             vault,
             headers: &self.headers,
             region,
@@ -166,16 +171,21 @@ impl Sweeper {
         // A header that cannot be read stops its own volume only.
         if let Err(error) = look.take().await {
             tracing::warn!(%region, %volume, cause = %chain(&error), "the sweep of a volume stopped");
-            mark(core, region, volume).await?;
+            mark(context, region, volume).await?;
         }
         Ok(())
     }
 }
 
 /// Lets a volume be looked at again, also when it was not marked.
-async fn mark(core: &Core, region: &Region, volume: &VolumeRef) -> Result<(), SweepError> {
-    let (at, of, now) = (region.clone(), volume.clone(), core.now());
-    core.catalog
+async fn mark(
+    context: &ServiceContext,
+    region: &Region,
+    volume: &VolumeRef,
+) -> Result<(), SweepError> {
+    let (at, of, now) = (region.clone(), volume.clone(), context.now());
+    context
+        .catalog
         .write(move |tx| dirty_volumes::settle(tx, &at, &of, None, Some(now)))
         .await?;
     Ok(())

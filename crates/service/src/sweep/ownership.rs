@@ -7,7 +7,7 @@ use vault::Vault;
 
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
-    core::Core,
+    context::ServiceContext,
     fault::chain,
 };
 
@@ -24,14 +24,14 @@ impl Task for VaultOwnership {
         "vault_ownership".to_owned()
     }
 
-    fn period(&self, core: &Core) -> Duration {
-        core.settings.upkeep_period()
+    fn period(&self, context: &ServiceContext) -> Duration {
+        context.settings.upkeep_period()
     }
 
-    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
+    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
         let mut failed = None;
-        for region in core.vaults.regions() {
-            if let Err(error) = confirmed(core, &region).await {
+        for region in context.vaults.regions() {
+            if let Err(error) = confirmed(context, &region).await {
                 if let TaskError::Fatal(_) = error {
                     return Err(error);
                 }
@@ -46,8 +46,12 @@ impl Task for VaultOwnership {
 ///
 /// # Errors
 /// `Fatal` when it is another's.
-pub(crate) async fn confirmed(core: &Core, region: &Region) -> Result<Vault, TaskError> {
-    core.vaults
+pub(crate) async fn confirmed(
+    context: &ServiceContext,
+    region: &Region,
+) -> Result<Vault, TaskError> {
+    context
+        .vaults
         .confirmed(region)
         .await
         .map_err(|error| match error.is_certain() {

@@ -8,7 +8,7 @@ use model::limits::EVENTS_KEPT;
 use super::{BATCH, clock::Clock};
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
-    core::Core,
+    context::ServiceContext,
 };
 
 /// How long finished jobs and deleted names are remembered.
@@ -29,25 +29,25 @@ impl Task for Prune {
         "prune".to_owned()
     }
 
-    fn period(&self, core: &Core) -> Duration {
-        core.settings.upkeep_period()
+    fn period(&self, context: &ServiceContext) -> Duration {
+        context.settings.upkeep_period()
     }
 
-    async fn run(&mut self, core: &Arc<Core>) -> Result<Next, TaskError> {
+    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
         let failed = |error| TaskError::doing("old rows were not removed", &error);
-        if self.clock.is_believed(core).await.map_err(failed)? {
-            forget(core).await.map_err(failed)?;
+        if self.clock.is_believed(context).await.map_err(failed)? {
+            forget(context).await.map_err(failed)?;
         }
         Ok(Next::Period)
     }
 }
 
 /// Drops rows whose time is over: finished jobs, events, deleted names, keys at their deletion date.
-async fn forget(core: &Core) -> Result<(), CatalogError> {
+async fn forget(context: &ServiceContext) -> Result<(), CatalogError> {
     // A batch a transaction, so that others get between; as many as there are, since a busy
     // hour makes more rows than one batch has.
-    while !core.is_stopping() {
-        let gone = core
+    while !context.is_stopping() {
+        let gone = context
             .catalog
             .write(|tx| {
                 let jobs = jobs::prune(tx, MEMORY, BATCH)?;
@@ -59,8 +59,9 @@ async fn forget(core: &Core) -> Result<(), CatalogError> {
             break;
         }
     }
-    let regions = core.vaults.regions();
-    core.catalog
+    let regions = context.vaults.regions();
+    context
+        .catalog
         .write(move |tx| {
             verified::forget(tx, BATCH)?;
             for region in &regions {

@@ -33,7 +33,7 @@ use super::{
     key_rotation::KeyRotation,
     prune::Prune,
 };
-use crate::{Mode, Parts, Settings, background, core::Core};
+use crate::{Dependencies, Mode, Settings, background, context::ServiceContext};
 
 /// What a store was asked for.
 #[derive(Debug, Default)]
@@ -120,13 +120,13 @@ struct Scene {
     fixture: Fixture,
     store: Arc<InMemory>,
     asked: Arc<Asked>,
-    core: Core,
+    context: ServiceContext,
     sweeper: Sweeper,
 }
 
-fn core(fixture: &Fixture, store: &Arc<InMemory>, asked: &Arc<Asked>) -> Core {
+fn context(fixture: &Fixture, store: &Arc<InMemory>, asked: &Arc<Asked>) -> ServiceContext {
     let (inner, asked) = (store.clone(), asked.clone());
-    let parts = Parts {
+    let parts = Dependencies {
         catalog: fixture.catalog.clone(),
         open_vault: Box::new(move |_| {
             Ok(Vault::new(Arc::new(Counted {
@@ -145,19 +145,19 @@ fn core(fixture: &Fixture, store: &Arc<InMemory>, asked: &Arc<Asked>) -> Core {
     };
     let mut settings = Settings::new(Mode::Dev, "/nowhere".into());
     settings.sweep_grace = GRACE;
-    Core::new(parts, settings, crate::jobs::registry::narrow())
+    ServiceContext::new(parts, settings, crate::jobs::registry::narrow())
 }
 
 impl Scene {
     fn new() -> Self {
         let fixture = Fixture::new();
         let (store, asked) = (Arc::default(), Arc::default());
-        let core = core(&fixture, &store, &asked);
+        let context = context(&fixture, &store, &asked);
         Self {
             fixture,
             store,
             asked,
-            core,
+            context,
             sweeper: Sweeper::default(),
         }
     }
@@ -198,10 +198,10 @@ impl Scene {
 
     /// One round of the sweep; answers what the vault was asked for.
     fn round(&mut self) -> Counts {
-        let (core, sweeper) = (&self.core, &mut self.sweeper);
+        let (context, sweeper) = (&self.context, &mut self.sweeper);
         let swept = self.fixture.runtime.block_on(async {
-            let vault = core.vaults.confirmed(&home()).await.expect("it is ours");
-            sweeper.region(core, &vault, &home()).await
+            let vault = context.vaults.confirmed(&home()).await.expect("it is ours");
+            sweeper.region(context, &vault, &home()).await
         });
         swept.expect("it is swept");
         self.asked.take()
@@ -417,9 +417,9 @@ fn a_vault_that_hangs_holds_up_neither_pruning_nor_the_rotation_of_keys() {
     let (fixture, store) = (Fixture::new(), Arc::default());
     let asked = Arc::new(Asked::default());
     asked.hangs.store(true, Relaxed);
-    let mut core = core(&fixture, &store, &asked);
-    core.settings.sweep_grace = Duration::ZERO;
-    let core = Arc::new(core);
+    let mut context = context(&fixture, &store, &asked);
+    context.settings.sweep_grace = Duration::ZERO;
+    let context = Arc::new(context);
     let old = samples::job(JobKind::of("copy-snapshot"), "old");
     let id = old.id;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -434,10 +434,16 @@ fn a_vault_that_hangs_holds_up_neither_pruning_nor_the_rotation_of_keys() {
         let ended: Result<bool, CatalogError> = ended.await;
         assert!(ended.expect("it is good"));
         fixture.clock.advance(Duration::from_secs(8 * 24 * 3_600));
-        background::spawn(&core, GarbageCollection::default());
-        background::spawn(&core, Prune::default());
-        background::spawn(&core, KeyRotation);
-        let succeeded = |task| core.tasks.all().get(task).and_then(|one| one.last_success);
+        background::spawn(&context, GarbageCollection::default());
+        background::spawn(&context, Prune::default());
+        background::spawn(&context, KeyRotation);
+        let succeeded = |task| {
+            context
+                .tasks
+                .all()
+                .get(task)
+                .and_then(|one| one.last_success)
+        };
         let both = async {
             while succeeded("prune").is_none()
                 || succeeded("key_rotation").is_none()
@@ -452,6 +458,6 @@ fn a_vault_that_hangs_holds_up_neither_pruning_nor_the_rotation_of_keys() {
         let left = catalog.read(move |tx| jobs::get(tx, id)).await;
         let left: Result<_, CatalogError> = left;
         assert_eq!(left.expect("it is read"), None);
-        core.begin_stop();
+        context.begin_stop();
     });
 }

@@ -13,14 +13,14 @@ use model::{Hash, Region, Timestamp, VolumeRef};
 use vault::{Condemned, Headers, Survey, Vault};
 
 use super::{BATCH, SweepError};
-use crate::core::Core;
+use crate::context::ServiceContext;
 
 /// Objects that are deleted at once.
 const DELETES_AT_ONCE: usize = 8;
 
 /// One look at a volume.
 pub(super) struct Look<'a> {
-    pub(super) core: &'a Core,
+    pub(super) context: &'a ServiceContext,
     pub(super) vault: &'a Vault,
     pub(super) headers: &'a Headers,
     pub(super) region: &'a Region,
@@ -57,7 +57,7 @@ impl Look<'_> {
     pub(super) async fn take(&self) -> Result<(), SweepError> {
         let (at, of, below) = (self.region.clone(), self.volume.clone(), self.below());
         let known = self
-            .core
+            .context
             .catalog
             .read(move |tx| {
                 Ok::<_, CatalogError>(Known {
@@ -70,7 +70,7 @@ impl Look<'_> {
         let mark = known.mark;
         let again_at = match known.roots {
             Some(roots) => self.sweep(&roots, &known.absent).await?,
-            None => Some(self.core.now()),
+            None => Some(self.context.now()),
         };
         self.settle(mark, again_at).await
     }
@@ -86,16 +86,16 @@ impl Look<'_> {
         again_at: Option<Timestamp>,
     ) -> Result<(), SweepError> {
         // A marked volume that is to be looked at now is due already.
-        let due = again_at.is_some_and(|at| at <= self.core.now());
+        let due = again_at.is_some_and(|at| at <= self.context.now());
         if (seen.is_some() && due) || (seen.is_none() && again_at.is_none()) {
             return Ok(());
         }
         let (at, of, grace) = (
             self.region.clone(),
             self.volume.clone(),
-            self.core.settings.sweep_grace,
+            self.context.settings.sweep_grace,
         );
-        self.core
+        self.context
             .catalog
             .write(move |tx| {
                 let kept_until = seen.map(|mark| mark.marked_at.plus(grace));
@@ -115,8 +115,8 @@ impl Look<'_> {
         let manifests: Vec<Hash> = roots.iter().copied().collect();
         let Survey { objects, reached } =
             vault::survey(self.vault, self.volume, &manifests, absent, self.headers).await?;
-        let grace = self.core.settings.sweep_grace;
-        let before = self.core.now().minus(grace);
+        let grace = self.context.settings.sweep_grace;
+        let before = self.context.now().minus(grace);
         // What a record needs and no other name holds stays, although its name is condemned.
         let mut alone = reached.clone();
         for object in &objects {
@@ -137,7 +137,7 @@ impl Look<'_> {
         }
         for batch in unreached.chunks(BATCH) {
             if !self.condemn(roots, batch).await? {
-                return Ok(Some(self.core.now()));
+                return Ok(Some(self.context.now()));
             }
         }
         let waiting_until = self.delete_condemned(roots, &alone).await?;
@@ -153,7 +153,7 @@ impl Look<'_> {
             batch.to_vec(),
         );
         let condemned = self
-            .core
+            .context
             .catalog
             .write(move |tx| {
                 let same = quiet_roots(tx, &at, &of)?.as_ref() == Some(&roots);
@@ -180,8 +180,8 @@ impl Look<'_> {
                 self.below(),
                 roots.clone(),
             );
-            let (alone, grace) = (alone.clone(), self.core.settings.sweep_grace);
-            let read = self.core.catalog.read(move |tx| {
+            let (alone, grace) = (alone.clone(), self.context.settings.sweep_grace);
+            let read = self.context.catalog.read(move |tx| {
                 let now = tx.now();
                 if quiet_roots(tx, &at, &of)?.as_ref() != Some(&roots) {
                     return Ok::<_, CatalogError>((Vec::new(), Some(now)));
@@ -217,7 +217,7 @@ impl Look<'_> {
             .await?;
         tracing::info!(region = %self.region, volume = %self.volume, objects = due.len(), "swept");
         let at = self.region.clone();
-        self.core
+        self.context
             .catalog
             .write(move |tx| tombstones::mark_deleted(tx, &at, &due))
             .await?;

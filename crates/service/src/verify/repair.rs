@@ -10,22 +10,22 @@ use vault::{Check, Mended, ObjectId, ObjectKind, Observer, Passed, Repairer, Vau
 
 use super::Remedy;
 use crate::{
-    core::Core,
+    context::ServiceContext,
     fault::chain,
-    jobs::{JobError, Run, progress::Meter},
+    jobs::{JobError, Run, progress::JobProgress},
 };
 
 /// Repairers by region and volume, opened at their first use. One for each verification: what
 /// vaults hold is listed once.
 pub(crate) struct Repairers<'a> {
-    core: &'a Core,
+    context: &'a ServiceContext,
     open: HashMap<(Region, VolumeRef), (Repairer, Vec<Region>)>,
 }
 
 impl<'a> Repairers<'a> {
-    pub(crate) fn new(core: &'a Core) -> Self {
+    pub(crate) fn new(context: &'a ServiceContext) -> Self {
         Self {
-            core,
+            context,
             open: HashMap::new(),
         }
     }
@@ -37,16 +37,16 @@ impl<'a> Repairers<'a> {
     ) -> Result<&(Repairer, Vec<Region>), JobError> {
         let key = (region.clone(), volume.clone());
         if !self.open.contains_key(&key) {
-            let mut regions = self.core.vaults.regions();
+            let mut regions = self.context.vaults.regions();
             regions.retain(|other| other != region);
             let mut others = Vec::with_capacity(regions.len());
             for other in &regions {
-                let absent = absent(self.core, other, volume).await?;
-                others.push((self.core.vaults.get(other)?, absent));
+                let absent = absent(self.context, other, volume).await?;
+                others.push((self.context.vaults.get(other)?, absent));
             }
-            let here = absent(self.core, region, volume).await?;
+            let here = absent(self.context, region, volume).await?;
             let repairer =
-                Repairer::open(&self.core.vaults.get(region)?, volume, &here, others).await?;
+                Repairer::open(&self.context.vaults.get(region)?, volume, &here, others).await?;
             self.open.insert(key.clone(), (repairer, regions));
         }
         Ok(&self.open[&key])
@@ -84,7 +84,7 @@ impl<'a> Repairers<'a> {
         volume: &VolumeRef,
         object: ObjectId,
     ) -> Result<Remedy, JobError> {
-        let core = self.core;
+        let context = self.context;
         let (repairer, regions) = self.of(region, volume).await?;
         match repairer.repair(object).await? {
             Mended::Whole => Ok(Remedy::StoredSo),
@@ -92,9 +92,10 @@ impl<'a> Repairers<'a> {
             Mended::Written { from, bad } => {
                 let (at, from) = (region.clone(), regions[from].clone());
                 tracing::warn!(%region, %volume, %object, %from, "fetched again what was damaged");
-                core.vaults.damage.mended();
+                context.vaults.damage.mended();
                 // The whole incarnation is durable by now, and counts as needed as the bad ones did.
-                core.catalog
+                context
+                    .catalog
                     .write(move |tx| tombstones::condemn(tx, &at, &bad))
                     .await?;
                 Ok(Remedy::MendedFrom(from))
@@ -108,12 +109,13 @@ impl<'a> Repairers<'a> {
 /// # Errors
 /// The catalog's.
 pub(crate) async fn absent(
-    core: &Core,
+    context: &ServiceContext,
     region: &Region,
     volume: &VolumeRef,
 ) -> Result<vault::Condemned, CatalogError> {
     let (at, prefix) = (region.clone(), format!("volumes/{volume}/"));
-    core.catalog
+    context
+        .catalog
         .read(move |tx| tombstones::list(tx, &at, &prefix))
         .await
 }
@@ -145,7 +147,7 @@ pub(crate) async fn repair_snapshot(
 /// Mends all that a manifest reaches and answers how many objects; fails when any of them is
 /// nowhere.
 async fn repair_all(run: &Run, region: &Region, content: &Content) -> Result<u64, JobError> {
-    let mut repairers = Repairers::new(&run.core);
+    let mut repairers = Repairers::new(&run.context);
     let mut mended = 0;
     let mut tried = HashSet::new();
     loop {
@@ -167,7 +169,7 @@ async fn repair_all(run: &Run, region: &Region, content: &Content) -> Result<u64
 }
 
 /// Passes on only the wish to stop: the job counts its own bytes.
-struct Asked<'a>(&'a Meter);
+struct Asked<'a>(&'a JobProgress);
 
 impl Observer for Asked<'_> {
     fn total(&self, _bytes: u64) {}
@@ -182,10 +184,10 @@ impl Observer for Asked<'_> {
 /// The objects that a manifest reaches whose stored bytes are not theirs; the manifest alone
 /// when it cannot be read.
 async fn damaged(run: &Run, region: &Region, content: &Content) -> Result<Vec<ObjectId>, JobError> {
-    let core = &run.core;
-    let vault = core.vaults.get(region)?;
-    let absent = absent(core, region, &content.volume).await?;
-    let (content, meter) = (content.clone(), run.meter.clone());
+    let context = &run.context;
+    let vault = context.vaults.get(region)?;
+    let absent = absent(context, region, &content.volume).await?;
+    let (content, progress) = (content.clone(), run.progress.clone());
     let looked = tokio::task::spawn_blocking(move || {
         let check = Check {
             vault: &vault,
@@ -197,7 +199,7 @@ async fn damaged(run: &Run, region: &Region, content: &Content) -> Result<Vec<Ob
             condemned: &absent,
             passed: &Passed::default(),
         };
-        vault::check(check, &Asked(&meter))
+        vault::check(check, &Asked(&progress))
     })
     .await
     .map_err(|error| JobError::retry(format!("the look ended early: {error}")))?;

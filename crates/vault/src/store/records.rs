@@ -1,4 +1,4 @@
-//! Raw records beside the volumes: the catalog's mirror under `records/` and `keys/`.
+//! Raw records beside the volumes: the catalog's record log under `records/` and `keys/`.
 //!
 //! It does not know what is in them, nor who authenticates them.
 use bytes::Bytes;

@@ -24,7 +24,7 @@ impl Action for CreateAlias {
         lookup::alias_name(&self.alias_name)?;
         let key = lookup::find_own(cx, &self.target_key_id, "kms:CreateAlias").await?;
         lookup::not_pending(&key)?;
-        let now = cx.core.now();
+        let now = cx.service.now();
         let alias = rows::Alias {
             region: key.region,
             account: key.account,
@@ -33,7 +33,7 @@ impl Action for CreateAlias {
             created_at: now,
             updated_at: now,
         };
-        cx.core
+        cx.service
             .catalog
             .write(move |tx| match rows::insert_alias(tx, &alias) {
                 Err(CatalogError::Conflict { .. }) => Err(Fault::new(

@@ -88,7 +88,7 @@ impl Action for CreateGrant {
         let grant = self.grant(cx, &key)?;
         may_make(cx, &key, &grant).await?;
         unless_dry(dry_run)?;
-        let made = cx.core.catalog.write(move |tx| keep(tx, &grant)).await?;
+        let made = cx.service.catalog.write(move |tx| keep(tx, &grant)).await?;
         Ok(GrantCreated {
             grant_token: made.token,
             grant_id: made.id,
@@ -141,7 +141,7 @@ impl CreateGrant {
             within_limit(context)?;
         }
         let mut bytes = [[0; 16]; 2];
-        bytes.fill_with(|| cx.core.entropy.draw());
+        bytes.fill_with(|| cx.service.entropy.draw());
         let (arn, id) = (key.arn(), HEXLOWER.encode(&bytes.concat()));
         let retiring = self.retiring_principal.as_deref();
         Ok(Grant {
@@ -157,7 +157,7 @@ impl CreateGrant {
             operations,
             context_equals: constraints.encryption_context_equals,
             context_subset: constraints.encryption_context_subset,
-            created_at: cx.core.now(),
+            created_at: cx.service.now(),
         })
     }
 }
@@ -200,11 +200,11 @@ async fn may_make(cx: &ActionContext, key: &Key, made: &Grant) -> Result<(), Fau
         KeyUser::direct(&cx.caller.account),
         EncryptionContext::new(),
     );
-    if cx.core.kms.policy_says(&user, key, ACTION, &none) == Decision::Allow {
+    if cx.service.kms.policy_says(&user, key, ACTION, &none) == Decision::Allow {
         return Ok(());
     }
     let own = cx
-        .core
+        .service
         .kms
         .grants_to(&user.account, key)
         .await

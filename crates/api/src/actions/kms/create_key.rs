@@ -1,4 +1,4 @@
-//! `CreateKey`. The key's material is in the vault's mirror before this answers.
+//! `CreateKey`. The key's material is in the vault's record log before this answers.
 use model::{
     KeyManager,
     key_spec::{KeySpec, KeyUsage},
@@ -60,7 +60,7 @@ impl Action for CreateKey {
             spec,
             usage,
         };
-        let key = cx.core.kms.create(new, None).await.map_err(kms_fault)?;
+        let key = cx.service.kms.create(new, None).await.map_err(kms_fault)?;
         Ok(Created {
             key_metadata: KeyMetadata::of(&key, std::slice::from_ref(&key)),
         })

@@ -23,7 +23,7 @@ impl Action for DeleteAlias {
         lookup::alias_name(&self.alias_name)?;
         let key = lookup::find_own(cx, &self.alias_name, "kms:DeleteAlias").await?;
         let name = self.alias_name;
-        cx.core
+        cx.service
             .catalog
             .write(move |tx| {
                 let (region, account) = (&key.region, &key.account);

@@ -30,7 +30,7 @@ impl Action for DescribeKey {
 
     async fn run(self, cx: &ActionContext) -> Result<Described, Fault> {
         let key = lookup::find(cx, &self.key_id, "kms:DescribeKey").await?;
-        let family = cx.core.kms.family(&key).await.map_err(kms_fault)?;
+        let family = cx.service.kms.family(&key).await.map_err(kms_fault)?;
         Ok(Described {
             key_metadata: KeyMetadata::of(&key, &family),
         })

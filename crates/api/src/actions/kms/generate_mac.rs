@@ -45,7 +45,7 @@ impl Action for GenerateMac {
         };
         let (key, algorithm) = asked.check(cx, "kms:GenerateMac", "GenerateMac").await?;
         let made = cx
-            .core
+            .service
             .kms
             .mac(&key, algorithm, &self.message.0)
             .map_err(kms_fault)?;

@@ -39,7 +39,7 @@ impl Action for GetKeyRotationStatus {
         let key = lookup::find(cx, &self.key_id, "kms:GetKeyRotationStatus").await?;
         lookup::rotates(&key)?;
         // Of a multi-Region key the primary has the plan, which all share.
-        let family = cx.core.kms.family(&key).await.map_err(kms_fault)?;
+        let family = cx.service.kms.family(&key).await.map_err(kms_fault)?;
         let plan = family.iter().find_map(|one| one.rotation);
         let plan = plan.filter(|_| !key.state.is_pending());
         Ok(RotationStatus {

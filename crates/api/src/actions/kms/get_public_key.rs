@@ -63,7 +63,7 @@ impl Action for GetPublicKey {
             ));
         }
         let public = cx
-            .core
+            .service
             .kms
             .public_key(&cx.caller.account, &key)
             .await

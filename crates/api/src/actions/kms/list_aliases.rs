@@ -87,7 +87,7 @@ impl Action for ListAliases {
         let (account, region, after) = (cx.caller.account.clone(), cx.region.clone(), self.marker);
         let is_on_page = key.is_none() && after.as_deref().is_none_or(|after| after < RDS_ALIAS);
         let (found, predefined) = cx
-            .core
+            .service
             .catalog
             .read(move |tx| {
                 let (key, after) = (key.as_deref(), after.as_deref());

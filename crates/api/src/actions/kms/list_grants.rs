@@ -85,7 +85,7 @@ impl Action for ListGrants {
         let key = lookup::find(cx, &self.key_id, "kms:ListGrants").await?;
         let (arn, after) = (key.arn(), self.marker);
         let found = cx
-            .core
+            .service
             .catalog
             .read(move |tx| rows::list(tx, &arn, after.as_deref(), model::limits::GRANTS_MAX))
             .await

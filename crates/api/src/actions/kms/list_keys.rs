@@ -51,7 +51,7 @@ impl Action for ListKeys {
         let rows_asked = lookup::rows(self.limit)?;
         let (account, region, after) = (cx.caller.account.clone(), cx.region.clone(), self.marker);
         let found = cx
-            .core
+            .service
             .catalog
             .read(move |tx| rows::list(tx, &region, &account, after.as_deref(), rows_asked + 1))
             .await

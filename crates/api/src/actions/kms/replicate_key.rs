@@ -62,8 +62,8 @@ impl Action for ReplicateKey {
             let bypass = self.bypass_policy_lockout_safety_check;
             lookup::not_locked_out(&draft, &cx.caller.account, bypass)?;
         }
-        let replica = cx.core.kms.replicate(&primary.arn(), new).await?;
-        let family = cx.core.kms.family(&replica).await.map_err(kms_fault)?;
+        let replica = cx.service.kms.replicate(&primary.arn(), new).await?;
+        let family = cx.service.kms.family(&replica).await.map_err(kms_fault)?;
         Ok(Replicated {
             replica_key_metadata: KeyMetadata::of(&replica, &family),
             replica_tags: replica.tags.iter().map(ShownTag::of).collect(),
@@ -75,7 +75,7 @@ impl Action for ReplicateKey {
 /// A region that a multi-Region key can have a like in: one that this deployment hosts, in the
 /// partition of the one that is asked.
 pub(super) fn region(cx: &ActionContext, member: &str, text: &str) -> Result<Region, Fault> {
-    let settings = &cx.core.settings;
+    let settings = &cx.service.settings;
     let region = text.parse::<Region>().ok();
     let region = region
         .filter(|region| settings.knows(region))

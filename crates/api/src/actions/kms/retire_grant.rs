@@ -86,14 +86,16 @@ fn key_arn(text: &str) -> Result<Arn, Fault> {
 async fn may_retire(cx: &ActionContext, grant: &Grant) -> Result<bool, Fault> {
     const ACTION: &str = "kms:RetireGrant";
     let (caller, none) = (&cx.caller.account, EncryptionContext::new());
-    let key = cx.core.kms.by_arn(&grant.key).await.map_err(kms_fault)?;
+    let key = cx.service.kms.by_arn(&grant.key).await.map_err(kms_fault)?;
     let user = KeyUser::direct(caller);
-    Ok(match cx.core.kms.policy_says(&user, &key, ACTION, &none) {
-        Decision::Deny => false,
-        _ => {
-            key.account == *caller
-                || grant.retiring_account.as_ref() == Some(caller)
-                || rules::permits(grant, caller, ACTION, &none)
-        }
-    })
+    Ok(
+        match cx.service.kms.policy_says(&user, &key, ACTION, &none) {
+            Decision::Deny => false,
+            _ => {
+                key.account == *caller
+                    || grant.retiring_account.as_ref() == Some(caller)
+                    || rules::permits(grant, caller, ACTION, &none)
+            }
+        },
+    )
 }

@@ -35,7 +35,7 @@ impl Action for RotateKeyOnDemand {
         lookup::rotates(&key)?;
         lookup::not_replica(&key)?;
         Keys::usable(&key).map_err(kms_fault)?;
-        let rotated = cx.core.kms.rotate(&key.arn(), Reason::Asked).await?;
+        let rotated = cx.service.kms.rotate(&key.arn(), Reason::Asked).await?;
         Ok(Rotated {
             key_id: rotated.arn().to_string(),
         })

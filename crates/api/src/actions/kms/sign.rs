@@ -45,7 +45,7 @@ impl Action for Sign {
             dry_run: self.dry_run,
         };
         let (key, algorithm, given) = asked.check(cx, "kms:Sign", "Sign").await?;
-        let (kms, caller) = (&cx.core.kms, &cx.caller.account);
+        let (kms, caller) = (&cx.service.kms, &cx.caller.account);
         let made = kms.sign(caller, &key, algorithm, given).await;
         let made = made.map_err(|error| signing::fault(error, algorithm))?;
         Ok(Signed {

@@ -28,7 +28,7 @@ impl Action for UpdateAlias {
         let key = lookup::find_own(cx, &self.target_key_id, "kms:UpdateAlias").await?;
         lookup::not_pending(&key)?;
         let name = self.alias_name;
-        cx.core
+        cx.service
             .catalog
             .write(move |tx| {
                 let (region, account) = (&key.region, &key.account);

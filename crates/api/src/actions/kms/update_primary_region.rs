@@ -38,14 +38,14 @@ impl Action for UpdatePrimaryRegion {
         // Both keys' policies have a say.
         if primary.multi_region.is_some() {
             let there = counterpart(&primary.arn(), &region);
-            let replica = cx.core.kms.by_arn(&there).await.map_err(kms_fault)?;
+            let replica = cx.service.kms.by_arn(&there).await.map_err(kms_fault)?;
             let user = KeyUser::direct(&cx.caller.account);
-            cx.core
+            cx.service
                 .kms
                 .authorise(&user, &replica, ACTION)
                 .await
                 .map_err(kms_fault)?;
         }
-        cx.core.kms.update_primary(&primary.arn(), &region).await
+        cx.service.kms.update_primary(&primary.arn(), &region).await
     }
 }

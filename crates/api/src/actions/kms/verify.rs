@@ -47,7 +47,7 @@ impl Action for Verify {
             dry_run: self.dry_run,
         };
         let (key, algorithm, given) = asked.check(cx, "kms:Verify", "Verify").await?;
-        let (kms, caller) = (&cx.core.kms, &cx.caller.account);
+        let (kms, caller) = (&cx.service.kms, &cx.caller.account);
         let signature = self.signature.0.clone();
         let is_its = kms.verify(caller, &key, algorithm, given, signature).await;
         if !is_its.map_err(|error| signing::fault(error, algorithm))? {

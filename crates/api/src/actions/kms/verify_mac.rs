@@ -48,7 +48,7 @@ impl Action for VerifyMac {
         let (key, algorithm) = asked.check(cx, "kms:VerifyMac", "VerifyMac").await?;
         let (message, given) = (&self.message.0, &self.mac.0);
         if !cx
-            .core
+            .service
             .kms
             .verify_mac(&key, algorithm, message, given)
             .map_err(kms_fault)?

@@ -17,7 +17,7 @@ use crate::{
     shapes::{self, ClusterOutput, Tag},
 };
 use service::{
-    clusters::addresses::Wanted,
+    clusters::addresses::PortRequest,
     fault::{Code, Fault},
     jobs::{
         create_cluster::{self, CreateCluster},
@@ -77,16 +77,16 @@ impl Action for CreateDbCluster {
         let database_name = self.database_name.as_deref();
         let database_name = database_name.map(|name| database_name_of(profile, name));
         let database_name = database_name.transpose()?;
-        let wanted = Wanted {
+        let wanted = PortRequest {
             asked: port(self.port)?,
             like: None,
         };
-        let now = cx.core.now();
+        let now = cx.service.now();
         let mut cluster = Cluster {
             region: cx.region.clone(),
             account: cx.caller.account.clone(),
             name,
-            resource_id: model::ResourceId::draw(&*cx.core.entropy),
+            resource_id: model::ResourceId::draw(&*cx.service.entropy),
             status: ClusterStatus::Creating,
             created_at: now,
             engine: self.engine.clone(),
@@ -118,7 +118,7 @@ impl Action for CreateDbCluster {
             master_verifier: verifier,
         };
         let subject = Subject::cluster(&cx.region, &cx.caller.account, &cluster.name);
-        let job = new_job::<CreateCluster>(&cx.core, subject, &body);
+        let job = new_job::<CreateCluster>(&cx.service, subject, &body);
         let (kept, writer) = placement::insert(cx, cluster, wanted, job).await?;
         Ok(ClusterOutput::of(&kept, Some(&writer)))
     }
@@ -138,7 +138,7 @@ impl CreateDbCluster {
     }
 
     async fn seal(&self, cx: &ActionContext, cluster: &mut Cluster) -> Result<(), Fault> {
-        let user = RdsUse::new(&*cx.core.keys, &cx.caller.account, &cx.region);
+        let user = RdsUse::new(&*cx.service.keys, &cx.caller.account, &cx.region);
         let key = match (self.storage_encrypted, &self.kms_key_id) {
             (Some(false), Some(_)) => {
                 return Err(Fault::combination(
@@ -160,13 +160,13 @@ pub(super) fn new_volume(cx: &ActionContext) -> VolumeRef {
     VolumeRef {
         origin: cx.region.clone(),
         account: cx.caller.account.clone(),
-        id: VolumeId::draw(&*cx.core.entropy),
+        id: VolumeId::draw(&*cx.service.entropy),
     }
 }
 
 /// What runs an engine's clusters.
 pub(super) fn engine<'a>(cx: &'a ActionContext, name: &str) -> Result<&'a Arc<dyn Engine>, Fault> {
-    let engines = &cx.core.engines;
+    let engines = &cx.service.engines;
     engines.named(name).map_err(|_| {
         Fault::value(format!(
             "Invalid DB engine: {}. The engines here are {}.",

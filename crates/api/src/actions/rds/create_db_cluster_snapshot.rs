@@ -54,9 +54,9 @@ impl Action for CreateDbClusterSnapshot {
         }
         let (snapshot, body) = prepare(cx, &found, name, given).await?;
         let job = snapshot_job(cx, &found, &snapshot, &body);
-        let limit = cx.core.settings.manual_snapshots_max;
+        let limit = cx.service.settings.manual_snapshots_max;
         let kept = cx
-            .core
+            .service
             .catalog
             .write(move |tx| {
                 let still = clusters::get_by_resource_id(tx, &snapshot.cluster_resource_id)?
@@ -94,12 +94,12 @@ pub(super) async fn prepare(
 ) -> Result<(Snapshot, create_snapshot::Body), Fault> {
     let cluster = &found.cluster;
     let port = found.writer.as_ref().map(|writer| writer.placement.port);
-    let now = cx.core.now();
-    let uid = cx.core.entropy.uuid();
+    let now = cx.service.now();
+    let uid = cx.service.entropy.uuid();
     let wrapped_key = match &cluster.kms_key {
         None => None,
         Some(arn) => {
-            let user = RdsUse::new(&*cx.core.keys, &cx.caller.account, &cx.region);
+            let user = RdsUse::new(&*cx.service.keys, &cx.caller.account, &cx.region);
             let key = user.target(&arn.to_string()).await?;
             let context = snapshot_context(&cluster.account, &uid, &cluster.volume);
             Some(user.generate(&key, context).await?.1)
@@ -159,7 +159,7 @@ fn snapshot_job(
     body: &create_snapshot::Body,
 ) -> Job {
     let subject = Subject::snapshot(&snapshot.region, &snapshot.account, &snapshot.name);
-    let mut job = new_job::<CreateSnapshot>(&cx.core, subject, body);
+    let mut job = new_job::<CreateSnapshot>(&cx.service, subject, body);
     job.node = found.node();
     job.pins = pins(&found.cluster);
     job

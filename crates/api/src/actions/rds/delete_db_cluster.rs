@@ -83,13 +83,13 @@ impl Action for DeleteDbCluster {
             }),
         };
         let subject = Subject::cluster(&cx.region, &cx.caller.account, &cluster.name);
-        let mut job = new_job::<DeleteCluster>(&cx.core, subject, &body);
+        let mut job = new_job::<DeleteCluster>(&cx.service, subject, &body);
         job.node = found.node();
         job.pins = snapshotting::pins(cluster);
         let id = cluster.resource_id.clone();
-        let limit = cx.core.settings.manual_snapshots_max;
+        let limit = cx.service.settings.manual_snapshots_max;
         let deleting = cx
-            .core
+            .service
             .catalog
             .write(move |tx| {
                 let mut stored = rows::get_by_resource_id(tx, &id)?

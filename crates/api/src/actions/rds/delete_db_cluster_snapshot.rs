@@ -34,7 +34,7 @@ impl Action for DeleteDbClusterSnapshot {
         let wanted = SnapshotRef::asked(parameter, &self.snapshot, cx)?;
         let (caller, region) = (cx.caller.account.clone(), cx.region.clone());
         let deleted = cx
-            .core
+            .service
             .catalog
             .write(move |tx| {
                 // Only the owner deletes, and only in the snapshot's own region.

@@ -44,7 +44,7 @@ impl Action for DescribeAccountAttributes {
     async fn run(self, cx: &ActionContext) -> Result<Quotas, Fault> {
         let (region, account) = (cx.region.clone(), cx.caller.account.clone());
         let (clusters_used, snapshots_used) = cx
-            .core
+            .service
             .catalog
             .read(move |tx: &mut dyn Tx| {
                 Ok::<_, Fault>((
@@ -53,7 +53,7 @@ impl Action for DescribeAccountAttributes {
                 ))
             })
             .await?;
-        let settings = &cx.core.settings;
+        let settings = &cx.service.settings;
         Ok(Quotas {
             account_quotas: vec![
                 AccountQuota {

@@ -25,7 +25,7 @@ impl Action for DescribeDbClusterSnapshotAttributes {
         let wanted = SnapshotRef::asked("DBClusterSnapshotIdentifier", &self.snapshot, cx)?;
         let (caller, region) = (cx.caller.account.clone(), cx.region.clone());
         let found = cx
-            .core
+            .service
             .catalog
             .read(move |tx| wanted.own(tx, &caller, &region))
             .await?;

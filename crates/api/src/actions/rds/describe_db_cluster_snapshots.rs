@@ -4,7 +4,7 @@
 //! that pages neither repeat nor skip rows when others come or go between them.
 use catalog::{
     CatalogExt,
-    snapshots::{self, After, Selection, Wanted},
+    snapshots::{self, After, NameFilter, Selection},
 };
 use model::{Account, ClusterName, Snapshot, SnapshotKind, SnapshotName};
 use serde::{Deserialize, Serialize};
@@ -80,7 +80,7 @@ impl Action for DescribeDbClusterSnapshots {
         };
         let (region, rows) = (cx.region.clone(), page.rows);
         let mut found = cx
-            .core
+            .service
             .catalog
             .read(move |tx| snapshots::page(tx, &region, &selection, page.after.as_ref(), rows + 1))
             .await?;
@@ -111,7 +111,7 @@ impl DescribeDbClusterSnapshots {
         let (caller, region) = (cx.caller.account.clone(), cx.region.clone());
         let missing = wanted.not_found();
         let found = cx
-            .core
+            .service
             .catalog
             .point_read(move |tx| wanted.get(tx))
             .await?
@@ -226,7 +226,7 @@ fn narrow(selection: &mut Selection, filter: &Filter, cx: &ActionContext) -> boo
 }
 
 /// What a filter's values name in the called region; what can be no name there is nothing.
-fn wanted<N: ResourceName>(filter: &Filter, cx: &ActionContext) -> Vec<Wanted> {
+fn wanted<N: ResourceName>(filter: &Filter, cx: &ActionContext) -> Vec<NameFilter> {
     let read = |value: &String| {
         Ref::<N>::asked("Filters", value, cx)
             .ok()?
@@ -236,7 +236,7 @@ fn wanted<N: ResourceName>(filter: &Filter, cx: &ActionContext) -> Vec<Wanted> {
 }
 
 /// Leaves what passes both lists; false when nothing does.
-fn meet(have: &mut Vec<Wanted>, values: Vec<Wanted>) -> bool {
+fn meet(have: &mut Vec<NameFilter>, values: Vec<NameFilter>) -> bool {
     *have = match have.as_slice() {
         [] => values,
         before => before
@@ -248,7 +248,7 @@ fn meet(have: &mut Vec<Wanted>, values: Vec<Wanted>) -> bool {
 }
 
 fn passes(snapshot: &Snapshot, selection: &Selection) -> bool {
-    let among = |values: &[Wanted], value: &str| {
+    let among = |values: &[NameFilter], value: &str| {
         values.is_empty()
             || values
                 .iter()

@@ -75,9 +75,9 @@ impl Action for DescribeDbClusters {
         }
         let (account, region) = (cx.caller.account.clone(), cx.region.clone());
         // An account has tens of clusters at most (the quota), so filters run here.
-        let limit = cx.core.settings.clusters_max + 1;
+        let limit = cx.service.settings.clusters_max + 1;
         let all = cx
-            .core
+            .service
             .catalog
             .read(move |tx| {
                 let all = clusters::list(tx, &region, &account, None, limit)?;
@@ -132,10 +132,10 @@ impl Found {
 fn shape(cx: &ActionContext, found: &Found) -> DbCluster {
     let cluster = &found.cluster;
     let shape = DbCluster::of(cluster, found.writer.as_ref());
-    let here = found.node().as_ref() == Some(&cx.core.settings.node);
+    let here = found.node().as_ref() == Some(&cx.service.settings.node);
     if cluster.status == ClusterStatus::Available
         && here
-        && !cx.core.answering.contains(&cluster.resource_id)
+        && !cx.service.answering.contains(&cluster.resource_id)
     {
         shape.with_status("starting")
     } else {
@@ -165,7 +165,7 @@ fn matches(cluster: &Cluster, filters: &[Filter]) -> bool {
 pub(super) async fn find(cx: &ActionContext, wanted: &ClusterRef) -> Result<Found, Fault> {
     let (account, region, wanted) = (cx.caller.account.clone(), cx.region.clone(), wanted.clone());
     let found = cx
-        .core
+        .service
         .catalog
         .read(move |tx| {
             let stored = wanted.own(tx, &account, &region)?;

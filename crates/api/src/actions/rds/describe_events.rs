@@ -112,7 +112,7 @@ impl Action for DescribeEvents {
         let (region, account) = (cx.region.clone(), cx.caller.account.clone());
         let (rows_max, after) = (page.rows, page.after);
         let mut found = cx
-            .core
+            .service
             .catalog
             .read(move |tx| rows::list(tx, &region, &account, &filter, after, rows_max + 1))
             .await?;
@@ -137,7 +137,7 @@ impl DescribeEvents {
                 "SourceType must be provided when SourceIdentifier is.",
             ));
         }
-        let (from, to) = self.times(cx.core.now())?;
+        let (from, to) = self.times(cx.service.now())?;
         let known: Vec<String> = self
             .event_categories
             .iter()

@@ -63,7 +63,7 @@ impl Action for DescribeSourceRegions {
         Filter::check(&self.filters, &[])?;
         let asked = self.asked(cx)?;
         let mut found: Vec<Region> = Region::known()
-            .chain(cx.core.settings.extra_regions.iter().cloned())
+            .chain(cx.service.settings.extra_regions.iter().cloned())
             .filter(|region| *region != cx.region && region.partition() == cx.region.partition())
             .filter(|region| region.partition() != "aws-cn")
             .filter(|region| asked.as_ref().is_none_or(|asked| asked == region))
@@ -102,7 +102,7 @@ impl DescribeSourceRegions {
         let known = given
             .parse()
             .ok()
-            .filter(|region| cx.core.settings.knows(region));
+            .filter(|region| cx.service.settings.knows(region));
         known.map(Some).ok_or_else(|| {
             let shown: String = given.chars().take(limits::ECHO_CHARS_MAX).collect();
             Fault::value(format!(

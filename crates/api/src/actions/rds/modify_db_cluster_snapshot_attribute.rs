@@ -37,7 +37,7 @@ impl Action for ModifyDbClusterSnapshotAttribute {
         self.check()?;
         let (caller, region) = (cx.caller.account.clone(), cx.region.clone());
         let changed = cx
-            .core
+            .service
             .catalog
             .write(move |tx| {
                 let mut stored = wanted.own(tx, &caller, &region)?;

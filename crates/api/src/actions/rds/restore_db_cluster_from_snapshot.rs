@@ -18,7 +18,7 @@ use crate::{
     shapes::{self, ClusterOutput, SnapshotRef, Tag},
 };
 use service::{
-    clusters::addresses::Wanted,
+    clusters::addresses::PortRequest,
     fault::Fault,
     jobs::{
         new_job,
@@ -63,16 +63,16 @@ impl Action for RestoreDbClusterFromSnapshot {
         let snapshot = self.snapshot(cx).await?;
         let content = ready(&snapshot)?;
         let version = self.version(cx, &snapshot)?;
-        let wanted = Wanted {
+        let wanted = PortRequest {
             asked: port(self.port)?,
             like: snapshot.cluster_port,
         };
-        let now = cx.core.now();
+        let now = cx.service.now();
         let mut cluster = Cluster {
             region: cx.region.clone(),
             account: cx.caller.account.clone(),
             name,
-            resource_id: model::ResourceId::draw(&*cx.core.entropy),
+            resource_id: model::ResourceId::draw(&*cx.service.entropy),
             status: ClusterStatus::Creating,
             created_at: now,
             engine: self.engine.clone(),
@@ -102,8 +102,8 @@ impl Action for RestoreDbClusterFromSnapshot {
         };
         let wrapped_key = self.seal(cx, &content, &mut cluster).await?;
         // Where copies share no keys, nor does a cluster under another key.
-        let apart =
-            cx.core.settings.reencrypt.contains(&cx.region) && snapshot.kms_key != cluster.kms_key;
+        let apart = cx.service.settings.reencrypt.contains(&cx.region)
+            && snapshot.kms_key != cluster.kms_key;
         if goes_on(&snapshot, &content, &cluster) && !apart {
             cluster.volume = content.volume.clone();
             cluster.base = Some(Base {
@@ -125,7 +125,7 @@ impl Action for RestoreDbClusterFromSnapshot {
             },
         };
         let subject = Subject::cluster(&cx.region, &cx.caller.account, &cluster.name);
-        let mut job = new_job::<RestoreCluster>(&cx.core, subject, &body);
+        let mut job = new_job::<RestoreCluster>(&cx.service, subject, &body);
         job.pins = pins;
         let (kept, writer) = placement::insert(cx, cluster, wanted, job).await?;
         Ok(ClusterOutput::of(&kept, Some(&writer)))
@@ -155,7 +155,7 @@ impl RestoreDbClusterFromSnapshot {
         let given = &self.snapshot_identifier;
         let wanted = SnapshotRef::asked("SnapshotIdentifier", given, cx)?;
         let (caller, region) = (cx.caller.account.clone(), cx.region.clone());
-        cx.core
+        cx.service
             .catalog
             .read(move |tx| {
                 let found = wanted
@@ -200,7 +200,7 @@ impl RestoreDbClusterFromSnapshot {
         content: &Content,
         cluster: &mut Cluster,
     ) -> Result<Option<WrappedKey>, Fault> {
-        let user = RdsUse::new(&*cx.core.keys, &cx.caller.account, &cx.region);
+        let user = RdsUse::new(&*cx.service.keys, &cx.caller.account, &cx.region);
         // The source's key comes first, so that a fault names it as what it is.
         let opened = match &content.wrapped_key {
             Some(wrapped) => Some((user.unwrap_source(wrapped).await?, wrapped.key.to_string())),

@@ -97,7 +97,7 @@ impl Action for AssumeRole {
                 },
             ));
         }
-        if cx.core.settings.mode == service::Mode::Closed {
+        if cx.service.settings.mode == service::Mode::Closed {
             ensure_account(cx, &role.arn.account).await?;
         }
         let session = Some((&role, self.role_session_name.as_str()));
@@ -182,7 +182,7 @@ impl AssumeRole {
 async fn ensure_account(cx: &ActionContext, account: &Account) -> Result<(), Fault> {
     let known = account.clone();
     let there = cx
-        .core
+        .service
         .catalog
         .point_read(move |tx| Ok::<_, CatalogError>(accounts::get(tx, &known)?.is_some()))
         .await?;
@@ -190,7 +190,7 @@ async fn ensure_account(cx: &ActionContext, account: &Account) -> Result<(), Fau
         return Ok(());
     }
     let new = account.clone();
-    cx.core
+    cx.service
         .catalog
         .write(move |tx| accounts::ensure(tx, &new, "").map_err(Fault::from))
         .await?;

@@ -83,12 +83,12 @@ async fn sweeps(
     volume: model::VolumeRef,
     clock: Arc<fixture::SetClock>,
 ) {
-    let vault = node.core.vaults.get(&region).expect("a vault");
+    let vault = node.context.vaults.get(&region).expect("a vault");
     let headers = vault::Headers::remembering(1 << 20);
     for _ in 0..2 {
         // A store that answers no more is another try's matter.
         let look = Look {
-            core: &node.core,
+            context: &node.context,
             vault: &vault,
             headers: &headers,
             region: &region,
@@ -104,7 +104,7 @@ async fn sweeps(
 
 async fn works(node: Node, tries: usize) {
     for _ in 0..tries {
-        match runner::claim(&node.core, &node.name).await {
+        match runner::claim(&node.context, &node.name).await {
             Ok(Some(one)) => {
                 if let Err(error) = jobs::registry::run(&one).await {
                     runner::end(&one, error).await;
@@ -121,7 +121,7 @@ async fn reads(node: Node, fixture: Arc<Fixture>, seen: world::Reader) {
     let (region, volume) = (home(), fixture.volume.clone());
     let began = fixture.clock.now();
     let of = volume.clone();
-    let known = node.core.catalog.read(move |tx| {
+    let known = node.context.catalog.read(move |tx| {
         let sample = samples::snapshot("a");
         let found = snapshots::get(tx, &home(), &sample.account, &sample.name)?;
         let absent = tombstones::list(tx, &home(), &format!("volumes/{of}/"))?;
@@ -130,7 +130,7 @@ async fn reads(node: Node, fixture: Arc<Fixture>, seen: world::Reader) {
     let Ok((Some(content), absent)) = known.await else {
         return;
     };
-    let vault = node.core.vaults.get(&region).expect("a vault");
+    let vault = node.context.vaults.get(&region).expect("a vault");
     let manifest = content.manifest;
     let read =
         vault::conformance::verify_manifest(&vault, &volume, manifest, &absent, &vault::Unobserved)
@@ -161,7 +161,7 @@ fn begin(scene: Scene, fixture: &Arc<Fixture>, world: &World) -> Vec<JoinHandle<
             let worker = world.node(1, "worker", false);
             tasks.push(spawn.spawn(async move {
                 let ask = move |tx: &mut dyn Tx| ask_for_copy(tx, "a", "b", broken);
-                worker.core.catalog.write(ask).await.expect("is asked");
+                worker.context.catalog.write(ask).await.expect("is asked");
                 works(worker, tries).await;
             }));
             if matches!(scene, Scene::Takeover) {
@@ -173,7 +173,7 @@ fn begin(scene: Scene, fixture: &Arc<Fixture>, world: &World) -> Vec<JoinHandle<
             let worker = world.node(1, "worker", true);
             tasks.push(spawn.spawn(async move {
                 let ask = move |tx: &mut dyn Tx| ask_for_snapshot(tx, &cluster, "b", broken);
-                worker.core.catalog.write(ask).await.expect("is asked");
+                worker.context.catalog.write(ask).await.expect("is asked");
                 works(worker, 2).await;
             }));
             tasks.push(spawn.spawn(deletes(world.node(2, "deleter", false))));
@@ -188,7 +188,11 @@ fn begin(scene: Scene, fixture: &Arc<Fixture>, world: &World) -> Vec<JoinHandle<
 }
 
 async fn deletes(node: Node) {
-    let done = node.core.catalog.write(|tx| delete(tx, &home(), "a")).await;
+    let done = node
+        .context
+        .catalog
+        .write(|tx| delete(tx, &home(), "a"))
+        .await;
     done.expect("is deleted");
 }
 

@@ -25,7 +25,7 @@ use super::{
     gated::{GatedCatalog, GatedStore, Held, reused},
     idle::{NoPeers, NoWebhooks},
 };
-use crate::{Mode, Parts, Settings, core::Core, jobs::copy_document};
+use crate::{Dependencies, Mode, Settings, context::ServiceContext, jobs::copy_document};
 
 /// One schedule's world.
 pub(super) struct World {
@@ -47,7 +47,7 @@ pub(super) struct Reader {
 
 /// An actor's view of the world.
 pub(super) struct Node {
-    pub(super) core: Arc<Core>,
+    pub(super) context: Arc<ServiceContext>,
     pub(super) gate: Arc<Gate>,
     pub(super) actor: usize,
     pub(super) name: String,
@@ -174,7 +174,7 @@ impl World {
             seen: seen.clone(),
         };
         let (gate, stores, broken) = (self.gate.clone(), self.stores.clone(), self.broken);
-        let parts = Parts {
+        let parts = Dependencies {
             catalog: Arc::new(catalog),
             open_vault: Box::new(move |region| {
                 Ok(Vault::new(Arc::new(GatedStore {
@@ -203,7 +203,11 @@ impl World {
         // The node of the sample cluster's files.
         settings.node = "node-1".to_owned();
         Node {
-            core: Arc::new(Core::new(parts, settings, crate::jobs::registry::narrow())),
+            context: Arc::new(ServiceContext::new(
+                parts,
+                settings,
+                crate::jobs::registry::narrow(),
+            )),
             gate: self.gate.clone(),
             actor,
             name: name.to_owned(),

@@ -24,7 +24,7 @@ pub enum Extent {
 }
 
 /// A pack as it was read, and which of its blocks are wanted.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct PackBlocks<'a> {
     pub(crate) hash: Hash,
     pub(crate) bytes: &'a mut [u8],
     pub(crate) volume: VolumeTag,
@@ -71,7 +71,7 @@ impl Tools {
 /// # Errors
 /// When the pack is damaged, or has not what is wanted of it.
 pub(crate) fn reencrypt(
-    wanted: Wanted<'_>,
+    wanted: PackBlocks<'_>,
     volume: VolumeTag,
     extent: Extent,
     tools: &mut Tools,
@@ -252,7 +252,7 @@ mod tests {
         masks: &[Mask],
         extent: Extent,
     ) -> Result<Vec<Fresh>, VaultError> {
-        let wanted = Wanted {
+        let wanted = PackBlocks {
             hash: pack.hash,
             bytes: &mut pack.bytes.clone(),
             volume: HERE,

@@ -14,7 +14,7 @@ use model::Hash;
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
-    frames::{Tools, Wanted, reencrypt},
+    frames::{PackBlocks, Tools, reencrypt},
     origins::{Mask, Origins},
     request::{Record, Reencrypt},
     target_index::{Inventory, TargetIndex},
@@ -217,7 +217,7 @@ impl<'a> Workers<'a> {
     fn make(&self, work: &Work, bytes: &mut [u8], tools: &mut Tools) -> Result<(), VaultError> {
         let origin = self.source.tables.packs[work.pack].hash;
         let key = self.source.pack_key(work.pack);
-        let wanted = Wanted {
+        let wanted = PackBlocks {
             hash: origin,
             bytes,
             volume: self.from_tag,

@@ -39,21 +39,21 @@ impl CopyDbClusterSnapshot {
         };
         let offer = there.ticket(&ask).await?;
         let source = snapshot_of(&wanted, &offer.snapshot);
-        copyable(&source, cx.core.settings.refuse_multi_az_copies)?;
+        copyable(&source, cx.service.settings.refuse_multi_az_copies)?;
         let mut tags = shapes::to_records(&self.tags)?;
         if tags.is_empty() && self.copy_tags == Some(true) {
             tags = carried_tags(&source, &cx.caller.account)?;
         }
         let (account, region, name) =
             (cx.caller.account.clone(), cx.region.clone(), target.clone());
-        let limit = cx.core.settings.manual_snapshots_max;
-        cx.core
+        let limit = cx.service.settings.manual_snapshots_max;
+        cx.service
             .catalog
             .read(move |tx| target_is_free(tx, &account, &region, &name, limit))
             .await?;
 
         let mut copy = target_record(cx, &source, target, tags);
-        let here = RdsUse::new(&*cx.core.keys, &cx.caller.account, &cx.region);
+        let here = RdsUse::new(&*cx.service.keys, &cx.caller.account, &cx.region);
         let key = match (source.storage_encrypted, &self.kms_key_id) {
             (false, None) => None,
             (false, Some(_)) => return Err(key_without_encryption()),

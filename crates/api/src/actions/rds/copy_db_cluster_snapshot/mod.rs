@@ -66,7 +66,7 @@ impl Action for CopyDbClusterSnapshot {
         let wanted = SnapshotRef::asked(source_parameter, &self.source, cx)?;
         let target = shapes::manual_snapshot(target_parameter, &self.target)?;
         partitions_meet(&wanted, cx)?;
-        if let Some(source) = RemoteRegion::of(&cx.core, &cx.region, wanted.region()) {
+        if let Some(source) = RemoteRegion::of(&cx.service, &cx.region, wanted.region()) {
             return self
                 .copy_from_peer(cx, source, wanted.clone(), target)
                 .await;
@@ -79,9 +79,9 @@ impl Action for CopyDbClusterSnapshot {
             cx.caller.account.clone(),
             cx.region.clone(),
         );
-        let limit = cx.core.settings.manual_snapshots_max;
+        let limit = cx.service.settings.manual_snapshots_max;
         let found = cx
-            .core
+            .service
             .catalog
             .point_read(move |tx| {
                 let (wanted, target, account, region) = &read;
@@ -93,7 +93,7 @@ impl Action for CopyDbClusterSnapshot {
         let (found, free) = found;
         let source = &found.value;
         let content = ready(source)?;
-        copyable(source, cx.core.settings.refuse_multi_az_copies)?;
+        copyable(source, cx.service.settings.refuse_multi_az_copies)?;
         let mut tags = shapes::to_records(given_tags)?;
         if tags.is_empty() && self.copy_tags == Some(true) {
             tags = carried_tags(source, &cx.caller.account)?;
@@ -146,8 +146,8 @@ impl CopyDbClusterSnapshot {
             }
             (Some(wrapped), given) => {
                 // The source's key is used in the source's region, the target's in this one.
-                let at_source = RdsUse::new(&*cx.core.keys, &cx.caller.account, &source.region);
-                let here = RdsUse::new(&*cx.core.keys, &cx.caller.account, &cx.region);
+                let at_source = RdsUse::new(&*cx.service.keys, &cx.caller.account, &source.region);
+                let here = RdsUse::new(&*cx.service.keys, &cx.caller.account, &cx.region);
                 let data_key = at_source.unwrap_source(wrapped).await?;
                 let same = || wrapped.key.to_string();
                 let target = given.clone().unwrap_or_else(same);
@@ -187,7 +187,7 @@ fn partitions_meet(wanted: &SnapshotRef, cx: &ActionContext) -> Result<(), Fault
     let (from, to) = (wanted.region().partition(), cx.region.partition());
     let refused = from != to || (from == "aws-cn" && *wanted.region() != cx.region);
     if !refused {
-        return if cx.core.settings.knows(wanted.region()) {
+        return if cx.service.settings.knows(wanted.region()) {
             Ok(())
         } else {
             Err(wanted.not_found())
@@ -310,7 +310,7 @@ pub(super) fn target_record(
         region: cx.region.clone(),
         account: cx.caller.account.clone(),
         name,
-        uid: cx.core.entropy.uuid(),
+        uid: cx.service.entropy.uuid(),
         status: if crosses {
             SnapshotStatus::Copying
         } else {
@@ -318,7 +318,7 @@ pub(super) fn target_record(
         },
         percent_progress: if crosses { 0 } else { 100 },
         kind: SnapshotKind::Manual,
-        recorded_at: cx.core.now(),
+        recorded_at: cx.service.now(),
         availability_zones: if crosses {
             shapes::zones_of(&cx.region)
         } else {
@@ -342,12 +342,12 @@ pub(super) async fn commit(
     copy: Snapshot,
     job: Option<model::Job>,
 ) -> Result<Snapshot, Fault> {
-    let settings = &cx.core.settings;
+    let settings = &cx.service.settings;
     let (snapshots_max, copies_max) = (
         settings.manual_snapshots_max,
         settings.cross_region_copies_max,
     );
-    cx.core
+    cx.service
         .catalog
         .write(move |tx| {
             if let Some((wanted, read)) = &source
@@ -412,7 +412,7 @@ pub(super) fn copy_job(
         reencryption: None,
     };
     let subject = Subject::snapshot(&copy.region, &copy.account, &copy.name);
-    let mut job = new_job::<CopySnapshot>(&cx.core, subject, &body);
+    let mut job = new_job::<CopySnapshot>(&cx.service, subject, &body);
     job.pins = pins;
     job
 }

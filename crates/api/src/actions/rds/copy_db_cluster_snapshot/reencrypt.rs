@@ -24,7 +24,7 @@ const EARLIER_MAX: usize = 20;
 
 /// Whether copies into this region may be sealed anew at all.
 pub(super) fn is_set(cx: &ActionContext) -> bool {
-    cx.core.settings.reencrypt.contains(&cx.region)
+    cx.service.settings.reencrypt.contains(&cx.region)
 }
 
 /// Whether a copy into this region is sealed anew: the setting is on, and its key or its account
@@ -114,7 +114,7 @@ pub(super) fn job(
         reencryption: Some(reencryption),
     };
     let subject = Subject::snapshot(&copy.region, &copy.account, &copy.name);
-    let mut job = new_job::<CopySnapshot>(&cx.core, subject, &body);
+    let mut job = new_job::<CopySnapshot>(&cx.service, subject, &body);
     job.pins = pins;
     job
 }

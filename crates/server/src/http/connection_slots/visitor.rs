@@ -1,23 +1,23 @@
-//! A connection in its place, and as its requests know it.
+//! A connection in its slot, and as its requests know it.
 //!
 //! It does not know who makes room for whom.
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::{Crowd, Group, Places, Seat};
+use super::{ConnectionSlots, Crowd, Group, Seat};
 
 /// Requests at once on one connection of a client that proved nothing.
 pub(super) const STRANGERS_REQUESTS_MAX: u32 = 8;
 
-/// A connection's place; it is free again once this is dropped.
+/// A connection's slot; it is free again once this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionSlot {
     pub(super) visitor: Visitor,
     leave: Arc<Notify>,
 }
 
-impl Place {
+impl ConnectionSlot {
     pub(super) fn new(visitor: Visitor, leave: Arc<Notify>) -> Self {
         Self { visitor, leave }
     }
@@ -34,49 +34,49 @@ impl Place {
 
     /// Requests that began so far, and how many are not over: read, answered or sent.
     pub(crate) fn activity(&self) -> (u64, u32) {
-        let state = self.visitor.places.lock();
+        let state = self.visitor.slots.lock();
         state.seats.get(&self.visitor.id).map_or((0, 0), |seat| {
             (seat.requests, seat.reading + seat.answering + seat.sending)
         })
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let places = &self.visitor.places;
-        let mut state = places.lock();
+        let slots = &self.visitor.slots;
+        let mut state = slots.lock();
         if let Some(seat) = state.seats.remove(&self.visitor.id)
             && !seat.leaving
         {
             state.leave(&seat.group);
         }
         drop(state);
-        places.freed.notify_one();
+        slots.freed.notify_one();
     }
 }
 
 /// A connection, as its requests know it.
 #[derive(Debug, Clone)]
 pub(crate) struct Visitor {
-    pub(super) places: Arc<Places>,
+    pub(super) slots: Arc<ConnectionSlots>,
     pub(super) id: u64,
 }
 
 impl Visitor {
-    pub(super) fn new(places: Arc<Places>, id: u64) -> Self {
-        Self { places, id }
+    pub(super) fn new(slots: Arc<ConnectionSlots>, id: u64) -> Self {
+        Self { slots, id }
     }
 
     /// Whose share it is in.
     pub(crate) fn group(&self) -> Group {
-        let state = self.places.lock();
+        let state = self.slots.lock();
         let seat = state.seats.get(&self.id);
         seat.map_or(Group::Health, |seat| seat.group.clone())
     }
 
     /// Whether it has more requests under way than one who proved nothing may.
     pub(crate) fn overdoes(&self) -> bool {
-        let state = self.places.lock();
+        let state = self.slots.lock();
         state.seats.get(&self.id).is_some_and(|seat| {
             let requests = seat.reading + seat.answering + seat.sending;
             matches!(seat.group, Group::Stranger(_)) && STRANGERS_REQUESTS_MAX < requests
@@ -97,10 +97,10 @@ impl Visitor {
         Stage::reading(self.clone())
     }
 
-    /// A request of it proved a key: from now on it has a place in the account's share, unless that
+    /// A request of it proved a key: from now on it has a slot in the account's share, unless that
     /// is full of connections that are busy.
     pub(crate) fn prove(&self, account: &str) {
-        let mut state = self.places.lock();
+        let mut state = self.slots.lock();
         let from = match state.seats.get(&self.id) {
             Some(seat) if !seat.leaving => seat.group.clone(),
             _ => return,
@@ -109,8 +109,8 @@ impl Visitor {
         if matches!(from, Group::Proxy | Group::Health) || from == to {
             return;
         }
-        let is_full = self.places.bounds.account <= state.count(&to);
-        if is_full && !self.places.displace(&mut state, &Crowd::Of(to.clone())) {
+        let is_full = self.slots.bounds.account <= state.count(&to);
+        if is_full && !self.slots.displace(&mut state, &Crowd::Of(to.clone())) {
             return;
         }
         state.leave(&from);
@@ -121,7 +121,7 @@ impl Visitor {
     }
 
     pub(super) fn seat(&self, change: impl FnOnce(&mut Seat)) {
-        let mut state = self.places.lock();
+        let mut state = self.slots.lock();
         let used = state.tick();
         if let Some(seat) = state.seats.get_mut(&self.id) {
             seat.used = used;

@@ -1,11 +1,11 @@
-//! The places of one node's jobs: who may claim another, and who may work now.
+//! The slots of one node's jobs: who may claim another, and who may work now.
 //!
 //! A claimed job works or waits. It waits when it needs an answer of a database's server, which may
-//! take as long as the server's owner likes: then it has no working place ([`Place::waiting`],
-//! [`Place::put_down`]), so that however many wait, others work. A job that can only be tried again
-//! later is no matter of places: it ends its try by `JobError::Wait` or `JobError::Retry`.
+//! take as long as the server's owner likes: then it has no working slot ([`JobSlot::waiting`],
+//! [`JobSlot::put_down`]), so that however many wait, others work. A job that can only be tried again
+//! later is no matter of slots: it ends its try by `JobError::Wait` or `JobError::Retry`.
 //!
-//! Invariant: an account takes another place only while it has fewer than are free. So one alone
+//! Invariant: an account takes another slot only while it has fewer than are free. So one alone
 //! gets half of them, the next half of what is left, and none can take the last.
 use std::{
     collections::HashMap,
@@ -26,15 +26,15 @@ const COPYING_MAX: usize = 8;
 /// Jobs under a lease at once, working or waiting. Each renews its lease twice a second, and one
 /// that waits in a dump has a thread.
 const HELD_MAX: usize = 32;
-/// A wait as short as this keeps its place.
+/// A wait as short as this keeps its slot.
 const SHORT_WAIT: Duration = Duration::from_millis(250);
-/// How often a thread that needs its place back looks for it.
+/// How often a thread that needs its slot back looks for it.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Whose a job is: an account's, or the deployment's own.
 type Owner = Option<Account>;
 
-/// How many places of one sort the accounts have.
+/// How many slots of one sort the accounts have.
 #[derive(Debug, Default)]
 struct Shares(HashMap<Owner, usize>);
 
@@ -80,19 +80,19 @@ struct State {
     jobs: Vec<JobId>,
 }
 
-/// The places of one node.
+/// The slots of one node.
 #[derive(Debug, Default)]
-pub struct Places {
+pub struct JobSlots {
     state: Mutex<State>,
-    /// The kinds that have fewer places.
+    /// The kinds that have fewer slots.
     narrow: Vec<JobKind>,
-    /// Wakes the jobs that need their place back.
+    /// Wakes the jobs that need their slot back.
     freed: Notify,
     /// Wakes the runner: it may claim more.
     room: Notify,
 }
 
-impl Places {
+impl JobSlots {
     /// With fewer of them for some kinds.
     pub fn new(narrow: Vec<JobKind>) -> Self {
         Self {
@@ -129,22 +129,22 @@ impl Places {
         self.room.notified().await;
     }
 
-    /// The place of a job that was just claimed: it works.
-    pub fn enter(self: &Arc<Self>, job: &Job) -> Place {
+    /// The slot of a job that was just claimed: it works.
+    pub fn enter(self: &Arc<Self>, job: &Job) -> JobSlot {
         let mut state = self.state();
         let account = job.subject.account().cloned();
         state.held.take(&account);
         state.jobs.push(job.id);
-        let place = Place {
-            places: self.clone(),
+        let slot = JobSlot {
+            slots: self.clone(),
             job: job.id,
             account,
             copies: self.narrow.contains(&job.kind),
             works: Mutex::new(true),
         };
-        place.count(&mut state);
+        slot.count(&mut state);
         drop(state);
-        place
+        slot
     }
 
     fn changed(&self) {
@@ -153,19 +153,19 @@ impl Places {
     }
 }
 
-/// A claimed job's place; it ends with the value.
+/// A claimed job's slot; it ends with the value.
 #[derive(Debug)]
-pub struct Place {
-    places: Arc<Places>,
+pub struct JobSlot {
+    slots: Arc<JobSlots>,
     job: JobId,
     account: Owner,
     copies: bool,
     works: Mutex<bool>,
 }
 
-impl Place {
-    /// Waits for something that is not this process's work, without a working place once that
-    /// takes longer than a moment; answers when there is a place again.
+impl JobSlot {
+    /// Waits for something that is not this process's work, without a working slot once that
+    /// takes longer than a moment; answers when there is a slot again.
     pub async fn waiting<F: Future>(&self, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);
         // What is done already needs no timer.
@@ -179,7 +179,7 @@ impl Place {
         self.put_down();
         let output = future.await;
         loop {
-            let freed = self.places.freed.notified();
+            let freed = self.slots.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
             if self.take_up() {
@@ -189,22 +189,22 @@ impl Place {
         }
     }
 
-    /// Gives the working place to others, if it has one.
+    /// Gives the working slot to others, if it has one.
     pub fn put_down(&self) {
         let mut works = self.works();
         if *works {
-            self.uncount(&mut self.places.state());
+            self.uncount(&mut self.slots.state());
             *works = false;
             drop(works);
-            self.places.changed();
+            self.slots.changed();
         }
     }
 
-    /// Takes a working place again, if the account may have one more; answers whether it has one.
+    /// Takes a working slot again, if the account may have one more; answers whether it has one.
     pub fn take_up(&self) -> bool {
         let mut works = self.works();
         if !*works {
-            let mut state = self.places.state();
+            let mut state = self.slots.state();
             let admitted = state.working.admit(&self.account, WORKING_MAX)
                 && (!self.copies || state.copying.admit(&self.account, COPYING_MAX));
             if !admitted {
@@ -216,7 +216,7 @@ impl Place {
         true
     }
 
-    /// As [`Place::take_up`], for a thread: waits for the place, or until `stop` says so.
+    /// As [`JobSlot::take_up`], for a thread: waits for the slot, or until `stop` says so.
     pub fn take_up_blocking(&self, stop: impl Fn() -> bool) {
         while !self.take_up() && !stop() {
             std::thread::sleep(LOOK);
@@ -242,17 +242,17 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for JobSlot {
     fn drop(&mut self) {
         let works = *self.works();
-        let mut state = self.places.state();
+        let mut state = self.slots.state();
         if works {
             self.uncount(&mut state);
         }
         state.held.give(&self.account);
         state.jobs.retain(|job| *job != self.job);
         drop(state);
-        self.places.changed();
+        self.slots.changed();
     }
 }
 
@@ -266,11 +266,11 @@ mod tests {
         samples::job_of(kind, &samples::region(), &samples::account(digit), "s")
     }
 
-    /// Takes places for an account until it is refused, or nothing may be claimed.
-    fn fill(places: &Arc<Places>, digit: u8, kind: JobKind) -> Vec<Place> {
+    /// Takes slots for an account until it is refused, or nothing may be claimed.
+    fn fill(slots: &Arc<JobSlots>, digit: u8, kind: JobKind) -> Vec<JobSlot> {
         let mut taken = Vec::new();
         let account = Some(samples::account(digit));
-        while let Some(except) = places.room() {
+        while let Some(except) = slots.room() {
             let refused = except.iter().any(|one| match one {
                 Except::Of(other) => *other == account,
                 Except::Kind(other) => *other == kind,
@@ -280,77 +280,73 @@ mod tests {
             if refused {
                 break;
             }
-            taken.push(places.enter(&job(digit, kind.clone())));
+            taken.push(slots.enter(&job(digit, kind.clone())));
         }
         taken
     }
 
     #[test]
-    fn no_account_takes_the_places_of_the_next() {
-        let places = Arc::new(Places::new(vec![JobKind::of("copy-snapshot")]));
-        let kept: Vec<Vec<Place>> = (1..=4)
-            .map(|digit| fill(&places, digit, JobKind::of("create-snapshot")))
+    fn no_account_takes_the_slots_of_the_next() {
+        let slots = Arc::new(JobSlots::new(vec![JobKind::of("copy-snapshot")]));
+        let kept: Vec<Vec<JobSlot>> = (1..=4)
+            .map(|digit| fill(&slots, digit, JobKind::of("create-snapshot")))
             .collect();
         assert_eq!(kept.iter().map(Vec::len).collect::<Vec<_>>(), [6, 3, 2, 1]);
-        assert!(places.room().is_none(), "all places are taken");
+        assert!(slots.room().is_none(), "all slots are taken");
         drop(kept);
-        assert_eq!(places.room().map(|except| except.len()), Some(0));
+        assert_eq!(slots.room().map(|except| except.len()), Some(0));
     }
 
     #[test]
-    fn copies_leave_places_to_the_rest() {
-        let places = Arc::new(Places::new(vec![JobKind::of("copy-snapshot")]));
-        let copies = fill(&places, 1, JobKind::of("copy-snapshot"));
-        let rest = fill(&places, 1, JobKind::of("create-cluster"));
+    fn copies_leave_slots_to_the_rest() {
+        let slots = Arc::new(JobSlots::new(vec![JobKind::of("copy-snapshot")]));
+        let copies = fill(&slots, 1, JobKind::of("copy-snapshot"));
+        let rest = fill(&slots, 1, JobKind::of("create-cluster"));
         assert_eq!((copies.len(), rest.len()), (4, 2));
     }
 
     #[test]
     fn what_waits_has_no_place() {
-        let places = Arc::new(Places::new(vec![JobKind::of("copy-snapshot")]));
-        let held: Vec<Place> = (0..HELD_MAX / 2)
+        let slots = Arc::new(JobSlots::new(vec![JobKind::of("copy-snapshot")]));
+        let held: Vec<JobSlot> = (0..HELD_MAX / 2)
             .map(|_| {
-                let place = places.enter(&job(1, JobKind::of("create-snapshot")));
-                place.put_down();
-                place
+                let slot = slots.enter(&job(1, JobKind::of("create-snapshot")));
+                slot.put_down();
+                slot
             })
             .collect();
-        let except = places.room().expect("others may claim");
+        let except = slots.room().expect("others may claim");
         assert!(
             except.contains(&Except::Of(Some(samples::account(1)))),
             "its share waits"
         );
-        assert_eq!(fill(&places, 2, JobKind::of("create-snapshot")).len(), 6);
+        assert_eq!(fill(&slots, 2, JobKind::of("create-snapshot")).len(), 6);
         drop(held);
     }
 
     #[tokio::test]
     async fn a_wait_ends_with_a_place() {
-        let places = Arc::new(Places::new(vec![JobKind::of("copy-snapshot")]));
+        let slots = Arc::new(JobSlots::new(vec![JobKind::of("copy-snapshot")]));
         let (one, two) = (Some(samples::account(1)), Some(samples::account(2)));
-        let waiter = places.enter(&job(1, JobKind::of("create-snapshot")));
+        let waiter = slots.enter(&job(1, JobKind::of("create-snapshot")));
         let short = waiter.waiting(tokio::time::sleep(SHORT_WAIT / 2)).await;
-        assert_eq!((short, places.state().working.of(&one)), ((), 1));
+        assert_eq!((short, slots.state().working.of(&one)), ((), 1));
         let (tell, told) = tokio::sync::oneshot::channel();
         let waiting = waiter.waiting(told);
         let others = async {
             tokio::time::sleep(2 * SHORT_WAIT).await;
-            assert_eq!(
-                places.state().working.of(&one),
-                0,
-                "it waits without a place"
-            );
-            let others: Vec<Place> = (0..WORKING_MAX)
-                .map(|_| places.enter(&job(2, JobKind::of("create-snapshot"))))
+            assert_eq!(slots.state().working.of(&one), 0, "it waits without a slot");
+            let others: Vec<JobSlot> = (0..WORKING_MAX)
+                .map(|_| slots.enter(&job(2, JobKind::of("create-snapshot"))))
                 .collect();
             tell.send(()).expect("it waits");
             tokio::time::sleep(SHORT_WAIT).await;
-            assert_eq!(places.state().working.of(&one), 0, "there is no place");
+            assert_eq!(slots.state().working.of(&one), 0, "there is no slot");
             drop(others);
-            assert_eq!(places.state().working.of(&two), 0);
+            assert_eq!(slots.state().working.of(&two), 0);
         };
         let (told, ()) = tokio::join!(waiting, others);
         told.expect("it was told");
-        assert_eq!(places.state().working.of(&one), 1);
+        assert_eq!(slots.state().working.of(&one), 1);
     }
 }

@@ -13,10 +13,10 @@ use model::{Clock, Cluster, Entropy, JobKind, Timestamp};
 use tokio::sync::Notify;
 
 use crate::{
-    Parts, Settings,
+    Dependencies, Settings,
     background::status::Tasks,
     clusters::{answering::Answering, users::Users},
-    jobs::{deaths::Deaths, places::Places, snapshot_turns::Turns},
+    jobs::{deaths::Deaths, slots::JobSlots, snapshot_queues::SnapshotQueues},
     keys::{KeyService, Keys, Outside},
     link::transport::PeerTransport,
     metrics::{Metrics, scraped::Scraped},
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// What actions and jobs share.
-pub struct Core {
+pub struct ServiceContext {
     /// What exists.
     pub catalog: Arc<dyn Catalog>,
     /// The built-in KMS.
@@ -46,10 +46,10 @@ pub struct Core {
     pub settings: Settings,
     /// Wakes the runner: a job was added.
     pub work: Arc<Notify>,
-    /// The places of this node's jobs.
-    pub places: Arc<Places>,
-    /// Wakes the mirror: a record was changed.
-    pub mirror: Arc<Notify>,
+    /// The slots of this node's jobs.
+    pub slots: Arc<JobSlots>,
+    /// Wakes the record log: a record was changed.
+    pub records_changed: Arc<Notify>,
     /// The OS users of this node's clusters.
     pub users: Users,
     /// The clusters of this node whose servers take sessions.
@@ -62,7 +62,7 @@ pub struct Core {
     pub metrics: Metrics,
     pub(crate) scraped: Scraped,
     /// One snapshot of a cluster at a time.
-    pub turns: Turns,
+    pub queues: SnapshotQueues,
     /// Reaches regions that other deployments host.
     pub peer_transport: Arc<dyn PeerTransport>,
     stopping: AtomicBool,
@@ -70,19 +70,19 @@ pub struct Core {
     stop_signal: Notify,
 }
 
-impl fmt::Debug for Core {
+impl fmt::Debug for ServiceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core")
+        f.debug_struct("ServiceContext")
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }
 
-impl Core {
-    /// `narrow` are the kinds of jobs that have fewer places than others.
-    pub(crate) fn new(parts: Parts, settings: Settings, narrow: Vec<JobKind>) -> Self {
-        let (work, mirror) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (jobs, records) = (work.clone(), mirror.clone());
+impl ServiceContext {
+    /// `narrow` are the kinds of jobs that have fewer slots than others.
+    pub(crate) fn new(parts: Dependencies, settings: Settings, narrow: Vec<JobKind>) -> Self {
+        let (work, records_changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (jobs, records) = (work.clone(), records_changed.clone());
         // Whoever waits for new jobs or records hears of them from the commit itself.
         let catalog: Arc<dyn Catalog> =
             Arc::new(WatchedCatalog::new(parts.catalog, move |what| match what {
@@ -126,15 +126,15 @@ impl Core {
             entropy: parts.entropy,
             settings,
             work,
-            places: Arc::new(Places::new(narrow)),
-            mirror,
+            slots: Arc::new(JobSlots::new(narrow)),
+            records_changed,
             users,
             answering: Answering::default(),
             deaths,
             tasks: Tasks::default(),
             metrics: Metrics::default(),
             scraped: Scraped::default(),
-            turns: Turns::default(),
+            queues: SnapshotQueues::default(),
             peer_transport: parts.peer_transport,
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),

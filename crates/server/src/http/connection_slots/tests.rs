@@ -17,30 +17,30 @@ fn address(number: u8) -> IpAddr {
     [10, 0, 0, number].into()
 }
 
-fn places() -> Arc<Places> {
+fn slots() -> Arc<ConnectionSlots> {
     let proxy = "10.9.0.0/16".parse().expect("a network");
-    Places::new(BOUNDS, vec![proxy])
+    ConnectionSlots::new(BOUNDS, vec![proxy])
 }
 
 /// Whether a connection was told to make room.
-fn must_leave(place: &Place) -> bool {
-    let state = place.visitor.places.lock();
+fn must_leave(slot: &ConnectionSlot) -> bool {
+    let state = slot.visitor.slots.lock();
     state
         .seats
-        .get(&place.visitor.id)
+        .get(&slot.visitor.id)
         .is_some_and(|seat| seat.leaving)
 }
 
 #[test]
 fn a_newcomer_takes_the_place_of_its_own_addresss_idlest() {
-    let places = places();
-    let held: Vec<Place> = (0..4)
-        .map(|_| places.try_enter(address(1)).expect("free"))
+    let slots = slots();
+    let held: Vec<ConnectionSlot> = (0..4)
+        .map(|_| slots.try_enter(address(1)).expect("free"))
         .collect();
-    let other = places.try_enter(address(2)).expect("free");
+    let other = slots.try_enter(address(2)).expect("free");
     // The first is used again, so the second has been idle longest.
     drop(held[0].visitor.begin());
-    let newcomer = places.try_enter(address(1)).expect("room is made");
+    let newcomer = slots.try_enter(address(1)).expect("room is made");
     assert_eq!(newcomer.visitor.group(), Group::Stranger(address(1)));
     let leaving: Vec<bool> = held.iter().map(must_leave).collect();
     assert_eq!(leaving, [false, true, false, false]);
@@ -49,85 +49,82 @@ fn a_newcomer_takes_the_place_of_its_own_addresss_idlest() {
 
 #[test]
 fn who_is_being_answered_stays_and_health_checks_still_get_in() {
-    let places = places();
-    let held: Vec<Place> = (0..4)
-        .map(|_| places.try_enter(address(1)).expect("free"))
+    let slots = slots();
+    let held: Vec<ConnectionSlot> = (0..4)
+        .map(|_| slots.try_enter(address(1)).expect("free"))
         .collect();
-    let mut stages: Vec<Stage> = held.iter().map(|place| place.visitor.begin()).collect();
+    let mut stages: Vec<Stage> = held.iter().map(|slot| slot.visitor.begin()).collect();
     stages.iter_mut().for_each(Stage::answering);
-    let check = places.try_enter(address(1)).expect("a place is kept");
+    let check = slots.try_enter(address(1)).expect("a slot is kept");
     assert_eq!(check.visitor.group(), Group::Health);
     // Whoever waits for its client makes room after those that are idle.
     stages[2].sending();
-    let newcomer = places.try_enter(address(1)).expect("room is made");
+    let newcomer = slots.try_enter(address(1)).expect("room is made");
     assert_eq!(newcomer.visitor.group(), Group::Stranger(address(1)));
     assert!(must_leave(&held[2]) && !must_leave(&held[0]));
 }
 
 #[test]
 fn a_stranger_has_few_requests_at_once_on_a_connection() {
-    let places = places();
-    let place = places.try_enter(address(1)).expect("free");
+    let slots = slots();
+    let slot = slots.try_enter(address(1)).expect("free");
     let stages: Vec<Stage> = (0..STRANGERS_REQUESTS_MAX)
-        .map(|_| place.visitor.begin())
+        .map(|_| slot.visitor.begin())
         .collect();
-    assert!(!place.visitor.overdoes());
-    let more = place.visitor.begin();
-    assert!(place.visitor.overdoes());
-    place.visitor.prove("111122223333");
-    assert!(!place.visitor.overdoes());
+    assert!(!slot.visitor.overdoes());
+    let more = slot.visitor.begin();
+    assert!(slot.visitor.overdoes());
+    slot.visitor.prove("111122223333");
+    assert!(!slot.visitor.overdoes());
     drop((stages, more));
-    assert_eq!(place.activity(), (u64::from(STRANGERS_REQUESTS_MAX) + 1, 0));
+    assert_eq!(slot.activity(), (u64::from(STRANGERS_REQUESTS_MAX) + 1, 0));
 }
 
 #[test]
 fn health_checks_make_room_for_each_other() {
-    let places = places();
-    let held: Vec<Place> = (0..4)
-        .map(|_| places.try_enter(address(1)).expect("free"))
+    let slots = slots();
+    let held: Vec<ConnectionSlot> = (0..4)
+        .map(|_| slots.try_enter(address(1)).expect("free"))
         .collect();
-    let mut stages: Vec<Stage> = held.iter().map(|place| place.visitor.begin()).collect();
+    let mut stages: Vec<Stage> = held.iter().map(|slot| slot.visitor.begin()).collect();
     stages.iter_mut().for_each(Stage::answering);
-    let mut checks: Vec<Place> = (0..2)
-        .map(|_| places.try_enter(address(1)).expect("kept"))
+    let mut checks: Vec<ConnectionSlot> = (0..2)
+        .map(|_| slots.try_enter(address(1)).expect("kept"))
         .collect();
     assert!(
-        places.try_enter(address(1)).is_none(),
+        slots.try_enter(address(1)).is_none(),
         "not before one has left"
     );
     assert!(must_leave(&checks[0]) && !must_leave(&checks[1]));
     checks.remove(0);
-    assert!(places.try_enter(address(1)).is_some());
+    assert!(slots.try_enter(address(1)).is_some());
 }
 
 #[test]
 fn strangers_leave_places_to_those_who_proved_a_key() {
-    let places = places();
-    let strangers: Vec<Place> = (0..2)
+    let slots = slots();
+    let strangers: Vec<ConnectionSlot> = (0..2)
         .flat_map(|host| (0..4).map(move |_| address(host)))
-        .map(|from| places.try_enter(from).expect("free"))
+        .map(|from| slots.try_enter(from).expect("free"))
         .collect();
-    let known = places.try_enter(address(7)).expect("room is made");
-    assert_eq!(
-        strangers.iter().filter(|place| must_leave(place)).count(),
-        1
-    );
+    let known = slots.try_enter(address(7)).expect("room is made");
+    assert_eq!(strangers.iter().filter(|slot| must_leave(slot)).count(), 1);
     known.visitor.prove("111122223333");
     assert_eq!(known.visitor.group(), Group::Proved("111122223333".into()));
     for _ in 0..20 {
-        drop(places.try_enter(address(8)));
+        drop(slots.try_enter(address(8)));
     }
     assert!(!must_leave(&known));
 }
 
 #[test]
 fn an_account_keeps_to_its_share() {
-    let places = places();
+    let slots = slots();
     let mut held = Vec::new();
     for number in 0..12 {
-        let place = places.try_enter(address(number)).expect("free");
-        place.visitor.prove("111122223333");
-        held.push(place);
+        let slot = slots.try_enter(address(number)).expect("free");
+        slot.visitor.prove("111122223333");
+        held.push(slot);
     }
     let leaving: Vec<usize> = (0..12).filter(|at| must_leave(&held[*at])).collect();
     assert_eq!(leaving, [0, 1, 2, 3]);
@@ -135,20 +132,20 @@ fn an_account_keeps_to_its_share() {
 
 #[test]
 fn a_proxy_has_no_share_of_its_own_and_ipv6_counts_by_network() {
-    let places = places();
-    let proxied: Vec<Option<Place>> = (0..16)
-        .map(|_| places.try_enter([10, 9, 1, 1].into()))
+    let slots = slots();
+    let proxied: Vec<Option<ConnectionSlot>> = (0..16)
+        .map(|_| slots.try_enter([10, 9, 1, 1].into()))
         .collect();
     assert!(proxied.iter().all(Option::is_some));
     drop(proxied);
     let six = |text: &str| text.parse::<IpAddr>().expect("an address");
-    let held: Vec<Option<Place>> = (1..=4)
-        .map(|host| places.try_enter(six(&format!("2001:db8::{host}"))))
+    let held: Vec<Option<ConnectionSlot>> = (1..=4)
+        .map(|host| slots.try_enter(six(&format!("2001:db8::{host}"))))
         .collect();
-    let fifth = places.try_enter(six("2001:db8::ffff:5"));
+    let fifth = slots.try_enter(six("2001:db8::ffff:5"));
     assert!(fifth.is_some() && must_leave(held[0].as_ref().expect("free")));
     assert_eq!(prefix(six("2001:db8:0:1::7")), six("2001:db8:0:1::"));
-    let mapped = places.try_enter(six("::ffff:10.0.0.1")).expect("free");
+    let mapped = slots.try_enter(six("::ffff:10.0.0.1")).expect("free");
     assert_eq!(mapped.visitor.group(), Group::Stranger(address(1)));
 }
 
@@ -177,11 +174,11 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn no_bound_is_passed_and_no_place_is_lost(steps in proptest::collection::vec(step(), 0..300)) {
-        let places = places();
-        let (mut held, mut stages) = (Vec::<Place>::new(), Vec::<Stage>::new());
+        let slots = slots();
+        let (mut held, mut stages) = (Vec::<ConnectionSlot>::new(), Vec::<Stage>::new());
         for step in steps {
             match step {
-                Step::Enter(host) => held.extend(places.try_enter(address(host))),
+                Step::Enter(host) => held.extend(slots.try_enter(address(host))),
                 Step::Leave(at) if !held.is_empty() => drop(held.swap_remove(at.index(held.len()))),
                 Step::Begin(at) if !held.is_empty() => stages.push(held[at.index(held.len())].visitor.begin()),
                 Step::Advance(at) if !stages.is_empty() => {
@@ -195,9 +192,9 @@ proptest! {
             }
             // Those who must leave do, now and then.
             if held.len() % 3 == 0 {
-                held.retain(|place| !must_leave(place));
+                held.retain(|slot| !must_leave(slot));
             }
-            let state = places.lock();
+            let state = slots.lock();
             prop_assert_eq!(state.seats.len(), held.len());
             prop_assert!(held.len() <= BOUNDS.all + BOUNDS.health);
             prop_assert!(state.strangers() <= BOUNDS.strangers);
@@ -214,9 +211,9 @@ proptest! {
             }
         }
         drop(stages);
-        prop_assert!(places.lock().seats.values().all(|seat| seat.reading + seat.answering + seat.sending == 0));
+        prop_assert!(slots.lock().seats.values().all(|seat| seat.reading + seat.answering + seat.sending == 0));
         drop(held);
-        let state = places.lock();
+        let state = slots.lock();
         prop_assert!(state.seats.is_empty() && state.staying.is_empty());
     }
 }

@@ -1,11 +1,11 @@
-//! Who has a place among the connections, and who makes room once there is none left.
+//! Who has a slot among the connections, and who makes room once there is none left.
 //!
-//! A client that has proved nothing yet shares its address's places, and all such clients together
+//! A client that has proved nothing yet shares its address's slots, and all such clients together
 //! have half of them; one that has proved a key shares its account's. Whoever comes when a share is
-//! full takes the place of the share's own connection that has been idle longest, so a client that
+//! full takes the slot of the share's own connection that has been idle longest, so a client that
 //! opens thousands stands in its own way only, and a newcomer of the same address still gets in. A
-//! connection whose request is being answered keeps its place. When no one can make room, a few
-//! places are left in which nothing but the health check is answered.
+//! connection whose request is being answered keeps its slot. When no one can make room, a few
+//! slots are left in which nothing but the health check is answered.
 //!
 //! It does not know what is said on a connection.
 mod visitor;
@@ -22,7 +22,7 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::settings::values::Network;
-pub(crate) use visitor::{Place, Stage, Visitor};
+pub(crate) use visitor::{ConnectionSlot, Stage, Visitor};
 
 /// How many connections there may be, and of whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(crate) struct Bounds {
     pub(crate) address: usize,
     /// Of one account.
     pub(crate) account: usize,
-    /// More, for health checks when no other place is left.
+    /// More, for health checks when no other slot is left.
     pub(crate) health: usize,
 }
 
@@ -97,9 +97,9 @@ struct State {
     uses: u64,
 }
 
-/// All places.
+/// All slots.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct ConnectionSlots {
     bounds: Bounds,
     proxies: Vec<Network>,
     state: Mutex<State>,
@@ -107,8 +107,8 @@ pub(crate) struct Places {
     displaced: AtomicU64,
 }
 
-impl Places {
-    /// All places free.
+impl ConnectionSlots {
+    /// All slots free.
     pub(crate) fn new(bounds: Bounds, proxies: Vec<Network>) -> Arc<Self> {
         Arc::new(Self {
             bounds,
@@ -119,18 +119,18 @@ impl Places {
         })
     }
 
-    /// A place for a connection from an address. Waits until whoever makes room has left; there is
+    /// A slot for a connection from an address. Waits until whoever makes room has left; there is
     /// one who enters at a time.
-    pub(crate) async fn enter(self: &Arc<Self>, from: IpAddr) -> Place {
+    pub(crate) async fn enter(self: &Arc<Self>, from: IpAddr) -> ConnectionSlot {
         loop {
             match self.try_enter(from) {
-                Some(place) => return place,
+                Some(slot) => return slot,
                 None => self.freed.notified().await,
             }
         }
     }
 
-    fn try_enter(self: &Arc<Self>, from: IpAddr) -> Option<Place> {
+    fn try_enter(self: &Arc<Self>, from: IpAddr) -> Option<ConnectionSlot> {
         let mut state = self.lock();
         let from = from.to_canonical();
         let group = if self.proxies.iter().any(|proxy| proxy.has(from)) {
@@ -160,7 +160,7 @@ impl Places {
         (self.bounds.all <= state.staying_ordinary()).then_some(Crowd::All)
     }
 
-    fn enter_for_health(self: &Arc<Self>, state: &mut State) -> Option<Place> {
+    fn enter_for_health(self: &Arc<Self>, state: &mut State) -> Option<ConnectionSlot> {
         if state.count(&Group::Health) + state.health_leaving() < self.bounds.health {
             return Some(self.seat(state, Group::Health));
         }
@@ -213,7 +213,7 @@ impl Places {
         }
     }
 
-    fn seat(self: &Arc<Self>, state: &mut State, group: Group) -> Place {
+    fn seat(self: &Arc<Self>, state: &mut State, group: Group) -> ConnectionSlot {
         let (id, leave) = (state.next, Arc::new(Notify::new()));
         state.next += 1;
         *state.staying.entry(group.clone()).or_default() += 1;
@@ -228,7 +228,7 @@ impl Places {
             leaving: false,
         };
         state.seats.insert(id, seat);
-        Place::new(Visitor::new(Arc::clone(self), id), leave)
+        ConnectionSlot::new(Visitor::new(Arc::clone(self), id), leave)
     }
 
     /// Lets one idle connection go, whoever's: the system has no descriptor left.

@@ -12,9 +12,9 @@ use tokio::sync::OwnedMutexGuard;
 
 /// The queues that are in use.
 #[derive(Debug, Default)]
-pub struct Turns(Mutex<HashMap<ResourceId, Weak<tokio::sync::Mutex<()>>>>);
+pub struct SnapshotQueues(Mutex<HashMap<ResourceId, Weak<tokio::sync::Mutex<()>>>>);
 
-impl Turns {
+impl SnapshotQueues {
     /// Waits for a cluster's turn, which ends with the value.
     pub async fn of(&self, cluster: &ResourceId) -> OwnedMutexGuard<()> {
         let queue = {
@@ -39,19 +39,19 @@ mod tests {
 
     #[tokio::test]
     async fn one_waits_for_another_of_the_same_cluster_alone() {
-        let turns = Turns::default();
+        let queues = SnapshotQueues::default();
         let (a, b) = (
             ResourceId::draw(&SystemEntropy),
             ResourceId::draw(&SystemEntropy),
         );
-        let first = turns.of(&a).await;
-        let _other = turns.of(&b).await;
-        let mut second = std::pin::pin!(turns.of(&a));
+        let first = queues.of(&a).await;
+        let _other = queues.of(&b).await;
+        let mut second = std::pin::pin!(queues.of(&a));
         let soon = std::time::Duration::from_millis(20);
         assert!(tokio::time::timeout(soon, &mut second).await.is_err());
         drop(first);
         drop(second.await);
-        drop(turns.of(&a).await);
-        assert_eq!(turns.0.lock().expect("no holder panics").len(), 2);
+        drop(queues.of(&a).await);
+        assert_eq!(queues.0.lock().expect("no holder panics").len(), 2);
     }
 }

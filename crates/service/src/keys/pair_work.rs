@@ -13,12 +13,12 @@ use tokio::sync::Semaphore;
 
 /// Who is working, and who waits.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct PairWork {
     accounts: Mutex<HashMap<Account, Arc<Semaphore>>>,
     all: Arc<Semaphore>,
 }
 
-impl Turns {
+impl PairWork {
     /// Half of the processors, at least one.
     pub(super) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -51,9 +51,9 @@ impl Turns {
 
     fn own(&self, account: &Account) -> Arc<Semaphore> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        accounts.retain(|_, turns| 1 < Arc::strong_count(turns));
-        let turns = accounts.entry(account.clone());
-        Arc::clone(turns.or_insert_with(|| Arc::new(Semaphore::new(1))))
+        accounts.retain(|_, pair_work| 1 < Arc::strong_count(pair_work));
+        let pair_work = accounts.entry(account.clone());
+        Arc::clone(pair_work.or_insert_with(|| Arc::new(Semaphore::new(1))))
     }
 }
 
@@ -65,14 +65,14 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn an_account_has_one_turn_at_a_time() {
-        let turns = Arc::new(Turns::new());
+        let pair_work = Arc::new(PairWork::new());
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let account: Account = "123456789012".parse().expect("legal");
         let asked = (0..20).map(|_| {
-            let (turns, account) = (Arc::clone(&turns), account.clone());
+            let (pair_work, account) = (Arc::clone(&pair_work), account.clone());
             let (now, most) = (Arc::clone(&now), Arc::clone(&most));
             tokio::spawn(async move {
-                turns
+                pair_work
                     .run(&account, move || {
                         let there = now.fetch_add(1, Ordering::SeqCst) + 1;
                         most.fetch_max(there, Ordering::SeqCst);
@@ -86,7 +86,7 @@ mod tests {
             one.await.expect("done");
         }
         assert_eq!(most.load(Ordering::SeqCst), 1);
-        turns.own(&"000000000000".parse().expect("legal"));
-        assert_eq!(turns.accounts.lock().expect("whole").len(), 1);
+        pair_work.own(&"000000000000".parse().expect("legal"));
+        assert_eq!(pair_work.accounts.lock().expect("whole").len(), 1);
     }
 }
