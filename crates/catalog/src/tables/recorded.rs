@@ -2,11 +2,15 @@
 //!
 //! It does not know how the log keeps them. What is not among them (jobs, events, tombstones) is
 //! gone with a lost catalog.
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use model::{Cluster, Grant, Instance, Key, Region, Snapshot};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeMap};
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error as _},
+    ser::SerializeMap,
+};
+use serde_json::value::RawValue;
 
 use crate::{
     error::CatalogError,
@@ -68,7 +72,7 @@ const fn kind<R: Record>() -> Kind {
             let rows = record::page::<R>(tx, region, after.as_ref(), limit)?;
             Ok(rows.iter().map(Versioned::of).collect())
         },
-        put_back: |tx, record| R::put_back(tx, record.read()?, &record.body),
+        put_back: |tx, record| R::put_back(tx, record.read()?, &record.parsed(R::TAG)?),
     }
 }
 
@@ -92,11 +96,20 @@ pub fn is_global(path: &str) -> bool {
 }
 
 /// A record as the record log has it: one field, named by its kind, with its document.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Recorded {
     tag: &'static str,
-    body: Value,
+    /// As text: each copy's record passes here, and nobody looks into it.
+    body: Box<RawValue>,
 }
+
+impl PartialEq for Recorded {
+    fn eq(&self, other: &Self) -> bool {
+        (self.tag, self.body.get()) == (other.tag, other.body.get())
+    }
+}
+
+impl Eq for Recorded {}
 
 impl fmt::Debug for Recorded {
     /// Records hold sealed secrets: only the kind is shown.
@@ -110,7 +123,7 @@ impl Recorded {
     pub fn of<R: Record>(record: &R) -> Self {
         Self {
             tag: R::TAG,
-            body: serde_json::to_value(record).expect("records have text keys"),
+            body: serde_json::value::to_raw_value(record).expect("records have text keys"),
         }
     }
 
@@ -131,8 +144,12 @@ impl Recorded {
                 None,
             ));
         }
-        R::deserialize(&self.body).map_err(|error| {
-            let what = format!("a {} out of the record log", R::TAG);
+        self.parsed(R::TAG)
+    }
+
+    fn parsed<T: DeserializeOwned>(&self, tag: &str) -> Result<T, CatalogError> {
+        serde_json::from_str(self.body.get()).map_err(|error| {
+            let what = format!("a {tag} out of the record log");
             CatalogError::damaged(what, Some(std::sync::Arc::new(error)))
         })
     }
@@ -148,7 +165,7 @@ impl Serialize for Recorded {
 
 impl<'de> Deserialize<'de> for Recorded {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let map = serde_json::Map::deserialize(deserializer)?;
+        let map: BTreeMap<String, Box<RawValue>> = Deserialize::deserialize(deserializer)?;
         let mut fields = map.into_iter();
         let (Some((tag, body)), None) = (fields.next(), fields.next()) else {
             return Err(D::Error::custom("a record is one field"));

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bags_hold_every_line_and_open_only_at_their_path() {
+    async fn batches_hold_every_line_and_open_only_at_their_path() {
         let folder = tempfile::tempdir().expect("a folder");
         let vault = Vault::local_folder(folder.path()).expect("a vault");
         let seal = Seal::new(Arc::new(MasterKey::generate()));
