@@ -313,9 +313,9 @@ def drop_cached(folder):
 
 def data_directory(data):
     """The one cluster's PostgreSQL data directory."""
-    found = [path.parent for path in pathlib.Path(data).glob("**/PG_VERSION") if (path.parent / "global").is_dir()]
+    found = [path.parent for path in (pathlib.Path(data) / "clusters").glob("**/PG_VERSION") if (path.parent / "global").is_dir()]
     if len(found) != 1:
-        raise SystemExit(f"one data directory was expected below {data}, not {len(found)}")
+        raise SystemExit(f"one data directory was expected in {data}/clusters, not {len(found)}")
     return found[0]
 
 
