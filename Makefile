@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: attack help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-model soak soak-nodes
+.PHONY: attack audit help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-model soak soak-nodes
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ soak-nodes: ## Kill and freeze nodes, the database and the S3 server at random (
 
 lint: ## Format check, clippy, the allowed directions between crates, names in the documents
 	@scripts/test lint
+
+audit: ## Licences, sources and versions of all dependencies, and known faults of them where their list can be fetched (cargo-deny)
+	@scripts/audit
 
 fmt: ## Format the Rust code
 	cargo fmt --all

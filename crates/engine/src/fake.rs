@@ -14,7 +14,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use model::pages::{ChangeToken, Content, PageCheck, Pages, whole_page};
+use model::{
+    Entropy, SystemEntropy,
+    pages::{ChangeToken, Content, PageCheck, Pages, whole_page},
+};
 use tokio::sync::Notify;
 
 use crate::{
@@ -271,7 +274,7 @@ impl Engine for FakeEngine {
     }
 
     fn verifier(&self, password: &str) -> String {
-        let salt = uuid::Uuid::new_v4().simple().to_string();
+        let salt = SystemEntropy.uuid().simple().to_string();
         let hash = blake3::hash(format!("{salt}{password}").as_bytes());
         format!("{salt}{}", hash.to_hex())
     }

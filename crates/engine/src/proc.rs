@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn a_process_has_an_age() {
         let begun = std::time::Instant::now();
-        let mut child = std::process::Command::new("sleep")
+        let mut child = crate::programs::command("sleep")
             .arg("60")
             .spawn()
             .expect("it runs");

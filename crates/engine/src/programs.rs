@@ -1,7 +1,7 @@
 //! Where databases' programs are looked for.
 //!
 //! It does not know their names.
-use std::path::PathBuf;
+use std::{ffi::OsStr, path::PathBuf, process::Command};
 
 /// Where databases' programs are looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +21,12 @@ impl Programs {
             .unwrap_or_else(|| PathBuf::from(packages));
         [first].into_iter().chain(self.extra.clone()).collect()
     }
+}
+
+/// A program to be begun, by its path; every one of an engine's begins here.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    Command::new(program)
 }
 
 #[cfg(test)]

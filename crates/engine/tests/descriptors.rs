@@ -1,5 +1,9 @@
 //! A process that has no descriptor left knows nothing, and does nothing about it. Alone in its
 //! file: it takes all descriptors of its process.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests take the time, begin programs and threads themselves"
+)]
 #[path = "engine/support.rs"]
 mod support;
 

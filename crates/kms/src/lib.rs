@@ -20,6 +20,7 @@ pub use locked::{Locker, Place};
 pub use master::{MasterKey, OpenError};
 pub use pair::{Message, PairError};
 pub use policy::{Decision, Policy, PolicyError, Request};
+pub use random::fill_random;
 pub use reference::{AliasError, KeyRef, KeyRefError, check_alias};
 pub use secret::{KeyMaterial, material_id};
 pub use wrap::{

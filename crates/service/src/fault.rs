@@ -6,7 +6,7 @@
 //! here and nowhere else; KMS's words for a key are `kms_fault`'s, and RDS's are `RdsUse`'s.
 use std::borrow::Cow;
 
-use model::{Snapshot, limits};
+use model::{ErrorKind, Snapshot, limits};
 use wire::{InputCode, InputError, protocol::Dialect, sigv4::AuthCode, sigv4::AuthFault};
 
 /// The short codes of the JSON door.
@@ -65,6 +65,19 @@ macro_rules! faults {
             /// The JSON door's word for it.
             pub fn door(self) -> DoorCode {
                 match self { $(Self::$name => DoorCode::$door,)* }
+            }
+
+            /// The code that is so on the wire.
+            pub fn named(word: &str) -> Option<Self> {
+                match word { $($code => Some(Self::$name),)* _ => None }
+            }
+
+            /// What it is to work that meets it.
+            pub fn kind(self) -> ErrorKind {
+                match self.door() {
+                    DoorCode::InternalError | DoorCode::Throttled => ErrorKind::Retry,
+                    _ => ErrorKind::Refuse,
+                }
             }
         }
     };

@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
     time::Duration,
 };
 
@@ -155,7 +155,7 @@ async fn run_initdb(
         std::os::unix::fs::chown(staging, Some(uid), Some(gid))
             .map_err(|source| EngineError::io("hand over", staging, source))?;
     }
-    let mut command = Command::new(&program);
+    let mut command = crate::programs::command(&program);
     command
         .arg("--pgdata")
         .arg(staging)

@@ -403,7 +403,7 @@ mod tests {
             address.ip(),
             address.port()
         );
-        let mut command = std::process::Command::new("/usr/bin/env");
+        let mut command = crate::programs::command("/usr/bin/env");
         command
             .args(["python3", "-c", &program])
             .current_dir("/")

@@ -107,7 +107,9 @@ impl Installs {
     /// The C library's version, such as `glibc 2.36`: it sorts text for the server.
     pub(super) fn libc_version(&self) -> Option<&str> {
         self.libc
-            .get_or_init(|| first_line(Command::new("/usr/bin/getconf").arg("GNU_LIBC_VERSION")))
+            .get_or_init(|| {
+                first_line(crate::programs::command("/usr/bin/getconf").arg("GNU_LIBC_VERSION"))
+            })
             .as_deref()
     }
 }
@@ -125,7 +127,7 @@ fn bin_folders(root: &Path) -> Vec<PathBuf> {
 }
 
 fn ask_version(bin: &Path) -> Option<Install> {
-    let line = first_line(Command::new(bin.join("postgres")).arg("--version"))?;
+    let line = first_line(crate::programs::command(bin.join("postgres")).arg("--version"))?;
     let (major, minor) = parse_version(&line)?;
     Some(Install {
         version: format!("{major}.{minor}"),
@@ -166,7 +168,7 @@ fn first_line(command: &mut Command) -> Option<String> {
 
 /// The name of the user that this process runs as; the socket's `peer` rule asks for a name.
 fn own_user_name() -> Option<String> {
-    first_line(Command::new("/usr/bin/id").arg("-un"))
+    first_line(crate::programs::command("/usr/bin/id").arg("-un"))
 }
 
 /// That name, without which no server's settings can be written.

@@ -476,7 +476,7 @@ pub(super) fn reload(home: &Home) -> Result<(), EngineError> {
 mod tests {
     use std::{
         io::{BufRead, BufReader},
-        process::{Command, Stdio},
+        process::Stdio,
     };
 
     use super::*;
@@ -497,7 +497,7 @@ mod tests {
         let program = folder.path().join(PROGRAM);
         fs::copy("/bin/bash", &program).expect("a program");
         // As one is that has just become the server: the name is still that of what it was.
-        let mut child = Command::new(&program)
+        let mut child = crate::programs::command(&program)
             .args(["-c", "echo tokio-rt > /proc/$$/comm; echo; read -r _"])
             .current_dir(home.data())
             .stdin(Stdio::piped())

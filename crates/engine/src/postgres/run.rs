@@ -6,7 +6,7 @@ use std::{
     io::{Read, Seek, SeekFrom},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
     time::Duration,
 };
 
@@ -128,7 +128,7 @@ impl Postgres {
         let program = self.installs.of(&home.version)?.program("postgres");
         let mut config = std::ffi::OsString::from("config_file=");
         config.push(home.conf().join("postgresql.conf"));
-        let mut command = Command::new(&program);
+        let mut command = crate::programs::command(&program);
         command.arg("-D").arg(&data).arg("-c").arg(config);
         // It works in its data folder from its first moment, which is how it is found again.
         command.current_dir(&data).stdin(Stdio::null());

@@ -3,10 +3,7 @@
 //! Processes that make new ones faster than they are found cannot be ended one after another. A
 //! signal that a user sends to all of its processes reaches them under one lock of the system's,
 //! and a fork that is under way then fails.
-use std::{
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{process::Stdio, time::Duration};
 
 use tokio::time::timeout;
 
@@ -21,7 +18,7 @@ pub(super) async fn kill(user: u32) {
     if user == 0 || user == own_uid() || keeps_rights() {
         return;
     }
-    let mut command = Command::new("/bin/sh");
+    let mut command = crate::programs::command("/bin/sh");
     command.args(["-c", "kill -KILL -1"]).current_dir("/");
     command
         .stdin(Stdio::null())

@@ -9,9 +9,9 @@ use std::{
     os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::OnceLock,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
+use model::{Clock, Entropy, SystemClock, SystemEntropy};
 use rustix::fs::FlockOperation;
 
 use super::{
@@ -202,12 +202,11 @@ fn renew(data: &Path) -> io::Result<()> {
 
 /// As PostgreSQL draws them: the identifier's upper half is the moment in seconds.
 fn draw() -> Identity {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let seconds = since.map_or(0, |since| since.as_secs()) & 0xFFFF_FFFF;
-    let chance = uuid::Uuid::new_v4().as_u128();
+    let seconds = SystemClock.now().seconds().unsigned_abs() & 0xFFFF_FFFF;
+    let chance = SystemEntropy.uuid().as_u128();
     let mut nonce = [0; 32];
     // Two of them have 244 bits of the system's chance; hashing spreads them over all.
-    let drawn = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
+    let drawn = [SystemEntropy.uuid(), SystemEntropy.uuid()];
     let mut hash = blake3::Hasher::new();
     hash.update(drawn[0].as_bytes());
     hash.update(drawn[1].as_bytes());

@@ -3,6 +3,8 @@
 //! It does not know how one becomes whole.
 use std::{fs, io, io::Write, os::unix::fs::OpenOptionsExt};
 
+use model::{Entropy, SystemEntropy};
+
 use crate::{blocking::blocking, error::EngineError, folder::Folder, home::Home};
 
 /// The mark of a cluster that was made or loaded to the end.
@@ -29,7 +31,7 @@ fn write_mark(home: &Home) -> Result<(), EngineError> {
     let data = Folder::open(&home.data()).map_err(failed)?;
     data.sync_file_system().map_err(failed)?;
     let folder = Folder::open(&home.dir).map_err(failed)?;
-    let incarnation = uuid::Uuid::new_v4().simple().to_string();
+    let incarnation = SystemEntropy.uuid().simple().to_string();
     fs::OpenOptions::new()
         .write(true)
         .create_new(true)

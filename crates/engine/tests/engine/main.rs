@@ -1,4 +1,8 @@
 //! The engine through its public door, over real clusters.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests take the time, begin programs and threads themselves"
+)]
 mod churn;
 mod conformance;
 mod dumps;

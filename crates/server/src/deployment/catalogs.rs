@@ -146,7 +146,7 @@ fn has_catalog(dir: &DataDir) -> Result<bool, CatalogsError> {
 
 fn draw(dir: &DataDir, asked: Option<&NodeName>) -> Result<NodeMark, CatalogsError> {
     let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CatalogsError::NoRandom)?;
+    kms::fill_random(&mut bytes).map_err(|_| CatalogsError::NoRandom)?;
     let home = data_encoding::HEXLOWER.encode(&bytes);
     let name = match asked {
         Some(asked) => asked.0.clone(),

@@ -49,8 +49,8 @@ impl NewAccessKey {
     pub(crate) fn draw(account: Account) -> Result<Self, CredentialsError> {
         let mut id = [0; 10];
         let mut secret = Zeroizing::new([0; 30]);
-        aws_lc_rs::rand::fill(&mut id)?;
-        aws_lc_rs::rand::fill(secret.as_mut())?;
+        kms::fill_random(&mut id)?;
+        kms::fill_random(secret.as_mut())?;
         Ok(Self {
             account,
             id: format!("AKIA{}", BASE32_NOPAD.encode(&id)),
@@ -108,7 +108,7 @@ pub(crate) async fn create(
 /// When the system has no randomness to give.
 pub(crate) fn draw_account() -> Result<Account, CredentialsError> {
     let mut bytes = [0; 8];
-    aws_lc_rs::rand::fill(&mut bytes)?;
+    kms::fill_random(&mut bytes)?;
     let number = 100_000_000_000 + u64::from_be_bytes(bytes) % 900_000_000_000;
     Ok(number.to_string().parse().expect("twelve digits"))
 }

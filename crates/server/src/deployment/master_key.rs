@@ -223,7 +223,7 @@ pub(crate) async fn check(catalog: &dyn Catalog, key: &MasterKey) -> Result<(), 
 
 fn make(path: &Path) -> Result<MasterKey, MasterKeyError> {
     let mut bytes = Zeroizing::new([0; 32]);
-    aws_lc_rs::rand::fill(bytes.as_mut()).map_err(|_| MasterKeyError::NoRandom)?;
+    kms::fill_random(bytes.as_mut()).map_err(|_| MasterKeyError::NoRandom)?;
     let mut text = Zeroizing::new(HEXLOWER_PERMISSIVE.encode(bytes.as_ref()));
     text.push('\n');
     write_private(path, text.as_bytes())?;

@@ -75,6 +75,10 @@ async fn bucket(layer: &Layer, url: &BucketUrl) -> Result<Vaults, S3Error> {
 }
 
 /// Vaults in folders below one; `shared` when other nodes write there too.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is compared with what the file system says of files"
+)]
 fn folder(above: PathBuf, shared: bool) -> Vaults {
     let now = SystemTime::now();
     // What another node is writing now must not be taken for a dead process's.

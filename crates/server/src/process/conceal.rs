@@ -55,6 +55,7 @@ pub(crate) fn arguments() -> Arguments {
 
 /// Ends here unless the system refuses.
 fn begin_again(all: &[OsString], shown: &[OsString]) {
+    #[expect(clippy::disallowed_methods, reason = "it is this program itself")]
     let mut again = Command::new("/proc/self/exe");
     if let [own, rest @ ..] = shown {
         again.arg0(own).args(rest);

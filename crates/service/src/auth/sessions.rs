@@ -4,7 +4,7 @@
 //! access key id that it goes with, so that every node of a deployment knows it, also after a
 //! restart; a change of the master key ends it. What could end it before its time (the access
 //! key it came from, the role) is looked at with every request, by [`crate::auth::authenticate`].
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::digest;
 use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD};
 use kms::MasterKey;
 use model::{Account, Timestamp};
@@ -186,8 +186,8 @@ impl Session {
         seconds: u64,
     ) -> Result<Issued, Fault> {
         let (mut id, mut secret) = ([0; 10], Zeroizing::new([0; 30]));
-        rand::fill(&mut id)
-            .and_then(|()| rand::fill(secret.as_mut()))
+        kms::fill_random(&mut id)
+            .and_then(|()| kms::fill_random(secret.as_mut()))
             .map_err(|error| Fault::internal(&error))?;
         let access_key_id = format!("{ID_PREFIX}{}", BASE32_NOPAD.encode(&id));
         let secret = Zeroizing::new(BASE64.encode(secret.as_ref()));

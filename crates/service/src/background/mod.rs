@@ -6,10 +6,11 @@
 pub(crate) mod report;
 pub mod status;
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use catalog::CatalogError;
+use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
 use crate::{context::ServiceContext, fault::chain, nodes::leader};
@@ -149,7 +150,14 @@ async fn attempt<T: Task>(
     name: &str,
 ) -> Result<Option<Next>, TaskError> {
     let outcome = match is_here::<T>(context).await {
-        Ok(true) => task.run(context).await.map(Some),
+        Ok(true) => {
+            let run = AssertUnwindSafe(task.run(context)).catch_unwind();
+            match run.await {
+                Ok(outcome) => outcome.map(Some),
+                // It has a next turn, as after any failure.
+                Err(panic) => Err(TaskError::Failed(format!("it panicked: {}", said(&*panic)))),
+            }
+        }
         Ok(false) => {
             task.stand_by();
             context.tasks.stands_by(name);
@@ -179,6 +187,13 @@ async fn attempt<T: Task>(
         .metrics
         .task_ran(name, outcome.is_ok(), context.now());
     outcome
+}
+
+/// What a panic says.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a word")
 }
 
 async fn is_here<T: Task>(context: &ServiceContext) -> Result<bool, CatalogError> {

@@ -8,7 +8,7 @@ use catalog::{Catalog, CatalogError, CatalogExt, Tx, meta};
 use data_encoding::HEXLOWER;
 use engine::{Certifier, Home, Identity, Tls};
 use kms::{MasterKey, OpenError};
-use model::{Clock, Timestamp};
+use model::{Clock, Entropy, SystemEntropy, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -146,7 +146,7 @@ fn unsealed(text: &str) -> Vec<u8> {
 }
 
 fn make(master_key: &MasterKey, now: Timestamp) -> Result<String, AuthorityError> {
-    let mark = uuid::Uuid::new_v4().simple().to_string();
+    let mark = SystemEntropy.uuid().simple().to_string();
     let key = KeyPair::generate()?;
     let mut params = of_authority(&mark);
     last(&mut params, now, AUTHORITY_LIFE);

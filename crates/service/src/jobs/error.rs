@@ -125,10 +125,6 @@ impl From<KeyError> for JobError {
 impl From<Fault> for JobError {
     fn from(fault: Fault) -> Self {
         let reason = Reason::new(Told::answered(fault.message.clone()), fault.to_string());
-        if fault.code.status() < 500 {
-            Self::Fail(reason)
-        } else {
-            Self::Retry(reason)
-        }
+        Self::of(fault.code.kind(), reason)
     }
 }

@@ -109,9 +109,8 @@ impl<'a> RemoteRegion<'a> {
         }
         let refusal: Refusal = serde_json::from_slice(&body)
             .map_err(|error| Failed::Unreachable(format!("its refusal does not read: {error}")))?;
-        let code = Code::ALL.iter().find(|c| c.as_str() == refusal.code);
-        match code {
-            Some(&code) if status < 500 => {
+        match Code::named(&refusal.code) {
+            Some(code) if status < 500 => {
                 Err(Failed::Refused(Fault::new(code, cut(&refusal.message))))
             }
             _ => Err(Failed::Unreachable(cut(&refusal.message))),

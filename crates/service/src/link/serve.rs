@@ -18,6 +18,7 @@ use http::{HeaderValue, Response, header};
 use model::{Account, ArnKind, Region, Snapshot, SnapshotName, SnapshotStatus, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
+use tracing::{Instrument, Span, field::Empty};
 use vault::{ObjectId, ObjectKind, PIECE_BYTES_MAX, Reach, VaultError};
 use wire::RawRequest;
 
@@ -83,6 +84,12 @@ impl LinkServer {
 
     /// Answers one message.
     pub async fn handle(&self, request: &RawRequest) -> Response<Bytes> {
+        let id = self.context.entropy.uuid();
+        let span = tracing::info_span!("request", %id, action = request.path, account = Empty);
+        self.answer(request).instrument(span).await
+    }
+
+    async fn answer(&self, request: &RawRequest) -> Response<Bytes> {
         let header = request.headers.get(HEADER);
         let read = header.and_then(|value| Envelope::parse(value.to_str().ok()?));
         let Some((envelope, mac)) = read else {
@@ -104,6 +111,8 @@ impl LinkServer {
                 "the peer key is not the one known here, or the clocks are over 15 minutes apart",
             );
         }
+        // The peer region stands where an account does: both are who asks.
+        Span::current().record("account", envelope.from.as_str());
         let request_mac: [u8; 32] = mac.try_into().expect("a verified MAC has 32 bytes");
         let message = Proved {
             from: envelope.from,

@@ -33,7 +33,11 @@ use super::{
     key_rotation::KeyRotation,
     prune::Prune,
 };
-use crate::{Dependencies, Mode, Settings, background, context::ServiceContext};
+use crate::{
+    Dependencies, Mode, Settings,
+    background::{self, Next, Task, TaskError},
+    context::ServiceContext,
+};
 
 /// What a store was asked for.
 #[derive(Debug, Default)]
@@ -459,5 +463,50 @@ fn a_vault_that_hangs_holds_up_neither_pruning_nor_the_rotation_of_keys() {
         let left: Result<_, CatalogError> = left;
         assert_eq!(left.expect("it is read"), None);
         context.begin_stop();
+    });
+}
+
+/// Panics in its first turn.
+struct Clumsy {
+    turns: u32,
+}
+
+#[async_trait]
+impl Task for Clumsy {
+    fn name(&self) -> String {
+        "clumsy".to_owned()
+    }
+
+    fn period(&self, _context: &ServiceContext) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    async fn run(&mut self, _context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
+        self.turns += 1;
+        assert!(1 < self.turns, "dropped turn {}", self.turns);
+        Ok(Next::Period)
+    }
+}
+
+#[test]
+fn a_task_that_panics_has_its_next_turn() {
+    let (fixture, store) = (Fixture::new(), Arc::default());
+    let context = Arc::new(context(&fixture, &store, &Arc::new(Asked::default())));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        background::spawn(&context, Clumsy { turns: 0 });
+        let recovered = async {
+            loop {
+                match context.tasks.all().get("clumsy") {
+                    Some(one) if one.last_success.is_some() => return one.last_failure,
+                    _ => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        let soon = Duration::from_secs(20);
+        let failed = tokio::time::timeout(soon, recovered).await;
+        assert!(failed.expect("it has another turn").is_some());
     });
 }

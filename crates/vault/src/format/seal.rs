@@ -12,6 +12,10 @@ use crate::{error::ObjectKind, format::head::Head};
 pub(crate) const TAG_BYTES: usize = 16;
 
 /// Bytes that no one can foretell.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one source of the vault's keys"
+)]
 pub(crate) fn draw<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).expect("the operating system's generator works");

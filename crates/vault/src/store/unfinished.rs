@@ -58,7 +58,8 @@ mod tests {
         std::fs::write(packs.join("kept"), b"whole").unwrap();
         Vault::local_folder(&root).unwrap();
         assert_eq!(remove_unfinished(&root, SystemTime::UNIX_EPOCH).unwrap(), 0);
-        let later = SystemTime::now() + std::time::Duration::from_secs(5);
+        let written = std::fs::metadata(packs.join("kept")).unwrap().modified();
+        let later = written.unwrap() + std::time::Duration::from_secs(5);
         assert_eq!(remove_unfinished(&root, later).unwrap(), 1);
         let is_there = |name: &str| packs.join(name).try_exists().expect("readable");
         assert!(!is_there("left#1") && is_there("kept"));

@@ -1,4 +1,8 @@
 //! The vault through its public door, over local folders and in memory.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests take the time, begin programs and threads themselves"
+)]
 #![allow(clippy::unwrap_used)] // clippy's own exception covers test functions, not their helpers
 mod bucket;
 mod check;
