@@ -103,7 +103,8 @@ def test_rule_2_9_categories(closed):
         for row in rds.describe_event_categories()["EventCategoriesMapList"]
     }
     assert listed == {
-        CLUSTER: ["creation", "deletion", "failure", "notification"],
+        CLUSTER: ["creation", "deletion", "failover", "failure", "notification"],
+        "db-instance": ["availability", "creation", "deletion", "failure"],
         SNAPSHOT: ["backup", "deletion", "failure", "notification"],
     }
     one = rds.describe_event_categories(SourceType=SNAPSHOT)["EventCategoriesMapList"]

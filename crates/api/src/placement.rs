@@ -1,8 +1,14 @@
 //! Where a new cluster goes: the checks, its address, its OS user, and its record with the job.
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs, uids};
-use model::{Account, Cluster, Instance, Job, Placement};
+use model::{Account, Cluster, Instance, InstanceId, InstanceName, InstanceStatus, Job, Placement};
 
 use crate::action::ActionContext;
+
+/// Readers of a Multi-AZ DB cluster.
+const READERS: usize = 2;
+/// Characters of a Multi-AZ DB cluster's identifier. Source: API_CreateDBCluster.
+const MULTI_AZ_NAME_MAX: usize = 52;
+
 use service::{
     clusters::addresses::{self, PortRequest},
     fault::{Code, Fault},
@@ -61,9 +67,17 @@ pub async fn insert(
         .catalog
         .read(move |tx| check_new(tx, &asked, clusters_max))
         .await?;
-    let place = addresses::choose(&cx.service, &cluster, wanted).await?;
+    let place = addresses::choose(&cx.service, &cluster, "", wanted).await?;
     let (asked, at) = (cluster.clone(), place.clone());
-    let let_go = |_: &Fault| addresses::release(&cx.service, &asked, &at);
+    let readers = readers(cx, &cluster, &place).await;
+    let held = readers.as_ref().map_or_else(|_| Vec::new(), Clone::clone);
+    let let_go = |_: &Fault| {
+        addresses::release(&cx.service, &asked, &at);
+        for one in &held {
+            addresses::release(&cx.service, &asked, &one.placement);
+        }
+    };
+    let readers = readers.inspect_err(let_go)?;
     let os_uid = cx
         .service
         .users
@@ -86,12 +100,79 @@ pub async fn insert(
             job.node = Some(settings.node.clone());
             jobs::insert(tx, &job)?;
             let kept = rows::insert(tx, cluster.clone())?.value;
-            let writer = instances::insert(tx, Instance::first_writer(&kept, placement))?;
-            Ok::<_, Fault>((kept, writer.value))
+            let mut writer = Instance::first_writer(&kept, placement);
+            if !readers.is_empty() {
+                name(tx, &kept, &mut writer, 1)?;
+            }
+            let writer = instances::insert(tx, writer)?.value;
+            for (at, reader) in readers.iter().enumerate() {
+                let mut reader = reader.clone();
+                reader.placement.os_uid = os_uid;
+                name(tx, &kept, &mut reader, at + 2)?;
+                instances::insert(tx, reader)?;
+            }
+            instances::relink(tx, &kept)?;
+            Ok::<_, Fault>((kept, writer))
         })
         .await
         .inspect_err(let_go)?;
     Ok(kept)
+}
+
+/// The readers that a cluster begins with, each with an address that is held.
+async fn readers(
+    cx: &ActionContext,
+    cluster: &Cluster,
+    writer: &Placement,
+) -> Result<Vec<Instance>, Fault> {
+    let count = if cluster.is_multi_az() { READERS } else { 0 };
+    let like = PortRequest {
+        like: Some(writer.port),
+        ..PortRequest::default()
+    };
+    let mut made: Vec<Instance> = Vec::new();
+    for _ in 0..count {
+        let id = InstanceId::draw(&*cx.service.entropy);
+        let mut reader = Instance::reader(cluster, id, writer.clone());
+        match addresses::choose(&cx.service, cluster, &reader.placement.member, like).await {
+            Ok(place) => (reader.placement.host, reader.placement.port) = (place.host, place.port),
+            Err(fault) => {
+                for one in &made {
+                    addresses::release(&cx.service, cluster, &one.placement);
+                }
+                return Err(fault);
+            }
+        }
+        made.push(reader);
+    }
+    Ok(made)
+}
+
+/// Names an instance of a Multi-AZ DB cluster `<cluster>-instance-<number>`, in a zone of its own.
+fn name(
+    tx: &mut dyn Tx,
+    cluster: &Cluster,
+    instance: &mut Instance,
+    number: usize,
+) -> Result<(), Fault> {
+    let text = format!("{}-instance-{number}", cluster.name);
+    let name = InstanceName::parse(&text).map_err(|_| {
+        Fault::value(format!(
+            "The identifier of a Multi-AZ DB cluster has at most {MULTI_AZ_NAME_MAX} characters."
+        ))
+    })?;
+    if instances::named(tx, &cluster.region, &cluster.account, &name)?.is_some() {
+        return Err(Fault::new(
+            Code::DbInstanceAlreadyExists,
+            format!("DB instance {name} already exists"),
+        ));
+    }
+    instance.name = Some(name);
+    instance.status = InstanceStatus::Creating;
+    instance.created_at = Some(cluster.created_at);
+    let zones = &cluster.availability_zones;
+    instance.availability_zone = zones.get((number - 1) % zones.len().max(1)).cloned();
+    Ok(())
 }
 
 fn check_new(tx: &mut dyn Tx, cluster: &Cluster, clusters_max: usize) -> Result<(), Fault> {

@@ -24,7 +24,7 @@ use crate::{
     certify::Tls,
     error::EngineError,
     home::Home,
-    interface::{DumpInfo, DumpSink, Engine, Examined, NewCluster, ServerState},
+    interface::{DumpInfo, DumpSink, Engine, Examined, NewCluster, Replica, ServerState},
     profile::{NameRules, Profile},
     registry,
     removal::remove_tree,
@@ -63,6 +63,7 @@ static PROFILE: Profile = Profile {
     password_chars: 8..=41,
     wanted: "fake",
     install: "true",
+    replicates: false,
 };
 
 /// The engine without a database.
@@ -123,6 +124,18 @@ impl FakeEngine {
     fn end(&self, home: &Home) {
         if self.state().running.remove(&home.dir) {
             self.ended.notify_waiters();
+        }
+    }
+
+    /// Every home is a whole, running server, whatever it is to others; otherwise there is no such thing.
+    fn check_replicates(&self) -> Result<(), EngineError> {
+        match self.all_whole {
+            true => Ok(()),
+            false => Err(EngineError::BadValue {
+                what: "the server to follow",
+                value: String::new(),
+                why: "is of an engine whose servers do not follow one another",
+            }),
         }
     }
 
@@ -307,6 +320,27 @@ impl Engine for FakeEngine {
             true => Ok(()),
             false => self.begin(home),
         }
+    }
+
+    async fn follow(&self, _: &Home) -> Result<(), EngineError> {
+        self.check_replicates()
+    }
+
+    async fn follow_again(&self, _: &Home) -> Result<(), EngineError> {
+        self.check_replicates()
+    }
+
+    async fn promote(&self, _: &Home, _: Option<&Home>) -> Result<(), EngineError> {
+        self.check_replicates()
+    }
+
+    async fn replica(&self, _: &Home) -> Result<Replica, EngineError> {
+        self.check_replicates()?;
+        Ok(Replica {
+            follows: false,
+            position: 0,
+            is_connected: false,
+        })
     }
 
     async fn stop(&self, home: &Home, _: Duration) -> Result<(), EngineError> {

@@ -155,6 +155,24 @@ impl Folder {
         Ok(())
     }
 
+    /// Opens a file in this folder for writing, made for a user where it is not there; what it holds
+    /// stays.
+    pub(crate) fn write(&self, name: &str, owner: Option<u32>) -> io::Result<File> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = File::from(rustix::fs::openat(&self.fd, name, flags, mode)?);
+        let facts = rustix::fs::fstat(&file)?;
+        if FileType::from_raw_mode(facts.st_mode) != FileType::RegularFile || facts.st_nlink != 1 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a regular file of this name alone",
+            ));
+        }
+        give_one(&file, owner)?;
+        Ok(file)
+    }
+
     /// Gives this folder and all in it to a user, folders 0700 and files 0600.
     ///
     /// # Errors

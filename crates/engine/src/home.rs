@@ -23,6 +23,38 @@ pub struct Home {
     pub os_uid_shared: bool,
     /// The engine's version, such as `15.18`; its major picks the programs.
     pub version: String,
+    /// What the server is to the others of its cluster.
+    pub replication: Replication,
+}
+
+/// What a home's server is to the other servers of its cluster. All of them run as the same user.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Replication {
+    /// Its name among them: lower-case letters, digits and underscores.
+    pub name: String,
+    /// The server that it follows; none when it takes writes.
+    pub upstream: Option<Upstream>,
+    /// The names of those that follow it.
+    pub followers: Vec<String>,
+    /// Those of them of which one must have a commit before its client hears of it. Empty: no commit
+    /// waits.
+    pub synchronous: Vec<String>,
+}
+
+/// Where the server is that another one follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The folder of its socket.
+    pub socket_dir: PathBuf,
+    /// Its port, by which the socket is named.
+    pub port: u16,
+}
+
+impl Replication {
+    /// Whether there are other servers.
+    pub fn is_shared(&self) -> bool {
+        self.upstream.is_some() || !self.followers.is_empty()
+    }
 }
 
 impl Home {

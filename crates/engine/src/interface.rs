@@ -44,6 +44,17 @@ pub enum ServerState {
     Answers,
 }
 
+/// How far a server of a cluster is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replica {
+    /// Whether it follows another one; it takes writes otherwise.
+    pub follows: bool,
+    /// The end of the log that it has: more is newer, among servers of one cluster.
+    pub position: u64,
+    /// Whether it hears from the one that it follows.
+    pub is_connected: bool,
+}
+
 /// What a dump says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DumpInfo {
@@ -137,6 +148,35 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// [`EngineError::NotWhole`], [`EngineError::PortInUse`], [`EngineError::Busy`], or the
     /// server's last messages.
     async fn start(&self, home: &Home) -> Result<(), EngineError>;
+
+    /// Makes a new, running server that follows `home.replication.upstream`, in a folder without one;
+    /// that one has the new one's name among its followers, by [`Engine::renew`] at the latest.
+    /// [`Engine::start`] starts it from then on; one that took writes before is brought back to the
+    /// state of the server that it is to follow now.
+    ///
+    /// # Errors
+    /// [`EngineError::AlreadyWhole`]; whatever the programs say; that the engine cannot do it.
+    async fn follow(&self, home: &Home) -> Result<(), EngineError>;
+
+    /// Makes a follower anew that cannot go on.
+    ///
+    /// # Errors
+    /// As [`Engine::follow`].
+    async fn follow_again(&self, home: &Home) -> Result<(), EngineError>;
+
+    /// Lets a server that followed take writes, at its home's address, which may be another one than
+    /// it has. `fenced` is the one that took them before: it has ended, and what its log has beyond
+    /// what it sent is not lost. Doing it again is nothing.
+    ///
+    /// # Errors
+    /// [`EngineError::Busy`] while the fenced one may run; what the server answers.
+    async fn promote(&self, home: &Home, fenced: Option<&Home>) -> Result<(), EngineError>;
+
+    /// How far a running server is.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    async fn replica(&self, home: &Home) -> Result<Replica, EngineError>;
 
     /// Stops the server, and whatever else its own user runs: its sessions end at once, but it
     /// writes down what it must; when `patience` is over it is made to end, and recovers at its

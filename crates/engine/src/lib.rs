@@ -27,8 +27,8 @@ pub use certify::{Certifier, Identity, Tls};
 pub use error::{Cause, EngineError, SinkError};
 #[cfg(feature = "conformance")]
 pub use fake::FakeEngine;
-pub use home::Home;
-pub use interface::{DumpInfo, DumpSink, Engine, Examined, NewCluster, ServerState};
+pub use home::{Home, Replication, Upstream};
+pub use interface::{DumpInfo, DumpSink, Engine, Examined, NewCluster, Replica, ServerState};
 pub use os_users::{FIRST_OS_USER, OsUsers, OsUsersError, SharedUser};
 pub use postgres::{Eviction, EvictionError, Evictor, Occupant, shown_occupants};
 pub use profile::{NameRules, Profile};

@@ -28,6 +28,8 @@ pub struct Profile {
     pub wanted: &'static str,
     /// A command that installs it.
     pub install: &'static str,
+    /// Whether its servers can follow one another.
+    pub replicates: bool,
 }
 
 /// What names of one kind may be. All begin with a letter, and go on with letters, digits and

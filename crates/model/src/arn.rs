@@ -14,6 +14,8 @@ pub enum Kind {
     Cluster,
     /// An RDS DB cluster snapshot.
     ClusterSnapshot,
+    /// An RDS DB instance.
+    Instance,
     /// A KMS key.
     Key,
     /// A KMS alias.
@@ -22,13 +24,20 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Cluster, Self::ClusterSnapshot, Self::Key, Self::Alias];
+    pub const ALL: [Self; 5] = [
+        Self::Cluster,
+        Self::ClusterSnapshot,
+        Self::Instance,
+        Self::Key,
+        Self::Alias,
+    ];
 
     /// The service, and what stands before a resource's name.
     fn spelling(self) -> (&'static str, &'static str) {
         match self {
             Self::Cluster => ("rds", "cluster:"),
             Self::ClusterSnapshot => ("rds", "cluster-snapshot:"),
+            Self::Instance => ("rds", "db:"),
             Self::Key => ("kms", "key/"),
             Self::Alias => ("kms", "alias/"),
         }

@@ -19,6 +19,8 @@ pub enum ClusterStatus {
     Creating,
     /// Runs, and takes connections.
     Available,
+    /// Another of its instances is about to take its writes.
+    FailingOver,
     /// Being removed, perhaps after a final snapshot.
     Deleting,
     /// Could not be made. Its record says why; it can be deleted.
@@ -27,9 +29,10 @@ pub enum ClusterStatus {
 
 impl ClusterStatus {
     /// All.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Creating,
         Self::Available,
+        Self::FailingOver,
         Self::Deleting,
         Self::Failed,
     ];
@@ -39,6 +42,7 @@ impl ClusterStatus {
         match self {
             Self::Creating => "creating",
             Self::Available => "available",
+            Self::FailingOver => "failing-over",
             Self::Deleting => "deleting",
             Self::Failed => "failed",
         }
@@ -50,6 +54,8 @@ impl ClusterStatus {
             (self, next),
             (Self::Creating, Self::Available | Self::Failed)
                 | (Self::Available | Self::Failed, Self::Deleting)
+                | (Self::Available, Self::FailingOver)
+                | (Self::FailingOver, Self::Available)
                 // Given up: with its files whole, or without.
                 | (Self::Deleting, Self::Available | Self::Failed)
         )
@@ -129,6 +135,12 @@ impl Cluster {
     /// `arn:…:cluster:<name>`.
     pub fn arn(&self) -> Arn {
         Arn::rds(&self.region, &self.account, "cluster", self.name.as_str())
+    }
+
+    /// Whether it is a Multi-AZ DB cluster: a writer and two readers from its creation, and a commit
+    /// waits for one of them.
+    pub fn is_multi_az(&self) -> bool {
+        !self.is_aurora() && self.instance_class.is_some()
     }
 
     /// Whether it is an Aurora cluster; a Multi-AZ DB cluster otherwise.

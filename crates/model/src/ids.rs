@@ -108,6 +108,11 @@ impl InstanceId {
         let tail = cluster.as_str().trim_start_matches("cluster-");
         Self(format!("db-{tail}"))
     }
+
+    /// Draws a new id.
+    pub fn draw(entropy: &dyn Entropy) -> Self {
+        Self::first_of(&ResourceId::draw(entropy))
+    }
 }
 
 impl ResourceId {

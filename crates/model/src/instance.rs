@@ -3,9 +3,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     arn::Arn,
+    clock::Timestamp,
     cluster::Cluster,
     ids::{Account, InstanceId, Region, ResourceId},
+    names::InstanceName,
+    tag::Tag,
+    told::Told,
 };
+
+/// Letters of an instance's id that its folders, its socket and its slot are named by.
+const MEMBER_CHARS: usize = 12;
+/// The promotion tier of one that was given none. Source: API_CreateDBInstance.
+pub const DEFAULT_TIER: u8 = 1;
 
 /// What an instance does for its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,6 +50,36 @@ pub struct Placement {
     /// The attempt whose folder holds the data: `clusters/<resource id>/<attempt>`. Empty until one
     /// is whole, and again once its files have begun to go.
     pub attempt: String,
+    /// What tells its folders and its socket from those of its cluster's other instances; empty for
+    /// the one that the cluster was made with.
+    #[serde(default)]
+    pub member: String,
+    /// What its server is to the others.
+    #[serde(default)]
+    pub replication: Replication,
+}
+
+/// What an instance's server is to its cluster's other servers; [`link`] says it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Replication {
+    /// The writer, when this one is a reader.
+    #[serde(default)]
+    pub follows: Option<Followed>,
+    /// The replication names of the readers, when this one is the writer.
+    #[serde(default)]
+    pub followers: Vec<String>,
+    /// Those of them of which one must have a commit before its client hears of it.
+    #[serde(default)]
+    pub synchronous: Vec<String>,
+}
+
+/// A writer, as its readers' servers reach it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    /// Its [`Placement::member`].
+    pub member: String,
+    /// Its port, by which its socket is named.
+    pub port: u16,
 }
 
 impl Placement {
@@ -48,6 +87,93 @@ impl Placement {
     pub fn is_whole(&self) -> bool {
         !self.attempt.is_empty()
     }
+
+    /// Its server's name among its cluster's servers.
+    pub fn replication_name(&self) -> String {
+        match self.member.as_str() {
+            "" => "member_first".to_owned(),
+            member => format!("member_{member}"),
+        }
+    }
+
+    /// The name of an attempt of this instance's.
+    pub fn attempt_of(&self, fence: u64) -> String {
+        match self.member.as_str() {
+            "" => format!("try-{fence}"),
+            member => format!("{member}-try-{fence}"),
+        }
+    }
+
+    /// Whether a folder of the cluster's is an attempt of this instance's.
+    pub fn has_attempt(&self, folder: &str) -> bool {
+        let rest = match self.member.as_str() {
+            "" => Some(folder),
+            member => folder
+                .strip_prefix(member)
+                .and_then(|rest| rest.strip_prefix('-')),
+        };
+        rest.is_some_and(|rest| rest.starts_with("try-"))
+    }
+
+    /// Whether its cluster has other servers, which run as the same OS user.
+    pub fn has_peers(&self) -> bool {
+        self.replication.follows.is_some() || !self.replication.followers.is_empty()
+    }
+}
+
+/// Where an instance stands. RDS's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceStatus {
+    /// Being made as a copy of the writer.
+    Creating,
+    /// Runs.
+    #[default]
+    Available,
+    /// Is stopped and started again.
+    Rebooting,
+    /// Being removed.
+    Deleting,
+    /// Could not be made. It can be deleted.
+    Failed,
+}
+
+impl InstanceStatus {
+    /// The word in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Available => "available",
+            Self::Rebooting => "rebooting",
+            Self::Deleting => "deleting",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What a creator said of an instance that is kept and answered, and changes nothing else here.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct InstanceOptions {
+    /// As given, or true.
+    pub auto_minor_version_upgrade: Option<bool>,
+    /// The authority of the certificate that the server shows.
+    pub ca_certificate: Option<String>,
+    /// Seconds between enhanced metrics.
+    pub monitoring_interval: Option<u32>,
+    /// The role that enhanced metrics are sent under.
+    pub monitoring_role: Option<String>,
+    /// A weekly window, in lower case.
+    pub maintenance_window: Option<String>,
+    /// Whether insights are wanted.
+    pub performance_insights: Option<bool>,
+    /// Days that they are kept.
+    pub performance_insights_days: Option<u32>,
+    /// Whether the address is to be public.
+    pub publicly_accessible: Option<bool>,
+    /// Its parameter group.
+    pub parameter_group: Option<String>,
+    /// As given.
+    pub copy_tags_to_snapshot: Option<bool>,
 }
 
 /// A DB instance.
@@ -69,6 +195,75 @@ pub struct Instance {
     pub class: Option<String>,
     /// Where it is.
     pub placement: Placement,
+    /// Its DBInstanceIdentifier, unique in region and account. None for a cluster's writer that nobody
+    /// made by name: it is not among the cluster's members.
+    #[serde(default)]
+    pub name: Option<InstanceName>,
+    /// Where it stands.
+    #[serde(default)]
+    pub status: InstanceStatus,
+    /// Which reader takes writes when the writer cannot: the lowest first.
+    #[serde(default = "default_tier")]
+    pub promotion_tier: u8,
+    /// When it was made by name.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
+    /// What is kept and answered.
+    #[serde(default)]
+    pub options: InstanceOptions,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Vec<Tag>,
+    /// Why it failed.
+    #[serde(default)]
+    pub failure: Option<Told>,
+}
+
+fn default_tier() -> u8 {
+    DEFAULT_TIER
+}
+
+/// Says of a cluster's instances whom each follows and who follows it; `synchronous` when commits
+/// wait for a reader. Readers that are not there yet, or go, are waited for by nobody.
+pub fn link(instances: &mut [Instance], synchronous: bool) {
+    let readers: Vec<&Instance> = instances
+        .iter()
+        .filter(|one| one.role == InstanceRole::Reader)
+        .collect();
+    let name = |one: &&Instance| one.placement.replication_name();
+    let serves = |one: &&&Instance| {
+        let stays = matches!(
+            one.status,
+            InstanceStatus::Available | InstanceStatus::Rebooting
+        );
+        stays && one.placement.is_whole()
+    };
+    let stays = |one: &&&Instance| one.status != InstanceStatus::Failed;
+    let followers: Vec<String> = readers.iter().filter(stays).map(name).collect();
+    let waited_for: Vec<String> = match synchronous {
+        true => readers.iter().filter(serves).map(name).collect(),
+        false => Vec::new(),
+    };
+    let writer = instances
+        .iter()
+        .find(|one| one.role == InstanceRole::Writer);
+    let followed = writer.map(|writer| Followed {
+        member: writer.placement.member.clone(),
+        port: writer.placement.port,
+    });
+    for one in instances {
+        one.placement.replication = match one.role {
+            InstanceRole::Writer => Replication {
+                follows: None,
+                followers: followers.clone(),
+                synchronous: waited_for.clone(),
+            },
+            InstanceRole::Reader => Replication {
+                follows: followed.clone(),
+                ..Replication::default()
+            },
+        };
+    }
 }
 
 impl Instance {
@@ -83,11 +278,121 @@ impl Instance {
             availability_zone: cluster.availability_zones.first().cloned(),
             class: cluster.instance_class.clone(),
             placement,
+            name: None,
+            status: InstanceStatus::Available,
+            promotion_tier: DEFAULT_TIER,
+            created_at: None,
+            options: InstanceOptions::default(),
+            tags: Vec::new(),
+            failure: None,
         }
     }
 
-    /// `arn:…:db:<id>`.
+    /// A reader of a cluster, of which nothing is there yet.
+    pub fn reader(cluster: &Cluster, id: InstanceId, placement: Placement) -> Self {
+        let letters = id.as_str().trim_start_matches("db-").to_ascii_lowercase();
+        let member = letters.chars().take(MEMBER_CHARS).collect();
+        Self {
+            id,
+            role: InstanceRole::Reader,
+            status: InstanceStatus::Creating,
+            ..Self::first_writer(
+                cluster,
+                Placement {
+                    member,
+                    attempt: String::new(),
+                    ..placement
+                },
+            )
+        }
+    }
+
+    /// `arn:…:db:<name>`; of one without a name, with its id.
     pub fn arn(&self) -> Arn {
-        Arn::rds(&self.region, &self.account, "db", self.id.as_str())
+        Arn::rds(&self.region, &self.account, "db", self.arn_name())
+    }
+
+    /// Its name; of one without, its id.
+    pub fn arn_name(&self) -> &str {
+        let name = self.name.as_ref().map(InstanceName::as_str);
+        name.unwrap_or(self.id.as_str())
+    }
+
+    /// Whether it is the cluster's writer.
+    pub fn is_writer(&self) -> bool {
+        self.role == InstanceRole::Writer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placement(member: &str) -> Placement {
+        Placement {
+            node: "n".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: 5_432,
+            os_uid: None,
+            attempt: "try-1".to_owned(),
+            member: member.to_owned(),
+            replication: Replication::default(),
+        }
+    }
+
+    #[test]
+    fn a_folder_is_of_one_member() {
+        let (first, other) = (placement(""), placement("abc"));
+        assert_eq!(
+            (first.attempt_of(7), other.attempt_of(7)),
+            ("try-7".to_owned(), "abc-try-7".to_owned())
+        );
+        assert!(first.has_attempt("try-7") && !first.has_attempt("abc-try-7"));
+        assert!(other.has_attempt("abc-try-7") && !other.has_attempt("try-7"));
+        assert!(!placement("ab").has_attempt("abc-try-7"));
+    }
+
+    #[test]
+    fn readers_follow_the_writer_and_commits_wait_for_those_that_stay() {
+        let cluster = "cluster-ABCDEFGHIJKLMNOPQRSTUVWXYZ".parse().expect("an id");
+        let one = |role, member: &str| Instance {
+            region: "us-east-1".parse().expect("a region"),
+            account: "000000000001".parse().expect("an account"),
+            id: InstanceId::first_of(&cluster),
+            cluster: cluster.clone(),
+            role,
+            availability_zone: None,
+            class: None,
+            placement: placement(member),
+            name: None,
+            status: InstanceStatus::Available,
+            promotion_tier: DEFAULT_TIER,
+            created_at: None,
+            options: InstanceOptions::default(),
+            tags: Vec::new(),
+            failure: None,
+        };
+        let mut all = vec![
+            one(InstanceRole::Writer, ""),
+            one(InstanceRole::Reader, "b"),
+            one(InstanceRole::Reader, "c"),
+        ];
+        all[2].status = InstanceStatus::Deleting;
+        link(&mut all, true);
+        let writer = &all[0].placement.replication;
+        assert_eq!(writer.followers, ["member_b", "member_c"]);
+        assert_eq!(
+            writer.synchronous,
+            ["member_b"],
+            "nobody waits for one that goes"
+        );
+        let followed = all[1].placement.replication.follows.clone();
+        let followed = followed.expect("the writer");
+        assert_eq!((followed.member.as_str(), followed.port), ("", 5_432));
+        link(&mut all, false);
+        assert!(all[0].placement.replication.synchronous.is_empty());
+        all.truncate(1);
+        link(&mut all, true);
+        assert!(!all[0].placement.has_peers());
     }
 }

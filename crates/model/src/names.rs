@@ -71,6 +71,21 @@ name!(
     SnapshotName
 );
 
+name!(
+    /// A DBInstanceIdentifier, 1 to 63 characters.
+    InstanceName
+);
+
+impl InstanceName {
+    /// Reads a name that a new instance may have.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        check(text, 63).map(Self)
+    }
+}
+
 impl ClusterName {
     /// Reads a name that a new cluster may have.
     ///

@@ -95,6 +95,11 @@ faults! {
     InsufficientStorageClusterCapacity: "InsufficientStorageClusterCapacity", 400, InvalidState;
     DbClusterQuotaExceeded: "DBClusterQuotaExceededFault", 403, QuotaExceeded;
     InvalidDbClusterState: "InvalidDBClusterStateFault", 400, InvalidState;
+    DbInstanceNotFound: "DBInstanceNotFound", 404, NotFound;
+    DbInstanceAlreadyExists: "DBInstanceAlreadyExists", 400, AlreadyExists;
+    InvalidDbInstanceState: "InvalidDBInstanceState", 400, InvalidState;
+    InstanceQuotaExceeded: "InstanceQuotaExceeded", 400, QuotaExceeded;
+    InsufficientDbInstanceCapacity: "InsufficientDBInstanceCapacity", 400, InvalidState;
     InvalidRestore: "InvalidRestoreFault", 400, ValidationError;
     KmsKeyNotAccessible: "KMSKeyNotAccessibleFault", 400, KeyNotAccessible;
     // Every Query service

@@ -1,9 +1,21 @@
 //! `DBCluster`, as RDS answers it.
-use model::{Cluster, Instance};
+use model::{Cluster, Instance, InstanceStatus};
 use serde::Serialize;
 
 use super::{AvailabilityZone, Tag};
 use crate::action::{Label, Layout, Output};
+
+/// An instance of a cluster, as its cluster tells of it.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename = "DBClusterMember", rename_all = "PascalCase")]
+struct ClusterMember {
+    #[serde(rename = "DBInstanceIdentifier")]
+    id: String,
+    is_cluster_writer: bool,
+    #[serde(rename = "DBClusterParameterGroupStatus")]
+    parameter_group_status: &'static str,
+    promotion_tier: u8,
+}
 
 /// A cluster in an answer.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
@@ -33,7 +45,7 @@ pub struct DbCluster {
     master_username: String,
     preferred_backup_window: String,
     #[serde(rename = "DBClusterMembers")]
-    members: Vec<()>,
+    members: Vec<ClusterMember>,
     storage_encrypted: bool,
     storage_encryption_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +122,34 @@ impl DbCluster {
         }
     }
 
+    /// The same with its instances: those that were made by name, and the address where reads go. It
+    /// has the cluster's port, so a reader with another one has an endpoint of its own alone.
+    pub fn with_members(mut self, members: &[Instance]) -> Self {
+        let named = members.iter().filter_map(|one| {
+            let name = one.name.as_ref()?;
+            Some(ClusterMember {
+                id: name.to_string(),
+                is_cluster_writer: one.is_writer(),
+                parameter_group_status: "in-sync",
+                promotion_tier: one.promotion_tier,
+            })
+        });
+        self.members = named.collect();
+        let readers = members.iter().filter(|one| {
+            !one.is_writer()
+                && one.status == InstanceStatus::Available
+                && Some(one.placement.port) == self.port
+        });
+        let hosts = readers.map(|one| one.placement.host.clone());
+        if let Some(host) = hosts.min() {
+            self.reader_endpoint = Some(host);
+        }
+        let zones: std::collections::BTreeSet<_> =
+            members.iter().map(|one| &one.availability_zone).collect();
+        self.multi_az |= 1 < zones.len();
+        self
+    }
+
     /// The same with another status: what the node knows beside the record.
     pub fn with_status(mut self, status: &'static str) -> Self {
         self.status = status;
@@ -130,6 +170,12 @@ impl ClusterOutput {
         Self {
             cluster: DbCluster::of(record, writer),
         }
+    }
+
+    /// The same with the cluster's instances.
+    pub fn with_members(mut self, members: &[Instance]) -> Self {
+        self.cluster = self.cluster.with_members(members);
+        self
     }
 }
 

@@ -1,8 +1,8 @@
 //! Identifiers as callers spell them: names, ARNs, and what to say when they are neither.
-use catalog::{CatalogError, Stored, Tx, clusters, snapshots, snapshots::NameFilter};
+use catalog::{CatalogError, Stored, Tx, clusters, instances, snapshots, snapshots::NameFilter};
 use model::{
-    Account, Arn, ArnKind, Cluster, ClusterName, NameError, Region, Snapshot, SnapshotName,
-    limits::ECHO_CHARS_MAX,
+    Account, Arn, ArnKind, Cluster, ClusterName, Instance, InstanceName, NameError, Region,
+    Snapshot, SnapshotName, limits::ECHO_CHARS_MAX,
 };
 
 use crate::action::ActionContext;
@@ -31,6 +31,14 @@ fn name_fault(parameter: &str, value: &str, error: NameError) -> Fault {
 /// `InvalidParameterValue`.
 pub fn cluster_name(parameter: &str, value: &str) -> Result<ClusterName, Fault> {
     ClusterName::parse(value).map_err(|error| name_fault(parameter, value, error))
+}
+
+/// Reads a name for a new instance.
+///
+/// # Errors
+/// `InvalidParameterValue`.
+pub fn instance_name(parameter: &str, value: &str) -> Result<InstanceName, Fault> {
+    InstanceName::parse(value).map_err(|error| name_fault(parameter, value, error))
 }
 
 /// Reads a name for a new manual snapshot.
@@ -109,6 +117,35 @@ impl ResourceName for ClusterName {
     }
 }
 
+impl ResourceName for InstanceName {
+    const KIND: ArnKind = ArnKind::Instance;
+    type Record = Instance;
+
+    fn existing(text: &str) -> Result<Self, NameError> {
+        Self::parse(text)
+    }
+
+    fn text(&self) -> &str {
+        self.as_str()
+    }
+
+    fn get(
+        &self,
+        tx: &mut dyn Tx,
+        region: &Region,
+        account: &Account,
+    ) -> Result<Option<Stored<Instance>>, CatalogError> {
+        instances::named(tx, region, account, self)
+    }
+
+    fn missing(given: &str) -> Fault {
+        Fault::new(
+            Code::DbInstanceNotFound,
+            format!("DBInstance {given} not found."),
+        )
+    }
+}
+
 impl ResourceName for SnapshotName {
     const KIND: ArnKind = ArnKind::ClusterSnapshot;
     type Record = Snapshot;
@@ -151,6 +188,8 @@ pub struct Ref<N> {
 
 /// Which cluster a caller means.
 pub type ClusterRef = Ref<ClusterName>;
+/// Which instance a caller means.
+pub type InstanceRef = Ref<InstanceName>;
 /// Which snapshot a caller means; a foreign one is only found by its ARN.
 pub type SnapshotRef = Ref<SnapshotName>;
 
@@ -213,6 +252,7 @@ impl<N: ResourceName> Ref<N> {
     pub fn arn(&self) -> Arn {
         let kind = match N::KIND {
             ArnKind::Cluster => "cluster",
+            ArnKind::Instance => "db",
             _ => "cluster-snapshot",
         };
         Arn::rds(&self.region, &self.account, kind, self.name.text())

@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod engine_names;
 mod filter;
 mod identifier;
+mod instance;
 mod page;
 mod snapshot;
 pub mod tagged;
@@ -16,8 +17,10 @@ pub use attributes::{AttributesOutput, RESTORE};
 pub use cluster::{ClusterOutput, DbCluster};
 pub use filter::Filter;
 pub use identifier::{
-    ClusterRef, Ref, ResourceName, SnapshotRef, cluster_name, final_snapshot, manual_snapshot,
+    ClusterRef, InstanceRef, Ref, ResourceName, SnapshotRef, cluster_name, final_snapshot,
+    instance_name, manual_snapshot,
 };
+pub use instance::{DbInstance, InstanceOutput};
 pub use page::Page;
 pub use snapshot::{DbClusterSnapshot, SnapshotOutput};
 pub use tags::{Tag, fault as tag_fault, to_records};

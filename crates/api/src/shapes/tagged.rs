@@ -1,11 +1,11 @@
 //! Resources that have tags, as the three tag actions find them: by ARN, the caller's own, in
 //! the asked region.
-use catalog::{CatalogExt, Tx, clusters, snapshots};
+use catalog::{CatalogExt, Tx, clusters, instances, snapshots};
 use model::{Account, Arn, Region, Tag};
 
 use crate::{
     action::ActionContext,
-    shapes::{ClusterRef, SnapshotRef},
+    shapes::{ClusterRef, InstanceRef, SnapshotRef},
 };
 use service::fault::Fault;
 
@@ -21,6 +21,7 @@ pub(crate) struct ResourceTags {
 enum Target {
     Cluster(ClusterRef),
     Snapshot(SnapshotRef),
+    Instance(InstanceRef),
 }
 
 impl ResourceTags {
@@ -33,6 +34,7 @@ impl ResourceTags {
         let cluster = ClusterRef::of_arn(&arn, text).map(Target::Cluster);
         let target = cluster
             .or_else(|| SnapshotRef::of_arn(&arn, text).map(Target::Snapshot))
+            .or_else(|| InstanceRef::of_arn(&arn, text).map(Target::Instance))
             .ok_or_else(malformed)?;
         if arn.region != cx.region {
             return Err(Fault::value(
@@ -56,6 +58,7 @@ pub(crate) async fn read(cx: &ActionContext, resource: ResourceTags) -> Result<V
             Ok(match &resource.target {
                 Target::Cluster(wanted) => wanted.own(tx, caller, region)?.value.tags,
                 Target::Snapshot(wanted) => wanted.own(tx, caller, region)?.value.tags,
+                Target::Instance(wanted) => wanted.own(tx, caller, region)?.value.tags,
             })
         })
         .await
@@ -90,6 +93,11 @@ fn apply(
             let mut stored = wanted.own(tx, caller, region)?;
             change(&mut stored.value.tags)?;
             snapshots::update(tx, stored)?;
+        }
+        Target::Instance(wanted) => {
+            let mut stored = wanted.own(tx, caller, region)?;
+            change(&mut stored.value.tags)?;
+            instances::update(tx, stored)?;
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
-//! The caller's resources of a region in one order: keys, then clusters, then snapshots, each by
+//! The caller's resources of a region in one order: keys, clusters, snapshots and instances, each by
 //! name. A place in that order is what a `PaginationToken` holds.
 use catalog::{
-    CatalogError, CatalogExt, Tx, clusters, keys,
+    CatalogError, CatalogExt, Tx, clusters, instances, keys,
     snapshots::{self, Selection},
 };
 use data_encoding::BASE64URL_NOPAD;
@@ -39,7 +39,12 @@ pub(crate) struct Place {
 }
 
 /// The kinds, in the order of the walk.
-const KINDS: [ArnKind; 3] = [ArnKind::Key, ArnKind::Cluster, ArnKind::ClusterSnapshot];
+const KINDS: [ArnKind; 4] = [
+    ArnKind::Key,
+    ArnKind::Cluster,
+    ArnKind::ClusterSnapshot,
+    ArnKind::Instance,
+];
 
 /// The type that callers filter by.
 pub(crate) fn type_of(kind: ArnKind) -> &'static str {
@@ -47,6 +52,7 @@ pub(crate) fn type_of(kind: ArnKind) -> &'static str {
         ArnKind::Key | ArnKind::Alias => "kms:key",
         ArnKind::Cluster => "rds:cluster",
         ArnKind::ClusterSnapshot => "rds:cluster-snapshot",
+        ArnKind::Instance => "rds:db",
     }
 }
 
@@ -108,6 +114,7 @@ pub(crate) async fn batch(
             Ok::<_, CatalogError>(match kind {
                 ArnKind::Cluster => of_clusters(tx, &region, &account, &after)?,
                 ArnKind::ClusterSnapshot => of_snapshots(tx, &region, &account, &after)?,
+                ArnKind::Instance => of_instances(tx, &region, &account, &after)?,
                 ArnKind::Key | ArnKind::Alias => of_keys(tx, &region, &account, &after)?,
             })
         })
@@ -145,6 +152,26 @@ fn of_clusters(
         (row.value.name.to_string(), row.value.arn(), row.value.tags)
     };
     Ok(rows.into_iter().map(row).collect())
+}
+
+fn of_instances(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    after: &str,
+) -> Result<Vec<Row>, CatalogError> {
+    let all = instances::list(tx, region, account)?;
+    let named = all
+        .into_iter()
+        .map(|one| one.value)
+        .filter(|one| one.name.is_some());
+    let mut rows: Vec<Row> = named
+        .map(|one| (one.arn_name().to_owned(), one.arn(), one.tags))
+        .filter(|(name, ..)| after < name.as_str())
+        .collect();
+    rows.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    rows.truncate(BATCH);
+    Ok(rows)
 }
 
 fn of_snapshots(

@@ -102,7 +102,7 @@ pub(crate) async fn each(
 async fn one(cx: &ActionContext, text: &str, change: &Change) -> Result<(), Fault> {
     let kind = Arn::parse(text).ok().and_then(|arn| arn.kind());
     match kind {
-        Some(ArnKind::Cluster | ArnKind::ClusterSnapshot) => {
+        Some(ArnKind::Cluster | ArnKind::ClusterSnapshot | ArnKind::Instance) => {
             let resource = tagged::ResourceTags::parse(text, cx)?;
             let change = change.clone();
             tagged::change(cx, resource, move |tags| change.apply(tags)).await
@@ -121,7 +121,7 @@ async fn one(cx: &ActionContext, text: &str, change: &Change) -> Result<(), Faul
             Err(Fault::new(
                 Code::TaggingInvalidParameter,
                 format!(
-                    "{shown} is not the ARN of a DB cluster, a DB cluster snapshot or a KMS key."
+                    "{shown} is not the ARN of a DB cluster, a DB instance, a DB cluster snapshot or a KMS key."
                 ),
             ))
         }

@@ -81,6 +81,8 @@ pub fn writer(cluster: &Cluster) -> Instance {
             port: 5_433,
             os_uid: Some(70_000),
             attempt: "a".to_owned(),
+            member: String::new(),
+            replication: model::instance::Replication::default(),
         },
     )
 }

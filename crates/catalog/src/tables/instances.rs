@@ -1,7 +1,10 @@
 //! DB instances: the servers of clusters, found by their cluster and by their node.
 //!
 //! It does not know how a server is run. An instance ends with its cluster's record.
-use model::{Cluster, Instance, InstanceRole, Placement, Region, ResourceId};
+use model::{
+    Account, Cluster, Instance, InstanceId, InstanceName, InstanceRole, Placement, Region,
+    ResourceId, instance,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -162,6 +165,74 @@ pub fn writer(
     rows.first().map(Instance::from_row).transpose()
 }
 
+/// An account's instances in a region, by id.
+///
+/// # Errors
+/// The database's.
+pub fn list(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+) -> Result<Vec<Stored<Instance>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM instances WHERE region = ?1 AND account = ?2 ORDER BY id",
+        args![region, account],
+    )?;
+    read(&rows)
+}
+
+/// Finds an instance by its name. An account has tens of them at most.
+///
+/// # Errors
+/// The database's.
+pub fn named(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &InstanceName,
+) -> Result<Option<Stored<Instance>>, CatalogError> {
+    let all = list(tx, region, account)?;
+    Ok(all
+        .into_iter()
+        .find(|one| one.value.name.as_ref() == Some(name)))
+}
+
+/// Finds an instance of a cluster by its name for life.
+///
+/// # Errors
+/// The database's.
+pub fn of_id(
+    tx: &mut dyn Tx,
+    cluster: &ResourceId,
+    id: &InstanceId,
+) -> Result<Option<Stored<Instance>>, CatalogError> {
+    let all = of_cluster(tx, cluster)?;
+    Ok(all.into_iter().find(|one| one.value.id == *id))
+}
+
+/// Writes into a cluster's instances whom each follows; to be called in every transaction that
+/// changes which there are, their roles, their states or their addresses.
+///
+/// # Errors
+/// The database's.
+pub fn relink(tx: &mut dyn Tx, cluster: &Cluster) -> Result<(), CatalogError> {
+    let stored = of_cluster(tx, &cluster.resource_id)?;
+    let mut linked: Vec<Instance> = stored.iter().map(|one| one.value.clone()).collect();
+    instance::link(&mut linked, cluster.is_multi_az());
+    for (before, now) in stored.into_iter().zip(linked) {
+        if before.value != now {
+            update(
+                tx,
+                Stored {
+                    value: now,
+                    ..before
+                },
+            )?;
+        }
+    }
+    Ok(())
+}
+
 /// Every instance whose files a node has, with its cluster; by region, account and the cluster's
 /// name.
 ///
@@ -227,4 +298,28 @@ pub(super) fn of_older(
         Instance::put_back(tx, writer, line)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use model::InstanceStatus;
+
+    use super::*;
+
+    #[test]
+    fn an_older_record_is_an_available_writer_without_a_name() {
+        let body = serde_json::json!({
+            "region": "us-east-1", "account": "000000000001",
+            "id": "db-ABCDEFGHIJKLMNOPQRSTUVWXYZ", "cluster": "cluster-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+            "role": "writer", "availability_zone": null, "class": null,
+            "placement": {"node": "n", "host": "h", "port": 1, "os_uid": null, "attempt": "try-1"},
+        });
+        let read: Instance = decode(Instance::TAG, &body.to_string()).expect("it reads");
+        assert_eq!(
+            (&read.name, read.status),
+            (&None, InstanceStatus::Available)
+        );
+        assert_eq!(read.promotion_tier, instance::DEFAULT_TIER);
+        assert!(!read.placement.has_peers() && read.placement.has_attempt("try-1"));
+    }
 }

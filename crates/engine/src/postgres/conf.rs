@@ -11,11 +11,14 @@ use std::{
 use crate::{
     certify::Tls,
     error::EngineError,
-    home::{Home, shown},
+    home::{Home, Upstream, shown},
 };
 
 /// The role and the database of Snapferry's own sessions.
 pub(super) const ADMIN: &str = "rdsadmin";
+
+/// The role of servers that follow another one. It has no password, and is let in at the socket alone.
+pub(super) const REPLICATOR: &str = "rdsrepladmin";
 
 /// Bytes of a socket's full name at most: the system has 108 with the closing zero, and some
 /// tools fewer.
@@ -32,6 +35,8 @@ pub(super) enum Purpose {
     Serve,
     /// Recover from the files of a dump.
     Recover,
+    /// Recover, with nobody else let in.
+    Alone,
 }
 
 /// Checks what goes into the settings before anything is written.
@@ -64,6 +69,17 @@ pub(super) fn check(home: &Home) -> Result<(), EngineError> {
                 what,
                 &shown(dir),
                 "must be absolute, without commas, quotes and control characters",
+            );
+        }
+    }
+    let replication = &home.replication;
+    for name in std::iter::once(&replication.name).chain(&replication.followers) {
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if !name.chars().all(legal) {
+            return refuse(
+                "a server's name among its cluster's",
+                name,
+                "has other characters than lower-case letters, digits and underscores",
             );
         }
     }
@@ -109,7 +125,7 @@ pub(super) fn write(
     let ident_user = own_user.replace('"', "");
     for (name, text) in [
         ("postgresql.conf", server_settings(home, purpose, tls)),
-        ("pg_hba.conf", access_rules(tls)),
+        ("pg_hba.conf", access_rules(home, tls)),
         (
             "pg_ident.conf",
             format!("snapferry \"{ident_user}\" {ADMIN}\n"),
@@ -164,8 +180,12 @@ fn tls_settings(home: &Home, tls: Option<&Tls>) -> String {
 fn server_settings(home: &Home, purpose: Purpose, tls: Option<&Tls>) -> String {
     let path = |path: &Path| quoted(&path.display().to_string());
     let conf = home.conf();
+    let host = match purpose {
+        Purpose::Serve | Purpose::Recover => home.host.as_str(),
+        Purpose::Alone => "",
+    };
     let restore_command = match purpose {
-        Purpose::Serve => "",
+        Purpose::Serve | Purpose::Alone => "",
         // All the log there is lies in pg_wal; to find no more in an archive ends the recovery.
         Purpose::Recover => "false",
     };
@@ -185,14 +205,14 @@ fsync = on
 full_page_writes = on
 synchronous_commit = on
 wal_level = replica
-max_wal_senders = 4
-max_replication_slots = 4
+max_wal_senders = 20
+max_replication_slots = 20
 max_slot_wal_keep_size = -1
 archive_mode = off
 archive_command = ''
 restore_command = {restore}
 recovery_init_sync_method = syncfs
-hot_standby = off
+{replication}
 
 # Every user of the machine can read the titles of processes.
 update_process_title = off
@@ -221,13 +241,56 @@ lc_numeric = 'C.UTF-8'
 lc_time = 'C.UTF-8'
 default_text_search_config = 'pg_catalog.english'
 ",
-        host = quoted(&home.host),
+        host = quoted(host),
+        replication = replication_settings(home, purpose),
         tls = tls_settings(home, tls),
         port = home.port,
         sockets = path(&home.socket_dir),
         hba = path(&conf.join("pg_hba.conf")),
         ident = path(&conf.join("pg_ident.conf")),
         restore = quoted(restore_command),
+    )
+}
+
+/// Whom the server follows, and which of those that follow it its commits wait for.
+fn replication_settings(home: &Home, purpose: Purpose) -> String {
+    let replication = &home.replication;
+    if purpose != Purpose::Serve {
+        return "hot_standby = off".to_owned();
+    }
+    let Some(upstream) = &replication.upstream else {
+        let names: Vec<String> = replication
+            .synchronous
+            .iter()
+            .map(|name| format!("\"{name}\""))
+            .collect();
+        let waited_for = match names.is_empty() {
+            true => String::new(),
+            false => format!("ANY 1 ({})", names.join(", ")),
+        };
+        return format!(
+            "hot_standby = off\nsynchronous_standby_names = {}",
+            quoted(&waited_for)
+        );
+    };
+    format!(
+        "\
+hot_standby = on
+primary_conninfo = {}
+primary_slot_name = {}
+wal_retrieve_retry_interval = '500ms'",
+        quoted(&connection(upstream, &replication.name)),
+        quoted(&replication.name),
+    )
+}
+
+/// How a server, or a program that runs as its user, reaches the one that it follows.
+pub(super) fn connection(upstream: &Upstream, name: &str) -> String {
+    let folder = upstream.socket_dir.display().to_string();
+    let folder = folder.replace('\\', "\\\\").replace('\'', "\\'");
+    format!(
+        "host='{folder}' port={} user={REPLICATOR} dbname={ADMIN} application_name={name}",
+        upstream.port
     )
 }
 
@@ -241,7 +304,12 @@ pub(super) fn address_in(settings: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(host, value("port")?.parse().ok()?))
 }
 
-fn access_rules(tls: Option<&Tls>) -> String {
+fn access_rules(home: &Home, tls: Option<&Tls>) -> String {
+    // The socket's folder lets in nobody but the servers' own user, who can read the files anyway.
+    let followers = match home.replication.is_shared() {
+        true => format!("local replication {REPLICATOR} trust\nlocal {ADMIN} {REPLICATOR} trust\n"),
+        false => String::new(),
+    };
     let (kind, others) = match tls {
         Some(tls) if tls.forced => ("hostssl", "hostnossl all all all reject\n"),
         _ => ("host", ""),
@@ -250,8 +318,8 @@ fn access_rules(tls: Option<&Tls>) -> String {
         "\
 # Written by snapferry at every start: changes here are lost. The first rule that fits counts.
 local all {ADMIN} peer map=snapferry
-local all all reject
-host all {ADMIN} all reject
+{followers}local all all reject
+host all {ADMIN},{REPLICATOR} all reject
 {kind} all all all scram-sha-256
 {others}"
     )
@@ -333,6 +401,7 @@ mod tests {
             os_uid: None,
             os_uid_shared: false,
             version: "15.18".to_owned(),
+            replication: Default::default(),
         }
     }
 
@@ -367,6 +436,36 @@ mod tests {
             assert_eq!(found, Some((host.to_owned(), 15_432)));
         }
         assert_eq!(address_in("port = 1"), None);
+    }
+
+    #[test]
+    fn a_server_follows_or_has_followers_that_its_commits_wait_for() {
+        let alone = home("/d/a", "/s", "127.0.0.1");
+        let text = server_settings(&alone, Purpose::Serve, None);
+        assert!(text.contains("synchronous_standby_names = ''") && !text.contains("primary"));
+        assert!(!access_rules(&alone, None).contains("trust"));
+        let mut writer = alone.clone();
+        writer.replication.followers = vec!["member_b".to_owned(), "member_c".to_owned()];
+        writer.replication.synchronous = writer.replication.followers.clone();
+        let text = server_settings(&writer, Purpose::Serve, None);
+        let expected = r#"synchronous_standby_names = 'ANY 1 ("member_b", "member_c")'"#;
+        assert!(text.contains(expected), "{text}");
+        assert!(access_rules(&writer, None).contains("local replication rdsrepladmin trust"));
+        for purpose in [Purpose::Recover, Purpose::Alone] {
+            let text = server_settings(&writer, purpose, None);
+            assert!(!text.contains("synchronous_standby"), "nothing may wait");
+        }
+        let mut reader = alone;
+        reader.replication.name = "member_b".to_owned();
+        reader.replication.upstream = Some(Upstream {
+            socket_dir: "/it's".into(),
+            port: 5,
+        });
+        let text = server_settings(&reader, Purpose::Serve, None);
+        let expected = r"primary_conninfo = 'host=''/it\\''s'' port=5 user=rdsrepladmin dbname=rdsadmin application_name=member_b'";
+        assert!(text.contains(expected), "{text}");
+        reader.replication.name = "a\" b".to_owned();
+        assert!(check(&reader).is_err());
     }
 
     #[test]

@@ -78,6 +78,11 @@ impl Control {
         self.state == 1
     }
 
+    /// Whether its server took writes when it last ran, or was about to: it did not follow.
+    pub(super) fn took_writes(&self) -> bool {
+        matches!(self.state, 1 | 3 | 4 | 6)
+    }
+
     pub(super) fn state_name(&self) -> &'static str {
         match self.state {
             0 => "starting up",

@@ -181,7 +181,7 @@ async fn run_initdb(
 }
 
 /// Runs a program to its end; answers how it ended, and the first of what it said went wrong.
-async fn run_quietly(
+pub(super) async fn run_quietly(
     mut command: tokio::process::Command,
 ) -> std::io::Result<(std::process::ExitStatus, Vec<u8>)> {
     let mut child = command

@@ -17,6 +17,7 @@ mod document;
 mod dump;
 mod eviction;
 mod examine;
+mod follow;
 mod handle;
 mod hold;
 mod install;
@@ -26,6 +27,7 @@ mod page;
 mod ping;
 mod process;
 mod profile;
+mod promote;
 mod review;
 mod run;
 mod session;
@@ -43,8 +45,8 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster, Programs, ServerState,
-    Tls, blocking::blocking, profile::Profile, remove_tree,
+    DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster, Programs, Replica,
+    ServerState, Tls, blocking::blocking, profile::Profile, remove_tree,
 };
 use child::own_uid;
 use conf::ADMIN;
@@ -103,15 +105,37 @@ impl Engine for Postgres {
             home: home.dir.clone(),
         };
         self.check(home)?;
-        if !is_whole(home)? {
+        // One that follows can be made anew.
+        let can_start =
+            || Ok::<_, EngineError>(home.replication.upstream.is_some() || is_whole(home)?);
+        if !can_start()? {
             return Err(not_whole());
         }
-        let _held = Hold::take(home).await?;
+        let held = Hold::take_if_there(home).await?;
         // Looked at again: a removal may have held the lock.
-        if !is_whole(home)? {
+        if held.is_none() || !can_start()? {
             return Err(not_whole());
         }
-        self.launch(home, conf::Purpose::Serve, ADMIN).await
+        match home.replication.upstream {
+            Some(_) => self.start_follower(home).await,
+            None => self.launch(home, conf::Purpose::Serve, ADMIN).await,
+        }
+    }
+
+    async fn follow(&self, home: &Home) -> Result<(), EngineError> {
+        self.follow_upstream(home).await
+    }
+
+    async fn follow_again(&self, home: &Home) -> Result<(), EngineError> {
+        self.copy_again(home).await
+    }
+
+    async fn promote(&self, home: &Home, fenced: Option<&Home>) -> Result<(), EngineError> {
+        self.promote_follower(home, fenced).await
+    }
+
+    async fn replica(&self, home: &Home) -> Result<Replica, EngineError> {
+        self.replica_state(home).await
     }
 
     async fn stop(&self, home: &Home, patience: Duration) -> Result<(), EngineError> {
@@ -192,7 +216,11 @@ impl Engine for Postgres {
             }
             Ok(())
         })
-        .await
+        .await?;
+        match home.replication.is_shared() {
+            true => self.keep_slots(home).await,
+            false => Ok(()),
+        }
     }
 
     fn helper_uids(&self) -> Vec<u32> {

@@ -304,6 +304,8 @@ pub(super) struct LockFile {
     pub(super) pid: u32,
     pub(super) port: Option<u16>,
     pub(super) socket_dir: Option<String>,
+    /// The first address that it listens on.
+    pub(super) host: Option<String>,
 }
 
 /// Reads `postmaster.pid`, if it is there and makes sense. The server's user may have put anything
@@ -331,6 +333,7 @@ pub(super) fn read_lock_file(home: &Home) -> Result<Option<LockFile>, Unreadable
         pid,
         port: lines.nth(2).and_then(|line| line.trim().parse().ok()),
         socket_dir: lines.next().map(|line| line.trim().to_owned()),
+        host: lines.next().map(|line| line.trim().to_owned()),
     }))
 }
 
@@ -492,6 +495,7 @@ mod tests {
             os_uid: None,
             os_uid_shared: false,
             version: "15.18".to_owned(),
+            replication: Default::default(),
         };
         fs::create_dir(home.data()).expect("a folder");
         let program = folder.path().join(PROGRAM);

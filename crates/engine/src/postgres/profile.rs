@@ -29,6 +29,7 @@ pub(crate) static PROFILE: Profile = Profile {
     password_chars: 8..=41,
     wanted: "PostgreSQL of version 15 or later",
     install: "apt-get install postgresql-15",
+    replicates: true,
 };
 
 /// Words that name neither a user nor a database: those that PostgreSQL reserves, those that

@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     address,
     child::{last_lines, run_as},
-    conf::{self, Purpose, home_mode},
+    conf::{self, ADMIN, Purpose, home_mode},
     handle::Postgres,
     install, process,
     profile::PROFILE,
@@ -31,7 +31,7 @@ const START_WAIT: Duration = Duration::from_secs(15 * 60);
 /// How long the recovery of a dump may take.
 const RECOVER_WAIT: Duration = Duration::from_secs(60 * 60);
 /// How long an adopted server with wrong settings may take to stop.
-const RESTART_WAIT: Duration = Duration::from_secs(30);
+pub(super) const RESTART_WAIT: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(40);
 /// A log beyond this many bytes is cut.
 const LOG_BYTES_MAX: u64 = 8 << 20;
@@ -72,10 +72,21 @@ impl Postgres {
         self.addresses.hold(home)?;
         let patience = match purpose {
             Purpose::Serve => START_WAIT,
-            Purpose::Recover => RECOVER_WAIT,
+            Purpose::Recover | Purpose::Alone => RECOVER_WAIT,
         };
         let begun = self.begin(home, database, patience).await;
         self.settle_address(home, begun).await
+    }
+
+    /// Lets a server that is not to serve recover, and ends it in order. The caller holds the
+    /// cluster's lock.
+    pub(super) async fn settle(&self, home: &Home) -> Result<(), EngineError> {
+        process::end_orphans(home).await?;
+        let (at, tls) = (home.clone(), self.tls.get().cloned());
+        blocking(move || prepare(&at, Purpose::Alone, tls.as_ref())).await?;
+        let server = self.spawn(home)?;
+        wait_ready(home, ADMIN, RECOVER_WAIT, Some(server)).await?;
+        process::end(home, RESTART_WAIT).await
     }
 
     async fn begin(
@@ -146,7 +157,7 @@ impl Postgres {
     }
 }
 
-fn listens_as_wanted(home: &Home) -> Result<bool, EngineError> {
+pub(super) fn listens_as_wanted(home: &Home) -> Result<bool, EngineError> {
     let lock = process::read_lock_file(home)
         .map_err(|error| EngineError::io("read", error.path, error.source))?;
     // A server that has just begun has not written all lines yet: it has our settings.
@@ -155,7 +166,11 @@ fn listens_as_wanted(home: &Home) -> Result<bool, EngineError> {
         None | Some("") => true,
         Some(dir) => Path::new(dir) == home.socket_dir && has_socket(home)?,
     };
-    Ok(socket_fits && lock.port.is_none_or(|port| port == home.port))
+    let host_fits = match lock.host.as_deref() {
+        None | Some("") => true,
+        Some(host) => host == home.host,
+    };
+    Ok(socket_fits && host_fits && lock.port.is_none_or(|port| port == home.port))
 }
 
 fn has_socket(home: &Home) -> Result<bool, EngineError> {
@@ -172,7 +187,19 @@ fn prepare(home: &Home, purpose: Purpose, tls: Option<&Tls>) -> Result<(), Engin
     process::check_ended(home)?;
     clear_traces(home, purpose)?;
     conf::write(home, &install::need_own_user_name()?, purpose, tls)?;
+    if purpose == Purpose::Serve && home.replication.upstream.is_some() {
+        follow_on(home)?;
+    }
     prepare_socket_folder(home)
+}
+
+/// Tells a new server to go on following.
+fn follow_on(home: &Home) -> Result<(), EngineError> {
+    let data = home.data();
+    let failed = |source| EngineError::io("prepare", &data, source);
+    let folder = Folder::open(&data).map_err(failed)?;
+    let mark = folder.write("standby.signal", home.os_uid);
+    mark.map(drop).map_err(failed)
 }
 
 /// Removes what a server that is gone left behind, and what could steer a new one.
@@ -188,7 +215,7 @@ fn clear_traces(home: &Home, purpose: Purpose) -> Result<(), EngineError> {
         "pg_ident.conf",
         "standby.signal",
     ];
-    if purpose == Purpose::Serve {
+    if purpose != Purpose::Recover {
         names.push("recovery.signal");
     }
     for name in names {

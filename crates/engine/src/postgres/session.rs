@@ -117,7 +117,7 @@ impl Session {
                 "-c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=0 \
                  -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 \
                  -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed \
-                 -c client_min_messages=error -c datestyle=iso",
+                 -c client_min_messages=error -c datestyle=iso -c synchronous_commit=local",
             );
         let user = home.os_uid.unwrap_or_else(own_uid);
         // The whole conversation: a server that is stopped takes the connection and says nothing.

@@ -36,6 +36,7 @@ impl Fixture for Fake {
             os_uid: None,
             os_uid_shared: false,
             version: "2.1".to_owned(),
+            replication: Default::default(),
         }
     }
 }

@@ -77,6 +77,7 @@ impl Rig {
             os_uid: root.then(|| 1_879_048_192 + std::process::id() % 100_000 * 100 + number),
             os_uid_shared: false,
             version: self.version.clone(),
+            replication: Default::default(),
         };
         self.homes.lock().expect("not poisoned").push(home.clone());
         home

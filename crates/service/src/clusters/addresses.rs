@@ -7,9 +7,9 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use catalog::{CatalogExt, clusters as rows, instances};
+use catalog::{CatalogExt, Stored, clusters as rows, instances};
 use engine::{Engine, EngineError, Eviction, Home, ServerState};
-use model::{Cluster, Placement};
+use model::{Cluster, Instance, Placement};
 
 use super::address_range::{AddressRange, ClusterAddresses};
 use crate::{
@@ -42,14 +42,15 @@ struct Nowhere {
     absent: bool,
 }
 
-/// Finds and holds an address for a cluster without a server. Others' clusters, on this node and
-/// elsewhere, and other programs are left alone.
+/// Finds and holds an address for an instance without a server (`member` tells it from its cluster's
+/// others). Other instances, on this node and elsewhere, and other programs are left alone.
 ///
 /// # Errors
 /// A port that was asked for and cannot be had; a range without a free address.
 pub async fn choose(
     context: &ServiceContext,
     cluster: &Cluster,
+    member: &str,
     wanted: PortRequest,
 ) -> Result<Placement, Fault> {
     let node = context.settings.node.clone();
@@ -60,7 +61,7 @@ pub async fn choose(
     let taken: HashSet<(String, u16)> = placed
         .into_iter()
         .map(|member| member.instance)
-        .filter(|one| one.cluster != cluster.resource_id)
+        .filter(|one| one.cluster != cluster.resource_id || one.placement.member != member)
         .map(|one| (one.placement.host, one.placement.port))
         .collect();
     let engine = context
@@ -70,6 +71,7 @@ pub async fn choose(
         context,
         engine: &**engine,
         cluster,
+        member,
         taken,
     };
     match &context.settings.cluster_addresses {
@@ -82,7 +84,8 @@ struct Search<'a> {
     context: &'a ServiceContext,
     engine: &'a dyn Engine,
     cluster: &'a Cluster,
-    /// What this node's other clusters have, with servers or without.
+    member: &'a str,
+    /// What this node's other instances have, with servers or without.
     taken: HashSet<(String, u16)>,
 }
 
@@ -203,6 +206,8 @@ impl Search<'_> {
             port,
             os_uid: None,
             attempt: String::new(),
+            member: self.member.to_owned(),
+            replication: model::instance::Replication::default(),
         };
         match self.engine.hold(&home(self.context, self.cluster, &place)) {
             Ok(()) => Ok(Ok(place)),
@@ -212,7 +217,7 @@ impl Search<'_> {
     }
 }
 
-fn is_taken(error: &EngineError) -> bool {
+pub(crate) fn is_taken(error: &EngineError) -> bool {
     matches!(
         error,
         EngineError::PortInUse { .. } | EngineError::NoSuchAddress { .. }
@@ -254,7 +259,7 @@ pub async fn secure(
         like: Some(place.port),
         ..PortRequest::default()
     };
-    let chosen = choose(context, cluster, wanted).await?;
+    let chosen = choose(context, cluster, &place.member, wanted).await?;
     let new = Placement {
         host: chosen.host,
         port: chosen.port,
@@ -265,18 +270,24 @@ pub async fn secure(
         .catalog
         .write(move |tx| {
             let cluster = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
-            let mut writer = instances::writer(tx, &id)?.ok_or(JobError::Gone)?;
-            let kept = &mut writer.value.placement;
+            let mut all = instances::of_cluster(tx, &id)?.into_iter();
+            let same = |one: &Stored<Instance>| one.value.placement.member == moved.member;
+            let mut one = all.find(same).ok_or(JobError::Gone)?;
+            let is_writer = one.value.is_writer();
+            let kept = &mut one.value.placement;
             if (&kept.host, kept.port) != (&before.host, before.port) {
                 return Err(JobError::retry("the cluster's address has changed"));
             }
             (kept.host, kept.port) = (moved.host.clone(), moved.port);
-            instances::update(tx, writer)?;
-            let told = OfCluster::Moved {
-                from: (&before.host, before.port),
-                to: (&moved.host, moved.port),
-            };
-            kinds::cluster(tx, &cluster.value, told)?;
+            instances::update(tx, one)?;
+            instances::relink(tx, &cluster.value)?;
+            if is_writer {
+                let told = OfCluster::Moved {
+                    from: (&before.host, before.port),
+                    to: (&moved.host, moved.port),
+                };
+                kinds::cluster(tx, &cluster.value, told)?;
+            }
             Ok(())
         })
         .await;

@@ -4,28 +4,57 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use model::ResourceId;
+use model::{Instance, InstanceId, ResourceId};
 
-/// The clusters of this node whose servers took sessions when they were last looked at.
+/// The servers of this node that took sessions when they were last looked at.
 #[derive(Debug, Default)]
-pub struct Answering(Mutex<HashSet<ResourceId>>);
+pub struct Answering {
+    /// Of the clusters that take writes.
+    clusters: Mutex<HashSet<ResourceId>>,
+    instances: Mutex<HashSet<InstanceId>>,
+}
+
+fn note<K: Clone + Eq + std::hash::Hash>(
+    known: &Mutex<HashSet<K>>,
+    key: &K,
+    answers: bool,
+) -> bool {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    match answers {
+        true => known.insert(key.clone()),
+        false => known.remove(key),
+    }
+}
+
+fn contains<K: Eq + std::hash::Hash>(known: &Mutex<HashSet<K>>, key: &K) -> bool {
+    let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    known.contains(key)
+}
 
 impl Answering {
-    /// Whether that cluster's did.
+    /// Whether that cluster's writer did.
     pub fn contains(&self, cluster: &ResourceId) -> bool {
-        self.lock().contains(cluster)
+        contains(&self.clusters, cluster)
     }
 
-    /// Notes whether a cluster's server takes sessions; answers whether that is news.
-    pub fn note(&self, cluster: &ResourceId, answers: bool) -> bool {
-        let mut known = self.lock();
-        match answers {
-            true => known.insert(cluster.clone()),
-            false => known.remove(cluster),
+    /// Whether that instance did.
+    pub fn has(&self, instance: &Instance) -> bool {
+        match instance.is_writer() {
+            true => self.contains(&instance.cluster),
+            false => contains(&self.instances, &instance.id),
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<ResourceId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Notes whether a cluster's writer takes sessions; answers whether that is news.
+    pub fn note(&self, cluster: &ResourceId, answers: bool) -> bool {
+        note(&self.clusters, cluster, answers)
+    }
+
+    /// Notes whether an instance's server takes sessions; answers whether that is news.
+    pub fn note_of(&self, instance: &Instance, answers: bool) -> bool {
+        match instance.is_writer() {
+            true => self.note(&instance.cluster, answers),
+            false => note(&self.instances, &instance.id, answers),
+        }
     }
 }

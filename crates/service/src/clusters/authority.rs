@@ -309,6 +309,7 @@ mod tests {
             os_uid: None,
             os_uid_shared: false,
             version: "15.1".to_owned(),
+            replication: Default::default(),
         };
         let ask = |now, names: &[&str], shown: Option<&str>| {
             authority(&kept, &master_key, now, names)

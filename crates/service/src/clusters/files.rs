@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::Home;
+use engine::{Home, Replication, Upstream};
 use model::{Cluster, Placement};
 
 use crate::context::ServiceContext;
@@ -14,14 +14,30 @@ const SOCKET_DIR_BYTES_MAX: usize = 84;
 pub fn home(context: &ServiceContext, cluster: &Cluster, place: &Placement) -> Home {
     Home {
         dir: folder(context, cluster).join(&place.attempt),
-        socket_dir: socket_dir(&context.settings.data_dir, cluster),
+        socket_dir: socket_dir(&context.settings.data_dir, cluster, &place.member),
         host: place.host.clone(),
         port: place.port,
         os_uid: place.os_uid,
-        os_uid_shared: place
-            .os_uid
-            .is_some_and(|uid| context.users.may_be_shared(uid)),
+        os_uid_shared: place.has_peers()
+            || place
+                .os_uid
+                .is_some_and(|uid| context.users.may_be_shared(uid)),
         version: cluster.engine_version.clone(),
+        replication: replication(context, cluster, place),
+    }
+}
+
+fn replication(context: &ServiceContext, cluster: &Cluster, place: &Placement) -> Replication {
+    let told = &place.replication;
+    let upstream = told.follows.as_ref().map(|writer| Upstream {
+        socket_dir: socket_dir(&context.settings.data_dir, cluster, &writer.member),
+        port: writer.port,
+    });
+    Replication {
+        name: place.replication_name(),
+        upstream,
+        followers: told.followers.clone(),
+        synchronous: told.synchronous.clone(),
     }
 }
 
@@ -35,7 +51,10 @@ pub fn folder(context: &ServiceContext, cluster: &Cluster) -> PathBuf {
 }
 
 /// In the data folder where the path is short enough for a socket, else a short one beside it all.
-fn socket_dir(data_dir: &Path, cluster: &Cluster) -> PathBuf {
+fn socket_dir(data_dir: &Path, cluster: &Cluster, member: &str) -> PathBuf {
+    if !member.is_empty() {
+        return socket_dir_of(data_dir, member);
+    }
     let short: String = cluster
         .resource_id
         .as_str()
@@ -83,7 +102,7 @@ pub fn make_passage(folder: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))
 }
 
-/// The attempt folders of a cluster.
+/// The attempt folders of a cluster, of all its instances.
 ///
 /// # Errors
 /// The file system's.
@@ -105,7 +124,7 @@ fn list_attempts(folder: &Path) -> std::io::Result<Vec<String>> {
                 .file_name()
                 .into_string()
                 .ok()
-                .filter(|name| name.starts_with("try-")),
+                .filter(|name| name.starts_with("try-") || name.contains("-try-")),
         );
     }
     Ok(found)

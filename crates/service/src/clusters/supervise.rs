@@ -10,11 +10,12 @@ use std::{
 
 use async_trait::async_trait;
 use catalog::{
-    CatalogError, CatalogExt,
+    CatalogError, CatalogExt, clusters,
     instances::{self, Member},
+    jobs,
 };
 use engine::ServerState;
-use model::{Cluster, ClusterStatus, Placement, ResourceId};
+use model::{ClusterStatus, Instance, InstanceId, InstanceStatus, Placement};
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::files::{attempts, folder, home};
@@ -23,7 +24,7 @@ use crate::{
     clusters::addresses,
     context::ServiceContext,
     fault::chain,
-    jobs::JobError,
+    jobs::{JobError, failover, failover_cluster},
 };
 
 /// How often a cluster's server is looked at.
@@ -34,13 +35,32 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A server that ran for so long beyond the pause before its start is well.
 const WELL: Duration = Duration::from_secs(60);
 
-/// How a cluster's server was found.
+/// Looks in a row that found a writer's server silent, after which a reader takes its writes.
+const SILENT_MAX: u32 = 6;
+/// Looks in a row that found a reader that hears nothing of its writer, after which it is made anew.
+const APART_MAX: u32 = 12;
+
+/// How an instance's server was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     /// It runs, or waits for its start.
     Found,
     /// It was down, and was started.
     Started,
+    /// It lives, and takes no sessions.
+    Silent,
+    /// It hears nothing of the one that it follows.
+    Apart,
+}
+
+/// What a look may do.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    may_start: bool,
+    /// Looks in a row before this one that found it silent.
+    silent: u32,
+    /// Looks in a row before this one that found it apart.
+    apart: u32,
 }
 
 /// When a server that ends again and again is started: whoever ends it, its owner as a rule, is not
@@ -74,7 +94,7 @@ impl Restarts {
     }
 }
 
-/// What the supervisor knows of one cluster.
+/// What the supervisor knows of one instance.
 #[derive(Debug)]
 struct Watch {
     /// The look that is under way.
@@ -83,6 +103,8 @@ struct Watch {
     failures: u32,
     next: Instant,
     restarts: Restarts,
+    silent: u32,
+    apart: u32,
 }
 
 impl Watch {
@@ -92,6 +114,16 @@ impl Watch {
             failures: 0,
             next: Instant::now(),
             restarts: Restarts::default(),
+            silent: 0,
+            apart: 0,
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            may_start: self.restarts.may_start(Instant::now()),
+            silent: self.silent,
+            apart: self.apart,
         }
     }
 
@@ -105,6 +137,16 @@ impl Watch {
             match ended.await {
                 Ok(Ok(seen)) => {
                     self.failures = 0;
+                    self.silent = if seen == Seen::Silent {
+                        self.silent + 1
+                    } else {
+                        0
+                    };
+                    self.apart = if seen == Seen::Apart {
+                        self.apart + 1
+                    } else {
+                        0
+                    };
                     if seen == Seen::Started {
                         self.restarts.started(Instant::now());
                     }
@@ -125,7 +167,7 @@ impl Watch {
 /// seeing to it that they run.
 #[derive(Debug, Default)]
 pub(crate) struct Supervisor {
-    watches: HashMap<ResourceId, Watch>,
+    watches: HashMap<InstanceId, Watch>,
 }
 
 #[async_trait]
@@ -165,27 +207,31 @@ async fn available(context: &ServiceContext) -> Result<Vec<Member>, CatalogError
         .catalog
         .read(move |tx| instances::on_node(tx, &node))
         .await?;
-    let is_available = |member: &Member| member.cluster.status == ClusterStatus::Available;
+    let is_available = |member: &Member| {
+        member.cluster.status == ClusterStatus::Available
+            && member.instance.status == InstanceStatus::Available
+            && member.instance.placement.is_whole()
+    };
     Ok(found.into_iter().filter(is_available).collect())
 }
 
 async fn look_at(
     context: &Arc<ServiceContext>,
     members: Vec<Member>,
-    watches: &mut HashMap<ResourceId, Watch>,
+    watches: &mut HashMap<InstanceId, Watch>,
 ) {
-    let wanted: HashSet<&ResourceId> = members.iter().map(|one| &one.instance.cluster).collect();
+    let wanted: HashSet<&InstanceId> = members.iter().map(|one| &one.instance.id).collect();
     // One that is deleted meanwhile is looked at to the end: its removal waits for nobody.
     watches.retain(|id, watch| {
         wanted.contains(id) || watch.look.as_ref().is_some_and(|look| !look.is_finished())
     });
     for member in members {
         let watch = watches
-            .entry(member.instance.cluster.clone())
+            .entry(member.instance.id.clone())
             .or_insert_with(Watch::new);
         if watch.is_due().await {
-            let may_start = watch.restarts.may_start(Instant::now());
-            watch.look = Some(tokio::spawn(look(context.clone(), member, may_start)));
+            let bounds = watch.bounds();
+            watch.look = Some(tokio::spawn(look(context.clone(), member, bounds)));
         }
     }
 }
@@ -193,11 +239,11 @@ async fn look_at(
 async fn look(
     context: Arc<ServiceContext>,
     member: Member,
-    may_start: bool,
+    bounds: Bounds,
 ) -> Result<Seen, JobError> {
-    let (cluster, place) = (&member.cluster, &member.instance.placement);
+    let cluster = &member.cluster;
     let seen = tokio::select! {
-        seen = see_to(&context, cluster, place, may_start) => seen,
+        seen = see_to(&context, &member, bounds) => seen,
         () = context.stopped() => Ok(Seen::Found),
     };
     if let Err(error) = &seen {
@@ -206,15 +252,15 @@ async fn look(
     seen
 }
 
-/// Makes one cluster's server run, once it may be started, and notes whether it takes sessions.
+/// Makes one instance's server run, once it may be started, and notes whether it takes sessions.
 async fn see_to(
     context: &ServiceContext,
-    cluster: &Cluster,
-    place: &Placement,
-    may_start: bool,
+    member: &Member,
+    bounds: Bounds,
 ) -> Result<Seen, JobError> {
-    let home = home(context, cluster, place);
-    let note = |answers| context.answering.note(&cluster.resource_id, answers);
+    let Member { cluster, instance } = member;
+    let home = home(context, cluster, &instance.placement);
+    let note = |answers| context.answering.note_of(instance, answers);
     // What cannot be told changes nothing: neither the server nor what is said of it.
     let engine = context.engine_of(cluster)?;
     match engine.state(&home).await? {
@@ -224,15 +270,25 @@ async fn see_to(
             }
             engine.trim_log(&home).await?;
             engine.renew(&home).await?;
-            Ok(Seen::Found)
+            match instance.is_writer() {
+                true => Ok(Seen::Found),
+                false => keep_following(context, member, bounds).await,
+            }
         }
         ServerState::Silent => {
             if note(false) {
                 tracing::warn!(cluster = %cluster.name, "the cluster's server does not answer");
             }
+            if SILENT_MAX <= bounds.silent && give_over(context, member).await? {
+                return Ok(Seen::Found);
+            }
+            Ok(Seen::Silent)
+        }
+        ServerState::Ended if give_over(context, member).await? => {
+            note(false);
             Ok(Seen::Found)
         }
-        ServerState::Ended if !may_start => {
+        ServerState::Ended if !bounds.may_start => {
             if note(false) {
                 tracing::warn!(cluster = %cluster.name, "the cluster's server ended again soon after its start, so the next one waits");
             }
@@ -241,11 +297,81 @@ async fn see_to(
         ServerState::Ended => {
             note(false);
             tracing::info!(cluster = %cluster.name, "starting the cluster's server");
-            addresses::start(context, cluster, place.clone()).await?;
+            addresses::start(context, cluster, instance.placement.clone()).await?;
             note(true);
             Ok(Seen::Started)
         }
     }
+}
+
+/// Looks whether a reader hears of its writer; one that does not for long, while the writer answers,
+/// cannot go on from where it is.
+async fn keep_following(
+    context: &ServiceContext,
+    member: &Member,
+    bounds: Bounds,
+) -> Result<Seen, JobError> {
+    let Member { cluster, instance } = member;
+    let home = home(context, cluster, &instance.placement);
+    let engine = context.engine_of(cluster)?;
+    if engine.replica(&home).await?.is_connected
+        || !context.answering.contains(&cluster.resource_id)
+    {
+        return Ok(Seen::Found);
+    }
+    if bounds.apart < APART_MAX {
+        return Ok(Seen::Apart);
+    }
+    tracing::warn!(cluster = %cluster.name, instance = %instance.id.as_str(), "a reader hears nothing of its writer, so it is made anew");
+    engine.follow_again(&home).await?;
+    Ok(Seen::Started)
+}
+
+/// Has a reader take the writes of a cluster whose writer is down, when one can. Answers whether one
+/// will: then the writer is not started.
+async fn give_over(context: &ServiceContext, member: &Member) -> Result<bool, JobError> {
+    let Member { cluster, instance } = member;
+    if !instance.is_writer() || !instance.placement.has_peers() {
+        return Ok(false);
+    }
+    let id = cluster.resource_id.clone();
+    let members = context
+        .catalog
+        .read(move |tx| instances::of_cluster(tx, &id))
+        .await?;
+    let members: Vec<Instance> = members.into_iter().map(|stored| stored.value).collect();
+    if failover::candidates(context, cluster, &members)
+        .await?
+        .is_empty()
+    {
+        return Ok(false);
+    }
+    let body = failover_cluster::Body {
+        cluster: cluster.resource_id.clone(),
+        from: instance.id.clone(),
+        target: None,
+    };
+    let job = failover_cluster::job(context, cluster, &body);
+    tracing::warn!(cluster = %cluster.name, "the cluster's writer is down, so a reader takes its writes");
+    context
+        .catalog
+        .write(move |tx| {
+            let stored = clusters::get_by_resource_id(tx, &body.cluster)?;
+            let Some(mut stored) = stored else {
+                return Ok(false);
+            };
+            let writer = instances::writer(tx, &body.cluster)?;
+            if stored.value.status != ClusterStatus::Available
+                || writer.is_none_or(|writer| writer.value.id != body.from)
+            {
+                return Ok(true);
+            }
+            stored.value.status = ClusterStatus::FailingOver;
+            clusters::update(tx, stored)?;
+            jobs::insert(tx, &job)?;
+            Ok::<_, JobError>(true)
+        })
+        .await
 }
 
 /// Stops the servers of all clusters that this node has, those of attempts without a commit
@@ -286,7 +412,10 @@ async fn stop_attempts(context: &ServiceContext, member: &Member, patience: Dura
             vec![place.attempt.clone()]
         }
     };
-    let stops = found.into_iter().map(|attempt| {
+    let own = found
+        .into_iter()
+        .filter(|attempt| place.has_attempt(attempt));
+    let stops = own.map(|attempt| {
         let place = Placement {
             attempt,
             ..place.clone()

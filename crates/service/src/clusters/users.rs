@@ -167,7 +167,11 @@ fn of_several(members: &[Member]) -> HashMap<u32, Vec<String>> {
     for member in members {
         if let Some(uid) = user_of(member) {
             let names = found.entry(uid).or_default();
-            names.push(member.cluster.arn().to_string());
+            let name = member.cluster.arn().to_string();
+            // A cluster's own instances share its user.
+            if !names.contains(&name) {
+                names.push(name);
+            }
         }
     }
     found.retain(|_, names| 1 < names.len());

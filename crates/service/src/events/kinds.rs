@@ -9,12 +9,15 @@ use catalog::{
     CatalogError, Tx,
     events::{self, Event},
 };
-use model::{Cluster, Snapshot, SnapshotKind, SnapshotStatus, Told};
+use model::{Cluster, Instance, InstanceName, Snapshot, SnapshotKind, SnapshotStatus, Told};
 
 /// The source type of clusters.
 pub const CLUSTER: &str = "db-cluster";
 /// The source type of cluster snapshots.
 pub const SNAPSHOT: &str = "db-cluster-snapshot";
+
+/// The source type of instances.
+pub const INSTANCE: &str = "db-instance";
 
 /// A kind of event.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,6 +73,13 @@ kinds! {
     SNAPSHOT_LEFT_OUT: "SNAPFERRY-EVENT-0012", SNAPSHOT, "notification", "Cluster snapshot leaves out what is no file of the database.";
     CLUSTER_RECLAIMED: "SNAPFERRY-EVENT-0013", CLUSTER, "notification", "DB cluster's address was taken back.";
     CLUSTER_LOST: "SNAPFERRY-EVENT-0010", CLUSTER, "failure", "DB cluster is lost.";
+    FAILOVER_FAILED: "RDS-EVENT-0069", CLUSTER, "failover", "Cluster failover failed, check the health of your cluster instances and try again.";
+    FAILED_OVER: "RDS-EVENT-0071", CLUSTER, "failover", "Completed failover to DB instance";
+    FAILOVER_STARTED: "RDS-EVENT-0073", CLUSTER, "failover", "Started cross AZ failover to DB instance";
+    INSTANCE_CREATED: "RDS-EVENT-0005", INSTANCE, "creation", "DB instance created.";
+    INSTANCE_DELETED: "RDS-EVENT-0003", INSTANCE, "deletion", "DB instance deleted.";
+    INSTANCE_RESTARTED: "RDS-EVENT-0006", INSTANCE, "availability", "DB instance restarted.";
+    INSTANCE_FAILED: "SNAPFERRY-EVENT-0014", INSTANCE, "failure", "DB instance creation failed.";
     DELETION_FAILED: "SNAPFERRY-EVENT-0008", CLUSTER, "failure", "DB cluster deletion failed.";
 }
 
@@ -241,6 +251,62 @@ pub enum OfCluster<'a> {
     Reclaimed(&'a str, u16),
     /// It could not be deleted, and is kept.
     DeletionFailed(&'a Told),
+    /// That instance is about to take its writes.
+    FailoverStarted(&'a Instance),
+    /// That instance takes its writes.
+    FailedOver(&'a Instance),
+    /// No other instance takes its writes.
+    FailoverFailed,
+}
+
+/// What can be told of an instance.
+#[derive(Debug, Clone, Copy)]
+pub enum OfInstance<'a> {
+    /// It is available for the first time.
+    Created,
+    /// It could not be made.
+    Failed(&'a Told),
+    /// It was stopped and started.
+    Restarted,
+    /// It is gone.
+    Deleted,
+}
+
+/// Tells what happened to an instance; nothing of one that has no name.
+///
+/// # Errors
+/// The catalog's.
+pub fn instance(
+    tx: &mut dyn Tx,
+    instance: &Instance,
+    told: OfInstance<'_>,
+) -> Result<(), CatalogError> {
+    let Some(name) = &instance.name else {
+        return Ok(());
+    };
+    let (kind, message) = match told {
+        OfInstance::Created => (&INSTANCE_CREATED, INSTANCE_CREATED.tells.to_owned()),
+        OfInstance::Failed(reason) => (&INSTANCE_FAILED, with_reason(&INSTANCE_FAILED, reason)),
+        OfInstance::Restarted => (&INSTANCE_RESTARTED, INSTANCE_RESTARTED.tells.to_owned()),
+        OfInstance::Deleted => (&INSTANCE_DELETED, INSTANCE_DELETED.tells.to_owned()),
+    };
+    let event = Event {
+        region: instance.region.clone(),
+        account: instance.account.clone(),
+        source_type: kind.source.to_owned(),
+        source_id: name.to_string(),
+        source_arn: instance.arn(),
+        categories: vec![kind.category.to_owned()],
+        message,
+        event_id: kind.id.to_owned(),
+        at: tx.now(),
+    };
+    events::insert(tx, &event)
+}
+
+fn with_name(kind: &Kind, instance: &Instance) -> String {
+    let name = instance.name.as_ref().map(InstanceName::as_str);
+    format!("{}: {}", kind.tells, name.unwrap_or(instance.id.as_str()))
 }
 
 /// Tells what happened to a cluster.
@@ -272,6 +338,9 @@ pub fn cluster(
             let reason = Told::answered(reason);
             (&CLUSTER_RECLAIMED, with_reason(&CLUSTER_RECLAIMED, &reason))
         }
+        OfCluster::FailoverStarted(to) => (&FAILOVER_STARTED, with_name(&FAILOVER_STARTED, to)),
+        OfCluster::FailedOver(to) => (&FAILED_OVER, with_name(&FAILED_OVER, to)),
+        OfCluster::FailoverFailed => (&FAILOVER_FAILED, FAILOVER_FAILED.tells.to_owned()),
         OfCluster::DeletionFailed(reason) => {
             (&DELETION_FAILED, with_reason(&DELETION_FAILED, reason))
         }
@@ -295,9 +364,19 @@ mod tests {
         );
         assert_eq!(
             categories(CLUSTER),
-            ["creation", "deletion", "failure", "notification"]
+            [
+                "creation",
+                "deletion",
+                "failover",
+                "failure",
+                "notification"
+            ]
         );
-        assert!(categories("db-instance").is_empty());
+        assert_eq!(
+            categories(INSTANCE),
+            ["availability", "creation", "deletion", "failure"]
+        );
+        assert!(categories("db-proxy").is_empty());
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Makes a new cluster: its files, roles, a running server, and then the commit that names it.
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
 use engine::NewCluster;
-use model::{Cluster, ClusterStatus, Job, Placement, ResourceId, Told, job::Subject};
+use model::{
+    Cluster, ClusterStatus, InstanceStatus, Job, Placement, ResourceId, Told, job::Subject,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    JobError,
+    JobError, create_instance,
     run::{JobType, Run},
 };
 use crate::{
@@ -62,8 +64,11 @@ async fn run(run: &Run) -> Result<(), JobError> {
     commit(run, body.cluster, place).await
 }
 
-/// Names the winning attempt: from here on the cluster is available.
+/// Makes the readers that a cluster begins with, and names the winning attempts: from here on the
+/// cluster is available.
 pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Result<(), JobError> {
+    let cluster = run.cluster(&id).await?;
+    let readers = create_instance::make_all(run, &cluster, &place).await?;
     // The engine has just had a session with its server.
     run.context.answering.note(&id, true);
     let lease = run.lease.clone();
@@ -77,7 +82,12 @@ pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Resul
             let stored = rows::update(tx, stored)?;
             let mut writer = instances::writer(tx, &id)?.ok_or(JobError::Gone)?;
             writer.value.placement = place.clone();
+            writer.value.status = InstanceStatus::Available;
             instances::update(tx, writer)?;
+            for made in &readers {
+                create_instance::is_made(tx, &id, made)?;
+            }
+            instances::relink(tx, &stored.value)?;
             kinds::cluster(tx, &stored.value, OfCluster::Created)?;
             jobs::finish(tx, &lease, &jobs::End::Done)?;
             Ok(())

@@ -1,7 +1,8 @@
 //! Removes a cluster: its final snapshot if there is one, its server, its files, its record.
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
 use model::{
-    Account, ClusterStatus, Job, Placement, Region, ResourceId, SnapshotName, Told,
+    Account, ClusterStatus, InstanceRole, Job, Placement, Region, ResourceId, SnapshotName, Told,
+    instance::Replication,
     job::{Named, Subject},
 };
 use serde::{Deserialize, Serialize};
@@ -79,29 +80,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
             take_final(run, &cluster, snapshot).await?;
         }
     }
-    let place = run.writer_place(&cluster).await?;
-    for attempt in super::run::attempts(&files::folder(&run.context, &cluster)).await? {
-        if let Some(place) = &place {
-            let home = files::home(
-                &run.context,
-                &cluster,
-                &Placement {
-                    attempt,
-                    ..place.clone()
-                },
-            );
-            let removal = run.context.engine_of(&cluster)?.remove(&home);
-            if let Err(error) = run.slot.waiting(removal).await {
-                if error.may_have_deleted() {
-                    note_loss(run, &cluster).await?;
-                }
-                return Err(error.into());
-            }
-        }
-    }
-    if let Some(place) = &place {
-        addresses::release(&run.context, &cluster, place);
-    }
+    remove_servers(run, &cluster).await?;
     remove_folder(files::folder(&run.context, &cluster)).await?;
     run.context.answering.note(&cluster.resource_id, false);
     let lease = run.lease.clone();
@@ -115,6 +94,34 @@ async fn run(run: &Run) -> Result<(), JobError> {
             Ok::<_, JobError>(())
         })
         .await?;
+    Ok(())
+}
+
+/// Removes what there is of each instance: the readers first, and then the writer, with whatever else
+/// the cluster's user runs.
+async fn remove_servers(run: &Run, cluster: &model::Cluster) -> Result<(), JobError> {
+    let engine = run.context.engine_of(cluster)?;
+    let found = super::run::attempts(&files::folder(&run.context, cluster)).await?;
+    for member in run.members(cluster).await?.into_iter().rev() {
+        let mut place = member.placement;
+        if member.role == InstanceRole::Writer {
+            place.replication = Replication::default();
+        }
+        for attempt in found.iter().filter(|attempt| place.has_attempt(attempt)) {
+            let place = Placement {
+                attempt: attempt.clone(),
+                ..place.clone()
+            };
+            let home = files::home(&run.context, cluster, &place);
+            if let Err(error) = run.slot.waiting(engine.remove(&home)).await {
+                if error.may_have_deleted() {
+                    note_loss(run, cluster).await?;
+                }
+                return Err(error.into());
+            }
+        }
+        addresses::release(&run.context, cluster, &place);
+    }
     Ok(())
 }
 

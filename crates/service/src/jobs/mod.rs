@@ -5,11 +5,16 @@
 pub mod copy_document;
 pub mod copy_snapshot;
 pub mod create_cluster;
+pub mod create_instance;
 pub mod create_snapshot;
 pub mod deaths;
 pub mod delete_cluster;
+pub mod delete_instance;
 mod error;
+pub(crate) mod failover;
+pub mod failover_cluster;
 pub mod progress;
+pub mod reboot_instance;
 pub mod reencrypt;
 pub mod registry;
 pub mod restore_cluster;

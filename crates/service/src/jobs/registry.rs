@@ -7,8 +7,12 @@ use super::{
     JobError,
     copy_snapshot::CopySnapshot,
     create_cluster::CreateCluster,
+    create_instance::CreateInstance,
     create_snapshot::CreateSnapshot,
     delete_cluster::DeleteCluster,
+    delete_instance::DeleteInstance,
+    failover_cluster::FailoverCluster,
+    reboot_instance::RebootInstance,
     restore_cluster::RestoreCluster,
     run::{JobType, Run},
     verify_vault::VerifyVault,
@@ -43,6 +47,10 @@ static ALL: &[Row] = &[
     row::<CopySnapshot>(),
     row::<RestoreCluster>(),
     row::<DeleteCluster>(),
+    row::<CreateInstance>(),
+    row::<RebootInstance>(),
+    row::<DeleteInstance>(),
+    row::<FailoverCluster>(),
     row::<VerifyVault>(),
 ];
 

@@ -163,6 +163,7 @@ fn home_at(
         os_uid,
         os_uid_shared: os_uid.is_some_and(|uid| run.context.users.may_be_shared(uid)),
         version: version.to_owned(),
+        replication: Default::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use catalog::{
 };
 use engine::Home;
 use model::{
-    Cluster, Entropy, Job, JobId, JobKind, Placement, ResourceId, Snapshot, SnapshotName,
+    Cluster, Entropy, Instance, Job, JobId, JobKind, Placement, ResourceId, Snapshot, SnapshotName,
     SnapshotStatus, Timestamp, Told,
     job::{Named, Progress, Subject},
 };
@@ -149,6 +149,20 @@ impl Run {
         found.map(|stored| stored.value).ok_or(JobError::Gone)
     }
 
+    /// A cluster's instances, the writer first.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn members(&self, cluster: &Cluster) -> Result<Vec<Instance>, JobError> {
+        let id = cluster.resource_id.clone();
+        let found = self
+            .context
+            .catalog
+            .read(move |tx| catalog::instances::of_cluster(tx, &id))
+            .await?;
+        Ok(found.into_iter().map(|stored| stored.value).collect())
+    }
+
     /// The place of a cluster's writer, if it has one.
     ///
     /// # Errors
@@ -171,7 +185,7 @@ impl Run {
         let place = self.writer_place(cluster).await?;
         let place = place.ok_or_else(|| JobError::fail("the cluster has no place"))?;
         Ok(Placement {
-            attempt: format!("try-{}", self.lease.fence),
+            attempt: place.attempt_of(self.lease.fence),
             ..place
         })
     }
@@ -200,7 +214,7 @@ impl Run {
         })
     }
 
-    /// Removes what other tries left of a cluster: their servers and their folders.
+    /// Removes what other tries left of an instance: their servers and their folders.
     ///
     /// # Errors
     /// The engine's.
@@ -211,7 +225,7 @@ impl Run {
     ) -> Result<(), JobError> {
         let folder = files::folder(&self.context, cluster);
         for attempt in attempts(&folder).await? {
-            if attempt != keep.attempt {
+            if keep.has_attempt(&attempt) && attempt != keep.attempt {
                 let old = files::home(
                     &self.context,
                     cluster,

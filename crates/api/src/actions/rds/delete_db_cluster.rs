@@ -1,8 +1,8 @@
 //! `DeleteDBCluster`, with or without a final snapshot.
 //!
 //! Source: API_DeleteDBCluster and "Deleting Aurora DB clusters".
-use catalog::{CatalogExt, clusters as rows, jobs, snapshots};
-use model::{ClusterStatus, Snapshot, job::Subject};
+use catalog::{CatalogExt, Stored, clusters as rows, instances, jobs, snapshots};
+use model::{ClusterStatus, Instance, InstanceStatus, Snapshot, job::Subject};
 use serde::Deserialize;
 
 use super::{
@@ -106,6 +106,16 @@ impl Action for DeleteDbCluster {
                         format!("DB cluster {} is {}: it cannot be deleted now.", cluster.name, cluster.status.as_str()),
                     ));
                 }
+                let members = instances::of_cluster(tx, &cluster.resource_id)?;
+                let remains = |one: &Stored<Instance>| {
+                    one.value.name.is_some() && one.value.status != InstanceStatus::Deleting
+                };
+                if !cluster.is_multi_az() && members.iter().any(remains) {
+                    return Err(Fault::new(
+                        Code::InvalidDbClusterState,
+                        "Cluster cannot be deleted, it still contains DB instances in non-deleting state.",
+                    ));
+                }
                 let under_way = snapshots::count_creating(tx, &cluster.region, &cluster.account, &cluster.resource_id)?;
                 if 0 < under_way {
                     return Err(Fault::new(
@@ -123,6 +133,6 @@ impl Action for DeleteDbCluster {
                 Ok(rows::update(tx, stored)?.value)
             })
             .await?;
-        Ok(ClusterOutput::of(&deleting, found.writer.as_ref()))
+        Ok(ClusterOutput::of(&deleting, found.writer.as_ref()).with_members(&found.members))
     }
 }

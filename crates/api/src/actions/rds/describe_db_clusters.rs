@@ -104,18 +104,22 @@ impl Action for DescribeDbClusters {
     }
 }
 
-/// A cluster and the instance that takes its writes.
+/// A cluster and its instances.
 pub(super) struct Found {
     pub(super) cluster: Cluster,
     /// None until it has a place.
     pub(super) writer: Option<Instance>,
+    /// All of them, the writer first.
+    pub(super) members: Vec<Instance>,
 }
 
 impl Found {
     fn of(tx: &mut dyn Tx, cluster: Cluster) -> Result<Self, CatalogError> {
-        let writer = instances::writer(tx, &cluster.resource_id)?;
+        let members = instances::of_cluster(tx, &cluster.resource_id)?;
+        let members: Vec<Instance> = members.into_iter().map(|stored| stored.value).collect();
         Ok(Self {
-            writer: writer.map(|stored| stored.value),
+            writer: members.iter().find(|one| one.is_writer()).cloned(),
+            members,
             cluster,
         })
     }
@@ -131,7 +135,7 @@ impl Found {
 /// does not answer.
 fn shape(cx: &ActionContext, found: &Found) -> DbCluster {
     let cluster = &found.cluster;
-    let shape = DbCluster::of(cluster, found.writer.as_ref());
+    let shape = DbCluster::of(cluster, found.writer.as_ref()).with_members(&found.members);
     let here = found.node().as_ref() == Some(&cx.service.settings.node);
     if cluster.status == ClusterStatus::Available
         && here

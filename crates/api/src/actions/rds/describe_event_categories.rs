@@ -52,7 +52,7 @@ impl Action for DescribeEventCategories {
         Filter::check(&self.filters, &[])?;
         let asked = self.source_type.as_deref();
         asked.map(check_source_type).transpose()?;
-        let event_categories_map_list = [kinds::CLUSTER, kinds::SNAPSHOT]
+        let event_categories_map_list = [kinds::CLUSTER, kinds::INSTANCE, kinds::SNAPSHOT]
             .into_iter()
             .filter(|source| asked.is_none_or(|asked| asked == *source))
             .map(|source_type| EventCategoriesMap {

@@ -16,7 +16,7 @@ use crate::{
 };
 use service::{events::kinds, fault::Fault};
 
-/// The source types that RDS has (API_DescribeEvents); only two of them are here.
+/// The source types that RDS has (API_DescribeEvents); only three of them are here.
 const SOURCE_TYPES: &[&str] = &[
     "db-instance",
     "db-parameter-group",
@@ -174,6 +174,7 @@ impl DescribeEvents {
         let kind = match self.source_type.as_deref() {
             Some("db-cluster") => ArnKind::Cluster,
             Some("db-cluster-snapshot") => ArnKind::ClusterSnapshot,
+            Some("db-instance") => ArnKind::Instance,
             _ => return Some(None),
         };
         let own = |at: &Located<'_>| *at.account == cx.caller.account && *at.region == cx.region;

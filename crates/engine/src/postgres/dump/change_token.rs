@@ -127,6 +127,7 @@ mod tests {
             os_uid: None,
             os_uid_shared: false,
             version: "15".to_owned(),
+            replication: Default::default(),
         }
     }
 

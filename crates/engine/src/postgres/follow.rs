@@ -1,0 +1,347 @@
+//! Servers that follow another one of their cluster, over its socket: made as copies of it, and
+//! brought back to it when they had writes of their own.
+//!
+//! It does not know why one is wanted, nor which of them is to take writes.
+use std::{path::PathBuf, process::Command, process::Stdio, time::Duration};
+
+use tokio::time::sleep;
+
+use super::{
+    child::{last_lines, run_as},
+    conf::{self, ADMIN, Purpose, REPLICATOR, home_mode},
+    control::{CONTROL_BYTES, Control},
+    create::run_quietly,
+    handle::Postgres,
+    hold::Hold,
+    process,
+    profile::PROFILE,
+    run::{RESTART_WAIT, or_end},
+    session::{Session, column, quoted_text},
+    whole::{is_whole, mark_whole, unmark_whole},
+};
+use crate::{
+    blocking::blocking,
+    error::EngineError,
+    folder::{Folder, read_small},
+    home::{Home, Upstream},
+    interface::Replica,
+    programs::command,
+    removal::remove_tree,
+};
+
+/// What the names of slots begin with that are ours.
+const SLOT_PREFIX: &str = "member_";
+/// Bytes of log that a server keeps for a follower that is not connected. One that misses more is
+/// copied anew.
+const KEPT_BYTES_MAX: u64 = 4 << 30;
+/// Tries at a copy whose server does not know its new rules yet.
+const ADMISSIONS_MAX: u32 = 25;
+const ADMISSION_POLL: Duration = Duration::from_millis(200);
+/// The lock under which followers are let in.
+const ADMISSION: i64 = 0x736e_6170_6665_7272;
+/// What a server says to whom its rules do not name.
+const NOT_ADMITTED: &str = "no pg_hba.conf entry";
+
+fn upstream(home: &Home) -> Result<&Upstream, EngineError> {
+    let upstream = home.replication.upstream.as_ref();
+    upstream.ok_or_else(|| EngineError::BadValue {
+        what: "the server to follow",
+        value: String::new(),
+        why: "is missing",
+    })
+}
+
+/// The home of the server that this one follows, as far as sessions need it.
+fn home_of(upstream: &Upstream, home: &Home) -> Home {
+    Home {
+        socket_dir: upstream.socket_dir.clone(),
+        port: upstream.port,
+        ..home.clone()
+    }
+}
+
+/// The home as its running server has it: its socket is named by the port that it began with. None
+/// when no server runs.
+pub(super) async fn running(home: &Home) -> Result<Option<Home>, EngineError> {
+    let at = home.clone();
+    blocking(move || {
+        if process::postmaster(&at)?.is_none() {
+            return Ok(None);
+        }
+        let lock = process::read_lock_file(&at)
+            .map_err(|error| EngineError::io("read", error.path, error.source))?;
+        let port = lock.and_then(|lock| lock.port).unwrap_or(at.port);
+        Ok(Some(Home { port, ..at }))
+    })
+    .await
+}
+
+/// What the cluster's files say of themselves.
+pub(super) async fn control_of(home: &Home) -> Result<Control, EngineError> {
+    let at = home.clone();
+    blocking(move || {
+        let path = at.data().join("global/pg_control");
+        let failed = |source| EngineError::io("read", &path, source);
+        let folder = Folder::open(&at.data()).and_then(|data| data.enter("global"));
+        let mut file = folder
+            .and_then(|global| global.file("pg_control"))
+            .map_err(failed)?;
+        let bytes = read_small(&mut file, CONTROL_BYTES as u64 + 1).map_err(failed)?;
+        Control::read(&bytes).map_err(|fault| failed(std::io::Error::other(fault.to_string())))
+    })
+    .await
+}
+
+impl Postgres {
+    /// Makes a new server that follows.
+    pub(super) async fn follow_upstream(&self, home: &Home) -> Result<(), EngineError> {
+        self.check(home)?;
+        let already_whole = || EngineError::AlreadyWhole {
+            home: home.dir.clone(),
+        };
+        if is_whole(home)? {
+            return Err(already_whole());
+        }
+        let failed = |source| EngineError::io("make the folder", &home.dir, source);
+        conf::make_parents(&home.dir, home_mode(home)).map_err(failed)?;
+        conf::make_folder(&home.dir, home_mode(home)).map_err(failed)?;
+        let _held = Hold::take(home).await?;
+        if is_whole(home)? {
+            return Err(already_whole());
+        }
+        self.copy_upstream(home).await
+    }
+
+    /// Makes a follower that cannot go on anew.
+    pub(super) async fn copy_again(&self, home: &Home) -> Result<(), EngineError> {
+        self.check(home)?;
+        upstream(home)?;
+        let _held = Hold::take(home).await?;
+        process::end(home, Duration::ZERO).await?;
+        unmark_whole(home)?;
+        self.copy_upstream(home).await
+    }
+
+    /// Starts a follower, or adopts it. One that took writes when it last ran is brought back to the
+    /// state of the server that it follows now. The caller holds the lock.
+    pub(super) async fn start_follower(&self, home: &Home) -> Result<(), EngineError> {
+        if !is_whole(home)? {
+            return self.copy_upstream(home).await;
+        }
+        if let Some(at) = running(home).await?
+            && let Ok(session) = Session::open(&at, ADMIN).await
+            && !is_in_recovery(&session).await?
+        {
+            process::end(home, RESTART_WAIT).await?;
+        }
+        if running(home).await?.is_none() && control_of(home).await?.took_writes() {
+            tracing::info!(home = %home.dir.display(), "a server that took writes comes back as a follower");
+            if let Err(error) = self.rewind(home).await {
+                tracing::warn!(home = %home.dir.display(), %error, "a server cannot be taken back to where it parted, so it is copied anew");
+                unmark_whole(home)?;
+                return self.copy_upstream(home).await;
+            }
+        }
+        self.launch(home, Purpose::Serve, ADMIN).await
+    }
+
+    async fn copy_upstream(&self, home: &Home) -> Result<(), EngineError> {
+        let upstream = upstream(home)?;
+        process::end(home, Duration::ZERO).await?;
+        admit(&home_of(upstream, home), &home.replication.name).await?;
+        let program = self.installs.of(&home.version)?.program("pg_basebackup");
+        let mut tries = 0;
+        loop {
+            empty_data(home).await?;
+            let mut command = command(&program);
+            command
+                .arg("--pgdata")
+                .arg(home.data())
+                .arg("--dbname")
+                .arg(conf::connection(upstream, &home.replication.name))
+                .args(["--slot", &home.replication.name, "--wal-method=stream"])
+                // It is made durable before it is said to be whole.
+                .args([
+                    "--checkpoint=fast",
+                    "--no-manifest",
+                    "--no-sync",
+                    "--no-password",
+                ]);
+            match run_program(home, "pg_basebackup", command).await {
+                Err(EngineError::Program { tail, .. })
+                    if tail.contains(NOT_ADMITTED) && tries < ADMISSIONS_MAX =>
+                {
+                    tries += 1;
+                    sleep(ADMISSION_POLL).await;
+                }
+                done => break done?,
+            }
+        }
+        let started = async {
+            self.launch(home, Purpose::Serve, ADMIN).await?;
+            mark_whole(home).await
+        };
+        or_end(home, started.await).await
+    }
+
+    /// Takes the files of a server that took writes back to where they parted from those of the
+    /// server that it follows. Until that is done they are no cluster.
+    async fn rewind(&self, home: &Home) -> Result<(), EngineError> {
+        let upstream = upstream(home)?;
+        if !control_of(home).await?.is_shut_down() {
+            self.settle(home).await?;
+        }
+        unmark_whole(home)?;
+        admit(&home_of(upstream, home), &home.replication.name).await?;
+        let mut command = command(self.installs.of(&home.version)?.program("pg_rewind"));
+        command
+            .arg("--target-pgdata")
+            .arg(home.data())
+            .arg("--source-server")
+            .arg(conf::connection(upstream, &home.replication.name))
+            // Its server ended in order; and it is made durable before it is said to be whole.
+            .args(["--no-ensure-shutdown", "--no-sync"]);
+        run_program(home, "pg_rewind", command).await?;
+        mark_whole(home).await
+    }
+
+    /// Gives a running server the slots that those need who follow it, and takes away all others of
+    /// ours.
+    pub(super) async fn keep_slots(&self, home: &Home) -> Result<(), EngineError> {
+        let session = Session::open(home, ADMIN).await?;
+        let followers = &home.replication.followers;
+        let names: Vec<String> = followers.iter().map(|name| quoted_text(name)).collect();
+        let names = format!("ARRAY[{}]::text[]", names.join(", "));
+        session
+            .run(
+                "keep the log for those who follow",
+                &format!(
+                    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
+                     WHERE slot_type = 'physical' AND NOT active AND NOT temporary \
+                       AND starts_with(slot_name::text, '{SLOT_PREFIX}') \
+                       AND (slot_name::text <> ALL ({names}) OR CASE WHEN pg_is_in_recovery() THEN true \
+                            ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) > {KEPT_BYTES_MAX} END)"
+                ),
+            )
+            .await?;
+        for name in followers {
+            session
+                .run("keep the log for those who follow", &slot(name))
+                .await?;
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    /// How far a server is.
+    pub(super) async fn replica_state(&self, home: &Home) -> Result<Replica, EngineError> {
+        let session = Session::open(home, ADMIN).await?;
+        let row = session
+            .row(
+                "say how far it is",
+                "SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN \
+                     pg_wal_lsn_diff(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0') \
+                     ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') END::bigint, \
+                     EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')",
+                &[],
+            )
+            .await?;
+        let replica = Replica {
+            follows: column(&row, 0)?,
+            position: column::<Option<i64>>(&row, 1)?
+                .and_then(|position| u64::try_from(position).ok())
+                .unwrap_or(0),
+            is_connected: column(&row, 2)?,
+        };
+        session.close().await;
+        Ok(replica)
+    }
+}
+
+pub(super) async fn is_in_recovery(session: &Session) -> Result<bool, EngineError> {
+    let row = session
+        .row("say whether it follows", "SELECT pg_is_in_recovery()", &[])
+        .await?;
+    column(&row, 0)
+}
+
+/// A statement that makes a slot unless it is there.
+fn slot(name: &str) -> String {
+    let name = quoted_text(name);
+    format!(
+        "SELECT pg_create_physical_replication_slot({name}, true) \
+         WHERE NOT pg_is_in_recovery() \
+           AND NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = {name})"
+    )
+}
+
+/// Gives a server what it takes to be followed by one of that name: a role, and a slot that keeps the
+/// log from here on.
+async fn admit(upstream: &Home, name: &str) -> Result<(), EngineError> {
+    let session = Session::open(upstream, ADMIN).await?;
+    let doing = "be followed";
+    session
+        .run(
+            doing,
+            &format!(
+                // Of several that begin at once, one after another.
+                "SELECT pg_advisory_xact_lock({ADMISSION}); \
+                 DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{REPLICATOR}') \
+                 THEN CREATE ROLE {REPLICATOR}; END IF; END $$; \
+                 ALTER ROLE {REPLICATOR} WITH LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE \
+                     NOBYPASSRLS PASSWORD NULL CONNECTION LIMIT -1; \
+                 GRANT CONNECT ON DATABASE {ADMIN} TO {REPLICATOR}; \
+                 GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), \
+                     pg_catalog.pg_stat_file(text, boolean), pg_catalog.pg_read_binary_file(text), \
+                     pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO {REPLICATOR}"
+            ),
+        )
+        .await?;
+    let old = format!(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
+         WHERE slot_name = {} AND NOT active",
+        quoted_text(name)
+    );
+    session.run(doing, &old).await?;
+    session.run(doing, &slot(name)).await?;
+    session.close().await;
+    Ok(())
+}
+
+/// An empty data folder of the server's user.
+async fn empty_data(home: &Home) -> Result<(), EngineError> {
+    let (data, owner) = (home.data(), home.os_uid);
+    blocking(move || {
+        remove_tree(&data).map_err(EngineError::removal)?;
+        let failed = |source| EngineError::io("make the folder", &data, source);
+        conf::make_folder(&data, 0o700).map_err(failed)?;
+        let folder = Folder::open(&data).map_err(failed)?;
+        folder.own(owner).map_err(failed)
+    })
+    .await
+}
+
+/// Runs a program as the server's user.
+async fn run_program(
+    home: &Home,
+    program: &'static str,
+    mut command: Command,
+) -> Result<(), EngineError> {
+    command.current_dir("/").stdin(Stdio::null());
+    run_as(&mut command, home.os_uid.map(|uid| (uid, uid)));
+    let path = PathBuf::from(command.get_program());
+    let mut command = tokio::process::Command::from(command);
+    command.kill_on_drop(true);
+    let (status, told) = run_quietly(command)
+        .await
+        .map_err(|source| EngineError::io("run", path, source))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(EngineError::Program {
+        title: PROFILE.title,
+        program,
+        status: status.to_string(),
+        tail: last_lines(&told),
+    })
+}

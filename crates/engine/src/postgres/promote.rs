@@ -1,0 +1,215 @@
+//! Lets a server that followed take writes, without the loss of a commit that was told to a client.
+//!
+//! It does not know which one is chosen. The server that took writes before has ended; what it wrote
+//! into its log and had not sent yet is given to the new one first, from its folder.
+use std::{
+    io::{self, Read},
+    os::unix::fs::FileExt,
+};
+
+use super::{
+    conf::{ADMIN, Purpose},
+    control::Control,
+    follow::{control_of, is_in_recovery, running},
+    handle::Postgres,
+    hold::Hold,
+    process,
+    run::{RESTART_WAIT, listens_as_wanted},
+    session::{CHECKPOINT_WAIT, Session, column},
+    whole::is_whole,
+};
+use crate::{blocking::blocking, error::EngineError, folder::Folder, home::Home};
+
+/// Bytes of a log file's first page that say where in the log it is.
+const HEAD_BYTES: usize = 16;
+/// Bytes that are copied at once.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Digits of a log file's name.
+const NAME_DIGITS: usize = 24;
+
+impl Postgres {
+    /// Lets the server take writes at its home's address. `fenced` took them before, and has ended.
+    pub(super) async fn promote_follower(
+        &self,
+        home: &Home,
+        fenced: Option<&Home>,
+    ) -> Result<(), EngineError> {
+        self.check(home)?;
+        if !is_whole(home)? {
+            return Err(EngineError::NotWhole {
+                home: home.dir.clone(),
+            });
+        }
+        let _held = Hold::take(home).await?;
+        if let Some(fenced) = fenced {
+            process::check_ended(fenced)?;
+        }
+        match running(home).await? {
+            Some(at) => take_writes(&at, fenced).await?,
+            None => self.recover_to_write(home, fenced).await?,
+        }
+        // An address cannot be changed but by a new start. All that was replayed is on the disk then.
+        if running(home).await?.is_some() && !listens_as_wanted(home)? {
+            process::end(home, RESTART_WAIT).await?;
+        }
+        self.launch(home, Purpose::Serve, ADMIN).await
+    }
+
+    /// The same for a server that is down.
+    async fn recover_to_write(
+        &self,
+        home: &Home,
+        fenced: Option<&Home>,
+    ) -> Result<(), EngineError> {
+        let control = control_of(home).await?;
+        if control.took_writes() {
+            return Ok(());
+        }
+        if let Some(fenced) = fenced {
+            top_up(home, fenced, control.checkpoint).await?;
+        }
+        let at = home.clone();
+        blocking(move || {
+            let folder = Folder::open(&at.data());
+            let mark = folder.and_then(|folder| folder.write("recovery.signal", at.os_uid));
+            mark.map(drop)
+                .map_err(|source| EngineError::io("prepare", at.data(), source))
+        })
+        .await?;
+        self.launch(home, Purpose::Recover, ADMIN).await?;
+        process::end(home, RESTART_WAIT).await
+    }
+}
+
+/// Promotes a running server that follows; one that takes writes already is left alone.
+async fn take_writes(at: &Home, fenced: Option<&Home>) -> Result<(), EngineError> {
+    let session = Session::open(at, ADMIN).await?;
+    if !is_in_recovery(&session).await? {
+        session.close().await;
+        return Ok(());
+    }
+    if let Some(fenced) = fenced {
+        let row = session
+            .row(
+                "say how far it is",
+                "SELECT pg_wal_lsn_diff(coalesce(pg_last_wal_replay_lsn(), '0/0'), '0/0')::bigint",
+                &[],
+            )
+            .await?;
+        let replayed = u64::try_from(column::<i64>(&row, 0)?).unwrap_or(0);
+        top_up(at, fenced, replayed).await?;
+    }
+    let row = session
+        .row_within(
+            CHECKPOINT_WAIT,
+            "take writes",
+            "SELECT pg_promote(true, 600)",
+            &[],
+        )
+        .await?;
+    let promoted: bool = column(&row, 0)?;
+    session.close().await;
+    match promoted {
+        true => Ok(()),
+        false => Err(EngineError::SqlTimeout {
+            doing: "take writes",
+            secs: 600,
+        }),
+    }
+}
+
+/// Copies the log that the ended server has, from the file on that holds `from`, into the log of the
+/// one that followed it. Both wrote the same bytes as far as the follower came.
+async fn top_up(home: &Home, fenced: &Home, from: u64) -> Result<(), EngineError> {
+    let control = control_of(fenced).await?;
+    let (to, source) = (home.clone(), fenced.clone());
+    blocking(move || {
+        let copied = copy_log(&to, &source, &control, from).map_err(|error| {
+            EngineError::io("read the log of the server that ended in", &source.dir, error)
+        })?;
+        tracing::info!(home = %to.dir.display(), files = copied, "the log of the server that ended was taken over");
+        Ok(())
+    })
+    .await
+}
+
+fn copy_log(to: &Home, fenced: &Home, control: &Control, from: u64) -> io::Result<usize> {
+    let source = Folder::open(&fenced.data())?.enter("pg_wal")?;
+    let target = Folder::open(&to.data())?.enter("pg_wal")?;
+    let bytes = u64::from(control.wal_segment_bytes);
+    let mut copied = 0;
+    for entry in source.entries()? {
+        let name = entry.name.as_str();
+        let wanted = match place_of(name, bytes) {
+            Some(begin) => from < begin + bytes && begins_at(&source, name, begin)?,
+            None => name.ends_with(".history") && !target.has_file(name)?,
+        };
+        if wanted {
+            copy_file(&source, &target, name, to.os_uid)?;
+            copied += 1;
+        }
+    }
+    target.sync()?;
+    Ok(copied)
+}
+
+/// Where in the log a file of that name begins; none when it is none of its files.
+fn place_of(name: &str, segment_bytes: u64) -> Option<u64> {
+    if name.len() != NAME_DIGITS || segment_bytes == 0 {
+        return None;
+    }
+    let number = |at: usize| u64::from_str_radix(name.get(at..at + 8)?, 16).ok();
+    number(0)?;
+    let per_id = (1_u64 << 32) / segment_bytes;
+    (number(8)? * per_id + number(16)?).checked_mul(segment_bytes)
+}
+
+/// Whether a file holds what its name says, and is none that was kept to be used again.
+fn begins_at(folder: &Folder, name: &str, begin: u64) -> io::Result<bool> {
+    let mut head = [0; HEAD_BYTES];
+    match folder.file(name)?.read_exact_at(&mut head, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+        other => other?,
+    }
+    let at = u64::from_ne_bytes(head[8..].try_into().expect("eight bytes"));
+    Ok(at == begin)
+}
+
+/// In place: the server may have the file open, and reads the same bytes as before or more.
+fn copy_file(source: &Folder, target: &Folder, name: &str, owner: Option<u32>) -> io::Result<()> {
+    let mut from = source.file(name)?;
+    let to = target.write(name, owner)?;
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut at = 0;
+    loop {
+        let read = from.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        to.write_all_at(&buffer[..read], at)?;
+        at += read as u64;
+    }
+    to.sync_data()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_files_name_says_where_it_begins() {
+        let bytes = 16 << 20;
+        assert_eq!(place_of("000000010000000000000003", bytes), Some(3 * bytes));
+        assert_eq!(
+            place_of("0000000200000001000000FF", bytes),
+            Some((256 + 255) * bytes)
+        );
+        for other in [
+            "00000002.history",
+            "archive_status",
+            "0000000100000000000000ZZ",
+        ] {
+            assert_eq!(place_of(other, bytes), None, "{other}");
+        }
+    }
+}

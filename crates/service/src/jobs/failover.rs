@@ -1,0 +1,203 @@
+//! Lets another instance of a cluster take its writes: the old writer is ended, the records change
+//! roles and addresses, and then the servers do.
+//!
+//! It does not know why, nor what ends with it: a job's lease is around it. The records change before
+//! the new server takes writes, so every later try goes on with the same one.
+//!
+//! Invariant: a server takes writes only after every process of the old writer's has ended, and with
+//! all that it had written into its log.
+use std::{cmp::Reverse, time::Duration};
+
+use catalog::{CatalogExt, Tx, clusters as rows, instances, jobs};
+use engine::{EngineError, ServerState};
+use model::{Cluster, Instance, InstanceId, InstanceRole, InstanceStatus, ResourceId, Told};
+
+use super::{JobError, Reason, create_instance::renew, run::Run};
+use crate::{
+    clusters::{addresses, files},
+    context::ServiceContext,
+    events::kinds::{self, OfCluster},
+    fault::chain,
+};
+
+/// How long the old writer may take to stop in order when it runs: it gives its readers what they
+/// lack meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Tries at a new writer's address that others take.
+const TRIES: usize = 4;
+
+/// The readers that could take writes now, the first choice first, with how far each is.
+///
+/// # Errors
+/// When the engine is not here.
+pub(crate) async fn candidates(
+    context: &ServiceContext,
+    cluster: &Cluster,
+    members: &[Instance],
+) -> Result<Vec<(Instance, u64)>, EngineError> {
+    let engine = context.engine_of(cluster)?;
+    let mut found = Vec::new();
+    for reader in members.iter().filter(|one| is_ready(context, one)) {
+        let home = files::home(context, cluster, &reader.placement);
+        let answers = engine.state(&home).await? == ServerState::Answers;
+        if let Some(state) = engine.replica(&home).await.ok().filter(|_| answers) {
+            found.push((reader.clone(), state.position));
+        }
+    }
+    found.sort_by_key(|(one, position)| (one.promotion_tier, Reverse(*position)));
+    Ok(found)
+}
+
+fn is_ready(context: &ServiceContext, one: &Instance) -> bool {
+    one.role == InstanceRole::Reader
+        && one.status == InstanceStatus::Available
+        && one.placement.is_whole()
+        && one.placement.node == context.settings.node
+}
+
+/// Makes another instance than `from` the writer: `target`, or the best there is. Answers it. What
+/// goes wrong once the records say so is tried again, for a day if need be.
+pub(super) async fn perform(
+    run: &Run,
+    cluster: &Cluster,
+    from: &InstanceId,
+    target: Option<&InstanceId>,
+) -> Result<Instance, JobError> {
+    let members = run.members(cluster).await?;
+    if members.iter().any(|one| one.is_writer() && one.id == *from) {
+        let target = choose(run, cluster, &members, target).await?;
+        fence(run, cluster, &members).await?;
+        swap(run, cluster, from, &target).await?;
+    }
+    let done = take_over(run, cluster, from).await;
+    done.map_err(|error| match error {
+        JobError::Retry(reason) | JobError::Fail(reason) => JobError::Wait(reason),
+        other => other,
+    })
+}
+
+async fn choose(
+    run: &Run,
+    cluster: &Cluster,
+    members: &[Instance],
+    target: Option<&InstanceId>,
+) -> Result<InstanceId, JobError> {
+    let ready = candidates(&run.context, cluster, members).await?;
+    let mut ids = ready.into_iter().map(|(one, _)| one.id);
+    let chosen = ids.find(|id| target.is_none_or(|target| target == id));
+    chosen.ok_or_else(|| {
+        let told = Told::new("no reader of the cluster could take its writes");
+        JobError::Fail(Reason::new(told, "no reader answers"))
+    })
+}
+
+/// Ends every process of the writer's.
+async fn fence(run: &Run, cluster: &Cluster, members: &[Instance]) -> Result<(), JobError> {
+    let engine = run.context.engine_of(cluster)?;
+    for writer in members.iter().filter(|one| one.is_writer()) {
+        let home = files::home(&run.context, cluster, &writer.placement);
+        let patience = match engine.state(&home).await? {
+            ServerState::Answers => PATIENCE,
+            ServerState::Ended | ServerState::Silent => Duration::ZERO,
+        };
+        run.slot.waiting(engine.stop(&home, patience)).await?;
+    }
+    run.context.answering.note(&cluster.resource_id, false);
+    Ok(())
+}
+
+/// Exchanges roles and addresses in the records: the cluster's address stays where writes go.
+async fn swap(
+    run: &Run,
+    cluster: &Cluster,
+    from: &InstanceId,
+    target: &InstanceId,
+) -> Result<(), JobError> {
+    let (lease, id) = (run.lease.clone(), cluster.resource_id.clone());
+    let (from, target) = (from.clone(), target.clone());
+    run.context
+        .catalog
+        .write(move |tx| {
+            jobs::guard(tx, &lease)?;
+            exchange(tx, &id, &from, &target)
+        })
+        .await
+}
+
+fn exchange(
+    tx: &mut dyn Tx,
+    cluster: &ResourceId,
+    from: &InstanceId,
+    target: &InstanceId,
+) -> Result<(), JobError> {
+    let found = rows::get_by_resource_id(tx, cluster)?.ok_or(JobError::Gone)?;
+    let mut old = instances::of_id(tx, cluster, from)?.ok_or(JobError::Gone)?;
+    let mut new = instances::of_id(tx, cluster, target)?.ok_or(JobError::Gone)?;
+    if old.value.role != InstanceRole::Writer {
+        return Err(JobError::retry("another instance takes the writes by now"));
+    }
+    let (before, after) = (&mut old.value, &mut new.value);
+    (before.role, after.role) = (InstanceRole::Reader, InstanceRole::Writer);
+    let (one, other) = (&mut before.placement, &mut after.placement);
+    std::mem::swap(&mut one.host, &mut other.host);
+    std::mem::swap(&mut one.port, &mut other.port);
+    instances::update(tx, old)?;
+    let new = instances::update(tx, new)?;
+    instances::relink(tx, &found.value)?;
+    kinds::cluster(tx, &found.value, OfCluster::FailoverStarted(&new.value))?;
+    Ok(())
+}
+
+/// Makes the servers what the records say. All of it may have been done before.
+async fn take_over(run: &Run, cluster: &Cluster, from: &InstanceId) -> Result<Instance, JobError> {
+    let members = run.members(cluster).await?;
+    let writer = members.iter().find(|one| one.is_writer());
+    let mut writer = writer.cloned().ok_or(JobError::Gone)?;
+    let old = members
+        .iter()
+        .find(|one| one.id == *from && !one.is_writer());
+    let context = &run.context;
+    let engine = context.engine_of(cluster)?;
+    let fenced = old.map(|old| files::home(context, cluster, &old.placement));
+    if let Some(fenced) = &fenced {
+        // It may have been started by another try that was cut short.
+        run.slot
+            .waiting(engine.stop(fenced, Duration::ZERO))
+            .await?;
+        engine.release(fenced);
+    }
+    for _ in 0..TRIES {
+        let home = files::home(context, cluster, &writer.placement);
+        engine.release(&home);
+        let promoted = run
+            .slot
+            .waiting(engine.promote(&home, fenced.as_ref()))
+            .await;
+        match promoted {
+            Err(error) if addresses::is_taken(&error) => {
+                writer.placement =
+                    addresses::secure(context, cluster, writer.placement.clone()).await?;
+            }
+            done => {
+                done?;
+                break;
+            }
+        }
+    }
+    if let Some(fenced) = &fenced
+        && let Err(error) = engine.hold(fenced)
+    {
+        tracing::debug!(cluster = %cluster.name, cause = %chain(&error), "the old writer's new address is not held");
+    }
+    renew(run, cluster, &writer.placement).await?;
+    for reader in members
+        .iter()
+        .filter(|one| is_ready(context, one) && one.id != *from)
+    {
+        if let Err(error) = renew(run, cluster, &reader.placement).await {
+            tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "a reader does not know the new writer yet");
+        }
+    }
+    context.answering.note(&cluster.resource_id, true);
+    Ok(writer)
+}

@@ -1,0 +1,313 @@
+"""DB instances: a cluster's writer and the readers that follow it, failover, and Multi-AZ DB clusters.
+
+No commit that a client was told of is lost, whoever takes the writes, and the endpoint stays what it is.
+"""
+import os
+import pathlib
+import signal
+import threading
+import time
+
+import psycopg
+import pytest
+
+import clients
+from clients import refused, unique
+
+CLASS = "db.r6g.large"
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "2"))
+
+
+def add(rds, cluster, name, wait=True, **more):
+    """A new instance of a cluster, available by default."""
+    made = rds.create_db_instance(
+        DBInstanceIdentifier=name, DBClusterIdentifier=cluster, Engine="aurora-postgresql", DBInstanceClass=CLASS, **more
+    )["DBInstance"]
+    assert made["DBInstanceIdentifier"] == name and made["DBClusterIdentifier"] == cluster
+    return wait_instance(rds, name) if wait else made
+
+
+def wait_instance(rds, name, seconds=60):
+    """Waits until an instance is available, by boto3's own waiter."""
+    rds.get_waiter("db_instance_available").wait(
+        DBInstanceIdentifier=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": seconds * 10}
+    )
+    return instance_of(rds, name)
+
+
+def wait_no_cluster(rds, name):
+    """Waits until a cluster is gone, by boto3's own waiter."""
+    rds.get_waiter("db_cluster_deleted").wait(DBClusterIdentifier=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300})
+
+
+def wait_no_instance(rds, name, seconds=60):
+    """Waits until an instance is gone, by boto3's own waiter."""
+    rds.get_waiter("db_instance_deleted").wait(
+        DBInstanceIdentifier=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": seconds * 10}
+    )
+
+
+def instance_of(rds, name):
+    """An instance as it is described."""
+    return rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
+
+
+def members_of(rds, cluster):
+    """(name, whether it writes) of a cluster's members."""
+    members = clients.cluster_of(rds, cluster)["DBClusterMembers"]
+    return {one["DBInstanceIdentifier"]: one["IsClusterWriter"] for one in members}
+
+
+def writer_of(rds, cluster):
+    """The name of a cluster's writer."""
+    return next(name for name, writes in members_of(rds, cluster).items() if writes)
+
+
+def at(instance):
+    """An instance's endpoint as `clients.connect` takes it."""
+    return {"Endpoint": instance["Endpoint"]["Address"], "Port": instance["Endpoint"]["Port"]}
+
+
+def until(found, seconds=30, what="it"):
+    """Asks until there is an answer that counts; connections that fail are none."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if (answer := found()) is not None:
+                return answer
+        except psycopg.Error:
+            pass
+        assert time.monotonic() < end, f"{what} took longer than {seconds} s"
+        time.sleep(0.05)
+
+
+def rows_at(place):
+    """How many rows are seen there."""
+    with clients.connect(place) as connection:
+        return connection.execute("select count(*) from marks").fetchone()[0]
+
+
+def postmaster(server, cluster, member):
+    """The first process of an instance's server, found by its data folder."""
+    folder = server.data / "clusters" / cluster["DbClusterResourceId"]
+    prefix = "" if member is None else f"{member['DbiResourceId'][3:15].lower()}-"
+    first = f"db-{cluster['DbClusterResourceId'][8:]}"
+    if member is not None and member["DbiResourceId"] == first:
+        prefix = ""
+    found = [path for path in folder.iterdir() if path.name.startswith(f"{prefix}try-")]
+    assert len(found) == 1, found
+    return int((found[0] / "data/postmaster.pid").read_text(encoding="utf-8").split()[0])
+
+
+class Marks(threading.Thread):
+    """Writes numbers through a cluster's endpoint, one commit each, and notes which were acknowledged."""
+
+    def __init__(self, cluster):
+        super().__init__(daemon=True)
+        self.cluster, self.told, self.next = cluster, [], 0
+        self.ending = threading.Event()
+        self.gaps = []
+
+    def run(self):
+        last = time.monotonic()
+        while not self.ending.is_set():
+            try:
+                with clients.connect(self.cluster) as connection:
+                    while not self.ending.is_set():
+                        self.next += 1
+                        connection.execute("insert into marks values (%s)", [self.next])
+                        self.told.append(self.next)
+                        now = time.monotonic()
+                        self.gaps.append(now - last)
+                        last = now
+            except psycopg.Error:
+                time.sleep(0.02)
+
+    def end(self):
+        """Those that were acknowledged."""
+        self.ending.set()
+        self.join(30)
+        return self.told
+
+
+def lost(cluster, told):
+    """Acknowledged numbers that the cluster does not have."""
+    with clients.connect(cluster) as connection:
+        there = {row[0] for row in connection.execute("select i from marks")}
+    return sorted(set(told) - there)
+
+
+def with_marks(deployment, name, **more):
+    """A new cluster with an empty table."""
+    cluster = deployment.new_cluster(name, **more)
+    with clients.connect(cluster) as connection:
+        connection.execute("create table marks (i bigint primary key)")
+    return cluster
+
+
+def test_the_first_instance_is_the_writer_that_is_there(closed):
+    rds, name = closed.rds(), unique("adopted")
+    cluster = with_marks(closed, name)
+    assert cluster["DBClusterMembers"] == []
+    one = add(rds, name, f"{name}-a", PromotionTier=3, Tags=[{"Key": "k", "Value": "v"}], PreferredMaintenanceWindow="Sun:04:00-Sun:04:30")
+    assert (one["Endpoint"]["Address"], one["Endpoint"]["Port"]) == (cluster["Endpoint"], cluster["Port"])
+    assert one["PreferredMaintenanceWindow"] == "sun:04:00-sun:04:30" and one["TagList"] == [{"Key": "k", "Value": "v"}]
+    assert one["PromotionTier"] == 3 and one["PendingModifiedValues"] == {} and one["DBInstanceClass"] == CLASS
+    assert one == instance_of(rds, f"{name}-a"), "a second read equals the first"
+    assert members_of(rds, name) == {f"{name}-a": True}
+    refused("InvalidDBClusterStateFault", rds.delete_db_cluster, DBClusterIdentifier=name, SkipFinalSnapshot=True,
+            message="Cluster cannot be deleted, it still contains DB instances in non-deleting state.")
+    changed = rds.modify_db_instance(DBInstanceIdentifier=f"{name}-a", NewDBInstanceIdentifier=f"{name}-b", PromotionTier=0,
+                                     ApplyImmediately=True)["DBInstance"]
+    assert (changed["DBInstanceIdentifier"], changed["PromotionTier"]) == (f"{name}-b", 0)
+    arn = changed["DBInstanceArn"]
+    rds.add_tags_to_resource(ResourceName=arn, Tags=[{"Key": "more", "Value": ""}])
+    assert len(rds.list_tags_for_resource(ResourceName=arn)["TagList"]) == 2
+    rds.reboot_db_instance(DBInstanceIdentifier=f"{name}-b")
+    wait_instance(rds, f"{name}-b")
+    assert rows_at(cluster) == 0
+    gone = rds.delete_db_instance(DBInstanceIdentifier=f"{name}-b", SkipFinalSnapshot=True)["DBInstance"]
+    assert gone["DBInstanceStatus"] == "deleting"
+    refused("DBInstanceNotFound", rds.describe_db_instances, DBInstanceIdentifier=f"{name}-b", status=404)
+    assert clients.cluster_of(rds, name)["DBClusterMembers"] == [] and rows_at(cluster) == 0, "it answers as before"
+    told = [event["Message"] for event in rds.describe_events(SourceType="db-instance", SourceIdentifier=f"{name}-b")["Events"]]
+    assert told == ["DB instance restarted.", "DB instance deleted."]
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+
+
+def test_what_instances_are_refused(closed, plain):
+    rds, name = closed.rds(), unique("never")
+    asked = {"DBInstanceIdentifier": name, "DBClusterIdentifier": "plain", "Engine": "aurora-postgresql", "DBInstanceClass": CLASS}
+
+    def wrong(code, message=None, **more):
+        refused(code, rds.create_db_instance, message, **{key: value for key, value in (asked | more).items() if value is not None})
+
+    wrong("InvalidParameterCombination", DBClusterIdentifier=None)
+    wrong("DBClusterNotFoundFault", DBClusterIdentifier="no-such-cluster")
+    wrong("InvalidParameterCombination", Engine="aurora-mysql")
+    wrong("InvalidParameterCombination", EngineVersion="9.6")
+    wrong("InvalidParameterValue", DBInstanceClass="large")
+    wrong("InvalidParameterValue", PromotionTier=16)
+    wrong("InvalidParameterValue", DBInstanceIdentifier="-a")
+    wrong("InvalidParameterValue", AvailabilityZone="eu-nowhere-1a")
+    wrong("InvalidParameterValue", PreferredMaintenanceWindow="04:00-04:30")
+    wrong("InvalidParameterCombination", MultiAZ=True)
+    wrong("InvalidParameterCombination", MasterUserPassword="something-else",
+          message="The requested DB Instance will be a member of a DB Cluster. Set master user password for the DB Cluster.")
+    for call in (rds.modify_db_instance, rds.reboot_db_instance, rds.delete_db_instance, rds.describe_db_instances):
+        refused("DBInstanceNotFound", call, f"DBInstance {name} not found.", 404, DBInstanceIdentifier=name)
+    refused("InvalidDBClusterStateFault", rds.failover_db_cluster, DBClusterIdentifier="plain")
+    by = [{"Name": "db-cluster-id", "Values": ["plain"]}]
+    assert rds.describe_db_instances(Filters=by)["DBInstances"] == []
+
+
+def test_a_reader_follows_and_takes_over(closed):
+    rds, name = closed.rds(), unique("pair")
+    cluster = with_marks(closed, name)
+    add(rds, name, f"{name}-a")
+    reader = add(rds, name, f"{name}-b")
+    assert members_of(rds, name) == {f"{name}-a": True, f"{name}-b": False}
+    assert at(reader) != at(instance_of(rds, f"{name}-a"))
+    with clients.connect(cluster) as connection:
+        connection.execute("insert into marks select generate_series(1, 1000)")
+    until(lambda: rows_at(at(reader)) == 1000 or None, what="the reader")
+    with clients.connect(at(reader)) as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        connection.execute("insert into marks values (0)")
+    described = clients.cluster_of(rds, name)
+    assert (described["ReaderEndpoint"], described["Port"]) in (
+        (reader["Endpoint"]["Address"], reader["Endpoint"]["Port"]), (cluster["Endpoint"], cluster["Port"])
+    )
+    refused("DBInstanceAlreadyExists", rds.create_db_instance, DBInstanceIdentifier=f"{name}-b", DBClusterIdentifier=name,
+            Engine="aurora-postgresql", DBInstanceClass=CLASS)
+    refused("InvalidDBInstanceState", rds.failover_db_cluster, DBClusterIdentifier=name, TargetDBInstanceIdentifier=f"{name}-a")
+    moved = rds.failover_db_cluster(DBClusterIdentifier=name, TargetDBInstanceIdentifier=f"{name}-b")["DBCluster"]
+    assert moved["Status"] == "failing-over"
+    after = clients.wait_cluster(rds, name)
+    assert members_of(rds, name) == {f"{name}-a": False, f"{name}-b": True}
+    assert (after["Endpoint"], after["Port"]) == (cluster["Endpoint"], cluster["Port"]), "the endpoint stays"
+    with clients.connect(cluster) as connection:
+        connection.execute("insert into marks values (0)")
+    old = instance_of(rds, f"{name}-a")
+    assert at(old) == at(reader), "they changed places"
+    until(lambda: rows_at(at(old)) == 1001 or None, what="the old writer's return")
+    snapshot = closed.new_snapshot(unique("of-pair"), name)
+    assert snapshot["Status"] == "available"
+    rds.delete_db_instance(DBInstanceIdentifier=f"{name}-b")
+    wait_no_instance(rds, f"{name}-b")
+    clients.wait_cluster(rds, name)
+    assert members_of(rds, name) == {f"{name}-a": True} and rows_at(cluster) == 1001
+    told = {event["Message"] for event in rds.describe_events(SourceType="db-cluster", SourceIdentifier=name)["Events"]}
+    assert f"Completed failover to DB instance: {name}-b" in told
+    rds.delete_db_instance(DBInstanceIdentifier=f"{name}-a")
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+    folder = closed.server.data / "clusters" / cluster["DbClusterResourceId"]
+    wait_no_cluster(rds, name)
+    assert not folder.exists()
+
+
+@pytest.mark.timeout(60 + 30 * ROUNDS)
+def test_a_killed_writer_loses_nothing(closed):
+    """Also of a cluster whose commits wait for no reader: what the old writer had not sent is in its folder."""
+    rds, name = closed.rds(), unique("killed")
+    cluster = with_marks(closed, name)
+    for letter in "ab":
+        add(rds, name, f"{name}-{letter}")
+    marks = Marks(cluster)
+    marks.start()
+    for _ in range(ROUNDS):
+        before = writer_of(rds, name)
+        until(lambda: len(marks.told) > 200 or None, what="some commits")
+        kill(closed.server, cluster, instance_of(rds, before))
+        until(lambda: writer_of(rds, name) != before or None, 20, "the failover")
+        clients.wait_cluster(rds, name)
+        until(lambda: rows_at(at(instance_of(rds, before))) or None, 30, "the old writer's return")
+    told = marks.end()
+    assert lost(cluster, told) == [] and len(told) > 200
+    assert max(marks.gaps) < 15
+    for letter in "ab":
+        rds.delete_db_instance(DBInstanceIdentifier=f"{name}-{letter}")
+        wait_no_instance(rds, f"{name}-{letter}")
+        clients.wait_cluster(rds, name)
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+
+
+def kill(server, cluster, member):
+    """SIGKILL for an instance's first process."""
+    os.kill(postmaster(server, cluster, member), signal.SIGKILL)
+
+
+def test_a_multi_az_cluster(closed):
+    rds, name = closed.rds(), unique("multi")
+    begun = time.monotonic()
+    cluster = with_marks(closed, name, Engine="postgres", DBClusterInstanceClass="db.m5d.large", AllocatedStorage=100)
+    took = time.monotonic() - begun
+    names = [f"{name}-instance-{number}" for number in (1, 2, 3)]
+    assert members_of(rds, name) == {names[0]: True, names[1]: False, names[2]: False}
+    zones = {instance_of(rds, one)["AvailabilityZone"] for one in names}
+    assert len(zones) == 3 and cluster["MultiAZ"]
+    with clients.connect(cluster) as connection:
+        assert connection.execute("show synchronous_standby_names").fetchone()[0].startswith("ANY 1 (")
+    refused("InvalidDBClusterStateFault", rds.delete_db_instance, DBInstanceIdentifier=names[0])
+    refused("InvalidParameterCombination", rds.create_db_instance, DBInstanceIdentifier="more", DBClusterIdentifier=name,
+            Engine="postgres", DBInstanceClass=CLASS)
+    marks = Marks(cluster)
+    marks.start()
+    until(lambda: len(marks.told) > 50 or None, what="some commits")
+    kill(closed.server, cluster, instance_of(rds, names[0]))
+    until(lambda: writer_of(rds, name) != names[0] or None, 20, "the failover")
+    clients.wait_cluster(rds, name)
+    told = marks.end()
+    assert lost(cluster, told) == []
+    snapshot = closed.new_snapshot(unique("of-multi"), name)["DBClusterSnapshotIdentifier"]
+    restored = rds.restore_db_cluster_from_snapshot(
+        DBClusterIdentifier=f"{name}-2", SnapshotIdentifier=snapshot, Engine="postgres", DBClusterInstanceClass="db.m5d.large"
+    )["DBCluster"]
+    restored = clients.wait_cluster(rds, f"{name}-2")
+    assert rows_at(restored) == rows_at(cluster) and len(members_of(rds, f"{name}-2")) == 3
+    for one in (name, f"{name}-2"):
+        rds.delete_db_cluster(DBClusterIdentifier=one, SkipFinalSnapshot=True)
+    for one, made in ((name, cluster), (f"{name}-2", restored)):
+        wait_no_cluster(rds, one)
+        folder = closed.server.data / "clusters" / made["DbClusterResourceId"]
+        assert not folder.exists()
+    assert took < 30, took
