@@ -2,7 +2,7 @@
 //!
 //! It does not know what a grant permits, nor how a key is rotated.
 use model::{
-    Grant, Key, KeyManager, KeyState, Timestamp,
+    Cluster, Grant, Key, KeyManager, KeyState, Snapshot, Timestamp,
     key::{MultiRegion, RotationPlan},
 };
 
@@ -231,13 +231,13 @@ pub async fn accounts_and_their_holdings(fixture: &impl Fixture) {
                 },
             )?;
         }
-        let holdings = accounts::holdings(tx, &one)?;
-        Ok((new, again, holdings, accounts::holdings(tx, &two)?))
+        let holdings = crate::holdings::of_account(tx, &one)?;
+        Ok((new, again, holdings, crate::holdings::of_account(tx, &two)?))
     })
     .await;
     assert!(new && !again);
-    assert_eq!((holdings.access_keys, holdings.clusters), (1, 1));
-    assert_eq!((holdings.kms_keys, holdings.snapshots), (1, 0));
+    assert_eq!((holdings.access_keys, holdings.of::<Cluster>()), (1, 1));
+    assert_eq!((holdings.of::<Key>(), holdings.of::<Snapshot>()), (1, 0));
     assert!(!holdings.is_empty() && empty.is_empty());
     let (gone, unknown, left, keys_left) = write(&catalog, |tx| {
         let gone = accounts::delete(tx, &samples::account(2))?;

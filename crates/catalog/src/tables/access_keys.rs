@@ -85,6 +85,7 @@ impl Record for AccessKey {
         1,
         &["id", "account", "sealed_secret", "status", "created_at"],
     );
+    const KEEPS_ACCOUNT: Option<&'static str> = None;
     const COLUMNS: &'static str = "id, account, sealed_secret, status, created_at";
 
     fn region(&self) -> Option<&Region> {

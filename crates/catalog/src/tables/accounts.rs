@@ -1,4 +1,4 @@
-//! Accounts that were made here, and what each of them owns.
+//! Accounts that were made here.
 //!
 //! It does not know who may make one. Servers that check no signatures serve any account and
 //! keep none here.
@@ -26,28 +26,6 @@ pub struct AccountRow {
     pub name: String,
     /// When it was made.
     pub created_at: Timestamp,
-}
-
-/// How much an account owns.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Holdings {
-    /// Ways in.
-    pub access_keys: u64,
-    /// Clusters in all regions.
-    pub clusters: u64,
-    /// Cluster snapshots in all regions.
-    pub snapshots: u64,
-    /// KMS keys in all regions that the account manages itself.
-    pub kms_keys: u64,
-    /// Jobs that have not ended.
-    pub jobs: u64,
-}
-
-impl Holdings {
-    /// Whether nothing would be left behind. Access keys go with their account.
-    pub fn is_empty(&self) -> bool {
-        self.clusters == 0 && self.snapshots == 0 && self.kms_keys == 0 && self.jobs == 0
-    }
 }
 
 impl Record for AccountRow {
@@ -151,24 +129,6 @@ pub fn behind(tx: &mut dyn Tx, after: &str, limit: usize) -> Result<Vec<AccountR
         args![after, limit],
     )?;
     rows.iter().map(from_row).collect()
-}
-
-/// What an account owns.
-///
-/// # Errors
-/// The database's.
-pub fn holdings(tx: &mut dyn Tx, id: &Account) -> Result<Holdings, CatalogError> {
-    let mut count = |sql: &str| -> Result<u64, CatalogError> {
-        let rows = tx.query(sql, args![id])?;
-        rows.first().map_or(Ok(0), |row| row.count(0))
-    };
-    Ok(Holdings {
-        access_keys: count("SELECT count(*) FROM access_keys WHERE account = ?1")?,
-        clusters: count("SELECT count(*) FROM clusters WHERE account = ?1")?,
-        snapshots: count("SELECT count(*) FROM snapshots WHERE account = ?1")?,
-        kms_keys: count("SELECT count(*) FROM kms_keys WHERE account = ?1 AND managed = 0")?,
-        jobs: count("SELECT count(*) FROM jobs WHERE account = ?1 AND state = 'open'")?,
-    })
 }
 
 /// Forgets an account that owns nothing, with its access keys and the KMS keys that the service

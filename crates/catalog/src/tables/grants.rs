@@ -24,6 +24,7 @@ impl Record for Grant {
             "region", "account", "key_id", "id", "grantee", "version", "body",
         ],
     );
+    const KEEPS_ACCOUNT: Option<&'static str> = None;
 
     fn region(&self) -> Option<&Region> {
         Some(&self.key.region)

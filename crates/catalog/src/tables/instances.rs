@@ -38,6 +38,7 @@ impl Record for Instance {
             "region", "account", "id", "cluster", "role", "node", "version", "body",
         ],
     );
+    const KEEPS_ACCOUNT: Option<&'static str> = None;
 
     fn region(&self) -> Option<&Region> {
         Some(&self.region)

@@ -81,6 +81,8 @@ impl Record for Key {
             "rotation_at",
         ],
     );
+    /// Those that the service manages go with their account.
+    const KEEPS_ACCOUNT: Option<&'static str> = Some("managed = 0");
 
     fn region(&self) -> Option<&Region> {
         Some(&self.region)
@@ -111,6 +113,7 @@ impl Record for Alias {
         ],
     );
     const COLUMNS: &'static str = "region, account, name, key_id, created_at, updated_at";
+    const KEEPS_ACCOUNT: Option<&'static str> = None;
 
     fn region(&self) -> Option<&Region> {
         Some(&self.region)

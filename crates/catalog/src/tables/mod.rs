@@ -6,6 +6,7 @@ pub mod counts;
 pub mod dirty_volumes;
 pub mod events;
 pub mod grants;
+pub mod holdings;
 pub mod instances;
 pub mod jobs;
 pub mod keys;

@@ -2,7 +2,7 @@
 //! of the catalog.
 //!
 //! It does not know which tables there are: `recorded` lists them.
-use model::Region;
+use model::{Account, Region};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use crate::{
         stored::{Stored, decode},
     },
     transaction::Tx,
-    value::{Arg, Row},
+    value::{Arg, Row, args},
 };
 
 /// A table that a copy of the catalog takes along.
@@ -71,6 +71,10 @@ pub trait Record: Serialize + DeserializeOwned + 'static {
     const DERIVED: &'static [Table] = &[];
     /// What [`Record::from_row`] reads.
     const COLUMNS: &'static str = "version, body";
+
+    /// Which of an account's rows keep it from being deleted, where the table says whose they are:
+    /// all, but for those of another record, or that go with their account (none).
+    const KEEPS_ACCOUNT: Option<&'static str> = Some("1 = 1");
 
     /// Its region, if it has one.
     fn region(&self) -> Option<&Region>;
@@ -130,6 +134,20 @@ pub(crate) fn log_unversioned<R: Record>(
 ) -> Result<(), CatalogError> {
     let version = tx.next_version()?;
     log::<R>(tx, region, key, version)
+}
+
+/// How many of an account's records keep it from being deleted.
+pub(crate) fn holdings<R: Record>(tx: &mut dyn Tx, account: &Account) -> Result<u64, CatalogError> {
+    let condition = R::KEEPS_ACCOUNT.filter(|_| R::TABLE.columns.contains(&"account"));
+    let Some(condition) = condition else {
+        return Ok(0);
+    };
+    let sql = format!(
+        "SELECT count(*) FROM {} WHERE account = ?1 AND {condition}",
+        R::TABLE.name
+    );
+    let rows = tx.query(&sql, args![account])?;
+    rows.first().map_or(Ok(0), |row| row.count(0))
 }
 
 /// Rows of records.

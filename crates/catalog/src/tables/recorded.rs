@@ -4,7 +4,7 @@
 //! gone with a lost catalog.
 use std::{collections::BTreeMap, fmt};
 
-use model::{Cluster, Grant, Instance, Key, Region, Snapshot};
+use model::{Account, Cluster, Grant, Instance, Key, Region, Snapshot};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, Error as _},
@@ -57,6 +57,8 @@ pub struct Kind {
     find: fn(&mut dyn Tx, &str) -> Found<Option<Recorded>>,
     page: Page,
     put_back: fn(&mut dyn Tx, &Recorded) -> Found<()>,
+    /// How many of an account's keep it from being deleted.
+    pub(super) holdings: fn(&mut dyn Tx, &Account) -> Found<u64>,
 }
 
 const fn kind<R: Record>() -> Kind {
@@ -72,6 +74,7 @@ const fn kind<R: Record>() -> Kind {
             let rows = record::page::<R>(tx, region, after.as_ref(), limit)?;
             Ok(rows.iter().map(Versioned::of).collect())
         },
+        holdings: record::holdings::<R>,
         put_back: |tx, record| R::put_back(tx, record.read()?, &record.parsed(R::TAG)?),
     }
 }

@@ -3,7 +3,8 @@
 //! It does not know whether a server runs: one that does sees the change within a second.
 use catalog::{
     Catalog, CatalogError, CatalogExt,
-    accounts::{self, AccountRow, Holdings},
+    accounts::{self, AccountRow},
+    holdings::{self, Holdings},
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -116,7 +117,7 @@ fn account(verb: AccountVerb) -> Result<(), Failure> {
             run(async {
                 catalog
                     .write(move |tx| {
-                        let holdings = accounts::holdings(tx, &account)?;
+                        let holdings = holdings::of_account(tx, &account)?;
                         if !holdings.is_empty() {
                             return Err(Failure::AccountOwns {
                                 account: account.clone(),
@@ -163,7 +164,7 @@ fn list_accounts(tx: &mut dyn catalog::Tx) -> Result<Vec<(AccountRow, Holdings)>
     accounts::list(tx, ROWS_MAX)?
         .into_iter()
         .map(|row| {
-            let holdings = accounts::holdings(tx, &row.id)?;
+            let holdings = holdings::of_account(tx, &row.id)?;
             Ok((row, holdings))
         })
         .collect()
@@ -186,9 +187,9 @@ fn shown_accounts(rows: &[(AccountRow, Holdings)], format: ListFormat) -> String
                     row.id.to_string(),
                     row.created_at.to_rfc3339_secs(),
                     owns.access_keys.to_string(),
-                    owns.clusters.to_string(),
-                    owns.snapshots.to_string(),
-                    owns.kms_keys.to_string(),
+                    owns.of::<model::Cluster>().to_string(),
+                    owns.of::<model::Snapshot>().to_string(),
+                    owns.of::<model::Key>().to_string(),
                     row.name.clone(),
                 ]
             }),
@@ -199,9 +200,9 @@ fn shown_accounts(rows: &[(AccountRow, Holdings)], format: ListFormat) -> String
                 "name": row.name,
                 "created_at": row.created_at.to_rfc3339_secs(),
                 "access_keys": owns.access_keys,
-                "clusters": owns.clusters,
-                "snapshots": owns.snapshots,
-                "kms_keys": owns.kms_keys,
+                "clusters": owns.of::<model::Cluster>(),
+                "snapshots": owns.of::<model::Snapshot>(),
+                "kms_keys": owns.of::<model::Key>(),
             })
         })),
     }

@@ -3,7 +3,7 @@
 //! It does not know where the failure came from.
 use std::{error::Error, io, path::PathBuf};
 
-use catalog::accounts::Holdings;
+use catalog::holdings::Holdings;
 use engine::Profile;
 use model::{Account, Region};
 use service::{
@@ -250,16 +250,12 @@ fn forget_hint(error: &ForgetError) -> Option<String> {
 
 /// `2 snapshots and 1 KMS key`.
 fn owned(holdings: &Holdings) -> String {
-    let parts: Vec<String> = [
-        (holdings.clusters, "cluster"),
-        (holdings.snapshots, "snapshot"),
-        (holdings.kms_keys, "KMS key"),
-        (holdings.jobs, "unfinished job"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count != 0)
-    .map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }))
-    .collect();
+    let records = holdings.records.iter().copied();
+    let parts: Vec<String> = records
+        .chain([("unfinished job", holdings.jobs)])
+        .filter(|(_, count)| *count != 0)
+        .map(|(what, count)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }))
+        .collect();
     parts.join(" and ")
 }
 
