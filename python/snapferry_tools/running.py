@@ -22,6 +22,9 @@ START_SECONDS = 30
 # Names whose meaning would leak into the server or its clients.
 FOREIGN = re.compile(r"^(AWS_|SNAPFERRY_|PG|https?_proxy$|all_proxy$)", re.IGNORECASE)
 
+# Whoever starts a server here wants nothing of it left.
+ENDS_WITH_ITS_CLUSTERS = {"SNAPFERRY_STOP_CLUSTERS_ON_EXIT": "true"}
+
 
 class StartError(Exception):
     """The server ended, or said nothing, before it was ready."""
@@ -112,9 +115,9 @@ def wait_until(condition, seconds, what, every=0.05):
 
 
 def end_processes_within(folder):
-    """Ends what still runs on the folder, by process id: gently first."""
-    for sign in (signal.SIGINT, signal.SIGKILL):
-        for pid in processes_within(folder):
+    """Ends what still runs on the folder, by process id: gently first, each server by its postmaster."""
+    for sign, those in ((signal.SIGINT, postmasters_within), (signal.SIGKILL, processes_within)):
+        for pid in those(folder):
             with contextlib.suppress(OSError):
                 os.kill(pid, sign)
         with contextlib.suppress(TimeoutError):
@@ -167,7 +170,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=clean_environment(**self.environment),
+                env=clean_environment(**self._settings()),
                 start_new_session=True,
             )
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
@@ -177,6 +180,11 @@ class Server:
                 self.kill()
                 raise StartError(f"snapferry serve did not get ready:\n{self.tail()}")
         return self
+
+    def _settings(self):
+        """The variables that say settings; one that is None is left unsaid."""
+        said = ENDS_WITH_ITS_CLUSTERS | self.environment
+        return {name: value for name, value in said.items() if value is not None}
 
     def _read(self, process):
         for raw in process.stdout:
@@ -188,7 +196,8 @@ class Server:
                 self._ready.set()
 
     def stop(self):
-        """Ends it gently, and at once when it does not end in time. Returns its exit status."""
+        """Ends it gently, with its clusters unless its environment says otherwise; at once when it does not end in
+        time. Returns its exit status."""
         if self.process is None:
             return None
         if self.process.poll() is None:
@@ -221,7 +230,7 @@ class Server:
             capture_output=True,
             text=True,
             timeout=60,
-            env=clean_environment(**self.environment),
+            env=clean_environment(**self._settings()),
         )
         if check and done.returncode != 0:
             raise RuntimeError(f"snapferry {' '.join(words)} failed: {done.stderr.strip()}")

@@ -55,6 +55,12 @@ def start_in_background(tenant, program):
     tenant.run(f"setsid nohup sh -c {shlex.quote(program)} >/dev/null 2>&1 </dev/null & echo")
 
 
+def events_of(rds, name):
+    """What a cluster's events say."""
+    found = rds.describe_events(SourceType="db-cluster", SourceIdentifier=name)["Events"]
+    return [event["Message"] for event in found]
+
+
 def delete_and_wait(rds, name, seconds=40):
     """Deletes a cluster and waits until it is gone."""
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
@@ -276,10 +282,36 @@ def test_a_missing_right_is_named_and_a_deletion_says_so(deploy, name, after):
     running.wait_until(lambda: clients.cluster_of(rds, "kept")["Status"] != "deleting", 20, "it is given up")
     running.wait_until(lambda: clients.cluster_of(rds, "kept")["Status"] == after, 20, "the status tells what is left")
     assert f"without CAP_{name}" in server.log.read_text(encoding="utf-8")
+    assert any(f"CAP_{name}" in said for said in events_of(rds, "kept")), "the cluster's owner is told"
     server.stop()
     server.prefix = []
     server.start()
     delete_and_wait(deployment.rds(), "kept")
+
+
+@pytest.mark.long
+def test_a_database_that_cannot_be_seen_is_spared_and_its_owner_told_why(deploy):
+    deployment = deploy()
+    server = deployment.server
+    deployment.new_cluster("unseen")
+    before = running.postmasters_within(server.data)
+    server.kill()
+    server.prefix = ["setpriv", "--bounding-set=-sys_ptrace"]
+    server.start()
+    running.wait_until(
+        lambda: any("CAP_SYS_PTRACE" in said for said in events_of(deployment.rds(), "unseen")), 20, "the event says why"
+    )
+    assert clients.cluster_of(deployment.rds(), "unseen")["Status"] != "available"
+    # Once, not at every look.
+    time.sleep(KEEPER_SECONDS + 1)
+    told = [said for said in events_of(deployment.rds(), "unseen") if "CAP_SYS_PTRACE" in said]
+    assert len(told) == 1, told
+    server.stop()
+    assert running.postmasters_within(server.data) == before
+    server.prefix = []
+    server.start()
+    clients.wait_cluster(deployment.rds(), "unseen")
+    assert running.postmasters_within(server.data) == before
 
 
 def test_too_few_open_files_are_refused_and_few_kept_for_the_server(deploy):

@@ -1,8 +1,9 @@
 //! Which of root's rights this process has: a container or a unit may have taken some away.
 //!
 //! It does not know which step needs which right.
-use std::io;
+use std::{fmt, io};
 
+use model::Told;
 use rustix::thread::{CapabilitySet, capabilities};
 
 /// A right that clusters with OS users of their own need, and that this process does not have.
@@ -76,22 +77,51 @@ pub fn missing_capabilities() -> io::Result<Vec<MissingCapability>> {
     Ok(missing.map(|(_, told)| *told).collect())
 }
 
-/// For a refusal of the system's: which rights of root this process lacks, in parentheses.
-pub(crate) fn explain(refusal: &io::Error) -> String {
+/// Rights of root that this process does not have, where that may be why the system refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lacking(Vec<&'static str>);
+
+impl Lacking {
+    /// Whether none is lacking, or it is not why.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// For the account: its operator can mend it, once told what is missing.
+    pub(crate) fn told(&self) -> Told {
+        let mut words = vec!["the host does not give Snapferry"];
+        for (at, name) in self.0.iter().enumerate() {
+            words.extend((0 < at).then_some("and"));
+            words.push(name);
+        }
+        words.push(
+            "which it needs for clusters' files and processes, and its operator can give back",
+        );
+        Told::of(&words)
+    }
+}
+
+/// In parentheses, or nothing.
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return Ok(());
+        }
+        write!(
+            f,
+            " (this process is root without {}: give it back, with CapabilityBoundingSet= of a systemd unit or --cap-add of a container)",
+            self.0.join(", ")
+        )
+    }
+}
+
+/// For a refusal of the system's: which rights of root this process lacks.
+pub(crate) fn explain(refusal: &io::Error) -> Lacking {
     if refusal.kind() != io::ErrorKind::PermissionDenied || !rustix::process::geteuid().is_root() {
-        return String::new();
+        return Lacking::default();
     }
-    let names: Vec<&str> = match missing_capabilities() {
-        Ok(missing) => missing.iter().map(|one| one.name).collect(),
-        Err(_) => return String::new(),
-    };
-    if names.is_empty() {
-        return String::new();
-    }
-    format!(
-        " (this process is root without {}: give it back, with CapabilityBoundingSet= of a systemd unit or --cap-add of a container)",
-        names.join(", ")
-    )
+    let missing = missing_capabilities().unwrap_or_default();
+    Lacking(missing.into_iter().map(|one| one.name).collect())
 }
 
 #[cfg(test)]
@@ -101,7 +131,15 @@ mod tests {
     #[test]
     fn only_refusals_are_explained() {
         let other = io::Error::from(io::ErrorKind::NotFound);
-        assert_eq!(explain(&other), "");
+        assert!(explain(&other).is_empty());
+        assert_eq!(explain(&other).to_string(), "");
+    }
+
+    #[test]
+    fn both_readers_are_told_what_is_lacking() {
+        let lacking = Lacking(vec!["CAP_KILL", "CAP_CHOWN"]);
+        assert!(lacking.to_string().contains("CAP_KILL, CAP_CHOWN"));
+        assert!(lacking.told().as_str().contains("CAP_KILL and CAP_CHOWN"));
     }
 
     #[test]

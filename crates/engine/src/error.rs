@@ -5,7 +5,10 @@ use std::{io, path::PathBuf};
 
 use model::{ErrorKind, Told};
 
-use crate::{capabilities, removal::RemovalError};
+use crate::{
+    capabilities::{self, Lacking},
+    removal::RemovalError,
+};
 
 /// What is wanted of files that a removal is about.
 const DELETE: &str = "delete";
@@ -169,8 +172,8 @@ pub enum EngineError {
         home: PathBuf,
         /// What could not be read.
         path: PathBuf,
-        /// The rights that this process lacks, in parentheses, where that may be why.
-        lacking: String,
+        /// The rights that this process lacks, where that may be why.
+        lacking: Lacking,
         /// Why not.
         #[source]
         source: io::Error,
@@ -277,8 +280,8 @@ pub enum EngineError {
         doing: &'static str,
         /// With what.
         path: PathBuf,
-        /// The rights that this process lacks, in parentheses, where that may be why.
-        lacking: String,
+        /// The rights that this process lacks, where that may be why.
+        lacking: Lacking,
         /// Why not.
         #[source]
         source: io::Error,
@@ -360,6 +363,9 @@ impl EngineError {
                 "the database server ended before it took connections, with the reason in its log"
             }
             Self::StartTimeout { .. } => "the database server did not take connections in time",
+            Self::CannotTell { lacking, .. } | Self::Io { lacking, .. } if !lacking.is_empty() => {
+                return lacking.told();
+            }
             Self::CannotTell { .. } => "the host does not tell whether the database server runs",
             Self::WillNotEnd { .. } => "processes of the database server do not end",
             Self::NoSocket { .. } => "the database server takes no connections",

@@ -49,6 +49,7 @@ static PROFILE: Profile = Profile {
     default_port: 1_024,
     license_model: "general-public-license",
     page_bytes: PAGE_BYTES,
+    program: "fake",
     log_file: "fake.log",
     user_names: NameRules {
         bytes_max: 16,

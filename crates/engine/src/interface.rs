@@ -8,6 +8,7 @@ use model::pages::Content;
 
 use crate::{
     certify::Tls,
+    confinement::Confinement,
     error::{EngineError, SinkError},
     home::Home,
     profile::Profile,
@@ -250,6 +251,10 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Where the engine may keep what new clusters are copied from: a folder of its own, which it makes, and
     /// which can be lost at any time. Said once; without, and by engines that need none, each is made from nothing.
     fn keep_templates(&self, _folder: std::path::PathBuf) {}
+
+    /// Holds servers to limits from their next start or adoption on. Said once; without, and by engines
+    /// that run no processes, there are none.
+    fn confine(&self, _confinement: Confinement) {}
 
     /// Lets servers speak TLS from their next start or [`Engine::renew`] on. Said once.
     fn use_tls(&self, tls: Tls);

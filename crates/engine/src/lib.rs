@@ -5,6 +5,7 @@
 mod blocking;
 mod capabilities;
 mod certify;
+mod confinement;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
@@ -13,6 +14,7 @@ mod fake;
 mod folder;
 mod home;
 mod interface;
+mod left_behind;
 mod os_users;
 pub mod postgres;
 mod proc;
@@ -22,13 +24,15 @@ mod reach;
 mod registry;
 mod removal;
 
-pub use capabilities::{MissingCapability, missing_capabilities};
+pub use capabilities::{Lacking, MissingCapability, missing_capabilities};
 pub use certify::{Certifier, Identity, Tls};
+pub use confinement::{Confinement, Limits, NoGroups};
 pub use error::{Cause, EngineError, SinkError};
 #[cfg(feature = "conformance")]
 pub use fake::FakeEngine;
 pub use home::{Home, Replication, Upstream};
 pub use interface::{DumpInfo, DumpSink, Engine, Examined, NewCluster, Replica, ServerState};
+pub use left_behind::{LeftBehindError, end_left_behind, left_behind, users_left_behind};
 pub use os_users::{FIRST_OS_USER, OsUsers, OsUsersError, SharedUser};
 pub use postgres::{Eviction, EvictionError, Evictor, Occupant, shown_occupants};
 pub use profile::{NameRules, Profile};

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::proc;
+use crate::{capabilities::Lacking, proc};
 
 /// The first OS user id for clusters: systemd's list of user ids has this range as unused.
 pub const FIRST_OS_USER: u32 = 1_879_048_192;
@@ -39,8 +39,8 @@ pub enum OsUsersError {
         doing: &'static str,
         /// With what.
         path: PathBuf,
-        /// The rights that this process lacks, in parentheses.
-        lacking: String,
+        /// The rights that this process lacks.
+        lacking: Lacking,
         /// Why not.
         #[source]
         source: io::Error,
@@ -297,7 +297,7 @@ fn living() -> Result<BTreeSet<u32>, OsUsersError> {
     Ok(found)
 }
 
-fn is_cluster_user(uid: u32) -> bool {
+pub(crate) fn is_cluster_user(uid: u32) -> bool {
     (FIRST_OS_USER..=LAST_OS_USER).contains(&uid)
 }
 

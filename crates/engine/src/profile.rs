@@ -16,6 +16,8 @@ pub struct Profile {
     pub license_model: &'static str,
     /// Bytes of its files' pages; a file may have others.
     pub page_bytes: usize,
+    /// The file name of its server's program.
+    pub program: &'static str,
     /// The name of the file that a server's messages go to.
     pub log_file: &'static str,
     /// What the master user may be called.

@@ -25,6 +25,13 @@ pub fn profile(name: &str) -> Option<&'static Profile> {
     profiles.find(|profile| profile.names.contains(&name))
 }
 
+/// Whether a program of this name is the server of an engine; after an upgrade of its package the name
+/// ends in ` (deleted)`.
+pub(crate) fn is_server(program: &str) -> bool {
+    let name = program.split(' ').next().unwrap_or_default();
+    ENGINES.iter().any(|engine| engine.profile.program == name)
+}
+
 /// What the first engine is.
 #[cfg(feature = "conformance")]
 pub(crate) fn first() -> &'static Profile {

@@ -47,7 +47,10 @@ pub use settings::{ClusterTls, Membership, Mode, Settings, Webhook};
 
 use crate::{
     auth::authenticate::Access,
-    clusters::authority,
+    clusters::{
+        authority,
+        exit::{self, Ends},
+    },
     context::ServiceContext,
     link::LinkServer,
     metrics::{Metrics, gauges},
@@ -192,9 +195,14 @@ impl Service {
         self.context.stopped().await;
     }
 
-    /// Ends jobs at their next step and stops every cluster: fast, and at once after `patience`.
-    pub async fn stop(&self, patience: Duration) {
+    /// Ends jobs at their next step, and the servers that are not to run on: fast, and at once after
+    /// `patience`. Answers how many databases run on.
+    pub async fn stop(&self, patience: Duration) -> usize {
         self.context.begin_stop();
+        let ends = match self.context.settings.stop_clusters_on_exit {
+            true => Ends::All,
+            false => Ends::Unfinished,
+        };
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         let ended = async {
             for task in tasks {
@@ -203,16 +211,14 @@ impl Service {
                 }
             }
         };
-        tokio::join!(
-            clusters::supervise::stop_all(&self.context, patience),
-            ended
-        );
+        tokio::join!(exit::stop(&self.context, ends, patience), ended);
         // A job that was stopped on its way may have started a server after the first look.
-        clusters::supervise::stop_all(&self.context, STRAGGLER_PATIENCE).await;
+        let run_on = exit::stop(&self.context, ends, STRAGGLER_PATIENCE).await;
         let settled = tokio::time::timeout(RECORD_LOG_PATIENCE, record_log::settle(&self.context));
         if settled.await.is_err() {
             tracing::warn!("the record log was not written to its end; the next start goes on");
         }
         membership::leave(&self.context, &self.incarnation, STRAGGLER_PATIENCE).await;
+        run_on
     }
 }

@@ -91,6 +91,10 @@ pub struct Settings {
     pub os_users: bool,
     /// Without OS users: whether clusters of several accounts may share one.
     pub shared_os_user: bool,
+    /// Whether clusters' servers end with this process, or run on until the next one adopts them.
+    pub stop_clusters_on_exit: bool,
+    /// What the processes of one cluster may take of the machine.
+    pub cluster_limits: engine::Limits,
     /// Bytes a second that copies may bring into one region; none: no limit.
     pub cross_region_bytes_per_sec: Option<u64>,
     /// Memory that one snapshot may use on its way to the vault, bytes.
@@ -148,6 +152,9 @@ impl Settings {
             },
             os_users: false,
             shared_os_user: false,
+            // What a laptop or CI began is to be gone afterwards.
+            stop_clusters_on_exit: mode == Mode::Dev,
+            cluster_limits: engine::Limits::default(),
             cross_region_bytes_per_sec: None,
             snapshot_memory_bytes: limits::SNAPSHOT_MEMORY_BYTES,
             manual_snapshots_max: limits::MANUAL_SNAPSHOTS_MAX,

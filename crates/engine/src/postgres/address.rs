@@ -124,8 +124,11 @@ impl Addresses {
     }
 
     /// Watches the home's server, which listens, from here on: when it ends, its address is held.
-    pub(super) fn watch(self: &Arc<Self>, home: &Home, postmaster: Process) {
-        let Some(address) = of(home) else { return };
+    /// Answers whether that is new.
+    pub(super) fn watch(self: &Arc<Self>, home: &Home, postmaster: Process) -> bool {
+        let Some(address) = of(home) else {
+            return false;
+        };
         let pid = postmaster.pid;
         let mut state = self.state();
         if state
@@ -133,7 +136,7 @@ impl Addresses {
             .get(&home.socket_dir)
             .is_some_and(|watched| watched.postmaster == pid)
         {
-            return;
+            return false;
         }
         let socket = match second_handle(&postmaster.handle, pid, address) {
             Ok(socket) => Some(socket),
@@ -159,6 +162,7 @@ impl Addresses {
                 Err(error) => tracing::warn!(%error, "the end of a server is not watched"),
             }
         });
+        true
     }
 
     /// Holds the address of a server that has ended, and says so to who waits for it.

@@ -1,8 +1,12 @@
 //! Programs that this process runs, and as whom.
 //!
 //! It does not know which programs.
-use std::process::Command;
+use std::{ffi::OsString, os::unix::process::CommandExt, path::Path, process::Command};
 
+use crate::programs;
+
+/// Where util-linux has the program that begins a session.
+const SETSID: [&str; 2] = ["/usr/bin/setsid", "/bin/setsid"];
 /// Lines of a program's output that go into an error.
 const TAIL_LINES: usize = 12;
 
@@ -11,9 +15,28 @@ pub(super) fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// A program that outlives this one, after the words of another that begins it: in a session of its own,
+/// so that neither a terminal's end nor its Ctrl-C reaches it, and nobody who gets hold of it gets at the
+/// terminal.
+pub(super) fn outliving(before: Vec<OsString>, program: &Path) -> Command {
+    // The standard library begins no session. Each of these words becomes the next, with the same
+    // number; only the leader of a process group would not.
+    let setsid = SETSID
+        .into_iter()
+        .find(|path| Path::new(path).try_exists().is_ok_and(|is_there| is_there));
+    let words = setsid.map(OsString::from).into_iter().chain(before);
+    let mut words = words.chain([program.as_os_str().to_owned()]);
+    let mut command = programs::command(words.next().unwrap_or_default());
+    command.args(words);
+    if setsid.is_none() {
+        // Ctrl-C is for the terminal's own process group.
+        command.process_group(0);
+    }
+    command
+}
+
 /// Gives a program a clean environment and another user.
 pub(super) fn run_as(command: &mut Command, user: Option<(u32, u32)>) {
-    use std::os::unix::process::CommandExt;
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{address, child::own_uid, conf, install::Installs, template::Templates};
-use crate::{certify::Tls, error::EngineError, home::Home, reach};
+use crate::{certify::Tls, confinement::Confinement, error::EngineError, home::Home, reach};
 
 /// Runs PostgreSQL.
 #[derive(Debug, Default)]
@@ -16,6 +16,7 @@ pub struct Postgres {
     pub(super) addresses: Arc<address::Addresses>,
     pub(super) tls: OnceLock<Tls>,
     pub(super) templates: Templates,
+    pub(super) confinement: OnceLock<Confinement>,
 }
 
 impl Postgres {

@@ -11,6 +11,7 @@ mod address;
 mod bounded;
 mod child;
 mod conf;
+mod confine;
 mod control;
 mod create;
 mod document;
@@ -45,8 +46,8 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster, Programs, Replica,
-    ServerState, Tls, blocking::blocking, profile::Profile, remove_tree,
+    Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster, Programs,
+    Replica, ServerState, Tls, blocking::blocking, profile::Profile, remove_tree,
 };
 use child::own_uid;
 use conf::ADMIN;
@@ -151,7 +152,7 @@ impl Engine for Postgres {
         if !ping::answers(home).await {
             return Ok(ServerState::Silent);
         }
-        self.addresses.watch(home, postmaster);
+        self.watch_postmaster(home, postmaster).await?;
         Ok(ServerState::Answers)
     }
 
@@ -173,6 +174,7 @@ impl Engine for Postgres {
             unmark_whole(home)?;
             remove(&home.dir).await?;
         }
+        self.leave_group(home);
         remove(&home.socket_dir).await
     }
 
@@ -199,6 +201,11 @@ impl Engine for Postgres {
 
     fn keep_templates(&self, folder: PathBuf) {
         self.templates.keep_in(folder);
+    }
+
+    fn confine(&self, confinement: Confinement) {
+        // The first one stays.
+        let _ = self.confinement.set(confinement);
     }
 
     fn use_tls(&self, tls: Tls) {

@@ -16,7 +16,7 @@ use rustix::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{child::own_uid, sweep_user};
+use super::{child::own_uid, profile::PROFILE, sweep_user};
 use crate::{
     blocking::blocking,
     error::EngineError,
@@ -37,7 +37,7 @@ const BECOMING: Duration = Duration::from_millis(100);
 /// A process older than this has become what it is to be.
 const YOUNG: Duration = Duration::from_secs(2);
 /// The name of the server's program.
-const PROGRAM: &str = "postgres";
+const PROGRAM: &str = PROFILE.program;
 
 /// A process, held so that its number cannot come to mean another one.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Processes {
         self.postmaster.is_some() || !self.others.is_empty()
     }
 
-    fn pids(&self) -> Vec<u32> {
+    pub(super) fn pids(&self) -> Vec<u32> {
         let postmaster = self.postmaster.iter().map(|process| process.pid);
         let others = self.others.iter().chain(&self.strangers).copied();
         postmaster.chain(others).collect()

@@ -15,6 +15,7 @@ pub(crate) static PROFILE: Profile = Profile {
     default_port: 5_432,
     license_model: "postgresql-license",
     page_bytes: PAGE_BYTES,
+    program: "postgres",
     log_file: "postgres.log",
     user_names: NameRules {
         bytes_max: NAME_BYTES_MAX,

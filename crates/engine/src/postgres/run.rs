@@ -17,10 +17,11 @@ use tokio::{
 
 use super::{
     address,
-    child::{last_lines, run_as},
+    child::{last_lines, outliving, run_as},
     conf::{self, ADMIN, Purpose, home_mode},
     handle::Postgres,
-    install, process,
+    install,
+    process::{self, Process},
     profile::PROFILE,
     session::Session,
 };
@@ -126,20 +127,32 @@ impl Postgres {
 
     async fn watch(&self, home: &Home) -> Result<(), EngineError> {
         let at = home.clone();
-        if let Some(postmaster) = blocking(move || process::postmaster(&at)).await? {
-            self.addresses.watch(home, postmaster);
+        match blocking(move || process::postmaster(&at)).await? {
+            Some(postmaster) => self.watch_postmaster(home, postmaster).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Begins the server process in a process group of its own, so that it outlives this one.
+    /// Watches a server that answers, and holds one that another process began to its limits.
+    pub(super) async fn watch_postmaster(
+        &self,
+        home: &Home,
+        postmaster: Process,
+    ) -> Result<(), EngineError> {
+        match self.addresses.watch(home, postmaster) {
+            true => self.confine_all(home).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Begins the server process, which outlives this one.
     fn spawn(&self, home: &Home) -> Result<Child, EngineError> {
         let data = home.data();
         let log = open_log(home)?;
-        let program = self.installs.of(&home.version)?.program("postgres");
+        let program = self.installs.of(&home.version)?.program(PROFILE.program);
         let mut config = std::ffi::OsString::from("config_file=");
         config.push(home.conf().join("postgresql.conf"));
-        let mut command = crate::programs::command(&program);
+        let mut command = outliving(self.limiting_words(), &program);
         command.arg("-D").arg(&data).arg("-c").arg(config);
         // It works in its data folder from its first moment, which is how it is found again.
         command.current_dir(&data).stdin(Stdio::null());
@@ -149,11 +162,13 @@ impl Postgres {
         command.stdout(log).stderr(again);
         run_as(&mut command, home.os_uid.map(|uid| (uid, uid)));
         let mut command = tokio::process::Command::from(command);
-        command.process_group(0).kill_on_drop(false);
+        command.kill_on_drop(false);
         // The handle may be let go: the runtime reaps the process when it ends before this one.
-        command
+        let server = command
             .spawn()
-            .map_err(|source| EngineError::io("run", program, source))
+            .map_err(|source| EngineError::io("run", program, source))?;
+        self.confine_process(home, server.id());
+        Ok(server)
     }
 }
 

@@ -4,7 +4,7 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    access_key, account, actions, ca, catalog,
+    access_key, account, actions, ca, catalog, data,
     failure::Failure,
     invocation::{Invocation, Outcome, Run},
     job, master_key, node, openapi, reference, serve, vault,
@@ -61,6 +61,7 @@ commands! {
     ca::Ca,
     job::Job,
     node::Node,
+    data::Data,
     catalog::Catalog,
     master_key::MasterKey,
     vault::Vault,

@@ -77,6 +77,16 @@ pub(crate) enum Failure {
     /// Told to drain, and not there yet.
     #[error("the node {0} still holds jobs")]
     StillBusy(String),
+    /// A database did not end, or its files are still there.
+    #[error("the database in {0:?} is not ended and removed as it should be")]
+    DatabaseStays(PathBuf, #[source] engine::EngineError),
+    #[error(transparent)]
+    LeftBehind(#[from] engine::LeftBehindError),
+    /// Nothing was deleted yet.
+    #[error(
+        "this deletes {0:?} for good, with the files of {1} databases, and the keys and snapshots that lie there"
+    )]
+    NotConfirmed(PathBuf, usize),
     /// A verb whose work a server does.
     #[error("no server runs on that catalog, and the look is a server's work")]
     NotServed,
@@ -162,6 +172,8 @@ impl Failure {
             Self::NotServed => Some("start it with `snapferry serve`, and ask again".to_owned()),
             Self::VerifyBusy => Some("wait for it, give the same options to watch it, or add --restart to give it up".to_owned()),
             Self::VerifyEnded(_) => Some("ask again; the server's log says more".to_owned()),
+            Self::NotConfirmed(..) => Some("give the command again with --yes; what to keep of it is in docs/guides/backup-and-upgrade.md".to_owned()),
+            Self::DatabaseStays(..) | Self::LeftBehind(_) => Some("nothing else was deleted; give the command again, as the user that the server ran as".to_owned()),
             Self::StillBusy(_) => Some("it goes on without taking on new work; ask again, or look at `snapferry job list`".to_owned()),
             Self::MasterKey(error) => error.hint(),
             Self::Credentials(error) => error.hint(),

@@ -2,12 +2,14 @@
 mod access_key;
 mod account;
 mod actions;
+mod announce;
 mod arguments;
 mod ca;
 mod catalog;
 mod catalog_rebuild;
 pub(crate) mod cli;
-pub(crate) mod failure;
+mod data;
+mod failure;
 pub(crate) mod invocation;
 mod job;
 mod master_key;

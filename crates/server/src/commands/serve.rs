@@ -4,7 +4,6 @@
 use clap::Args;
 use std::{
     env,
-    io::{self, IsTerminal, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -26,13 +25,15 @@ use tokio::{
 
 use crate::{
     commands::{
+        announce::{
+            introduce, say_ready, tell_left_behind, tell_missing_capabilities, tell_stopped,
+        },
         arguments::MasterKeySource,
         failure::Failure,
         invocation::{Invocation, Outcome, Run},
     },
     deployment::{
-        catalogs,
-        credentials::{self, NewAccessKey},
+        catalogs, credentials,
         data_dir::{DataDir, default_path, keep_private},
         master_key,
         vaults::{self, Vaults},
@@ -48,8 +49,8 @@ use crate::{
     outbound::{
         kms_client, peer_transport::HttpPeerTransport, webhook_sender::HttpWebhookTransport,
     },
-    process::{conceal, open_files::OpenFiles, user_limits},
-    settings::{Layer, LogFormat, catalog_place::CatalogUrl},
+    process::{cluster_limits, conceal, descriptors, open_files::OpenFiles, user_limits},
+    settings::{Layer, catalog_place::CatalogUrl},
 };
 
 /// When it is set, it alone is searched for databases' programs.
@@ -57,9 +58,9 @@ const ENGINE_BIN: &str = "SNAPFERRY_ENGINE_BIN";
 /// Work that blocks (dumps, restores, look-ups) on threads of its own, at most. Dumps that wait for
 /// their servers have a third of them at most.
 const BLOCKING_THREADS_MAX: usize = 96;
-/// A database has this long to stop in order; then it is made to.
+/// A database that ends with the server has this long to stop in order; then it is made to.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// The whole end, databases included.
+/// The whole end, with that of databases.
 const STOP_TIMEOUT: Duration = Duration::from_millis(9_500);
 /// What still runs on blocking threads after that is left behind: jobs can stop anywhere.
 const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
@@ -67,7 +68,8 @@ const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
 /// Serve the API until SIGTERM or Ctrl-C
 ///
 /// Standard output carries one line once requests are answered: `snapferry is ready at http://...`.
-/// Logs go to standard error.
+/// Logs go to standard error. The databases of clusters run on when the server ends, and the next one
+/// adopts them; --stop-clusters-on-exit, which --dev implies, stops them with it.
 ///
 /// Each setting can be given as a flag, as an environment variable (SNAPFERRY_...), or as a key of
 /// the TOML file that --config names; the first of these that says something wins. A key has the
@@ -121,9 +123,10 @@ fn run(arguments: Serve, had_secrets: bool) -> Result<(), Failure> {
         tracing::warn!("{}", conceal::ADVICE);
     }
     keep_private();
+    descriptors::keep_to_this_process();
     let files = OpenFiles::raise()?;
     files.tell();
-    user_limits::bound_processes();
+    user_limits::bound_processes(layer.cluster_processes_max);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(
             thread::available_parallelism()
@@ -183,6 +186,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = format!("{scheme}://{address}");
     let mut settings = layer.service(dir.path().to_owned(), geteuid().is_root())?;
+    cluster_limits::confine(&engines, settings.cluster_limits);
     settings.node = node.name;
     if layer.catalog.is_some() {
         catalogs::check_mode(&*catalog, mode).await?;
@@ -238,6 +242,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
     );
     let connections = tokio::spawn(listen::run(listener, tls, router, slots, stopped));
     say_ready(&endpoint);
+    tell_left_behind(&dir);
 
     tokio::select! {
         name = signals.next() => tracing::info!(signal = name, "stopping"),
@@ -247,17 +252,21 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         let name = signals.next().await;
         tracing::warn!(
             signal = name,
-            "stopping at once; clusters run on until the next start"
+            "stopping at once; databases run on until the next start"
         );
         std::process::exit(1);
     });
     let leave = async {
         drop(stop);
-        tokio::join!(connections, service.stop(PATIENCE)).0
+        tokio::join!(connections, service.stop(PATIENCE))
     };
     match timeout(STOP_TIMEOUT, leave).await {
-        Ok(Ok(())) => tracing::info!("stopped"),
-        Ok(Err(error)) => tracing::error!(%error, "the listener failed"),
+        Ok((listened, run_on)) => {
+            if let Err(error) = listened {
+                tracing::error!(%error, "the listener failed");
+            }
+            tell_stopped(run_on, dir.path());
+        }
         Err(_) => tracing::warn!("stopped before everything had ended; the next start takes it up"),
     }
     Ok(())
@@ -310,28 +319,6 @@ fn check_reach(path: &Path, engines: &EngineRegistry) -> Result<(), Failure> {
     }
 }
 
-/// As root, clusters run as users of their own, which takes several of root's rights.
-fn tell_missing_capabilities() {
-    if !geteuid().is_root() {
-        return;
-    }
-    match engine::missing_capabilities() {
-        Ok(missing) => {
-            for one in missing {
-                tracing::warn!(
-                    capability = one.name,
-                    "this process is root without {}: {}; give it back, with CapabilityBoundingSet= of a systemd unit or --cap-add of a container",
-                    one.name,
-                    one.without
-                );
-            }
-        }
-        Err(error) => {
-            tracing::warn!(%error, "it cannot be told which of root's rights this process has");
-        }
-    }
-}
-
 async fn open(
     dir: &DataDir,
     url: Option<&CatalogUrl>,
@@ -371,60 +358,6 @@ fn parts(
         webhook_transport: Arc::new(HttpWebhookTransport::default()),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
-    }
-}
-
-/// Tells people how to connect; the secret only at the first start, and only on a terminal.
-fn introduce(
-    mode: Mode,
-    endpoint: &str,
-    dir: &DataDir,
-    administrator: Option<&NewAccessKey>,
-    format: LogFormat,
-) {
-    tracing::info!(endpoint, data = %dir.path().display(), version = env!("CARGO_PKG_VERSION"), "serving");
-    if mode == Mode::Dev {
-        tracing::warn!(
-            "--dev: signatures are not checked; whoever reaches this port can do everything"
-        );
-    }
-    if format == LogFormat::Json || mode == Mode::Dev {
-        return;
-    }
-    let mut text = String::new();
-    if let Some(key) = administrator {
-        text.push_str(&format!(
-            "\nMade the administrator's access key {} of account {}, in {}.\n",
-            key.id,
-            key.account,
-            dir.credentials().display()
-        ));
-        if io::stderr().is_terminal() {
-            text.push_str(&format!(
-                "Its secret, shown only now: {}\n",
-                key.secret.as_str()
-            ));
-        }
-        text.push_str(&format!(
-            "Keep a copy of {} elsewhere: without it nothing here can be opened.\n",
-            dir.master_key().display()
-        ));
-    }
-    if dir.credentials().try_exists().is_ok_and(|there| there) {
-        text.push_str("\nTo connect, paste:\n");
-        text.push_str(&credentials::export_lines(endpoint, &dir.credentials()));
-        text.push('\n');
-    }
-    // Without anyone to read it, it needs not be said.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
-}
-
-/// The only line on standard output.
-fn say_ready(endpoint: &str) {
-    let mut out = io::stdout().lock();
-    if let Err(error) = writeln!(out, "snapferry is ready at {endpoint}").and_then(|()| out.flush())
-    {
-        tracing::warn!(%error, "cannot say on standard output that the server is ready");
     }
 }
 

@@ -20,9 +20,9 @@ use service::Mode;
 /// The layout of the folder that this program writes and reads.
 const FORMAT: u32 = 1;
 /// Says what the folder is. Written once.
-const MARK: &str = "snapferry.toml";
+pub(super) const MARK: &str = "snapferry.toml";
 /// Holds the id of the server that has the folder.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 /// Folders of clusters' files and sockets, which their users have to pass through.
 const PASSED_THROUGH: [&str; 2] = ["clusters", "run"];
 /// What is brought back to a new machine, beside its master key, before the first start there.

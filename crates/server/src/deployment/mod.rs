@@ -2,6 +2,7 @@
 pub(crate) mod catalogs;
 pub(crate) mod credentials;
 pub(crate) mod data_dir;
+pub(crate) mod erase;
 pub(crate) mod master_key;
 pub(crate) mod s3;
 pub(crate) mod vaults;

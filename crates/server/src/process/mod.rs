@@ -1,5 +1,7 @@
 //! This process before the system: its memory, files and command line.
+pub(crate) mod cluster_limits;
 pub(crate) mod conceal;
+pub(crate) mod descriptors;
 pub(crate) mod memory;
 pub(crate) mod open_files;
 pub(crate) mod user_limits;

@@ -8,18 +8,15 @@ use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 const PROCESSES_MAX: u64 = 2_000;
 
 /// Bounds the processes of each user that this process starts programs as.
-pub(crate) fn bound_processes() {
+pub(crate) fn bound_processes(asked: Option<u32>) {
+    let most = asked.map_or(PROCESSES_MAX, u64::from);
     let found = getrlimit(Resource::Nproc);
-    if !geteuid().is_root()
-        || found
-            .maximum
-            .is_some_and(|maximum| maximum <= PROCESSES_MAX)
-    {
+    if !geteuid().is_root() || found.maximum.is_some_and(|maximum| maximum <= most) {
         return;
     }
     let bound = Rlimit {
-        current: Some(PROCESSES_MAX),
-        maximum: Some(PROCESSES_MAX),
+        current: Some(most),
+        maximum: Some(most),
     };
     if let Err(error) = setrlimit(Resource::Nproc, bound) {
         tracing::warn!(%error, "clusters' users may have any number of processes");

@@ -68,6 +68,12 @@ impl Choose<usize> for Option<ByteCount> {
     }
 }
 
+impl Choose<Option<u64>> for Option<u32> {
+    fn choose(&self, to: &mut Option<u64>) {
+        *to = self.map(u64::from).or(*to);
+    }
+}
+
 impl Choose<Option<u64>> for Option<ByteCount> {
     fn choose(&self, to: &mut Option<u64>) {
         *to = self.map(|bytes| bytes.0).or(*to);

@@ -179,6 +179,13 @@ pub(crate) struct Layer {
     /// Refuse PostgreSQL clients without TLS, as rds.force_ssl does [default: true, with --dev false]
     #[arg(long, env = "SNAPFERRY_CLUSTER_FORCE_TLS", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     cluster_force_tls: Option<bool> => cluster_tls.forced,
+    /// Stop the clusters' databases when the server ends [default: false, with --dev true]
+    ///
+    /// Otherwise they run on, and the next server on the data folder adopts them: an upgrade costs their
+    /// clients nothing. `snapferry data stop-clusters` ends them without a server. As the first process of
+    /// a container the server always stops them, because nothing can outlive it there.
+    #[arg(long, env = "SNAPFERRY_STOP_CLUSTERS_ON_EXIT", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    stop_clusters_on_exit: Option<bool> => stop_clusters_on_exit,
     /// Folder with a database's programs, or with one such folder per version
     ///
     /// On the command line or in the file it is searched besides /usr/lib/postgresql; in the
@@ -191,6 +198,17 @@ pub(crate) struct Layer {
     /// Snapferry's own. Only for machines whose accounts trust each other.
     #[arg(long, env = "SNAPFERRY_ALLOW_SHARED_OS_USER", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     allow_shared_os_user: Option<bool>,
+    /// Memory that one cluster may take, such as 2GiB [default: no limit]
+    ///
+    /// Of all its processes together where Snapferry may make control groups (cgroup v2), else of each
+    /// process; the start says which. See docs/guides/deployment.md.
+    #[arg(long, env = "SNAPFERRY_CLUSTER_MEMORY_MAX", value_name = "BYTES")]
+    cluster_memory_max: Option<ByteCount> => cluster_limits.memory_bytes_max,
+    /// Processes that one cluster may have, those of its sessions included [default: 2000]
+    ///
+    /// Bounds clusters with OS users of their own (Snapferry is root), and all where there are control groups.
+    #[arg(long, env = "SNAPFERRY_CLUSTER_PROCESSES_MAX", value_name = "COUNT")]
+    cluster_processes_max: Option<u32> => cluster_limits.processes_max,
     /// Bytes a second that copies may bring into one region, such as 50MiB [default: no limit]
     #[arg(
         long,

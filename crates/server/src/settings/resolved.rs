@@ -29,6 +29,8 @@ impl Layer {
         to.os_users = os_users;
         to.shared_os_user = self.allow_shared_os_user.unwrap_or(false) || to.mode == Mode::Dev;
         self.choose(&mut to);
+        // All processes of a container end with its first one.
+        to.stop_clusters_on_exit |= std::process::id() == 1;
         if !to.default_region.is_known() {
             to.extra_regions.insert(to.default_region.clone());
         }

@@ -14,6 +14,10 @@ const LEASE_SECS: RangeInclusive<u64> = 2..=limits::LEASE_MAX.as_secs();
 /// Below this a snapshot could not fill one pack while it stores another.
 const SNAPSHOT_MEMORY_BYTES_MIN: u64 = 2 * limits::PACK_BYTES as u64;
 
+/// A server's shared memory, its own processes and a few sessions.
+const CLUSTER_MEMORY_BYTES_MIN: u64 = 128 << 20;
+/// A server has a process for each of its 100 sessions, and some of its own.
+const CLUSTER_PROCESSES: RangeInclusive<u32> = 150..=100_000;
 /// More requests than this at once are more sockets than speed.
 const VAULT_STREAMS: RangeInclusive<u16> = 1..=256;
 /// S3 takes no smaller parts, and no object is larger.
@@ -66,6 +70,20 @@ impl Layer {
             return Err(SettingsError::Value {
                 setting: "cross-region-bytes-per-second",
                 expected: "at least 1",
+            });
+        }
+        if let Some(memory) = self.cluster_memory_max
+            && memory.0 < CLUSTER_MEMORY_BYTES_MIN
+        {
+            return Err(SettingsError::Value {
+                setting: "cluster-memory-max",
+                expected: "at least 128MiB",
+            });
+        }
+        if (self.cluster_processes_max).is_some_and(|count| !CLUSTER_PROCESSES.contains(&count)) {
+            return Err(SettingsError::Value {
+                setting: "cluster-processes-max",
+                expected: "within 150..=100000",
             });
         }
         if let Some(secs) = self.lease_seconds
@@ -175,6 +193,8 @@ mod tests {
     fn values_have_their_bounds() {
         assert!(flags(&["--snapshot-memory", "1MiB"]).check().is_err());
         assert!(flags(&["--lease-seconds", "1"]).check().is_err());
+        assert!(flags(&["--cluster-memory-max", "64MiB"]).check().is_err());
+        assert!(flags(&["--cluster-processes-max", "100"]).check().is_err());
         assert!(flags(&["--vault-streams", "4"]).check().is_err());
         let bucket = |flag, value| flags(&["--vault", "s3://b", flag, value]).check();
         assert!(bucket("--vault-streams", "0").is_err());

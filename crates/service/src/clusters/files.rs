@@ -55,14 +55,13 @@ fn socket_dir(data_dir: &Path, cluster: &Cluster, member: &str) -> PathBuf {
     if !member.is_empty() {
         return socket_dir_of(data_dir, member);
     }
-    let short: String = cluster
-        .resource_id
-        .as_str()
-        .chars()
-        .skip("cluster-".len())
-        .take(12)
-        .collect();
-    socket_dir_of(data_dir, &short)
+    socket_dir_of(data_dir, &short_name(cluster.resource_id.as_str()))
+}
+
+/// What stands for a cluster where names are short: the beginning of what is its own of its folder's name.
+pub(crate) fn short_name(folder: &str) -> String {
+    let own = folder.split_once('-').map_or(folder, |(_, own)| own);
+    own.chars().filter(|c| *c != '-').take(12).collect()
 }
 
 /// The folder of the socket of a cluster with this short name.

@@ -3,6 +3,8 @@ pub mod address_range;
 pub mod addresses;
 pub mod answering;
 pub mod authority;
+pub(crate) mod exit;
 pub mod files;
+pub mod on_disk;
 pub mod supervise;
 pub mod users;

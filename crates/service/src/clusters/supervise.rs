@@ -1,4 +1,4 @@
-//! Keeps the servers of this node's clusters running, and stops them at the end.
+//! Keeps the servers of this node's clusters running.
 //!
 //! Each cluster is seen to by a task of its own: a server that hangs holds up nothing but itself.
 //! It does not know how a server is begun; the engine does.
@@ -15,14 +15,15 @@ use catalog::{
     jobs,
 };
 use engine::ServerState;
-use model::{ClusterStatus, Instance, InstanceId, InstanceStatus, Placement};
+use model::{Cluster, ClusterStatus, Instance, InstanceId, InstanceStatus, Told};
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::files::{attempts, folder, home};
+use super::files::home;
 use crate::{
     background::{Next, Task, TaskError},
     clusters::addresses,
     context::ServiceContext,
+    events::kinds::{self, OfCluster},
     fault::chain,
     jobs::{JobError, failover, failover_cluster},
 };
@@ -57,6 +58,8 @@ enum Seen {
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     may_start: bool,
+    /// Whether the look before this one did not fail.
+    was_well: bool,
     /// Looks in a row before this one that found it silent.
     silent: u32,
     /// Looks in a row before this one that found it apart.
@@ -122,6 +125,7 @@ impl Watch {
     fn bounds(&self) -> Bounds {
         Bounds {
             may_start: self.restarts.may_start(Instant::now()),
+            was_well: self.failures == 0,
             silent: self.silent,
             apart: self.apart,
         }
@@ -248,8 +252,29 @@ async fn look(
     };
     if let Err(error) = &seen {
         tracing::warn!(cluster = %cluster.name, account = %cluster.account, cause = %chain(error), "the cluster's server is not well");
+        if let (JobError::Fail(reason), true) = (error, bounds.was_well) {
+            tell_down(&context, cluster, &reason.told).await;
+        }
     }
     seen
+}
+
+/// Tells the cluster's owner why its database is down, or why nobody can tell.
+async fn tell_down(context: &ServiceContext, cluster: &Cluster, reason: &Told) {
+    let (id, reason) = (cluster.resource_id.clone(), reason.clone());
+    let written = context
+        .catalog
+        .write(move |tx| match clusters::get_by_resource_id(tx, &id)? {
+            // One that is being deleted is to be down.
+            Some(stored) if stored.value.status == ClusterStatus::Available => {
+                kinds::cluster(tx, &stored.value, OfCluster::Down(&reason))
+            }
+            _ => Ok(()),
+        })
+        .await;
+    if let Err(error) = written {
+        tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's owner is not told");
+    }
 }
 
 /// Makes one instance's server run, once it may be started, and notes whether it takes sessions.
@@ -372,62 +397,6 @@ async fn give_over(context: &ServiceContext, member: &Member) -> Result<bool, Jo
             Ok::<_, JobError>(true)
         })
         .await
-}
-
-/// Stops the servers of all clusters that this node has, those of attempts without a commit
-/// included.
-pub async fn stop_all(context: &ServiceContext, patience: Duration) {
-    let node = context.settings.node.clone();
-    let found = context
-        .catalog
-        .read(move |tx| instances::on_node(tx, &node))
-        .await;
-    let found = match found {
-        Ok(found) => found,
-        Err(error) => {
-            tracing::warn!(cause = %chain(&error), "the list of clusters could not be read");
-            return;
-        }
-    };
-    let stops = found
-        .iter()
-        .map(|member| stop_attempts(context, member, patience));
-    futures_util::future::join_all(stops).await;
-}
-
-async fn stop_attempts(context: &ServiceContext, member: &Member, patience: Duration) {
-    let (cluster, place) = (&member.cluster, &member.instance.placement);
-    let engine = match context.engine_of(cluster) {
-        Ok(engine) => engine,
-        Err(error) => {
-            tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's server does not stop");
-            return;
-        }
-    };
-    let at = folder(context, cluster);
-    let found = match attempts(&at).await {
-        Ok(found) => found,
-        Err(error) => {
-            tracing::warn!(cluster = %cluster.name, folder = %at.display(), %error, "the cluster's attempts cannot be told, so the last one alone is stopped");
-            vec![place.attempt.clone()]
-        }
-    };
-    let own = found
-        .into_iter()
-        .filter(|attempt| place.has_attempt(attempt));
-    let stops = own.map(|attempt| {
-        let place = Placement {
-            attempt,
-            ..place.clone()
-        };
-        home(context, cluster, &place)
-    });
-    let stops = stops.map(|home| async move {
-        if let Err(error) = engine.stop(&home, patience).await {
-            tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's server does not stop");
-        }
-    });
-    futures_util::future::join_all(stops).await;
 }
 
 #[cfg(test)]

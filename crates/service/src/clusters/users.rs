@@ -81,6 +81,15 @@ impl Users {
         })
     }
 
+    /// Whether some cluster of this machine has, or may have, a user.
+    pub async fn has_cluster(&self, uid: u32) -> bool {
+        let Some(claims) = self.claims.clone() else {
+            return true;
+        };
+        let found = blocking(move || claims.clusters_of(uid)).await;
+        found.map_or(true, |folders| !folders.is_empty())
+    }
+
     fn learn(&self, shared: HashSet<u32>) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Known::Shared(shared);
     }

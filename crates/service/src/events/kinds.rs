@@ -72,6 +72,7 @@ kinds! {
     CLUSTER_MOVED: "SNAPFERRY-EVENT-0011", CLUSTER, "notification", "DB cluster has a new address.";
     SNAPSHOT_LEFT_OUT: "SNAPFERRY-EVENT-0012", SNAPSHOT, "notification", "Cluster snapshot leaves out what is no file of the database.";
     CLUSTER_RECLAIMED: "SNAPFERRY-EVENT-0013", CLUSTER, "notification", "DB cluster's address was taken back.";
+    CLUSTER_DOWN: "SNAPFERRY-EVENT-0014", CLUSTER, "failure", "DB cluster's database is not kept running.";
     CLUSTER_LOST: "SNAPFERRY-EVENT-0010", CLUSTER, "failure", "DB cluster is lost.";
     FAILOVER_FAILED: "RDS-EVENT-0069", CLUSTER, "failover", "Cluster failover failed, check the health of your cluster instances and try again.";
     FAILED_OVER: "RDS-EVENT-0071", CLUSTER, "failover", "Completed failover to DB instance";
@@ -249,6 +250,8 @@ pub enum OfCluster<'a> {
     },
     /// A program of another cluster's user had its address and port, and was ended.
     Reclaimed(&'a str, u16),
+    /// Its database cannot be started, or not be told from others.
+    Down(&'a Told),
     /// It could not be deleted, and is kept.
     DeletionFailed(&'a Told),
     /// That instance is about to take its writes.
@@ -322,6 +325,7 @@ pub fn cluster(
         OfCluster::Created => (&CLUSTER_CREATED, CLUSTER_CREATED.tells.to_owned()),
         OfCluster::Deleted => (&CLUSTER_DELETED, CLUSTER_DELETED.tells.to_owned()),
         OfCluster::Failed(reason) => (&CLUSTER_FAILED, with_reason(&CLUSTER_FAILED, reason)),
+        OfCluster::Down(reason) => (&CLUSTER_DOWN, with_reason(&CLUSTER_DOWN, reason)),
         OfCluster::Lost(reason) => (&CLUSTER_LOST, with_reason(&CLUSTER_LOST, reason)),
         OfCluster::Moved { from, to } => {
             let reason = format!(

@@ -149,12 +149,7 @@ fn home_at(
         .file_name()
         .and_then(|name| name.to_str())
         .unwrap_or_default();
-    let short: String = name
-        .trim_start_matches(PREFIX)
-        .chars()
-        .filter(|c| *c != '-')
-        .take(12)
-        .collect();
+    let short = files::short_name(name);
     Home {
         dir: folder.join(attempt),
         socket_dir: files::socket_dir_of(&run.context.settings.data_dir, &short),
