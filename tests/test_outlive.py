@@ -11,7 +11,7 @@ import time
 import pytest
 
 import clients
-from snapferry_tools import running
+from snapferry_tools import database, running
 
 RUN_ON = {"SNAPFERRY_STOP_CLUSTERS_ON_EXIT": "false"}
 PGBENCH = next(iter(sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/pgbench"), reverse=True)), None)
@@ -236,3 +236,25 @@ def test_readers_run_on_and_end_too(outliving):
     # In order: no recovery at the next start.
     logs = [path.read_text(encoding="utf-8") for path in server.data.glob("clusters/*/*/log/postgres.log")]
     assert all("database system is shut down" in log.splitlines()[-1] for log in logs), logs
+
+
+@pytest.mark.long
+def test_a_stop_without_a_catalog_goes_by_files(deploy, tmp_path):
+    catalog = database.Database()
+    try:
+        places = {"SNAPFERRY_CATALOG": catalog.url, "SNAPFERRY_VAULT": str(tmp_path / "vault")}
+        server = (deployment := deploy(environment=places | RUN_ON)).server
+        deployment.new_cluster("shop")
+        catalog.kill()
+        assert server.stop() == 0
+        assert "1 database runs on" in server.log.read_text(encoding="utf-8")
+        assert len(running.postmasters_within(server.data)) == 1
+        catalog.start()
+        server.environment = places
+        server.start()
+        adopted(deployment, "shop")
+        catalog.kill()
+        assert server.stop() == 0
+        assert running.processes_within(server.data) == []
+    finally:
+        catalog.remove()

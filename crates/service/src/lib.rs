@@ -57,6 +57,8 @@ use crate::{
     nodes::membership,
 };
 
+/// What background tasks have to end at their next step.
+const TASKS_PATIENCE: Duration = Duration::from_secs(5);
 /// What a server that was started while everything was being stopped gets.
 const STRAGGLER_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -211,7 +213,12 @@ impl Service {
                 }
             }
         };
-        tokio::join!(exit::stop(&self.context, ends, patience), ended);
+        // One that waits for a catalog which is down does not keep the databases from their end.
+        let ended = tokio::time::timeout(TASKS_PATIENCE, ended);
+        let (_, ended) = tokio::join!(exit::stop(&self.context, ends, patience), ended);
+        if ended.is_err() {
+            tracing::warn!("background tasks have not ended; the next start takes up their work");
+        }
         // A job that was stopped on its way may have started a server after the first look.
         let run_on = exit::stop(&self.context, ends, STRAGGLER_PATIENCE).await;
         let settled = tokio::time::timeout(RECORD_LOG_PATIENCE, record_log::settle(&self.context));

@@ -12,9 +12,14 @@ use futures_util::future::join_all;
 use model::Placement;
 use tokio::time::timeout;
 
-use super::files::{attempts, folder, home};
+use super::{
+    files::{attempts, folder, home},
+    on_disk::OnDisk,
+};
 use crate::{context::ServiceContext, fault::chain};
 
+/// How long the catalog may take to list the clusters: of the time that a stop has.
+const LIST_WAIT: Duration = Duration::from_secs(2);
 /// A server that tells nothing for so long is counted as one that runs on.
 const COUNT_WAIT: Duration = Duration::from_millis(500);
 
@@ -31,15 +36,18 @@ pub(crate) enum Ends {
 /// Stops servers of this node; answers how many run on.
 pub(crate) async fn stop(context: &ServiceContext, ends: Ends, patience: Duration) -> usize {
     let node = context.settings.node.clone();
-    let found = context
+    let listed = context
         .catalog
-        .read(move |tx| instances::on_node(tx, &node))
-        .await;
-    let found = match found {
-        Ok(found) => found,
-        Err(error) => {
-            tracing::warn!(cause = %chain(&error), "the list of clusters could not be read");
-            return 0;
+        .read(move |tx| instances::on_node(tx, &node));
+    let found = match timeout(LIST_WAIT, listed).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::warn!(cause = %chain(&error), "the list of clusters could not be read, so their files tell");
+            return stop_by_files(context, ends, patience).await;
+        }
+        Err(_) => {
+            tracing::warn!("the list of clusters is not answered, so their files tell");
+            return stop_by_files(context, ends, patience).await;
         }
     };
     let kept: Vec<(&Member, Home)> = match ends {
@@ -60,6 +68,27 @@ pub(crate) async fn stop(context: &ServiceContext, ends: Ends, patience: Duratio
         .map(|(member, home)| runs(context, member, home));
     let (_, running) = tokio::join!(join_all(ending), join_all(running));
     running.into_iter().filter(|runs| *runs).count()
+}
+
+/// Without the catalog nobody can tell what is not whole: all servers end, or none.
+async fn stop_by_files(context: &ServiceContext, ends: Ends, patience: Duration) -> usize {
+    let settings = &context.settings;
+    let found = OnDisk::find(&context.engines, settings.os_users, &settings.data_dir).await;
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(%error, "the clusters' files cannot be listed, so their servers run on");
+            return 0;
+        }
+    };
+    if ends == Ends::Unfinished {
+        return found.running().await;
+    }
+    let (_, kept) = found.stop(patience).await;
+    for one in &kept {
+        tracing::warn!(folder = %one.folder.display(), cause = %chain(&one.error), "a cluster's server does not stop");
+    }
+    kept.len()
 }
 
 /// Where the server is that a member's clients use.

@@ -81,6 +81,21 @@ impl<'a> OnDisk<'a> {
         self.homes.len()
     }
 
+    /// How many servers run, or may run.
+    pub async fn running(&self) -> usize {
+        let all = self.homes.iter().map(|(home, _)| async move {
+            for engine in self.engines.all() {
+                match engine.state(home).await {
+                    Ok(ServerState::Ended) => {}
+                    Ok(_) | Err(_) => return true,
+                }
+            }
+            false
+        });
+        let all = join_all(all).await;
+        all.into_iter().filter(|runs| *runs).count()
+    }
+
     /// Stops their servers, and whatever else their users run; answers how many servers ran, and which
     /// did not end.
     pub async fn stop(&self, patience: Duration) -> (usize, Vec<Kept>) {
