@@ -119,6 +119,12 @@ pub enum EngineError {
         /// The cluster's folder.
         home: PathBuf,
     },
+    /// Another server of the cluster takes its writes, or is about to.
+    #[error("the server in {home:?} is not the one that takes its cluster's writes")]
+    Fenced {
+        /// The server's folder.
+        home: PathBuf,
+    },
     /// The folder holds a whole cluster, which is never overwritten.
     #[error("{home:?} holds a whole cluster already")]
     AlreadyWhole {
@@ -294,7 +300,7 @@ impl EngineError {
         match self {
             // A right that is missing does not come back by waiting.
             Self::CannotTell { lacking, .. } if !lacking.is_empty() => ErrorKind::Report,
-            Self::Busy { .. } => ErrorKind::Wait,
+            Self::Busy { .. } | Self::Fenced { .. } => ErrorKind::Wait,
             Self::CannotTell { .. }
             | Self::PortInUse { .. }
             | Self::NoSocket { .. }
@@ -358,6 +364,7 @@ impl EngineError {
             Self::NoSuchAddress { .. } => "its address is none of the host's",
             Self::Busy { .. } => "another operation works on the cluster",
             Self::NotWhole { .. } => "the cluster's files are not whole",
+            Self::Fenced { .. } => "another server takes the cluster's writes",
             Self::AlreadyWhole { .. } => "the cluster's files are there already",
             Self::ServerEnded { .. } => {
                 "the database server ended before it took connections, with the reason in its log"

@@ -323,6 +323,19 @@ impl Engine for FakeEngine {
         }
     }
 
+    async fn fence(&self, home: &Home, _: &str, _: Duration) -> Result<(), EngineError> {
+        self.end(home);
+        Ok(())
+    }
+
+    async fn fenced(&self, _: &Home) -> Result<Option<String>, EngineError> {
+        Ok(None)
+    }
+
+    async fn unfence(&self, _: &Home, _: &str) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     async fn follow(&self, _: &Home) -> Result<(), EngineError> {
         self.check_replicates()
     }

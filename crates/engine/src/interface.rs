@@ -165,6 +165,26 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// As [`Engine::follow`].
     async fn follow_again(&self, home: &Home) -> Result<(), EngineError>;
 
+    /// Ends a server that took writes as [`Engine::stop`] does, for another one to take them: from here
+    /// on [`Engine::start`] does not start it but as a follower, until [`Engine::promote`] or
+    /// [`Engine::unfence`]. `token` tells this time from others.
+    ///
+    /// # Errors
+    /// As [`Engine::stop`]; [`EngineError::Busy`].
+    async fn fence(&self, home: &Home, token: &str, patience: Duration) -> Result<(), EngineError>;
+
+    /// With which token a server was fenced; none when it was not.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    async fn fenced(&self, home: &Home) -> Result<Option<String>, EngineError>;
+
+    /// Lets a server take writes again whose place nobody took, if it was fenced with that token.
+    ///
+    /// # Errors
+    /// When the files cannot be changed.
+    async fn unfence(&self, home: &Home, token: &str) -> Result<(), EngineError>;
+
     /// Lets a server that followed take writes, at its home's address, which may be another one than
     /// it has. `fenced` is the one that took them before: it has ended, and what its log has beyond
     /// what it sent is not lost. Doing it again is nothing.

@@ -52,6 +52,8 @@ pub struct ServiceContext {
     pub records_changed: Arc<Notify>,
     /// The OS users of this node's clusters.
     pub users: Users,
+    /// Wakes who sees to servers: one is to be looked at.
+    pub servers_changed: Notify,
     /// The clusters of this node whose servers take sessions.
     pub answering: Answering,
     /// The jobs under which this node's processes died.
@@ -129,6 +131,7 @@ impl ServiceContext {
             slots: Arc::new(JobSlots::new(narrow)),
             records_changed,
             users,
+            servers_changed: Notify::new(),
             answering: Answering::default(),
             deaths,
             tasks: Tasks::default(),

@@ -39,6 +39,9 @@ const ADMISSIONS_MAX: u32 = 25;
 const ADMISSION_POLL: Duration = Duration::from_millis(200);
 /// The lock under which followers are let in.
 const ADMISSION: i64 = 0x736e_6170_6665_7272;
+/// Tries at a control file that may be half-written.
+const CONTROL_TRIES: u32 = 4;
+const CONTROL_POLL: Duration = Duration::from_millis(20);
 /// What a server says to whom its rules do not name.
 const NOT_ADMITTED: &str = "no pg_hba.conf entry";
 
@@ -76,8 +79,18 @@ pub(super) async fn running(home: &Home) -> Result<Option<Home>, EngineError> {
     .await
 }
 
-/// What the cluster's files say of themselves.
+/// What the cluster's files say of themselves. A server that runs may be about to write it.
 pub(super) async fn control_of(home: &Home) -> Result<Control, EngineError> {
+    for _ in 0..CONTROL_TRIES {
+        if let Ok(control) = read_control(home).await {
+            return Ok(control);
+        }
+        sleep(CONTROL_POLL).await;
+    }
+    read_control(home).await
+}
+
+async fn read_control(home: &Home) -> Result<Control, EngineError> {
     let at = home.clone();
     blocking(move || {
         let path = at.data().join("global/pg_control");

@@ -18,6 +18,7 @@ mod document;
 mod dump;
 mod eviction;
 mod examine;
+mod fence;
 mod follow;
 mod handle;
 mod hold;
@@ -119,7 +120,31 @@ impl Engine for Postgres {
         }
         match home.replication.upstream {
             Some(_) => self.start_follower(home).await,
-            None => self.launch(home, conf::Purpose::Serve, ADMIN).await,
+            None => {
+                // Whoever asks may know of an older state of things: two must never take writes.
+                let follows = !follow::control_of(home).await?.took_writes();
+                if follows || fence::token(home).await?.is_some() {
+                    return Err(EngineError::Fenced {
+                        home: home.dir.clone(),
+                    });
+                }
+                self.launch(home, conf::Purpose::Serve, ADMIN).await
+            }
+        }
+    }
+
+    async fn fence(&self, home: &Home, token: &str, patience: Duration) -> Result<(), EngineError> {
+        fence::fence(home, token, patience).await
+    }
+
+    async fn fenced(&self, home: &Home) -> Result<Option<String>, EngineError> {
+        fence::token(home).await
+    }
+
+    async fn unfence(&self, home: &Home, token: &str) -> Result<(), EngineError> {
+        match fence::token(home).await? {
+            Some(found) if found == token => fence::clear(home).await,
+            _ => Ok(()),
         }
     }
 

@@ -10,6 +10,7 @@ use std::{
 use super::{
     conf::{ADMIN, Purpose},
     control::Control,
+    fence,
     follow::{control_of, is_in_recovery, running},
     handle::Postgres,
     hold::Hold,
@@ -44,6 +45,7 @@ impl Postgres {
         if let Some(fenced) = fenced {
             process::check_ended(fenced)?;
         }
+        fence::clear(home).await?;
         match running(home).await? {
             Some(at) => take_writes(&at, fenced).await?,
             None => self.recover_to_write(home, fenced).await?,

@@ -8,5 +8,6 @@ mod conformance;
 mod dumps;
 mod lifecycle;
 mod meanwhile;
+mod members;
 mod support;
 mod templates;

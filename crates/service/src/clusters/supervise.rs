@@ -185,7 +185,10 @@ impl Task for Supervisor {
     }
 
     async fn woken(&self, context: &ServiceContext) {
-        context.engines.ended().await;
+        tokio::select! {
+            () = context.engines.ended() => {}
+            () = context.servers_changed.notified() => {}
+        }
     }
 
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
@@ -294,6 +297,9 @@ async fn see_to(
                 tracing::info!(cluster = %cluster.name, "the cluster's server answers");
             }
             engine.trim_log(&home).await?;
+            if !is_still(context, member).await? {
+                return Ok(Seen::Found);
+            }
             engine.renew(&home).await?;
             match instance.is_writer() {
                 true => Ok(Seen::Found),
@@ -321,12 +327,47 @@ async fn see_to(
         }
         ServerState::Ended => {
             note(false);
+            unfence(context, member).await?;
             tracing::info!(cluster = %cluster.name, "starting the cluster's server");
             addresses::start(context, cluster, instance.placement.clone()).await?;
             note(true);
             Ok(Seen::Started)
         }
     }
+}
+
+/// Whether the records still say of an instance what they said when the look began: settings that
+/// were right then must not come after newer ones.
+async fn is_still(context: &ServiceContext, member: &Member) -> Result<bool, JobError> {
+    let (id, instance) = (member.cluster.resource_id.clone(), &member.instance);
+    let (wanted, status) = (instance.id.clone(), member.cluster.status);
+    let now = context
+        .catalog
+        .read(move |tx| {
+            let cluster = clusters::get_by_resource_id(tx, &id)?;
+            let there = cluster.is_some_and(|cluster| cluster.value.status == status);
+            let found = instances::of_id(tx, &id, &wanted)?;
+            Ok::<_, CatalogError>(found.filter(|_| there))
+        })
+        .await?;
+    Ok(now.is_some_and(|now| {
+        now.value.placement == instance.placement && now.value.role == instance.role
+    }))
+}
+
+/// Lets a writer start again that was ended for another one which then did not take its place.
+async fn unfence(context: &ServiceContext, member: &Member) -> Result<(), JobError> {
+    let Member { cluster, instance } = member;
+    let home = home(context, cluster, &instance.placement);
+    let engine = context.engine_of(cluster)?;
+    // Read before the records: a later fence has another token.
+    if instance.is_writer()
+        && let Some(token) = engine.fenced(&home).await?
+        && is_still(context, member).await?
+    {
+        engine.unfence(&home, &token).await?;
+    }
+    Ok(())
 }
 
 /// Looks whether a reader hears of its writer; one that does not for long, while the writer answers,

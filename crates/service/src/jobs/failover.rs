@@ -66,10 +66,14 @@ pub(super) async fn perform(
     let members = run.members(cluster).await?;
     if members.iter().any(|one| one.is_writer() && one.id == *from) {
         let target = choose(run, cluster, &members, target).await?;
-        fence(run, cluster, &members).await?;
-        swap(run, cluster, from, &target).await?;
+        patiently(fence(run, cluster, &members).await)?;
+        patiently(swap(run, cluster, from, &target).await)?;
     }
-    let done = take_over(run, cluster, from).await;
+    patiently(take_over(run, cluster, from).await)
+}
+
+/// What is begun is gone on with: it uses up no tries.
+fn patiently<T>(done: Result<T, JobError>) -> Result<T, JobError> {
     done.map_err(|error| match error {
         JobError::Retry(reason) | JobError::Fail(reason) => JobError::Wait(reason),
         other => other,
@@ -100,7 +104,10 @@ async fn fence(run: &Run, cluster: &Cluster, members: &[Instance]) -> Result<(),
             ServerState::Answers => PATIENCE,
             ServerState::Ended | ServerState::Silent => Duration::ZERO,
         };
-        run.slot.waiting(engine.stop(&home, patience)).await?;
+        let token = format!("{}-{}", run.job.id, run.lease.fence);
+        run.slot
+            .waiting(engine.fence(&home, &token, patience))
+            .await?;
     }
     run.context.answering.note(&cluster.resource_id, false);
     Ok(())

@@ -66,7 +66,10 @@ async fn run(run: &Run) -> Result<(), JobError> {
             jobs::finish(tx, &lease, &jobs::End::Done)?;
             Ok::<_, JobError>(())
         })
-        .await
+        .await?;
+    // The old writer comes back.
+    run.context.servers_changed.notify_one();
+    Ok(())
 }
 
 /// The old writer is started again, if the records still have it as that.

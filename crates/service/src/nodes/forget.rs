@@ -98,10 +98,11 @@ fn forget(
     if known.is_none() && held.is_empty() && bound.is_empty() {
         return Err(ForgetError::Unknown(name.to_owned()));
     }
-    let arns = held
+    let mut arns: Vec<String> = held
         .iter()
         .map(|member| member.cluster.arn().to_string())
         .collect();
+    arns.dedup();
     if !held.is_empty() && its_clusters == ItsClusters::Keep {
         return Err(ForgetError::HasClusters {
             name: name.to_owned(),
@@ -117,8 +118,10 @@ fn forget(
     // Read again: jobs that were given up have changed them.
     for member in instances::on_node(tx, name)? {
         let cluster = member.cluster;
-        clusters::delete(tx, &cluster.region, &cluster.account, &cluster.name)?;
-        kinds::cluster(tx, &cluster, OfCluster::Lost(&told))?;
+        // With one of its instances go all of them.
+        if clusters::delete(tx, &cluster.region, &cluster.account, &cluster.name)? {
+            kinds::cluster(tx, &cluster, OfCluster::Lost(&told))?;
+        }
     }
     let jobs_released = jobs::release_held_by(tx, &format!("{name}/"))?;
     nodes::forget(tx, name)?;

@@ -1,0 +1,222 @@
+//! Servers that follow, and one that takes the writes of another: against real PostgreSQL.
+use std::time::Duration;
+
+use crate::support::{Rig, client, kill, number, postmaster};
+use engine::{Engine, EngineError, Home, ServerState, Upstream};
+use model::ErrorKind;
+use rustix::process::Signal;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// More than a socket holds: 16 MiB of log.
+const MUCH: &str =
+    "INSERT INTO t SELECT i, repeat(md5(i::text), 64) FROM generate_series(1, 8000) i";
+
+/// A writer with a table, and readers that follow it.
+async fn cluster(rig: &Rig, readers: &[&str]) -> (Home, Vec<Home>) {
+    let mut writer = rig.home("writer");
+    writer.os_uid_shared = !readers.is_empty();
+    writer.replication.name = "member_writer".to_owned();
+    let names = readers.iter().map(|name| format!("member_{name}"));
+    writer.replication.followers = names.collect();
+    let spec = crate::support::spec();
+    rig.engine.create(&writer, &spec).await.expect("creates");
+    client(&writer)
+        .await
+        .batch_execute("CREATE TABLE t (i bigint, filler text)")
+        .await
+        .expect("a table");
+    let mut made = Vec::new();
+    for name in readers {
+        let mut reader = rig.home(name);
+        reader.os_uid = writer.os_uid;
+        reader.os_uid_shared = true;
+        reader.replication.name = format!("member_{name}");
+        reader.replication.upstream = Some(upstream(&writer));
+        rig.engine.follow(&reader).await.expect("follows");
+        made.push(reader);
+    }
+    (writer, made)
+}
+
+fn upstream(writer: &Home) -> Upstream {
+    Upstream {
+        socket_dir: writer.socket_dir.clone(),
+        port: writer.port,
+    }
+}
+
+/// The same home as a writer, at another one's address.
+fn as_writer(home: &Home, at: &Home) -> Home {
+    let mut writer = home.clone();
+    writer.replication.upstream = None;
+    (writer.host, writer.port) = (at.host.clone(), at.port);
+    writer
+}
+
+async fn rows(home: &Home) -> i64 {
+    number(&client(home).await, "SELECT count(*) FROM t").await
+}
+
+async fn until_rows(home: &Home, wanted: i64) {
+    for _ in 0..200 {
+        if rows(home).await == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the reader has {} rows", rows(home).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_follows_and_does_not_take_writes() {
+    let rig = Rig::new();
+    let (writer, readers) = cluster(&rig, &["a"]).await;
+    let reader = &readers[0];
+    client(&writer)
+        .await
+        .batch_execute(MUCH)
+        .await
+        .expect("writes");
+    until_rows(reader, 8_000).await;
+    let refused = client(reader).await.batch_execute("DELETE FROM t").await;
+    assert!(refused.is_err(), "it follows");
+    let replica = rig.engine.replica(reader).await.expect("answers");
+    assert!(replica.follows && replica.is_connected && 0 < replica.position);
+    // Nobody gets in as the role that followers have, but at the socket.
+    let (role, database) = ("rdsrepladmin", "rdsadmin");
+    assert!(
+        crate::support::client_as(&writer, role, "", database)
+            .await
+            .is_err()
+    );
+
+    rig.engine.stop(reader, PATIENCE).await.expect("stops");
+    client(&writer)
+        .await
+        .batch_execute(MUCH)
+        .await
+        .expect("writes");
+    assert_eq!(
+        rig.engine.state(&writer).await.expect("told"),
+        ServerState::Answers,
+        "its user's other server runs on"
+    );
+    let stale = as_writer(reader, reader);
+    let error = rig.engine.start(&stale).await.expect_err("it follows");
+    assert!(matches!(error, EngineError::Fenced { .. }), "{error}");
+    rig.engine.start(reader).await.expect("starts");
+    until_rows(reader, 16_000).await;
+    rig.engine
+        .follow_again(reader)
+        .await
+        .expect("is made again");
+    assert_eq!(rows(reader).await, 16_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_dead_writer_had_not_sent_is_not_lost() {
+    let rig = Rig::new();
+    let (writer, readers) = cluster(&rig, &["told", "untold"]).await;
+    for reader in &readers {
+        rig.engine.stop(reader, PATIENCE).await.expect("stops");
+    }
+    client(&writer)
+        .await
+        .batch_execute(MUCH)
+        .await
+        .expect("writes");
+    kill(postmaster(&writer), Signal::KILL);
+    rig.engine
+        .fence(&writer, "1", Duration::ZERO)
+        .await
+        .expect("ends");
+    rig.engine.release(&writer);
+    let error = rig.engine.start(&writer).await.expect_err("fenced");
+    assert_eq!(error.kind(), ErrorKind::Wait, "{error}");
+
+    let new = as_writer(&readers[0], &writer);
+    rig.engine
+        .promote(&new, Some(&writer))
+        .await
+        .expect("takes writes");
+    rig.engine
+        .promote(&new, Some(&writer))
+        .await
+        .expect("nothing");
+    assert_eq!(rows(&new).await, 8_000);
+    client(&new)
+        .await
+        .batch_execute(MUCH)
+        .await
+        .expect("writes");
+    // The same without the old writer's log.
+    let less = as_writer(&readers[1], &readers[1]);
+    rig.engine.promote(&less, None).await.expect("takes writes");
+    assert_eq!(rows(&less).await, 0, "or the test shows nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_reader_takes_over_and_the_old_writer_comes_back() {
+    let rig = Rig::new();
+    let (writer, readers) = cluster(&rig, &["a"]).await;
+    let reader = &readers[0];
+    let receiver = child(reader, "walreceiver");
+    kill(receiver, Signal::STOP);
+    client(&writer)
+        .await
+        .batch_execute(MUCH)
+        .await
+        .expect("writes");
+    rig.engine
+        .fence(&writer, "1", Duration::ZERO)
+        .await
+        .expect("ends");
+    kill(receiver, Signal::CONT);
+    let old_address = (reader.host.clone(), reader.port);
+    rig.engine.release(&writer);
+    rig.engine.release(reader);
+    let mut new = as_writer(reader, &writer);
+    new.replication.followers = vec!["member_writer".to_owned()];
+    rig.engine
+        .promote(&new, Some(&writer))
+        .await
+        .expect("takes writes");
+    rig.engine.renew(&new).await.expect("its settings");
+    assert_eq!(rows(&new).await, 8_000);
+    client(&new)
+        .await
+        .batch_execute("INSERT INTO t VALUES (0)")
+        .await
+        .expect("writes");
+
+    let mut old = writer.clone();
+    (old.host, old.port) = old_address;
+    old.replication.followers = Vec::new();
+    old.replication.upstream = Some(upstream(&new));
+    rig.engine.start(&old).await.expect("comes back");
+    until_rows(&old, 8_001).await;
+    assert!(rig.engine.replica(&old).await.expect("answers").follows);
+    rig.engine.unfence(&old, "2").await.expect("another time's");
+    assert_eq!(
+        rig.engine.fenced(&old).await.expect("told").as_deref(),
+        Some("1")
+    );
+}
+
+/// A process of the home's server, by its title.
+fn child(home: &Home, title: &str) -> i32 {
+    let parent = postmaster(home);
+    let found = std::fs::read_dir("/proc")
+        .expect("a list")
+        .flatten()
+        .find_map(|entry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            let (_, rest) = stat.rsplit_once(')')?;
+            let of: i32 = rest.split_whitespace().nth(1)?.parse().ok()?;
+            let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+            let named = String::from_utf8_lossy(&line).contains(title);
+            (of == parent && named).then_some(pid)
+        });
+    found.expect("it runs")
+}
