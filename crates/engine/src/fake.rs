@@ -149,6 +149,17 @@ impl FakeEngine {
         }
     }
 
+    fn check_name(&self, master_username: &str) -> Result<(), EngineError> {
+        match self.profile.user_names.is_reserved(master_username) {
+            true => Err(EngineError::BadValue {
+                what: "the master user's name",
+                value: master_username.to_owned(),
+                why: "is reserved",
+            }),
+            false => Ok(()),
+        }
+    }
+
     /// The cluster's pages, of which the last one is new: a server works.
     fn pages(&self, home: &Home) -> Result<Vec<u8>, EngineError> {
         let number = self.dumps.fetch_add(1, Ordering::Relaxed);
@@ -293,6 +304,23 @@ impl Engine for FakeEngine {
         format!("{salt}{}", hash.to_hex())
     }
 
+    async fn set_master_password(
+        &self,
+        home: &Home,
+        master_username: &str,
+        _verifier: &str,
+    ) -> Result<(), EngineError> {
+        self.check_name(master_username)?;
+        match self.is_running(home) {
+            true => Ok(()),
+            false => Err(EngineError::io(
+                "connect to the server of",
+                &home.dir,
+                io::Error::from(io::ErrorKind::NotConnected),
+            )),
+        }
+    }
+
     async fn create(&self, home: &Home, spec: &NewCluster) -> Result<(), EngineError> {
         if self.all_whole {
             return Ok(());
@@ -302,13 +330,7 @@ impl Engine for FakeEngine {
                 home: home.dir.clone(),
             });
         }
-        if self.profile.user_names.is_reserved(&spec.master_username) {
-            return Err(EngineError::BadValue {
-                what: "the master user's name",
-                value: spec.master_username.clone(),
-                why: "is reserved",
-            });
-        }
+        self.check_name(&spec.master_username)?;
         write(&home.data().join(FILE), &new_pages())?;
         write(&home.log_file(self.profile), b"made\n")?;
         write(&home.dir.join(WHOLE), b"")?;

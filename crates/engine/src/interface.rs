@@ -136,6 +136,18 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// What a server keeps of a password instead of it, drawn anew each time.
     fn verifier(&self, password: &str) -> String;
 
+    /// Gives the master user of a running cluster another password, and back the rights that it had
+    /// at first, should it have lost them. `verifier` is what the server keeps of the password.
+    ///
+    /// # Errors
+    /// A name or a verifier that is none; what the server answers.
+    async fn set_master_password(
+        &self,
+        home: &Home,
+        master_username: &str,
+        verifier: &str,
+    ) -> Result<(), EngineError>;
+
     /// Makes a new, running cluster in a folder without one. What a try that was cut short left
     /// there is removed first; a whole cluster is never touched.
     ///

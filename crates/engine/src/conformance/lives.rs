@@ -78,6 +78,16 @@ pub async fn a_cluster_is_made_stopped_started_and_removed<F: Fixture>() {
     assert_eq!(loaded.kind(), ErrorKind::Refuse);
     engine.start(&home).await.expect("adopts");
     engine.trim_log(&home).await.expect("trims");
+    let (user, verifier) = (
+        spec(&*engine).master_username,
+        engine.verifier("another one"),
+    );
+    let reset = engine.set_master_password(&home, &user, &verifier).await;
+    reset.expect("its master user gets another password");
+    let reset = engine
+        .set_master_password(&home, "rdsadmin", &verifier)
+        .await;
+    assert_eq!(reset.expect_err("reserved").kind(), ErrorKind::Refuse);
     engine.renew(&home).await.expect("renews");
 
     let heard = async {

@@ -15,10 +15,10 @@ use super::{
     conf::{self, ADMIN, Purpose, home_mode},
     handle::Postgres,
     hold::Hold,
-    install, process,
+    install, master, process,
     profile::PROFILE,
     run::or_end,
-    session::{Session, quoted_name, quoted_text},
+    session::{Session, quoted_name},
     template::Template,
     whole::{is_whole, mark_whole},
 };
@@ -33,8 +33,6 @@ const INITDB_WAIT: Duration = Duration::from_secs(180);
 const TOLD_BYTES_MAX: u64 = 64 << 10;
 /// The database that initdb leaves for sessions.
 const FIRST_DATABASE: &str = "postgres";
-/// Bytes of a name at most, in PostgreSQL.
-const NAME_BYTES_MAX: usize = 63;
 
 impl Postgres {
     pub(super) async fn create_cluster(
@@ -222,65 +220,15 @@ fn initdb_failed(status: &str, stderr: &[u8]) -> EngineError {
 }
 
 fn check_spec(spec: &NewCluster) -> Result<(), EngineError> {
-    check_name(
-        "the master user's name",
-        &spec.master_username,
-        &[ADMIN, "public", "none"],
-    )?;
+    master::check(&spec.master_username, &spec.master_verifier)?;
     if let Some(name) = &spec.database_name {
-        check_name(
+        master::check_name(
             "the database's name",
             name,
             &[ADMIN, "template0", "template1"],
         )?;
     }
-    if !is_verifier(&spec.master_verifier) {
-        return Err(EngineError::BadValue {
-            what: "the master user's verifier",
-            value: String::new(),
-            why: "is no SCRAM-SHA-256 verifier",
-        });
-    }
     Ok(())
-}
-
-fn check_name(what: &'static str, name: &str, taken: &[&str]) -> Result<(), EngineError> {
-    let refuse = |why| {
-        Err(EngineError::BadValue {
-            what,
-            value: name.chars().take(NAME_BYTES_MAX).collect(),
-            why,
-        })
-    };
-    if name.is_empty() || NAME_BYTES_MAX < name.len() || name.chars().any(char::is_control) {
-        return refuse("does not have 1 to 63 printable characters");
-    }
-    if taken.contains(&name) || name.starts_with("pg_") {
-        return refuse("is reserved");
-    }
-    Ok(())
-}
-
-/// Whether a text is a verifier. Any other text would be taken for a password in clear.
-fn is_verifier(text: &str) -> bool {
-    let base64 = |text: &str| {
-        !text.is_empty()
-            && text
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "+/=".contains(c))
-    };
-    let parts = || {
-        let (rounds_and_salt, keys) = text.strip_prefix("SCRAM-SHA-256$")?.split_once('$')?;
-        let (rounds, salt) = rounds_and_salt.split_once(':')?;
-        let (stored, server) = keys.split_once(':')?;
-        Some((rounds, salt, stored, server))
-    };
-    parts().is_some_and(|(rounds, salt, stored, server)| {
-        rounds.parse::<u32>().is_ok_and(|rounds| 0 < rounds)
-            && base64(salt)
-            // 32 bytes each.
-            && [stored, server].iter().all(|key| base64(key) && key.len() == 44)
-    })
 }
 
 /// Makes the administrator's database, the master role and what it owns.
@@ -291,9 +239,8 @@ async fn furnish(home: &Home, spec: &NewCluster) -> Result<(), EngineError> {
         .run(
             "make the master role",
             &format!(
-                "CREATE ROLE {master} LOGIN CREATEDB CREATEROLE NOSUPERUSER NOREPLICATION \
-                 NOBYPASSRLS PASSWORD {}",
-                quoted_text(&spec.master_verifier)
+                "CREATE ROLE {master} {}",
+                master::attributes(&spec.master_verifier)
             ),
         )
         .await?;

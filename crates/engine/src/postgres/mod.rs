@@ -25,6 +25,7 @@ mod hold;
 mod install;
 mod listeners;
 mod load;
+mod master;
 mod page;
 mod ping;
 mod process;
@@ -96,6 +97,15 @@ impl Engine for Postgres {
             .collect();
         versions.dedup();
         versions
+    }
+
+    async fn set_master_password(
+        &self,
+        home: &Home,
+        master_username: &str,
+        verifier: &str,
+    ) -> Result<(), EngineError> {
+        master::set_password(home, master_username, verifier).await
     }
 
     async fn create(&self, home: &Home, spec: &NewCluster) -> Result<(), EngineError> {
