@@ -103,7 +103,7 @@ def test_rule_2_9_categories(closed):
         for row in rds.describe_event_categories()["EventCategoriesMapList"]
     }
     assert listed == {
-        CLUSTER: ["creation", "deletion", "failover", "failure", "notification"],
+        CLUSTER: ["configuration change", "creation", "deletion", "failover", "failure", "maintenance", "notification"],
         "db-instance": ["availability", "creation", "deletion", "failure"],
         SNAPSHOT: ["backup", "deletion", "failure", "notification"],
     }

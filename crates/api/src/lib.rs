@@ -5,6 +5,7 @@
 mod action;
 mod actions;
 mod apis;
+mod clusters;
 mod dispatch;
 mod keys;
 mod known_actions;

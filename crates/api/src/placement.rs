@@ -175,6 +175,25 @@ fn name(
     Ok(())
 }
 
+/// Refuses a port that a cluster cannot move to. One that it is to move to at once is held for it,
+/// where the cluster is this node's.
+///
+/// # Errors
+/// `InvalidParameterValue` that says who has the port.
+pub async fn check_port(
+    cx: &ActionContext,
+    cluster: &Cluster,
+    writer: &Instance,
+    port: u16,
+    at_once: bool,
+) -> Result<(), Fault> {
+    let here = writer.placement.node == cx.service.settings.node;
+    if port == writer.placement.port || !here {
+        return Ok(());
+    }
+    addresses::check_port(&cx.service, cluster, &writer.placement, port, at_once).await
+}
+
 fn check_new(tx: &mut dyn Tx, cluster: &Cluster, clusters_max: usize) -> Result<(), Fault> {
     if rows::get(tx, &cluster.region, &cluster.account, &cluster.name)?.is_some() {
         return Err(Fault::new(

@@ -51,6 +51,7 @@ static PROFILE: Profile = Profile {
     page_bytes: PAGE_BYTES,
     program: "fake",
     log_file: "fake.log",
+    log_types: &["fake"],
     user_names: NameRules {
         bytes_max: 16,
         reserved: &[&["rdsadmin"]],

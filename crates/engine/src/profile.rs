@@ -20,6 +20,8 @@ pub struct Profile {
     pub program: &'static str,
     /// The name of the file that a server's messages go to.
     pub log_file: &'static str,
+    /// The kinds of logs that the API can be asked to export.
+    pub log_types: &'static [&'static str],
     /// What the master user may be called.
     pub user_names: NameRules,
     /// What the first database may be called.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     arn::Arn,
     clock::Timestamp,
+    cluster_options::{ClusterOptions, PendingChanges, Window},
     ids::{Account, Hash, Region, ResourceId, VolumeRef},
     key::WrappedKey,
     names::ClusterName,
@@ -21,6 +22,20 @@ pub enum ClusterStatus {
     Available,
     /// Another of its instances is about to take its writes.
     FailingOver,
+    /// Its server is being stopped.
+    Stopping,
+    /// Its files are there, and no server.
+    Stopped,
+    /// Its server is being started again.
+    Starting,
+    /// Its server is being started anew.
+    Rebooting,
+    /// Something of it is being changed.
+    Modifying,
+    /// Its server is being given another version.
+    Upgrading,
+    /// Its master user is being given another password.
+    ResettingMasterCredentials,
     /// Being removed, perhaps after a final snapshot.
     Deleting,
     /// Could not be made. Its record says why; it can be deleted.
@@ -29,10 +44,17 @@ pub enum ClusterStatus {
 
 impl ClusterStatus {
     /// All.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 12] = [
         Self::Creating,
         Self::Available,
         Self::FailingOver,
+        Self::Stopping,
+        Self::Stopped,
+        Self::Starting,
+        Self::Rebooting,
+        Self::Modifying,
+        Self::Upgrading,
+        Self::ResettingMasterCredentials,
         Self::Deleting,
         Self::Failed,
     ];
@@ -43,6 +65,13 @@ impl ClusterStatus {
             Self::Creating => "creating",
             Self::Available => "available",
             Self::FailingOver => "failing-over",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Rebooting => "rebooting",
+            Self::Modifying => "modifying",
+            Self::Upgrading => "upgrading",
+            Self::ResettingMasterCredentials => "resetting-master-credentials",
             Self::Deleting => "deleting",
             Self::Failed => "failed",
         }
@@ -53,11 +82,45 @@ impl ClusterStatus {
         matches!(
             (self, next),
             (Self::Creating, Self::Available | Self::Failed)
-                | (Self::Available | Self::Failed, Self::Deleting)
                 | (Self::Available, Self::FailingOver)
                 | (Self::FailingOver, Self::Available)
+                | (
+                    Self::Available,
+                    Self::Stopping
+                        | Self::Rebooting
+                        | Self::Modifying
+                        | Self::Upgrading
+                        | Self::ResettingMasterCredentials
+                )
+                | (
+                    Self::Rebooting
+                        | Self::Modifying
+                        | Self::Upgrading
+                        | Self::ResettingMasterCredentials,
+                    Self::Available
+                )
+                // Given up: the server may run or not, and is seen to.
+                | (Self::Stopping, Self::Stopped | Self::Available)
+                | (Self::Stopped, Self::Starting)
+                // Given up: it is as it was.
+                | (Self::Starting, Self::Available | Self::Stopped)
+                | (Self::Available | Self::Stopped | Self::Failed, Self::Deleting)
                 // Given up: with its files whole, or without.
-                | (Self::Deleting, Self::Available | Self::Failed)
+                | (Self::Deleting, Self::Available | Self::Stopped | Self::Failed)
+        )
+    }
+
+    /// Whether its server is being changed by a job, which goes on after a restart of the process.
+    pub fn is_changing(self) -> bool {
+        matches!(
+            self,
+            Self::FailingOver
+                | Self::Stopping
+                | Self::Starting
+                | Self::Rebooting
+                | Self::Modifying
+                | Self::Upgrading
+                | Self::ResettingMasterCredentials
         )
     }
 }
@@ -129,6 +192,15 @@ pub struct Cluster {
     /// Whole percent of the restore that makes it; none when no restore does.
     #[serde(default)]
     pub percent_progress: Option<u8>,
+    /// What was chosen beside the database itself.
+    #[serde(default, skip_serializing_if = "ClusterOptions::is_empty")]
+    pub options: Box<ClusterOptions>,
+    /// What waits for a restart or the maintenance window.
+    #[serde(default, skip_serializing_if = "PendingChanges::is_empty")]
+    pub pending: Box<PendingChanges>,
+    /// When it is started again by itself, while it is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarts_at: Option<Timestamp>,
 }
 
 impl Cluster {
@@ -143,8 +215,46 @@ impl Cluster {
         !self.is_aurora() && self.instance_class.is_some()
     }
 
+    /// Its weekly maintenance window: as given, or the half hour behind its backup window.
+    pub fn maintenance_window(&self) -> String {
+        let drawn = || {
+            let daily = Window::daily(&self.preferred_backup_window);
+            let daily = daily.unwrap_or_else(|| Window::drawn(self.created_at));
+            Window::weekly_after(daily, self.created_at).text()
+        };
+        let given = self.options.maintenance_window.clone();
+        given.unwrap_or_else(drawn)
+    }
+
     /// Whether it is an Aurora cluster; a Multi-AZ DB cluster otherwise.
     pub fn is_aurora(&self) -> bool {
         self.engine.starts_with("aurora")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::{IntoDeserializer, value, value::StrDeserializer};
+
+    use super::*;
+
+    #[test]
+    fn every_state_that_is_passed_through_has_a_way_out() {
+        for status in ClusterStatus::ALL {
+            let ways = ClusterStatus::ALL
+                .iter()
+                .filter(|next| status.may_become(**next));
+            assert!(0 < ways.count(), "{status:?}");
+            let word: StrDeserializer<'_, value::Error> = status.as_str().into_deserializer();
+            assert_eq!(ClusterStatus::deserialize(word), Ok(status));
+            if status.is_changing() {
+                let settled = [ClusterStatus::Available, ClusterStatus::Stopped];
+                assert!(
+                    settled.iter().any(|next| status.may_become(*next)),
+                    "{status:?}"
+                );
+                assert!(!status.may_become(ClusterStatus::Deleting), "{status:?}");
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@
 pub mod arn;
 pub mod clock;
 pub mod cluster;
+mod cluster_options;
 pub mod error_kind;
 pub mod ids;
 pub mod instance;
@@ -22,6 +23,7 @@ pub mod told;
 pub use arn::{Arn, Kind as ArnKind};
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 pub use cluster::{Cluster, ClusterStatus};
+pub use cluster_options::{ClusterOptions, ClusterRole, PendingChanges, Window};
 pub use error_kind::ErrorKind;
 pub use ids::{Account, Hash, InstanceId, JobId, Region, ResourceId, VolumeId, VolumeRef};
 pub use instance::{Instance, InstanceRole, InstanceStatus, Placement};

@@ -77,3 +77,9 @@ pub const SNAPSHOT_MEMORY_BYTES: usize = 128 << 20;
 
 /// How long a role's session may last, seconds (API_AssumeRole: twelve hours).
 pub const SESSION_SECS_MAX: u64 = 43_200;
+
+/// How long a cluster may be stopped before it is started by itself, as in RDS.
+pub const STOPPED_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// IAM roles of a cluster, as in RDS.
+pub const CLUSTER_ROLES_MAX: usize = 5;

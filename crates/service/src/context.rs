@@ -9,14 +9,14 @@ use std::{
 
 use catalog::{Catalog, Touched, WatchedCatalog};
 use engine::{Engine, EngineError, EngineRegistry};
-use model::{Clock, Cluster, Entropy, JobKind, Timestamp};
+use model::{Clock, Cluster, Entropy, InstanceId, JobKind, ResourceId, Timestamp};
 use tokio::sync::Notify;
 
 use crate::{
     Dependencies, Settings,
     background::status::Tasks,
     clusters::{answering::Answering, users::Users},
-    jobs::{deaths::Deaths, slots::JobSlots, snapshot_queues::SnapshotQueues},
+    jobs::{deaths::Deaths, keyed_queues::KeyedQueues, slots::JobSlots},
     keys::{KeyService, Keys, Outside},
     link::transport::PeerTransport,
     metrics::{Metrics, scraped::Scraped},
@@ -64,7 +64,9 @@ pub struct ServiceContext {
     pub metrics: Metrics,
     pub(crate) scraped: Scraped,
     /// One snapshot of a cluster at a time.
-    pub queues: SnapshotQueues,
+    pub queues: KeyedQueues<ResourceId>,
+    /// The right to begin or end an instance's server, one at a time.
+    pub server_turns: KeyedQueues<InstanceId>,
     /// Reaches regions that other deployments host.
     pub peer_transport: Arc<dyn PeerTransport>,
     stopping: AtomicBool,
@@ -137,7 +139,8 @@ impl ServiceContext {
             tasks: Tasks::default(),
             metrics: Metrics::default(),
             scraped: Scraped::default(),
-            queues: SnapshotQueues::default(),
+            queues: KeyedQueues::default(),
+            server_turns: KeyedQueues::default(),
             peer_transport: parts.peer_transport,
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),

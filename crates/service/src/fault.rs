@@ -100,6 +100,10 @@ faults! {
     InvalidDbInstanceState: "InvalidDBInstanceState", 400, InvalidState;
     InstanceQuotaExceeded: "InstanceQuotaExceeded", 400, QuotaExceeded;
     InsufficientDbInstanceCapacity: "InsufficientDBInstanceCapacity", 400, InvalidState;
+    DbClusterRoleAlreadyExists: "DBClusterRoleAlreadyExists", 400, AlreadyExists;
+    DbClusterRoleNotFound: "DBClusterRoleNotFound", 404, NotFound;
+    DbClusterRoleQuotaExceeded: "DBClusterRoleQuotaExceeded", 400, QuotaExceeded;
+    GlobalClusterNotFound: "GlobalClusterNotFoundFault", 404, NotFound;
     InvalidRestore: "InvalidRestoreFault", 400, ValidationError;
     KmsKeyNotAccessible: "KMSKeyNotAccessibleFault", 400, KeyNotAccessible;
     // Every Query service

@@ -16,6 +16,7 @@ macro_rules! actions {
 
 actions! {
     rds {
+        add_role_to_db_cluster::AddRoleToDbCluster,
         add_tags_to_resource::AddTagsToResource,
         copy_db_cluster_snapshot::CopyDbClusterSnapshot,
         create_db_cluster::CreateDbCluster,
@@ -25,20 +26,27 @@ actions! {
         delete_db_cluster_snapshot::DeleteDbClusterSnapshot,
         delete_db_instance::DeleteDbInstance,
         describe_account_attributes::DescribeAccountAttributes,
+        describe_db_cluster_endpoints::DescribeDbClusterEndpoints,
         describe_db_cluster_snapshot_attributes::DescribeDbClusterSnapshotAttributes,
         describe_db_cluster_snapshots::DescribeDbClusterSnapshots,
         describe_db_clusters::DescribeDbClusters,
         describe_db_instances::DescribeDbInstances,
         describe_event_categories::DescribeEventCategories,
         describe_events::DescribeEvents,
+        describe_global_clusters::DescribeGlobalClusters,
         describe_source_regions::DescribeSourceRegions,
         failover_db_cluster::FailoverDbCluster,
         list_tags_for_resource::ListTagsForResource,
+        modify_db_cluster::ModifyDbCluster,
         modify_db_cluster_snapshot_attribute::ModifyDbClusterSnapshotAttribute,
         modify_db_instance::ModifyDbInstance,
         reboot_db_instance::RebootDbInstance,
+        reboot_db_cluster::RebootDbCluster,
+        remove_role_from_db_cluster::RemoveRoleFromDbCluster,
         remove_tags_from_resource::RemoveTagsFromResource,
         restore_db_cluster_from_snapshot::RestoreDbClusterFromSnapshot,
+        start_db_cluster::StartDbCluster,
+        stop_db_cluster::StopDbCluster,
     }
     kms {
         cancel_key_deletion::CancelKeyDeletion,

@@ -1,5 +1,5 @@
 //! `DBCluster`, as RDS answers it.
-use model::{Cluster, Instance, InstanceStatus};
+use model::{Cluster, ClusterStatus, Instance, InstanceStatus, Timestamp};
 use serde::Serialize;
 
 use super::{AvailabilityZone, Tag};
@@ -17,6 +17,59 @@ struct ClusterMember {
     promotion_tier: u8,
 }
 
+/// A security group, as its cluster names it.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct VpcSecurityGroupMembership {
+    vpc_security_group_id: String,
+    status: &'static str,
+}
+
+/// An IAM role, as its cluster names it.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename = "DBClusterRole", rename_all = "PascalCase")]
+struct DbClusterRole {
+    role_arn: String,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feature_name: Option<String>,
+}
+
+/// The certificate authority that was named.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+struct CertificateDetails {
+    #[serde(rename = "CAIdentifier")]
+    ca: String,
+}
+
+/// What was asked for and is not so yet.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct PendingModifiedValues {
+    #[serde(
+        rename = "DBClusterIdentifier",
+        skip_serializing_if = "Option::is_none"
+    )]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    master_user_password: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine_version: Option<String>,
+}
+
+impl PendingModifiedValues {
+    fn of(record: &Cluster) -> Option<Self> {
+        let resets = record.status == ClusterStatus::ResettingMasterCredentials;
+        let found = Self {
+            id: record.pending.name.as_ref().map(ToString::to_string),
+            master_user_password: resets.then_some("****"),
+            engine_version: record.pending.engine_version.clone(),
+        };
+        let any = found.id.is_some() || resets || found.engine_version.is_some();
+        any.then_some(found)
+    }
+}
+
 /// A cluster in an answer.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename = "DBCluster", rename_all = "PascalCase")]
@@ -28,6 +81,10 @@ pub struct DbCluster {
     database_name: Option<String>,
     #[serde(rename = "DBClusterIdentifier")]
     id: String,
+    #[serde(rename = "DBClusterParameterGroup")]
+    parameter_group: String,
+    #[serde(rename = "DBSubnetGroup")]
+    subnet_group: String,
     status: &'static str,
     /// While a restore runs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,8 +101,12 @@ pub struct DbCluster {
     port: Option<u16>,
     master_username: String,
     preferred_backup_window: String,
+    preferred_maintenance_window: String,
+    read_replica_identifiers: Vec<()>,
     #[serde(rename = "DBClusterMembers")]
     members: Vec<ClusterMember>,
+    vpc_security_groups: Vec<VpcSecurityGroupMembership>,
+    hosted_zone_id: &'static str,
     storage_encrypted: bool,
     storage_encryption_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,19 +116,53 @@ pub struct DbCluster {
     arn: String,
     #[serde(rename = "IAMDatabaseAuthenticationEnabled")]
     iam_database_authentication_enabled: bool,
+    associated_roles: Vec<DbClusterRole>,
     cluster_create_time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    automatic_restart_time: Option<String>,
+    backtrack_window: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    enabled_cloudwatch_logs_exports: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_modified_values: Option<PendingModifiedValues>,
     engine_mode: String,
     #[serde(
         rename = "DBClusterInstanceClass",
         skip_serializing_if = "Option::is_none"
     )]
     instance_class: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    storage_type: Option<String>,
+    storage_type: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     iops: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publicly_accessible: Option<bool>,
+    auto_minor_version_upgrade: bool,
     deletion_protection: bool,
+    http_endpoint_enabled: bool,
+    activity_stream_status: &'static str,
     copy_tags_to_snapshot: bool,
+    cross_account_clone: bool,
+    domain_memberships: Vec<()>,
+    network_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    monitoring_interval: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    monitoring_role_arn: Option<String>,
+    database_insights_mode: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    performance_insights_enabled: Option<bool>,
+    #[serde(
+        rename = "PerformanceInsightsKMSKeyId",
+        skip_serializing_if = "Option::is_none"
+    )]
+    performance_insights_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    performance_insights_retention_period: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_write_forwarding_status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_details: Option<CertificateDetails>,
+    engine_lifecycle_support: String,
     tag_list: Vec<Tag>,
     #[serde(skip)]
     created_at: String,
@@ -78,6 +173,12 @@ impl DbCluster {
     pub fn of(record: &Cluster, writer: Option<&Instance>) -> Self {
         let place = writer.map(|writer| &writer.placement);
         let endpoint = place.map(|place| place.host.clone());
+        let options = &record.options;
+        // What Multi-AZ clusters alone have is answered of them also when nobody asked for it.
+        let multi_az = !record.is_aurora();
+        let or = |given: &Option<String>, default: &str| {
+            given.clone().unwrap_or_else(|| default.to_owned())
+        };
         Self {
             allocated_storage: record.allocated_storage_gib,
             availability_zones: record
@@ -89,17 +190,26 @@ impl DbCluster {
             backup_retention_period: record.backup_retention_days,
             database_name: record.database_name.clone(),
             id: record.name.to_string(),
+            parameter_group: or(
+                &options.parameter_group,
+                &default_parameter_group(&record.engine, &record.engine_version),
+            ),
+            subnet_group: or(&options.subnet_group, "default"),
             status: record.status.as_str(),
             percent_progress: record.percent_progress.map(|percent| percent.to_string()),
             reader_endpoint: endpoint.clone(),
             endpoint,
-            multi_az: !record.is_aurora(),
+            multi_az,
             engine: record.engine.clone(),
             engine_version: record.engine_version.clone(),
             port: place.map(|place| place.port),
             master_username: record.master_username.clone(),
             preferred_backup_window: record.preferred_backup_window.clone(),
+            preferred_maintenance_window: record.maintenance_window(),
+            read_replica_identifiers: Vec::new(),
             members: Vec::new(),
+            vpc_security_groups: security_groups(record),
+            hosted_zone_id: super::HOSTED_ZONE,
             storage_encrypted: record.storage_encrypted,
             storage_encryption_type: if record.storage_encrypted {
                 "sse-kms"
@@ -110,13 +220,42 @@ impl DbCluster {
             db_cluster_resource_id: record.resource_id.to_string(),
             arn: record.arn().to_string(),
             iam_database_authentication_enabled: false,
+            associated_roles: roles(record),
             cluster_create_time: record.created_at.to_rfc3339_micros(),
+            automatic_restart_time: record.restarts_at.map(Timestamp::to_rfc3339_micros),
+            backtrack_window: 0,
+            enabled_cloudwatch_logs_exports: options.log_exports.clone(),
+            pending_modified_values: PendingModifiedValues::of(record),
             engine_mode: record.engine_mode.clone(),
             instance_class: record.instance_class.clone(),
-            storage_type: record.storage_type.clone(),
+            storage_type: super::storage_type(record.is_aurora(), record.storage_type.as_deref()),
             iops: record.iops,
+            publicly_accessible: options.publicly_accessible.or(multi_az.then_some(false)),
+            auto_minor_version_upgrade: options.auto_minor_version_upgrade.unwrap_or(true),
             deletion_protection: record.deletion_protection,
+            http_endpoint_enabled: false,
+            activity_stream_status: "stopped",
             copy_tags_to_snapshot: record.copy_tags_to_snapshot,
+            cross_account_clone: false,
+            domain_memberships: Vec::new(),
+            network_type: or(&options.network_type, "IPV4"),
+            monitoring_interval: options.monitoring_interval.or(multi_az.then_some(0)),
+            monitoring_role_arn: options.monitoring_role.clone(),
+            database_insights_mode: or(&options.insights_mode, "standard"),
+            performance_insights_enabled: options
+                .performance_insights
+                .or(multi_az.then_some(false)),
+            performance_insights_key: options.performance_insights_key.clone(),
+            performance_insights_retention_period: options.performance_insights_days,
+            local_write_forwarding_status: (!multi_az).then_some("disabled"),
+            certificate_details: options
+                .ca_certificate
+                .clone()
+                .map(|ca| CertificateDetails { ca }),
+            engine_lifecycle_support: or(
+                &options.lifecycle_support,
+                "open-source-rds-extended-support",
+            ),
             tag_list: record.tags.iter().map(Tag::of).collect(),
             created_at: record.created_at.to_rfc3339_secs(),
         }
@@ -150,6 +289,11 @@ impl DbCluster {
         self
     }
 
+    /// Where writes and reads go, once there is such an address.
+    pub fn endpoints(&self) -> [Option<&str>; 2] {
+        [self.endpoint.as_deref(), self.reader_endpoint.as_deref()]
+    }
+
     /// The same with another status: what the node knows beside the record.
     pub fn with_status(mut self, status: &'static str) -> Self {
         self.status = status;
@@ -157,7 +301,34 @@ impl DbCluster {
     }
 }
 
-/// The answer of the actions that make, restore or delete one cluster.
+fn security_groups(record: &Cluster) -> Vec<VpcSecurityGroupMembership> {
+    let groups = record.options.security_groups.iter().cloned();
+    groups
+        .map(|vpc_security_group_id| VpcSecurityGroupMembership {
+            vpc_security_group_id,
+            status: "active",
+        })
+        .collect()
+}
+
+fn roles(record: &Cluster) -> Vec<DbClusterRole> {
+    let roles = record.options.roles.iter();
+    roles
+        .map(|role| DbClusterRole {
+            role_arn: role.arn.clone(),
+            status: "ACTIVE",
+            feature_name: role.feature.clone(),
+        })
+        .collect()
+}
+
+/// The cluster parameter group that a cluster has unless another is named.
+fn default_parameter_group(engine: &str, version: &str) -> String {
+    let series = version.split('.').next().unwrap_or(version);
+    format!("default.{engine}{series}")
+}
+
+/// The answer of the actions that make, change or delete one cluster.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ClusterOutput {
     #[serde(rename = "DBCluster")]
@@ -170,6 +341,12 @@ impl ClusterOutput {
         Self {
             cluster: DbCluster::of(record, writer),
         }
+    }
+
+    /// The owner's view of a cluster with all of its instances.
+    pub fn of_all(record: &Cluster, members: &[Instance]) -> Self {
+        let writer = members.iter().find(|one| one.is_writer());
+        Self::of(record, writer).with_members(members)
     }
 
     /// The same with the cluster's instances.

@@ -1,5 +1,5 @@
 //! `DBInstance`, as RDS answers it.
-use model::{Cluster, Instance};
+use model::{Cluster, ClusterStatus, Instance};
 use serde::Serialize;
 
 use super::Tag;
@@ -32,7 +32,7 @@ struct ParameterGroup {
 #[serde(rename = "DBSubnetGroup", rename_all = "PascalCase")]
 struct SubnetGroup {
     #[serde(rename = "DBSubnetGroupName")]
-    name: &'static str,
+    name: String,
     #[serde(rename = "DBSubnetGroupDescription")]
     description: &'static str,
     vpc_id: &'static str,
@@ -132,13 +132,13 @@ impl DbInstance {
             id: instance.arn_name().to_owned(),
             class: instance.class.clone().unwrap_or_default(),
             engine: cluster.engine.clone(),
-            status: status(instance, answers).to_owned(),
+            status: status(cluster, instance, answers).to_owned(),
             master_username: cluster.master_username.clone(),
             database_name: cluster.database_name.clone(),
             endpoint: Endpoint {
                 address: place.host.clone(),
                 port: place.port,
-                hosted_zone_id: "Z2R2ITUGPM61AM",
+                hosted_zone_id: super::HOSTED_ZONE,
             },
             allocated_storage: cluster.allocated_storage_gib,
             instance_create_time: created.to_rfc3339_micros(),
@@ -155,16 +155,20 @@ impl DbInstance {
             }],
             availability_zone: instance.availability_zone.clone(),
             subnet_group: SubnetGroup {
-                name: "default",
+                name: cluster
+                    .options
+                    .subnet_group
+                    .clone()
+                    .unwrap_or_else(|| "default".to_owned()),
                 description: "default",
-                vpc_id: "vpc-0",
+                vpc_id: super::NO_VPC,
                 subnet_group_status: "Complete",
                 subnets: Vec::new(),
             },
             preferred_maintenance_window: options
                 .maintenance_window
                 .clone()
-                .unwrap_or_else(|| "sun:04:00-sun:04:30".to_owned()),
+                .unwrap_or_else(|| cluster.maintenance_window()),
             pending_modified_values: Pending {},
             multi_az: cluster.is_multi_az(),
             engine_version: cluster.engine_version.clone(),
@@ -211,9 +215,16 @@ impl DbInstance {
     }
 }
 
-/// A record says `available` also while its server is down: RDS calls that `starting`.
-fn status(instance: &Instance, answers: Option<bool>) -> &'static str {
+/// A record says `available` also while its server is down: RDS calls that `starting`. What is done to
+/// all of a cluster's servers is done to this one.
+fn status(cluster: &Cluster, instance: &Instance, answers: Option<bool>) -> &'static str {
+    let of_all = match cluster.status {
+        ClusterStatus::Stopped => true,
+        ClusterStatus::FailingOver => false,
+        status => status.is_changing(),
+    };
     match (instance.status, answers) {
+        (model::InstanceStatus::Available, _) if of_all => cluster.status.as_str(),
         (model::InstanceStatus::Available, Some(false)) => "starting",
         (status, _) => status.as_str(),
     }

@@ -42,3 +42,15 @@ pub fn zones_of(region: &model::Region) -> Vec<String> {
         .map(|zone| format!("{region}{zone}"))
         .collect()
 }
+
+/// What `StorageType` says: as given, or the default of the kind of cluster.
+fn storage_type(is_aurora: bool, given: Option<&str>) -> String {
+    let default = if is_aurora { "aurora" } else { "io1" };
+    given.unwrap_or(default).to_owned()
+}
+
+/// What `HostedZoneId` says: there is no Route 53, and tools want no null.
+const HOSTED_ZONE: &str = "ZSNAPFERRY";
+
+/// What `VpcId` says: there is no VPC, and tools want one of this form.
+pub const NO_VPC: &str = "vpc-00000000000000000";

@@ -20,6 +20,7 @@ pub struct DbClusterSnapshot {
     allocated_storage: u32,
     status: &'static str,
     port: u16,
+    vpc_id: &'static str,
     cluster_create_time: String,
     master_username: String,
     engine_version: String,
@@ -40,8 +41,7 @@ pub struct DbClusterSnapshot {
     #[serde(rename = "IAMDatabaseAuthenticationEnabled")]
     iam_database_authentication_enabled: bool,
     tag_list: Vec<Tag>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    storage_type: Option<String>,
+    storage_type: String,
     db_cluster_resource_id: String,
     #[serde(skip)]
     recorded_at: String,
@@ -70,6 +70,7 @@ impl DbClusterSnapshot {
             allocated_storage: record.allocated_storage_gib,
             status: record.status.as_str(),
             port: record.port,
+            vpc_id: super::NO_VPC,
             cluster_create_time: record.cluster_created_at.to_rfc3339_micros(),
             master_username: record.master_username.clone(),
             engine_version: record.engine_version.clone(),
@@ -84,7 +85,10 @@ impl DbClusterSnapshot {
             source_arn: record.source.as_ref().map(ToString::to_string),
             iam_database_authentication_enabled: false,
             tag_list: record.tags.iter().map(Tag::of).collect(),
-            storage_type: record.storage_type.clone(),
+            storage_type: super::storage_type(
+                record.engine.starts_with("aurora"),
+                record.storage_type.as_deref(),
+            ),
             db_cluster_resource_id: record.cluster_resource_id.to_string(),
             recorded_at: record.recorded_at.to_rfc3339_secs(),
         }

@@ -11,6 +11,7 @@ pub mod nodes;
 pub mod owners;
 pub mod recorded;
 pub mod records;
+pub mod renames;
 pub mod samples;
 pub mod snapshots;
 pub mod upkeep;
@@ -37,6 +38,7 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@each $fixture, records:
             names_clash, versions_are_compared, states_move_as_they_may, versions_are_never_used_twice,
             clusters_are_found, instances_are_their_clusters, access_keys_live, keys_and_aliases_live, facts_stay);
+        $crate::conformance_tests!(@each $fixture, renames: a_cluster_gets_another_name);
         $crate::conformance_tests!(@each $fixture, recorded:
             all_kinds_are_walked_and_put_back, older_clusters_get_their_writer);
         $crate::conformance_tests!(@each $fixture, owners:

@@ -68,6 +68,9 @@ pub fn cluster(name: &str) -> Cluster {
         tags: Vec::new(),
         failure: None,
         percent_progress: None,
+        options: Box::default(),
+        pending: Box::default(),
+        restarts_at: None,
     }
 }
 

@@ -171,6 +171,45 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Cluster>) -> Result<Stored<Cluster
     Ok(stored)
 }
 
+/// Gives a cluster another name; its name for life, and all that goes by it, stay.
+///
+/// # Errors
+/// `Conflict` when the name is taken, `Stale` when the cluster was changed or deleted since
+/// `stored` was read.
+pub fn rename(
+    tx: &mut dyn Tx,
+    mut stored: Stored<Cluster>,
+    name: ClusterName,
+) -> Result<Stored<Cluster>, CatalogError> {
+    let before = std::mem::replace(&mut stored.value.name, name);
+    let cluster = &stored.value;
+    if get(tx, &cluster.region, &cluster.account, &cluster.name)?.is_some() {
+        return Err(CatalogError::Conflict {
+            what: what(cluster),
+        });
+    }
+    let stored = update_versioned(tx, stored, what, |tx, stored, version| {
+        let cluster = &stored.value;
+        tx.execute(
+            "UPDATE clusters SET name = ?5, version = ?6, body = ?7              WHERE region = ?1 AND account = ?2 AND name = ?3 AND version = ?4",
+            args![
+                &cluster.region,
+                &cluster.account,
+                before.as_str(),
+                stored.version,
+                cluster.name.as_str(),
+                version,
+                encode(cluster)
+            ],
+        )
+    })?;
+    let cluster = &stored.value;
+    let parts = [cluster.account.as_str(), before.as_str()];
+    record::log_unversioned::<Cluster>(tx, Some(&cluster.region), &parts)?;
+    log(tx, cluster, stored.version)?;
+    Ok(stored)
+}
+
 /// What the row of a cluster's name says of it.
 struct Kept {
     version: u64,

@@ -17,6 +17,7 @@ pub(crate) static PROFILE: Profile = Profile {
     page_bytes: PAGE_BYTES,
     program: "postgres",
     log_file: "postgres.log",
+    log_types: &["postgresql", "instance", "iam-db-auth-error", "upgrade"],
     user_names: NameRules {
         bytes_max: NAME_BYTES_MAX,
         reserved: &[RESERVED, NO_ROLES],

@@ -224,6 +224,63 @@ pub(crate) fn is_taken(error: &EngineError) -> bool {
     )
 }
 
+/// Refuses a port that a cluster of this node cannot have at its own host. One that it is to have at
+/// once is held for it.
+///
+/// # Errors
+/// `InvalidParameterValue` that says who has the port.
+pub async fn check_port(
+    context: &ServiceContext,
+    cluster: &Cluster,
+    place: &Placement,
+    port: u16,
+    at_once: bool,
+) -> Result<(), Fault> {
+    let node = context.settings.node.clone();
+    let placed = context
+        .catalog
+        .read(move |tx| instances::on_node(tx, &node))
+        .await?;
+    let engine = context
+        .engine_of(cluster)
+        .map_err(|error| Fault::internal(&error))?;
+    let profile = engine.profile();
+    let is_shared = matches!(
+        context.settings.cluster_addresses,
+        ClusterAddresses::Shared(_)
+    );
+    let host = &place.host;
+    if is_shared && port == profile.default_port {
+        return Err(Fault::value(format!(
+            "Port {port} of {host} is left to this machine's own {}, because all clusters are on one address.",
+            profile.title
+        )));
+    }
+    let taken = || {
+        Fault::value(format!(
+            "Port {port} of {host} is taken by another cluster or program."
+        ))
+    };
+    let others = placed.iter().map(|member| &member.instance);
+    let mut others = others.filter(|one| one.cluster != cluster.resource_id);
+    if others.any(|one| (&one.placement.host, one.placement.port) == (host, port)) {
+        return Err(taken());
+    }
+    let moved = Placement {
+        port,
+        ..place.clone()
+    };
+    if !at_once {
+        return Ok(());
+    }
+    engine
+        .hold(&home(context, cluster, &moved))
+        .map_err(|error| match is_taken(&error) {
+            true => taken(),
+            false => Fault::internal(&error),
+        })
+}
+
 /// Lets go of the address of a cluster's writer.
 pub fn release(context: &ServiceContext, cluster: &Cluster, place: &Placement) {
     if let Ok(engine) = context.engine_of(cluster) {

@@ -7,4 +7,5 @@ pub(crate) mod exit;
 pub mod files;
 pub mod on_disk;
 pub mod supervise;
+pub(crate) mod upkeep;
 pub mod users;

@@ -167,8 +167,11 @@ impl Watch {
     }
 }
 
+/// How long a server may take to stop that is not to run.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Starts, or adopts, every cluster of this node whose record says `available`, and goes on
-/// seeing to it that they run.
+/// seeing to it that they run; and that those do not that are `stopped`.
 #[derive(Debug, Default)]
 pub(crate) struct Supervisor {
     watches: HashMap<InstanceId, Watch>,
@@ -192,7 +195,7 @@ impl Task for Supervisor {
     }
 
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
-        let members = available(context)
+        let members = settled(context)
             .await
             .map_err(|error| TaskError::doing("the list of clusters could not be read", &error))?;
         look_at(context, members, &mut self.watches).await;
@@ -208,18 +211,21 @@ impl Task for Supervisor {
     }
 }
 
-async fn available(context: &ServiceContext) -> Result<Vec<Member>, CatalogError> {
+/// Those that no job is at work on.
+async fn settled(context: &ServiceContext) -> Result<Vec<Member>, CatalogError> {
     let node = context.settings.node.clone();
     let found = context
         .catalog
         .read(move |tx| instances::on_node(tx, &node))
         .await?;
-    let is_available = |member: &Member| {
-        member.cluster.status == ClusterStatus::Available
-            && member.instance.status == InstanceStatus::Available
+    let is_settled = |member: &Member| {
+        matches!(
+            member.cluster.status,
+            ClusterStatus::Available | ClusterStatus::Stopped
+        ) && member.instance.status == InstanceStatus::Available
             && member.instance.placement.is_whole()
     };
-    Ok(found.into_iter().filter(is_available).collect())
+    Ok(found.into_iter().filter(is_settled).collect())
 }
 
 async fn look_at(
@@ -250,7 +256,7 @@ async fn look(
 ) -> Result<Seen, JobError> {
     let cluster = &member.cluster;
     let seen = tokio::select! {
-        seen = see_to(&context, &member, bounds) => seen,
+        seen = look_in_turn(&context, &member, bounds) => seen,
         () = context.stopped() => Ok(Seen::Found),
     };
     if let Err(error) = &seen {
@@ -278,6 +284,56 @@ async fn tell_down(context: &ServiceContext, cluster: &Cluster, reason: &Told) {
     if let Err(error) = written {
         tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the cluster's owner is not told");
     }
+}
+
+/// Looks at one instance's server while nobody else begins or ends it.
+async fn look_in_turn(
+    context: &ServiceContext,
+    member: &Member,
+    bounds: Bounds,
+) -> Result<Seen, JobError> {
+    let _turn = context.server_turns.of(&member.instance.id).await;
+    // Since it was listed, a job may have stopped or moved it.
+    if !is_still_so(context, member).await? {
+        return Ok(Seen::Found);
+    }
+    match member.cluster.status {
+        ClusterStatus::Stopped => keep_stopped(context, member).await,
+        _ => see_to(context, member, bounds).await,
+    }
+}
+
+async fn is_still_so(context: &ServiceContext, member: &Member) -> Result<bool, CatalogError> {
+    let (status, instance) = (member.cluster.status, member.instance.clone());
+    context
+        .catalog
+        .read(move |tx| {
+            let cluster = clusters::get_by_resource_id(tx, &instance.cluster)?;
+            let now = instances::of_id(tx, &instance.cluster, &instance.id)?;
+            Ok::<_, CatalogError>(
+                cluster.is_some_and(|stored| stored.value.status == status)
+                    && now.is_some_and(|stored| stored.value == instance),
+            )
+        })
+        .await
+}
+
+/// Sees to it that an instance of a stopped cluster has no server, and that nobody else takes its
+/// address.
+async fn keep_stopped(context: &ServiceContext, member: &Member) -> Result<Seen, JobError> {
+    let Member { cluster, instance } = member;
+    let home = home(context, cluster, &instance.placement);
+    let engine = context.engine_of(cluster)?;
+    if engine.state(&home).await? != ServerState::Ended {
+        tracing::info!(cluster = %cluster.name, "stopping the cluster's server");
+        engine.stop(&home, STOP_PATIENCE).await?;
+    }
+    context.answering.note_of(instance, false);
+    if let Err(error) = engine.hold(&home) {
+        // Another address is found when it is started.
+        tracing::debug!(cluster = %cluster.name, cause = %chain(&error), "the cluster's address is not held");
+    }
+    Ok(Seen::Found)
 }
 
 /// Makes one instance's server run, once it may be started, and notes whether it takes sessions.

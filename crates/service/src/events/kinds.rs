@@ -72,7 +72,7 @@ kinds! {
     CLUSTER_MOVED: "SNAPFERRY-EVENT-0011", CLUSTER, "notification", "DB cluster has a new address.";
     SNAPSHOT_LEFT_OUT: "SNAPFERRY-EVENT-0012", SNAPSHOT, "notification", "Cluster snapshot leaves out what is no file of the database.";
     CLUSTER_RECLAIMED: "SNAPFERRY-EVENT-0013", CLUSTER, "notification", "DB cluster's address was taken back.";
-    CLUSTER_DOWN: "SNAPFERRY-EVENT-0014", CLUSTER, "failure", "DB cluster's database is not kept running.";
+    CLUSTER_DOWN: "SNAPFERRY-EVENT-0018", CLUSTER, "failure", "DB cluster's database is not kept running.";
     CLUSTER_LOST: "SNAPFERRY-EVENT-0010", CLUSTER, "failure", "DB cluster is lost.";
     FAILOVER_FAILED: "RDS-EVENT-0069", CLUSTER, "failover", "Cluster failover failed, check the health of your cluster instances and try again.";
     FAILED_OVER: "RDS-EVENT-0071", CLUSTER, "failover", "Completed failover to DB instance";
@@ -81,6 +81,16 @@ kinds! {
     INSTANCE_DELETED: "RDS-EVENT-0003", INSTANCE, "deletion", "DB instance deleted.";
     INSTANCE_RESTARTED: "RDS-EVENT-0006", INSTANCE, "availability", "DB instance restarted.";
     INSTANCE_FAILED: "SNAPFERRY-EVENT-0014", INSTANCE, "failure", "DB instance creation failed.";
+    PASSWORD_RESET: "RDS-EVENT-0016", CLUSTER, "configuration change", "Reset master credentials.";
+    CLUSTER_STOPPED: "RDS-EVENT-0150", CLUSTER, "notification", "DB cluster stopped.";
+    CLUSTER_STARTED: "RDS-EVENT-0151", CLUSTER, "notification", "DB cluster started.";
+    STOP_FAILED: "RDS-EVENT-0152", CLUSTER, "notification", "DB cluster stop failed.";
+    STOPPED_TOO_LONG: "RDS-EVENT-0153", CLUSTER, "notification", "DB cluster is being started due to it exceeding the maximum allowed time being stopped.";
+    CLUSTER_RENAMED: "RDS-EVENT-0172", CLUSTER, "notification", "Renamed cluster.";
+    CLUSTER_UPGRADED: "RDS-EVENT-0173", CLUSTER, "maintenance", "Database cluster engine version has been upgraded.";
+    CLUSTER_RESTARTED: "SNAPFERRY-EVENT-0017", CLUSTER, "notification", "DB cluster restarted.";
+    PORT_CHANGED: "SNAPFERRY-EVENT-0015", CLUSTER, "configuration change", "DB cluster has another port.";
+    CHANGE_FAILED: "SNAPFERRY-EVENT-0016", CLUSTER, "failure", "DB cluster modification failed.";
     DELETION_FAILED: "SNAPFERRY-EVENT-0008", CLUSTER, "failure", "DB cluster deletion failed.";
 }
 
@@ -260,6 +270,31 @@ pub enum OfCluster<'a> {
     FailedOver(&'a Instance),
     /// No other instance takes its writes.
     FailoverFailed,
+    /// Its master user has another password.
+    PasswordReset,
+    /// Its server was stopped.
+    Stopped,
+    /// Its server was started again.
+    Started,
+    /// Its server could not be stopped.
+    StopFailed,
+    /// It was stopped for so long that it is being started.
+    StoppedTooLong,
+    /// It had this name before.
+    Renamed(&'a str),
+    /// Its server has another version.
+    Upgraded,
+    /// Its server was started anew.
+    Restarted,
+    /// It listens at another port, as was asked for.
+    PortChanged {
+        /// What it had.
+        from: u16,
+        /// What it has.
+        to: u16,
+    },
+    /// What was asked for could not be done.
+    ChangeFailed(&'a Told),
 }
 
 /// What can be told of an instance.
@@ -321,9 +356,26 @@ pub fn cluster(
     cluster: &Cluster,
     told: OfCluster<'_>,
 ) -> Result<(), CatalogError> {
+    let as_it_is = |kind: &'static Kind| (kind, kind.tells.to_owned());
     let (kind, message) = match told {
-        OfCluster::Created => (&CLUSTER_CREATED, CLUSTER_CREATED.tells.to_owned()),
-        OfCluster::Deleted => (&CLUSTER_DELETED, CLUSTER_DELETED.tells.to_owned()),
+        OfCluster::Created => as_it_is(&CLUSTER_CREATED),
+        OfCluster::Deleted => as_it_is(&CLUSTER_DELETED),
+        OfCluster::PasswordReset => as_it_is(&PASSWORD_RESET),
+        OfCluster::Stopped => as_it_is(&CLUSTER_STOPPED),
+        OfCluster::Started => as_it_is(&CLUSTER_STARTED),
+        OfCluster::StopFailed => as_it_is(&STOP_FAILED),
+        OfCluster::StoppedTooLong => as_it_is(&STOPPED_TOO_LONG),
+        OfCluster::Upgraded => as_it_is(&CLUSTER_UPGRADED),
+        OfCluster::Restarted => as_it_is(&CLUSTER_RESTARTED),
+        OfCluster::Renamed(before) => (
+            &CLUSTER_RENAMED,
+            format!("Renamed cluster from {before} to {}.", cluster.name),
+        ),
+        OfCluster::PortChanged { from, to } => {
+            let reason = Told::answered(format!("{to} instead of {from}"));
+            (&PORT_CHANGED, with_reason(&PORT_CHANGED, &reason))
+        }
+        OfCluster::ChangeFailed(reason) => (&CHANGE_FAILED, with_reason(&CHANGE_FAILED, reason)),
         OfCluster::Failed(reason) => (&CLUSTER_FAILED, with_reason(&CLUSTER_FAILED, reason)),
         OfCluster::Down(reason) => (&CLUSTER_DOWN, with_reason(&CLUSTER_DOWN, reason)),
         OfCluster::Lost(reason) => (&CLUSTER_LOST, with_reason(&CLUSTER_LOST, reason)),
@@ -369,10 +421,12 @@ mod tests {
         assert_eq!(
             categories(CLUSTER),
             [
+                "configuration change",
                 "creation",
                 "deletion",
                 "failover",
                 "failure",
+                "maintenance",
                 "notification"
             ]
         );

@@ -24,6 +24,9 @@ pub struct Body {
     pub cluster: ResourceId,
     /// The final snapshot's name and needs.
     pub final_snapshot: Option<FinalSnapshot>,
+    /// Whether it was stopped, and is so again when the deletion is given up.
+    #[serde(default)]
+    pub was_stopped: bool,
 }
 
 /// A final snapshot that is still to be taken.
@@ -186,10 +189,11 @@ pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), C
     };
     let writer = instances::writer(tx, &stored.value.resource_id)?;
     let whole = writer.is_some_and(|writer| writer.value.placement.is_whole());
-    stored.value.status = if whole {
-        ClusterStatus::Available
-    } else {
-        ClusterStatus::Failed
+    let was_stopped = body.is_some_and(|body| body.was_stopped);
+    stored.value.status = match (whole, was_stopped) {
+        (false, _) => ClusterStatus::Failed,
+        (true, true) => ClusterStatus::Stopped,
+        (true, false) => ClusterStatus::Available,
     };
     stored.value.failure = Some(reason.clone());
     let stored = rows::update(tx, stored)?;

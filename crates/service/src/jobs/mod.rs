@@ -2,6 +2,7 @@
 //!
 //! A job is a list of steps that can stop anywhere and run again: it takes no hints, re-reads
 //! state, and its one commit checks that its lease still holds.
+pub mod change_cluster;
 pub mod copy_document;
 pub mod copy_snapshot;
 pub mod create_cluster;
@@ -13,6 +14,7 @@ pub mod delete_instance;
 mod error;
 pub(crate) mod failover;
 pub mod failover_cluster;
+pub mod keyed_queues;
 pub mod progress;
 pub mod reboot_instance;
 pub mod reencrypt;
@@ -22,7 +24,6 @@ mod restore_sample;
 pub mod run;
 pub mod runner;
 pub mod slots;
-pub mod snapshot_queues;
 pub mod verify_vault;
 
 pub use error::{JobError, Reason};

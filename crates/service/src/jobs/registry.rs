@@ -5,6 +5,7 @@ use model::{Job, JobKind, Told, job::Subject};
 
 use super::{
     JobError,
+    change_cluster::ChangeCluster,
     copy_snapshot::CopySnapshot,
     create_cluster::CreateCluster,
     create_instance::CreateInstance,
@@ -51,6 +52,7 @@ static ALL: &[Row] = &[
     row::<RebootInstance>(),
     row::<DeleteInstance>(),
     row::<FailoverCluster>(),
+    row::<ChangeCluster>(),
     row::<VerifyVault>(),
 ];
 

@@ -55,6 +55,8 @@ enum Fate {
     Fails,
     /// It was being deleted, and is not.
     Returns,
+    /// It was being changed: its server is seen to as it is.
+    Settles,
     /// It is forgotten.
     Goes,
 }
@@ -64,6 +66,7 @@ fn fate(cluster: &Cluster, writer: Option<&Placement>, files: &Files) -> Fate {
         (ClusterStatus::Creating, _) => Fate::Fails,
         (_, Files::Gone) => Fate::Goes,
         (ClusterStatus::Deleting, _) => Fate::Returns,
+        (status, _) if status.is_changing() => Fate::Settles,
         (_, Files::Here(node)) if writer.is_some_and(|place| place.node != *node) => Fate::Moves,
         _ => Fate::Stays,
     }
@@ -137,8 +140,11 @@ async fn one(
                     Some((ClusterStatus::Available, told))
                 }
                 Fate::Returns => Some((ClusterStatus::Failed, OfCluster::DeletionFailed(&CUT_OFF))),
-                Fate::Stays | Fate::Moves | Fate::Goes => None,
+                Fate::Stays | Fate::Moves | Fate::Goes | Fate::Settles => None,
             };
+            if fate == Fate::Settles {
+                cluster.status = ClusterStatus::Available;
+            }
             if let Some((status, _)) = told {
                 cluster.status = status;
                 cluster.failure = Some(CUT_OFF.clone());
@@ -158,6 +164,9 @@ async fn one(
         Fate::Returns => report
             .clusters
             .add(format!("{arn} (was being deleted: kept)")),
+        Fate::Settles => report
+            .clusters
+            .add(format!("{arn} (was being changed: available)")),
         Fate::Stays | Fate::Moves => {}
     }
     Ok(())

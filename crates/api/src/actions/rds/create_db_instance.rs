@@ -169,7 +169,7 @@ impl CreateDbInstance {
             ));
         }
         if let Some(zone) = &self.availability_zone {
-            super::create_db_cluster::zones(cx, std::slice::from_ref(zone))?;
+            crate::clusters::rules::zones(&cx.region, std::slice::from_ref(zone))?;
         }
         tier(self.promotion_tier)?;
         shapes::to_records(&self.tags)?;

@@ -77,6 +77,7 @@ impl Action for DeleteDbCluster {
         let named = record.as_ref().zip(needs);
         let body = delete_cluster::Body {
             cluster: cluster.resource_id.clone(),
+            was_stopped: cluster.status == ClusterStatus::Stopped,
             final_snapshot: named.map(|(record, needs)| FinalSnapshot {
                 name: record.name.clone(),
                 needs,

@@ -114,7 +114,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn of(tx: &mut dyn Tx, cluster: Cluster) -> Result<Self, CatalogError> {
+    pub(super) fn of(tx: &mut dyn Tx, cluster: Cluster) -> Result<Self, CatalogError> {
         let members = instances::of_cluster(tx, &cluster.resource_id)?;
         let members: Vec<Instance> = members.into_iter().map(|stored| stored.value).collect();
         Ok(Self {

@@ -3,19 +3,22 @@
 //! Source: API_RestoreDBClusterFromSnapshot and "Restoring from a DB cluster snapshot".
 use catalog::CatalogExt;
 use model::{
-    Cluster, ClusterStatus, Content, Snapshot, SnapshotStatus, WrappedKey,
+    Cluster, Content, Snapshot, SnapshotStatus, WrappedKey,
     cluster::Base,
     job::{Pin, Subject},
 };
-use serde::Deserialize;
 
-use super::create_db_cluster::{
-    backup_retention, backup_window, engine, engine_version, new_volume, port, zones,
-};
 use crate::{
     action::{Action, ActionContext, Api},
+    clusters::{
+        record::{New, new_cluster},
+        request::{cluster_request, refuse},
+        rules::{engine, engine_version, port},
+    },
     placement,
-    shapes::{self, ClusterOutput, SnapshotRef, Tag},
+    shapes::{
+        self, ClusterOutput, SnapshotRef, Tag, engine_names::database_name as database_name_of,
+    },
 };
 use service::{
     clusters::addresses::PortRequest,
@@ -27,30 +30,26 @@ use service::{
     keys::{RdsUse, cluster_context},
 };
 
-/// The input.
-#[derive(Debug, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-pub struct RestoreDbClusterFromSnapshot {
-    #[serde(rename = "DBClusterIdentifier")]
-    id: String,
-    snapshot_identifier: String,
-    engine: String,
-    engine_version: Option<String>,
-    engine_mode: Option<String>,
-    port: Option<i64>,
-    kms_key_id: Option<String>,
-    #[serde(default)]
-    tags: Vec<Tag>,
-    copy_tags_to_snapshot: Option<bool>,
-    deletion_protection: Option<bool>,
-    backup_retention_period: Option<i64>,
-    preferred_backup_window: Option<String>,
-    #[serde(default)]
-    availability_zones: Vec<String>,
-    storage_type: Option<String>,
-    iops: Option<u32>,
-    #[serde(rename = "DBClusterInstanceClass")]
-    instance_class: Option<String>,
+cluster_request! {
+    /// The input.
+    pub struct RestoreDbClusterFromSnapshot {
+        #[serde(rename = "DBClusterIdentifier")]
+        id: String,
+        snapshot_identifier: String,
+        engine: String,
+        engine_version: Option<String>,
+        engine_mode: Option<String>,
+        port: Option<i64>,
+        database_name: Option<String>,
+        kms_key_id: Option<String>,
+        #[serde(default)]
+        tags: Vec<Tag>,
+        #[serde(default)]
+        availability_zones: Vec<String>,
+        #[serde(rename = "EnableVPCNetworking")]
+        enable_vpc_networking: Option<bool>,
+        enable_internet_access_gateway: Option<bool>,
+    } with each new
 }
 
 impl Action for RestoreDbClusterFromSnapshot {
@@ -58,48 +57,37 @@ impl Action for RestoreDbClusterFromSnapshot {
     const API: Api = Api::Rds;
     type Output = ClusterOutput;
 
-    async fn run(self, cx: &ActionContext) -> Result<ClusterOutput, Fault> {
+    async fn run(mut self, cx: &ActionContext) -> Result<ClusterOutput, Fault> {
         let name = shapes::cluster_name("DBClusterIdentifier", &self.id)?;
         let snapshot = self.snapshot(cx).await?;
         let content = ready(&snapshot)?;
         let version = self.version(cx, &snapshot)?;
+        let members = self.members();
+        self.check()?;
+        members.check()?;
         let wanted = PortRequest {
-            asked: port(self.port)?,
+            asked: self.port.map(port).transpose()?,
             like: snapshot.cluster_port,
         };
-        let now = cx.service.now();
-        let mut cluster = Cluster {
-            region: cx.region.clone(),
-            account: cx.caller.account.clone(),
+        // The databases are those in the snapshot; this is only answered again.
+        let profile = engine(cx, &self.engine)?.profile();
+        let database_name = self.database_name.as_deref();
+        let database_name = database_name.map(|name| database_name_of(profile, name));
+        let new = New {
             name,
-            resource_id: model::ResourceId::draw(&*cx.service.entropy),
-            status: ClusterStatus::Creating,
-            created_at: now,
-            engine: self.engine.clone(),
+            engine: &self.engine,
             engine_version: version,
             master_username: snapshot.master_username.clone(),
-            database_name: None,
-            storage_encrypted: false,
-            kms_key: None,
-            volume: new_volume(cx),
-            base: None,
-            copy_tags_to_snapshot: self.copy_tags_to_snapshot.unwrap_or(false),
-            deletion_protection: self.deletion_protection.unwrap_or(false),
-            backup_retention_days: backup_retention(self.backup_retention_period)?,
-            preferred_backup_window: backup_window(self.preferred_backup_window.as_deref(), now)?,
-            availability_zones: zones(cx, &self.availability_zones)?,
-            engine_mode: "provisioned".to_owned(),
-            storage_type: self
-                .storage_type
-                .clone()
-                .or_else(|| snapshot.storage_type.clone()),
-            allocated_storage_gib: snapshot.allocated_storage_gib,
-            iops: self.iops,
-            instance_class: self.instance_class.clone(),
-            tags: shapes::to_records(&self.tags)?,
-            failure: None,
-            percent_progress: Some(0),
+            database_name: database_name.transpose()?,
+            zones: &self.availability_zones,
+            tags: &self.tags,
         };
+        let mut cluster = new_cluster(cx, new, members)?;
+        cluster.allocated_storage_gib = snapshot.allocated_storage_gib;
+        cluster.percent_progress = Some(0);
+        if cluster.storage_type.is_none() {
+            cluster.storage_type.clone_from(&snapshot.storage_type);
+        }
         let wrapped_key = self.seal(cx, &content, &mut cluster).await?;
         // Where copies share no keys, nor does a cluster under another key.
         let apart = cx.service.settings.reencrypt.contains(&cx.region)
@@ -150,6 +138,21 @@ fn goes_on(snapshot: &Snapshot, content: &Content, cluster: &Cluster) -> bool {
 }
 
 impl RestoreDbClusterFromSnapshot {
+    fn check(&self) -> Result<(), Fault> {
+        refuse(&[
+            (
+                self.enable_vpc_networking == Some(true),
+                "EnableVPCNetworking",
+                "there is no VPC",
+            ),
+            (
+                self.enable_internet_access_gateway == Some(true),
+                "EnableInternetAccessGateway",
+                "there is no gateway",
+            ),
+        ])
+    }
+
     /// Finds the snapshot: the caller's own, or a shared one by its ARN; always of this region.
     async fn snapshot(&self, cx: &ActionContext) -> Result<Snapshot, Fault> {
         let given = &self.snapshot_identifier;

@@ -1,29 +1,35 @@
-//! A queue for each cluster: its snapshots are taken one after another, in the order in which
-//! their jobs came.
+//! Queues by a key, such as one for each cluster: its snapshots are taken one after another, in the
+//! order in which their jobs came.
 //!
 //! It does not know jobs. Clusters belong to one node, so the queues are this process's.
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use model::ResourceId;
 use tokio::sync::OwnedMutexGuard;
 
 /// The queues that are in use.
-#[derive(Debug, Default)]
-pub struct SnapshotQueues(Mutex<HashMap<ResourceId, Weak<tokio::sync::Mutex<()>>>>);
+#[derive(Debug)]
+pub struct KeyedQueues<K>(Mutex<HashMap<K, Weak<tokio::sync::Mutex<()>>>>);
 
-impl SnapshotQueues {
-    /// Waits for a cluster's turn, which ends with the value.
-    pub async fn of(&self, cluster: &ResourceId) -> OwnedMutexGuard<()> {
+impl<K> Default for KeyedQueues<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Clone + Eq + Hash> KeyedQueues<K> {
+    /// Waits for a key's turn, which ends with the value.
+    pub async fn of(&self, key: &K) -> OwnedMutexGuard<()> {
         let queue = {
             let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             queues.retain(|_, queue| 0 < queue.strong_count());
-            let known = queues.get(cluster).and_then(Weak::upgrade);
+            let known = queues.get(key).and_then(Weak::upgrade);
             known.unwrap_or_else(|| {
                 let queue = Arc::default();
-                queues.insert(cluster.clone(), Arc::downgrade(&queue));
+                queues.insert(key.clone(), Arc::downgrade(&queue));
                 queue
             })
         };
@@ -33,13 +39,13 @@ impl SnapshotQueues {
 
 #[cfg(test)]
 mod tests {
-    use model::SystemEntropy;
+    use model::{ResourceId, SystemEntropy};
 
     use super::*;
 
     #[tokio::test]
     async fn one_waits_for_another_of_the_same_cluster_alone() {
-        let queues = SnapshotQueues::default();
+        let queues = KeyedQueues::default();
         let (a, b) = (
             ResourceId::draw(&SystemEntropy),
             ResourceId::draw(&SystemEntropy),

@@ -1,0 +1,91 @@
+//! The record that a new cluster begins with.
+use model::{Cluster, ClusterName, ClusterStatus, ResourceId, VolumeId, VolumeRef, Window};
+
+use super::{
+    request::ClusterMembers,
+    rules::{maintenance_window, zones},
+};
+use crate::{
+    action::ActionContext,
+    shapes::{self, Tag},
+};
+use service::fault::Fault;
+
+/// What makes a new cluster the one it is.
+pub(crate) struct New<'a> {
+    pub(crate) name: ClusterName,
+    pub(crate) engine: &'a str,
+    pub(crate) engine_version: String,
+    pub(crate) master_username: String,
+    pub(crate) database_name: Option<String>,
+    pub(crate) zones: &'a [String],
+    pub(crate) tags: &'a [Tag],
+}
+
+/// The record of a new cluster, of which nothing is there yet and nothing is sealed.
+///
+/// # Errors
+/// What is refused, and what is out of its rules.
+pub(crate) fn new_cluster(
+    cx: &ActionContext,
+    new: New<'_>,
+    members: ClusterMembers,
+) -> Result<Cluster, Fault> {
+    let now = cx.service.now();
+    let mut cluster = Cluster {
+        region: cx.region.clone(),
+        account: cx.caller.account.clone(),
+        name: new.name,
+        resource_id: ResourceId::draw(&*cx.service.entropy),
+        status: ClusterStatus::Creating,
+        created_at: now,
+        engine: new.engine.to_owned(),
+        engine_version: new.engine_version,
+        master_username: new.master_username,
+        database_name: new.database_name,
+        storage_encrypted: false,
+        kms_key: None,
+        volume: new_volume(cx),
+        base: None,
+        copy_tags_to_snapshot: false,
+        deletion_protection: false,
+        backup_retention_days: 1,
+        preferred_backup_window: backup_window(&members, Window::drawn(now))?.text(),
+        availability_zones: zones(&cx.region, new.zones)?,
+        engine_mode: "provisioned".to_owned(),
+        storage_type: None,
+        allocated_storage_gib: 1,
+        iops: None,
+        instance_class: None,
+        tags: shapes::to_records(new.tags)?,
+        failure: None,
+        percent_progress: None,
+        options: Box::default(),
+        pending: Box::default(),
+        restarts_at: None,
+    };
+    members.apply(&mut cluster)?;
+    Ok(cluster)
+}
+
+/// A backup window for a cluster that is given none: the drawn one, or the first half hour behind
+/// it that leaves the maintenance window alone.
+fn backup_window(members: &ClusterMembers, drawn: Window) -> Result<Window, Fault> {
+    let given = members.preferred_maintenance_window.as_deref();
+    let Some(weekly) = given.map(maintenance_window).transpose()? else {
+        return Ok(drawn);
+    };
+    let mut later = (0..24 * 60).map(|minutes| drawn.later(minutes));
+    Ok(later
+        .find(|daily| !weekly.overlaps(*daily))
+        .unwrap_or(drawn))
+}
+
+/// A new lineage that begins with this request.
+fn new_volume(cx: &ActionContext) -> VolumeRef {
+    VolumeRef {
+        origin: cx.region.clone(),
+        account: cx.caller.account.clone(),
+        id: VolumeId::draw(&*cx.service.entropy),
+    }
+}
