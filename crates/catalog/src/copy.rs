@@ -27,7 +27,7 @@ const PAGES_MAX: usize = 4;
 
 /// Tables that a copy takes along beside those of records. Nodes stay behind: they enter the new
 /// catalog themselves.
-static OTHERS: [Table; 12] = [
+static OTHERS: &[Table] = &[
     Table {
         only: Some("name <> 'schema'"),
         ..Table::new("meta", 1, &["name", "value"])
@@ -107,7 +107,7 @@ pub fn tables() -> Vec<&'static Table> {
         .flat_map(|kind| std::iter::once(&kind.table).chain(kind.derived));
     // What belongs to the database is left out of the whole table, which is among the others.
     let whole = of_records.filter(|table| table.only.is_none());
-    whole.chain(&OTHERS).collect()
+    whole.chain(OTHERS).collect()
 }
 
 /// What was copied of one table.

@@ -114,7 +114,7 @@ pub async fn older_clusters_get_their_writer(fixture: &impl Fixture) {
 
 async fn walk(catalog: &Arc<dyn Catalog>) -> Vec<Versioned> {
     let mut met: Vec<Versioned> = Vec::new();
-    for kind in &RECORDS {
+    for kind in RECORDS {
         let region = kind.is_regional().then(samples::region);
         let (mut after, before) = (None, met.len());
         loop {

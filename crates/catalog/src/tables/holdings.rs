@@ -46,7 +46,7 @@ pub fn of_account(tx: &mut dyn Tx, id: &Account) -> Result<Holdings, CatalogErro
     let access_keys = count("SELECT count(*) FROM access_keys WHERE account = ?1")?;
     let jobs = count("SELECT count(*) FROM jobs WHERE account = ?1 AND state = 'open'")?;
     let mut records = Vec::new();
-    for kind in &RECORDS {
+    for kind in RECORDS {
         match (kind.holdings)(tx, id)? {
             0 => {}
             kept => records.push((kind.word, kept)),

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Every kind of record, each behind those that it needs.
-pub static RECORDS: [Kind; 9] = [
+pub static RECORDS: &[Kind] = &[
     kind::<AccountRow>(),
     kind::<AccessKey>(),
     kind::<Note>(),
@@ -261,7 +261,7 @@ pub fn is_empty(tx: &mut dyn Tx) -> Result<bool, CatalogError> {
 /// # Errors
 /// The database's.
 pub(crate) fn clear(tx: &mut dyn Tx) -> Result<(), CatalogError> {
-    for kind in &RECORDS {
+    for kind in RECORDS {
         for table in std::iter::once(&kind.table).chain(kind.derived) {
             tx.execute(
                 &format!("DELETE FROM {}{}", table.name, table.condition()),

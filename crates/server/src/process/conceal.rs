@@ -129,7 +129,32 @@ fn conceal_query(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::commands::cli::Cli;
+
+    /// What `--help` is not to print of a variable is not to stand on the command line either.
+    #[test]
+    fn every_flag_with_a_secret_is_known() {
+        let root = Cli::command();
+        let mut open: Vec<&clap::Command> = vec![&root];
+        let mut secrets: Vec<String> = Vec::new();
+        while let Some(command) = open.pop() {
+            open.extend(command.get_subcommands());
+            let hidden = command
+                .get_arguments()
+                .filter(|flag| flag.is_hide_env_values_set());
+            secrets.extend(hidden.filter_map(|flag| Some(format!("--{}", flag.get_long()?))));
+        }
+        // Its secret is a part of a URL.
+        secrets.retain(|flag| flag != "--catalog");
+        secrets.sort();
+        secrets.dedup();
+        let mut known = SECRETS.map(str::to_owned);
+        known.sort();
+        assert_eq!(secrets, known);
+    }
 
     #[test]
     fn secrets_are_found_wherever_they_stand() {

@@ -77,7 +77,7 @@ pub(crate) trait Task: Send + Sync + 'static {
     const AT_START: bool = true;
 
     /// Resolves when there is something to do before the period is over.
-    async fn woken(&self, _core: &ServiceContext) {
+    async fn woken(&self, _context: &ServiceContext) {
         std::future::pending().await
     }
 

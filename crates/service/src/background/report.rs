@@ -24,7 +24,7 @@ impl Task for Report {
         "task_report".to_owned()
     }
 
-    fn period(&self, _core: &ServiceContext) -> Duration {
+    fn period(&self, _context: &ServiceContext) -> Duration {
         match self.told {
             true => PERIOD,
             false => SOON,

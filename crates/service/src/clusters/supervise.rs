@@ -183,7 +183,7 @@ impl Task for Supervisor {
         "cluster_supervisor".to_owned()
     }
 
-    fn period(&self, _core: &ServiceContext) -> Duration {
+    fn period(&self, _context: &ServiceContext) -> Duration {
         KEEP_POLL
     }
 

@@ -96,15 +96,15 @@ impl Task for Route {
         format!("webhook_{}", self.number)
     }
 
-    fn period(&self, _core: &ServiceContext) -> Duration {
+    fn period(&self, _context: &ServiceContext) -> Duration {
         POLL
     }
 
-    fn rest(&self, _core: &ServiceContext, failures: u32) -> Duration {
+    fn rest(&self, _context: &ServiceContext, failures: u32) -> Duration {
         backoff(failures)
     }
 
-    async fn run(&mut self, _core: &Arc<ServiceContext>) -> Result<Next, TaskError> {
+    async fn run(&mut self, _context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
         let delivered = self.deliver().await;
         match delivered {
             Ok(BATCH) => Ok(Next::Now),

@@ -55,7 +55,7 @@ impl Task for Runner {
         "job_runner".to_owned()
     }
 
-    fn period(&self, _core: &ServiceContext) -> Duration {
+    fn period(&self, _context: &ServiceContext) -> Duration {
         limits::RUNNER_POLL
     }
 

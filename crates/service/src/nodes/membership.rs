@@ -129,7 +129,7 @@ impl Task for Heartbeat {
         "node_heartbeat".to_owned()
     }
 
-    fn period(&self, _core: &ServiceContext) -> Duration {
+    fn period(&self, _context: &ServiceContext) -> Duration {
         limits::NODE_HEARTBEAT
     }
 

@@ -145,7 +145,7 @@ pub(crate) async fn write(
 ) -> Result<usize, CheckpointError> {
     let position = record_log.catalog.write(meta::durable_version).await?;
     let mut packer = Packer::new(&record_log.seal, vault, &*record_log.entropy, position);
-    for kind in &RECORDS {
+    for kind in RECORDS {
         let of = kind.is_regional().then(|| region.clone());
         if of.is_none() && !global {
             continue;

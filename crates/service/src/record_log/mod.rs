@@ -54,7 +54,7 @@ impl Task for RecordLog {
         "record_log".to_owned()
     }
 
-    fn period(&self, _core: &ServiceContext) -> Duration {
+    fn period(&self, _context: &ServiceContext) -> Duration {
         PAUSE
     }
 
