@@ -320,6 +320,7 @@ fn access_rules(home: &Home, tls: Option<&Tls>) -> String {
 local all {ADMIN} peer map=snapferry
 {followers}local all all reject
 host all {ADMIN},{REPLICATOR} all reject
+host {ADMIN} all all reject
 {kind} all all all scram-sha-256
 {others}"
     )

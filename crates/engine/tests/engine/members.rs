@@ -1,7 +1,7 @@
 //! Servers that follow, and one that takes the writes of another: against real PostgreSQL.
 use std::time::Duration;
 
-use crate::support::{Rig, client, kill, number, postmaster};
+use crate::support::{MASTER, PASSWORD, Rig, client, kill, number, postmaster};
 use engine::{Engine, EngineError, Home, ServerState, Upstream};
 use model::ErrorKind;
 use rustix::process::Signal;
@@ -89,6 +89,14 @@ async fn a_reader_follows_and_does_not_take_writes() {
             .await
             .is_err()
     );
+    // Nor into the database where our own sessions are, with whatever that role may do. (From PostgreSQL
+    // 16 on nobody is given it.)
+    let _ = client(&writer)
+        .await
+        .batch_execute("GRANT rdsrepladmin TO captain")
+        .await;
+    let entered = crate::support::client_as(&writer, MASTER, PASSWORD, database).await;
+    assert!(entered.is_err());
 
     rig.engine.stop(reader, PATIENCE).await.expect("stops");
     client(&writer)

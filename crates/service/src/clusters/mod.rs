@@ -6,6 +6,7 @@ pub mod authority;
 pub(crate) mod exit;
 pub mod files;
 pub mod on_disk;
+mod roles;
 pub mod supervise;
 pub(crate) mod upkeep;
 pub mod users;

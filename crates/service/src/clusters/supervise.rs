@@ -12,20 +12,22 @@ use async_trait::async_trait;
 use catalog::{
     CatalogError, CatalogExt, clusters,
     instances::{self, Member},
-    jobs,
 };
 use engine::ServerState;
-use model::{Cluster, ClusterStatus, Instance, InstanceId, InstanceStatus, Told};
+use model::{Cluster, ClusterStatus, InstanceId, InstanceRole, InstanceStatus, Told};
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::files::home;
+use super::{
+    files::home,
+    roles::{copy_again, give_over, is_apart, is_still_so, unfence},
+};
 use crate::{
     background::{Next, Task, TaskError},
     clusters::addresses,
     context::ServiceContext,
     events::kinds::{self, OfCluster},
     fault::chain,
-    jobs::{JobError, failover, failover_cluster},
+    jobs::JobError,
 };
 
 /// How often a cluster's server is looked at.
@@ -68,7 +70,7 @@ struct Bounds {
 
 /// When a server that ends again and again is started: whoever ends it, its owner as a rule, is not
 /// to make this node recover databases without a pause.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Restarts {
     last: Option<Instant>,
     /// Starts in a row after which the server was not well.
@@ -82,6 +84,11 @@ impl Restarts {
             0 => Duration::ZERO,
             vain => PAUSE_MAX.min(KEEP_POLL.saturating_mul(1 << (vain - 1).min(10))),
         }
+    }
+
+    /// What ended it before it changed its role says little of how it will fare now.
+    fn role_changed(&mut self) {
+        self.vain = self.vain.min(1);
     }
 
     fn may_start(&self, now: Instant) -> bool {
@@ -105,14 +112,16 @@ struct Watch {
     /// Looks in a row that failed.
     failures: u32,
     next: Instant,
+    role: InstanceRole,
     restarts: Restarts,
     silent: u32,
     apart: u32,
 }
 
 impl Watch {
-    fn new() -> Self {
+    fn new(role: InstanceRole) -> Self {
         Self {
+            role,
             look: None,
             failures: 0,
             next: Instant::now(),
@@ -122,7 +131,11 @@ impl Watch {
         }
     }
 
-    fn bounds(&self) -> Bounds {
+    fn bounds(&mut self, role: InstanceRole) -> Bounds {
+        if self.role != role {
+            self.role = role;
+            self.restarts.role_changed();
+        }
         Bounds {
             may_start: self.restarts.may_start(Instant::now()),
             was_well: self.failures == 0,
@@ -241,9 +254,9 @@ async fn look_at(
     for member in members {
         let watch = watches
             .entry(member.instance.id.clone())
-            .or_insert_with(Watch::new);
+            .or_insert_with(|| Watch::new(member.instance.role));
         if watch.is_due().await {
-            let bounds = watch.bounds();
+            let bounds = watch.bounds(member.instance.role);
             watch.look = Some(tokio::spawn(look(context.clone(), member, bounds)));
         }
     }
@@ -303,21 +316,6 @@ async fn look_in_turn(
     }
 }
 
-async fn is_still_so(context: &ServiceContext, member: &Member) -> Result<bool, CatalogError> {
-    let (status, instance) = (member.cluster.status, member.instance.clone());
-    context
-        .catalog
-        .read(move |tx| {
-            let cluster = clusters::get_by_resource_id(tx, &instance.cluster)?;
-            let now = instances::of_id(tx, &instance.cluster, &instance.id)?;
-            Ok::<_, CatalogError>(
-                cluster.is_some_and(|stored| stored.value.status == status)
-                    && now.is_some_and(|stored| stored.value == instance),
-            )
-        })
-        .await
-}
-
 /// Sees to it that an instance of a stopped cluster has no server, and that nobody else takes its
 /// address.
 async fn keep_stopped(context: &ServiceContext, member: &Member) -> Result<Seen, JobError> {
@@ -353,7 +351,7 @@ async fn see_to(
                 tracing::info!(cluster = %cluster.name, "the cluster's server answers");
             }
             engine.trim_log(&home).await?;
-            if !is_still(context, member).await? {
+            if !is_still_so(context, member).await? {
                 return Ok(Seen::Found);
             }
             engine.renew(&home).await?;
@@ -392,40 +390,6 @@ async fn see_to(
     }
 }
 
-/// Whether the records still say of an instance what they said when the look began: settings that
-/// were right then must not come after newer ones.
-async fn is_still(context: &ServiceContext, member: &Member) -> Result<bool, JobError> {
-    let (id, instance) = (member.cluster.resource_id.clone(), &member.instance);
-    let (wanted, status) = (instance.id.clone(), member.cluster.status);
-    let now = context
-        .catalog
-        .read(move |tx| {
-            let cluster = clusters::get_by_resource_id(tx, &id)?;
-            let there = cluster.is_some_and(|cluster| cluster.value.status == status);
-            let found = instances::of_id(tx, &id, &wanted)?;
-            Ok::<_, CatalogError>(found.filter(|_| there))
-        })
-        .await?;
-    Ok(now.is_some_and(|now| {
-        now.value.placement == instance.placement && now.value.role == instance.role
-    }))
-}
-
-/// Lets a writer start again that was ended for another one which then did not take its place.
-async fn unfence(context: &ServiceContext, member: &Member) -> Result<(), JobError> {
-    let Member { cluster, instance } = member;
-    let home = home(context, cluster, &instance.placement);
-    let engine = context.engine_of(cluster)?;
-    // Read before the records: a later fence has another token.
-    if instance.is_writer()
-        && let Some(token) = engine.fenced(&home).await?
-        && is_still(context, member).await?
-    {
-        engine.unfence(&home, &token).await?;
-    }
-    Ok(())
-}
-
 /// Looks whether a reader hears of its writer; one that does not for long, while the writer answers,
 /// cannot go on from where it is.
 async fn keep_following(
@@ -433,67 +397,14 @@ async fn keep_following(
     member: &Member,
     bounds: Bounds,
 ) -> Result<Seen, JobError> {
-    let Member { cluster, instance } = member;
-    let home = home(context, cluster, &instance.placement);
-    let engine = context.engine_of(cluster)?;
-    if engine.replica(&home).await?.is_connected
-        || !context.answering.contains(&cluster.resource_id)
-    {
+    if !is_apart(context, member).await? {
         return Ok(Seen::Found);
     }
     if bounds.apart < APART_MAX {
         return Ok(Seen::Apart);
     }
-    tracing::warn!(cluster = %cluster.name, instance = %instance.id.as_str(), "a reader hears nothing of its writer, so it is made anew");
-    engine.follow_again(&home).await?;
+    copy_again(context, member).await?;
     Ok(Seen::Started)
-}
-
-/// Has a reader take the writes of a cluster whose writer is down, when one can. Answers whether one
-/// will: then the writer is not started.
-async fn give_over(context: &ServiceContext, member: &Member) -> Result<bool, JobError> {
-    let Member { cluster, instance } = member;
-    if !instance.is_writer() || !instance.placement.has_peers() {
-        return Ok(false);
-    }
-    let id = cluster.resource_id.clone();
-    let members = context
-        .catalog
-        .read(move |tx| instances::of_cluster(tx, &id))
-        .await?;
-    let members: Vec<Instance> = members.into_iter().map(|stored| stored.value).collect();
-    if failover::candidates(context, cluster, &members)
-        .await?
-        .is_empty()
-    {
-        return Ok(false);
-    }
-    let body = failover_cluster::Body {
-        cluster: cluster.resource_id.clone(),
-        from: instance.id.clone(),
-        target: None,
-    };
-    let job = failover_cluster::job(context, cluster, &body);
-    tracing::warn!(cluster = %cluster.name, "the cluster's writer is down, so a reader takes its writes");
-    context
-        .catalog
-        .write(move |tx| {
-            let stored = clusters::get_by_resource_id(tx, &body.cluster)?;
-            let Some(mut stored) = stored else {
-                return Ok(false);
-            };
-            let writer = instances::writer(tx, &body.cluster)?;
-            if stored.value.status != ClusterStatus::Available
-                || writer.is_none_or(|writer| writer.value.id != body.from)
-            {
-                return Ok(true);
-            }
-            stored.value.status = ClusterStatus::FailingOver;
-            clusters::update(tx, stored)?;
-            jobs::insert(tx, &job)?;
-            Ok::<_, JobError>(true)
-        })
-        .await
 }
 
 #[cfg(test)]
@@ -513,6 +424,9 @@ mod tests {
             assert!(restarts.pause().is_zero() || !restarts.may_start(now));
         }
         assert_eq!(pauses, [0, 5, 10, 20, 40, 60, 60, 60]);
+        let mut other = restarts.clone();
+        other.role_changed();
+        assert_eq!(other.pause(), KEEP_POLL);
         // It ran for a minute beyond its pause.
         now += restarts.pause() + WELL;
         restarts.started(now);
