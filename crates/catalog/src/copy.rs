@@ -65,6 +65,7 @@ static OTHERS: &[Table] = &[
     Table::new("job_pins", 4, &["job", "region", "volume", "manifest"]),
     Table::new("job_turns", 2, &["region", "account", "turn"]),
     Table::new("webhooks", 1, &["address", "seq"]),
+    Table::new("parameter_status", 1, &["instance", "status"]),
     Table::new(
         "condemned",
         2,

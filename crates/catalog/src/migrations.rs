@@ -41,6 +41,7 @@ migrations![
     "0014_job_pins",
     "0015_instances",
     "0016_job_subjects",
+    "0017_around_clusters",
 ];
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Its clusters are a file of pages in their folder, of which one is new in every dump. What every
 //! engine owes it owes too: it passes the same suite.
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::{
@@ -25,6 +25,7 @@ use crate::{
     error::EngineError,
     home::Home,
     interface::{DumpInfo, DumpSink, Engine, Examined, NewCluster, Replica, ServerState},
+    parameters::{Configured, Parameter, ParameterType, WantedParameters},
     profile::{NameRules, Profile},
     registry,
     removal::remove_tree,
@@ -460,6 +461,39 @@ impl Engine for FakeEngine {
 
     async fn renew(&self, _: &Home) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    async fn parameters(&self, version: &str) -> Result<Arc<Vec<Parameter>>, EngineError> {
+        if self.installed().iter().all(|one| one != version) {
+            return Err(EngineError::NotInstalled {
+                title: self.profile.title,
+                series: version.to_owned(),
+                found: self.installed().join(", "),
+            });
+        }
+        let one = |name: &str, is_static| Parameter {
+            name: name.to_owned(),
+            description: "A number.".to_owned(),
+            values: ParameterType::Integer(1, 9),
+            default: Some("1".to_owned()),
+            own: None,
+            is_static,
+            kept: None,
+        };
+        Ok(Arc::new(vec![one("dynamic", false), one("static", true)]))
+    }
+
+    async fn check_parameters(
+        &self,
+        _: &str,
+        values: &BTreeMap<String, String>,
+    ) -> Result<Option<String>, EngineError> {
+        let wrong = values.values().any(|value| value == "8");
+        Ok(wrong.then(|| "8 is not for this server".to_owned()))
+    }
+
+    async fn configure(&self, _: &Home, _: &WantedParameters) -> Result<Configured, EngineError> {
+        Ok(Configured::default())
     }
 
     fn helper_uids(&self) -> Vec<u32> {

@@ -1,7 +1,7 @@
 //! What every engine can do, and the values that go in and out.
 //!
 //! It knows no particular database.
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use model::pages::Content;
@@ -11,6 +11,7 @@ use crate::{
     confinement::Confinement,
     error::{EngineError, SinkError},
     home::Home,
+    parameters::{Configured, Parameter, WantedParameters},
     profile::Profile,
 };
 
@@ -296,6 +297,34 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// # Errors
     /// When they cannot be made or written.
     async fn renew(&self, home: &Home) -> Result<(), EngineError>;
+
+    /// The parameters of a version's servers, by name. Asked of the programs once, which takes a
+    /// second or two, and remembered.
+    ///
+    /// # Errors
+    /// [`EngineError::NotInstalled`]; what the programs say.
+    async fn parameters(&self, version: &str) -> Result<Arc<Vec<Parameter>>, EngineError>;
+
+    /// What the database itself has against values that [`Parameter::takes`], if anything.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    async fn check_parameters(
+        &self,
+        version: &str,
+        values: &BTreeMap<String, String>,
+    ) -> Result<Option<String>, EngineError>;
+
+    /// Has a cluster's server get what is wanted of it: a running one at once where that is possible,
+    /// else the next. A server that does not start with it is started with what the last one had.
+    ///
+    /// # Errors
+    /// [`EngineError::Busy`]; when it cannot be written down, or the server not be told.
+    async fn configure(
+        &self,
+        home: &Home,
+        wanted: &WantedParameters,
+    ) -> Result<Configured, EngineError>;
 
     /// The users that must be able to enter the folders above [`Home::dir`], beside
     /// [`Home::os_uid`], for [`Engine::create`] to work.

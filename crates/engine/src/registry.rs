@@ -32,6 +32,18 @@ pub(crate) fn is_server(program: &str) -> bool {
     ENGINES.iter().any(|engine| engine.profile.program == name)
 }
 
+/// What the engine of a parameter group family is: an engine's name, and digits of a version's
+/// series. It may not be installed.
+pub fn profile_of_family(family: &str) -> Option<&'static Profile> {
+    let is_series = |series: &str| {
+        series.starts_with(|c: char| c.is_ascii_digit())
+            && series.chars().all(|c| c.is_ascii_digit() || c == '.')
+    };
+    let is_of = |name: &&str| family.strip_prefix(name).is_some_and(is_series);
+    let mut profiles = ENGINES.iter().map(|engine| engine.profile);
+    profiles.find(|profile| profile.names.iter().any(is_of))
+}
+
 /// What the first engine is.
 #[cfg(feature = "conformance")]
 pub(crate) fn first() -> &'static Profile {

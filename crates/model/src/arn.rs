@@ -16,6 +16,14 @@ pub enum Kind {
     ClusterSnapshot,
     /// An RDS DB instance.
     Instance,
+    /// An RDS DB subnet group.
+    SubnetGroup,
+    /// An RDS DB cluster parameter group.
+    ClusterParameterGroup,
+    /// An RDS DB parameter group, of instances.
+    ParameterGroup,
+    /// An RDS event subscription.
+    Subscription,
     /// A KMS key.
     Key,
     /// A KMS alias.
@@ -24,10 +32,14 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::Cluster,
         Self::ClusterSnapshot,
         Self::Instance,
+        Self::SubnetGroup,
+        Self::ClusterParameterGroup,
+        Self::ParameterGroup,
+        Self::Subscription,
         Self::Key,
         Self::Alias,
     ];
@@ -38,6 +50,10 @@ impl Kind {
             Self::Cluster => ("rds", "cluster:"),
             Self::ClusterSnapshot => ("rds", "cluster-snapshot:"),
             Self::Instance => ("rds", "db:"),
+            Self::SubnetGroup => ("rds", "subgrp:"),
+            Self::ClusterParameterGroup => ("rds", "cluster-pg:"),
+            Self::ParameterGroup => ("rds", "pg:"),
+            Self::Subscription => ("rds", "es:"),
             Self::Key => ("kms", "key/"),
             Self::Alias => ("kms", "alias/"),
         }
@@ -84,6 +100,17 @@ impl Arn {
             region: region.clone(),
             account: account.clone(),
             resource: format!("{kind}:{name}"),
+        }
+    }
+
+    /// The ARN of a resource of this kind.
+    pub fn of(kind: Kind, region: &Region, account: &Account, name: &str) -> Self {
+        let (service, prefix) = kind.spelling();
+        Self {
+            service: service.to_owned(),
+            region: region.clone(),
+            account: account.clone(),
+            resource: format!("{prefix}{name}"),
         }
     }
 

@@ -16,7 +16,10 @@ pub mod key_spec;
 pub mod limits;
 pub mod names;
 pub mod pages;
+pub mod parameter_group;
 pub mod snapshot;
+pub mod subnet_group;
+pub mod subscription;
 pub mod tag;
 pub mod told;
 
@@ -29,7 +32,13 @@ pub use ids::{Account, Hash, InstanceId, JobId, Region, ResourceId, VolumeId, Vo
 pub use instance::{Instance, InstanceRole, InstanceStatus, Placement};
 pub use job::{Job, JobKind, JobState};
 pub use key::{Grant, Key, KeyManager, KeyState, WrappedKey};
-pub use names::{ClusterName, InstanceName, NameError, SnapshotName};
+pub use names::{
+    ClusterName, ClusterParameterGroupName, InstanceName, NameError, ParameterGroupName,
+    SnapshotName, SubnetGroupName, SubscriptionName,
+};
+pub use parameter_group::{ApplyMethod, GroupScope, ParameterGroup, ParameterSetting};
 pub use snapshot::{Content, Snapshot, SnapshotKind, SnapshotStatus};
+pub use subnet_group::{Subnet, SubnetGroup};
+pub use subscription::Subscription;
 pub use tag::Tag;
 pub use told::Told;

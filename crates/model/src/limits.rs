@@ -23,6 +23,20 @@ pub const MANUAL_SNAPSHOTS_MAX: usize = 100;
 pub const CROSS_REGION_COPIES_MAX: usize = 5;
 /// Clusters of one account in one region, by default.
 pub const CLUSTERS_MAX: usize = 40;
+/// DB subnet groups of one account in one region ("Quotas and constraints for Amazon Aurora").
+pub const SUBNET_GROUPS_MAX: usize = 50;
+/// Subnets of one DB subnet group.
+pub const SUBNETS_MAX: usize = 20;
+/// Parameter groups of one account in one region; of clusters and of instances each.
+pub const PARAMETER_GROUPS_MAX: usize = 50;
+/// Parameters that one request may change or reset (API_ModifyDBClusterParameterGroup).
+pub const PARAMETERS_AT_ONCE_MAX: usize = 20;
+/// A parameter's value, bytes.
+pub const PARAMETER_VALUE_BYTES_MAX: usize = 4_096;
+/// Event subscriptions of one account in one region.
+pub const SUBSCRIPTIONS_MAX: usize = 20;
+/// Sources that one event subscription names.
+pub const SUBSCRIPTION_SOURCES_MAX: usize = 100;
 /// Rows on one page of a Describe action: the least, and the most and default.
 pub const PAGE_ROWS: std::ops::RangeInclusive<usize> = 20..=100;
 /// Grants on one KMS key. KMS allows 50,000; each is looked at when a policy does not decide.

@@ -1,4 +1,4 @@
-//! The names users give: cluster and snapshot identifiers, compared and kept in lower case.
+//! The names users give, compared and kept in lower case but where one says otherwise.
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,110 @@ impl InstanceName {
     /// The rule that the text breaks.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         check(text, 63).map(Self)
+    }
+}
+
+name!(
+    /// A DBSubnetGroupName, 1 to 255 characters.
+    SubnetGroupName
+);
+name!(
+    /// A DBClusterParameterGroupName, 1 to 255 characters.
+    ClusterParameterGroupName
+);
+name!(
+    /// A DBParameterGroupName, 1 to 255 characters.
+    ParameterGroupName
+);
+name!(
+    /// An event subscription's name, 1 to 255 characters, as its maker spelled it.
+    SubscriptionName
+);
+
+/// The longest name of what stands around clusters, characters.
+const LONG_NAME_MAX: usize = 255;
+
+/// The names that Amazon's own parameter groups begin with.
+pub const DEFAULT_PREFIX: &str = "default.";
+
+/// Reads the name of a parameter group that may exist: a user's, or `default.<family>`.
+fn check_parameter_group(text: &str) -> Result<String, NameError> {
+    let lower = text.to_ascii_lowercase();
+    match lower.strip_prefix(DEFAULT_PREFIX) {
+        Some(family) => check(family, LONG_NAME_MAX).map(|_| lower),
+        None => check(text, LONG_NAME_MAX),
+    }
+}
+
+impl ClusterParameterGroupName {
+    /// Reads a name that a new group may have.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        check(text, LONG_NAME_MAX).map(Self)
+    }
+
+    /// Reads the name of a group that may exist.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn parse_existing(text: &str) -> Result<Self, NameError> {
+        check_parameter_group(text).map(Self)
+    }
+}
+
+impl ParameterGroupName {
+    /// Reads a name that a new group may have.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        check(text, LONG_NAME_MAX).map(Self)
+    }
+
+    /// Reads the name of a group that may exist.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn parse_existing(text: &str) -> Result<Self, NameError> {
+        check_parameter_group(text).map(Self)
+    }
+}
+
+impl SubnetGroupName {
+    /// Reads a name: a letter, then letters, digits, periods, underscores, spaces and hyphens
+    /// (API_CreateDBSubnetGroup).
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b"._- ".contains(&b);
+        check_with(text, legal).map(|()| Self(text.to_ascii_lowercase()))
+    }
+}
+
+impl SubscriptionName {
+    /// Reads a name: a letter, then letters, digits and hyphens. Its case is kept.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        check_with(text, legal).map(|()| Self(text.to_owned()))
+    }
+}
+
+fn check_with(text: &str, legal: impl Fn(u8) -> bool) -> Result<(), NameError> {
+    if text.trim().is_empty() {
+        return Err(NameError::Blank);
+    }
+    if !text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return Err(NameError::BadStart);
+    }
+    match text.len() <= LONG_NAME_MAX && text.bytes().all(legal) {
+        true => Ok(()),
+        false => Err(NameError::Malformed),
     }
 }
 

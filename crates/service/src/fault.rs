@@ -106,6 +106,42 @@ faults! {
     GlobalClusterNotFound: "GlobalClusterNotFoundFault", 404, NotFound;
     InvalidRestore: "InvalidRestoreFault", 400, ValidationError;
     KmsKeyNotAccessible: "KMSKeyNotAccessibleFault", 400, KeyNotAccessible;
+    // RDS: around clusters
+    DbSubnetGroupAlreadyExists: "DBSubnetGroupAlreadyExists", 400, AlreadyExists;
+    DbSubnetGroupNotFound: "DBSubnetGroupNotFoundFault", 404, NotFound;
+    DbSubnetGroupDoesNotCoverEnoughAzs: "DBSubnetGroupDoesNotCoverEnoughAZs", 400, ValidationError;
+    DbSubnetGroupQuotaExceeded: "DBSubnetGroupQuotaExceeded", 400, QuotaExceeded;
+    DbSubnetQuotaExceeded: "DBSubnetQuotaExceededFault", 400, QuotaExceeded;
+    InvalidDbSubnetGroupState: "InvalidDBSubnetGroupStateFault", 400, InvalidState;
+    InvalidSubnet: "InvalidSubnet", 400, ValidationError;
+    DbParameterGroupAlreadyExists: "DBParameterGroupAlreadyExists", 400, AlreadyExists;
+    DbParameterGroupNotFound: "DBParameterGroupNotFound", 404, NotFound;
+    DbClusterParameterGroupNotFound: "DBClusterParameterGroupNotFound", 404, NotFound;
+    DbParameterGroupQuotaExceeded: "DBParameterGroupQuotaExceeded", 400, QuotaExceeded;
+    InvalidDbParameterGroupState: "InvalidDBParameterGroupState", 400, InvalidState;
+    SubscriptionAlreadyExist: "SubscriptionAlreadyExist", 400, AlreadyExists;
+    SubscriptionNotFound: "SubscriptionNotFound", 404, NotFound;
+    SubscriptionCategoryNotFound: "SubscriptionCategoryNotFound", 404, NotFound;
+    EventSubscriptionQuotaExceeded: "EventSubscriptionQuotaExceeded", 400, QuotaExceeded;
+    SourceNotFound: "SourceNotFound", 404, NotFound;
+    SnsTopicArnNotFound: "SNSTopicArnNotFound", 404, NotFound;
+    SnsInvalidTopic: "SNSInvalidTopic", 400, ValidationError;
+    CertificateNotFound: "CertificateNotFound", 404, NotFound;
+    ResourceNotFound: "ResourceNotFoundFault", 404, NotFound;
+    // RDS: of what is not here
+    ExportTaskNotFound: "ExportTaskNotFound", 404, NotFound;
+    DbSnapshotNotFound: "DBSnapshotNotFound", 404, NotFound;
+    DbProxyNotFound: "DBProxyNotFoundFault", 404, NotFound;
+    DbProxyEndpointNotFound: "DBProxyEndpointNotFoundFault", 404, NotFound;
+    ReservedDbInstanceNotFound: "ReservedDBInstanceNotFound", 404, NotFound;
+    ReservedDbInstancesOfferingNotFound: "ReservedDBInstancesOfferingNotFound", 404, NotFound;
+    DbClusterAutomatedBackupNotFound: "DBClusterAutomatedBackupNotFoundFault", 404, NotFound;
+    DbInstanceAutomatedBackupNotFound: "DBInstanceAutomatedBackupNotFound", 404, NotFound;
+    OptionGroupNotFound: "OptionGroupNotFoundFault", 404, NotFound;
+    DbSecurityGroupNotFound: "DBSecurityGroupNotFound", 404, NotFound;
+    BlueGreenDeploymentNotFound: "BlueGreenDeploymentNotFoundFault", 404, NotFound;
+    IntegrationNotFound: "IntegrationNotFoundFault", 404, NotFound;
+    DbShardGroupNotFound: "DBShardGroupNotFound", 404, NotFound;
     // Every Query service
     InvalidParameterValue: "InvalidParameterValue", 400, ValidationError;
     InvalidParameterCombination: "InvalidParameterCombination", 400, ValidationError;

@@ -27,6 +27,9 @@ pub struct Webhook {
     pub url: String,
     /// What deliveries are signed with.
     pub secret: Zeroizing<String>,
+    /// The topic that it stands for: it then gets what event subscriptions of that topic want, else
+    /// every event.
+    pub topic: Option<String>,
 }
 
 impl std::fmt::Debug for Webhook {

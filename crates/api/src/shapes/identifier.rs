@@ -25,6 +25,18 @@ fn name_fault(parameter: &str, value: &str, error: NameError) -> Fault {
     }
 }
 
+/// Reads a name by a rule of its own.
+///
+/// # Errors
+/// `InvalidParameterValue`.
+pub fn named<N>(
+    parameter: &str,
+    value: &str,
+    read: impl FnOnce(&str) -> Result<N, NameError>,
+) -> Result<N, Fault> {
+    read(value).map_err(|error| name_fault(parameter, value, error))
+}
+
 /// Reads a name for a new cluster.
 ///
 /// # Errors
@@ -250,12 +262,7 @@ impl<N: ResourceName> Ref<N> {
 
     /// Its ARN; the name in lower case.
     pub fn arn(&self) -> Arn {
-        let kind = match N::KIND {
-            ArnKind::Cluster => "cluster",
-            ArnKind::Instance => "db",
-            _ => "cluster-snapshot",
-        };
-        Arn::rds(&self.region, &self.account, kind, self.name.text())
+        Arn::of(N::KIND, &self.region, &self.account, self.name.text())
     }
 
     /// What RDS says when it is not there, or not for the caller.

@@ -5,7 +5,9 @@ mod attributes;
 mod cluster;
 pub mod credentials;
 pub mod engine_names;
+pub mod family;
 mod filter;
+pub mod groups;
 mod identifier;
 mod instance;
 mod page;
@@ -18,7 +20,7 @@ pub use cluster::{ClusterOutput, DbCluster};
 pub use filter::Filter;
 pub use identifier::{
     ClusterRef, InstanceRef, Ref, ResourceName, SnapshotRef, cluster_name, final_snapshot,
-    instance_name, manual_snapshot,
+    instance_name, manual_snapshot, named,
 };
 pub use instance::{DbInstance, InstanceOutput};
 pub use page::Page;

@@ -1,11 +1,15 @@
 //! Resources that have tags, as the three tag actions find them: by ARN, the caller's own, in
 //! the asked region.
 use catalog::{CatalogExt, Tx, clusters, instances, snapshots};
-use model::{Account, Arn, Region, Tag};
+use model::{Account, Arn, ArnKind, Region, Tag};
 
 use crate::{
     action::ActionContext,
-    shapes::{ClusterRef, InstanceRef, SnapshotRef},
+    shapes::groups::{
+        self,
+        names::{ClusterParameterGroupRef, ParameterGroupRef, SubnetGroupRef, SubscriptionRef},
+    },
+    shapes::{ClusterRef, InstanceRef, Ref, ResourceName, SnapshotRef},
 };
 use service::fault::Fault;
 
@@ -22,6 +26,27 @@ enum Target {
     Cluster(ClusterRef),
     Snapshot(SnapshotRef),
     Instance(InstanceRef),
+    SubnetGroup(SubnetGroupRef),
+    ClusterParameterGroup(ClusterParameterGroupRef),
+    ParameterGroup(ParameterGroupRef),
+    Subscription(SubscriptionRef),
+}
+
+impl Target {
+    fn of(arn: &Arn, given: &str) -> Option<Self> {
+        Some(match arn.kind()? {
+            ArnKind::Cluster => Self::Cluster(ClusterRef::of_arn(arn, given)?),
+            ArnKind::ClusterSnapshot => Self::Snapshot(SnapshotRef::of_arn(arn, given)?),
+            ArnKind::Instance => Self::Instance(InstanceRef::of_arn(arn, given)?),
+            ArnKind::SubnetGroup => Self::SubnetGroup(SubnetGroupRef::of_arn(arn, given)?),
+            ArnKind::ClusterParameterGroup => {
+                Self::ClusterParameterGroup(ClusterParameterGroupRef::of_arn(arn, given)?)
+            }
+            ArnKind::ParameterGroup => Self::ParameterGroup(ParameterGroupRef::of_arn(arn, given)?),
+            ArnKind::Subscription => Self::Subscription(SubscriptionRef::of_arn(arn, given)?),
+            ArnKind::Key | ArnKind::Alias => return None,
+        })
+    }
 }
 
 impl ResourceTags {
@@ -31,11 +56,7 @@ impl ResourceTags {
         let shown: String = text.chars().take(model::limits::ECHO_CHARS_MAX).collect();
         let malformed = || Fault::value(format!("Invalid resource name: {shown}"));
         let arn = Arn::parse(text).map_err(|_| malformed())?;
-        let cluster = ClusterRef::of_arn(&arn, text).map(Target::Cluster);
-        let target = cluster
-            .or_else(|| SnapshotRef::of_arn(&arn, text).map(Target::Snapshot))
-            .or_else(|| InstanceRef::of_arn(&arn, text).map(Target::Instance))
-            .ok_or_else(malformed)?;
+        let target = Target::of(&arn, text).ok_or_else(malformed)?;
         if arn.region != cx.region {
             return Err(Fault::value(
                 "The specified resource name does not match an RDS resource in this region.",
@@ -59,6 +80,10 @@ pub(crate) async fn read(cx: &ActionContext, resource: ResourceTags) -> Result<V
                 Target::Cluster(wanted) => wanted.own(tx, caller, region)?.value.tags,
                 Target::Snapshot(wanted) => wanted.own(tx, caller, region)?.value.tags,
                 Target::Instance(wanted) => wanted.own(tx, caller, region)?.value.tags,
+                Target::SubnetGroup(wanted) => wanted.own(tx, caller, region)?.value.tags,
+                Target::ClusterParameterGroup(wanted) => wanted.own(tx, caller, region)?.value.tags,
+                Target::ParameterGroup(wanted) => wanted.own(tx, caller, region)?.value.tags,
+                Target::Subscription(wanted) => wanted.own(tx, caller, region)?.value.tags,
             })
         })
         .await
@@ -99,6 +124,25 @@ fn apply(
             change(&mut stored.value.tags)?;
             instances::update(tx, stored)?;
         }
+        Target::SubnetGroup(wanted) => retag(tx, wanted, resource, change)?,
+        Target::ClusterParameterGroup(wanted) => retag(tx, wanted, resource, change)?,
+        Target::ParameterGroup(wanted) => retag(tx, wanted, resource, change)?,
+        Target::Subscription(wanted) => retag(tx, wanted, resource, change)?,
     }
+    Ok(())
+}
+
+fn retag<N: ResourceName>(
+    tx: &mut dyn Tx,
+    wanted: &Ref<N>,
+    resource: &ResourceTags,
+    change: &dyn Fn(&mut Vec<Tag>) -> Result<(), Fault>,
+) -> Result<(), Fault>
+where
+    N::Record: groups::Named,
+{
+    let mut stored = wanted.own(tx, &resource.caller, &resource.region)?;
+    change(groups::Named::tags(&mut stored.value))?;
+    groups::keep(tx, stored)?;
     Ok(())
 }

@@ -1,14 +1,17 @@
-//! The caller's resources of a region in one order: keys, clusters, snapshots and instances, each by
-//! name. A place in that order is what a `PaginationToken` holds.
+//! The caller's resources of a region in one order: keys, clusters, snapshots, instances, and what is
+//! around clusters, each by name. A place in that order is what a `PaginationToken` holds.
 use catalog::{
-    CatalogError, CatalogExt, Tx, clusters, instances, keys,
+    CatalogError, CatalogExt, Tx, clusters, instances, keyed, keys,
     snapshots::{self, Selection},
 };
 use data_encoding::BASE64URL_NOPAD;
-use model::{Account, Arn, ArnKind, ClusterName, KeyManager, Region, SnapshotName, Tag};
+use model::{
+    Account, Arn, ArnKind, ClusterName, GroupScope, KeyManager, ParameterGroup, Region,
+    SnapshotName, SubnetGroup, Subscription, Tag,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::action::ActionContext;
+use crate::{action::ActionContext, shapes::groups::Named};
 use service::fault::{Code, Fault};
 
 /// Rows that are read at once.
@@ -39,11 +42,15 @@ pub(crate) struct Place {
 }
 
 /// The kinds, in the order of the walk.
-const KINDS: [ArnKind; 4] = [
+const KINDS: [ArnKind; 8] = [
     ArnKind::Key,
     ArnKind::Cluster,
     ArnKind::ClusterSnapshot,
     ArnKind::Instance,
+    ArnKind::SubnetGroup,
+    ArnKind::ClusterParameterGroup,
+    ArnKind::ParameterGroup,
+    ArnKind::Subscription,
 ];
 
 /// The type that callers filter by.
@@ -53,6 +60,10 @@ pub(crate) fn type_of(kind: ArnKind) -> &'static str {
         ArnKind::Cluster => "rds:cluster",
         ArnKind::ClusterSnapshot => "rds:cluster-snapshot",
         ArnKind::Instance => "rds:db",
+        ArnKind::SubnetGroup => "rds:subgrp",
+        ArnKind::ClusterParameterGroup => "rds:cluster-pg",
+        ArnKind::ParameterGroup => "rds:pg",
+        ArnKind::Subscription => "rds:es",
     }
 }
 
@@ -115,6 +126,20 @@ pub(crate) async fn batch(
                 ArnKind::Cluster => of_clusters(tx, &region, &account, &after)?,
                 ArnKind::ClusterSnapshot => of_snapshots(tx, &region, &account, &after)?,
                 ArnKind::Instance => of_instances(tx, &region, &account, &after)?,
+                ArnKind::SubnetGroup => {
+                    of_groups(tx, &region, &[account.as_str()], &after, SubnetGroup::arn)?
+                }
+                ArnKind::ClusterParameterGroup => {
+                    let above = [account.as_str(), GroupScope::Cluster.as_str()];
+                    of_groups(tx, &region, &above, &after, ParameterGroup::arn)?
+                }
+                ArnKind::ParameterGroup => {
+                    let above = [account.as_str(), GroupScope::Instance.as_str()];
+                    of_groups(tx, &region, &above, &after, ParameterGroup::arn)?
+                }
+                ArnKind::Subscription => {
+                    of_groups(tx, &region, &[account.as_str()], &after, Subscription::arn)?
+                }
                 ArnKind::Key | ArnKind::Alias => of_keys(tx, &region, &account, &after)?,
             })
         })
@@ -172,6 +197,22 @@ fn of_instances(
     rows.sort_by(|(a, ..), (b, ..)| a.cmp(b));
     rows.truncate(BATCH);
     Ok(rows)
+}
+
+/// Of these an account has few.
+fn of_groups<R: Named>(
+    tx: &mut dyn Tx,
+    region: &Region,
+    above: &[&str],
+    after: &str,
+    arn: fn(&R) -> Arn,
+) -> Result<Vec<Row>, CatalogError> {
+    let rows = keyed::list::<R>(tx, region, above, usize::MAX)?;
+    let behind = rows.into_iter().map(|row| row.value);
+    let behind = behind.filter(|one| after < one.name()).take(BATCH);
+    Ok(behind
+        .map(|mut one| (one.name().to_owned(), arn(&one), std::mem::take(one.tags())))
+        .collect())
 }
 
 fn of_snapshots(

@@ -102,7 +102,15 @@ pub(crate) async fn each(
 async fn one(cx: &ActionContext, text: &str, change: &Change) -> Result<(), Fault> {
     let kind = Arn::parse(text).ok().and_then(|arn| arn.kind());
     match kind {
-        Some(ArnKind::Cluster | ArnKind::ClusterSnapshot | ArnKind::Instance) => {
+        Some(
+            ArnKind::Cluster
+            | ArnKind::ClusterSnapshot
+            | ArnKind::Instance
+            | ArnKind::SubnetGroup
+            | ArnKind::ClusterParameterGroup
+            | ArnKind::ParameterGroup
+            | ArnKind::Subscription,
+        ) => {
             let resource = tagged::ResourceTags::parse(text, cx)?;
             let change = change.clone();
             tagged::change(cx, resource, move |tags| change.apply(tags)).await
@@ -120,9 +128,7 @@ async fn one(cx: &ActionContext, text: &str, change: &Change) -> Result<(), Faul
             let shown: String = text.chars().take(limits::ECHO_CHARS_MAX).collect();
             Err(Fault::new(
                 Code::TaggingInvalidParameter,
-                format!(
-                    "{shown} is not the ARN of a DB cluster, a DB instance, a DB cluster snapshot or a KMS key."
-                ),
+                format!("{shown} is not the ARN of a resource of RDS or a KMS key that is here."),
             ))
         }
     }

@@ -36,7 +36,7 @@ pub trait Fixture: Send + Sync {
 macro_rules! conformance_tests {
     ($fixture:ty) => {
         $crate::conformance_tests!(@each $fixture, records:
-            names_clash, versions_are_compared, states_move_as_they_may, versions_are_never_used_twice,
+            names_clash, groups_live_and_are_counted, versions_are_compared, states_move_as_they_may, versions_are_never_used_twice,
             clusters_are_found, instances_are_their_clusters, access_keys_live, keys_and_aliases_live, facts_stay);
         $crate::conformance_tests!(@each $fixture, renames: a_cluster_gets_another_name);
         $crate::conformance_tests!(@each $fixture, recorded:

@@ -10,7 +10,7 @@ use crate::{
     Catalog, CatalogError, Tx,
     tables::{
         access_keys::{self, AccessKey, AccessKeyStatus},
-        accounts, clusters, grants, instances,
+        accounts, clusters, grants, instances, keyed,
         keys::{self, Alias},
         meta, rebuild_state,
         recorded::{self, RECORDS, Versioned},
@@ -40,6 +40,9 @@ fn fill(tx: &mut dyn Tx) -> Result<(), CatalogError> {
                 updated_at: Timestamp(1),
             },
         )?;
+        keyed::insert(tx, samples::subnet_group(name))?;
+        keyed::insert(tx, samples::parameter_group(name))?;
+        keyed::insert(tx, samples::subscription(name))?;
         grants::insert(
             tx,
             Grant {

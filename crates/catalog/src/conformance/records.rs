@@ -460,3 +460,76 @@ pub async fn facts_stay(fixture: &impl Fixture) {
         (None, "closed".to_owned(), "closed".to_owned(), some("dev"))
     );
 }
+
+/// Groups and subscriptions are kept, found, changed and forgotten by their names; an instance that is
+/// not in sync with its parameters says so until it is gone.
+pub async fn groups_live_and_are_counted(fixture: &impl Fixture) {
+    use crate::tables::{
+        holdings, instances, keyed,
+        parameter_status::{self, ParameterStatus},
+    };
+    use model::{GroupScope, ParameterGroup, SubnetGroup};
+    let catalog = fixture.open();
+    write(&catalog, |tx| {
+        let (region, account) = (samples::region(), samples::account(1));
+        let key = [account.as_str(), "cluster", "b"];
+        for name in ["b", "a"] {
+            keyed::insert(tx, samples::parameter_group(name))?;
+        }
+        let instances_own = ParameterGroup {
+            scope: GroupScope::Instance,
+            ..samples::parameter_group("b")
+        };
+        keyed::insert(tx, instances_own)?;
+        let again = keyed::insert(tx, samples::parameter_group("b"));
+        assert!(matches!(again, Err(CatalogError::Conflict { .. })));
+        let mut found = keyed::get::<ParameterGroup>(tx, &region, &key)?.expect("it is kept");
+        let stale = found.clone();
+        found.value.parameters.clear();
+        let kept = keyed::update(tx, found)?;
+        assert!(matches!(
+            keyed::update(tx, stale),
+            Err(CatalogError::Stale { .. })
+        ));
+        assert_eq!(keyed::get(tx, &region, &key)?, Some(kept.clone()));
+        let names = |tx: &mut dyn crate::Tx, limit| {
+            let rows = keyed::list::<ParameterGroup>(tx, &region, &key[..2], limit)?;
+            Ok::<_, CatalogError>(
+                rows.into_iter()
+                    .map(|row| row.value.name)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(
+            (names(tx, 9)?, names(tx, 1)?),
+            (vec!["a".to_owned(), "b".to_owned()], vec!["a".to_owned()])
+        );
+        assert_eq!(
+            holdings::of_account(tx, &account)?.of::<ParameterGroup>(),
+            3
+        );
+        assert!(keyed::delete(tx, &kept.value)? && !keyed::delete(tx, &kept.value)?);
+        assert_eq!(names(tx, 9)?, ["a"]);
+        assert_eq!(
+            keyed::get::<SubnetGroup>(tx, &region, &[account.as_str(), "b"])?,
+            None
+        );
+        let cluster = clusters::insert(tx, samples::cluster("c"))?.value;
+        let writer = instances::insert(tx, samples::writer(&cluster))?.value;
+        let status = |tx: &mut dyn crate::Tx| parameter_status::of(tx, &writer.id);
+        assert_eq!(status(tx)?, ParameterStatus::InSync);
+        for (now, is_news) in [
+            (ParameterStatus::InSync, false),
+            (ParameterStatus::PendingReboot, true),
+            (ParameterStatus::PendingReboot, false),
+            (ParameterStatus::Refused, true),
+        ] {
+            assert_eq!(parameter_status::note(tx, &writer.id, now)?, is_news);
+            assert_eq!(status(tx)?, now);
+        }
+        instances::delete(tx, &writer)?;
+        assert_eq!(status(tx)?, ParameterStatus::InSync);
+        Ok(())
+    })
+    .await;
+}

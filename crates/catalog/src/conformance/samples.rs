@@ -2,10 +2,11 @@
 //!
 //! They do not come from an action: fields that the catalog does not search have plain values.
 use model::{
-    Account, Arn, Cluster, ClusterName, ClusterStatus, Content, Entropy, Hash, Instance, Job,
-    JobId, JobKind, Key, KeyManager, KeyState, Placement, Region, ResourceId, Snapshot,
-    SnapshotKind, SnapshotName, SnapshotStatus, SystemEntropy, Timestamp, VolumeId, VolumeRef,
-    job::Subject,
+    Account, ApplyMethod, Arn, Cluster, ClusterName, ClusterStatus, Content, Entropy, GroupScope,
+    Hash, Instance, Job, JobId, JobKind, Key, KeyManager, KeyState, ParameterGroup,
+    ParameterSetting, Placement, Region, ResourceId, Snapshot, SnapshotKind, SnapshotName,
+    SnapshotStatus, Subnet, SubnetGroup, SubnetGroupName, Subscription, SubscriptionName,
+    SystemEntropy, Timestamp, VolumeId, VolumeRef, job::Subject,
 };
 
 /// A region.
@@ -183,4 +184,53 @@ pub fn job_of(kind: JobKind, region: &Region, account: &Account, name: &str) -> 
 /// A key's ARN.
 pub fn key_arn(id: &str) -> Arn {
     Arn::kms(&region(), &account(1), &format!("key/{id}"))
+}
+
+/// A DB subnet group of account 1.
+pub fn subnet_group(name: &str) -> SubnetGroup {
+    SubnetGroup {
+        region: region(),
+        account: account(1),
+        name: SubnetGroupName::parse(name).expect("a subnet group's name"),
+        description: "a sample".to_owned(),
+        subnets: vec![Subnet {
+            id: "subnet-1".to_owned(),
+            availability_zone: "us-east-1a".to_owned(),
+        }],
+        tags: Vec::new(),
+    }
+}
+
+/// A cluster parameter group of account 1.
+pub fn parameter_group(name: &str) -> ParameterGroup {
+    let setting = ParameterSetting {
+        value: Some("1".to_owned()),
+        apply_method: ApplyMethod::Immediate,
+    };
+    ParameterGroup {
+        region: region(),
+        account: account(1),
+        scope: GroupScope::Cluster,
+        name: name.to_owned(),
+        family: "aurora-postgresql15".to_owned(),
+        description: "a sample".to_owned(),
+        parameters: [("work_mem".to_owned(), setting)].into(),
+        tags: Vec::new(),
+    }
+}
+
+/// An event subscription of account 1.
+pub fn subscription(name: &str) -> Subscription {
+    Subscription {
+        region: region(),
+        account: account(1),
+        name: SubscriptionName::parse(name).expect("a subscription's name"),
+        topic: "arn:aws:sns:us-east-1:111111111111:topic".to_owned(),
+        source_type: None,
+        categories: Vec::new(),
+        sources: Vec::new(),
+        enabled: true,
+        created_at: Timestamp(1),
+        tags: Vec::new(),
+    }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     error::CatalogError,
     tables::{
+        parameter_status,
         record::{self, Record, Table, read},
         stored::{Stored, decode, encode, insert_versioned, update_versioned},
         uids,
@@ -128,6 +129,7 @@ pub fn delete(tx: &mut dyn Tx, instance: &Instance) -> Result<bool, CatalogError
         args![&instance.region, &instance.account, instance.id.as_str()],
     )?;
     if deleted == 1 {
+        parameter_status::forget(tx, &instance.id)?;
         let version = tx.next_version()?;
         log(tx, instance, version)?;
     }

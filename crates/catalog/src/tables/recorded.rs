@@ -4,7 +4,10 @@
 //! gone with a lost catalog.
 use std::{collections::BTreeMap, fmt};
 
-use model::{Account, Cluster, Grant, Instance, Key, Region, Snapshot};
+use model::{
+    Account, Cluster, Grant, Instance, Key, ParameterGroup, Region, Snapshot, SubnetGroup,
+    Subscription,
+};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, Error as _},
@@ -34,6 +37,9 @@ pub static RECORDS: &[Kind] = &[
     kind::<Key>(),
     kind::<Alias>(),
     kind::<Grant>(),
+    kind::<SubnetGroup>(),
+    kind::<ParameterGroup>(),
+    kind::<Subscription>(),
     kind::<Cluster>(),
     kind::<Instance>(),
     kind::<Snapshot>(),

@@ -1,17 +1,16 @@
 //! The files that tell a server how to behave. They are always written here, never taken from a
 //! dump, and lie outside the data folder, where the server's user cannot change them.
-use std::{
-    fs,
-    io::Write,
-    net::SocketAddr,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
-};
+use std::{collections::HashMap, fs, net::SocketAddr, path::Path};
 
+pub(super) use super::files::make_folder;
+use super::{
+    files::replace,
+    parameters::state::{self as parameters, FORCE_TLS, LOGICAL, Values},
+};
 use crate::{
     certify::Tls,
     error::EngineError,
-    home::{Home, Upstream, shown},
+    home::{Home, Replication, Upstream, shown},
 };
 
 /// The role and the database of Snapferry's own sessions.
@@ -123,9 +122,15 @@ pub(super) fn write(
         None => false,
     };
     let ident_user = own_user.replace('"', "");
+    let chosen = match purpose {
+        Purpose::Serve => parameters::in_effect(home)?,
+        // A dump is recovered by our own settings alone.
+        Purpose::Recover | Purpose::Alone => Values::new(),
+    };
+    let settings = server_settings(home, purpose, tls) + &chosen_settings(&chosen);
     for (name, text) in [
-        ("postgresql.conf", server_settings(home, purpose, tls)),
-        ("pg_hba.conf", access_rules(home, tls)),
+        ("postgresql.conf", settings),
+        ("pg_hba.conf", access_rules(home, tls, &chosen)),
         (
             "pg_ident.conf",
             format!("snapferry \"{ident_user}\" {ADMIN}\n"),
@@ -294,6 +299,42 @@ pub(super) fn connection(upstream: &Upstream, name: &str) -> String {
     )
 }
 
+/// What the cluster's owner chose. None of it is set above where Snapferry needs its own value.
+fn chosen_settings(chosen: &Values) -> String {
+    let mut text = String::new();
+    for (name, value) in chosen {
+        match name.as_str() {
+            FORCE_TLS => {}
+            LOGICAL if parameters::is_yes(value) => text.push_str("wal_level = logical\n"),
+            LOGICAL => {}
+            name => text.push_str(&format!("{name} = {}\n", quoted(value))),
+        }
+    }
+    match text.is_empty() {
+        true => text,
+        false => format!("\n# Chosen by parameter groups.\n{text}"),
+    }
+}
+
+/// The values of these settings that say more than the server's own defaults, by name.
+pub(super) fn own_values() -> HashMap<String, String> {
+    let home = Home {
+        dir: "/".into(),
+        socket_dir: "/".into(),
+        host: String::new(),
+        port: 0,
+        os_uid: None,
+        os_uid_shared: false,
+        version: String::new(),
+        replication: Replication::default(),
+    };
+    let settings = server_settings(&home, Purpose::Serve, None);
+    let lines = settings.lines().filter_map(|line| line.split_once(" = "));
+    lines
+        .map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()))
+        .collect()
+}
+
 /// Where a server with these settings listens.
 pub(super) fn address_in(settings: &str) -> Option<SocketAddr> {
     let value = |key: &str| {
@@ -304,14 +345,17 @@ pub(super) fn address_in(settings: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(host, value("port")?.parse().ok()?))
 }
 
-fn access_rules(home: &Home, tls: Option<&Tls>) -> String {
+fn access_rules(home: &Home, tls: Option<&Tls>, chosen: &Values) -> String {
     // The socket's folder lets in nobody but the servers' own user, who can read the files anyway.
     let followers = match home.replication.is_shared() {
         true => format!("local replication {REPLICATOR} trust\nlocal {ADMIN} {REPLICATOR} trust\n"),
         false => String::new(),
     };
+    let forced = chosen
+        .get(FORCE_TLS)
+        .is_some_and(|value| parameters::is_yes(value));
     let (kind, others) = match tls {
-        Some(tls) if tls.forced => ("hostssl", "hostnossl all all all reject\n"),
+        Some(tls) if tls.forced || forced => ("hostssl", "hostnossl all all all reject\n"),
         _ => ("host", ""),
     };
     format!(
@@ -324,18 +368,6 @@ host {ADMIN} all all reject
 {kind} all all all scram-sha-256
 {others}"
     )
-}
-
-/// Makes a folder of this process's user with exactly this mode, whatever the umask.
-pub(super) fn make_folder(dir: &Path, mode: u32) -> std::io::Result<()> {
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    if !fs::symlink_metadata(dir)?.is_dir() {
-        return Err(std::io::ErrorKind::NotADirectory.into());
-    }
-    fs::set_permissions(dir, fs::Permissions::from_mode(mode))
 }
 
 /// Makes the folders above `dir` that are not there yet, with exactly this mode.
@@ -352,33 +384,6 @@ pub(super) fn make_parents(dir: &Path, mode: u32) -> std::io::Result<()> {
         make_folder(path, mode)?;
     }
     Ok(())
-}
-
-/// Writes a file beside its place and moves it there, unless it is there; the group may read it.
-fn replace(dir: &Path, name: &str, bytes: &[u8], group: Option<u32>) -> std::io::Result<bool> {
-    match fs::read(dir.join(name)) {
-        Ok(found) if found == bytes => return Ok(false),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let beside = dir.join(format!("{name}.new"));
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)?;
-    file.write_all(bytes)?;
-    if let Some(group) = group {
-        rustix::fs::fchown(&file, None, Some(rustix::fs::Gid::from_raw(group)))?;
-        file.set_permissions(fs::Permissions::from_mode(0o640))?;
-    }
-    file.sync_all()?;
-    fs::rename(&beside, dir.join(name))?;
-    Ok(true)
 }
 
 /// Root's own folder, which the server's user may only pass through.
@@ -444,14 +449,17 @@ mod tests {
         let alone = home("/d/a", "/s", "127.0.0.1");
         let text = server_settings(&alone, Purpose::Serve, None);
         assert!(text.contains("synchronous_standby_names = ''") && !text.contains("primary"));
-        assert!(!access_rules(&alone, None).contains("trust"));
+        assert!(!access_rules(&alone, None, &Values::new()).contains("trust"));
         let mut writer = alone.clone();
         writer.replication.followers = vec!["member_b".to_owned(), "member_c".to_owned()];
         writer.replication.synchronous = writer.replication.followers.clone();
         let text = server_settings(&writer, Purpose::Serve, None);
         let expected = r#"synchronous_standby_names = 'ANY 1 ("member_b", "member_c")'"#;
         assert!(text.contains(expected), "{text}");
-        assert!(access_rules(&writer, None).contains("local replication rdsrepladmin trust"));
+        assert!(
+            access_rules(&writer, None, &Values::new())
+                .contains("local replication rdsrepladmin trust")
+        );
         for purpose in [Purpose::Recover, Purpose::Alone] {
             let text = server_settings(&writer, purpose, None);
             assert!(!text.contains("synchronous_standby"), "nothing may wait");
@@ -467,6 +475,30 @@ mod tests {
         assert!(text.contains(expected), "{text}");
         reader.replication.name = "a\" b".to_owned();
         assert!(check(&reader).is_err());
+    }
+
+    #[test]
+    fn what_was_chosen_comes_last_and_forces_tls() {
+        let chosen = [
+            ("work_mem", "8192"),
+            (FORCE_TLS, "1"),
+            (LOGICAL, "1"),
+            ("search_path", "it's"),
+        ];
+        let chosen: Values = chosen
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let text = chosen_settings(&chosen);
+        assert!(
+            text.ends_with("wal_level = logical\nsearch_path = 'it''s'\nwork_mem = '8192'\n"),
+            "{text}"
+        );
+        assert_eq!(chosen_settings(&Values::new()), "");
+        assert!(
+            !access_rules(&home("/d/a", "/s", "::1"), None, &chosen).contains("hostssl"),
+            "there is no TLS to force"
+        );
+        assert_eq!(own_values()["shared_buffers"], "32MB");
     }
 
     #[test]

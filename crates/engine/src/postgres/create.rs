@@ -144,7 +144,7 @@ async fn keep(template: Template, staging: &Path) -> Result<(), EngineError> {
 }
 
 /// Runs initdb on an empty folder of our own, which is its user's from then on.
-async fn run_initdb(
+pub(super) async fn run_initdb(
     program: PathBuf,
     staging: &Path,
     helper: Option<(u32, u32)>,

@@ -6,7 +6,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{address, child::own_uid, conf, install::Installs, template::Templates};
+use super::{
+    address, child::own_uid, conf, install::Installs, parameters::cache::Lists, template::Templates,
+};
 use crate::{certify::Tls, confinement::Confinement, error::EngineError, home::Home, reach};
 
 /// Runs PostgreSQL.
@@ -17,6 +19,7 @@ pub struct Postgres {
     pub(super) tls: OnceLock<Tls>,
     pub(super) templates: Templates,
     pub(super) confinement: OnceLock<Confinement>,
+    pub(super) lists: Lists,
 }
 
 impl Postgres {

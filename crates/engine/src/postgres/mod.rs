@@ -19,6 +19,7 @@ mod dump;
 mod eviction;
 mod examine;
 mod fence;
+mod files;
 mod follow;
 mod handle;
 mod hold;
@@ -27,6 +28,7 @@ mod listeners;
 mod load;
 mod master;
 mod page;
+mod parameters;
 mod ping;
 mod process;
 mod profile;
@@ -40,6 +42,7 @@ mod wal;
 mod whole;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -48,8 +51,9 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster, Programs,
-    Replica, ServerState, Tls, blocking::blocking, profile::Profile, remove_tree,
+    Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster,
+    Parameter, Programs, Replica, ServerState, Tls, WantedParameters, blocking::blocking,
+    profile::Profile, remove_tree,
 };
 use child::own_uid;
 use conf::ADMIN;
@@ -263,6 +267,26 @@ impl Engine for Postgres {
             true => self.keep_slots(home).await,
             false => Ok(()),
         }
+    }
+
+    async fn parameters(&self, version: &str) -> Result<Arc<Vec<Parameter>>, EngineError> {
+        self.list(version).await
+    }
+
+    async fn check_parameters(
+        &self,
+        version: &str,
+        values: &BTreeMap<String, String>,
+    ) -> Result<Option<String>, EngineError> {
+        self.judge(version, values).await
+    }
+
+    async fn configure(
+        &self,
+        home: &Home,
+        wanted: &WantedParameters,
+    ) -> Result<Configured, EngineError> {
+        self.configure_cluster(home, wanted).await
     }
 
     fn helper_uids(&self) -> Vec<u32> {

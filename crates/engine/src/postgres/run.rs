@@ -21,6 +21,7 @@ use super::{
     conf::{self, ADMIN, Purpose, home_mode},
     handle::Postgres,
     install,
+    parameters::state as parameters,
     process::{self, Process},
     profile::PROFILE,
     session::Session,
@@ -68,7 +69,13 @@ impl Postgres {
         }
         process::end_orphans(home).await?;
         let (at, tls) = (home.clone(), self.tls.get().cloned());
-        blocking(move || prepare(&at, purpose, tls.as_ref())).await?;
+        let prepared = blocking(move || {
+            if purpose == Purpose::Serve {
+                parameters::begin(&at)?;
+            }
+            prepare(&at, purpose, tls.as_ref())
+        });
+        prepared.await?;
         self.addresses.take_back(home);
         self.addresses.hold(home)?;
         let patience = match purpose {
@@ -76,7 +83,45 @@ impl Postgres {
             Purpose::Recover | Purpose::Alone => RECOVER_WAIT,
         };
         let begun = self.begin(home, database, patience).await;
-        self.settle_address(home, begun).await
+        let begun = self.settle_address(home, begun).await;
+        match purpose {
+            Purpose::Serve => self.settle_parameters(home, database, begun).await,
+            Purpose::Recover | Purpose::Alone => begun,
+        }
+    }
+
+    /// Notes with which parameters a server came up. One that ended with new ones is begun once more
+    /// without them, so that no choice takes a cluster down.
+    async fn settle_parameters(
+        &self,
+        home: &Home,
+        database: &str,
+        begun: Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let at = home.clone();
+        match begun {
+            Ok(()) => blocking(move || parameters::confirm(&at)).await,
+            Err(EngineError::ServerEnded { log, .. })
+                if blocking({
+                    let log = log.clone();
+                    move || parameters::give_up(&at, &log)
+                })
+                .await? =>
+            {
+                tracing::warn!(home = %home.dir.display(), %log, "the server did not start with its new parameters, and is started without them");
+                let (at, tls) = (home.clone(), self.tls.get().cloned());
+                blocking(move || prepare(&at, Purpose::Serve, tls.as_ref())).await?;
+                let begun = self.begin(home, database, START_WAIT).await;
+                let begun = self.settle_address(home, begun).await;
+                if begun.is_err() {
+                    // It was not for them that it ended.
+                    let at = home.clone();
+                    blocking(move || parameters::forgive(&at)).await?;
+                }
+                begun
+            }
+            failed => failed,
+        }
     }
 
     /// Lets a server that is not to serve recover, and ends it in order. The caller holds the

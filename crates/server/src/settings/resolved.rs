@@ -12,7 +12,11 @@ impl Layer {
     /// The file's webhooks, and the one of the command line or the environment.
     pub(super) fn webhooks(&self) -> impl Iterator<Item = WebhookRow> {
         let one = self.webhook_url.clone().zip(self.webhook_secret.clone());
-        let one = one.map(|(url, secret)| WebhookRow { url, secret });
+        let one = one.map(|(url, secret)| WebhookRow {
+            url,
+            secret,
+            topic: None,
+        });
         self.webhook.clone().into_iter().chain(one)
     }
 
@@ -49,6 +53,7 @@ impl Layer {
             .map(|hook| service::Webhook {
                 url: hook.url,
                 secret: hook.secret.0,
+                topic: hook.topic,
             })
             .collect();
         to.roles = self

@@ -101,10 +101,10 @@ impl Layer {
         let mut urls = HashSet::new();
         for hook in self.webhooks() {
             hook.check()?;
-            if !urls.insert(hook.url) {
+            if !urls.insert((hook.url, hook.topic)) {
                 return Err(SettingsError::Value {
                     setting: "webhook",
-                    expected: "given once for each url",
+                    expected: "given once for each url and topic",
                 });
             }
         }

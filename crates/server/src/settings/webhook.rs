@@ -16,6 +16,9 @@ pub(crate) struct WebhookRow {
     pub(crate) url: String,
     /// What deliveries are signed with.
     pub(crate) secret: Secret,
+    /// The ARN of the topic that it stands for in event subscriptions.
+    #[serde(default)]
+    pub(crate) topic: Option<String>,
 }
 
 impl WebhookRow {
@@ -34,6 +37,13 @@ impl WebhookRow {
             return Err(SettingsError::Value {
                 setting: "a webhook's secret",
                 expected: "at least 16 characters",
+            });
+        }
+        let is_topic = |text: &String| text.contains(":sns:") && model::Arn::parse(text).is_ok();
+        if self.topic.as_ref().is_some_and(|topic| !is_topic(topic)) {
+            return Err(SettingsError::Value {
+                setting: "a webhook's topic",
+                expected: "the ARN of an SNS topic, arn:aws:sns:REGION:ACCOUNT:NAME",
             });
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! It does not know how a server is given a certificate; the engine does.
 use std::{error::Error, fmt, fs, path::PathBuf, sync::Arc, time::Duration};
 
+use aws_lc_rs::digest;
 use catalog::{Catalog, CatalogError, CatalogExt, Tx, meta};
 use data_encoding::HEXLOWER;
 use engine::{Certifier, Home, Identity, Tls};
@@ -13,11 +14,14 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::settings::ClusterTls;
 
+/// What the API calls the authority's certificate.
+pub const IDENTIFIER: &str = "snapferry-ca";
 /// What the key is sealed for.
 const PURPOSE: &str = "cluster-authority";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,6 +47,9 @@ pub enum AuthorityError {
     /// A certificate or key cannot be made or read.
     #[error("a certificate cannot be made")]
     Certificate(#[from] rcgen::Error),
+    /// The certificate does not read.
+    #[error("the certificate of the clusters' authority does not read")]
+    Unreadable,
 }
 
 /// The authority as the catalog has it.
@@ -108,6 +115,72 @@ pub async fn certificate(catalog: &dyn Catalog) -> Result<Option<String>, Author
         .map(|text| serde_json::from_str::<Kept>(&text))
         .transpose()?;
     Ok(kept.map(|kept| kept.certificate))
+}
+
+/// What the authority's certificate says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// SHA-1 over it, hexadecimal, as RDS has it.
+    pub thumbprint: String,
+    /// From when it is good.
+    pub from: Timestamp,
+    /// Until when.
+    pub till: Timestamp,
+}
+
+/// What the authority's certificate says; none when no server was started yet.
+///
+/// # Errors
+/// As [`certificate`]; one that is none.
+pub async fn facts(catalog: &dyn Catalog) -> Result<Option<Facts>, AuthorityError> {
+    certificate(catalog)
+        .await?
+        .map(|pem| facts_of(&pem))
+        .transpose()
+}
+
+fn facts_of(pem: &str) -> Result<Facts, AuthorityError> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes());
+    let der = der.map_err(|_| AuthorityError::Unreadable)?;
+    let (from, till) = validity(&der).map_err(|_| AuthorityError::Unreadable)?;
+    let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &der);
+    Ok(Facts {
+        thumbprint: HEXLOWER.encode(sha1.as_ref()),
+        from,
+        till,
+    })
+}
+
+/// From when and until when a certificate is good (RFC 5280, 4.1).
+fn validity(der: &[u8]) -> yasna::ASN1Result<(Timestamp, Timestamp)> {
+    let rest = |fields: &mut yasna::BERReaderSeq<'_, '_>, count| {
+        (0..count).try_for_each(|_| fields.next().read_der().map(drop))
+    };
+    let period = |fields: &mut yasna::BERReaderSeq<'_, '_>| {
+        Ok((moment(fields.next())?, moment(fields.next())?))
+    };
+    yasna::parse_der(der, |certificate| {
+        certificate.read_sequence(|parts| {
+            let found = parts.next().read_sequence(|fields| {
+                // Version, serial number, signature, issuer; then subject, key, extensions.
+                rest(fields, 4)?;
+                let found = fields.next().read_sequence(period)?;
+                rest(fields, 3)?;
+                Ok(found)
+            })?;
+            // The signature's algorithm, and the signature.
+            rest(parts, 2)?;
+            Ok(found)
+        })
+    })
+}
+
+fn moment(field: yasna::BERReader<'_, '_>) -> yasna::ASN1Result<Timestamp> {
+    let secs = match field.lookahead_tag()? {
+        yasna::tags::TAG_UTCTIME => field.read_utctime()?.datetime().unix_timestamp(),
+        _ => field.read_generalized_time()?.datetime().unix_timestamp(),
+    };
+    Ok(Timestamp(secs.saturating_mul(1_000_000)))
 }
 
 async fn open(
@@ -293,6 +366,20 @@ mod tests {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             clock: Arc::new(At(now)),
         }
+    }
+
+    #[test]
+    fn the_authoritys_certificate_says_how_long_it_is_good() {
+        let now = Timestamp(1_800_000_000_000_000);
+        let kept = make(&MasterKey::generate(), now).expect("made");
+        let kept: Kept = serde_json::from_str(&kept).expect("reads");
+        let facts = facts_of(&kept.certificate).expect("a certificate");
+        assert_eq!(
+            (facts.from, facts.till),
+            (now.minus(DAY), now.plus(AUTHORITY_LIFE))
+        );
+        assert_eq!(facts.thumbprint.len(), 40);
+        assert!(facts_of("none").is_err());
     }
 
     #[test]

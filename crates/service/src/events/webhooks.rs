@@ -10,10 +10,11 @@ use aws_lc_rs::{digest, hmac};
 use catalog::{
     CatalogError, CatalogExt,
     events::{self as rows, Event},
-    webhooks,
+    keyed, webhooks,
 };
 use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use model::Subscription;
 
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
@@ -75,7 +76,12 @@ pub(crate) async fn routes(
 
 /// What stands for an address in the catalog: URLs of webhooks often hold a secret.
 fn name_of(hook: &Webhook) -> String {
-    HEXLOWER.encode(digest::digest(&digest::SHA256, hook.url.as_bytes()).as_ref())
+    // As a topic's address it has a place of its own. No URL has a space.
+    let text = match &hook.topic {
+        None => hook.url.clone(),
+        Some(topic) => format!("{} {topic}", hook.url),
+    };
+    HEXLOWER.encode(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
 /// The way to one address.
@@ -131,19 +137,45 @@ impl Route {
             .map_err(|error: CatalogError| chain(&error))?;
         let count = waiting.len();
         for (seq, event) in waiting {
+            if !self.wants(&event).await? {
+                self.pass(seq).await?;
+                continue;
+            }
             let sent = self.send(seq, &event);
             tokio::select! {
                 outcome = sent => outcome?,
                 () = self.context.stopped() => return Ok(0),
             }
-            let name = self.name.clone();
-            self.context
-                .catalog
-                .write(move |tx| webhooks::keep(tx, &name, seq))
-                .await
-                .map_err(|error: CatalogError| chain(&error))?;
+            self.pass(seq).await?;
         }
         Ok(count)
+    }
+
+    /// The address is behind an event.
+    async fn pass(&self, seq: i64) -> Result<(), String> {
+        let name = self.name.clone();
+        let kept = self
+            .context
+            .catalog
+            .write(move |tx| webhooks::keep(tx, &name, seq));
+        kept.await.map_err(|error: CatalogError| chain(&error))
+    }
+
+    /// Whether an event goes to this address: every one does, but to a topic's only those that a
+    /// subscription to it wants.
+    async fn wants(&self, event: &Event) -> Result<bool, String> {
+        let Some(topic) = self.hook.topic.clone() else {
+            return Ok(true);
+        };
+        let (region, account) = (event.region.clone(), event.account.clone());
+        let read = self.context.catalog.read(move |tx| {
+            keyed::list::<Subscription>(tx, &region, &[account.as_str()], usize::MAX)
+        });
+        let found = read.await.map_err(|error: CatalogError| chain(&error))?;
+        Ok(found.iter().any(|stored| {
+            let one = &stored.value;
+            one.topic == topic && one.wants(&event.source_type, &event.source_id, &event.categories)
+        }))
     }
 
     async fn send(&self, seq: i64, event: &Event) -> Result<(), String> {

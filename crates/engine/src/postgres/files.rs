@@ -1,0 +1,65 @@
+//! Folders and files of a cluster's settings: made by this process's user, with exactly the mode that
+//! is wanted.
+//!
+//! It does not know what is in them.
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use crate::{error::EngineError, home::Home};
+
+/// Makes a folder of this process's user with exactly this mode, whatever the umask.
+pub(super) fn make_folder(dir: &Path, mode: u32) -> std::io::Result<()> {
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    if !fs::symlink_metadata(dir)?.is_dir() {
+        return Err(std::io::ErrorKind::NotADirectory.into());
+    }
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode))
+}
+
+/// Keeps a file beside the settings that is nobody else's.
+pub(super) fn keep(home: &Home, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
+    let dir = home.conf();
+    let failed = |source| EngineError::io("write the server's settings in", &dir, source);
+    make_folder(&dir, 0o711).map_err(failed)?;
+    replace(&dir, name, bytes, None).map_err(failed)?;
+    Ok(())
+}
+
+/// Writes a file beside its place and moves it there, unless it is there; the group may read it.
+pub(super) fn replace(
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+    group: Option<u32>,
+) -> std::io::Result<bool> {
+    match fs::read(dir.join(name)) {
+        Ok(found) if found == bytes => return Ok(false),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let beside = dir.join(format!("{name}.new"));
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)?;
+    file.write_all(bytes)?;
+    if let Some(group) = group {
+        rustix::fs::fchown(&file, None, Some(rustix::fs::Gid::from_raw(group)))?;
+        file.set_permissions(fs::Permissions::from_mode(0o640))?;
+    }
+    file.sync_all()?;
+    fs::rename(&beside, dir.join(name))?;
+    Ok(true)
+}

@@ -1,0 +1,202 @@
+"""Parameter groups: kept, checked against the server's own list."""
+import pytest
+
+import clients
+from clients import FAR, OWNER, PARTNER, refused, unique
+
+CLUSTER = {
+    "group": "DBClusterParameterGroup", "action": "db_cluster_parameter_group", "scope": "cluster-pg", "parameters": "describe_db_cluster_parameters",
+    "defaults": "describe_engine_default_cluster_parameters",
+}
+INSTANCE = {
+    "group": "DBParameterGroup", "action": "db_parameter_group", "scope": "pg", "parameters": "describe_db_parameters",
+    "defaults": "describe_engine_default_parameters",
+}
+
+
+class Groups:
+    """The actions of one kind of groups, by the verbs of their names."""
+
+    def __init__(self, deployment, kind, **where):
+        self.deployment, self.kind, self.member = deployment, kind, f"{kind['group']}Name"
+        self.where = where
+
+    @property
+    def rds(self):
+        """A client; the server may have been started anew."""
+        return self.deployment.rds(**self.where)
+
+    def call(self, verb, **arguments):
+        """One of the actions."""
+        plural = "s" if verb == "describe" else ""
+        return getattr(self.rds, f"{verb}_{self.kind['action']}{plural}")(**arguments)
+
+    def create(self, name, family="aurora-postgresql15", **more):
+        """A new group."""
+        made = self.call("create", **{self.member: name, "DBParameterGroupFamily": family, "Description": "mine"} | more)
+        return made[self.kind["group"]]
+
+    def one(self, name):
+        """A group by its name."""
+        (found,) = self.call("describe", **{self.member: name})[f"{self.kind['group']}s"]
+        return found
+
+    def modify(self, name, method="pending-reboot", **values):
+        """Sets parameters."""
+        parameters = [
+            {"ParameterName": parameter.replace("__", "."), "ParameterValue": value, "ApplyMethod": method}
+            for parameter, value in values.items()
+        ]
+        answer = self.call("modify", **{self.member: name}, Parameters=parameters)
+        assert answer[self.member] == name
+
+    def reset(self, name, **more):
+        """Takes parameters back."""
+        return self.call("reset", **{self.member: name} | more)
+
+    def delete(self, name):
+        """Forgets a group."""
+        return self.call("delete", **{self.member: name})
+
+    def parameters(self, name, **more):
+        """A group's parameters, by name, from all pages."""
+        pages = self.rds.get_paginator(self.kind["parameters"]).paginate(**{self.member: name}, **more)
+        return {one["ParameterName"]: one for page in pages for one in page["Parameters"]}
+
+
+@pytest.fixture(params=[CLUSTER, INSTANCE], ids=["cluster", "instance"])
+def groups(request, closed):
+    """The actions of each kind of groups."""
+    return Groups(closed, request.param)
+
+
+@pytest.fixture
+def group(groups):
+    """A new group's name; it is gone afterwards."""
+    name = unique("params")
+    groups.create(name)
+    yield name
+    groups.delete(name)
+
+
+def test_as_terraform_does(closed, groups):
+    """Create, read, update, read, delete: what is read is what was sent."""
+    rds, name = closed.rds(), unique("TF")
+    made = groups.create(name, Tags=[{"Key": "a", "Value": "b"}])
+    assert made == groups.one(name)
+    low = name.lower()
+    scope = groups.kind["scope"]
+    arn = f"arn:aws:rds:us-east-1:{OWNER}:{scope}:{low}"
+    assert made == {
+        groups.member: low, "DBParameterGroupFamily": "aurora-postgresql15", "Description": "mine",
+        f"{groups.kind['group']}Arn": arn,
+    }
+    assert rds.list_tags_for_resource(ResourceName=arn)["TagList"] == [{"Key": "a", "Value": "b"}]
+    assert groups.parameters(name, Source="user") == {}
+    groups.modify(low, "immediate", work_mem="8192", log_min_duration_statement="500")
+    groups.modify(low, "pending-reboot", max_connections="60", autovacuum="1")
+    set_values = {one["ParameterName"]: (one["ParameterValue"], one["ApplyMethod"], one["ApplyType"])
+                  for one in groups.parameters(name, Source="user").values()}
+    assert set_values == {
+        "work_mem": ("8192", "immediate", "dynamic"),
+        "log_min_duration_statement": ("500", "immediate", "dynamic"),
+        "max_connections": ("60", "pending-reboot", "static"),
+        "autovacuum": ("1", "pending-reboot", "dynamic"),
+    }
+    assert set(groups.parameters(name, Source="system")) & set(set_values) == set()
+    groups.reset(name, Parameters=[{"ParameterName": "work_mem", "ApplyMethod": "immediate"}])
+    assert set(groups.parameters(name, Source="user")) == set(set_values) - {"work_mem"}
+    groups.reset(name, ResetAllParameters=True)
+    assert groups.parameters(name, Source="user") == {}
+    groups.delete(name)
+    refused("DBParameterGroupNotFound", groups.one, status=404, name=name)
+    refused("DBParameterGroupNotFound", groups.delete, status=404, name=name)
+
+
+def test_parameters_are_the_installed_servers(closed, groups, group, plain):
+    found = groups.parameters(group)
+    work_mem = found["work_mem"]
+    assert work_mem["Description"].startswith("(kB) Sets the maximum memory")
+    assert {key: value for key, value in work_mem.items() if key != "Description"} == {
+        "ParameterName": "work_mem", "ParameterValue": "4096", "Source": "engine-default", "ApplyType": "dynamic",
+        "DataType": "integer", "AllowedValues": "64-2147483647", "IsModifiable": True, "ApplyMethod": "pending-reboot",
+        "SupportedEngineModes": ["provisioned"],
+    }
+    assert found["log_statement"]["AllowedValues"] == "none,ddl,mod,all"
+    assert found["autovacuum"]["AllowedValues"] == "0,1" and found["autovacuum"]["DataType"] == "boolean"
+    assert found["random_page_cost"]["DataType"] == "float"
+    assert (found["shared_buffers"]["Source"], found["shared_buffers"]["ParameterValue"]) == ("system", "4096")
+    assert "pg_stat_statements" in found["shared_preload_libraries"]["AllowedValues"]
+    assert found["pg_stat_statements.track"]["AllowedValues"] == "none,top,all"
+    for kept in ("data_directory", "port", "archive_command", "ssl_key_file", "fsync", "hba_file", "listen_addresses"):
+        assert found[kept]["IsModifiable"] is False
+    with clients.connect(plain) as connection:
+        rows = connection.execute("select name, context from pg_settings where context <> 'internal' and name !~ '[.]'").fetchall()
+    own = {name: parameter["ApplyType"] for name, parameter in found.items() if "." not in name}
+    # What only superusers may look at is not among the rows.
+    seen = {name: "static" if context == "postmaster" else "dynamic" for name, context in rows}
+    assert 200 < len(seen) and seen.items() <= own.items()
+    family = groups.one(group)["DBParameterGroupFamily"]
+    defaults = getattr(closed.rds(), groups.kind["defaults"])
+    page = defaults(DBParameterGroupFamily=family, MaxRecords=20)["EngineDefaults"]
+    assert len(page["Parameters"]) == 20 and page["DBParameterGroupFamily"] == family
+    more = defaults(DBParameterGroupFamily=family, Marker=page["Marker"])["EngineDefaults"]["Parameters"]
+    assert len(more) == 100 and more[0]["ParameterName"] > page["Parameters"][-1]["ParameterName"]
+    only = {"Name": "parameter-name", "Values": ["work_mem", "port"]}
+    named = defaults(DBParameterGroupFamily=family, Filters=[only])["EngineDefaults"]["Parameters"]
+    assert [one["ParameterName"] for one in named] == ["port", "work_mem"]
+
+
+def test_values_are_checked(groups, group):
+    for name, value in {
+        "work_mem": "1", "autovacuum": "2", "log_statement": "some", "random_page_cost": "nan",
+        "shared_preload_libraries": "evil", "max_connections": "64kB", "rds__force_ssl": "0",
+    }.items():
+        said = refused("InvalidParameterValue", groups.modify, name=group, **{name: value})
+        assert said.startswith(f"Invalid parameter value: {value} for: {name.replace('__', '.')} allowed values are: ")
+    said = refused("InvalidParameterValue", groups.modify, name=group, timezone="Mars/Station")
+    assert 'invalid value for parameter "TimeZone": "Mars/Station"' in said
+    for kept in ("data_directory", "archive_command", "unix_socket_directories", "session_preload_libraries", "wal_level"):
+        said = refused("InvalidParameterValue", groups.modify, name=group, **{kept: "x"})
+        assert said.startswith(f"The parameter {kept} cannot be modified: ")
+    assert refused("InvalidParameterValue", groups.modify, name=group, no_such="1").endswith("name: no_such")
+    refused("InvalidParameterCombination", groups.modify, name=group, method="immediate", max_connections="50")
+    refused("InvalidParameterCombination", groups.reset, name=group)
+    refused("InvalidParameterCombination", groups.reset, name=group, ResetAllParameters=True,
+            Parameters=[{"ParameterName": "work_mem"}])
+    many = [{"ParameterName": "work_mem", "ParameterValue": "64"}] * 21
+    refused("InvalidParameterValue", groups.call, verb="modify", **{groups.member: group}, Parameters=many)
+    assert groups.parameters(group, Source="user") == {}
+    refused("InvalidParameterValue", groups.create, name=unique("wrong"), family="aurora-postgresql9.6")
+    refused("DBParameterGroupAlreadyExists", groups.create, name=group)
+    for wrong in ("default.mine", "1a", "a--b", "a.b"):
+        refused("InvalidParameterValue", groups.create, name=wrong)
+
+
+def test_default_groups_cannot_be_changed(groups):
+    name = "default.aurora-postgresql15"
+    assert groups.one(name)["DBParameterGroupFamily"] == "aurora-postgresql15"
+    listed = groups.call("describe")[f"{groups.kind['group']}s"]
+    assert {name, "default.postgres15"} <= {one[groups.member] for one in listed}
+    refused("InvalidDBParameterGroupState", groups.modify, name=name, work_mem="8192")
+    refused("InvalidDBParameterGroupState", groups.reset, name=name, ResetAllParameters=True)
+    refused("InvalidDBParameterGroupState", groups.delete, name=name)
+    refused("DBParameterGroupNotFound", groups.one, name="default.nothing1")
+
+
+def test_a_copy_has_the_values(groups, group):
+    groups.modify(group, "immediate", work_mem="8192")
+    member = groups.kind["group"]
+    target = unique("copied")
+    made = groups.call("copy", **{
+        f"Source{member}Identifier": groups.one(group)[f"{member}Arn"], f"Target{member}Identifier": target,
+        f"Target{member}Description": "a copy",
+    })[member]
+    assert made["Description"] == "a copy"
+    assert groups.parameters(target, Source="user") == groups.parameters(group, Source="user") != {}
+    groups.delete(target)
+
+
+def test_groups_are_their_accounts_and_regions(closed, groups, group):
+    for other in ({"region": FAR}, {"account": PARTNER}):
+        refused("DBParameterGroupNotFound", Groups(closed, groups.kind, **other).one, name=group)
