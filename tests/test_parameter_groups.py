@@ -1,4 +1,7 @@
-"""Parameter groups: kept, checked against the server's own list."""
+"""Parameter groups: kept, checked against the server's own list, and given to the servers of clusters."""
+import time
+
+import psycopg
 import pytest
 
 import clients
@@ -200,3 +203,102 @@ def test_a_copy_has_the_values(groups, group):
 def test_groups_are_their_accounts_and_regions(closed, groups, group):
     for other in ({"region": FAR}, {"account": PARTNER}):
         refused("DBParameterGroupNotFound", Groups(closed, groups.kind, **other).one, name=group)
+
+
+def shown(cluster, setting):
+    """A setting as the cluster's server has it."""
+    with clients.connect(cluster) as connection:
+        return connection.execute("select current_setting(%s)", [setting]).fetchone()[0]
+
+
+def until(expected, call, seconds=20):
+    """Waits until a call answers what is expected."""
+    end = time.monotonic() + seconds
+    while (found := call()) != expected:
+        assert time.monotonic() < end, found
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def own(deploy_for_module):
+    """A deployment that these tests stop and start."""
+    return deploy_for_module("--dev")
+
+
+@pytest.fixture
+def with_cluster(own):
+    """A cluster with a group of its own: the group's actions, its name, and the cluster."""
+    groups, name = Groups(own, CLUSTER), unique("with-group")
+    groups.create(name)
+    groups.modify(name, max_connections="40", work_mem="5120", shared_preload_libraries="pg_stat_statements")
+    cluster = own.new_cluster(name, DBClusterParameterGroupName=name)
+    yield groups, name, cluster
+    own.rds().delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+    clients.wait_cluster_gone(own.rds(), name)
+    groups.delete(name)
+
+
+def test_a_new_cluster_has_all_of_it_and_gets_changes(own, with_cluster):
+    groups, name, cluster = with_cluster
+    assert shown(cluster, "max_connections") == "40"
+    assert shown(cluster, "work_mem") == "5MB"
+    assert shown(cluster, "pg_stat_statements.max") == "5000", "the library is loaded"
+    groups.modify(name, "immediate", work_mem="6144", rds__force_ssl="1")
+    until("6MB", lambda: shown(cluster, "work_mem"))
+    groups.modify(name, "pending-reboot", work_mem="7168", max_connections="45", rds__logical_replication="1")
+    groups.modify(name, "immediate", statement_timeout="60000")
+    until("1min", lambda: shown(cluster, "statement_timeout"))
+    assert (shown(cluster, "work_mem"), shown(cluster, "max_connections")) == ("6MB", "40"), "they wait"
+    refused("InvalidDBParameterGroupState", groups.delete, name=name)
+    own.server.stop()
+    own.server.start()
+    cluster = clients.wait_cluster(own.rds(), name)
+    until("7MB", lambda: shown(cluster, "work_mem"))
+    assert shown(cluster, "max_connections") == "45" and shown(cluster, "wal_level") == "logical"
+    groups.reset(name, ResetAllParameters=True)
+    until("4MB", lambda: shown(cluster, "work_mem"))
+
+
+def test_a_server_that_does_not_start_with_it_starts_without(own, with_cluster):
+    groups, name, cluster = with_cluster
+    groups.modify(name, shared_buffers="1073741823")
+    own.server.stop()
+    own.server.start()
+    cluster = clients.wait_cluster(own.rds(), name)
+    assert shown(cluster, "shared_buffers") == "32MB"
+    assert shown(cluster, "max_connections") == "40", "what was good stays"
+
+    def told():
+        events = own.rds().describe_events(SourceType="db-cluster", SourceIdentifier=name)["Events"]
+        return [event["Message"] for event in events if "parameters" in event["Message"]]
+
+    until(["DB cluster does not start with its parameters: its server did not start with the values of shared_buffers, "
+           "and has those before."], told)
+    groups.modify(name, shared_buffers="8192")
+    own.server.stop()
+    own.server.start()
+    cluster = clients.wait_cluster(own.rds(), name)
+    until("64MB", lambda: shown(cluster, "shared_buffers"))
+    assert len(told()) == 1
+
+
+def test_tls_is_forced_by_a_group(deploy):
+    deployment = deploy("--dev")
+    groups = Groups(deployment, CLUSTER)
+    groups.create("forced")
+    groups.modify("forced", "immediate", rds__force_ssl="1")
+    cluster = deployment.new_cluster("forced", DBClusterParameterGroupName="forced")
+
+    def plain():
+        try:
+            with psycopg.connect(
+                host=cluster["Endpoint"], port=cluster["Port"], user=clients.USER, password=clients.PASSWORD,
+                dbname="postgres", sslmode="disable",
+            ):
+                return "taken"
+        except psycopg.OperationalError as error:
+            return "refused" if "rejects connection" in str(error) else str(error)
+
+    until("refused", plain)
+    groups.modify("forced", "immediate", rds__force_ssl="0")
+    until("taken", plain)

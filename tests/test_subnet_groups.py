@@ -1,6 +1,7 @@
 """DB subnet groups: kept and answered as RDS does, though no network is behind them."""
 import pytest
 
+import clients
 from clients import FAR, OWNER, PARTNER, refused, unique
 
 SUBNETS = ["subnet-0a1b", "subnet-1c2d", "subnet-2e3f", "subnet-4a5b"]
@@ -110,3 +111,13 @@ def test_pages_and_the_quota(deploy):
     assert len(first["DBSubnetGroups"]) == 20
     pages = rds.get_paginator("describe_db_subnet_groups").paginate(PaginationConfig={"PageSize": 20})
     assert [group["DBSubnetGroupName"] for page in pages for group in page["DBSubnetGroups"]] == ["default", *made]
+
+
+def test_a_group_that_a_cluster_has_stays(closed, new):
+    rds, group = closed.rds(), new()["DBSubnetGroupName"]
+    name = unique("in-group")
+    closed.new_cluster(name, DBSubnetGroupName=group)
+    said = refused("InvalidDBSubnetGroupStateFault", rds.delete_db_subnet_group, DBSubnetGroupName=group)
+    assert name in said
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+    clients.wait_cluster_gone(rds, name)

@@ -50,6 +50,8 @@ pub struct ServiceContext {
     pub slots: Arc<JobSlots>,
     /// Wakes the record log: a record was changed.
     pub records_changed: Arc<Notify>,
+    /// Wakes what gives servers their parameters: a group was changed.
+    pub parameters: Arc<Notify>,
     /// The OS users of this node's clusters.
     pub users: Users,
     /// Wakes who sees to servers: one is to be looked at.
@@ -132,6 +134,7 @@ impl ServiceContext {
             work,
             slots: Arc::new(JobSlots::new(narrow)),
             records_changed,
+            parameters: Arc::new(Notify::new()),
             users,
             servers_changed: Notify::new(),
             answering: Answering::default(),

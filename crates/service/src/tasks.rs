@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     background::{report::Report, spawn},
-    clusters::{supervise::Supervisor, upkeep::ClusterUpkeep},
+    clusters::{parameters::ParameterKeeper, supervise::Supervisor, upkeep::ClusterUpkeep},
     context::ServiceContext,
     events::{transport::WebhookTransport, webhooks},
     jobs::runner::Runner,
@@ -30,6 +30,7 @@ pub(crate) async fn begin(
     let owner = format!("{}/{incarnation}", context.settings.node);
     let mut tasks = vec![
         spawn(context, Supervisor::default()),
+        spawn(context, ParameterKeeper::default()),
         spawn(context, ClusterUpkeep),
         spawn(context, Runner::new(owner)),
         spawn(context, RecordLog::default()),

@@ -6,6 +6,7 @@ pub mod authority;
 pub(crate) mod exit;
 pub mod files;
 pub mod on_disk;
+pub(crate) mod parameters;
 mod roles;
 pub mod supervise;
 pub(crate) mod upkeep;

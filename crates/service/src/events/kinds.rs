@@ -91,6 +91,7 @@ kinds! {
     CLUSTER_RESTARTED: "SNAPFERRY-EVENT-0017", CLUSTER, "notification", "DB cluster restarted.";
     PORT_CHANGED: "SNAPFERRY-EVENT-0015", CLUSTER, "configuration change", "DB cluster has another port.";
     CHANGE_FAILED: "SNAPFERRY-EVENT-0016", CLUSTER, "failure", "DB cluster modification failed.";
+    PARAMETERS_REFUSED: "SNAPFERRY-EVENT-0030", CLUSTER, "failure", "DB cluster does not start with its parameters.";
     DELETION_FAILED: "SNAPFERRY-EVENT-0008", CLUSTER, "failure", "DB cluster deletion failed.";
 }
 
@@ -262,6 +263,8 @@ pub enum OfCluster<'a> {
     Reclaimed(&'a str, u16),
     /// Its database cannot be started, or not be told from others.
     Down(&'a Told),
+    /// Its server did not start with the parameters that were chosen.
+    ParametersRefused(&'a Told),
     /// It could not be deleted, and is kept.
     DeletionFailed(&'a Told),
     /// That instance is about to take its writes.
@@ -397,6 +400,10 @@ pub fn cluster(
         OfCluster::FailoverStarted(to) => (&FAILOVER_STARTED, with_name(&FAILOVER_STARTED, to)),
         OfCluster::FailedOver(to) => (&FAILED_OVER, with_name(&FAILED_OVER, to)),
         OfCluster::FailoverFailed => (&FAILOVER_FAILED, FAILOVER_FAILED.tells.to_owned()),
+        OfCluster::ParametersRefused(reason) => (
+            &PARAMETERS_REFUSED,
+            with_reason(&PARAMETERS_REFUSED, reason),
+        ),
         OfCluster::DeletionFailed(reason) => {
             (&DELETION_FAILED, with_reason(&DELETION_FAILED, reason))
         }

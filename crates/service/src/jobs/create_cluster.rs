@@ -11,7 +11,7 @@ use super::{
     run::{JobType, Run},
 };
 use crate::{
-    clusters::{addresses, files},
+    clusters::{addresses, files, parameters},
     events::kinds::{self, OfCluster},
 };
 
@@ -61,6 +61,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
         .await?;
     let start = addresses::start(&run.context, &cluster, place);
     let place = run.slot.waiting(start).await?;
+    let place = parameters::settle(&run.context, &cluster, place).await?;
     commit(run, body.cluster, place).await
 }
 

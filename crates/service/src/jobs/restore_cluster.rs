@@ -9,7 +9,7 @@ use super::{
     run::{JobType, Run},
 };
 use crate::{
-    clusters::{addresses, files},
+    clusters::{addresses, files, parameters},
     keys::KeyUser,
     verify,
 };
@@ -110,6 +110,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
     let engine = context.engine_of(&cluster)?;
     let load = engine.load(&home, &restored.engine_document);
     run.slot.waiting(load).await?;
+    let place = parameters::settle(context, &cluster, place).await?;
     create_cluster::commit(run, cluster.resource_id, place).await
 }
 

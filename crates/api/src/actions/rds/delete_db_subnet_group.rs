@@ -1,4 +1,4 @@
-//! `DeleteDBSubnetGroup`: of a group of the caller's own.
+//! `DeleteDBSubnetGroup`: of a group that no cluster has.
 //!
 //! Source: API_DeleteDBSubnetGroup.
 use catalog::{CatalogExt, keyed};
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     action::{Action, ActionContext, Api},
-    shapes::groups::names::SubnetGroupRef,
+    shapes::groups::{clusters_with, names::SubnetGroupRef},
 };
 use service::fault::{Code, Fault};
 
@@ -35,6 +35,15 @@ impl Action for DeleteDbSubnetGroup {
                     return Err(refused(
                         "Cannot delete the subnet group 'default': it is always there.".to_owned(),
                     ));
+                }
+                let uses = |cluster: &model::Cluster| {
+                    cluster.options.subnet_group.as_deref() == Some(group.name.as_str())
+                };
+                if let Some(cluster) = clusters_with(tx, &region, &account, uses)?.first() {
+                    return Err(refused(format!(
+                        "Cannot delete the subnet group '{}' because at least one database cluster: {} is still using it.",
+                        group.name, cluster.name
+                    )));
                 }
                 keyed::delete(tx, &group)?;
                 Ok(())

@@ -4,9 +4,9 @@
 //! Source: API_DescribeOrderableDBInstanceOptions.
 use serde::{Deserialize, Serialize};
 
-use super::create_db_cluster::engine;
 use crate::{
     action::{Action, ActionContext, Api, Label, Layout, Output},
+    clusters::rules::engine,
     shapes::{Filter, Page, zones_of},
 };
 use service::fault::Fault;

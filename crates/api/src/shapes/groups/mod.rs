@@ -6,8 +6,8 @@ pub mod parameters;
 pub mod subnets;
 pub mod subscriptions;
 
-use catalog::{CatalogError, CatalogExt, Stored, Tx, keyed};
-use model::Tag;
+use catalog::{CatalogError, CatalogExt, Stored, Tx, clusters, keyed};
+use model::{Account, Cluster, Region, Tag};
 
 use crate::action::ActionContext;
 use service::fault::Fault;
@@ -62,4 +62,16 @@ pub(crate) fn keep<R: Named>(tx: &mut dyn Tx, stored: Stored<R>) -> Result<R, Ca
 /// What is always there, as if the catalog had it.
 pub(crate) fn always<R>(value: R) -> Stored<R> {
     Stored { version: 0, value }
+}
+
+/// The caller's clusters for which something holds.
+pub(crate) fn clusters_with(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    holds: impl Fn(&Cluster) -> bool,
+) -> Result<Vec<Cluster>, CatalogError> {
+    let all = clusters::list(tx, region, account, None, ALL)?;
+    let found = all.into_iter().map(|stored| stored.value);
+    Ok(found.filter(holds).collect())
 }

@@ -6,12 +6,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use catalog::{CatalogError, CatalogExt, Stored, Tx, keyed};
 use engine::{Engine, Parameter};
 use model::{
-    Account, ApplyMethod, GroupScope, ParameterGroup, ParameterSetting, Region, limits,
+    Account, ApplyMethod, Cluster, GroupScope, ParameterGroup, ParameterSetting, Region, limits,
     names::DEFAULT_PREFIX,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{always, keep};
+use super::{always, clusters_with, keep};
 use crate::{
     action::ActionContext,
     shapes::{
@@ -151,7 +151,7 @@ pub(crate) async fn insert(
     kept.await
 }
 
-/// Forgets a group.
+/// Forgets a group that no cluster has.
 pub(crate) async fn delete<N>(cx: &ActionContext, wanted: Ref<N>) -> Result<(), Fault>
 where
     N: ResourceName<Record = ParameterGroup> + Send + Sync + 'static,
@@ -160,10 +160,29 @@ where
     let deleted = cx.service.catalog.write(move |tx| {
         let group = wanted.own(tx, &account, &region)?.value;
         changeable(&group, "deleted")?;
+        if is_used(tx, &group)? {
+            return Err(Fault::new(
+                Code::InvalidDbParameterGroupState,
+                format!(
+                    "One or more database instances are still members of this parameter group {}, so the group cannot be deleted",
+                    group.name
+                ),
+            ));
+        }
         keyed::delete(tx, &group)?;
         Ok(())
     });
     deleted.await
+}
+
+fn is_used(tx: &mut dyn Tx, group: &ParameterGroup) -> Result<bool, CatalogError> {
+    let uses = |cluster: &Cluster| match group.scope {
+        GroupScope::Cluster => {
+            cluster.options.parameter_group.as_deref() == Some(group.name.as_str())
+        }
+        GroupScope::Instance => false,
+    };
+    Ok(!clusters_with(tx, &group.region, &group.account, uses)?.is_empty())
 }
 
 /// Refuses what cannot be done to a default group.
@@ -380,6 +399,7 @@ where
         Ok::<_, Fault>(keep(tx, stored)?.name)
     });
     let name = changed.await?;
+    cx.service.parameters.notify_one();
     Ok(name)
 }
 
