@@ -1,7 +1,8 @@
 """The main job, end to end, with unmodified clients against a server in closed mode.
 
 An encrypted PostgreSQL cluster's snapshot is copied under another key, to another account and to
-another region, and restored there; every row is compared. Exit status 0 only if all of it held.
+another region, and restored there; every row is compared. Then a Multi-AZ DB cluster loses its writer and no
+commit, and is copied the same way. Exit status 0 only if all of it held.
 """
 import argparse
 import configparser
@@ -17,6 +18,7 @@ import boto3
 import botocore.config
 import botocore.exceptions
 
+import multi_az
 from progress import Table, show_bytes
 from snapferry_tools import policies, proof, running
 
@@ -34,6 +36,8 @@ class Failed(Exception):
 
 class Demo:
     """The server, its callers, and the story."""
+
+    user, failed = USER, Failed
 
     def __init__(self, options, folder):
         limit = BYTES_PER_SECOND_BASE + BYTES_PER_SECOND_SCALE * options.scale
@@ -74,6 +78,7 @@ class Demo:
         self.cancel_a_copy(snapshot, keys["third"])
         restored = self.restore(copy)
         self.prove(source, restored)
+        multi_az.tell(self, keys, HOME_REGION, FAR_REGION)
 
     def create_keys(self):
         """KMS keys of both accounts and all regions."""
