@@ -58,42 +58,7 @@ impl Layer {
             return Err(SettingsError::TwoPlacesForClusters);
         }
         self.check_bucket()?;
-        if let Some(memory) = self.snapshot_memory
-            && memory.0 < SNAPSHOT_MEMORY_BYTES_MIN
-        {
-            return Err(SettingsError::Value {
-                setting: "snapshot-memory",
-                expected: "at least 32MiB",
-            });
-        }
-        if self.cross_region_bytes_per_second == Some(ByteCount(0)) {
-            return Err(SettingsError::Value {
-                setting: "cross-region-bytes-per-second",
-                expected: "at least 1",
-            });
-        }
-        if let Some(memory) = self.cluster_memory_max
-            && memory.0 < CLUSTER_MEMORY_BYTES_MIN
-        {
-            return Err(SettingsError::Value {
-                setting: "cluster-memory-max",
-                expected: "at least 128MiB",
-            });
-        }
-        if (self.cluster_processes_max).is_some_and(|count| !CLUSTER_PROCESSES.contains(&count)) {
-            return Err(SettingsError::Value {
-                setting: "cluster-processes-max",
-                expected: "within 150..=100000",
-            });
-        }
-        if let Some(secs) = self.lease_seconds
-            && !LEASE_SECS.contains(&secs.0)
-        {
-            return Err(SettingsError::Value {
-                setting: "lease-seconds",
-                expected: "2 to 3600",
-            });
-        }
+        self.check_amounts()?;
         self.kms.check()?;
         if self.webhook_url.is_some() != self.webhook_secret.is_some() {
             return Err(SettingsError::HalfWebhook);
@@ -122,6 +87,43 @@ impl Layer {
             return Err(SettingsError::Host(host.clone()));
         }
         Ok(())
+    }
+
+    fn check_amounts(&self) -> Result<(), SettingsError> {
+        let below = |bytes: Option<ByteCount>, least| bytes.is_some_and(|bytes| bytes.0 < least);
+        let leases = self.lease_seconds.as_ref();
+        let rules = [
+            (
+                "snapshot-memory",
+                "at least 32MiB",
+                below(self.snapshot_memory, SNAPSHOT_MEMORY_BYTES_MIN),
+            ),
+            (
+                "cross-region-bytes-per-second",
+                "at least 1",
+                below(self.cross_region_bytes_per_second, 1),
+            ),
+            (
+                "cluster-memory-max",
+                "at least 128MiB",
+                below(self.cluster_memory_max, CLUSTER_MEMORY_BYTES_MIN),
+            ),
+            (
+                "cluster-processes-max",
+                "within 150..=100000",
+                (self.cluster_processes_max)
+                    .is_some_and(|count| !CLUSTER_PROCESSES.contains(&count)),
+            ),
+            (
+                "lease-seconds",
+                "2 to 3600",
+                leases.is_some_and(|secs| !LEASE_SECS.contains(&secs.0)),
+            ),
+        ];
+        match rules.into_iter().find(|(.., broken)| *broken) {
+            Some((setting, expected, _)) => Err(SettingsError::Value { setting, expected }),
+            None => Ok(()),
+        }
     }
 
     fn check_bucket(&self) -> Result<(), SettingsError> {
