@@ -4,6 +4,7 @@
 use std::{
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +18,10 @@ use crate::{
 const QUEUE_MAX: usize = 1_024;
 /// Each thread's stack, bytes; functions over `Tx` are shallow, but answers can be large.
 const STACK_BYTES: usize = 1 << 20;
+
+/// How long the threads have to end, all together: a process that is to end has ten seconds in all.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+const CLOSE_POLL: Duration = Duration::from_millis(1);
 
 /// What a request's thread sends back.
 pub(crate) type Answer = oneshot::Sender<Result<(), CatalogError>>;
@@ -103,12 +108,21 @@ impl Threads {
 
 impl Drop for Threads {
     /// Lets the threads finish what was queued and close their connections. Blocks for at most
-    /// the last batch.
+    /// the last batch, and not for a database that is down: nobody hears of that batch any more.
     fn drop(&mut self) {
         self.senders = None;
+        let deadline = Instant::now() + CLOSE_WAIT;
         for thread in self.threads.drain(..) {
             // A catalog whose last owner is a request's function is dropped on its own thread.
-            if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+            if thread.thread().id() == thread::current().id() {
+                continue;
+            }
+            while !thread.is_finished() && Instant::now() < deadline {
+                thread::sleep(CLOSE_POLL);
+            }
+            if !thread.is_finished() {
+                tracing::warn!("a catalog thread waits for its database still, and is left behind");
+            } else if thread.join().is_err() {
                 tracing::error!("a catalog thread had panicked");
             }
         }
