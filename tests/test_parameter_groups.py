@@ -233,6 +233,8 @@ def with_cluster(own):
     groups.modify(name, max_connections="40", work_mem="5120", shared_preload_libraries="pg_stat_statements")
     cluster = own.new_cluster(name, DBClusterParameterGroupName=name)
     yield groups, name, cluster
+    for member in clients.cluster_of(own.rds(), name)["DBClusterMembers"]:
+        own.rds().delete_db_instance(DBInstanceIdentifier=member["DBInstanceIdentifier"])
     own.rds().delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
     clients.wait_cluster_gone(own.rds(), name)
     groups.delete(name)
@@ -249,12 +251,21 @@ def test_a_new_cluster_has_all_of_it_and_gets_changes(own, with_cluster):
     groups.modify(name, "immediate", statement_timeout="60000")
     until("1min", lambda: shown(cluster, "statement_timeout"))
     assert (shown(cluster, "work_mem"), shown(cluster, "max_connections")) == ("6MB", "40"), "they wait"
+    own.rds().create_db_instance(
+        DBInstanceIdentifier=f"{name}-1", DBClusterIdentifier=name, DBInstanceClass="db.r6g.large", Engine="aurora-postgresql")
+
+    def status():
+        (member,) = clients.cluster_of(own.rds(), name)["DBClusterMembers"]
+        return member["DBClusterParameterGroupStatus"]
+
+    until("pending-reboot", status)
     refused("InvalidDBParameterGroupState", groups.delete, name=name)
     own.server.stop()
     own.server.start()
     cluster = clients.wait_cluster(own.rds(), name)
     until("7MB", lambda: shown(cluster, "work_mem"))
     assert shown(cluster, "max_connections") == "45" and shown(cluster, "wal_level") == "logical"
+    until("in-sync", status)
     groups.reset(name, ResetAllParameters=True)
     until("4MB", lambda: shown(cluster, "work_mem"))
 

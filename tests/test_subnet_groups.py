@@ -113,6 +113,20 @@ def test_pages_and_the_quota(deploy):
     assert [group["DBSubnetGroupName"] for page in pages for group in page["DBSubnetGroups"]] == ["default", *made]
 
 
+def test_a_cluster_has_a_group_that_is_there(closed):
+    rds = closed.rds()
+    refused("DBSubnetGroupNotFoundFault", rds.create_db_cluster, status=404, DBClusterIdentifier=unique("none"),
+            DBSubnetGroupName="nothing-here", Engine="postgres", MasterUsername=clients.USER,
+            MasterUserPassword=clients.PASSWORD)
+    refused("DBClusterParameterGroupNotFound", rds.create_db_cluster, status=404, DBClusterIdentifier=unique("none"),
+            DBClusterParameterGroupName="nothing-here", Engine="postgres", MasterUsername=clients.USER,
+            MasterUserPassword=clients.PASSWORD)
+    said = refused("InvalidParameterCombination", rds.create_db_cluster, DBClusterIdentifier=unique("none"),
+                   DBClusterParameterGroupName="default.aurora-postgresql15", Engine="postgres",
+                   MasterUsername=clients.USER, MasterUserPassword=clients.PASSWORD)
+    assert "aurora-postgresql15" in said
+
+
 def test_a_group_that_a_cluster_has_stays(closed, new):
     rds, group = closed.rds(), new()["DBSubnetGroupName"]
     name = unique("in-group")

@@ -2,7 +2,7 @@
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs, uids};
 use model::{Account, Cluster, Instance, InstanceId, InstanceName, InstanceStatus, Job, Placement};
 
-use crate::action::ActionContext;
+use crate::{action::ActionContext, shapes::groups};
 
 /// Readers of a Multi-AZ DB cluster.
 const READERS: usize = 2;
@@ -207,5 +207,5 @@ fn check_new(tx: &mut dyn Tx, cluster: &Cluster, clusters_max: usize) -> Result<
             format!("Cannot create more than {clusters_max} DB clusters"),
         ));
     }
-    Ok(())
+    groups::of_cluster::check(tx, cluster)
 }

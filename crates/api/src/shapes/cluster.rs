@@ -1,4 +1,5 @@
 //! `DBCluster`, as RDS answers it.
+use catalog::parameter_status::ParameterStatus;
 use model::{Cluster, ClusterStatus, Instance, InstanceStatus, Timestamp};
 use serde::Serialize;
 
@@ -261,6 +262,16 @@ impl DbCluster {
         }
     }
 
+    /// The same where the servers of some instances wait for a restart to have all parameters.
+    pub fn with_waiting(mut self, names: &[String]) -> Self {
+        for member in &mut self.members {
+            if names.contains(&member.id) {
+                member.parameter_group_status = ParameterStatus::PendingReboot.as_str();
+            }
+        }
+        self
+    }
+
     /// The same with its instances: those that were made by name, and the address where reads go. It
     /// has the cluster's port, so a reader with another one has an endpoint of its own alone.
     pub fn with_members(mut self, members: &[Instance]) -> Self {
@@ -269,7 +280,7 @@ impl DbCluster {
             Some(ClusterMember {
                 id: name.to_string(),
                 is_cluster_writer: one.is_writer(),
-                parameter_group_status: "in-sync",
+                parameter_group_status: ParameterStatus::InSync.as_str(),
                 promotion_tier: one.promotion_tier,
             })
         });

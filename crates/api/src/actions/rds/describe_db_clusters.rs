@@ -1,5 +1,8 @@
 //! `DescribeDBClusters`.
-use catalog::{CatalogError, CatalogExt, Tx, clusters, instances};
+use catalog::{
+    CatalogError, CatalogExt, Tx, clusters, instances,
+    parameter_status::{self, ParameterStatus},
+};
 use model::{Cluster, ClusterStatus, Instance};
 use serde::{Deserialize, Serialize};
 
@@ -111,13 +114,23 @@ pub(super) struct Found {
     pub(super) writer: Option<Instance>,
     /// All of them, the writer first.
     pub(super) members: Vec<Instance>,
+    /// Names of those whose servers do not have all parameters.
+    waiting: Vec<String>,
 }
 
 impl Found {
     pub(super) fn of(tx: &mut dyn Tx, cluster: Cluster) -> Result<Self, CatalogError> {
         let members = instances::of_cluster(tx, &cluster.resource_id)?;
         let members: Vec<Instance> = members.into_iter().map(|stored| stored.value).collect();
+        let mut waiting = Vec::new();
+        for member in &members {
+            let status = parameter_status::of(tx, &member.id)?;
+            if status != ParameterStatus::InSync {
+                waiting.extend(member.name.as_ref().map(ToString::to_string));
+            }
+        }
         Ok(Self {
+            waiting,
             writer: members.iter().find(|one| one.is_writer()).cloned(),
             members,
             cluster,
@@ -136,6 +149,7 @@ impl Found {
 fn shape(cx: &ActionContext, found: &Found) -> DbCluster {
     let cluster = &found.cluster;
     let shape = DbCluster::of(cluster, found.writer.as_ref()).with_members(&found.members);
+    let shape = shape.with_waiting(&found.waiting);
     let here = found.node().as_ref() == Some(&cx.service.settings.node);
     if cluster.status == ClusterStatus::Available
         && here

@@ -17,7 +17,7 @@ use crate::{
         rules::{engine, engine_mode, next_version, port},
     },
     placement,
-    shapes::{self, ClusterOutput, ClusterRef, engine_names::master_password},
+    shapes::{self, ClusterOutput, ClusterRef, engine_names::master_password, groups},
 };
 use service::{
     context::ServiceContext,
@@ -182,6 +182,7 @@ impl Wish {
             return Err(not_available(status.as_str()));
         }
         self.members.clone().apply(&mut stored.value)?;
+        groups::of_cluster::check(tx, &stored.value)?;
         let writer = members.iter().find(|one| one.is_writer());
         self.note(tx, &mut stored.value, writer)?;
         let name = self.now.then(|| stored.value.pending.name.take()).flatten();
