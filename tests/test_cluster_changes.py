@@ -372,6 +372,46 @@ def test_a_kill_in_the_middle_of_a_change(changing, fresh):
     assert rows(after, password="after-the-kill-1") == 100
 
 
+@pytest.mark.long
+def test_a_cluster_with_readers_is_changed_as_a_whole(changing):
+    """Stopped, started and moved with its readers, which follow again and have what was written before."""
+    rds, name = changing.rds(), unique("whole")
+    changing.new_cluster(
+        name, Engine="postgres", DBClusterInstanceClass="db.r6gd.large", AllocatedStorage=100, Iops=1000,
+        StorageType="io1",
+    )
+    before = wait_status(rds, name, "available")
+    with clients.connect(before) as connection:
+        connection.execute("create table kept as select generate_series(1, 100) i")
+
+    def instances():
+        of = [{"Name": "db-cluster-id", "Values": [name]}]
+        return rds.describe_db_instances(Filters=of)["DBInstances"]
+
+    rds.stop_db_cluster(DBClusterIdentifier=name)
+    stopped = wait_status(rds, name, "stopped")
+    assert {one["DBInstanceStatus"] for one in instances()} == {"stopped"} and len(instances()) == 3
+    for host in (stopped["Endpoint"], stopped["ReaderEndpoint"]):
+        with pytest.raises(psycopg.OperationalError):
+            clients.connect(stopped | {"Endpoint": host})
+    rds.start_db_cluster(DBClusterIdentifier=name)
+    wait_status(rds, name, "available")
+    rds.modify_db_cluster(DBClusterIdentifier=name, Port=15_455, ApplyImmediately=True)
+    after = wait_status(rds, name, "available")
+    assert {one["Endpoint"]["Port"] for one in instances()} == {after["Port"]} == {15_455}
+    assert (after["Endpoint"], after["ReaderEndpoint"]) == (before["Endpoint"], before["ReaderEndpoint"])
+    with clients.connect(after) as connection:
+        connection.execute("insert into kept select 101")
+
+    def followed():
+        with contextlib.suppress(psycopg.OperationalError):
+            return rows(after | {"Endpoint": after["ReaderEndpoint"]}) == 101
+        return False
+
+    running.wait_until(followed, 30, "the readers have what was written")
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+
+
 def test_what_is_under_way_keeps_others_out(changing, cluster):
     rds, name = changing.rds(), cluster["DBClusterIdentifier"]
     with clients.connect(cluster) as connection:

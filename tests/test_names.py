@@ -21,6 +21,9 @@ FILTER = re.compile(r"db-cluster(?:-snapshot)?-id\b")
 SAID = {
     "DBClusterNotFoundFault": "not found",
     "DBClusterSnapshotNotFoundFault": "not found",
+    "DBInstanceNotFound": "not found",
+    "GlobalClusterNotFoundFault": "not found",
+    "SubscriptionNotFound": "does not exist",
     "KMSKeyNotAccessibleFault": "does not exist, is not enabled or you do not have permissions",
     "InvalidParameterValue": "not a valid identifier|Invalid resource name|does not match an RDS resource",
     "NotFoundException": "",
@@ -31,13 +34,20 @@ SAID = {
 }
 
 
+# What the actions on instances refuse as a whole: it is their cluster's.
+OF_THE_CLUSTER = {("CreateDBInstance", "KmsKeyId"), ("DeleteDBInstance", "FinalDBSnapshotIdentifier")}
+
+
 def _kind(member):
     """The kinds of resources that a member can name, as the resource's own ARNs here are kept."""
     kinds = {
+        r"^DBInstanceIdentifier$": ["instance"],
         # Groups, topics, instances, and what is not here: their own tests show what they reach.
         r"ParameterGroupIdentifier$|^(SnsTopic|Source)Arn$|^(Certificate|Resource)Identifier$": [],
         r"^(ExportTask|BlueGreenDeployment|Integration|DBShardGroup|DBSnapshot|.*DBInstance)Identifier$": [],
         r"AutomatedBackupsArn$": [],
+        # Kept and answered again, and looked for nowhere.
+        r"^MonitoringRoleArn$|^CACertificateIdentifier$|^GlobalClusterIdentifier$|EndpointIdentifier$|^NewDB": [],
         r"KeyId$": ["key", "alias"],
         r"^ResourceName$": ["cluster", "snapshot"],
         r"^ResourceARNList$": ["cluster", "snapshot", "key"],
@@ -56,6 +66,10 @@ def _walked():
     for service, action in contract.operations():
         shape = contract.model(service).operation_model(action).input_shape
         ignored = {member for row in DECIDED["ignored"] if action in row["actions"] for member in row["members"]}
+        # What is refused, or only recorded, is not looked for either.
+        fates = DECIDED["members"].get(action, {})
+        ignored |= {*fates.get("recorded", ()), *fates.get("refused", ())}
+        ignored |= {member for of, member in OF_THE_CLUSTER if of == action}
         for member, inner in (shape.members if shape else {}).items():
             if NAMING.search(member) and member not in ignored:
                 for kind in _kind(member):
@@ -78,9 +92,14 @@ class World:
         kms.create_alias(AliasName="alias/walked", TargetKeyId=key)
         deployment.new_cluster("walked", StorageEncrypted=True, KmsKeyId=key, Tags=[{"Key": "stays", "Value": "put"}])
         snapshot = deployment.new_snapshot("walked-snapshot", "walked")
+        made = {"DBInstanceClass": "db.r6g.large", "Engine": "aurora-postgresql"}
+        rds = deployment.rds()
+        instance = rds.create_db_instance(DBInstanceIdentifier="walked-one", DBClusterIdentifier="walked", **made)
+        clients.wait_cluster(rds, "walked")
         self.arns = {
             "cluster": clients.cluster_of(deployment.rds(), "walked")["DBClusterArn"],
             "snapshot": snapshot["DBClusterSnapshotArn"],
+            "instance": instance["DBInstance"]["DBInstanceArn"],
             "key": key,
             "alias": key.replace(key.rpartition(":")[2], "alias/walked"),
             "role": ROLE,
@@ -95,6 +114,7 @@ class World:
         kinds = {
             "cluster": resource.replace("cluster:", "db:"), "snapshot": resource.replace("cluster-snapshot:", "snapshot:"),
             "key": resource.replace("key/", "alias/"), "alias": f"key/{resource}", "role": resource.replace("role", "user"),
+            "instance": resource.replace("db:", "cluster:"),
         }
         others = {
             "partition": (1, ["aws-cn", "aws-us-gov"]),
@@ -158,6 +178,7 @@ def _filler(world, name, shape):
         "Engine": "aurora-postgresql",
         "AttributeName": "restore",
         "ValuesToAdd": [PARTNER],
+        "RoleArn": ROLE,
         "RoleSessionName": "walker",
         "MasterUsername": clients.USER,
         "MasterUserPassword": clients.PASSWORD,
@@ -187,6 +208,8 @@ def _request(world, service, action, member, value):
     wanted = {"MasterUsername", "MasterUserPassword", "SkipFinalSnapshot", "SourceType", "ValuesToAdd", "KeySpec", "GrantId", "CiphertextBlob"}
     if member == "FinalDBSnapshotIdentifier":
         wanted.remove("SkipFinalSnapshot")
+    if action.endswith("DBInstance"):
+        wanted -= {"MasterUsername", "MasterUserPassword"}
     names = {name for name in shape.members if name in wanted or name in shape.required_members} - {member}
     if action in ("GenerateDataKey", "GenerateDataKeyWithoutPlaintext"):
         names.discard("NumberOfBytes")

@@ -108,3 +108,35 @@ fn rename(
     }
     change_cluster::rename(tx, stored, name)
 }
+
+#[cfg(test)]
+mod tests {
+    use catalog::conformance::samples;
+
+    use super::*;
+
+    #[test]
+    fn what_is_due_is_due_in_its_time() {
+        let at = |text: &str| Timestamp::parse(text).expect("a moment");
+        let mut stopped = samples::cluster("c");
+        stopped.status = ClusterStatus::Stopped;
+        assert!(!is_due(&stopped, at("2026-11-28T12:00:00Z")));
+        stopped.restarts_at = Some(at("2026-11-28T12:00:00Z"));
+        assert!(!is_due(&stopped, at("2026-11-28T11:59:59Z")));
+        assert!(is_due(&stopped, at("2026-11-28T12:00:00Z")));
+        stopped.status = ClusterStatus::Starting;
+        assert!(!is_due(&stopped, at("2026-11-28T12:00:00Z")), "it is begun");
+
+        let mut pending = samples::cluster("c");
+        pending.options.maintenance_window = Some("sat:12:00-sat:12:30".to_owned());
+        assert!(
+            !is_due(&pending, at("2026-11-28T12:10:00Z")),
+            "nothing waits"
+        );
+        pending.pending.port = Some(5_555);
+        assert!(is_due(&pending, at("2026-11-28T12:10:00Z")));
+        assert!(!is_due(&pending, at("2026-11-28T12:30:00Z")));
+        pending.status = ClusterStatus::Stopped;
+        assert!(!is_due(&pending, at("2026-11-28T12:10:00Z")));
+    }
+}

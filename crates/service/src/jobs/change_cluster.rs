@@ -359,3 +359,86 @@ pub fn rename(
     kinds::cluster(tx, &stored.value, OfCluster::Renamed(before.as_str()))?;
     Ok(stored)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use catalog::{SqliteCatalog, conformance::samples};
+    use model::{JobKind, SystemClock};
+
+    use super::*;
+
+    fn job(cluster: &Cluster, change: Change) -> Job {
+        let body = Body {
+            cluster: cluster.resource_id.clone(),
+            change,
+        };
+        Job {
+            body: serde_json::to_string(&body).expect("it serializes"),
+            ..samples::job(JobKind::of(ChangeCluster::NAME), cluster.name.as_str())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_given_up_leaves_the_cluster_as_it_was() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalog = SqliteCatalog::open(&folder.path().join("catalog"), Arc::new(SystemClock));
+        let catalog = catalog.expect("a catalog");
+        let restart = |verifier: Option<&str>| Change::Alter {
+            master_verifier: verifier.map(str::to_owned),
+            restart: verifier.is_none(),
+        };
+        let cases = [
+            (
+                ClusterStatus::Stopping,
+                Change::Stop,
+                ClusterStatus::Available,
+                true,
+            ),
+            (
+                ClusterStatus::Starting,
+                Change::Start,
+                ClusterStatus::Stopped,
+                true,
+            ),
+            (
+                ClusterStatus::Modifying,
+                restart(None),
+                ClusterStatus::Available,
+                false,
+            ),
+            (
+                ClusterStatus::ResettingMasterCredentials,
+                restart(Some("v")),
+                ClusterStatus::Available,
+                true,
+            ),
+        ];
+        for (number, (during, change, after, keeps_pending)) in cases.into_iter().enumerate() {
+            let mut cluster = samples::cluster(&format!("c{number}"));
+            cluster.status = during;
+            cluster.pending.port = Some(5_555);
+            let done = catalog.write(move |tx| {
+                let stored = rows::insert(tx, cluster.clone())?;
+                let id = &stored.value.resource_id;
+                let job = job(&stored.value, change.clone());
+                for _ in 0..2 {
+                    // A second time it changes nothing.
+                    give_up(tx, &job, &Told::INTERNAL)?;
+                    let now = rows::get_by_resource_id(tx, id)?.expect("it is kept").value;
+                    assert_eq!(now.status, after);
+                    assert_eq!(now.pending.port.is_some(), keeps_pending, "{after:?}");
+                    let is_stopped = after == ClusterStatus::Stopped;
+                    assert_eq!(
+                        now.restarts_at.is_some(),
+                        is_stopped,
+                        "it starts by itself in time"
+                    );
+                }
+                Ok::<_, CatalogError>(())
+            });
+            done.await.expect("it is good");
+        }
+    }
+}
