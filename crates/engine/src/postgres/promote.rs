@@ -123,7 +123,8 @@ async fn take_writes(at: &Home, fenced: Option<&Home>) -> Result<(), EngineError
 /// Copies the log that the ended server has, from the file on that holds `from`, into the log of the
 /// one that followed it. Both wrote the same bytes as far as the follower came.
 async fn top_up(home: &Home, fenced: &Home, from: u64) -> Result<(), EngineError> {
-    let control = control_of(fenced).await?;
+    // Its own, which is as the other's was: that one may have died of its files.
+    let control = control_of(home).await?;
     let (to, source) = (home.clone(), fenced.clone());
     blocking(move || {
         let copied = copy_log(&to, &source, &control, from).map_err(|error| {

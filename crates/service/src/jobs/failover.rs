@@ -40,7 +40,8 @@ pub(crate) async fn candidates(
     for reader in members.iter().filter(|one| is_ready(context, one)) {
         let home = files::home(context, cluster, &reader.placement);
         let answers = engine.state(&home).await? == ServerState::Answers;
-        if let Some(state) = engine.replica(&home).await.ok().filter(|_| answers) {
+        let state = engine.replica(&home).await.ok();
+        if let Some(state) = state.filter(|state| answers && state.follows) {
             found.push((reader.clone(), state.position));
         }
     }
@@ -207,4 +208,61 @@ async fn take_over(run: &Run, cluster: &Cluster, from: &InstanceId) -> Result<In
     }
     context.answering.note(&cluster.resource_id, true);
     Ok(writer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use catalog::{SqliteCatalog, conformance::samples};
+    use model::SystemClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn roles_and_addresses_change_places_and_the_others_follow() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalog = SqliteCatalog::open(&folder.path().join("catalog"), Arc::new(SystemClock));
+        let catalog = catalog.expect("a catalog");
+        let done = catalog.write(|tx| {
+            let cluster = samples::cluster("c");
+            rows::insert(tx, cluster.clone())?;
+            let old = samples::writer(&cluster);
+            instances::insert(tx, old.clone())?;
+            let reader = |port| {
+                let id = InstanceId::draw(&model::SystemEntropy);
+                let mut reader = Instance::reader(&cluster, id, old.placement.clone());
+                reader.placement.port = port;
+                reader.placement.attempt = "try-1".to_owned();
+                reader.status = InstanceStatus::Available;
+                reader
+            };
+            let (new, third) = (reader(7_001), reader(7_002));
+            instances::insert(tx, new.clone())?;
+            instances::insert(tx, third.clone())?;
+            exchange(tx, &cluster.resource_id, &old.id, &new.id)?;
+            let all = instances::of_cluster(tx, &cluster.resource_id)?;
+            let now = |id: &InstanceId| {
+                let found = all.iter().find(|one| one.value.id == *id);
+                found.expect("it is kept").value.clone()
+            };
+            assert!(now(&new.id).is_writer() && !now(&old.id).is_writer());
+            assert_eq!(
+                now(&new.id).placement.port,
+                old.placement.port,
+                "the endpoint stays"
+            );
+            assert_eq!(now(&old.id).placement.port, 7_001);
+            for follower in [&old, &third] {
+                let followed = now(&follower.id).placement.replication.follows;
+                let followed = followed.expect("the writer");
+                assert_eq!(followed.member, new.placement.member);
+                assert_eq!(followed.port, old.placement.port);
+            }
+            let again = exchange(tx, &cluster.resource_id, &old.id, &third.id);
+            assert!(matches!(again, Err(JobError::Retry(_))), "it is no writer");
+            Ok::<_, JobError>(())
+        });
+        done.await.expect("it is good");
+    }
 }
