@@ -285,6 +285,21 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// which can be lost at any time. Said once; without, and by engines that need none, each is made from nothing.
     fn keep_templates(&self, _folder: std::path::PathBuf) {}
 
+    /// Where the engine may keep programs that it makes of the system's: a folder of its own, which it makes,
+    /// which users of clusters can enter, and which can be lost while no cluster runs. Said once; without, and
+    /// by engines that need none, the system's are run as they are.
+    fn keep_programs(&self, _folder: std::path::PathBuf) {}
+
+    /// Gives the master user of a running cluster all that this release gives one, where it does not have it:
+    /// the cluster may be of an older release. Does nothing on a server that follows, and in engines that know
+    /// no such rights.
+    ///
+    /// # Errors
+    /// When the server does not take them, such as where its owner dropped the master user.
+    async fn give_rights(&self, _home: &Home, _master_username: &str) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// Holds servers to limits from their next start or adoption on. Said once; without, and by engines
     /// that run no processes, there are none.
     fn confine(&self, _confinement: Confinement) {}

@@ -124,12 +124,21 @@ pub(crate) fn working_folder(pid: u32) -> Result<Option<(u64, u64)>, Unreadable>
 /// # Errors
 /// When it may be there and cannot be read.
 pub(crate) fn program(pid: u32) -> Result<Option<String>, Unreadable> {
+    let exe = program_path(pid)?;
+    Ok(exe.map(|exe| {
+        let name = exe.file_name().unwrap_or(exe.as_os_str());
+        name.to_string_lossy().into_owned()
+    }))
+}
+
+/// Where a process's program is, or was; none when the process is gone, or the kernel's own.
+///
+/// # Errors
+/// When it may be there and cannot be read.
+pub(crate) fn program_path(pid: u32) -> Result<Option<PathBuf>, Unreadable> {
     let path = file(pid, "exe");
     match fs::read_link(&path) {
-        Ok(exe) => {
-            let name = exe.file_name().unwrap_or(exe.as_os_str());
-            Ok(Some(name.to_string_lossy().into_owned()))
-        }
+        Ok(exe) => Ok(Some(exe)),
         Err(error) => absent(path, error),
     }
 }

@@ -27,6 +27,9 @@ const SOCKET_PATH_BYTES_MAX: usize = 103;
 const CERTIFICATE: &str = "server.crt";
 const KEY: &str = "server.key";
 
+/// The settings that depend on what is installed.
+const LIBRARIES: &str = "libraries.conf";
+
 /// What the server is about to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -141,6 +144,21 @@ pub(super) fn write(
     Ok(is_new)
 }
 
+/// Writes which libraries the next server loads at its start.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn write_libraries(home: &Home, libraries: &[&str]) -> Result<(), EngineError> {
+    let dir = home.conf();
+    let text = format!(
+        "shared_preload_libraries = {}\n",
+        quoted(&libraries.join(","))
+    );
+    replace(&dir, LIBRARIES, text.as_bytes(), home.os_uid)
+        .map(drop)
+        .map_err(|source| EngineError::io("write the server's settings in", &dir, source))
+}
+
 /// Writes the certificate that the server is to show, where that is another one than it has. The
 /// key goes first: both are read when the server is told to.
 fn write_identity(home: &Home, tls: &Tls) -> Result<bool, EngineError> {
@@ -224,7 +242,7 @@ update_process_title = off
 
 shared_buffers = 32MB
 max_connections = 100
-shared_preload_libraries = ''
+include_if_exists = {libraries}
 session_preload_libraries = ''
 local_preload_libraries = ''
 
@@ -254,6 +272,7 @@ default_text_search_config = 'pg_catalog.english'
         hba = path(&conf.join("pg_hba.conf")),
         ident = path(&conf.join("pg_ident.conf")),
         restore = quoted(restore_command),
+        libraries = path(&conf.join(LIBRARIES)),
     )
 }
 

@@ -17,6 +17,7 @@ use super::{
     hold::Hold,
     install, master, process,
     profile::PROFILE,
+    rights,
     run::or_end,
     session::{Session, quoted_name},
     template::Template,
@@ -244,6 +245,7 @@ async fn furnish(home: &Home, spec: &NewCluster) -> Result<(), EngineError> {
             ),
         )
         .await?;
+    rights::give(&session, &spec.master_username).await?;
     // Our sessions never enter a database that a user can change.
     let own_database = "make the administrator's database";
     session

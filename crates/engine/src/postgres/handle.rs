@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    address, child::own_uid, conf, install::Installs, parameters::cache::Lists, template::Templates,
+    address, child::own_uid, conf, install::Installs, own_programs::OwnPrograms,
+    parameters::cache::Lists, template::Templates,
 };
 use crate::{certify::Tls, confinement::Confinement, error::EngineError, home::Home, reach};
 
@@ -18,6 +19,7 @@ pub struct Postgres {
     pub(super) addresses: Arc<address::Addresses>,
     pub(super) tls: OnceLock<Tls>,
     pub(super) templates: Templates,
+    pub(super) own_programs: OwnPrograms,
     pub(super) confinement: OnceLock<Confinement>,
     pub(super) lists: Lists,
 }

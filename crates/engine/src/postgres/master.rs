@@ -3,6 +3,7 @@
 //! It does not know passwords, only their verifiers.
 use super::{
     conf::ADMIN,
+    rights,
     session::{Session, quoted_name, quoted_text},
 };
 use crate::{error::EngineError, home::Home};
@@ -105,6 +106,7 @@ pub(super) async fn set_password(
     session
         .run("give the master role another password", &statement)
         .await?;
+    rights::give(&session, username).await?;
     session.close().await;
     Ok(())
 }

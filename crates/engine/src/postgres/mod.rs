@@ -18,6 +18,7 @@ mod document;
 mod dump;
 mod eviction;
 mod examine;
+mod extensions;
 mod fence;
 mod files;
 mod follow;
@@ -27,6 +28,7 @@ mod install;
 mod listeners;
 mod load;
 mod master;
+mod own_programs;
 mod page;
 mod parameters;
 mod ping;
@@ -34,6 +36,7 @@ mod process;
 mod profile;
 mod promote;
 mod review;
+mod rights;
 mod run;
 mod session;
 mod sweep_user;
@@ -240,6 +243,18 @@ impl Engine for Postgres {
 
     fn keep_templates(&self, folder: PathBuf) {
         self.templates.keep_in(folder);
+    }
+
+    fn keep_programs(&self, folder: PathBuf) {
+        self.own_programs.keep_in(folder);
+    }
+
+    async fn give_rights(&self, home: &Home, master_username: &str) -> Result<(), EngineError> {
+        match home.replication.upstream {
+            // It follows in this, too.
+            Some(_) => Ok(()),
+            None => rights::ensure(home, master_username).await,
+        }
     }
 
     fn confine(&self, confinement: Confinement) {

@@ -194,7 +194,10 @@ impl Postgres {
     fn spawn(&self, home: &Home) -> Result<Child, EngineError> {
         let data = home.data();
         let log = open_log(home)?;
-        let program = self.installs.of(&home.version)?.program(PROFILE.program);
+        let install = self.installs.of(&home.version)?;
+        let server = self.own_programs.server(install, home.os_uid);
+        conf::write_libraries(home, &server.libraries)?;
+        let program = server.program;
         let mut config = std::ffi::OsString::from("config_file=");
         config.push(home.conf().join("postgresql.conf"));
         let mut command = outliving(self.limiting_words(), &program);

@@ -117,6 +117,7 @@ impl Session {
                 "-c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=0 \
                  -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 \
                  -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed \
+                 -c session_replication_role=origin -c log_statement=none -c pg_stat_statements.track=none \
                  -c client_min_messages=error -c datestyle=iso -c synchronous_commit=local",
             );
         let user = home.os_uid.unwrap_or_else(own_uid);

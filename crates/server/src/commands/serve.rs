@@ -174,7 +174,8 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
     let dir = DataDir::acquire(&path, mode)?;
     for engine in engines.all() {
         let name = engine.profile().title.to_lowercase();
-        engine.keep_templates(dir.path().join("templates").join(name));
+        engine.keep_templates(dir.path().join("templates").join(&name));
+        engine.keep_programs(dir.path().join("programs").join(name));
     }
     let node = catalogs::node_of(&dir, layer.node.as_ref())?;
     let (catalog, master_key) = open(&dir, layer.catalog.as_ref(), master_key_fd).await?;

@@ -408,6 +408,22 @@ async fn take_back(
     Ok(true)
 }
 
+/// Gives a running cluster's master user what this release gives one. A cluster whose owner dropped that
+/// role is as available as it was.
+pub async fn give_rights(context: &ServiceContext, cluster: &Cluster, place: &Placement) {
+    let given = match context.engine_of(cluster) {
+        Ok(engine) => {
+            let home = home(context, cluster, place);
+            let given = engine.give_rights(&home, &cluster.master_username);
+            given.await.map_err(JobError::from)
+        }
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = given {
+        tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the master user cannot be given its rights");
+    }
+}
+
 /// Starts a whole cluster's server, or adopts it. An address that another program took in the moment
 /// before is taken back, or given up for another one; answers where the server is.
 ///
@@ -421,11 +437,15 @@ pub async fn start(
     let engine = context.engine_of(cluster)?;
     for _ in 0..STARTS_MAX {
         match engine.start(&home(context, cluster, &place)).await {
-            Ok(()) => return Ok(place),
+            Ok(()) => {
+                give_rights(context, cluster, &place).await;
+                return Ok(place);
+            }
             Err(error) if is_taken(&error) => place = secure(context, cluster, place).await?,
             Err(error) => return Err(error.into()),
         }
     }
     engine.start(&home(context, cluster, &place)).await?;
+    give_rights(context, cluster, &place).await;
     Ok(place)
 }

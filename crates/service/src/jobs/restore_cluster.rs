@@ -111,6 +111,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
     let load = engine.load(&home, &restored.engine_document);
     run.slot.waiting(load).await?;
     let place = parameters::settle(context, &cluster, place).await?;
+    addresses::give_rights(&run.context, &cluster, &place).await;
     create_cluster::commit(run, cluster.resource_id, place).await
 }
 
