@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: attack audit help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-idle bench-model soak soak-nodes
+.PHONY: attack audit tools help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-idle bench-model soak soak-nodes
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test-clients: ## Only the client tests: boto3, AWS CLI, curl (PYTEST_ARGS="-k co
 
 attack: ## Strangers, tenants and unlucky operators against the release binary; prints memory, descriptors, others' latency (PYTEST_ARGS="-k flood")
 	@scripts/test attack $(PYTEST_ARGS)
+
+tools: ## Tools as they are, against this server: an Ansible playbook, twice (installs Ansible into .venv-tools)
+	@scripts/test tools $(PYTEST_ARGS)
 
 bench-model: ## A million snapshots in one catalog, and what 10 PB would cost; writes docs/benchmarks/model.md (BENCH_ARGS="--sizes 10000" for a look)
 	@scripts/bench-model $(BENCH_ARGS)
