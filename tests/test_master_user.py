@@ -111,6 +111,15 @@ def tool(program, cluster, *words, database=clients.DATABASE):
     )
 
 
+def default_of(rds, cluster, name):
+    """What the cluster's parameter group says of a parameter."""
+    pages = rds.get_paginator("describe_db_cluster_parameters").paginate(
+        DBClusterParameterGroupName=cluster["DBClusterParameterGroup"]
+    )
+    found = [one for page in pages for one in page["Parameters"] if one["ParameterName"] == name]
+    return found[0].get("ParameterValue")
+
+
 def assert_all_there(cluster):
     """Roles, settings, libraries and extensions of a cluster that was restored or started."""
     database = unique("later")
@@ -124,7 +133,7 @@ def assert_all_there(cluster):
         connection.execute("create extension pgstattuple")
 
 
-def test_the_extensions_that_rds_gives_are_made_by_plain_statements(furnished):
+def test_the_extensions_that_rds_gives_are_made_by_plain_statements(deployment, furnished):
     """Each was made and used; those that reach files or forge rows stay with superusers."""
     with clients.connect(furnished) as connection:
         assert set(USES) <= names_of(connection, "select extname from pg_extension")
@@ -135,6 +144,7 @@ def test_the_extensions_that_rds_gives_are_made_by_plain_statements(furnished):
         assert shown.isdisjoint(KEPT)
         preloaded = connection.execute("show shared_preload_libraries").fetchone()[0]
         assert "pg_stat_statements" in preloaded
+        assert preloaded == default_of(deployment.rds(), furnished, "shared_preload_libraries")
         statements = names_of(connection, "select query from pg_stat_statements")
         assert not [text for text in statements if "SCRAM" in text]
 

@@ -25,6 +25,7 @@ use crate::{
         child::{last_lines, run_as},
         conf,
         create::run_initdb,
+        extensions,
         handle::Postgres,
         install::Install,
         profile::PROFILE,
@@ -69,7 +70,13 @@ async fn ask(install: &Install, tls_is_forced: bool) -> Result<Vec<Parameter>, E
     let tree = folder.clone();
     blocking(move || remove_tree(&tree).map_err(EngineError::removal)).await?;
     let answer = answer?;
-    let own = conf::own_values();
+    let mut own = conf::own_values();
+    let preloaded = extensions::PRELOADED.into_iter();
+    let preloaded = preloaded.filter(|name| libraries.iter().any(|found| found == name));
+    own.insert(
+        owned::PRELOADED.to_owned(),
+        preloaded.collect::<Vec<_>>().join(","),
+    );
     let mut found: Vec<Parameter> = answer
         .lines()
         .filter_map(|line| read(line, &libraries, &own))
