@@ -163,7 +163,7 @@ def test_the_known_actions_are_the_models(binary):
 
 def test_what_is_not_implemented_says_so(closed):
     pattern = re.compile("not implemented here. `snapferry actions`")
-    refused("InvalidAction", closed.rds().describe_db_proxies, pattern, 400)
+    refused("InvalidAction", closed.rds().describe_db_log_files, pattern, 400, DBInstanceIdentifier="x")
     refused("UnsupportedOperationException", closed.kms().describe_custom_key_stores, pattern, 400)
     refused("InvalidAction", closed.client("sts").get_federation_token, pattern, 400, Name="walker")
     refused("UnsupportedOperationException", closed.client("resourcegroupstaggingapi").list_required_tags, pattern, 400)

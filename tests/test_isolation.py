@@ -21,6 +21,12 @@ NAMES = {
     "SourceDBClusterSnapshotIdentifier": ("snapshot", "snapshot_arn"),
     "SnapshotIdentifier": ("snapshot", "snapshot_arn"),
     "SourceIdentifier": ("snapshot", "cluster"),
+    "DBInstanceIdentifier": ("instance", "instance_arn"),
+    "DBClusterParameterGroupName": ("parameters", "parameters_arn"),
+    "SourceDBClusterParameterGroupIdentifier": ("parameters", "parameters_arn"),
+    "DBParameterGroupName": ("instance_parameters", "instance_parameters_arn"),
+    "SourceDBParameterGroupIdentifier": ("instance_parameters", "instance_parameters_arn"),
+    "DBSubnetGroupName": ("subnets",),
     "SourceArn": ("snapshot_arn", "cluster_arn"),
     "DbClusterResourceId": ("resource",),
     "ResourceName": ("snapshot_arn", "cluster_arn"),
@@ -38,6 +44,9 @@ NAMES = {
 # What other members that are required get.
 FILL = {
     "AttributeName": lambda: "restore",
+    "DBInstanceClass": lambda: "db.r6g.large",
+    "DBParameterGroupFamily": lambda: "aurora-postgresql15",
+    "DBSubnetGroupDescription": lambda: "mine",
     "Description": lambda: "mine",
     "Engine": lambda: "aurora-postgresql",
     "GranteePrincipal": lambda: STRANGER,
@@ -46,6 +55,7 @@ FILL = {
     "MacAlgorithm": lambda: "HMAC_SHA_256",
     "Message": lambda: b"x",
     "Operations": lambda: ["Decrypt"],
+    "Parameters": lambda: [{"ParameterName": "work_mem", "ParameterValue": "8192", "ApplyMethod": "immediate"}],
     "Plaintext": lambda: b"x",
     "PrimaryRegion": lambda: clients.FAR,
     "ReplicaRegion": lambda: clients.FAR,
@@ -53,6 +63,14 @@ FILL = {
     "RoleSessionName": lambda: "stranger",
     "Signature": lambda: b"x" * 64,
     "SigningAlgorithm": lambda: "ECDSA_SHA_256",
+    "SnsTopicArn": lambda: f"arn:aws:sns:{HOME}:{OWNER}:topic",
+    "SubnetIds": lambda: ["subnet-1", "subnet-2"],
+    # Events go where the settings say: there is no subscription without.
+    "SubscriptionName": lambda: unique("stolen"),
+    "TargetDBClusterParameterGroupDescription": lambda: "mine",
+    "TargetDBClusterParameterGroupIdentifier": lambda: unique("stolen"),
+    "TargetDBParameterGroupDescription": lambda: "mine",
+    "TargetDBParameterGroupIdentifier": lambda: unique("stolen"),
     "Policy": lambda: clients.cross_account_policy(owner=STRANGER),
     "TargetDBClusterSnapshotIdentifier": lambda: unique("stolen"),
     "TagKeys": lambda: ["team"],
@@ -74,7 +92,11 @@ MORE = {
 # Members that name what the call is to make, not what is there.
 MADE = {
     "CreateDBCluster": {"DBClusterIdentifier"},
+    "CreateDBClusterParameterGroup": {"DBClusterParameterGroupName"},
     "CreateDBClusterSnapshot": {"DBClusterSnapshotIdentifier"},
+    "CreateDBInstance": {"DBInstanceIdentifier"},
+    "CreateDBParameterGroup": {"DBParameterGroupName"},
+    "CreateDBSubnetGroup": {"DBSubnetGroupName"},
     "RestoreDBClusterFromSnapshot": {"DBClusterIdentifier"},
     "RestoreDBClusterToPointInTime": {"DBClusterIdentifier"},
     "CreateAlias": {"AliasName"},
@@ -92,7 +114,28 @@ def owned(closed, sealed, sealed_snapshot):
     kms.create_alias(AliasName=alias, TargetKeyId=key)
     grant = kms.create_grant(KeyId=key, GranteePrincipal=clients.PARTNER, Operations=["Decrypt"])
     cluster = rds.describe_db_clusters(DBClusterIdentifier="sealed")["DBClusters"][0]
+    home = unique("owned")
+    closed.new_cluster(home)
+    instance = rds.create_db_instance(
+        DBInstanceIdentifier=f"{home}-1", DBClusterIdentifier=home, Engine="aurora-postgresql", DBInstanceClass="db.r6g.large"
+    )["DBInstance"]
+    rds.get_waiter("db_instance_available").wait(
+        DBInstanceIdentifier=f"{home}-1", WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
+    )
+    family = {"DBParameterGroupFamily": "aurora-postgresql15", "Description": "mine"}
+    group = rds.create_db_cluster_parameter_group(DBClusterParameterGroupName=f"{home}-parameters", **family)
+    instance_group = rds.create_db_parameter_group(DBParameterGroupName=f"{home}-instances", **family)
+    rds.create_db_subnet_group(
+        DBSubnetGroupName=f"{home}-subnets", DBSubnetGroupDescription="mine", SubnetIds=["subnet-1", "subnet-2"]
+    )
     return {
+        "instance": instance["DBInstanceIdentifier"],
+        "instance_arn": instance["DBInstanceArn"],
+        "parameters": f"{home}-parameters",
+        "parameters_arn": group["DBClusterParameterGroup"]["DBClusterParameterGroupArn"],
+        "instance_parameters": f"{home}-instances",
+        "instance_parameters_arn": instance_group["DBParameterGroup"]["DBParameterGroupArn"],
+        "subnets": f"{home}-subnets",
         "cluster": "sealed",
         "cluster_arn": cluster["DBClusterArn"],
         "resource": cluster["DbClusterResourceId"],
@@ -118,7 +161,8 @@ def ghosts(closed, owned):
     key = f"arn:aws:kms:{HOME}:{OWNER}:key/{key_id}"
     gone = kms.create_grant(KeyId=owned["key"], GranteePrincipal=clients.PARTNER, Operations=["Decrypt"])
     kms.revoke_grant(KeyId=owned["key"], GrantId=gone["GrantId"])
-    return {
+    new = ("instance", "parameters", "instance_parameters", "subnets")
+    return {name: f"{what}-ghost" for name, what in owned.items() if name.removesuffix("_arn") in new} | {
         "cluster": "sealed-ghost",
         "cluster_arn": f"{owned['cluster_arn']}-ghost",
         "resource": f"{owned['resource'][:-5]}GHOST",
@@ -197,6 +241,11 @@ def everything(closed, owned):
     tags = [rds.list_tags_for_resource(ResourceName=owned[name]) for name in ("snapshot_arn", "cluster_arn")]
     seen = [
         rds.describe_db_clusters(),
+        rds.describe_db_instances(),
+        rds.describe_db_subnet_groups(),
+        rds.describe_db_cluster_parameter_groups(),
+        rds.describe_db_parameter_groups(),
+        rds.describe_db_cluster_parameters(DBClusterParameterGroupName=owned["parameters"], Source="user"),
         rds.describe_db_cluster_snapshots(),
         rds.describe_db_cluster_snapshot_attributes(DBClusterSnapshotIdentifier=owned["snapshot"]),
         *tags,
@@ -232,7 +281,7 @@ def test_a_foreign_account_reaches_nothing(closed, binary, owned, ghosts):
                 strip = str.maketrans("", "", "0123456789")
                 assert isinstance(absent, str), f"{where}: refused, but of nothing it is {absent}"
                 assert learnt.translate(strip) == absent.translate(strip), where
-            for name in ("cluster_arn", "resource", "snapshot_arn", "key", "key_id", "token"):
+            for name in ("cluster_arn", "resource", "snapshot_arn", "instance_arn", "parameters_arn", "key", "key_id", "token"):
                 assert owned[name] not in told, f"{where} told the owner's {name}: {told}"
             walked += 1
     assert walked > 150

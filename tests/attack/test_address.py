@@ -50,7 +50,14 @@ def squat_until_told(tenant, victim, copies=1):
     name = clients.unique("squat")
     begin = "".join(f"setsid python3 {name}.py > {name}.{copy} 2>&1 < /dev/null & " for copy in range(copies))
     tenant.run(f"cat > {name}.py <<'EOF'\n{program}\nEOF\n{begin}")
-    return lambda: "".join(tenant.run(f"cat {name}.* | grep -x taken || true"))
+
+    def told():
+        # Its own server may have been ended with it, and not be back yet.
+        with contextlib.suppress(psycopg.OperationalError):
+            return "".join(tenant.run(f"cat {name}.* | grep -x taken || true"))
+        return ""
+
+    return told
 
 
 def kill_server(deployment, cluster):

@@ -54,6 +54,9 @@ def test_a_policy_of_patterns_costs_nobody_else(deploy, watch):
 
     with watch(deployment) as seen:
         spent = ask_at_once(deployment, SECONDS, costly_question)
-    # One such question took 0.15 s, and four of them at once held up everybody for a second.
+    # One such question took 0.15 s, and four of them at once held up everybody for a second. The plain one is asked again, since
+    # what else the machine does may have changed meanwhile.
+    again = usual(ask_at_once(deployment, 1, lambda kms: kms.encrypt(KeyId=plain, Plaintext=b"x", EncryptionContext={"x": "a" * 8_000})))
+    cheap = max(cheap, again)
     assert usual(seen.seconds) < max(0.25, 25 * cheap) and not seen.refusals, seen.told()
     assert usual(spent) < max(0.1, 15 * cheap), f"{len(spent)} questions, the usual one {usual(spent):.3f} s, a plain one {cheap:.3f} s"

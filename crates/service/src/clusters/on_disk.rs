@@ -253,7 +253,7 @@ mod tests {
         assert!(homes_below(&clusters, DEPTH_MAX).expect("none").is_empty());
         for at in [
             "a/try-1/data/x/data",
-            "b/members/i/try-2/data",
+            "b/members/k3v-try-2/data",
             "c/try-3",
             "sample-x/try-1/data",
         ] {
@@ -261,7 +261,7 @@ mod tests {
         }
         let mut found = homes_below(&clusters, DEPTH_MAX).expect("they read");
         found.sort();
-        let wanted = ["a/try-1", "b/members/i/try-2", "sample-x/try-1"];
+        let wanted = ["a/try-1", "b/members/k3v-try-2", "sample-x/try-1"];
         assert_eq!(found, wanted.map(|name| clusters.join(name)));
         let names = ["cluster-ABCDEFGHIJKLMNO/try-1", "cluster-ABC/k3v-try-2"];
         let names = names.map(|name| socket_name(folder.path(), &clusters.join(name)));

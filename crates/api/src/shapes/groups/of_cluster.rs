@@ -1,23 +1,21 @@
 //! The groups that a cluster has: whether they are there, and for its version.
-use catalog::Tx;
-use model::Cluster;
+use catalog::{CatalogError, Stored, Tx};
+use model::{Cluster, ClusterParameterGroupName, SubnetGroupName};
 
-use super::names::{ClusterParameterGroupRef, SubnetGroupRef};
+use crate::shapes::ResourceName;
 use service::fault::{Code, Fault};
 
-/// Refuses the groups of a cluster that are not there, or not for its version.
+/// Refuses the groups of a cluster that are not there, or not for its version. Both are named, by no ARN.
 pub(crate) fn check(tx: &mut dyn Tx, cluster: &Cluster) -> Result<(), Fault> {
-    let (region, account) = (&cluster.region, &cluster.account);
-    if let Some(given) = &cluster.options.subnet_group {
-        let parameter = "DBSubnetGroupName";
-        SubnetGroupRef::read(parameter, given, account, region)?.own(tx, account, region)?;
+    if let Some(given) = &cluster.options.subnet_group
+        && find::<SubnetGroupName>(tx, cluster, given)?.is_none()
+    {
+        return Err(SubnetGroupName::missing(given));
     }
     let Some(given) = &cluster.options.parameter_group else {
         return Ok(());
     };
-    let parameter = "DBClusterParameterGroupName";
-    let wanted = ClusterParameterGroupRef::read(parameter, given, account, region)?;
-    let group = wanted.get(tx)?.ok_or_else(|| {
+    let group = find::<ClusterParameterGroupName>(tx, cluster, given)?.ok_or_else(|| {
         Fault::new(
             Code::DbClusterParameterGroupNotFound,
             format!("DBClusterParameterGroup not found: {given}"),
@@ -37,5 +35,17 @@ pub(crate) fn check(tx: &mut dyn Tx, cluster: &Cluster) -> Result<(), Fault> {
             "The Parameter Group {given} with DBParameterGroupFamily {family} can't be used for this cluster: it runs {} {}.",
             cluster.engine, cluster.engine_version
         ))),
+    }
+}
+
+/// A group of the cluster's own account and region.
+fn find<N: ResourceName>(
+    tx: &mut dyn Tx,
+    cluster: &Cluster,
+    given: &str,
+) -> Result<Option<Stored<N::Record>>, CatalogError> {
+    match N::existing(given) {
+        Ok(name) => name.get(tx, &cluster.region, &cluster.account),
+        Err(_) => Ok(None),
     }
 }
