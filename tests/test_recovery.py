@@ -1,6 +1,7 @@
 """kill -9 in the middle: everything ends as it should after a restart, and nothing is doubled."""
 import signal
 
+import psycopg
 import pytest
 
 import clients
@@ -189,7 +190,7 @@ def test_postgresql_that_died_too_is_started_again(crashing, noise, rows):
         try:
             with clients.connect(cluster) as connection:
                 return clients.table_of(connection, "noise")
-        except clients.psycopg.OperationalError:
+        except psycopg.OperationalError:
             return None
 
     assert running.wait_until(answers, 30, "the cluster takes connections again") == rows

@@ -4,6 +4,7 @@ import re
 import subprocess
 import threading
 
+import psycopg
 import pytest
 
 import clients
@@ -72,7 +73,7 @@ def test_the_same_rows_and_the_same_password(closed, sealed, sealed_snapshot):
         timeline = "select timeline_id from pg_control_checkpoint()"
         try:
             assert there.execute(timeline).fetchone()[0] > here.execute(timeline).fetchone()[0]
-        except clients.psycopg.errors.InsufficientPrivilege:
+        except psycopg.errors.InsufficientPrivilege:
             pass
     drop(closed, restored)
 

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import time
 
+import psycopg
 import pytest
 
 import clients
@@ -236,7 +237,7 @@ def test_sigterm_ends_server_and_clusters_in_time_and_a_start_brings_them_back(d
         try:
             with clients.connect(again) as connection:
                 return connection.execute("select count(*) from kept").fetchone()
-        except clients.psycopg.OperationalError:
+        except psycopg.OperationalError:
             return None
 
     assert running.wait_until(answers, 20, "the cluster takes connections again") == (100,)

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 
+import psycopg
 import pytest
 
 import clients
@@ -250,7 +251,7 @@ def test_clusters_that_share_a_user_are_told_and_spare_each_other(deploy, tenant
     server.stop()
     # As an older release left it: both have the first one's user.
     with sqlite3.connect(server.data / "catalog.sqlite") as catalog:
-        catalog.execute("update clusters set body = replace(body, ?, ?)", (f'"os_uid":{users[1]}', f'"os_uid":{users[0]}'))
+        catalog.execute("update instances set body = replace(body, ?, ?)", (f'"os_uid":{users[1]}', f'"os_uid":{users[0]}'))
     catalog.close()
     for where in ("clusters/{}/*/data", "run/*"):
         for folder in server.data.glob(where.format(clusters[1]["DbClusterResourceId"])):
@@ -396,7 +397,7 @@ def test_a_frozen_server_keeps_no_other_down(deploy, tenant):
         def back():
             try:
                 return clients.connect(victim).execute("select 1").fetchone() == (1,)
-            except clients.psycopg.Error:
+            except psycopg.Error:
                 return False
 
         running.wait_until(back, 4 * KEEPER_SECONDS, "the victim's server is back")
