@@ -39,8 +39,8 @@ impl Install {
         self.bin.join(name)
     }
 
-    /// Where this version's libraries may lie, seen from its programs.
-    pub(super) fn library_folders(&self) -> Vec<PathBuf> {
+    /// Where this version's loadable modules may lie, seen from its programs.
+    pub(super) fn module_folders(&self) -> Vec<PathBuf> {
         let beside = self.bin.parent().unwrap_or(&self.bin);
         ["lib", "lib/postgresql", "lib64"]
             .iter()

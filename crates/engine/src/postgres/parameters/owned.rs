@@ -99,7 +99,7 @@ pub(super) fn is_amazons(name: &str) -> bool {
 
 /// The libraries that may be preloaded and are installed.
 pub(super) fn libraries(install: &Install) -> Vec<String> {
-    let folders = install.library_folders();
+    let folders = install.module_folders();
     let is_there = |name: &&&str| {
         let file = format!("{name}.so");
         folders
