@@ -13,6 +13,7 @@ mod error;
 mod fake;
 mod folder;
 mod home;
+mod hosting;
 mod interface;
 mod left_behind;
 mod os_users;

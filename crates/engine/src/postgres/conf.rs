@@ -1,16 +1,17 @@
 //! The files that tell a server how to behave. They are always written here, never taken from a
 //! dump, and lie outside the data folder, where the server's user cannot change them.
-use std::{collections::HashMap, fs, net::SocketAddr, path::Path};
+use std::{collections::HashMap, net::SocketAddr, path::Path};
 
-pub(super) use super::files::make_folder;
-use super::{
-    files::replace,
-    parameters::state::{self as parameters, FORCE_TLS, LOGICAL, Values},
-};
+use super::parameters::owned::{FORCE_TLS, LOGICAL};
 use crate::{
     certify::Tls,
     error::EngineError,
     home::{Home, Replication, Upstream, shown},
+    hosting::{
+        chosen::{self, Values},
+        files::{make_folder, replace},
+        identity,
+    },
 };
 
 /// The role and the database of Snapferry's own sessions.
@@ -22,10 +23,6 @@ pub(super) const REPLICATOR: &str = "rdsrepladmin";
 /// Bytes of a socket's full name at most: the system has 108 with the closing zero, and some
 /// tools fewer.
 const SOCKET_PATH_BYTES_MAX: usize = 103;
-
-/// The certificate that the server shows, and its key.
-const CERTIFICATE: &str = "server.crt";
-const KEY: &str = "server.key";
 
 /// The settings that depend on what is installed.
 const LIBRARIES: &str = "libraries.conf";
@@ -121,12 +118,12 @@ pub(super) fn write(
     let failed = |source| EngineError::io("write the server's settings in", &dir, source);
     make_folder(&dir, 0o711).map_err(failed)?;
     let mut is_new = match tls {
-        Some(tls) => write_identity(home, tls)?,
+        Some(tls) => identity::write(home, tls)?,
         None => false,
     };
     let ident_user = own_user.replace('"', "");
     let chosen = match purpose {
-        Purpose::Serve => parameters::in_effect(home)?,
+        Purpose::Serve => chosen::in_effect(home)?,
         // A dump is recovered by our own settings alone.
         Purpose::Recover | Purpose::Alone => Values::new(),
     };
@@ -159,43 +156,14 @@ pub(super) fn write_libraries(home: &Home, libraries: &[&str]) -> Result<(), Eng
         .map_err(|source| EngineError::io("write the server's settings in", &dir, source))
 }
 
-/// Writes the certificate that the server is to show, where that is another one than it has. The
-/// key goes first: both are read when the server is told to.
-fn write_identity(home: &Home, tls: &Tls) -> Result<bool, EngineError> {
-    let dir = home.conf();
-    let failed = |source| EngineError::io("write the server's certificate in", &dir, source);
-    let shown = match fs::read_to_string(dir.join(CERTIFICATE)) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed(error)),
-    };
-    let identity = tls.certifier.identity(home, shown.as_deref());
-    let identity = identity.map_err(|source| EngineError::NoCertificate {
-        host: home.host.clone(),
-        source,
-    })?;
-    let Some(identity) = identity else {
-        return Ok(false);
-    };
-    replace(&dir, KEY, identity.key.as_bytes(), home.os_uid).map_err(failed)?;
-    replace(
-        &dir,
-        CERTIFICATE,
-        identity.certificate.as_bytes(),
-        home.os_uid,
-    )
-    .map_err(failed)?;
-    Ok(true)
-}
-
 fn tls_settings(home: &Home, tls: Option<&Tls>) -> String {
     let file = |name: &str| quoted(&home.conf().join(name).display().to_string());
     match tls {
         None => "ssl = off".to_owned(),
         Some(_) => format!(
             "ssl = on\nssl_cert_file = {}\nssl_key_file = {}\nssl_min_protocol_version = 'TLSv1.2'",
-            file(CERTIFICATE),
-            file(KEY)
+            file(identity::CERTIFICATE),
+            file(identity::KEY)
         ),
     }
 }
@@ -324,7 +292,7 @@ fn chosen_settings(chosen: &Values) -> String {
     for (name, value) in chosen {
         match name.as_str() {
             FORCE_TLS => {}
-            LOGICAL if parameters::is_yes(value) => text.push_str("wal_level = logical\n"),
+            LOGICAL if chosen::is_yes(value) => text.push_str("wal_level = logical\n"),
             LOGICAL => {}
             name => text.push_str(&format!("{name} = {}\n", quoted(value))),
         }
@@ -372,7 +340,7 @@ fn access_rules(home: &Home, tls: Option<&Tls>, chosen: &Values) -> String {
     };
     let forced = chosen
         .get(FORCE_TLS)
-        .is_some_and(|value| parameters::is_yes(value));
+        .is_some_and(|value| chosen::is_yes(value));
     let (kind, others) = match tls {
         Some(tls) if tls.forced || forced => ("hostssl", "hostnossl all all all reject\n"),
         _ => ("host", ""),
@@ -387,30 +355,6 @@ host {ADMIN} all all reject
 {kind} all all all scram-sha-256
 {others}"
     )
-}
-
-/// Makes the folders above `dir` that are not there yet, with exactly this mode.
-pub(super) fn make_parents(dir: &Path, mode: u32) -> std::io::Result<()> {
-    let mut missing: Vec<&Path> = Vec::new();
-    for path in dir.ancestors().skip(1) {
-        match fs::symlink_metadata(path) {
-            Ok(_) => break,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing.push(path),
-            Err(error) => return Err(error),
-        }
-    }
-    for path in missing.into_iter().rev() {
-        make_folder(path, mode)?;
-    }
-    Ok(())
-}
-
-/// Root's own folder, which the server's user may only pass through.
-pub(super) fn home_mode(home: &Home) -> u32 {
-    match home.os_uid {
-        Some(_) => 0o711,
-        None => 0o700,
-    }
 }
 
 #[cfg(test)]

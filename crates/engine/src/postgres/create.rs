@@ -11,15 +11,19 @@ use std::{
 use tokio::{io::AsyncReadExt, time::timeout};
 
 use super::{
-    child::{last_lines, run_as},
-    conf::{self, ADMIN, Purpose, home_mode},
+    conf::{ADMIN, Purpose},
     handle::Postgres,
-    hold::Hold,
     install, master, process,
     profile::PROFILE,
     rights,
     run::or_end,
     session::{Session, quoted_name},
+    template,
+};
+use crate::hosting::{
+    child::{last_lines, run_as},
+    files::{self, home_mode},
+    hold::Hold,
     template::Template,
     whole::{is_whole, mark_whole},
 };
@@ -50,8 +54,8 @@ impl Postgres {
             return Err(already_whole());
         }
         let failed = |source| EngineError::io("make the folder", &home.dir, source);
-        conf::make_parents(&home.dir, home_mode(home)).map_err(failed)?;
-        conf::make_folder(&home.dir, home_mode(home)).map_err(failed)?;
+        files::make_parents(&home.dir, home_mode(home)).map_err(failed)?;
+        files::make_folder(&home.dir, home_mode(home)).map_err(failed)?;
         let _held = Hold::take(home).await?;
         if is_whole(home)? {
             return Err(already_whole());
@@ -84,7 +88,7 @@ impl Postgres {
             return Err(EngineError::Unreachable { folder, uid });
         }
         let install = self.installs.of(&home.version)?;
-        let template = self.templates.of(install);
+        let template = template::of(&self.templates, install);
         let staging = begin_staging(home).await?;
         if let Some(template) = &template
             && fill_from(template, &staging).await?
@@ -112,7 +116,7 @@ async fn begin_staging(home: &Home) -> Result<PathBuf, EngineError> {
 
 fn make_empty(staging: &Path) -> Result<(), EngineError> {
     remove_tree(staging).map_err(EngineError::removal)?;
-    conf::make_folder(staging, 0o700)
+    files::make_folder(staging, 0o700)
         .map_err(|source| EngineError::io("make the folder", staging, source))
 }
 

@@ -19,7 +19,8 @@ use rustix::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{conf, listeners, sweep_user};
+use super::conf;
+use crate::hosting::{listeners, sweep_user};
 use crate::{
     OsUsers, OsUsersError,
     proc::{self, Unreadable},

@@ -4,7 +4,8 @@
 //! It does not know who takes them.
 use std::{fs, io, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, time::Duration};
 
-use super::{hold::Hold, process};
+use super::process;
+use crate::hosting::hold::Hold;
 use crate::{blocking::blocking, error::EngineError, folder::Folder, home::Home};
 
 const MARK: &str = "fenced";

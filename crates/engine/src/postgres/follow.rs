@@ -7,16 +7,19 @@ use std::{path::PathBuf, process::Command, process::Stdio, time::Duration};
 use tokio::time::sleep;
 
 use super::{
-    child::{last_lines, run_as},
-    conf::{self, ADMIN, Purpose, REPLICATOR, home_mode},
+    conf::{self, ADMIN, Purpose, REPLICATOR},
     control::{CONTROL_BYTES, Control},
     create::run_quietly,
     handle::Postgres,
-    hold::Hold,
     process,
     profile::PROFILE,
     run::{RESTART_WAIT, or_end},
     session::{Session, column, quoted_text},
+};
+use crate::hosting::{
+    child::{last_lines, run_as},
+    files::{self, home_mode},
+    hold::Hold,
     whole::{is_whole, mark_whole, unmark_whole},
 };
 use crate::{
@@ -116,8 +119,8 @@ impl Postgres {
             return Err(already_whole());
         }
         let failed = |source| EngineError::io("make the folder", &home.dir, source);
-        conf::make_parents(&home.dir, home_mode(home)).map_err(failed)?;
-        conf::make_folder(&home.dir, home_mode(home)).map_err(failed)?;
+        files::make_parents(&home.dir, home_mode(home)).map_err(failed)?;
+        files::make_folder(&home.dir, home_mode(home)).map_err(failed)?;
         let _held = Hold::take(home).await?;
         if is_whole(home)? {
             return Err(already_whole());
@@ -327,7 +330,7 @@ async fn empty_data(home: &Home) -> Result<(), EngineError> {
     blocking(move || {
         remove_tree(&data).map_err(EngineError::removal)?;
         let failed = |source| EngineError::io("make the folder", &data, source);
-        conf::make_folder(&data, 0o700).map_err(failed)?;
+        files::make_folder(&data, 0o700).map_err(failed)?;
         let folder = Folder::open(&data).map_err(failed)?;
         folder.own(owner).map_err(failed)
     })

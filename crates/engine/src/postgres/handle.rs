@@ -6,11 +6,11 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{
-    address, child::own_uid, conf, install::Installs, own_programs::OwnPrograms,
-    parameters::cache::Lists, template::Templates,
+use super::{conf, install::Installs, own_programs::OwnPrograms};
+use crate::hosting::{
+    address, child::own_uid, limited::Limited, lists::Lists, template::Templates,
 };
-use crate::{certify::Tls, confinement::Confinement, error::EngineError, home::Home, reach};
+use crate::{certify::Tls, error::EngineError, home::Home, reach};
 
 /// Runs PostgreSQL.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub struct Postgres {
     pub(super) tls: OnceLock<Tls>,
     pub(super) templates: Templates,
     pub(super) own_programs: OwnPrograms,
-    pub(super) confinement: OnceLock<Confinement>,
+    pub(super) limited: Limited,
     pub(super) lists: Lists,
 }
 

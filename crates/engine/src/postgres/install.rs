@@ -187,7 +187,7 @@ fn own_user_name() -> Option<String> {
 pub(super) fn need_own_user_name() -> Result<String, EngineError> {
     own_user_name().ok_or_else(|| EngineError::BadValue {
         what: "this process's user",
-        value: super::child::own_uid().to_string(),
+        value: crate::hosting::child::own_uid().to_string(),
         why: "has no name, which the server's socket needs",
     })
 }

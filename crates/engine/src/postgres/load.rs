@@ -5,17 +5,22 @@
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use super::{
-    conf::{self, ADMIN, Purpose, home_mode},
+    conf::{self, ADMIN, Purpose},
     control::{CONTROL_BYTES, Control},
     document::{Document, Method},
     dump::names,
     handle::Postgres,
-    hold::Hold,
     install, process,
+    profile::PROFILE,
     review::{self, Review},
-    run::{log_tail, or_end},
+    run::or_end,
     session::{CHECKPOINT_WAIT, Session, column},
     wal::LogFault,
+};
+use crate::hosting::{
+    files::home_mode,
+    hold::Hold,
+    server_log,
     whole::{is_whole, mark_whole},
 };
 use crate::{
@@ -253,7 +258,7 @@ async fn verify(home: &Home, document: &Document, tls: Option<&Tls>) -> Result<(
         (column::<i64>(&row, 5)? != 0, "it has tablespaces"),
     ];
     if let Some((_, why)) = faults.iter().find(|(found, _)| *found) {
-        tracing::warn!(home = %home.dir.display(), log = log_tail(home), why, "a load failed");
+        tracing::warn!(home = %home.dir.display(), log = server_log::tail(home, &PROFILE), why, "a load failed");
         return Err(EngineError::bad_dump(*why));
     }
     session.close().await;

@@ -7,11 +7,8 @@
 //! root. A role with CREATEROLE can run programs as the server's user (before PostgreSQL 16), so
 //! what lies in `data/` is never trusted: it is entered without following links, and files of
 //! another owner are refused.
-mod address;
 mod bounded;
-mod child;
 mod conf;
-mod confine;
 mod control;
 mod create;
 mod document;
@@ -20,12 +17,9 @@ mod eviction;
 mod examine;
 mod extensions;
 mod fence;
-mod files;
 mod follow;
 mod handle;
-mod hold;
 mod install;
-mod listeners;
 mod load;
 mod master;
 mod own_programs;
@@ -39,10 +33,8 @@ mod review;
 mod rights;
 mod run;
 mod session;
-mod sweep_user;
 mod template;
 mod wal;
-mod whole;
 
 use std::{
     collections::BTreeMap,
@@ -55,13 +47,18 @@ use async_trait::async_trait;
 
 use crate::{
     Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster,
-    Parameter, Programs, Replica, ServerState, Tls, WantedParameters, blocking::blocking,
-    profile::Profile, remove_tree,
+    Parameter, Programs, Replica, ServerState, Tls, WantedParameters,
+    blocking::blocking,
+    hosting::{
+        child::own_uid,
+        hold::Hold,
+        server_log,
+        whole::{is_whole, unmark_whole},
+    },
+    profile::Profile,
+    remove_tree,
 };
-use child::own_uid;
 use conf::ADMIN;
-use hold::Hold;
-use whole::{is_whole, unmark_whole};
 
 pub use eviction::{Eviction, EvictionError, Evictor, Occupant, shown as shown_occupants};
 pub use handle::Postgres;
@@ -216,13 +213,13 @@ impl Engine for Postgres {
             unmark_whole(home)?;
             remove(&home.dir).await?;
         }
-        self.leave_group(home);
+        self.limited.leave(home);
         remove(&home.socket_dir).await
     }
 
     async fn trim_log(&self, home: &Home) -> Result<(), EngineError> {
         let home = home.clone();
-        blocking(move || run::trim_log(&home)).await
+        blocking(move || server_log::trim(&home, &PROFILE)).await
     }
 
     fn hold(&self, home: &Home) -> Result<(), EngineError> {
@@ -258,8 +255,7 @@ impl Engine for Postgres {
     }
 
     fn confine(&self, confinement: Confinement) {
-        // The first one stays.
-        let _ = self.confinement.set(confinement);
+        self.limited.set(confinement);
     }
 
     fn use_tls(&self, tls: Tls) {

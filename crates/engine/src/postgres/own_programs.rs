@@ -15,12 +15,8 @@ use std::{
 
 use rustix::fs::FlockOperation;
 
-use super::{
-    conf::{make_folder, make_parents},
-    extensions,
-    install::Install,
-    profile::PROFILE,
-};
+use super::{extensions, install::Install, profile::PROFILE};
+use crate::hosting::files::{make_folder, make_parents};
 use crate::{reach, removal::remove_tree};
 
 /// What a tree is made by: another number makes it anew.

@@ -13,12 +13,11 @@ use super::{
     fence,
     follow::{control_of, is_in_recovery, running},
     handle::Postgres,
-    hold::Hold,
     process,
     run::{RESTART_WAIT, listens_as_wanted},
     session::{CHECKPOINT_WAIT, Session, column},
-    whole::is_whole,
 };
+use crate::hosting::{hold::Hold, whole::is_whole};
 use crate::{blocking::blocking, error::EngineError, folder::Folder, home::Home};
 
 /// Bytes of a log file's first page that say where in the log it is.

@@ -1,14 +1,7 @@
 //! A cluster's server: begin it or adopt it, and wait until it takes connections.
 //!
 //! It does not know why a server is wanted, nor whether its files are whole.
-use std::{
-    fs,
-    io::{Read, Seek, SeekFrom},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use tokio::{
     process::Child,
@@ -16,15 +9,17 @@ use tokio::{
 };
 
 use super::{
-    address,
-    child::{last_lines, outliving, run_as},
-    conf::{self, ADMIN, Purpose, home_mode},
+    conf::{self, ADMIN, Purpose},
     handle::Postgres,
     install,
-    parameters::state as parameters,
     process::{self, Process},
     profile::PROFILE,
     session::Session,
+};
+use crate::hosting::{
+    address,
+    child::{outliving, run_as},
+    chosen as parameters, files, server_log,
 };
 use crate::{blocking::blocking, certify::Tls, error::EngineError, folder::Folder, home::Home};
 
@@ -35,12 +30,6 @@ const RECOVER_WAIT: Duration = Duration::from_secs(60 * 60);
 /// How long an adopted server with wrong settings may take to stop.
 pub(super) const RESTART_WAIT: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(40);
-/// A log beyond this many bytes is cut.
-const LOG_BYTES_MAX: u64 = 8 << 20;
-/// Bytes of the log that a cut keeps, in `postgres.log.1`.
-const LOG_BYTES_KEPT: u64 = 1 << 20;
-/// Bytes of the log that go into an error.
-const TAIL_BYTES: u64 = 4 << 10;
 /// The last words of a server that could not bind its address; its messages are not translated.
 const NO_SOCKET: &str = "could not create any TCP/IP sockets";
 
@@ -185,7 +174,7 @@ impl Postgres {
         postmaster: Process,
     ) -> Result<(), EngineError> {
         match self.addresses.watch(home, postmaster) {
-            true => self.confine_all(home).await,
+            true => self.limited.place_all(&process::SERVER, home).await,
             false => Ok(()),
         }
     }
@@ -193,14 +182,14 @@ impl Postgres {
     /// Begins the server process, which outlives this one.
     fn spawn(&self, home: &Home) -> Result<Child, EngineError> {
         let data = home.data();
-        let log = open_log(home)?;
+        let log = server_log::open(home, &PROFILE)?;
         let install = self.installs.of(&home.version)?;
         let server = self.own_programs.server(install, home.os_uid);
         conf::write_libraries(home, &server.libraries)?;
         let program = server.program;
         let mut config = std::ffi::OsString::from("config_file=");
         config.push(home.conf().join("postgresql.conf"));
-        let mut command = outliving(self.limiting_words(), &program);
+        let mut command = outliving(self.limited.words(), &program);
         command.arg("-D").arg(&data).arg("-c").arg(config);
         // It works in its data folder from its first moment, which is how it is found again.
         command.current_dir(&data).stdin(Stdio::null());
@@ -215,7 +204,7 @@ impl Postgres {
         let server = command
             .spawn()
             .map_err(|source| EngineError::io("run", program, source))?;
-        self.confine_process(home, server.id());
+        self.limited.place_one(home, server.id());
         Ok(server)
     }
 }
@@ -253,7 +242,7 @@ fn prepare(home: &Home, purpose: Purpose, tls: Option<&Tls>) -> Result<(), Engin
     if purpose == Purpose::Serve && home.replication.upstream.is_some() {
         follow_on(home)?;
     }
-    prepare_socket_folder(home)
+    files::make_socket_folder(home)
 }
 
 /// Tells a new server to go on following.
@@ -300,21 +289,6 @@ fn remove_socket(home: &Home) -> Result<(), EngineError> {
     folder.unlink(&format!("{name}.lock")).map_err(failed)
 }
 
-fn prepare_socket_folder(home: &Home) -> Result<(), EngineError> {
-    let dir = &home.socket_dir;
-    let failed = |source| EngineError::io("make the socket's folder", dir, source);
-    conf::make_parents(dir, home_mode(home)).map_err(failed)?;
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(failed(error));
-        }
-        _ => {}
-    }
-    // Opened without following a link, so that nothing else can be given away.
-    let folder = Folder::open(dir).map_err(failed)?;
-    folder.own(home.os_uid).map_err(failed)
-}
-
 /// Waits until the server takes the administrator's session in `database`; `begun` is the process
 /// of one that was begun just now.
 async fn wait_ready(
@@ -349,67 +323,18 @@ async fn wait_ready(
         if has_ended {
             return Err(EngineError::ServerEnded {
                 home: home.dir.clone(),
-                log: log_tail(home),
+                log: server_log::tail(home, &PROFILE),
             });
         }
         if deadline < Instant::now() {
             return Err(EngineError::StartTimeout {
                 home: home.dir.clone(),
                 secs: patience.as_secs(),
-                log: log_tail(home),
+                log: server_log::tail(home, &PROFILE),
             });
         }
         sleep(READY_POLL).await;
     }
-}
-
-fn open_log(home: &Home) -> Result<fs::File, EngineError> {
-    let path = home.log_file(&PROFILE);
-    let failed = |source| EngineError::io("open the log", &path, source);
-    conf::make_folder(&home.dir.join("log"), 0o700).map_err(failed)?;
-    trim_log(home)?;
-    let mut options = fs::OpenOptions::new();
-    options.append(true).create(true).mode(0o600);
-    options.open(&path).map_err(failed)
-}
-
-/// Cuts a log that has grown too long; the server goes on writing to the same file.
-pub(super) fn trim_log(home: &Home) -> Result<(), EngineError> {
-    let path = home.log_file(&PROFILE);
-    let failed = |source| EngineError::io("cut the log", &path, source);
-    let mut file = match fs::OpenOptions::new().read(true).write(true).open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
-    };
-    let length = file.metadata().map_err(failed)?.len();
-    if length <= LOG_BYTES_MAX {
-        return Ok(());
-    }
-    file.seek(SeekFrom::Start(length - LOG_BYTES_KEPT))
-        .map_err(failed)?;
-    let mut kept = Vec::new();
-    (&file)
-        .take(LOG_BYTES_KEPT)
-        .read_to_end(&mut kept)
-        .map_err(failed)?;
-    let old = path.with_extension("log.1");
-    fs::write(&old, &kept).map_err(failed)?;
-    fs::set_permissions(&old, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    file.set_len(0).map_err(failed)
-}
-
-/// The last lines of the log, for an error.
-pub(super) fn log_tail(home: &Home) -> String {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = fs::File::open(home.log_file(&PROFILE))?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-        let mut bytes = Vec::new();
-        file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    last_lines(&read().unwrap_or_default())
 }
 
 /// Ends the server of a cluster that did not become whole: nobody may find it.

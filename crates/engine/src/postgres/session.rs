@@ -21,9 +21,9 @@ use tokio_postgres::{
 
 use super::{
     bounded::Bounded,
-    child::own_uid,
     conf::{self, ADMIN},
 };
+use crate::hosting::child::own_uid;
 use crate::{Cause, EngineError, Home};
 
 /// How long an ordinary statement may take.

@@ -19,7 +19,7 @@ use std::{
 
 use model::pages::ChangeToken;
 
-use super::super::whole::incarnation;
+use crate::hosting::whole::incarnation;
 use crate::{Home, folder::Folder};
 
 /// How old a file's times must be.

@@ -15,7 +15,6 @@ use model::pages::Content;
 
 use super::{
     super::{
-        child::own_uid,
         control::{CONTROL_BYTES, CONTROL_PATH, Control, ControlFault, relation_map_holds},
         review::Review,
         wal::{HEAD_BYTES, Segments, is_history},
@@ -25,6 +24,7 @@ use super::{
     pages::{DataFile, FileKind, Findings},
     plan::{Item, Plan, join},
 };
+use crate::hosting::child::own_uid;
 use crate::{
     DumpSink, EngineError, Home, SinkError,
     folder::{Folder, read_small},

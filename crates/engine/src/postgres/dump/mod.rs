@@ -20,15 +20,14 @@ use super::{
     conf::ADMIN,
     control::{CONTROL_PATH, Control},
     document::{Circumstances, Document, Method},
-    hold::Hold,
     install::Installs,
     page::PAGE_BYTES,
     process,
     review::{self, Review},
     session::{self, CHECKPOINT_WAIT, Session, column},
     wal::{LogFault, Segments},
-    whole::is_whole,
 };
+use crate::hosting::{hold::Hold, whole::is_whole};
 use crate::{DumpInfo, DumpSink, EngineError, Home, folder::Folder};
 use change_token::Witness;
 use copy::Copier;

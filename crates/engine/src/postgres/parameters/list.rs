@@ -14,21 +14,19 @@ use model::{Entropy, SystemEntropy};
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
-    nobody, owned,
-    state::{FORCE_TLS, LOGICAL},
+    nobody,
+    owned::{self, FORCE_TLS, LOGICAL},
+};
+use crate::hosting::{
+    child::{last_lines, run_as},
+    files,
 };
 use crate::{
     blocking::blocking,
     error::EngineError,
     parameters::{Parameter, ParameterType},
     postgres::{
-        child::{last_lines, run_as},
-        conf,
-        create::run_initdb,
-        extensions,
-        handle::Postgres,
-        install::Install,
-        profile::PROFILE,
+        conf, create::run_initdb, extensions, handle::Postgres, install::Install, profile::PROFILE,
     },
     programs::command,
     removal::remove_tree,
@@ -103,7 +101,7 @@ async fn ask_in(
 ) -> Result<String, EngineError> {
     let data = folder.join("data");
     let failed = |source| EngineError::io("make the folder", &data, source);
-    conf::make_folder(&data, 0o700).map_err(failed)?;
+    files::make_folder(&data, 0o700).map_err(failed)?;
     run_initdb(install.program("initdb"), &data, nobody()).await?;
     let program = install.program("postgres");
     let mut server = command(&program);

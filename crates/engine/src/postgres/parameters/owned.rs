@@ -1,8 +1,12 @@
 //! Which parameters nobody but Snapferry sets, and why.
 use std::fs;
 
-use super::state::{FORCE_TLS, LOGICAL};
 use crate::postgres::install::Install;
+
+/// What RDS has beside PostgreSQL's own: whether clients without TLS are refused.
+pub(in crate::postgres) const FORCE_TLS: &str = "rds.force_ssl";
+/// Whether the log tells what logical replication needs.
+pub(in crate::postgres) const LOGICAL: &str = "rds.logical_replication";
 
 /// The parameter that names libraries to be loaded by the server.
 pub(super) const PRELOADED: &str = "shared_preload_libraries";

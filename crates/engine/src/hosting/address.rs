@@ -7,7 +7,7 @@
 //! and the system lets nobody else bind it, or all addresses at its port. While a server runs,
 //! this process has a second handle on the server's own listening socket: when the server dies,
 //! the socket lives on and becomes the held one. What stays open is the moment between letting
-//! go and the new server's bind: PostgreSQL cannot be handed a socket.
+//! go and the new server's bind: no database's server can be handed a socket.
 use std::{
     collections::HashMap,
     fs, io,
@@ -27,13 +27,13 @@ use tokio::{io::unix::AsyncFd, sync::Notify};
 use super::{
     child::own_uid,
     listeners::{self, Listener},
-    process::Process,
+    processes::Process,
 };
 use crate::{error::EngineError, home::Home};
 
 /// The addresses of this process's clusters, each by the folder of its cluster's socket.
 #[derive(Debug, Default)]
-pub(super) struct Addresses {
+pub(crate) struct Addresses {
     state: Mutex<State>,
     /// A server that was watched has ended.
     ended: Notify,
@@ -60,7 +60,7 @@ struct Watched {
 }
 
 /// Where a home's server listens; none when the host is a name, which is the server's to look up.
-pub(super) fn of(home: &Home) -> Option<SocketAddr> {
+pub(crate) fn of(home: &Home) -> Option<SocketAddr> {
     let host: IpAddr = home.host.parse().ok()?;
     Some(SocketAddr::new(host, home.port))
 }
@@ -74,7 +74,7 @@ impl Addresses {
     ///
     /// # Errors
     /// [`EngineError::PortInUse`], [`EngineError::NoSuchAddress`].
-    pub(super) fn hold(&self, home: &Home) -> Result<(), EngineError> {
+    pub(crate) fn hold(&self, home: &Home) -> Result<(), EngineError> {
         let Some(address) = of(home) else {
             return Ok(());
         };
@@ -104,7 +104,7 @@ impl Addresses {
     }
 
     /// Lets go of the home's address, for its server to bind it.
-    pub(super) fn let_go(&self, home: &Home) {
+    pub(crate) fn let_go(&self, home: &Home) {
         let Some(address) = of(home) else { return };
         let mut state = self.state();
         if state
@@ -117,7 +117,7 @@ impl Addresses {
     }
 
     /// Forgets all that belongs to the home's cluster, its server's end included.
-    pub(super) fn release(&self, home: &Home) {
+    pub(crate) fn release(&self, home: &Home) {
         let mut state = self.state();
         state.watched.remove(&home.socket_dir);
         state.held.retain(|_, held| held.by != home.socket_dir);
@@ -125,7 +125,7 @@ impl Addresses {
 
     /// Watches the home's server, which listens, from here on: when it ends, its address is held.
     /// Answers whether that is new.
-    pub(super) fn watch(self: &Arc<Self>, home: &Home, postmaster: Process) -> bool {
+    pub(crate) fn watch(self: &Arc<Self>, home: &Home, postmaster: Process) -> bool {
         let Some(address) = of(home) else {
             return false;
         };
@@ -166,7 +166,7 @@ impl Addresses {
     }
 
     /// Holds the address of a server that has ended, and says so to who waits for it.
-    pub(super) fn take_back(&self, home: &Home) {
+    pub(crate) fn take_back(&self, home: &Home) {
         self.take_back_from(home, None);
     }
 
@@ -208,7 +208,7 @@ impl Addresses {
     }
 
     /// Resolves when a watched server ends.
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.ended.notified().await;
     }
 }
@@ -223,7 +223,7 @@ async fn ended(process: OwnedFd) -> io::Result<()> {
     process.readable().await.map(drop)
 }
 
-pub(super) fn in_use(home: &Home) -> EngineError {
+pub(crate) fn in_use(home: &Home) -> EngineError {
     EngineError::PortInUse {
         host: home.host.clone(),
         port: home.port,
@@ -296,7 +296,7 @@ fn second_handle(process: impl AsFd, pid: u32, address: SocketAddr) -> io::Resul
 ///
 /// # Errors
 /// [`EngineError::PortInUse`]; when the system's list of listeners cannot be read.
-pub(super) fn check_owner(home: &Home) -> Result<(), EngineError> {
+pub(crate) fn check_owner(home: &Home) -> Result<(), EngineError> {
     let Some(address) = of(home) else {
         return Ok(());
     };

@@ -12,7 +12,7 @@ type Known = HashMap<String, Arc<Vec<Parameter>>>;
 
 /// The lists that were asked for.
 #[derive(Debug, Default)]
-pub(in crate::postgres) struct Lists(Mutex<Known>);
+pub(crate) struct Lists(Mutex<Known>);
 
 impl Lists {
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -20,12 +20,12 @@ impl Lists {
     }
 
     /// A version's list, if it was asked for.
-    pub(super) fn get(&self, version: &str) -> Option<Arc<Vec<Parameter>>> {
+    pub(crate) fn get(&self, version: &str) -> Option<Arc<Vec<Parameter>>> {
         self.lock().get(version).cloned()
     }
 
     /// Remembers a version's list.
-    pub(super) fn keep(&self, version: &str, list: Arc<Vec<Parameter>>) {
+    pub(crate) fn keep(&self, version: &str, list: Arc<Vec<Parameter>>) {
         self.lock().insert(version.to_owned(), list);
     }
 }

@@ -10,7 +10,7 @@ use crate::{blocking::blocking, error::EngineError, folder::Folder, home::Home};
 /// The mark of a cluster that was made or loaded to the end.
 const WHOLE: &str = "whole";
 
-pub(super) fn is_whole(home: &Home) -> Result<bool, EngineError> {
+pub(crate) fn is_whole(home: &Home) -> Result<bool, EngineError> {
     let mark = home.dir.join(WHOLE);
     match fs::symlink_metadata(&mark) {
         Ok(facts) => Ok(facts.is_file()),
@@ -21,7 +21,7 @@ pub(super) fn is_whole(home: &Home) -> Result<bool, EngineError> {
 
 /// Marks the cluster as whole, durably, after all of it is durable. The mark holds a random
 /// number, new for every try that became whole: the data folder's incarnation.
-pub(super) async fn mark_whole(home: &Home) -> Result<(), EngineError> {
+pub(crate) async fn mark_whole(home: &Home) -> Result<(), EngineError> {
     let home = home.clone();
     blocking(move || write_mark(&home)).await
 }
@@ -45,7 +45,7 @@ fn write_mark(home: &Home) -> Result<(), EngineError> {
     folder.sync().map_err(failed)
 }
 
-pub(super) fn unmark_whole(home: &Home) -> Result<(), EngineError> {
+pub(crate) fn unmark_whole(home: &Home) -> Result<(), EngineError> {
     let mark = home.dir.join(WHOLE);
     match fs::remove_file(&mark) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -56,7 +56,7 @@ pub(super) fn unmark_whole(home: &Home) -> Result<(), EngineError> {
 }
 
 /// The data folder's incarnation; none when its mark does not say it.
-pub(super) fn incarnation(home: &Home) -> Option<uuid::Uuid> {
+pub(crate) fn incarnation(home: &Home) -> Option<uuid::Uuid> {
     let text = fs::read_to_string(home.dir.join(WHOLE)).ok()?;
     uuid::Uuid::try_parse(text.trim()).ok()
 }

@@ -9,10 +9,10 @@ use std::{
     path::Path,
 };
 
-use crate::{error::EngineError, home::Home};
+use crate::{error::EngineError, folder::Folder, home::Home};
 
 /// Makes a folder of this process's user with exactly this mode, whatever the umask.
-pub(super) fn make_folder(dir: &Path, mode: u32) -> std::io::Result<()> {
+pub(crate) fn make_folder(dir: &Path, mode: u32) -> std::io::Result<()> {
     match fs::create_dir(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
@@ -24,7 +24,7 @@ pub(super) fn make_folder(dir: &Path, mode: u32) -> std::io::Result<()> {
 }
 
 /// Keeps a file beside the settings that is nobody else's.
-pub(super) fn keep(home: &Home, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
+pub(crate) fn keep(home: &Home, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
     let dir = home.conf();
     let failed = |source| EngineError::io("write the server's settings in", &dir, source);
     make_folder(&dir, 0o711).map_err(failed)?;
@@ -33,7 +33,7 @@ pub(super) fn keep(home: &Home, name: &str, bytes: &[u8]) -> Result<(), EngineEr
 }
 
 /// Writes a file beside its place and moves it there, unless it is there; the group may read it.
-pub(super) fn replace(
+pub(crate) fn replace(
     dir: &Path,
     name: &str,
     bytes: &[u8],
@@ -62,4 +62,47 @@ pub(super) fn replace(
     file.sync_all()?;
     fs::rename(&beside, dir.join(name))?;
     Ok(true)
+}
+
+/// Makes the folders above `dir` that are not there yet, with exactly this mode.
+pub(crate) fn make_parents(dir: &Path, mode: u32) -> std::io::Result<()> {
+    let mut missing: Vec<&Path> = Vec::new();
+    for path in dir.ancestors().skip(1) {
+        match fs::symlink_metadata(path) {
+            Ok(_) => break,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing.push(path),
+            Err(error) => return Err(error),
+        }
+    }
+    for path in missing.into_iter().rev() {
+        make_folder(path, mode)?;
+    }
+    Ok(())
+}
+
+/// Root's own folder, which the server's user may only pass through.
+pub(crate) fn home_mode(home: &Home) -> u32 {
+    match home.os_uid {
+        Some(_) => 0o711,
+        None => 0o700,
+    }
+}
+
+/// Makes the folder of a server's socket, which is the server's user's.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn make_socket_folder(home: &Home) -> Result<(), EngineError> {
+    let dir = &home.socket_dir;
+    let failed = |source| EngineError::io("make the socket's folder", dir, source);
+    make_parents(dir, home_mode(home)).map_err(failed)?;
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(failed(error));
+        }
+        _ => {}
+    }
+    // Opened without following a link, so that nothing else can be given away.
+    let folder = Folder::open(dir).map_err(failed)?;
+    folder.own(home.os_uid).map_err(failed)
 }

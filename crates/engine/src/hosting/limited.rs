@@ -1,44 +1,53 @@
 //! Which processes a cluster's limits are for.
 //!
 //! It does not know what holds them to those.
-use std::ffi::OsString;
+use std::{ffi::OsString, sync::OnceLock};
 
-use super::{handle::Postgres, process};
+use super::processes::ServerKind;
 use crate::{confinement::Confinement, error::EngineError, home::Home};
 
-impl Postgres {
+/// What holds an engine's servers to their limits, once that was said.
+#[derive(Debug, Default)]
+pub(crate) struct Limited(OnceLock<Confinement>);
+
+impl Limited {
+    /// Says it. The first one stays.
+    pub(crate) fn set(&self, confinement: Confinement) {
+        let _ = self.0.set(confinement);
+    }
+
     /// The words before a server's own that begin it under its limits.
-    pub(super) fn limiting_words(&self) -> Vec<OsString> {
-        self.confinement
-            .get()
-            .map(Confinement::words)
-            .unwrap_or_default()
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        self.0.get().map(Confinement::words).unwrap_or_default()
     }
 
     /// Puts one process, which has just begun, under the cluster's limits.
-    pub(super) fn confine_process(&self, home: &Home, pid: Option<u32>) {
-        let Some(confinement) = self.confinement.get() else {
-            return;
-        };
-        let pids: Vec<u32> = pid.into_iter().collect();
-        place(confinement, home, &pids);
+    pub(crate) fn place_one(&self, home: &Home, pid: Option<u32>) {
+        if let Some(confinement) = self.0.get() {
+            let pids: Vec<u32> = pid.into_iter().collect();
+            place(confinement, home, &pids);
+        }
     }
 
     /// Puts all that a cluster runs under its limits: an adopted server may have begun without them.
     ///
     /// # Errors
     /// When its processes cannot be told.
-    pub(super) async fn confine_all(&self, home: &Home) -> Result<(), EngineError> {
-        if let Some(confinement @ Confinement::Groups { .. }) = self.confinement.get() {
-            let pids = process::looked(home).await?.pids();
+    pub(crate) async fn place_all(
+        &self,
+        kind: &'static ServerKind,
+        home: &Home,
+    ) -> Result<(), EngineError> {
+        if let Some(confinement @ Confinement::Groups { .. }) = self.0.get() {
+            let pids = kind.looked(home).await?.pids();
             place(confinement, home, &pids);
         }
         Ok(())
     }
 
     /// Lets go of the group of a cluster that has ended for good.
-    pub(super) fn leave_group(&self, home: &Home) {
-        if let Some(confinement) = self.confinement.get() {
+    pub(crate) fn leave(&self, home: &Home) {
+        if let Some(confinement) = self.0.get() {
             confinement.release(&group(home));
         }
     }

@@ -11,14 +11,14 @@ const SETSID: [&str; 2] = ["/usr/bin/setsid", "/bin/setsid"];
 const TAIL_LINES: usize = 12;
 
 /// This process's user.
-pub(super) fn own_uid() -> u32 {
+pub(crate) fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
 /// A program that outlives this one, after the words of another that begins it: in a session of its own,
 /// so that neither a terminal's end nor its Ctrl-C reaches it, and nobody who gets hold of it gets at the
 /// terminal.
-pub(super) fn outliving(before: Vec<OsString>, program: &Path) -> Command {
+pub(crate) fn outliving(before: Vec<OsString>, program: &Path) -> Command {
     // The standard library begins no session. Each of these words becomes the next, with the same
     // number; only the leader of a process group would not.
     let setsid = SETSID
@@ -36,7 +36,7 @@ pub(super) fn outliving(before: Vec<OsString>, program: &Path) -> Command {
 }
 
 /// Gives a program a clean environment and another user.
-pub(super) fn run_as(command: &mut Command, user: Option<(u32, u32)>) {
+pub(crate) fn run_as(command: &mut Command, user: Option<(u32, u32)>) {
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
@@ -49,7 +49,7 @@ pub(super) fn run_as(command: &mut Command, user: Option<(u32, u32)>) {
 }
 
 /// The last lines of a program's output on one line, without control characters.
-pub(super) fn last_lines(bytes: &[u8]) -> String {
+pub(crate) fn last_lines(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<&str> = text
         .lines()

@@ -13,7 +13,7 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// The right to change a cluster: one holder at a time, in this process or another. It ends with
 /// the value, and with the process.
 #[derive(Debug)]
-pub(super) struct Hold {
+pub(crate) struct Hold {
     _file: fs::File,
 }
 
@@ -35,7 +35,7 @@ impl Hold {
     }
 
     /// Takes the lock as [`Self::take`] does; none when there is no such folder.
-    pub(super) async fn take_if_there(home: &Home) -> Result<Option<Self>, EngineError> {
+    pub(crate) async fn take_if_there(home: &Home) -> Result<Option<Self>, EngineError> {
         match fs::symlink_metadata(&home.dir) {
             Ok(_) => Self::take(home).await.map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -44,7 +44,7 @@ impl Hold {
     }
 
     /// Takes the lock, waiting a while for another holder.
-    pub(super) async fn take(home: &Home) -> Result<Self, EngineError> {
+    pub(crate) async fn take(home: &Home) -> Result<Self, EngineError> {
         let deadline = Instant::now() + BUSY_WAIT;
         loop {
             if let Some(held) = Self::try_take(home)? {

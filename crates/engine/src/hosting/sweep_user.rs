@@ -14,7 +14,7 @@ const WAIT: Duration = Duration::from_secs(2);
 
 /// Sends SIGKILL to all processes of a cluster's user, as that user. Whether that was enough is
 /// for the caller to look at.
-pub(super) async fn kill(user: u32) {
+pub(crate) async fn kill(user: u32) {
     if user == 0 || user == own_uid() || keeps_rights() {
         return;
     }

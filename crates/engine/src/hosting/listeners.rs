@@ -11,20 +11,20 @@ const LISTEN: &str = "0A";
 
 /// A socket that listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Listener {
+pub(crate) struct Listener {
     /// Where.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The user that made it.
-    pub(super) uid: u32,
+    pub(crate) uid: u32,
     /// The socket's number, as in `/proc/PID/fd`.
-    pub(super) inode: u64,
+    pub(crate) inode: u64,
 }
 
 /// Every listening socket of this process's network.
 ///
 /// # Errors
 /// When the system's list cannot be read. A machine without IPv6 has no second list.
-pub(super) fn all() -> io::Result<Vec<Listener>> {
+pub(crate) fn all() -> io::Result<Vec<Listener>> {
     let mut found: Vec<_> = lines(&fs::read_to_string("/proc/net/tcp")?).collect();
     match fs::read_to_string("/proc/net/tcp6") {
         Ok(text) => found.extend(lines(&text)),

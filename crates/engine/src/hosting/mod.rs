@@ -1,0 +1,18 @@
+//! What engines that run servers on this machine have in common: programs and their users, processes,
+//! addresses, locks and marks, logs, chosen parameters.
+//!
+//! It knows no particular database.
+pub(crate) mod address;
+pub(crate) mod child;
+pub(crate) mod chosen;
+pub(crate) mod files;
+pub(crate) mod hold;
+pub(crate) mod identity;
+pub(crate) mod limited;
+pub(crate) mod listeners;
+pub(crate) mod lists;
+pub(crate) mod processes;
+pub(crate) mod server_log;
+pub(crate) mod sweep_user;
+pub(crate) mod template;
+pub(crate) mod whole;
