@@ -37,6 +37,8 @@ pub(crate) struct Bounds {
     pub(crate) account: usize,
     /// More, for health checks when no other slot is left.
     pub(crate) health: usize,
+    /// Of connections that were told to make room and have not left yet, before a newcomer waits.
+    pub(crate) leaving: usize,
 }
 
 impl Bounds {
@@ -50,6 +52,7 @@ impl Bounds {
             address: all / 4,
             account: all / 2,
             health,
+            leaving: (all / 8).max(1),
         }
     }
 }
@@ -138,10 +141,14 @@ impl ConnectionSlots {
         } else {
             Group::Stranger(prefix(from))
         };
-        if let Some(crowd) = self.crowd(&state, &group)
-            && !self.displace(&mut state, &crowd)
-        {
-            return self.enter_for_health(&mut state);
+        if let Some(crowd) = self.crowd(&state, &group) {
+            // A flood that comes faster than tasks run would else hold the slots of those that leave as well.
+            if self.bounds.leaving <= state.ordinary_leaving() {
+                return None;
+            }
+            if !self.displace(&mut state, &crowd) {
+                return self.enter_for_health(&mut state);
+            }
         }
         let taken = state.seats.len() - state.count(&Group::Health) - state.health_leaving();
         (taken < self.bounds.all).then(|| self.seat(&mut state, group))
@@ -289,6 +296,11 @@ impl State {
         seats
             .filter(|seat| seat.leaving && seat.group == Group::Health)
             .count()
+    }
+
+    fn ordinary_leaving(&self) -> usize {
+        let staying: usize = self.staying.values().sum();
+        self.seats.len() - staying - self.health_leaving()
     }
 
     fn leave(&mut self, group: &Group) {

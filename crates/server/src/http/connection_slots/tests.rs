@@ -11,6 +11,7 @@ const BOUNDS: Bounds = Bounds {
     address: 4,
     account: 8,
     health: 2,
+    leaving: 2,
 };
 
 fn address(number: u8) -> IpAddr {
@@ -103,7 +104,7 @@ fn health_checks_make_room_for_each_other() {
 #[test]
 fn strangers_leave_places_to_those_who_proved_a_key() {
     let slots = slots();
-    let strangers: Vec<ConnectionSlot> = (0..2)
+    let mut strangers: Vec<ConnectionSlot> = (0..2)
         .flat_map(|host| (0..4).map(move |_| address(host)))
         .map(|from| slots.try_enter(from).expect("free"))
         .collect();
@@ -112,9 +113,22 @@ fn strangers_leave_places_to_those_who_proved_a_key() {
     known.visitor.prove("111122223333");
     assert_eq!(known.visitor.group(), Group::Proved("111122223333".into()));
     for _ in 0..20 {
-        drop(slots.try_enter(address(8)));
+        strangers.retain(|slot| !must_leave(slot));
+        drop(slots.try_enter(address(8)).expect("room is made"));
     }
     assert!(!must_leave(&known));
+}
+
+#[test]
+fn a_flood_waits_until_those_it_displaced_have_left() {
+    let slots = slots();
+    let mut held: Vec<ConnectionSlot> = (0..20)
+        .filter_map(|_| slots.try_enter(address(1)))
+        .collect();
+    assert_eq!(held.len(), BOUNDS.address + BOUNDS.leaving);
+    assert!(slots.try_enter(address(2)).is_some(), "others do not wait");
+    held.retain(|slot| !must_leave(slot));
+    assert!(slots.try_enter(address(1)).is_some());
 }
 
 #[test]
