@@ -6,7 +6,6 @@
 //! Invariant: keys, salts and nonces come from the operating system's generator only (see
 //! `secret`), never from `model::Entropy`, which tests may hold.
 pub mod grant;
-mod locked;
 mod master;
 pub mod pair;
 pub mod policy;
@@ -16,7 +15,6 @@ mod seal;
 mod secret;
 mod wrap;
 
-pub use locked::{Locker, Place};
 pub use master::{MasterKey, OpenError};
 pub use pair::{Message, PairError};
 pub use policy::{Decision, Policy, PolicyError, Request};

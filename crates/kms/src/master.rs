@@ -4,10 +4,10 @@
 //! or a descriptor.
 use std::fmt;
 
+use locked::Secret;
 use zeroize::Zeroizing;
 
 use crate::{
-    locked::Locked,
     random::draw,
     seal::{self, framed},
 };
@@ -20,8 +20,8 @@ const DOMAIN: &[u8] = b"snapferry master key";
 ///
 /// While one key takes the place of another, it may open what the other one sealed as well.
 pub struct MasterKey {
-    bytes: Locked,
-    beside: Option<Locked>,
+    bytes: Secret,
+    beside: Option<Secret>,
 }
 
 /// Why a sealed secret does not open.
@@ -48,7 +48,7 @@ impl MasterKey {
     /// The key with these bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self {
-            bytes: Locked::new(bytes),
+            bytes: Secret::key(bytes),
             beside: None,
         }
     }
@@ -68,7 +68,7 @@ impl MasterKey {
 
     /// The bytes, to be written where only the owner can read them.
     pub fn expose(&self) -> &[u8; 32] {
-        self.bytes.bytes()
+        as_key(&self.bytes)
     }
 
     /// Whether the system keeps it out of swap; it may lock too little memory for that
@@ -116,9 +116,13 @@ impl MasterKey {
         [Some(&self.bytes), self.beside.as_ref()]
             .into_iter()
             .flatten()
-            .find_map(|key| seal::open(key.bytes(), &info, &[version], piece))
+            .find_map(|key| seal::open(as_key(key), &info, &[version], piece))
             .ok_or(OpenError::Refused)
     }
+}
+
+fn as_key(secret: &Secret) -> &[u8; 32] {
+    secret.as_key().expect("made of 32 bytes")
 }
 
 fn info(purpose: &str, context: &str) -> Vec<u8> {

@@ -3,6 +3,7 @@
 //! It does not know what they seal.
 use std::fmt;
 
+use locked::Secret;
 use model::{Arn, Key};
 use zeroize::Zeroizing;
 
@@ -14,9 +15,9 @@ use crate::{
 /// The purpose that key material is sealed for; its context is the key's ARN.
 const MATERIAL_PURPOSE: &str = "kms-key-material";
 
-/// A KMS key's secret, wiped when dropped: the 32 bytes that wrap data keys, the bytes of an HMAC
+/// A KMS key's secret, in locked memory and wiped when dropped: the 32 bytes that wrap data keys, the bytes of an HMAC
 /// key, or the private half of a pair.
-pub struct KeyMaterial(Zeroizing<Vec<u8>>);
+pub struct KeyMaterial(Secret);
 
 impl fmt::Debug for KeyMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,13 +27,13 @@ impl fmt::Debug for KeyMaterial {
 
 impl KeyMaterial {
     /// Material that was drawn for a key.
-    pub(crate) fn from_drawn(drawn: Zeroizing<Vec<u8>>) -> Self {
-        Self(drawn)
+    pub(crate) fn from_drawn(mut drawn: Zeroizing<Vec<u8>>) -> Self {
+        Self(Secret::take(&mut drawn).expect("none is longer than a page"))
     }
 
     /// Seals it for a key's record, as its material of that number.
     pub fn seal(&self, master: &MasterKey, key: &Arn, number: u32) -> Vec<u8> {
-        master.seal(MATERIAL_PURPOSE, &bound_to(key, number), &self.0)
+        master.seal(MATERIAL_PURPOSE, &bound_to(key, number), self.0.bytes())
     }
 
     /// Opens one material of a key's record.
@@ -48,10 +49,12 @@ impl KeyMaterial {
                 &found.ok_or(OpenError::Refused)?.sealed_material
             }
         };
-        let plain = master.open(MATERIAL_PURPOSE, &bound_to(&key.arn(), number), sealed)?;
+        let mut plain = master.open(MATERIAL_PURPOSE, &bound_to(&key.arn(), number), sealed)?;
         match key.spec.symmetric_bytes() {
             Some(length) if length != plain.len() => Err(OpenError::Malformed),
-            _ => Ok(Self(plain)),
+            _ => Secret::take(&mut plain)
+                .map(Self)
+                .ok_or(OpenError::Malformed),
         }
     }
 
@@ -85,16 +88,16 @@ impl KeyMaterial {
     /// Fixed material, for stored blobs that must stay readable.
     #[cfg(test)]
     pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes.to_vec()))
+        Self(Secret::key(bytes))
     }
 
     /// Of a key that wraps.
     pub(crate) fn bytes(&self) -> Option<&[u8; 32]> {
-        self.0.as_slice().try_into().ok()
+        self.0.as_key()
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.0
+        self.0.bytes()
     }
 }
 

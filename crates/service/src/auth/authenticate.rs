@@ -7,7 +7,8 @@ use std::{
 
 use catalog::{Catalog, CatalogError, CatalogExt, access_keys, accounts};
 use http::{HeaderValue, header::HOST};
-use kms::{Locker, MasterKey, Place};
+use kms::MasterKey;
+use locked::{Locker, Place};
 use model::{Account, Clock, Timestamp, limits};
 use wire::{
     RawRequest,

@@ -4,6 +4,7 @@
 //! incarnations come from the operating system's generator and from nowhere else: there is no
 //! way to seed it.
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use locked::Secret;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{error::ObjectKind, format::head::Head};
@@ -22,19 +23,19 @@ pub(crate) fn draw<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// The 256-bit key under which one snapshot's manifest is sealed. Wiped when dropped.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct DataKey([u8; 32]);
+/// The 256-bit key under which one snapshot's manifest is sealed. In locked memory, wiped when dropped.
+#[derive(Clone)]
+pub struct DataKey(Secret);
 
 impl DataKey {
     /// Takes a key that a key service made or unwrapped.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self(Secret::key(bytes))
     }
 
     /// The key itself, to be wrapped.
     pub fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        self.0.as_key().expect("made of 32 bytes")
     }
 }
 
