@@ -49,7 +49,7 @@ use crate::{
     outbound::{
         kms_client, peer_transport::HttpPeerTransport, webhook_sender::HttpWebhookTransport,
     },
-    process::{cluster_limits, conceal, descriptors, open_files::OpenFiles, user_limits},
+    process::{cluster_limits, conceal, descriptors, memory, open_files::OpenFiles, user_limits},
     settings::{Layer, catalog_place::CatalogUrl},
 };
 
@@ -243,6 +243,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
     );
     let connections = tokio::spawn(listen::run(listener, tls, router, slots, stopped));
     say_ready(&endpoint);
+    tokio::spawn(memory::settle());
     tell_left_behind(&dir);
 
     tokio::select! {
