@@ -3,6 +3,7 @@
 //!
 //! It knows no particular database.
 pub(crate) mod address;
+pub(crate) mod change_token;
 pub(crate) mod child;
 pub(crate) mod chosen;
 pub(crate) mod files;

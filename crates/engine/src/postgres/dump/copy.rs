@@ -19,12 +19,11 @@ use super::{
         review::Review,
         wal::{HEAD_BYTES, Segments, is_history},
     },
-    change_token::Witness,
     names::{self, Role},
     pages::{DataFile, FileKind, Findings},
     plan::{Item, Plan, join},
 };
-use crate::hosting::child::own_uid;
+use crate::hosting::{change_token::Witness, child::own_uid};
 use crate::{
     DumpSink, EngineError, Home, SinkError,
     folder::{Folder, read_small},

@@ -5,7 +5,6 @@
 //! Invariant: a running server's files are read between backup start and stop of one session, and
 //! a temporary slot of that session keeps the log from start to stop. When the session is lost,
 //! full-page images may end and the log may go, so the dump is void.
-mod change_token;
 mod copy;
 pub(super) mod names;
 mod pages;
@@ -27,9 +26,8 @@ use super::{
     session::{self, CHECKPOINT_WAIT, Session, column},
     wal::{LogFault, Segments},
 };
-use crate::hosting::{hold::Hold, whole::is_whole};
+use crate::hosting::{change_token::Witness, hold::Hold, whole::is_whole};
 use crate::{DumpInfo, DumpSink, EngineError, Home, folder::Folder};
-use change_token::Witness;
 use copy::Copier;
 use pages::DAMAGE_ADVICE;
 use plan::Plan;
@@ -38,6 +36,8 @@ use plan::Plan;
 const STOP_POLL: Duration = Duration::from_millis(250);
 /// How long a server that is just starting may take to give a session.
 const SESSION_WAIT: Duration = Duration::from_secs(60);
+/// What tells change tokens of this engine from others.
+const EVIDENCE: &str = "snapferry engine postgres evidence 1";
 /// Bytes of a backup label at most; real ones have some 300.
 const LABEL_BYTES_MAX: usize = 64 << 10;
 
@@ -65,7 +65,7 @@ pub(super) fn dump(
             });
         }
         let version = installs.of(&home.version)?;
-        copier.witness = Witness::of(home, &data);
+        copier.witness = Witness::of(home, &data, EVIDENCE);
         dump_stopped(&data, &mut copier, &version.version, version.major)?
     } else {
         dump_online(&runtime, home, &data, &mut copier)?
@@ -142,7 +142,7 @@ fn dump_online(
     let session = open_session(runtime, home, copier)?;
     let facts = begin(runtime, &session, copier)?;
     copier.start_lsn = Some(facts.start_lsn);
-    copier.witness = Witness::of(home, data);
+    copier.witness = Witness::of(home, data, EVIDENCE);
     let plan = Plan::of(data)?;
     copier.sink.expect_total(plan.bytes);
     copier.left_out.clone_from(&plan.odd);

@@ -19,7 +19,7 @@ use std::{
 
 use model::pages::ChangeToken;
 
-use crate::hosting::whole::incarnation;
+use super::whole::incarnation;
 use crate::{Home, folder::Folder};
 
 /// How old a file's times must be.
@@ -40,7 +40,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// What all files of one dump have in common.
 #[derive(Debug, Clone)]
-pub(super) struct Witness {
+pub(crate) struct Witness {
     /// Incarnation, run of the system, device.
     scene: blake3::Hasher,
     device: u64,
@@ -53,8 +53,9 @@ fn nanos(secs: i64, nanos: i64) -> i128 {
 }
 
 impl Witness {
-    /// Looks at the scene, after the dump has begun. None when nothing would be certain.
-    pub(super) fn of(home: &Home, data: &Folder) -> Option<Self> {
+    /// Looks at the scene, after the dump has begun. None when nothing would be certain. `context` tells the
+    /// engine's tokens, and the rule by which it makes them, from all others.
+    pub(crate) fn of(home: &Home, data: &Folder, context: &'static str) -> Option<Self> {
         let incarnation = incarnation(home)?;
         let boot = fs::read_to_string(BOOT_ID).ok()?;
         let (device, kind) = data.file_system().ok()?;
@@ -65,7 +66,7 @@ impl Witness {
         if clock.dev() != device {
             return None;
         }
-        let mut scene = blake3::Hasher::new_derive_key("snapferry engine postgres evidence 1");
+        let mut scene = blake3::Hasher::new_derive_key(context);
         scene
             .update(incarnation.as_bytes())
             .update(&device.to_le_bytes())
@@ -78,7 +79,7 @@ impl Witness {
     }
 
     /// The change token of a file by what fstat says of it; none when it was changed too lately.
-    pub(super) fn of_file(&self, file: &Metadata) -> Option<ChangeToken> {
+    pub(crate) fn of_file(&self, file: &Metadata) -> Option<ChangeToken> {
         let times = [
             nanos(file.mtime(), file.mtime_nsec()),
             nanos(file.ctime(), file.ctime_nsec()),
@@ -116,6 +117,8 @@ mod tests {
 
     use super::*;
 
+    const CONTEXT: &str = "snapferry engine tests evidence 1";
+
     fn home(dir: &std::path::Path) -> Home {
         fs::create_dir(dir.join("data")).expect("a folder");
         fs::write(dir.join("whole"), "5e4a1f3e000040008000000000000001").expect("a mark");
@@ -136,7 +139,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let home = home(dir.path());
         let data = Folder::open(&home.data()).expect("a folder");
-        let Some(mut witness) = Witness::of(&home, &data) else {
+        let Some(mut witness) = Witness::of(&home, &data, CONTEXT) else {
             return; // This machine's temporary folder is on another kind of file system.
         };
         let path = home.data().join("1");
@@ -159,10 +162,13 @@ mod tests {
 
         let third = witness.of_file(&look());
         fs::write(dir.path().join("whole"), "5e4a1f3e000040008000000000000002").expect("a mark");
-        let mut other = Witness::of(&home, &data).expect("as before");
+        let mut other = Witness::of(&home, &data, CONTEXT).expect("as before");
         other.now = witness.now;
         assert_ne!(other.of_file(&look()), third, "another incarnation");
         fs::write(dir.path().join("whole"), "").expect("a mark");
-        assert!(Witness::of(&home, &data).is_none(), "no incarnation");
+        assert!(
+            Witness::of(&home, &data, CONTEXT).is_none(),
+            "no incarnation"
+        );
     }
 }
