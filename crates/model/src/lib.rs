@@ -14,6 +14,7 @@ pub mod job;
 pub mod key;
 pub mod key_spec;
 pub mod limits;
+pub mod log;
 pub mod names;
 pub mod pages;
 pub mod parameter_group;
@@ -32,6 +33,7 @@ pub use ids::{Account, Hash, InstanceId, JobId, Region, ResourceId, VolumeId, Vo
 pub use instance::{Instance, InstanceRole, InstanceStatus, Placement};
 pub use job::{Job, JobKind, JobState};
 pub use key::{Grant, Key, KeyManager, KeyState, WrappedKey};
+pub use log::{InLog, LogPlace, LogStream, RestoreWindow};
 pub use names::{
     ClusterName, ClusterParameterGroupName, InstanceName, NameError, ParameterGroupName,
     SnapshotName, SubnetGroupName, SubscriptionName,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use model::{ErrorKind, Hash, Told};
 
-/// The three kinds of objects in a volume.
+/// The kinds of objects in a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectKind {
     /// Frames of blocks.
@@ -14,10 +14,12 @@ pub enum ObjectKind {
     List,
     /// A snapshot's description.
     Manifest,
+    /// A stretch of a cluster's log.
+    Chunk,
 }
 
 impl ObjectKind {
-    /// All of them, in the order in which they are written.
+    /// Those that make up snapshots, in the order in which they are written.
     pub const ALL: [Self; 3] = [Self::Pack, Self::List, Self::Manifest];
 
     /// The folder of a volume in which objects of this kind lie.
@@ -26,6 +28,7 @@ impl ObjectKind {
             Self::Pack => "packs",
             Self::List => "lists",
             Self::Manifest => "manifests",
+            Self::Chunk => "log",
         }
     }
 }
@@ -36,6 +39,7 @@ impl fmt::Display for ObjectKind {
             Self::Pack => "pack",
             Self::List => "block list",
             Self::Manifest => "manifest",
+            Self::Chunk => "log chunk",
         })
     }
 }

@@ -10,6 +10,7 @@ mod error;
 mod format;
 mod gc;
 mod index;
+mod log;
 mod observer;
 mod read;
 mod store;
@@ -17,12 +18,22 @@ mod transfer;
 mod write;
 
 pub use error::{ObjectId, ObjectKind, VaultError};
-pub use format::seal::{DataKey, Sealing};
+pub use format::{
+    chunk::{Chunk, ChunkHead},
+    head::CHUNK_LOG_BYTES,
+    seal::{DataKey, Sealing},
+};
 pub use gc::{
     inventory::{Headers, Survey, survey},
     sweep::{ObjectEntry, delete, manifests, objects, volumes},
 };
 pub use index::header::{Header, read_header};
+pub use log::{
+    chain::{Chain, ChainError},
+    chunks::{
+        ChunkEntry, check_chunk, chunk_owners, chunks, delete_chunk, read_chunk, write_chunk,
+    },
+};
 pub use observer::{Observer, Unobserved};
 pub use read::{
     Check, Checked, Damage, DamagedBytes, Passed, Restored, check, in_sample,

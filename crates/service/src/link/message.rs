@@ -138,5 +138,6 @@ pub(super) fn name_of(kind: ObjectKind) -> &'static str {
         ObjectKind::Pack => "pack",
         ObjectKind::List => "list",
         ObjectKind::Manifest => "manifest",
+        ObjectKind::Chunk => "chunk",
     }
 }

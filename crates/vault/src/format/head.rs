@@ -32,6 +32,12 @@ pub(crate) const LIST_BYTES: usize = 4 << 20;
 pub(crate) const MANIFEST_BYTES: usize = 256 << 20;
 /// A file in a snapshot, bytes, at most: its blocks are numbered with 32 bits.
 pub(crate) const FILE_BYTES: u64 = (BLOCK_BYTES as u64) << 32;
+/// The log in a chunk, bytes, at most.
+pub const CHUNK_LOG_BYTES: usize = 16 << 20;
+/// What a chunk says of its timeline, bytes, at most.
+pub(crate) const CHUNK_HISTORY_BYTES: usize = 1 << 20;
+/// A chunk, stored, bytes, at most.
+pub(crate) const CHUNK_BYTES: usize = 18 << 20;
 /// A path in a manifest, bytes, at most.
 pub(crate) const PATH_BYTES: usize = 1024;
 
@@ -48,6 +54,7 @@ fn magic(kind: ObjectKind) -> &'static [u8; 8] {
         ObjectKind::Pack => b"SnfyPack",
         ObjectKind::List => b"SnfyList",
         ObjectKind::Manifest => b"SnfyMani",
+        ObjectKind::Chunk => b"SnfyChnk",
     }
 }
 
@@ -57,6 +64,7 @@ pub(crate) fn bytes_max(kind: ObjectKind) -> usize {
         ObjectKind::Pack => PACK_BYTES,
         ObjectKind::List => LIST_BYTES,
         ObjectKind::Manifest => MANIFEST_BYTES,
+        ObjectKind::Chunk => CHUNK_BYTES,
     }
 }
 

@@ -84,6 +84,7 @@ fn derivation(kind: ObjectKind) -> &'static str {
         ObjectKind::Pack => "snapferry vault pack frames, format 1",
         ObjectKind::List => "snapferry vault block list, format 1",
         ObjectKind::Manifest => "snapferry vault manifest body, format 1",
+        ObjectKind::Chunk => "snapferry vault log chunk, format 1",
     }
 }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)] // clippy's own exception covers test functions, not their helpers
 mod bucket;
 mod check;
+mod chunks;
 mod damage;
 mod format;
 mod fuzz;
