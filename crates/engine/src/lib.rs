@@ -16,6 +16,8 @@ mod home;
 mod hosting;
 mod interface;
 mod left_behind;
+#[allow(dead_code, reason = "not registered before it can dump and load")]
+pub mod mysql;
 mod os_users;
 mod parameters;
 pub mod postgres;

@@ -1,7 +1,14 @@
 //! Programs that this process runs, and as whom.
 //!
 //! It does not know which programs.
-use std::{ffi::OsString, os::unix::process::CommandExt, path::Path, process::Command};
+use std::{
+    ffi::OsString,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use tokio::io::AsyncReadExt;
 
 use crate::programs;
 
@@ -9,6 +16,9 @@ use crate::programs;
 const SETSID: [&str; 2] = ["/usr/bin/setsid", "/bin/setsid"];
 /// Lines of a program's output that go into an error.
 const TAIL_LINES: usize = 12;
+
+/// Bytes of a program's complaints that are kept.
+const TOLD_BYTES_MAX: u64 = 64 << 10;
 
 /// This process's user.
 pub(crate) fn own_uid() -> u32 {
@@ -61,4 +71,23 @@ pub(crate) fn last_lines(bytes: &[u8]) -> String {
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
+}
+
+/// Runs a program to its end; answers how it ended, and the first of what it said went wrong.
+pub(crate) async fn run_quietly(
+    mut command: tokio::process::Command,
+) -> std::io::Result<(std::process::ExitStatus, Vec<u8>)> {
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut told = Vec::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        (&mut stderr)
+            .take(TOLD_BYTES_MAX)
+            .read_to_end(&mut told)
+            .await?;
+        tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await?;
+    }
+    Ok((child.wait().await?, told))
 }

@@ -16,4 +16,5 @@ pub(crate) mod processes;
 pub(crate) mod server_log;
 pub(crate) mod sweep_user;
 pub(crate) mod template;
+pub(crate) mod users;
 pub(crate) mod whole;

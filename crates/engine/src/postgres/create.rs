@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{io::AsyncReadExt, time::timeout};
+use tokio::time::timeout;
 
 use super::{
     conf::{ADMIN, Purpose},
@@ -21,10 +21,11 @@ use super::{
     template,
 };
 use crate::hosting::{
-    child::{last_lines, run_as},
+    child::{last_lines, run_as, run_quietly},
     files::{self, home_mode},
     hold::Hold,
     template::Template,
+    users,
     whole::{is_whole, mark_whole},
 };
 use crate::{
@@ -34,8 +35,6 @@ use crate::{
 
 /// How long initdb may take.
 const INITDB_WAIT: Duration = Duration::from_secs(180);
-/// Bytes of a program's complaints that are kept.
-const TOLD_BYTES_MAX: u64 = 64 << 10;
 /// The database that initdb leaves for sessions.
 const FIRST_DATABASE: &str = "postgres";
 
@@ -183,34 +182,17 @@ pub(super) async fn run_initdb(
     Ok(())
 }
 
-/// Runs a program to its end; answers how it ended, and the first of what it said went wrong.
-pub(super) async fn run_quietly(
-    mut command: tokio::process::Command,
-) -> std::io::Result<(std::process::ExitStatus, Vec<u8>)> {
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let mut told = Vec::new();
-    if let Some(mut stderr) = child.stderr.take() {
-        (&mut stderr)
-            .take(TOLD_BYTES_MAX)
-            .read_to_end(&mut told)
-            .await?;
-        tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await?;
-    }
-    Ok((child.wait().await?, told))
-}
-
 /// The user that initdb runs as: none when this process is no root and serves itself.
 fn helper(home: &Home) -> Result<Option<(u32, u32)>, EngineError> {
     match home.os_uid {
-        Some(_) => install::helper_user()
-            .map(Some)
-            .ok_or(EngineError::NoHelperUser {
-                users: "postgres or nobody",
-                program: "initdb",
-            }),
+        Some(_) => {
+            users::helper_user(&install::HELPERS)
+                .map(Some)
+                .ok_or(EngineError::NoHelperUser {
+                    users: "postgres or nobody",
+                    program: "initdb",
+                })
+        }
         None => Ok(None),
     }
 }

@@ -9,7 +9,6 @@ use tokio::time::sleep;
 use super::{
     conf::{self, ADMIN, Purpose, REPLICATOR},
     control::{CONTROL_BYTES, Control},
-    create::run_quietly,
     handle::Postgres,
     process,
     profile::PROFILE,
@@ -17,7 +16,7 @@ use super::{
     session::{Session, column, quoted_text},
 };
 use crate::hosting::{
-    child::{last_lines, run_as},
+    child::{last_lines, run_as, run_quietly},
     files::{self, home_mode},
     hold::Hold,
     whole::{is_whole, mark_whole, unmark_whole},

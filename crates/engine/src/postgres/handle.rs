@@ -8,9 +8,9 @@ use std::{
 
 use super::{conf, install::Installs, own_programs::OwnPrograms};
 use crate::hosting::{
-    address, child::own_uid, limited::Limited, lists::Lists, template::Templates,
+    address, limited::Limited, lists::Lists, template::Templates, users::check_server_user,
 };
-use crate::{certify::Tls, error::EngineError, home::Home, reach};
+use crate::{certify::Tls, error::EngineError, home::Home};
 
 /// Runs PostgreSQL.
 #[derive(Debug, Default)]
@@ -45,29 +45,6 @@ impl Postgres {
     /// Checks a home before anything is done in it.
     pub(super) fn check(&self, home: &Home) -> Result<(), EngineError> {
         conf::check(home)?;
-        match home.os_uid {
-            None if own_uid() == 0 => Err(EngineError::BadValue {
-                what: "the server's user",
-                value: "root".to_owned(),
-                why: "cannot run PostgreSQL: a user number is needed",
-            }),
-            Some(0) => Err(EngineError::BadValue {
-                what: "the server's user",
-                value: "0".to_owned(),
-                why: "is root, as which PostgreSQL does not run",
-            }),
-            Some(uid) => {
-                for folder in [home.dir.parent(), home.socket_dir.parent()]
-                    .into_iter()
-                    .flatten()
-                {
-                    if let Some(folder) = reach::first_unreachable(folder, uid) {
-                        return Err(EngineError::Unreachable { folder, uid });
-                    }
-                }
-                Ok(())
-            }
-            None => Ok(()),
-        }
+        check_server_user(home)
     }
 }

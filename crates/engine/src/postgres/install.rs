@@ -1,21 +1,19 @@
-//! The PostgreSQL programs on this machine, and the users they can run as.
+//! The PostgreSQL programs on this machine.
 //!
 //! It does not know any cluster.
 use std::{
     fs,
-    io::Read,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     sync::OnceLock,
 };
 
 use super::profile::PROFILE;
-use crate::error::EngineError;
+use crate::{error::EngineError, hosting::users::first_line};
 
 /// Where Debian and Ubuntu put each major version: `<major>/bin` below it.
 pub(super) const PACKAGES_DIR: &str = "/usr/lib/postgresql";
-/// Bytes of a program's answer that are read.
-const LINE_BYTES_MAX: u64 = 4 << 10;
+/// Users that programs can run as which refuse root and nameless ones.
+pub(super) const HELPERS: [&str; 2] = ["postgres", "nobody"];
 /// The oldest major with `pg_backup_start`.
 const MAJOR_MIN: u32 = 15;
 
@@ -154,61 +152,6 @@ fn parse_version(line: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-fn first_line(command: &mut Command) -> Option<String> {
-    let mut child = command
-        .env_clear()
-        .env("LC_ALL", "C.UTF-8")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let mut told = Vec::new();
-    // With its reader gone, a program that says more ends.
-    let read = child
-        .stdout
-        .take()
-        .map(|stdout| stdout.take(LINE_BYTES_MAX).read_to_end(&mut told));
-    let status = child.wait().ok()?;
-    read?.ok().filter(|_| status.success())?;
-    let text = String::from_utf8_lossy(&told);
-    Some(text.lines().next()?.trim().to_owned()).filter(|line| !line.is_empty())
-}
-
-/// The name of the user that this process runs as; the socket's `peer` rule asks for a name.
-fn own_user_name() -> Option<String> {
-    first_line(crate::programs::command("/usr/bin/id").arg("-un"))
-}
-
-/// That name, without which no server's settings can be written.
-///
-/// # Errors
-/// When the user has none.
-pub(super) fn need_own_user_name() -> Result<String, EngineError> {
-    own_user_name().ok_or_else(|| EngineError::BadValue {
-        what: "this process's user",
-        value: crate::hosting::child::own_uid().to_string(),
-        why: "has no name, which the server's socket needs",
-    })
-}
-
-/// An unprivileged user with a name, for initdb, which refuses root and nameless users.
-pub(super) fn helper_user() -> Option<(u32, u32)> {
-    let users = fs::read_to_string("/etc/passwd").ok()?;
-    ["postgres", "nobody"]
-        .iter()
-        .find_map(|name| find_user(&users, name))
-}
-
-fn find_user(users: &str, name: &str) -> Option<(u32, u32)> {
-    users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let found = fields.next()? == name;
-        let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
-        (found && uid != 0).then_some((uid, gid))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,13 +165,5 @@ mod tests {
         assert_eq!(parse_version("postgres (PostgreSQL) 18.6"), Some((18, 6)));
         assert_eq!(parse_version("postgres (PostgreSQL) 19devel"), None);
         assert_eq!(parse_version("mysqld 8"), None);
-    }
-
-    #[test]
-    fn users_are_found() {
-        let users = "root:x:0:0:root:/root:/bin/sh\npostgres:x:101:104:,,,:/var:/bin/bash\n";
-        assert_eq!(find_user(users, "postgres"), Some((101, 104)));
-        assert_eq!(find_user(users, "root"), None);
-        assert_eq!(find_user(users, "nobody"), None);
     }
 }

@@ -10,7 +10,7 @@ use super::{
     document::{Document, Method},
     dump::names,
     handle::Postgres,
-    install, process,
+    process,
     profile::PROFILE,
     review::{self, Review},
     run::or_end,
@@ -20,7 +20,7 @@ use super::{
 use crate::hosting::{
     files::home_mode,
     hold::Hold,
-    server_log,
+    server_log, users,
     whole::{is_whole, mark_whole},
 };
 use crate::{
@@ -215,7 +215,7 @@ async fn verify(home: &Home, document: &Document, tls: Option<&Tls>) -> Result<(
     let settle = move || {
         conf::write(
             &at,
-            &install::need_own_user_name()?,
+            &users::need_own_user_name()?,
             Purpose::Serve,
             tls.as_ref(),
         )?;

@@ -52,7 +52,7 @@ use crate::{
     hosting::{
         child::own_uid,
         hold::Hold,
-        server_log,
+        server_log, users,
         whole::{is_whole, unmark_whole},
     },
     profile::Profile,
@@ -266,7 +266,7 @@ impl Engine for Postgres {
     async fn renew(&self, home: &Home) -> Result<(), EngineError> {
         let (at, tls) = (home.clone(), self.tls.get().cloned());
         blocking(move || {
-            let own_user = install::need_own_user_name()?;
+            let own_user = users::need_own_user_name()?;
             if conf::write(&at, &own_user, conf::Purpose::Serve, tls.as_ref())? {
                 tracing::info!(home = %at.dir.display(), "the server has new settings or a new certificate");
                 process::reload(&at)?;
@@ -302,7 +302,7 @@ impl Engine for Postgres {
 
     fn helper_uids(&self) -> Vec<u32> {
         match own_uid() {
-            0 => install::helper_user()
+            0 => users::helper_user(&install::HELPERS)
                 .into_iter()
                 .map(|(uid, _)| uid)
                 .collect(),

@@ -11,7 +11,6 @@ use tokio::{
 use super::{
     conf::{self, ADMIN, Purpose},
     handle::Postgres,
-    install,
     process::{self, Process},
     profile::PROFILE,
     session::Session,
@@ -19,7 +18,7 @@ use super::{
 use crate::hosting::{
     address,
     child::{outliving, run_as},
-    chosen as parameters, files, server_log,
+    chosen as parameters, files, server_log, users,
 };
 use crate::{blocking::blocking, certify::Tls, error::EngineError, folder::Folder, home::Home};
 
@@ -238,7 +237,7 @@ fn has_socket(home: &Home) -> Result<bool, EngineError> {
 fn prepare(home: &Home, purpose: Purpose, tls: Option<&Tls>) -> Result<(), EngineError> {
     process::check_ended(home)?;
     clear_traces(home, purpose)?;
-    conf::write(home, &install::need_own_user_name()?, purpose, tls)?;
+    conf::write(home, &users::need_own_user_name()?, purpose, tls)?;
     if purpose == Purpose::Serve && home.replication.upstream.is_some() {
         follow_on(home)?;
     }

@@ -12,6 +12,7 @@ use crate::hosting::{
     child::{own_uid, run_as},
     chosen::{self, Values},
     hold::Hold,
+    users,
 };
 use crate::{
     blocking::blocking,
@@ -27,7 +28,7 @@ const CHECK_WAIT: Duration = Duration::from_secs(20);
 /// The user that programs on no cluster's behalf run as.
 fn nobody() -> Option<(u32, u32)> {
     match own_uid() {
-        0 => install::helper_user(),
+        0 => users::helper_user(&install::HELPERS),
         _ => None,
     }
 }
@@ -83,7 +84,7 @@ impl Postgres {
             let lives = process::postmaster(&at)?.is_some();
             let settled = chosen::settle(&at, &known, wanted, lives)?;
             if settled.before != settled.now {
-                let own_user = install::need_own_user_name()?;
+                let own_user = users::need_own_user_name()?;
                 conf::write(&at, &own_user, conf::Purpose::Serve, tls.as_ref())?;
                 process::reload(&at)?;
             }

@@ -1,0 +1,265 @@
+//! The engine `mysql`: MySQL 8.0.30 and newer, with the programs of this machine.
+//!
+//! It does not know where a dump goes or comes from, nor whose the cluster is.
+//!
+//! Isolation: as root, a cluster's server runs under a user number of its own, which owns `data/`, `tmp/` and
+//! the socket's folder and nothing else. `home.dir`, `conf/` and `log/` belong to root. What lies in `data/` is
+//! never trusted: it is entered without following links, and no file of it is ever a setting.
+mod create;
+mod examine;
+mod handle;
+mod install;
+mod master;
+mod options;
+mod parameters;
+mod ping;
+mod process;
+mod profile;
+mod quoted;
+mod rights;
+mod run;
+mod session;
+mod verifier;
+mod wire;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use crate::{
+    Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster,
+    Parameter, Programs, Replica, ServerState, Tls, WantedParameters,
+    blocking::blocking,
+    hosting::{
+        hold::Hold,
+        server_log,
+        whole::{is_whole, unmark_whole},
+    },
+    profile::Profile,
+    remove_tree,
+};
+use options::Purpose;
+use process::SERVER;
+
+pub use handle::MySql;
+pub(crate) use profile::PROFILE;
+
+/// The engine, with the programs in these places.
+pub(crate) fn open(programs: &Programs) -> Arc<dyn Engine> {
+    Arc::new(MySql::of_programs(programs))
+}
+
+/// Its servers do not follow one another in this release.
+fn refuse_to_follow<T>() -> Result<T, EngineError> {
+    Err(EngineError::BadValue {
+        what: "the server to follow",
+        value: String::new(),
+        why: "is of an engine whose servers do not follow one another",
+    })
+}
+
+#[async_trait]
+impl Engine for MySql {
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
+    }
+
+    fn searched(&self) -> Vec<PathBuf> {
+        self.installs.roots().to_vec()
+    }
+
+    fn series<'a>(&self, version: &'a str) -> &'a str {
+        profile::series(version)
+    }
+
+    fn verifier(&self, password: &str) -> String {
+        verifier::verifier(password)
+    }
+
+    fn installed(&self) -> Vec<String> {
+        let versions = self.installs.all().iter();
+        versions.map(|install| install.version.clone()).collect()
+    }
+
+    async fn set_master_password(
+        &self,
+        home: &Home,
+        master_username: &str,
+        verifier: &str,
+    ) -> Result<(), EngineError> {
+        master::set_password(home, master_username, verifier).await
+    }
+
+    async fn create(&self, home: &Home, spec: &NewCluster) -> Result<(), EngineError> {
+        self.create_cluster(home, spec).await
+    }
+
+    async fn start(&self, home: &Home) -> Result<(), EngineError> {
+        self.check(home)?;
+        let not_whole = || EngineError::NotWhole {
+            home: home.dir.clone(),
+        };
+        if !is_whole(home)? {
+            return Err(not_whole());
+        }
+        let held = Hold::take_if_there(home).await?;
+        // Looked at again: a removal may have held the lock.
+        if held.is_none() || !is_whole(home)? {
+            return Err(not_whole());
+        }
+        self.launch(home, Purpose::Serve).await
+    }
+
+    async fn fence(&self, _: &Home, _: &str, _: Duration) -> Result<(), EngineError> {
+        refuse_to_follow()
+    }
+
+    async fn fenced(&self, _: &Home) -> Result<Option<String>, EngineError> {
+        Ok(None)
+    }
+
+    async fn unfence(&self, _: &Home, _: &str) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn follow(&self, _: &Home) -> Result<(), EngineError> {
+        refuse_to_follow()
+    }
+
+    async fn follow_again(&self, _: &Home) -> Result<(), EngineError> {
+        refuse_to_follow()
+    }
+
+    async fn promote(&self, _: &Home, _: Option<&Home>) -> Result<(), EngineError> {
+        refuse_to_follow()
+    }
+
+    async fn replica(&self, _: &Home) -> Result<Replica, EngineError> {
+        refuse_to_follow()
+    }
+
+    async fn stop(&self, home: &Home, patience: Duration) -> Result<(), EngineError> {
+        SERVER.end(home, patience).await
+    }
+
+    async fn state(&self, home: &Home) -> Result<ServerState, EngineError> {
+        let at = home.clone();
+        let Some(process) = blocking(move || SERVER.first(&at)).await? else {
+            return Ok(ServerState::Ended);
+        };
+        if !ping::answers(home).await {
+            return Ok(ServerState::Silent);
+        }
+        self.watch_process(home, process).await?;
+        Ok(ServerState::Answers)
+    }
+
+    fn dump(&self, home: &Home, _: &mut dyn DumpSink) -> Result<DumpInfo, EngineError> {
+        Err(EngineError::NotWhole {
+            home: home.dir.clone(),
+        })
+    }
+
+    async fn load(&self, _: &Home, _: &str) -> Result<(), EngineError> {
+        Err(EngineError::bad_dump("this engine loads none yet"))
+    }
+
+    async fn remove(&self, home: &Home) -> Result<(), EngineError> {
+        SERVER.end(home, Duration::ZERO).await?;
+        if let Some(_held) = Hold::take_if_there(home).await? {
+            // A start that held the lock meanwhile may have got to its process.
+            SERVER.end(home, Duration::ZERO).await?;
+            // Nobody takes what is left of it for a cluster when this is cut short.
+            unmark_whole(home)?;
+            remove(&home.dir).await?;
+        }
+        self.limited.leave(home);
+        remove(&home.socket_dir).await
+    }
+
+    async fn trim_log(&self, home: &Home) -> Result<(), EngineError> {
+        let home = home.clone();
+        blocking(move || server_log::trim(&home, &PROFILE)).await
+    }
+
+    fn hold(&self, home: &Home) -> Result<(), EngineError> {
+        self.addresses.hold(home)
+    }
+
+    fn release(&self, home: &Home) {
+        self.addresses.release(home);
+    }
+
+    async fn ended(&self) {
+        self.addresses.ended().await;
+    }
+
+    async fn examine(&self, home: &Home) -> Result<Examined, EngineError> {
+        self.examine_cluster(home).await
+    }
+
+    fn keep_templates(&self, folder: PathBuf) {
+        self.templates.keep_in(folder);
+    }
+
+    async fn give_rights(&self, home: &Home, master_username: &str) -> Result<(), EngineError> {
+        rights::ensure(home, master_username).await
+    }
+
+    fn confine(&self, confinement: Confinement) {
+        self.limited.set(confinement);
+    }
+
+    fn use_tls(&self, tls: Tls) {
+        // The first one stays.
+        let _ = self.tls.set(tls);
+    }
+
+    async fn renew(&self, home: &Home) -> Result<(), EngineError> {
+        let (at, tls) = (home.clone(), self.tls.get().cloned());
+        if blocking(move || options::write_identity(&at, tls.as_ref())).await? {
+            tracing::info!(home = %home.dir.display(), "the server has a new certificate");
+            let mut session = session::Session::open(home).await?;
+            session
+                .run("show its new certificate", "ALTER INSTANCE RELOAD TLS")
+                .await?;
+            session.close().await;
+        }
+        Ok(())
+    }
+
+    async fn parameters(&self, version: &str) -> Result<Arc<Vec<Parameter>>, EngineError> {
+        self.list(version).await
+    }
+
+    async fn check_parameters(
+        &self,
+        version: &str,
+        values: &BTreeMap<String, String>,
+    ) -> Result<Option<String>, EngineError> {
+        self.judge(version, values).await
+    }
+
+    async fn configure(
+        &self,
+        home: &Home,
+        wanted: &WantedParameters,
+    ) -> Result<Configured, EngineError> {
+        self.configure_cluster(home, wanted).await
+    }
+
+    fn helper_uids(&self) -> Vec<u32> {
+        Vec::new()
+    }
+}
+
+/// Deletes a tree on a thread that may wait.
+async fn remove(tree: &Path) -> Result<(), EngineError> {
+    let tree = tree.to_owned();
+    blocking(move || remove_tree(&tree).map_err(EngineError::removal)).await
+}
