@@ -215,7 +215,7 @@ def test_windows_must_not_meet(closed):
     said = "The backup window and maintenance window must not overlap."
     both = {"PreferredBackupWindow": "23:45-00:15", "PreferredMaintenanceWindow": "Mon:00:00-mon:01:00"}
     refused(
-        "InvalidParameterCombination", closed.rds().create_db_cluster, said, DBClusterIdentifier="wrong", **NEW, **both
+        "InvalidParameterValue", closed.rds().create_db_cluster, said, DBClusterIdentifier="wrong", **NEW, **both
     )
 
 

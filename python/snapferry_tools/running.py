@@ -24,6 +24,8 @@ FOREIGN = re.compile(r"^(AWS_|SNAPFERRY_|PG|https?_proxy$|all_proxy$)", re.IGNOR
 
 # Whoever starts a server here wants nothing of it left.
 ENDS_WITH_ITS_CLUSTERS = {"SNAPFERRY_STOP_CLUSTERS_ON_EXIT": "true"}
+# Whoever takes snapshots here counts, lists and times them.
+NO_OTHER_SNAPSHOTS = {"SNAPFERRY_NO_AUTOMATED_BACKUPS": "true"}
 
 
 class StartError(Exception):
@@ -183,7 +185,7 @@ class Server:
 
     def _settings(self):
         """The variables that say settings; one that is None is left unsaid."""
-        said = ENDS_WITH_ITS_CLUSTERS | self.environment
+        said = ENDS_WITH_ITS_CLUSTERS | NO_OTHER_SNAPSHOTS | self.environment
         return {name: value for name, value in said.items() if value is not None}
 
     def _read(self, process):

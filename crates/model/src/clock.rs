@@ -63,6 +63,11 @@ impl Timestamp {
         self.calendar().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
+    /// `2024-01-02-03-04`, as RDS ends the names of automated snapshots.
+    pub fn to_dashes(self) -> String {
+        self.calendar().strftime("%Y-%m-%d-%H-%M").to_string()
+    }
+
     /// Reads ISO 8601 with or without seconds and fraction, with an offset or `Z`.
     pub fn parse(text: &str) -> Option<Self> {
         let moment: jiff::Timestamp = text.parse().ok()?;

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     arn::Arn,
+    backups::BackupState,
     clock::Timestamp,
     cluster_options::{ClusterOptions, PendingChanges, Window},
     ids::{Account, Hash, Region, ResourceId, VolumeRef},
@@ -201,6 +202,9 @@ pub struct Cluster {
     /// When it is started again by itself, while it is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarts_at: Option<Timestamp>,
+    /// How its automated snapshots stand.
+    #[serde(default, skip_serializing_if = "BackupState::is_empty")]
+    pub backups: BackupState,
 }
 
 impl Cluster {
@@ -215,13 +219,15 @@ impl Cluster {
         !self.is_aurora() && self.instance_class.is_some()
     }
 
+    /// Its daily backup window.
+    pub fn backup_window(&self) -> Window {
+        let read = Window::daily(&self.preferred_backup_window);
+        read.unwrap_or_else(|| Window::drawn(self.created_at))
+    }
+
     /// Its weekly maintenance window: as given, or the half hour behind its backup window.
     pub fn maintenance_window(&self) -> String {
-        let drawn = || {
-            let daily = Window::daily(&self.preferred_backup_window);
-            let daily = daily.unwrap_or_else(|| Window::drawn(self.created_at));
-            Window::weekly_after(daily, self.created_at).text()
-        };
+        let drawn = || Window::weekly_after(self.backup_window(), self.created_at).text();
         let given = self.options.maintenance_window.clone();
         given.unwrap_or_else(drawn)
     }

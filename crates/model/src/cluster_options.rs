@@ -169,6 +169,16 @@ impl Window {
         }
     }
 
+    /// Half an hour inside it, which `draw` chooses.
+    pub fn part(self, draw: u32) -> Self {
+        let choices = self.minutes - WINDOW_MIN + 1;
+        Self {
+            start: (self.start + draw % choices) % self.period,
+            minutes: WINDOW_MIN,
+            period: self.period,
+        }
+    }
+
     /// The same length so much later.
     pub fn later(self, minutes: u32) -> Self {
         Self {
@@ -197,12 +207,23 @@ impl Window {
         })
     }
 
-    /// Whether it is open at a moment.
-    pub fn contains(self, moment: Timestamp) -> bool {
+    /// Minutes since it opened last.
+    fn open_for(self, moment: Timestamp) -> u32 {
         // 1970 began on a Thursday.
         let minutes = moment.seconds().div_euclid(60) + i64::from(3 * DAY);
         let at = u32::try_from(minutes.rem_euclid(i64::from(self.period))).unwrap_or(0);
-        (at + self.period - self.start) % self.period < self.minutes
+        (at + self.period - self.start) % self.period
+    }
+
+    /// Whether it is open at a moment.
+    pub fn contains(self, moment: Timestamp) -> bool {
+        self.open_for(moment) < self.minutes
+    }
+
+    /// When it opened last.
+    pub fn last_opening(self, moment: Timestamp) -> Timestamp {
+        let minute = moment.0 - moment.0.rem_euclid(60_000_000);
+        Timestamp(minute - i64::from(self.open_for(moment)) * 60_000_000)
     }
 
     /// The text that it is read from, in lower case.
@@ -288,7 +309,15 @@ mod tests {
             let at = Timestamp::parse(moment).expect("a moment");
             assert_eq!(weekly.contains(at), open, "{moment}");
         }
+        let at = |text: &str| Timestamp::parse(text).expect("a moment");
         let daily = Window::daily("23:45-00:15").expect("good");
-        assert!(daily.contains(Timestamp::parse("2026-11-27T23:50:00Z").expect("a moment")));
+        assert!(daily.contains(at("2026-11-27T23:50:00Z")));
+        for (moment, opened) in [
+            ("2026-11-27T23:45:00Z", "2026-11-27T23:45:00Z"),
+            ("2026-11-28T00:00:59.5Z", "2026-11-27T23:45:00Z"),
+            ("2026-11-27T23:44:59Z", "2026-11-26T23:45:00Z"),
+        ] {
+            assert_eq!(daily.last_opening(at(moment)), at(opened), "{moment}");
+        }
     }
 }

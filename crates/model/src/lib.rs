@@ -4,6 +4,7 @@
 //! Records derive serde because the catalog keeps them as versioned JSON documents
 //! (docs/decisions/0003-sqlite-shared-commits.md); new fields carry `#[serde(default)]`.
 pub mod arn;
+pub mod backups;
 pub mod clock;
 pub mod cluster;
 mod cluster_options;
@@ -25,6 +26,7 @@ pub mod tag;
 pub mod told;
 
 pub use arn::{Arn, Kind as ArnKind};
+pub use backups::BackupState;
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 pub use cluster::{Cluster, ClusterStatus};
 pub use cluster_options::{ClusterOptions, ClusterRole, PendingChanges, Window};

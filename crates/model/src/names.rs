@@ -3,6 +3,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
+
 /// The prefix of automated snapshots' names.
 pub const AUTOMATED_PREFIX: &str = "rds:";
 
@@ -217,6 +219,17 @@ impl SnapshotName {
         check(text, 255).map(Self)
     }
 
+    /// The name of a cluster's automated snapshot of a minute: `rds:<cluster>-YYYY-MM-DD-HH-MM`.
+    pub fn automated(cluster: &ClusterName, minute: Timestamp) -> Self {
+        let stamp = minute.to_dashes();
+        Self(format!("{AUTOMATED_PREFIX}{cluster}-{stamp}"))
+    }
+
+    /// Whether it is an automated snapshot's.
+    pub fn is_automated(&self) -> bool {
+        self.0.starts_with(AUTOMATED_PREFIX)
+    }
+
     /// Reads the name of a snapshot that may exist: manual, or automated with its prefix.
     ///
     /// # Errors
@@ -265,6 +278,15 @@ mod tests {
                 .expect("legal")
                 .as_str(),
             "rds:c-2019-06-04-09-16"
+        );
+        let moment = Timestamp::parse("2019-06-04T09:16:59Z").expect("a moment");
+        let cluster = ClusterName::parse("C").expect("legal");
+        let automated = SnapshotName::automated(&cluster, moment);
+        assert_eq!(automated.as_str(), "rds:c-2019-06-04-09-16");
+        assert!(automated.is_automated());
+        assert_eq!(
+            SnapshotName::parse_existing(automated.as_str()),
+            Ok(automated)
         );
     }
 }

@@ -52,6 +52,8 @@ pub struct ServiceContext {
     pub records_changed: Arc<Notify>,
     /// Wakes what gives servers their parameters: a group was changed.
     pub parameters: Arc<Notify>,
+    /// Wakes what asks for automated snapshots: a cluster has become available.
+    pub backups: Notify,
     /// The OS users of this node's clusters.
     pub users: Users,
     /// Wakes who sees to servers: one is to be looked at.
@@ -135,6 +137,7 @@ impl ServiceContext {
             slots: Arc::new(JobSlots::new(narrow)),
             records_changed,
             parameters: Arc::new(Notify::new()),
+            backups: Notify::new(),
             users,
             servers_changed: Notify::new(),
             answering: Answering::default(),

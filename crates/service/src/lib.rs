@@ -3,6 +3,7 @@
 //! It names traits only: which catalog, vault and engine stand behind them is the server's choice.
 pub mod auth;
 pub mod background;
+pub mod backups;
 pub mod clusters;
 pub mod context;
 pub mod events;

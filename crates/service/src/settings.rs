@@ -118,6 +118,8 @@ pub struct Settings {
     pub roles: Vec<Role>,
     /// Where events are delivered.
     pub webhooks: Vec<Webhook>,
+    /// Whether no automated snapshots are taken.
+    pub no_automated_backups: bool,
     /// How long a job's lease lasts unless it is renewed.
     pub lease: Duration,
     /// How long what nothing reaches is kept.
@@ -168,6 +170,7 @@ impl Settings {
             accept_older_catalog: false,
             roles: Vec::new(),
             webhooks: Vec::new(),
+            no_automated_backups: false,
             lease: limits::LEASE,
             sweep_grace: limits::SWEEP_GRACE,
         }

@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     background::{report::Report, spawn},
+    backups::schedule::AutomatedBackups,
     clusters::{parameters::ParameterKeeper, supervise::Supervisor, upkeep::ClusterUpkeep},
     context::ServiceContext,
     events::{transport::WebhookTransport, webhooks},
@@ -41,6 +42,9 @@ pub(crate) async fn begin(
         spawn(context, KeyRotation),
         spawn(context, Report::default()),
     ];
+    if !context.settings.no_automated_backups {
+        tasks.push(spawn(context, AutomatedBackups::default()));
+    }
     // Only nodes that share a catalog have others to tell that they live.
     if context.settings.membership.is_some() {
         tasks.push(spawn(context, Heartbeat::of(incarnation)));

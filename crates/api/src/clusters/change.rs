@@ -1,6 +1,6 @@
 //! A cluster's server is changed: what must be so before, and the job that does it.
 use catalog::{CatalogExt, Tx, clusters, instances, snapshots};
-use model::{Cluster, ClusterStatus, Instance, InstanceStatus};
+use model::{Cluster, ClusterStatus, Instance, InstanceStatus, SnapshotKind};
 
 use crate::{
     action::ActionContext,
@@ -14,11 +14,12 @@ use service::{
 /// What RDS calls the state of a cluster of which a snapshot is being taken.
 const BACKING_UP: &str = "backing-up";
 
-/// A cluster's state as the rules of changes see it: also whether a snapshot of it is being taken.
+/// A cluster's state as the rules of changes see it: also whether somebody is having a snapshot of it
+/// taken. An automated one gives way.
 pub(crate) fn standing(tx: &mut dyn Tx, cluster: &Cluster) -> Result<&'static str, Fault> {
     let of = (&cluster.region, &cluster.account, &cluster.resource_id);
     let backing_up = cluster.status == ClusterStatus::Available
-        && 0 < snapshots::count_creating(tx, of.0, of.1, of.2)?;
+        && 0 < snapshots::count_creating(tx, of.0, of.1, of.2, Some(SnapshotKind::Manual))?;
     Ok(match backing_up {
         true => BACKING_UP,
         false => cluster.status.as_str(),

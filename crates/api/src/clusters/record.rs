@@ -1,5 +1,8 @@
 //! The record that a new cluster begins with.
-use model::{Cluster, ClusterName, ClusterStatus, ResourceId, VolumeId, VolumeRef, Window};
+use model::{
+    BackupState, Cluster, ClusterName, ClusterStatus, ResourceId, VolumeId, VolumeRef, Window,
+    backups::default_window,
+};
 
 use super::{
     request::ClusterMembers,
@@ -32,6 +35,8 @@ pub(crate) fn new_cluster(
     members: ClusterMembers,
 ) -> Result<Cluster, Fault> {
     let now = cx.service.now();
+    let [a, b, c, d, ..] = cx.service.entropy.draw();
+    let draw = u32::from_le_bytes([a, b, c, d]);
     let mut cluster = Cluster {
         region: cx.region.clone(),
         account: cx.caller.account.clone(),
@@ -50,7 +55,7 @@ pub(crate) fn new_cluster(
         copy_tags_to_snapshot: false,
         deletion_protection: false,
         backup_retention_days: 1,
-        preferred_backup_window: backup_window(&members, Window::drawn(now))?.text(),
+        preferred_backup_window: backup_window(&members, default_window(&cx.region, draw))?.text(),
         availability_zones: zones(&cx.region, new.zones)?,
         engine_mode: "provisioned".to_owned(),
         storage_type: None,
@@ -63,6 +68,7 @@ pub(crate) fn new_cluster(
         options: Box::default(),
         pending: Box::default(),
         restarts_at: None,
+        backups: BackupState::default(),
     };
     members.apply(&mut cluster)?;
     Ok(cluster)

@@ -7,7 +7,7 @@
 use model::{Cluster, ClusterOptions, Window};
 
 use super::rules::{backup_retention, maintenance_window, one_of, window};
-use service::fault::{Code, Fault};
+use service::fault::Fault;
 
 /// A structure that is refused as a whole, so that what is in it is not read.
 pub(crate) type Unread = Option<serde::de::IgnoredAny>;
@@ -277,8 +277,8 @@ impl ClusterMembers {
     /// Writes what was asked for into a record, or says what cannot be.
     ///
     /// # Errors
-    /// `InvalidParameterCombination` for what is not supported and for windows that meet,
-    /// `InvalidParameterValue` for what is out of its rules.
+    /// `InvalidParameterCombination` for what is not supported, `InvalidParameterValue` for what is
+    /// out of its rules and for windows that meet.
     pub(crate) fn apply(self, cluster: &mut Cluster) -> Result<(), Fault> {
         self.check()?;
         if let Some(days) = self.backup_retention_period {
@@ -386,8 +386,7 @@ fn apart(cluster: &Cluster) -> Result<(), Fault> {
     let weekly = Window::weekly(&cluster.maintenance_window());
     let daily = Window::daily(&cluster.preferred_backup_window);
     match weekly.zip(daily) {
-        Some((weekly, daily)) if weekly.overlaps(daily) => Err(Fault::new(
-            Code::InvalidParameterCombination,
+        Some((weekly, daily)) if weekly.overlaps(daily) => Err(Fault::value(
             "The backup window and maintenance window must not overlap.",
         )),
         _ => Ok(()),

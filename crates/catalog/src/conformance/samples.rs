@@ -72,6 +72,7 @@ pub fn cluster(name: &str) -> Cluster {
         options: Box::default(),
         pending: Box::default(),
         restarts_at: None,
+        backups: model::BackupState::default(),
     }
 }
 

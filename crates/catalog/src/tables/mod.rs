@@ -1,6 +1,7 @@
 //! The tables: one file each, plain functions over [`crate::Tx`] that both databases run.
 pub mod access_keys;
 pub mod accounts;
+pub mod automated;
 pub mod clusters;
 pub mod counts;
 pub mod dirty_volumes;

@@ -345,7 +345,7 @@ pub fn count_manual(
         .map(|count| u64::try_from(count).unwrap_or_default())
 }
 
-/// How many snapshots of a cluster are being taken.
+/// How many snapshots of a cluster are being taken, of one kind or of any.
 ///
 /// # Errors
 /// The database's.
@@ -354,17 +354,19 @@ pub fn count_creating(
     region: &Region,
     account: &Account,
     cluster: &ResourceId,
+    kind: Option<SnapshotKind>,
 ) -> Result<u64, CatalogError> {
-    let rows = tx.query(
-        "SELECT count(*) FROM snapshots WHERE region = ?1 AND account = ?2 \
-         AND cluster_resource_id = ?3 AND status = ?4",
-        args![
-            region,
-            account,
-            cluster.as_str(),
-            SnapshotStatus::Creating.as_str()
-        ],
-    )?;
+    let mut sql = "SELECT count(*) FROM snapshots WHERE region = ?1 AND account = ?2 \
+                   AND cluster_resource_id = ?3 AND status = ?4"
+        .to_owned();
+    let mut args = vec![
+        region.into(),
+        account.into(),
+        cluster.as_str().into(),
+        SnapshotStatus::Creating.as_str().into(),
+    ];
+    one_of(&mut sql, &mut args, "kind", kind.map(SnapshotKind::as_str));
+    let rows = tx.query(&sql, &args)?;
     rows.first().map_or(Ok(0), |row| row.count(0))
 }
 

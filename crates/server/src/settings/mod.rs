@@ -234,6 +234,12 @@ pub(crate) struct Layer {
     /// Refuse to copy snapshots of Multi-AZ DB clusters, as Amazon RDS does
     #[arg(long, env = "SNAPFERRY_REFUSE_MULTI_AZ_COPIES", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     refuse_multi_az_copies: Option<bool> => refuse_multi_az_copies,
+    /// Take no automated snapshots, for clusters that live for one test run
+    ///
+    /// Otherwise each cluster has one taken soon after its creation and then daily, in its
+    /// PreferredBackupWindow. Those that there are still expire after the BackupRetentionPeriod.
+    #[arg(long, env = "SNAPFERRY_NO_AUTOMATED_BACKUPS", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    no_automated_backups: Option<bool> => no_automated_backups,
 
     /// Go on with a catalog brought back from a backup that is older than the vault: what was made
     /// since is lost, and its bytes are swept

@@ -83,7 +83,7 @@ fn see_to(context: &ServiceContext, tx: &mut dyn Tx, id: &ResourceId) -> Result<
     let cluster = &stored.value;
     let of = (&cluster.region, &cluster.account, &cluster.resource_id);
     // A snapshot that is being taken is not cut off: the window is longer, and comes again.
-    if cluster.pending.restarts() && snapshots::count_creating(tx, of.0, of.1, of.2)? == 0 {
+    if cluster.pending.restarts() && snapshots::count_creating(tx, of.0, of.1, of.2, None)? == 0 {
         let status = change_cluster::status_of(&cluster.pending);
         let change = Change::Alter {
             master_verifier: None,

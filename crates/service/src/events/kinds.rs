@@ -92,6 +92,7 @@ kinds! {
     PORT_CHANGED: "SNAPFERRY-EVENT-0015", CLUSTER, "configuration change", "DB cluster has another port.";
     CHANGE_FAILED: "SNAPFERRY-EVENT-0016", CLUSTER, "failure", "DB cluster modification failed.";
     PARAMETERS_REFUSED: "SNAPFERRY-EVENT-0030", CLUSTER, "failure", "DB cluster does not start with its parameters.";
+    BACKUP_FAILED: "SNAPFERRY-EVENT-0031", CLUSTER, "failure", "Automated backup of the DB cluster failed.";
     DELETION_FAILED: "SNAPFERRY-EVENT-0008", CLUSTER, "failure", "DB cluster deletion failed.";
 }
 
@@ -265,6 +266,8 @@ pub enum OfCluster<'a> {
     Down(&'a Told),
     /// Its server did not start with the parameters that were chosen.
     ParametersRefused(&'a Told),
+    /// No automated snapshot of it can be taken.
+    BackupFailed(&'a Told),
     /// It could not be deleted, and is kept.
     DeletionFailed(&'a Told),
     /// That instance is about to take its writes.
@@ -404,6 +407,7 @@ pub fn cluster(
             &PARAMETERS_REFUSED,
             with_reason(&PARAMETERS_REFUSED, reason),
         ),
+        OfCluster::BackupFailed(reason) => (&BACKUP_FAILED, with_reason(&BACKUP_FAILED, reason)),
         OfCluster::DeletionFailed(reason) => {
             (&DELETION_FAILED, with_reason(&DELETION_FAILED, reason))
         }

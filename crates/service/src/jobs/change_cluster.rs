@@ -17,6 +17,7 @@ use super::{
     run::{JobType, Run},
 };
 use crate::{
+    backups::ends,
     clusters::{addresses, files},
     context::ServiceContext,
     events::kinds::{self, OfCluster},
@@ -84,6 +85,7 @@ pub fn begin(
     change: Change,
 ) -> Result<catalog::Stored<Cluster>, CatalogError> {
     let cluster = &mut stored.value;
+    ends::give_way(tx, cluster)?;
     cluster.status = status;
     let body = Body {
         cluster: cluster.resource_id.clone(),

@@ -91,9 +91,11 @@ pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Resul
             instances::relink(tx, &stored.value)?;
             kinds::cluster(tx, &stored.value, OfCluster::Created)?;
             jobs::finish(tx, &lease, &jobs::End::Done)?;
-            Ok(())
+            Ok::<_, JobError>(())
         })
-        .await
+        .await?;
+    run.context.backups.notify_one();
+    Ok(())
 }
 
 pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {

@@ -296,12 +296,28 @@ pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), C
     #[derive(Deserialize)]
     struct Which {
         snapshot: Uuid,
+        cluster: ResourceId,
     }
     match (&job.subject, super::run::body::<Which>(job)) {
-        (Subject::Snapshot(of), Ok(which)) => fail_snapshot(tx, of, &which.snapshot, reason),
+        (Subject::Snapshot(of), Ok(which)) => {
+            fail_snapshot(tx, of, &which.snapshot, reason)?;
+            match of.name.is_automated() {
+                true => try_again(tx, &which.cluster),
+                false => Ok(()),
+            }
+        }
         // Its runner has told that; no record says which it was.
         _ => Ok(()),
     }
+}
+
+/// Has another automated snapshot taken soon, after one that could not be.
+fn try_again(tx: &mut dyn Tx, cluster: &ResourceId) -> Result<(), CatalogError> {
+    if let Some(mut stored) = rows::get_by_resource_id(tx, cluster)? {
+        stored.value.backups.failed(tx.now());
+        rows::update(tx, stored)?;
+    }
+    Ok(())
 }
 
 pub(super) fn fail_snapshot(

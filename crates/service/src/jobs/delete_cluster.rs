@@ -12,6 +12,7 @@ use super::{
     run::{JobType, Run, complete_snapshot, snapshot_of},
 };
 use crate::{
+    backups::ends,
     clusters::{addresses, files},
     events::kinds::{self, OfCluster},
     fault::chain,
@@ -92,6 +93,8 @@ async fn run(run: &Run) -> Result<(), JobError> {
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
             rows::delete(tx, &cluster.region, &cluster.account, &cluster.name)?;
+            let of = (&cluster.region, &cluster.account, &cluster.resource_id);
+            ends::delete_all(tx, of)?;
             kinds::cluster(tx, &cluster, OfCluster::Deleted)?;
             jobs::finish(tx, &lease, &jobs::End::Done)?;
             Ok::<_, JobError>(())

@@ -30,6 +30,8 @@ mod checker;
 pub(crate) mod checkpoints;
 mod clock;
 pub(crate) mod key_rotation;
+#[cfg(test)]
+mod month;
 pub(crate) mod ownership;
 pub(crate) mod prune;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Removes rows whose time is over, once the clock is believed.
+//! Removes rows and automated snapshots whose time is over, once the clock is believed.
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -8,6 +8,7 @@ use model::limits::EVENTS_KEPT;
 use super::{BATCH, clock::Clock};
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
+    backups::retention,
     context::ServiceContext,
 };
 
@@ -36,7 +37,12 @@ impl Task for Prune {
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
         let failed = |error| TaskError::doing("old rows were not removed", &error);
         if self.clock.is_believed(context).await.map_err(failed)? {
-            forget(context).await.map_err(failed)?;
+            let forgotten = forget(context).await.map_err(failed);
+            let expired = retention::expire(context).await;
+            forgotten?;
+            expired.map_err(|error| {
+                TaskError::doing("expired automated snapshots were not deleted", &error)
+            })?;
         }
         Ok(Next::Period)
     }

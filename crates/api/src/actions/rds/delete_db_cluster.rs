@@ -2,7 +2,7 @@
 //!
 //! Source: API_DeleteDBCluster and "Deleting Aurora DB clusters".
 use catalog::{CatalogExt, Stored, clusters as rows, instances, jobs, snapshots};
-use model::{ClusterStatus, Instance, InstanceStatus, Snapshot, job::Subject};
+use model::{ClusterStatus, Instance, InstanceStatus, Snapshot, SnapshotKind, job::Subject};
 use serde::Deserialize;
 
 use super::{
@@ -15,6 +15,10 @@ use crate::{
     shapes::{self, ClusterOutput, ClusterRef},
 };
 use service::{
+    backups::{
+        ends,
+        records::{self, Asked},
+    },
     fault::{Code, Fault},
     jobs::{
         delete_cluster::{self, DeleteCluster, FinalSnapshot},
@@ -70,7 +74,13 @@ impl Action for DeleteDbCluster {
                 if cluster.status != ClusterStatus::Available {
                     return Err(snapshotting::not_available(cluster));
                 }
-                Some(snapshotting::prepare(cx, &found, name, Vec::new()).await?)
+                let asked = Asked {
+                    name,
+                    kind: SnapshotKind::Manual,
+                    tags: Vec::new(),
+                };
+                let context = &cx.service;
+                Some(records::prepare(context, cluster, found.port(), asked).await?)
             }
         };
         let (record, needs): (Option<Snapshot>, _) = final_snapshot.unzip();
@@ -86,7 +96,7 @@ impl Action for DeleteDbCluster {
         let subject = Subject::cluster(&cx.region, &cx.caller.account, &cluster.name);
         let mut job = new_job::<DeleteCluster>(&cx.service, subject, &body);
         job.node = found.node();
-        job.pins = snapshotting::pins(cluster);
+        job.pins = records::pins(cluster);
         let id = cluster.resource_id.clone();
         let limit = cx.service.settings.manual_snapshots_max;
         let deleting = cx
@@ -117,7 +127,8 @@ impl Action for DeleteDbCluster {
                         "Cluster cannot be deleted, it still contains DB instances in non-deleting state.",
                     ));
                 }
-                let under_way = snapshots::count_creating(tx, &cluster.region, &cluster.account, &cluster.resource_id)?;
+                ends::give_way(tx, cluster)?;
+                let under_way = snapshots::count_creating(tx, &cluster.region, &cluster.account, &cluster.resource_id, None)?;
                 if 0 < under_way {
                     return Err(Fault::new(
                         Code::InvalidDbClusterState,

@@ -137,6 +137,12 @@ impl Found {
         })
     }
 
+    /// The port that it listens at, once it has a place.
+    pub(super) fn port(&self) -> Option<u16> {
+        let writer = self.writer.as_ref();
+        writer.map(|writer| writer.placement.port)
+    }
+
     /// The node that has the writer's files.
     pub(super) fn node(&self) -> Option<String> {
         let writer = self.writer.as_ref();

@@ -21,7 +21,7 @@ use crate::{
 };
 use service::{
     auth::presigned::Outer,
-    events::kinds,
+    backups::records,
     fault::{Code, Fault},
     jobs::{
         JobType,
@@ -281,12 +281,10 @@ pub(super) fn within_quota(
 /// Keeps a new snapshot's record.
 pub(super) fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Snapshot, Fault> {
     let name = snapshot.name.clone();
-    let stored = snapshots::insert(tx, snapshot).map_err(|error| match error {
+    records::insert(tx, snapshot).map_err(|error| match error {
         CatalogError::Conflict { .. } => exists(&name),
         other => other.into(),
-    })?;
-    kinds::snapshot_is(tx, &stored.value)?;
-    Ok(stored.value)
+    })
 }
 
 fn exists(name: &SnapshotName) -> Fault {
