@@ -1,6 +1,7 @@
 //! The binary `snapferry`: command line, settings, listener and wiring around the service.
 //!
 //! It does not know what the API's actions do.
+mod client;
 mod commands;
 mod deployment;
 mod http;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
             if let Some(hint) = failure.hint() {
                 eprintln!("\nhint: {hint}");
             }
-            ExitCode::FAILURE
+            ExitCode::from(failure.exit_status())
         }
     }
 }

@@ -12,5 +12,6 @@ pub mod sigv4;
 
 pub use echo::ECHO_CHARS_MAX;
 pub use fault::Fault;
+pub use percent::encode as percent_encode;
 pub use protocol::{InputCode, InputError, Parameters, json, xml};
 pub use request::RawRequest;

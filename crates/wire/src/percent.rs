@@ -34,7 +34,7 @@ fn digit(byte: u8) -> Option<u8> {
 }
 
 /// Escapes all but RFC 3986's unreserved characters, with upper-case digits.
-pub(crate) fn encode(bytes: &[u8]) -> String {
+pub fn encode(bytes: &[u8]) -> String {
     encode_except(bytes, |_| false)
 }
 

@@ -4,10 +4,10 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    access_key, account, actions, ca, catalog, data,
+    access_key, account, actions, ca, catalog, cluster, data, env,
     failure::Failure,
     invocation::{Invocation, Outcome, Run},
-    job, master_key, node, openapi, reference, serve, vault,
+    job, master_key, node, openapi, reference, serve, snapshot, vault,
 };
 
 /// Snapshots of real PostgreSQL clusters, copied between regions, accounts and encryption keys
@@ -24,6 +24,8 @@ use super::{
         snapferry serve                                     serve on 127.0.0.1:8085, signatures checked\n  \
         snapferry serve --dev                               for a laptop or CI: signatures not checked\n  \
         snapferry access-key create --account 123456789012  let another account in\n  \
+        snapferry cluster list                              what is backed up, and since when\n  \
+        snapferry snapshot copy nightly nightly-eu --to eu-west-1\n  \
         snapferry job list                                  what is being created, copied and restored"
 )]
 pub(crate) struct Cli {
@@ -55,6 +57,9 @@ macro_rules! commands {
 
 commands! {
     serve::Serve,
+    env::Env,
+    cluster::Cluster,
+    snapshot::Snapshot,
     account::Account,
     access_key::AccessKey,
     actions::Actions,

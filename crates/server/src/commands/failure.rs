@@ -12,6 +12,7 @@ use service::{
 };
 
 use crate::{
+    client::ApiError,
     deployment::{
         catalogs::{CatalogsError, catalog_hint},
         credentials::CredentialsError,
@@ -129,6 +130,36 @@ pub(crate) enum Failure {
         account: Account,
         holdings: Holdings,
     },
+    /// A server refused, or gave no answer.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// What was waited for came to nothing.
+    #[error("the snapshot {id} {became}")]
+    SnapshotLost {
+        /// Its name.
+        id: String,
+        /// What became of it, in the past tense.
+        became: String,
+    },
+    /// It takes longer than the caller waits.
+    #[error("the snapshot {id} is still {status} after {seconds} s")]
+    WaitTimedOut {
+        /// Its name.
+        id: String,
+        status: String,
+        seconds: u64,
+        /// How to wait on.
+        again: String,
+    },
+    /// Ctrl-C while the server works.
+    #[error("interrupted; the server goes on")]
+    Interrupted {
+        /// How to wait on.
+        again: String,
+    },
+    /// No server made any yet.
+    #[error("there are no credentials in {}", .0.display())]
+    NoCredentialsFile(PathBuf),
     /// The terminal or pipe is gone, or the system has no thread left.
     #[error("cannot {doing}")]
     Io {
@@ -149,6 +180,16 @@ impl Failure {
             source = cause.source();
         }
         text
+    }
+
+    /// The status that the program exits with: the table is in the reference.
+    pub(crate) fn exit_status(&self) -> u8 {
+        match self {
+            Self::Api(error) => error.exit_status(),
+            Self::WaitTimedOut { .. } => 124,
+            Self::Interrupted { .. } => 130,
+            _ => 1,
+        }
     }
 
     /// What to do about it, when that is known.
@@ -200,6 +241,14 @@ impl Failure {
             Self::S3(S3Error::Vault(_)) => {
                 Some("check that the bucket exists, its --vault-endpoint, and the credentials' rights".to_owned())
             }
+            Self::Api(error) => error.hint(),
+            Self::WaitTimedOut { again, .. } | Self::Interrupted { again } => {
+                Some(format!("`{again}` waits on"))
+            }
+            Self::SnapshotLost { .. } => {
+                Some("`snapferry job list` on the server and DescribeEvents tell why".to_owned())
+            }
+            Self::NoCredentialsFile(_) => Some("a server makes them at its first start; name its folder with --data DIR, and add --dev for one of `snapferry serve --dev`".to_owned()),
             Self::Start(StartError::Authority(_))
             | Self::Authority(_)
             | Self::S3(_)

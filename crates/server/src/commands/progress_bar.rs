@@ -21,6 +21,11 @@ impl Bar {
         }
     }
 
+    /// Whether anyone sees it.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown
+    }
+
     /// Puts a text where the last one was.
     pub(crate) fn show(&self, text: &str) {
         if self.shown {
@@ -62,6 +67,12 @@ pub(crate) fn of_count(done: u64, total: u64, what: &str) -> String {
     format!("{}  {done} of {}", bar(done, total), counted(total, what))
 }
 
+/// A bar of a hundredth each, and the seconds that are left.
+pub(crate) fn of_percent(percent: u64, what: &str, left: Option<u64>) -> String {
+    let left = left.map(|seconds| format!("  {seconds} s left"));
+    format!("{}  {what}{}", bar(percent, 100), left.unwrap_or_default())
+}
+
 /// `1.5 GiB`.
 pub(crate) fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
@@ -95,6 +106,7 @@ mod tests {
         assert_eq!(size(1_536 << 20), "1.5 GiB");
         let line = of_bytes(1 << 20, 4 << 20, 1e6);
         assert!(line.starts_with("[#######-----------------------]  25%  1.0 MiB of 4.0 MiB"));
+        assert!(of_percent(50, "x copying", Some(3)).ends_with(" 50%  x copying  3 s left"));
         assert!(of_bytes(9, 4, 0.0).contains("100%"));
         assert!(of_count(0, 0, "alias").ends_with("0 of 0 aliases"));
     }

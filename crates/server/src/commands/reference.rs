@@ -12,6 +12,25 @@ use crate::commands::{
     output::print,
 };
 
+/// What `Outcome` and `Failure::exit_status` give.
+const EXIT_STATUSES: &str = "
+Verbs with `--endpoint` speak to a server over its API, here or elsewhere; verbs with `--data` or `--catalog` work on a deployment's own records beside its server, and `serve` is one. Data goes to standard output, all else to standard error.
+
+| exit status | meaning |
+| --- | --- |
+| 0 | done |
+| 1 | failed |
+| 2 | the command line is wrong |
+| 3 | done, and damage was found |
+| 4 | no credentials, or the server does not let them |
+| 5 | what was asked for is not there |
+| 6 | it is in another state, or there already |
+| 7 | a quota is reached |
+| 75 | the server gives no answer or is busy: try again |
+| 124 | waited as long as asked |
+| 130 | interrupted |
+";
+
 /// Print this command line's reference page
 #[derive(Debug, Args)]
 #[command(hide = true)]
@@ -30,6 +49,7 @@ pub(crate) fn page(mut command: Command) -> String {
     let mut page = String::from(
         "# Command line\n\nMade by `snapferry reference > docs/reference/cli.md`; a test compares the two. Do not edit it.\n",
     );
+    page.push_str(EXIT_STATUSES);
     describe(&command, "snapferry", &mut page);
     page
 }
