@@ -45,6 +45,19 @@ def aws(closed):
     return run
 
 
+def test_a_secret_opens_its_database(aws, closed):
+    aws(
+        *("rds", "create-db-cluster", "--db-cluster-identifier", "cli-managed", "--engine", "aurora-postgresql"),
+        *("--master-username", USER, "--manage-master-user-password", "--database-name", clients.DATABASE),
+    )
+    cluster = clients.wait_cluster(closed.rds(), "cli-managed")
+    value = aws("secretsmanager", "get-secret-value", "--secret-id", cluster["MasterUserSecret"]["SecretArn"])
+    secret = json.loads(value["SecretString"])
+    with clients.connect(cluster, password=secret["password"], user=secret["username"]) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+    aws("rds", "delete-db-cluster", "--db-cluster-identifier", "cli-managed", "--skip-final-snapshot")
+
+
 @pytest.mark.timeout(240)
 def test_the_main_job(aws, closed):
     assert aws("sts", "get-caller-identity")["Account"] == clients.OWNER

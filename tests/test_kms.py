@@ -183,9 +183,10 @@ def test_the_default_key_is_there_before_its_first_use(closed, form):
     for number, first in enumerate(("describe", "encrypt", "rds")):
         account = f"{300_000_000_000 + number + 10 * len(form):012}"
         kms, rds, key = closed.kms(region, account), closed.rds(region, account), form.format(account)
-        (before,) = kms.list_aliases()["Aliases"]
+        before, others = kms.list_aliases()["Aliases"]
         arn = f"arn:aws:kms:{region}:{account}:alias/aws/rds"
         assert before == {"AliasName": "alias/aws/rds", "AliasArn": arn}
+        assert others["AliasName"] == "alias/aws/secretsmanager" and "TargetKeyId" not in others
         if first == "describe":
             assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyManager"] == "AWS"
         elif first == "encrypt":
@@ -198,7 +199,8 @@ def test_the_default_key_is_there_before_its_first_use(closed, form):
             rds.delete_db_cluster(DBClusterIdentifier="asks", SkipFinalSnapshot=True)
         else:
             continue
-        (after,) = kms.list_aliases()["Aliases"]
+        after, others = kms.list_aliases()["Aliases"]
+        assert "TargetKeyId" not in others
         assert after["TargetKeyId"] == kms.describe_key(KeyId=key)["KeyMetadata"]["KeyId"] and after["CreationDate"]
         refused("NotFoundException", closed.kms(HOME, account).describe_key, KeyId=arn)
         refused("AccessDeniedException", closed.kms(region, PARTNER).describe_key, KeyId=arn)
@@ -208,10 +210,10 @@ def test_a_page_of_aliases_has_the_predefined_one_in_its_place(closed):
     account = "300000000099"
     kms = closed.kms(account=account)
     key = kms.create_key()["KeyMetadata"]["KeyId"]
-    names = ["alias/a", "alias/aws/rds", "alias/b", "alias/c"]
-    for name in (names[0], names[2], names[3]):
+    names = ["alias/a", "alias/aws/rds", "alias/aws/secretsmanager", "alias/b", "alias/c"]
+    for name in (names[0], names[3], names[4]):
         kms.create_alias(AliasName=name, TargetKeyId=key)
-    for size in (1, 2, 3, 4, 5):
+    for size in (1, 2, 3, 4, 5, 6):
         pages = list(kms.get_paginator("list_aliases").paginate(PaginationConfig={"PageSize": size}))
         assert [row["AliasName"] for page in pages for row in page["Aliases"]] == names
         assert all(len(page["Aliases"]) <= size for page in pages)

@@ -34,8 +34,10 @@ SAID = {
 }
 
 
-# What the actions on instances refuse as a whole: it is their cluster's.
-OF_THE_CLUSTER = {("CreateDBInstance", "KmsKeyId"), ("DeleteDBInstance", "FinalDBSnapshotIdentifier")}
+# What the actions on instances and on secrets refuse as a whole: it is their cluster's.
+OF_THE_CLUSTER = {
+    ("CreateDBInstance", "KmsKeyId"), ("DeleteDBInstance", "FinalDBSnapshotIdentifier"), ("UpdateSecret", "KmsKeyId"),
+}
 
 
 def _kind(member):
@@ -47,6 +49,7 @@ def _kind(member):
         r"^(ExportTask|BlueGreenDeployment|Integration|DBShardGroup|DBSnapshot|.*DBInstance)Identifier$": [],
         r"AutomatedBackupsArn$": [],
         # Kept and answered again, and looked for nowhere.
+        r"^RotationLambdaARN$|^ExternalSecretRotationRoleArn$": [],
         r"^MonitoringRoleArn$|^CACertificateIdentifier$|^GlobalClusterIdentifier$|EndpointIdentifier$|^NewDB": [],
         r"KeyId$": ["key", "alias"],
         r"^ResourceName$": ["cluster", "snapshot"],
@@ -208,6 +211,8 @@ def _request(world, service, action, member, value):
     wanted = {"MasterUsername", "MasterUserPassword", "SkipFinalSnapshot", "SourceType", "ValuesToAdd", "KeySpec", "GrantId", "CiphertextBlob"}
     if member == "FinalDBSnapshotIdentifier":
         wanted.remove("SkipFinalSnapshot")
+    if member == "MasterUserSecretKmsKeyId":
+        wanted = wanted - {"MasterUserPassword"} | {"ManageMasterUserPassword"}
     if action.endswith("DBInstance"):
         wanted -= {"MasterUsername", "MasterUserPassword"}
     names = {name for name in shape.members if name in wanted or name in shape.required_members} - {member}

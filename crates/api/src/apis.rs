@@ -72,6 +72,13 @@ apis! {
         invalid_input: Some(Code::TaggingInvalidParameter),
         book: "resourcegroupstagging/latest/APIReference",
     }
+    SecretsManager {
+        name: "secretsmanager",
+        namespace: "https://secretsmanager.amazonaws.com/doc/2017-10-17/",
+        target: Some("secretsmanager."),
+        invalid_input: Some(Code::KmsValidation),
+        book: "secretsmanager/latest/apireference",
+    }
 }
 
 static DIRECTORY: Directory = Directory {

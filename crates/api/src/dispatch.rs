@@ -172,7 +172,12 @@ impl Dispatch {
             None if self.service.settings.mode == service::Mode::Closed => Err(Fault::new(
                 Code::SignatureDoesNotMatch,
                 format!(
-                    "Credential should be scoped to correct service: 'rds', 'kms', 'sts' or 'tagging', not '{}'.",
+                    "Credential should be scoped to correct service: one of {}, not '{}'.",
+                    Api::ALL
+                        .iter()
+                        .map(|api| format!("'{}'", api.as_str()))
+                        .collect::<Vec<_>>()
+                        .join(", "),
                     scope.service
                 ),
             )),

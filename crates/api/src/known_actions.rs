@@ -1,4 +1,4 @@
-//! The actions that the RDS, KMS, STS and tagging models have, so that one that is not implemented here is
+//! The actions that the RDS, KMS, STS, tagging and Secrets Manager models have, so that one that is not implemented here is
 //! told from one that does not exist. A test compares the lists with the models of botocore.
 use crate::apis::Api;
 
@@ -260,6 +260,34 @@ pub static KNOWN: &[(Api, &[&str])] = &[
             "StartReportCreation",
             "TagResources",
             "UntagResources",
+        ],
+    ),
+    (
+        Api::SecretsManager,
+        &[
+            "BatchGetSecretValue",
+            "CancelRotateSecret",
+            "CreateSecret",
+            "DeleteResourcePolicy",
+            "DeleteSecret",
+            "DescribeSecret",
+            "GetRandomPassword",
+            "GetResourcePolicy",
+            "GetSecretValue",
+            "ListSecretVersionIds",
+            "ListSecrets",
+            "PutResourcePolicy",
+            "PutSecretValue",
+            "RemoveRegionsFromReplication",
+            "ReplicateSecretToRegions",
+            "RestoreSecret",
+            "RotateSecret",
+            "StopReplicationToReplica",
+            "TagResource",
+            "UntagResource",
+            "UpdateSecret",
+            "UpdateSecretVersionStage",
+            "ValidateResourcePolicy",
         ],
     ),
 ];

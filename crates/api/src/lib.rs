@@ -13,6 +13,7 @@ pub mod openapi;
 mod placement;
 mod presigned;
 mod schema;
+mod secrets;
 mod shapes;
 mod tagging;
 

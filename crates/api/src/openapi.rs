@@ -51,7 +51,7 @@ pub fn document() -> Value {
         },
         "servers": [{ "url": "http://127.0.0.1:8085", "description": "`snapferry serve --dev`" }],
         "security": [{ "sigv4": [] }, {}],
-        "tags": [{ "name": "rds" }, { "name": "kms" }, { "name": "sts" }],
+        "tags": crate::action::Api::ALL.iter().map(|api| json!({ "name": api.as_str() })).collect::<Vec<_>>(),
         "paths": paths,
         "components": {
             "schemas": schemas,

@@ -5,6 +5,7 @@
 //!
 //! Invariant: keys, salts and nonces come from the operating system's generator only (see
 //! `secret`), never from `model::Entropy`, which tests may hold.
+mod envelope;
 pub mod grant;
 mod master;
 pub mod pair;
@@ -15,6 +16,7 @@ mod seal;
 mod secret;
 mod wrap;
 
+pub use envelope::{open_value, seal_value};
 pub use master::{MasterKey, OpenError};
 pub use pair::{Message, PairError};
 pub use policy::{Decision, Policy, PolicyError, Request};

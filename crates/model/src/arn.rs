@@ -28,11 +28,13 @@ pub enum Kind {
     Key,
     /// A KMS alias.
     Alias,
+    /// A secret of Secrets Manager; its name ends in a hyphen and six drawn characters.
+    Secret,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Cluster,
         Self::ClusterSnapshot,
         Self::Instance,
@@ -42,6 +44,7 @@ impl Kind {
         Self::Subscription,
         Self::Key,
         Self::Alias,
+        Self::Secret,
     ];
 
     /// The service, and what stands before a resource's name.
@@ -56,6 +59,7 @@ impl Kind {
             Self::Subscription => ("rds", "es:"),
             Self::Key => ("kms", "key/"),
             Self::Alias => ("kms", "alias/"),
+            Self::Secret => ("secretsmanager", "secret:"),
         }
     }
 }

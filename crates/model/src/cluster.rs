@@ -9,6 +9,7 @@ use crate::{
     ids::{Account, Hash, Region, ResourceId, VolumeRef},
     key::WrappedKey,
     names::ClusterName,
+    secret::MasterSecret,
     tag::Tag,
     told::Told,
 };
@@ -205,12 +206,21 @@ pub struct Cluster {
     /// How its automated snapshots stand.
     #[serde(default, skip_serializing_if = "BackupState::is_empty")]
     pub backups: BackupState,
+    /// The secret that holds its master user's password, where RDS manages that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master_secret: Option<Box<MasterSecret>>,
 }
 
 impl Cluster {
     /// `arn:…:cluster:<name>`.
     pub fn arn(&self) -> Arn {
         Arn::rds(&self.region, &self.account, "cluster", self.name.as_str())
+    }
+
+    /// The ARN of its master user's secret.
+    pub fn secret_arn(&self) -> Option<Arn> {
+        let secret = self.master_secret.as_ref()?;
+        Some(secret.arn(&self.region, &self.account))
     }
 
     /// Whether it is a Multi-AZ DB cluster: a writer and two readers from its creation, and a commit

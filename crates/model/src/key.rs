@@ -208,10 +208,10 @@ pub struct Grant {
 }
 
 /// Bytes as hexadecimal text in JSON documents.
-mod hex {
+pub(crate) mod hex {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(
             &bytes
                 .iter()
@@ -220,7 +220,7 @@ mod hex {
         )
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(from)?;
         if !text.len().is_multiple_of(2) || !text.is_ascii() {
             return Err(D::Error::custom("not hexadecimal"));

@@ -19,6 +19,7 @@ pub mod log;
 pub mod names;
 pub mod pages;
 pub mod parameter_group;
+pub mod secret;
 pub mod snapshot;
 pub mod subnet_group;
 pub mod subscription;
@@ -41,6 +42,7 @@ pub use names::{
     SnapshotName, SubnetGroupName, SubscriptionName,
 };
 pub use parameter_group::{ApplyMethod, GroupScope, ParameterGroup, ParameterSetting};
+pub use secret::{MasterSecret, RotationRules, SecretStatus, SecretVersion, Stage};
 pub use snapshot::{Content, Snapshot, SnapshotKind, SnapshotStatus};
 pub use subnet_group::{Subnet, SubnetGroup};
 pub use subscription::Subscription;

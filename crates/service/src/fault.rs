@@ -187,6 +187,11 @@ faults! {
     // Resource Groups Tagging
     TaggingInvalidParameter: "InvalidParameterException", 400, ValidationError;
     TaggingTokenExpired: "PaginationTokenExpiredException", 400, ValidationError;
+    // Secrets Manager
+    SecretNotFound: "ResourceNotFoundException", 400, NotFound;
+    SecretInvalidRequest: "InvalidRequestException", 400, InvalidState;
+    SecretInvalidNextToken: "InvalidNextTokenException", 400, ValidationError;
+    SecretDecryptionFailure: "DecryptionFailure", 400, KeyNotAccessible;
 }
 
 /// What a caller is told when a request cannot be done.

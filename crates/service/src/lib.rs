@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod nodes;
 pub mod outcome;
 pub mod record_log;
+pub mod secrets;
 pub mod settings;
 pub mod sweep;
 mod tasks;

@@ -13,6 +13,7 @@ use crate::{
     jobs::runner::Runner,
     nodes::membership::Heartbeat,
     record_log::RecordLog,
+    secrets::rotation::SecretRotation,
     sweep::{
         GarbageCollection, checkpoints::Checkpoints, key_rotation::KeyRotation,
         ownership::VaultOwnership, prune::Prune,
@@ -33,6 +34,7 @@ pub(crate) async fn begin(
         spawn(context, Supervisor::default()),
         spawn(context, ParameterKeeper::default()),
         spawn(context, ClusterUpkeep),
+        spawn(context, SecretRotation),
         spawn(context, Runner::new(owner)),
         spawn(context, RecordLog::default()),
         spawn(context, Checkpoints),

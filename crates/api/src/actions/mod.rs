@@ -2,6 +2,7 @@
 //! and its line here.
 mod kms;
 mod rds;
+mod secretsmanager;
 mod sts;
 mod tagging;
 
@@ -144,6 +145,17 @@ actions! {
         get_tag_values::GetTagValues,
         tag_resources::TagResources,
         untag_resources::UntagResources,
+    }
+    secretsmanager {
+        describe_secret::DescribeSecret,
+        get_resource_policy::GetResourcePolicy,
+        get_secret_value::GetSecretValue,
+        list_secret_version_ids::ListSecretVersionIds,
+        list_secrets::ListSecrets,
+        managed::DeleteSecret,
+        managed::PutSecretValue,
+        managed::UpdateSecret,
+        rotate_secret::RotateSecret,
     }
 }
 

@@ -69,6 +69,7 @@ pub(crate) fn new_cluster(
         pending: Box::default(),
         restarts_at: None,
         backups: BackupState::default(),
+        master_secret: None,
     };
     members.apply(&mut cluster)?;
     Ok(cluster)

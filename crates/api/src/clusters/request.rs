@@ -181,7 +181,7 @@ const NO_DIRECTORY: &str = "there is no directory to join";
 const NO_REPLICAS: &str = "a cluster is in one region";
 
 impl ClusterMembers {
-    fn refusals(&self) -> [Refusal; 16] {
+    fn refusals(&self) -> [Refusal; 14] {
         let asked = |flag: Option<bool>| flag == Some(true);
         let iam = self.master_user_authentication_type.as_deref();
         [
@@ -245,16 +245,6 @@ impl ClusterMembers {
                 asked(self.enable_limitless_database),
                 "EnableLimitlessDatabase",
                 "a cluster is not spread over shards",
-            ),
-            (
-                asked(self.manage_master_user_password),
-                "ManageMasterUserPassword",
-                "give MasterUserPassword",
-            ),
-            (
-                self.master_user_secret_kms_key_id.is_some(),
-                "MasterUserSecretKmsKeyId",
-                "give MasterUserPassword",
             ),
             (
                 self.option_group_name

@@ -16,7 +16,7 @@ use crate::action::ActionContext;
 use service::{
     fault::{Code, Fault},
     keys::kms_fault,
-    keys::{self, KeyError, KeyUser},
+    keys::{AwsService, KeyError, KeyUser},
 };
 
 /// Rows of a list at most, and by default (`Limit`).
@@ -228,10 +228,10 @@ pub(crate) async fn find_with(
     context: &EncryptionContext,
 ) -> Result<Key, Fault> {
     let user = KeyUser::direct(&cx.caller.account);
-    if keys::is_default_key(key_id, &user.account, &cx.region) {
+    if let Some(service) = AwsService::of_default_key(key_id, &user.account, &cx.region) {
         cx.service
             .kms
-            .own_default_key(&user.account, &cx.region)
+            .own_default_key(service, &user.account, &cx.region)
             .await
             .map_err(kms_fault)?;
     }

@@ -43,6 +43,26 @@ struct CertificateDetails {
     ca: String,
 }
 
+/// The secret that holds the master user's password.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct MasterUserSecret {
+    secret_arn: String,
+    secret_status: &'static str,
+    kms_key_id: String,
+}
+
+impl MasterUserSecret {
+    fn of(record: &Cluster) -> Option<Self> {
+        let secret = record.master_secret.as_ref()?;
+        Some(Self {
+            secret_arn: secret.arn(&record.region, &record.account).to_string(),
+            secret_status: secret.status.as_str(),
+            kms_key_id: secret.kms_key.to_string(),
+        })
+    }
+}
+
 /// What was asked for and is not so yet.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -164,6 +184,8 @@ pub struct DbCluster {
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate_details: Option<CertificateDetails>,
     engine_lifecycle_support: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    master_user_secret: Option<MasterUserSecret>,
     tag_list: Vec<Tag>,
     #[serde(skip)]
     created_at: String,
@@ -257,6 +279,7 @@ impl DbCluster {
                 &options.lifecycle_support,
                 "open-source-rds-extended-support",
             ),
+            master_user_secret: MasterUserSecret::of(record),
             tag_list: record.tags.iter().map(Tag::of).collect(),
             created_at: record.created_at.to_rfc3339_secs(),
         }

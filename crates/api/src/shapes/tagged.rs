@@ -44,7 +44,7 @@ impl Target {
             }
             ArnKind::ParameterGroup => Self::ParameterGroup(ParameterGroupRef::of_arn(arn, given)?),
             ArnKind::Subscription => Self::Subscription(SubscriptionRef::of_arn(arn, given)?),
-            ArnKind::Key | ArnKind::Alias => return None,
+            ArnKind::Key | ArnKind::Alias | ArnKind::Secret => return None,
         })
     }
 }

@@ -64,6 +64,7 @@ pub(crate) fn type_of(kind: ArnKind) -> &'static str {
         ArnKind::ClusterParameterGroup => "rds:cluster-pg",
         ArnKind::ParameterGroup => "rds:pg",
         ArnKind::Subscription => "rds:es",
+        ArnKind::Secret => "secretsmanager:secret",
     }
 }
 
@@ -140,6 +141,8 @@ pub(crate) async fn batch(
                 ArnKind::Subscription => {
                     of_groups(tx, &region, &[account.as_str()], &after, Subscription::arn)?
                 }
+                // No caller gives a secret tags.
+                ArnKind::Secret => Vec::new(),
                 ArnKind::Key | ArnKind::Alias => of_keys(tx, &region, &account, &after)?,
             })
         })

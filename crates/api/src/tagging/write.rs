@@ -124,7 +124,7 @@ async fn one(cx: &ActionContext, text: &str, change: &Change) -> Result<(), Faul
             let changed = kms::change(cx, text, action, move |key, _| change.apply(&mut key.tags));
             changed.await.map(drop)
         }
-        Some(ArnKind::Alias) | None => {
+        Some(ArnKind::Alias | ArnKind::Secret) | None => {
             let shown: String = text.chars().take(limits::ECHO_CHARS_MAX).collect();
             Err(Fault::new(
                 Code::TaggingInvalidParameter,

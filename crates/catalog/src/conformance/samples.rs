@@ -73,6 +73,7 @@ pub fn cluster(name: &str) -> Cluster {
         pending: Box::default(),
         restarts_at: None,
         backups: model::BackupState::default(),
+        master_secret: None,
     }
 }
 

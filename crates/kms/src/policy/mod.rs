@@ -119,15 +119,18 @@ pub fn default_policy(region: &Region, account: &Account) -> String {
     .to_string()
 }
 
-/// The policy of `alias/aws/rds`: through RDS its account may use it; directly, only look at it.
-pub fn service_policy(region: &Region, account: &Account) -> String {
+/// The policy of a service's key, such as `alias/aws/rds`: through the service its account may use
+/// it; directly, only look at it.
+pub fn service_policy(service: &str, title: &str, region: &Region, account: &Account) -> String {
     let partition = region.partition();
     serde_json::json!({
         "Version": "2012-10-17",
-        "Id": "auto-rds-2",
+        "Id": format!("auto-{service}-2"),
         "Statement": [
             {
-                "Sid": "Allow access through RDS for all principals in the account that are authorized to use RDS",
+                "Sid": format!(
+                    "Allow access through {title} for all principals in the account that are authorized to use {title}"
+                ),
                 "Effect": "Allow",
                 "Principal": {"AWS": "*"},
                 "Action": [
@@ -137,7 +140,7 @@ pub fn service_policy(region: &Region, account: &Account) -> String {
                 "Resource": "*",
                 "Condition": {"StringEquals": {
                     "kms:CallerAccount": account.as_str(),
-                    "kms:ViaService": format!("rds.{region}.amazonaws.com")
+                    "kms:ViaService": format!("{service}.{region}.amazonaws.com")
                 }}
             },
             {

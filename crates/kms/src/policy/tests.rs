@@ -53,7 +53,7 @@ fn the_default_policy_is_for_its_account_only() {
 #[test]
 fn the_service_policy_lets_its_account_use_the_key_through_rds() {
     let region: Region = "us-east-1".parse().expect("legal");
-    let text = service_policy(&region, &OWNER.parse().expect("legal"));
+    let text = service_policy("rds", "RDS", &region, &OWNER.parse().expect("legal"));
     let policy = Policy::parse(&text).expect("a good policy");
     let via = Conditions {
         via_service: Some("rds.us-east-1.amazonaws.com".to_owned()),

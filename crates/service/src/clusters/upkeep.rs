@@ -88,6 +88,7 @@ fn see_to(context: &ServiceContext, tx: &mut dyn Tx, id: &ResourceId) -> Result<
         let change = Change::Alter {
             master_verifier: None,
             restart: true,
+            secret: None,
         };
         change_cluster::begin(context, tx, stored, status, change)?;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
 use model::{
     Cluster, ClusterName, ClusterStatus, Instance, Job, PendingChanges, Placement, ResourceId,
-    Told, job::Subject, limits,
+    Timestamp, Told, job::Subject, limits,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
@@ -29,6 +29,16 @@ use crate::{
 /// its next start.
 const STOP_PATIENCE: Duration = Duration::from_secs(5 * 60);
 
+/// What becomes of the secret of a cluster's master user once its password is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretChange {
+    /// Its pending version is the current one.
+    Promote,
+    /// It goes: the owner knows the password.
+    Remove,
+}
+
 /// What becomes of a cluster's server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -43,6 +53,9 @@ pub enum Change {
         master_verifier: Option<String>,
         /// Whether it is started anew, with what is pending.
         restart: bool,
+        /// What becomes of the master user's secret.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret: Option<SecretChange>,
     },
 }
 
@@ -105,15 +118,18 @@ async fn run(run: &Run) -> Result<(), JobError> {
     match body.change {
         Change::Stop => {
             let _turns = end_servers(run, &cluster).await?;
-            settle(run, &cluster, ClusterStatus::Stopped, OfCluster::Stopped).await
+            let to = (ClusterStatus::Stopped, OfCluster::Stopped);
+            settle(run, &cluster, to, None).await
         }
         Change::Start => {
             start_servers(run, &cluster).await?;
-            settle(run, &cluster, ClusterStatus::Available, OfCluster::Started).await
+            let to = (ClusterStatus::Available, OfCluster::Started);
+            settle(run, &cluster, to, None).await
         }
         Change::Alter {
             master_verifier,
             restart,
+            secret,
         } => {
             if let Some(verifier) = &master_verifier {
                 reset(run, &cluster, verifier).await?;
@@ -125,7 +141,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
                 true => OfCluster::Restarted,
                 false => OfCluster::PasswordReset,
             };
-            settle(run, &cluster, ClusterStatus::Available, told).await
+            settle(run, &cluster, (ClusterStatus::Available, told), secret).await
         }
     }
 }
@@ -281,21 +297,40 @@ fn note_port(tx: &mut dyn Tx, cluster: &Cluster, port: u16) -> Result<(), JobErr
 async fn settle(
     run: &Run,
     cluster: &Cluster,
-    status: ClusterStatus,
-    told: OfCluster<'static>,
+    (status, told): (ClusterStatus, OfCluster<'static>),
+    secret: Option<SecretChange>,
 ) -> Result<(), JobError> {
     let (lease, id) = (run.lease.clone(), cluster.resource_id.clone());
     run.context
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
-            let stored = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
+            let mut stored = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
+            conclude(&mut stored.value, secret, tx.now());
             let stored = stand(tx, stored, status)?;
             kinds::cluster(tx, &stored.value, told)?;
             jobs::finish(tx, &lease, &jobs::End::Done)?;
             Ok::<_, JobError>(())
         })
         .await
+}
+
+/// The master user has its new password.
+fn conclude(cluster: &mut Cluster, change: Option<SecretChange>, now: Timestamp) {
+    match (change, &mut cluster.master_secret) {
+        (Some(SecretChange::Promote), Some(secret)) => secret.promote(now),
+        (Some(SecretChange::Remove), _) => cluster.master_secret = None,
+        _ => {}
+    }
+}
+
+/// The master user keeps the password it had.
+fn abandon(cluster: &mut Cluster, change: Option<SecretChange>, now: Timestamp) {
+    if let (Some(SecretChange::Promote), Some(secret)) = (change, &mut cluster.master_secret)
+        && !secret.abandon(now)
+    {
+        cluster.master_secret = None;
+    }
 }
 
 /// Writes where a cluster stands; one that is stopped starts again by itself in time.
@@ -334,6 +369,9 @@ fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError
     if matches!(body.change, Change::Alter { restart: true, .. }) {
         let pending = &mut stored.value.pending;
         (pending.port, pending.engine_version) = (None, None);
+    }
+    if let Change::Alter { secret, .. } = body.change {
+        abandon(&mut stored.value, secret, tx.now());
     }
     let stored = stand(tx, stored, status)?;
     kinds::cluster(tx, &stored.value, told)
@@ -390,6 +428,7 @@ mod tests {
         let restart = |verifier: Option<&str>| Change::Alter {
             master_verifier: verifier.map(str::to_owned),
             restart: verifier.is_none(),
+            secret: None,
         };
         let cases = [
             (

@@ -80,6 +80,9 @@ pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Resul
             let mut stored = rows::get_by_resource_id(tx, &id)?.ok_or(JobError::Gone)?;
             stored.value.status = ClusterStatus::Available;
             stored.value.percent_progress = None;
+            if let Some(secret) = &mut stored.value.master_secret {
+                secret.promote(tx.now());
+            }
             let stored = rows::update(tx, stored)?;
             let mut writer = instances::writer(tx, &id)?.ok_or(JobError::Gone)?;
             writer.value.placement = place.clone();

@@ -17,7 +17,7 @@ use vault::DataKey;
 use zeroize::Zeroizing;
 
 use super::{
-    KeyError, KeyService, KeyUser, data_key, echo,
+    AwsService, KeyError, KeyService, KeyUser, data_key, echo,
     pair_work::PairWork,
     period::{self, PERIOD_DAYS},
     policy_cache::Policies,
@@ -336,10 +336,9 @@ impl Keys {
             next_at: period::next(now, PERIOD_DAYS),
         });
         Key {
-            policy: new.policy.unwrap_or_else(|| match new.manager {
-                KeyManager::Customer => policy::default_policy(&new.region, &new.account),
-                KeyManager::Aws => policy::service_policy(&new.region, &new.account),
-            }),
+            policy: new
+                .policy
+                .unwrap_or_else(|| policy::default_policy(&new.region, &new.account)),
             region: new.region,
             account: new.account,
             id,
@@ -490,8 +489,13 @@ impl KeyService for Keys {
         Ok(key.arn())
     }
 
-    async fn default_key(&self, account: &Account, region: &Region) -> Result<Arn, KeyError> {
-        let key = self.own_default_key(account, region).await?;
+    async fn default_key(
+        &self,
+        service: AwsService,
+        account: &Account,
+        region: &Region,
+    ) -> Result<Arn, KeyError> {
+        let key = self.own_default_key(service, account, region).await?;
         Ok(key.arn())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! It does not know who asks for them.
 use catalog::{CatalogError, CatalogExt, Record, Stored, recorded::Recorded};
+use kms::policy;
 use model::{
     Account, Key, KeyManager, Region,
     key_spec::{KeySpec, KeyUsage},
@@ -9,7 +10,7 @@ use model::{
 
 use vault::VaultError;
 
-use super::{KeyError, Keys, NewKey, RDS_ALIAS};
+use super::{AwsService, KeyError, Keys, NewKey};
 use crate::record_log::batch::{KEYS_FOLDER, Line};
 
 impl Keys {
@@ -80,32 +81,33 @@ impl Keys {
         }
     }
 
-    /// The account's `alias/aws/rds` key in a region, made at its first use.
+    /// The account's key of a service in a region, made at its first use.
     ///
     /// # Errors
     /// When the vault or the catalog fails.
     pub async fn own_default_key(
         &self,
+        service: AwsService,
         account: &Account,
         region: &Region,
     ) -> Result<Key, KeyError> {
-        match self.find(RDS_ALIAS, account, region).await {
+        match self.find(service.alias(), account, region).await {
             Ok(key) => Ok(key),
             Err(KeyError::NotFound(_)) => {
+                let policy =
+                    policy::service_policy(service.as_str(), service.title(), region, account);
                 let new = NewKey {
-                account: account.clone(),
-                region: region.clone(),
-                manager: KeyManager::Aws,
-                description:
-                    "Default key that protects my RDS database volumes when no other key is defined"
-                        .to_owned(),
-                policy: None,
-                tags: Vec::new(),
-                multi_region: false,
-                spec: KeySpec::SymmetricDefault,
-                usage: KeyUsage::EncryptDecrypt,
-            };
-                self.create(new, Some(RDS_ALIAS)).await
+                    account: account.clone(),
+                    region: region.clone(),
+                    manager: KeyManager::Aws,
+                    description: service.key_description().to_owned(),
+                    policy: Some(policy),
+                    tags: Vec::new(),
+                    multi_region: false,
+                    spec: KeySpec::SymmetricDefault,
+                    usage: KeyUsage::EncryptDecrypt,
+                };
+                self.create(new, Some(service.alias())).await
             }
             Err(error) => Err(error),
         }

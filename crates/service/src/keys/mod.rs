@@ -3,6 +3,7 @@
 //! [`KeyService`] is what RDS asks of a key service: the built-in KMS over the catalog
 //! ([`Keys`]), or an outside one. Every use is authorised as the caller, by the key's policy and
 //! grants, never as the service itself.
+mod aws_service;
 mod builtin;
 mod create;
 mod fault;
@@ -17,29 +18,18 @@ mod rotate;
 
 use async_trait::async_trait;
 use catalog::CatalogError;
-use kms::{KeyRef, policy};
+use kms::policy;
 use model::{Account, Arn, Region, Told, WrappedKey, key::EncryptionContext};
 use vault::{DataKey, VaultError};
 
+pub use aws_service::AwsService;
 pub use builtin::{Keys, NewKey, NewReplica};
-pub use fault::{invalid_ciphertext, kms_fault};
+pub use fault::{invalid_ciphertext, kms_fault, secret_fault};
 pub use outside::{CallError, Outside, OutsideKms, RetryPlan};
 pub use pairs::Signable;
 pub use period::{PERIOD_DAYS, next as next_rotation};
-pub use rds::{RdsUse, TargetKey, cluster_context, snapshot_context};
+pub use rds::{RdsUse, TargetKey, cluster_context, secret_context, snapshot_context};
 pub use rotate::Reason;
-
-/// The alias of the key that RDS makes for an account when none is named.
-pub const RDS_ALIAS: &str = "alias/aws/rds";
-
-/// Whether a text names an account's default key in a region: by its alias, or the alias's ARN.
-pub fn is_default_key(text: &str, account: &Account, region: &Region) -> bool {
-    KeyRef::parse(text, account, region).is_ok_and(|named| {
-        named.account() == account
-            && named.region() == region
-            && matches!(named, KeyRef::Alias { name, .. } if name == RDS_ALIAS)
-    })
-}
 
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +87,7 @@ pub enum KeyError {
     /// The deployment does not let this account use the outside KMS.
     #[error("no credentials for the outside KMS are configured for account {0}")]
     NoCredentials(Account),
-    /// No key was named, and an outside KMS has no `alias/aws/rds` for us.
+    /// No key was named, and an outside KMS has no `alias/aws/…` for us.
     #[error("no default key is configured for the outside KMS")]
     NoDefaultKey,
     /// The catalog failed.
@@ -141,24 +131,29 @@ impl KeyError {
 pub struct KeyUser {
     /// The account that asks.
     pub account: Account,
-    /// The region whose RDS asks for it; none when the account asks KMS itself.
-    pub via_rds: Option<Region>,
+    /// The service that asks for it, and where; none when the account asks KMS itself.
+    pub via: Option<(AwsService, Region)>,
 }
 
 impl KeyUser {
-    /// An account, through the RDS of a region.
-    pub fn rds(account: &Account, region: &Region) -> Self {
+    /// An account, through a service of a region.
+    pub fn via(service: AwsService, account: &Account, region: &Region) -> Self {
         Self {
             account: account.clone(),
-            via_rds: Some(region.clone()),
+            via: Some((service, region.clone())),
         }
+    }
+
+    /// An account, through the RDS of a region.
+    pub fn rds(account: &Account, region: &Region) -> Self {
+        Self::via(AwsService::Rds, account, region)
     }
 
     /// An account that asks KMS itself.
     pub fn direct(account: &Account) -> Self {
         Self {
             account: account.clone(),
-            via_rds: None,
+            via: None,
         }
     }
 
@@ -169,10 +164,10 @@ impl KeyUser {
         );
         policy::Conditions {
             via_service: self
-                .via_rds
+                .via
                 .as_ref()
-                .map(|region| format!("rds.{region}.amazonaws.com")),
-            grant_is_for_aws_resource: about_grants.then_some(self.via_rds.is_some()),
+                .map(|(service, region)| format!("{}.{region}.amazonaws.com", service.as_str())),
+            grant_is_for_aws_resource: about_grants.then_some(self.via.is_some()),
             encryption_context: context.clone(),
         }
     }
@@ -187,11 +182,17 @@ pub trait KeyService: Send + Sync + std::fmt::Debug {
     /// When there is none, it cannot be used, or the user may not.
     async fn target(&self, user: &KeyUser, given: &str, region: &Region) -> Result<Arn, KeyError>;
 
-    /// The account's default key in a region; made at its first use, where keys are made here.
+    /// A service's default key of an account in a region; made at its first use, where keys are made
+    /// here.
     ///
     /// # Errors
     /// When it cannot be made or used.
-    async fn default_key(&self, account: &Account, region: &Region) -> Result<Arn, KeyError>;
+    async fn default_key(
+        &self,
+        service: AwsService,
+        account: &Account,
+        region: &Region,
+    ) -> Result<Arn, KeyError>;
 
     /// Wraps a data key under the key that a user names for a new resource of a region.
     ///

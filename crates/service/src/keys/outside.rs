@@ -12,7 +12,7 @@ use vault::DataKey;
 use wire::json::Blob;
 use zeroize::Zeroizing;
 
-use super::{KeyError, KeyService, KeyUser, RDS_ALIAS, data_key, echo, is_default_key};
+use super::{AwsService, KeyError, KeyService, KeyUser, data_key, echo};
 
 /// What one try at a call came to.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,7 @@ pub struct Outside {
     pub kms: Arc<dyn OutsideKms>,
     /// The region whose keys serve all regions; none: each region has its own.
     pub region: Option<Region>,
-    /// What stands for `alias/aws/rds`, which nobody but RDS itself can use.
+    /// What stands for `alias/aws/rds` and its like, which nobody but the services can use.
     pub default_key: Option<String>,
     /// Tries and pauses.
     pub retry: RetryPlan,
@@ -238,13 +238,11 @@ impl Metadata {
 #[async_trait]
 impl KeyService for Outside {
     async fn target(&self, user: &KeyUser, given: &str, region: &Region) -> Result<Arn, KeyError> {
-        let given = match (
-            is_default_key(given, &user.account, region),
-            &self.default_key,
-        ) {
-            (true, Some(default)) => default,
-            (true, None) => return Err(KeyError::NoDefaultKey),
-            (false, _) => given,
+        let default = AwsService::of_default_key(given, &user.account, region);
+        let given = match (default, &self.default_key) {
+            (Some(_), Some(default)) => default,
+            (Some(_), None) => return Err(KeyError::NoDefaultKey),
+            (None, _) => given,
         };
         let asked = self.region.as_ref().unwrap_or(region);
         let (arn, metadata) = self.describe(user, asked, given).await?;
@@ -255,9 +253,14 @@ impl KeyService for Outside {
         Ok(arn)
     }
 
-    async fn default_key(&self, account: &Account, region: &Region) -> Result<Arn, KeyError> {
-        self.target(&KeyUser::rds(account, region), RDS_ALIAS, region)
-            .await
+    async fn default_key(
+        &self,
+        service: AwsService,
+        account: &Account,
+        region: &Region,
+    ) -> Result<Arn, KeyError> {
+        let user = KeyUser::via(service, account, region);
+        self.target(&user, service.alias(), region).await
     }
 
     async fn generate(
@@ -430,12 +433,12 @@ mod tests {
     #[tokio::test]
     async fn the_default_key_is_the_configured_one() {
         let (kms, seen) = outside(vec![]);
-        let none = target(&kms, RDS_ALIAS).await;
+        let none = target(&kms, AwsService::Rds.alias()).await;
         assert!(matches!(none, Err(KeyError::NoDefaultKey)));
         assert!(seen.asked.lock().expect("unbroken").is_empty());
         let (mut kms, _) = outside(vec![Ok(GOOD)]);
         kms.default_key = Some("alias/ours".to_owned());
-        assert!(target(&kms, RDS_ALIAS).await.is_ok());
+        assert!(target(&kms, AwsService::Rds.alias()).await.is_ok());
     }
 
     #[tokio::test]

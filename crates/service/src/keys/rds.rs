@@ -4,7 +4,7 @@
 use model::{Account, Arn, Region, ResourceId, VolumeRef, WrappedKey, key::EncryptionContext};
 use vault::DataKey;
 
-use super::{KeyError, KeyService, KeyUser};
+use super::{AwsService, KeyError, KeyService, KeyUser};
 use crate::fault::{Code, Fault, chain};
 
 /// Which key of a request failed; RDS words them differently.
@@ -42,10 +42,19 @@ pub fn cluster_context(
     ])
 }
 
-/// RDS, acting for one caller in one region.
+/// What a master user's password is bound to. Secrets Manager's words.
+pub fn secret_context(secret: &Arn, version: &str) -> EncryptionContext {
+    EncryptionContext::from([
+        ("SecretARN".to_owned(), secret.to_string()),
+        ("SecretVersionId".to_owned(), version.to_owned()),
+    ])
+}
+
+/// RDS, acting for one caller in one region; through Secrets Manager for what is kept there.
 #[derive(Debug)]
 pub struct RdsUse<'a> {
     keys: &'a dyn KeyService,
+    service: AwsService,
     user: KeyUser,
     region: Region,
 }
@@ -53,15 +62,26 @@ pub struct RdsUse<'a> {
 impl<'a> RdsUse<'a> {
     /// For a caller, in the region that is asked.
     pub fn new(keys: &'a dyn KeyService, account: &Account, region: &Region) -> Self {
+        Self::via(AwsService::Rds, keys, account, region)
+    }
+
+    /// The same, for what RDS keeps in another service.
+    pub fn via(
+        service: AwsService,
+        keys: &'a dyn KeyService,
+        account: &Account,
+        region: &Region,
+    ) -> Self {
         Self {
             keys,
-            user: KeyUser::rds(account, region),
+            service,
+            user: KeyUser::via(service, account, region),
             region: region.clone(),
         }
     }
 
     /// Every failure of a key has one code, so that it does not tell whether the key exists.
-    fn fault(error: KeyError, side: KeySide<'_>, key: &str) -> Fault {
+    fn fault(&self, error: KeyError, side: KeySide<'_>, key: &str) -> Fault {
         match error {
             KeyError::Making(_) | KeyError::Catalog(_) | KeyError::Material { .. } => {
                 return Fault::internal(&error);
@@ -74,10 +94,11 @@ impl<'a> RdsUse<'a> {
                 );
             }
             KeyError::NoDefaultKey => {
-                return Fault::combination(
-                    "KmsKeyId must be given: this server's keys are held by an outside KMS, and no \
+                return Fault::combination(format!(
+                    "{} must be given: this server's keys are held by an outside KMS, and no \
                      default key is configured for it.",
-                );
+                    self.service.key_parameter()
+                ));
             }
             _ => tracing::info!(cause = %chain(&error), "a key was refused"),
         }
@@ -93,6 +114,11 @@ impl<'a> RdsUse<'a> {
         )
     }
 
+    fn fault_of(&self, key: &TargetKey, error: KeyError) -> Fault {
+        let arn = key.0.to_string();
+        self.fault(error, KeySide::Target(&arn), &arn)
+    }
+
     /// The key that a caller named for a new resource, ready to be used in this region.
     ///
     /// # Errors
@@ -106,16 +132,16 @@ impl<'a> RdsUse<'a> {
         };
         found
             .map(TargetKey)
-            .map_err(|error| Self::fault(error, KeySide::Target(given), given))
+            .map_err(|error| self.fault(error, KeySide::Target(given), given))
     }
 
     fn is_default(&self, given: &str) -> bool {
-        super::is_default_key(given, &self.user.account, &self.region)
+        AwsService::of_default_key(given, &self.user.account, &self.region) == Some(self.service)
     }
 
     async fn default_arn(&self) -> Result<Arn, KeyError> {
-        let keys = self.keys;
-        keys.default_key(&self.user.account, &self.region).await
+        let (account, region) = (&self.user.account, &self.region);
+        self.keys.default_key(self.service, account, region).await
     }
 
     /// The account's default key in this region.
@@ -125,7 +151,8 @@ impl<'a> RdsUse<'a> {
     pub async fn default_key(&self) -> Result<TargetKey, Fault> {
         let key = self.default_arn().await;
         key.map(TargetKey).map_err(|error| {
-            Self::fault(error, KeySide::Target(super::RDS_ALIAS), super::RDS_ALIAS)
+            let alias = self.service.alias();
+            self.fault(error, KeySide::Target(alias), alias)
         })
     }
 
@@ -139,7 +166,7 @@ impl<'a> RdsUse<'a> {
         context: EncryptionContext,
     ) -> Result<(DataKey, WrappedKey), Fault> {
         let made = self.keys.generate(&self.user, &key.0, context).await;
-        made.map_err(|error| key.fault(error))
+        made.map_err(|error| self.fault_of(key, error))
     }
 
     /// Wraps a data key under a key of this region.
@@ -154,7 +181,7 @@ impl<'a> RdsUse<'a> {
     ) -> Result<WrappedKey, Fault> {
         let keys = self.keys;
         let made = keys.wrap(&self.user, &key.0, plain, context).await;
-        made.map_err(|error| key.fault(error))
+        made.map_err(|error| self.fault_of(key, error))
     }
 
     /// Wraps a data key under the key that a caller named for a new resource.
@@ -179,7 +206,7 @@ impl<'a> RdsUse<'a> {
             }
             other => other,
         };
-        made.map_err(|error| Self::fault(error, KeySide::Target(given), given))
+        made.map_err(|error| self.fault(error, KeySide::Target(given), given))
     }
 
     /// Unwraps the data key of a source, as the caller.
@@ -188,7 +215,7 @@ impl<'a> RdsUse<'a> {
     /// `KMSKeyNotAccessibleFault` in the source key's wording.
     pub async fn unwrap_source(&self, wrapped: &WrappedKey) -> Result<DataKey, Fault> {
         let unwrapped = self.keys.unwrap_source(&self.user, wrapped).await;
-        unwrapped.map_err(|error| Self::fault(error, KeySide::Source, &wrapped.key.to_string()))
+        unwrapped.map_err(|error| self.fault(error, KeySide::Source, &wrapped.key.to_string()))
     }
 }
 
@@ -197,13 +224,13 @@ impl<'a> RdsUse<'a> {
 pub struct TargetKey(Arn);
 
 impl TargetKey {
+    /// One that a record names: it was found good before.
+    pub fn recorded(key: Arn) -> Self {
+        Self(key)
+    }
+
     /// Its ARN.
     pub fn arn(&self) -> Arn {
         self.0.clone()
-    }
-
-    fn fault(&self, error: KeyError) -> Fault {
-        let arn = self.0.to_string();
-        RdsUse::fault(error, KeySide::Target(&arn), &arn)
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Label, Layout, Output};
 use crate::keys::lookup;
-use service::{fault::Fault, keys::RDS_ALIAS};
+use service::{fault::Fault, keys::AwsService};
 
 /// The input.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -41,10 +41,10 @@ impl AliasListEntry {
     }
 
     /// The alias that a service has for its key, before anybody asked for that: it has no key yet.
-    fn predefined(cx: &ActionContext) -> Self {
+    fn predefined(cx: &ActionContext, alias: &str) -> Self {
         Self {
-            alias_name: RDS_ALIAS.to_owned(),
-            alias_arn: Arn::kms(&cx.region, &cx.caller.account, RDS_ALIAS).to_string(),
+            alias_name: alias.to_owned(),
+            alias_arn: Arn::kms(&cx.region, &cx.caller.account, alias).to_string(),
             target_key_id: None,
             creation_date: None,
             last_updated_date: None,
@@ -85,23 +85,29 @@ impl Action for ListAliases {
             None => None,
         };
         let (account, region, after) = (cx.caller.account.clone(), cx.region.clone(), self.marker);
-        let is_on_page = key.is_none() && after.as_deref().is_none_or(|after| after < RDS_ALIAS);
+        let mut predefined = AwsService::ALL.map(AwsService::alias).to_vec();
+        predefined
+            .retain(|alias| key.is_none() && after.as_deref().is_none_or(|after| after < *alias));
         let (found, predefined) = cx
             .service
             .catalog
             .read(move |tx| {
                 let (key, after) = (key.as_deref(), after.as_deref());
                 let found = rows::list_aliases(tx, &region, &account, key, after, rows_asked + 1)?;
-                let missing =
-                    is_on_page && rows::get_alias(tx, &region, &account, RDS_ALIAS)?.is_none();
+                let mut missing = Vec::new();
+                for alias in &predefined {
+                    if rows::get_alias(tx, &region, &account, alias)?.is_none() {
+                        missing.push(*alias);
+                    }
+                }
                 Ok((found, missing))
             })
             .await
             .map_err(|error: catalog::CatalogError| Fault::from(error))?;
         let mut entries: Vec<_> = found.iter().map(AliasListEntry::of).collect();
-        if predefined {
-            let at = found.partition_point(|alias| alias.name.as_str() < RDS_ALIAS);
-            entries.insert(at, AliasListEntry::predefined(cx));
+        for alias in predefined {
+            let at = entries.partition_point(|entry| entry.alias_name.as_str() < alias);
+            entries.insert(at, AliasListEntry::predefined(cx, alias));
         }
         let (aliases, next_marker) =
             lookup::paged(entries, rows_asked, |entry| entry.alias_name.clone());

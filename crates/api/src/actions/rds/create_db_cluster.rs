@@ -1,12 +1,12 @@
 //! `CreateDBCluster`: a cluster whose database runs from its creation.
 //!
 //! Source: API_CreateDBCluster. What becomes of each parameter says docs/reference/contract.toml.
-use engine::Engine;
 use model::{Cluster, job::Subject};
 
 use crate::{
     action::{Action, ActionContext, Api},
     clusters::{
+        master_password::Asked,
         record::{New, new_cluster},
         request::{cluster_request, refuse},
         rules::{engine, engine_version, port},
@@ -14,7 +14,7 @@ use crate::{
     placement,
     shapes::{
         self, ClusterOutput, Tag,
-        engine_names::{database_name as database_name_of, master_password, master_username},
+        engine_names::{database_name as database_name_of, master_username},
     },
 };
 use service::{
@@ -70,7 +70,8 @@ impl Action for CreateDbCluster {
         members.check()?;
         let profile = engine.profile();
         let master_username = master_username(profile, self.master_username.as_deref())?;
-        let verifier = self.master_verifier(&**engine)?;
+        let password = Asked::of(&members, self.master_user_password.take())?;
+        password.check_new(&**engine)?;
         let database_name = self.database_name.as_deref();
         let database_name = database_name.map(|name| database_name_of(profile, name));
         let wanted = PortRequest {
@@ -89,6 +90,7 @@ impl Action for CreateDbCluster {
         let mut cluster = new_cluster(cx, new, members)?;
         self.seal(cx, &mut cluster).await?;
         placement::check_host(cx, &cluster.account).await?;
+        let verifier = password.give(cx, &**engine, &mut cluster).await?;
         let body = create_cluster::Body {
             cluster: cluster.resource_id.clone(),
             master_verifier: verifier,
@@ -136,13 +138,6 @@ impl CreateDbCluster {
                 "it leaves to AWS what has to be said here",
             ),
         ])
-    }
-
-    /// The master password as the server keeps it; the plain one goes no further than here.
-    fn master_verifier(&self, engine: &dyn Engine) -> Result<String, Fault> {
-        let given = self.master_user_password.as_deref();
-        let password = master_password(engine.profile(), given)?;
-        Ok(engine.verifier(password))
     }
 
     async fn seal(&self, cx: &ActionContext, cluster: &mut Cluster) -> Result<(), Fault> {

@@ -13,11 +13,12 @@ use crate::{
     action::{Action, ActionContext, Api},
     clusters::{
         change::{members, members_are_available, not_available, standing},
+        master_password::{Asked, Change as Password},
         request::{ClusterMembers, cluster_request, known_logs, refuse},
         rules::{engine, engine_mode, next_version, port},
     },
     placement,
-    shapes::{self, ClusterOutput, ClusterRef, engine_names::master_password, groups},
+    shapes::{self, ClusterOutput, ClusterRef, groups},
 };
 use service::{
     context::ServiceContext,
@@ -92,7 +93,7 @@ struct Wish {
     version: Option<String>,
     /// None when the version is not spoken of.
     speaks_of_version: bool,
-    master_verifier: Option<String>,
+    password: Password,
     /// Whether what else would wait is done at once.
     now: bool,
 }
@@ -104,11 +105,6 @@ impl ModifyDbCluster {
                 self.instance_parameter_group.is_some(),
                 "DBInstanceParameterGroupName",
                 "it goes with an upgrade to another major version, which a restored dump is here",
-            ),
-            (
-                self.rotate_master_user_password == Some(true),
-                "RotateMasterUserPassword",
-                "give MasterUserPassword",
             ),
             (
                 self.aws_backup_recovery_point_arn.is_some(),
@@ -137,11 +133,9 @@ impl ModifyDbCluster {
         let allow_major = self.allow_major_version_upgrade.unwrap_or(false);
         let asked = self.engine_version.as_deref();
         let version = asked.map(|asked| next_version(engine, &found.cluster, asked, allow_major));
-        let password = self.master_user_password.as_deref();
-        let password = password.map(|given| master_password(engine.profile(), Some(given)));
-        let verifier = password
-            .transpose()?
-            .map(|password| engine.verifier(password));
+        let password = Asked::of(&members, self.master_user_password.take())?;
+        let rotate = self.rotate_master_user_password;
+        let password = Password::of(cx, engine, &found.cluster, &password, rotate, now).await?;
         let logs = self
             .cloudwatch_logs_export_configuration
             .unwrap_or_default();
@@ -155,7 +149,7 @@ impl ModifyDbCluster {
             port,
             speaks_of_version: version.is_some(),
             version: version.transpose()?.flatten(),
-            master_verifier: verifier,
+            password,
             now,
         })
     }
@@ -164,7 +158,7 @@ impl ModifyDbCluster {
 impl Wish {
     /// Whether it is more than what is recorded.
     fn needs_server(&self) -> bool {
-        self.port.is_some() || self.version.is_some() || self.master_verifier.is_some()
+        self.port.is_some() || self.version.is_some() || self.password.master_verifier().is_some()
     }
 
     fn apply(
@@ -185,13 +179,14 @@ impl Wish {
         groups::of_cluster::check(tx, &stored.value)?;
         let writer = members.iter().find(|one| one.is_writer());
         self.note(tx, &mut stored.value, writer)?;
+        let secret = self.password.note(&mut stored.value, tx.now())?;
         let name = self.now.then(|| stored.value.pending.name.take()).flatten();
         let stored = match name {
             Some(name) => change_cluster::rename(tx, stored, name)?,
             None => rows::update(tx, stored)?,
         };
         let restart = self.now && stored.value.pending.restarts();
-        if !restart && self.master_verifier.is_none() {
+        if !restart && self.password.master_verifier().is_none() {
             return Ok(stored);
         }
         let status = match restart {
@@ -206,8 +201,9 @@ impl Wish {
             false => ClusterStatus::ResettingMasterCredentials,
         };
         let change = Change::Alter {
-            master_verifier: self.master_verifier.clone(),
+            master_verifier: self.password.master_verifier().cloned(),
             restart,
+            secret,
         };
         Ok(change_cluster::begin(context, tx, stored, status, change)?)
     }

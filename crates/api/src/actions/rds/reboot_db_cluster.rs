@@ -30,6 +30,7 @@ impl Action for RebootDbCluster {
         let anew = Change::Alter {
             master_verifier: None,
             restart: true,
+            secret: None,
         };
         change(cx, &self.cluster, from, ClusterStatus::Rebooting, anew).await
     }
