@@ -32,7 +32,7 @@ test-clients: ## Only the client tests: boto3, AWS CLI, curl (PYTEST_ARGS="-k co
 attack: ## Strangers, tenants and unlucky operators against the release binary; prints memory, descriptors, others' latency (PYTEST_ARGS="-k flood")
 	@scripts/test attack $(PYTEST_ARGS)
 
-tools: ## Tools as they are, against this server: an Ansible playbook, twice (installs Ansible into .venv-tools)
+tools: ## Tools as they are, against this server: an Ansible playbook, twice; the SDK for JavaScript (installs Ansible into .venv-tools, the SDK into .test)
 	@scripts/test tools $(PYTEST_ARGS)
 
 bench-model: ## A million snapshots in one catalog, and what 10 PB would cost; writes docs/benchmarks/model.md (BENCH_ARGS="--sizes 10000" for a look)
