@@ -79,7 +79,7 @@ def test_engine_versions_are_those_that_are_installed(closed, plain):
     filters = [{"Name": name, "Values": [value]} for name, value in by.items()]
     found = rds.describe_db_engine_versions(Filters=filters)["DBEngineVersions"]
     assert {one["Engine"] for one in found} == {"postgres"}
-    assert rds.describe_db_engine_versions(Engine="mysql")["DBEngineVersions"] == []
+    assert rds.describe_db_engine_versions(Engine="oracle-se2")["DBEngineVersions"] == []
     assert rds.describe_db_engine_versions(EngineVersion="9.6")["DBEngineVersions"] == []
 
 
@@ -98,7 +98,7 @@ def test_orderable_options_are_classes_of_installed_versions(closed):
         AvailabilityZoneGroup="us-east-1")["OrderableDBInstanceOptions"]
     assert {option["EngineVersion"].partition(".")[0] for option in found} >= {default["MajorEngineVersion"]}
     assert rds.describe_orderable_db_instance_options(Engine="postgres", Vpc=False)["OrderableDBInstanceOptions"] == []
-    refused("InvalidParameterValue", rds.describe_orderable_db_instance_options, Engine="mysql")
+    refused("InvalidParameterValue", rds.describe_orderable_db_instance_options, Engine="oracle-se2")
 
 
 def test_the_certificate_is_the_deployments_authority(closed, plain):

@@ -129,7 +129,7 @@ def test_wrong_names(closed, name):
 @pytest.mark.parametrize(
     ("change", "code", "says"),
     [
-        ({"Engine": "aurora-mysql"}, "InvalidParameterValue", "aurora-postgresql"),
+        ({"Engine": "aurora"}, "InvalidParameterValue", "aurora-postgresql"),
         ({"Engine": "oracle"}, "InvalidParameterValue", "aurora-postgresql"),
         ({"EngineVersion": "9.6"}, None, "15."),
         ({"EngineVersion": "15.999"}, None, "15."),

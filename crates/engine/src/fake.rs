@@ -47,6 +47,7 @@ const WHOLE: &str = "whole";
 static PROFILE: Profile = Profile {
     title: "Fake",
     names: &["fake"],
+    series: |version| version.split('.').next().unwrap_or_default(),
     default_port: 1_024,
     license_model: "general-public-license",
     page_bytes: PAGE_BYTES,
@@ -294,10 +295,6 @@ impl Engine for FakeEngine {
 
     fn searched(&self) -> Vec<PathBuf> {
         Vec::new()
-    }
-
-    fn series<'a>(&self, version: &'a str) -> &'a str {
-        version.split('.').next().unwrap_or_default()
     }
 
     fn verifier(&self, password: &str) -> String {

@@ -132,7 +132,9 @@ pub trait Engine: Send + Sync + fmt::Debug {
     fn searched(&self) -> Vec<PathBuf>;
 
     /// The series of a version: what all versions have in common that read each other's files.
-    fn series<'a>(&self, version: &'a str) -> &'a str;
+    fn series<'a>(&self, version: &'a str) -> &'a str {
+        (self.profile().series)(version)
+    }
 
     /// What a server keeps of a password instead of it, drawn anew each time.
     fn verifier(&self, password: &str) -> String;

@@ -43,5 +43,5 @@ pub use postgres::{Eviction, EvictionError, Evictor, Occupant, shown_occupants};
 pub use profile::{NameRules, Profile};
 pub use programs::Programs;
 pub use reach::first_unreachable;
-pub use registry::{EngineRegistry, profile, profile_of_family};
+pub use registry::{EngineRegistry, profile, profile_of_family, series_of};
 pub use removal::{RemovalError, remove_tree};

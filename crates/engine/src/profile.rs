@@ -10,6 +10,9 @@ pub struct Profile {
     pub title: &'static str,
     /// The values of the API's `Engine` that it serves.
     pub names: &'static [&'static str],
+    /// The series of a version: what all versions have in common that read each other's files. It begins the
+    /// version.
+    pub series: fn(&str) -> &str,
     /// The port that its clients try first.
     pub default_port: u16,
     /// What the API's `LicenseModel` says.

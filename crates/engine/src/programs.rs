@@ -8,8 +8,8 @@ use std::{ffi::OsStr, path::PathBuf, process::Command};
 pub struct Programs {
     /// Instead of where each database's packages put them.
     pub instead: Option<PathBuf>,
-    /// As well.
-    pub extra: Option<PathBuf>,
+    /// As well: an engine takes of a folder what is its own.
+    pub extra: Vec<PathBuf>,
 }
 
 impl Programs {
@@ -38,7 +38,7 @@ mod tests {
         let folders = |instead: Option<&str>, extra: Option<&str>| {
             let programs = Programs {
                 instead: instead.map(PathBuf::from),
-                extra: extra.map(PathBuf::from),
+                extra: extra.map(PathBuf::from).into_iter().collect(),
             };
             programs.folders("/p")
         };

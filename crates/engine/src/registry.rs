@@ -25,6 +25,11 @@ pub fn profile(name: &str) -> Option<&'static Profile> {
     profiles.find(|profile| profile.names.contains(&name))
 }
 
+/// The series of an engine's version; of an unknown engine's, the whole of it.
+pub fn series_of<'a>(name: &str, version: &'a str) -> &'a str {
+    profile(name).map_or(version, |profile| (profile.series)(version))
+}
+
 /// Whether a program of this name is the server of an engine; after an upgrade of its package the name
 /// ends in ` (deleted)`.
 pub(crate) fn is_server(program: &str) -> bool {

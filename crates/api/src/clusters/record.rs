@@ -72,7 +72,20 @@ pub(crate) fn new_cluster(
         master_secret: None,
     };
     members.apply(&mut cluster)?;
+    may_be_multi_az(&cluster)?;
     Ok(cluster)
+}
+
+/// A Multi-AZ DB cluster has readers from its creation.
+fn may_be_multi_az(cluster: &Cluster) -> Result<(), Fault> {
+    let replicates = engine::profile(&cluster.engine).is_none_or(|profile| profile.replicates);
+    match cluster.is_multi_az() && !replicates {
+        true => Err(Fault::combination(format!(
+            "Clusters of the engine {} have one instance here: leave out DBClusterInstanceClass.",
+            cluster.engine
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// A backup window for a cluster that is given none: the drawn one, or the first half hour behind

@@ -95,7 +95,7 @@ pub(crate) fn engine<'a>(cx: &'a ActionContext, name: &str) -> Result<&'a Arc<dy
         Fault::value(format!(
             "Invalid DB engine: {}. The engines here are {}.",
             echo(name),
-            engines.names().join(" and ")
+            engines.names().join(", ")
         ))
     })
 }
@@ -156,8 +156,13 @@ pub(crate) fn next_version(
             "The AllowMajorVersionUpgrade flag must be present when upgrading to a new major version.",
         ));
     }
-    let minor = |version: &str| -> Option<u32> { version.split('.').nth(1)?.parse().ok() };
-    if engine.series(asked) != engine.series(now) || minor(asked) < minor(now) {
+    let numbers = |version: &str| -> Vec<u32> {
+        version
+            .split('.')
+            .map_while(|part| part.parse().ok())
+            .collect()
+    };
+    if engine.series(asked) != engine.series(now) || numbers(asked) < numbers(now) {
         return Err(Fault::combination(format!(
             "Cannot upgrade {} from {now} to {}: a cluster goes to a later minor version of its series only.",
             cluster.engine,

@@ -358,8 +358,7 @@ fn roles(record: &Cluster) -> Vec<DbClusterRole> {
 
 /// The cluster parameter group that a cluster has unless another is named.
 fn default_parameter_group(engine: &str, version: &str) -> String {
-    let series = version.split('.').next().unwrap_or(version);
-    format!("default.{engine}{series}")
+    format!("default.{engine}{}", engine::series_of(engine, version))
 }
 
 /// The answer of the actions that make, change or delete one cluster.

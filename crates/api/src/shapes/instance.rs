@@ -232,7 +232,7 @@ fn status(cluster: &Cluster, instance: &Instance, answers: Option<bool>) -> &'st
 
 /// The group that instances have whose creator named none.
 fn default_group(cluster: &Cluster) -> String {
-    let series = cluster.engine_version.split('.').next().unwrap_or_default();
+    let series = engine::series_of(&cluster.engine, &cluster.engine_version);
     format!("default.{}{series}", cluster.engine)
 }
 

@@ -65,6 +65,26 @@ pub(crate) fn of(home: &Home) -> Option<SocketAddr> {
     Some(SocketAddr::new(host, home.port))
 }
 
+/// The file of a home's that tells where its server listens, where nothing else does.
+pub(crate) const NOTE: &str = "conf/address";
+
+/// What stands in such a file.
+pub(crate) fn note(home: &Home) -> String {
+    format!(
+        "{} {} {}\n",
+        home.host,
+        home.port,
+        home.socket_dir.display()
+    )
+}
+
+/// The address in such a file; none when the host is a name.
+pub(crate) fn noted(text: &str) -> Option<SocketAddr> {
+    let mut words = text.split(' ');
+    let host: IpAddr = words.next()?.parse().ok()?;
+    Some(SocketAddr::new(host, words.next()?.parse().ok()?))
+}
+
 impl Addresses {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

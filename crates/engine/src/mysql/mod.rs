@@ -73,10 +73,6 @@ impl Engine for MySql {
         self.installs.roots().to_vec()
     }
 
-    fn series<'a>(&self, version: &'a str) -> &'a str {
-        profile::series(version)
-    }
-
     fn verifier(&self, password: &str) -> String {
         verifier::verifier(password)
     }

@@ -12,6 +12,7 @@ use crate::{
     folder::Folder,
     home::{Home, shown},
     hosting::{
+        address,
         chosen::{self, Values},
         files::{make_folder, replace},
         identity, users,
@@ -29,9 +30,12 @@ const RECOVERY_POOL_BYTES: u64 = 256 << 20;
 const LOG_CAPACITY_BYTES: u64 = 100 << 20;
 
 /// Modules that a server may load. It sees no others, whatever its tables name.
-const LOADABLE: [&str; 2] = [SOCKET_MODULE, HASHING_MODULE];
+const LOADABLE: [&str; 3] = [SOCKET_MODULE, HASHING_MODULE, REFERENCE_MODULE];
 /// MD5() and SHA1(), which left the server in 9.x.
 pub(super) const HASHING_MODULE: &str = "component_classic_hashing.so";
+
+/// A part of the server's own that it loads at every start where there is one.
+const REFERENCE_MODULE: &str = "component_reference_cache.so";
 
 const SOCKET: &str = "mysql.sock";
 const NUMBER: &str = "mysqld.pid";
@@ -39,8 +43,6 @@ const NUMBER: &str = "mysqld.pid";
 const FIRST_STATEMENTS: &str = "init.sql";
 /// Links to the modules of [`LOADABLE`].
 const MODULES: &str = "modules";
-/// Where the running server listens.
-const ADDRESS: &str = "address";
 /// Bytes of a socket's full name at most: the system has 108 with the closing zero, and some
 /// tools fewer.
 const SOCKET_PATH_BYTES_MAX: usize = 103;
@@ -163,6 +165,20 @@ pub(super) fn option(name: &str, value: impl Into<OsString>) -> OsString {
     word
 }
 
+/// What the server's programs call variables that have other names once they run.
+const RENAMED: [(&str, &str); 1] = [("time_zone", "default_time_zone")];
+
+/// The name of a variable among the program's options.
+pub(super) fn option_name(variable: &str) -> &str {
+    let renamed = RENAMED.iter().find(|(name, _)| *name == variable);
+    renamed.map_or(variable, |(_, option)| option)
+}
+
+/// A variable's value as an option.
+pub(super) fn of_parameter(variable: &str, value: &str) -> OsString {
+    option(option_name(variable), value)
+}
+
 /// The words that begin a home's server.
 ///
 /// # Errors
@@ -202,9 +218,9 @@ pub(super) fn words(
     };
     words.push(option("innodb_buffer_pool_size", pool.to_string()));
     match purpose {
-        Purpose::Serve => words.extend(address(home)),
+        Purpose::Serve => words.extend(listening(home)),
         Purpose::Recover => {
-            words.extend(address(home));
+            words.extend(listening(home));
             words.push(option("offline_mode", "ON"));
             words.push(option("event_scheduler", "OFF"));
             words.push(option("log_error_verbosity", "3"));
@@ -214,12 +230,12 @@ pub(super) fn words(
     if purpose == Purpose::Serve {
         // A dump is recovered by our own settings alone. The last word counts.
         let chosen: Values = chosen::in_effect(home)?;
-        words.extend(chosen.iter().map(|(name, value)| option(name, value)));
+        words.extend(chosen.iter().map(|(name, value)| of_parameter(name, value)));
     }
     Ok(words)
 }
 
-fn address(home: &Home) -> [OsString; 2] {
+fn listening(home: &Home) -> [OsString; 2] {
     [
         option("port", home.port.to_string()),
         option("bind_address", &home.host),
@@ -291,19 +307,17 @@ fn first_statements(own_user: &str) -> String {
 /// # Errors
 /// When it cannot be written.
 pub(super) fn note_address(home: &Home) -> Result<(), EngineError> {
-    let dir = home.conf();
-    replace(&dir, ADDRESS, noted(home).as_bytes(), None)
+    let path = home.dir.join(address::NOTE);
+    let failed = |source| EngineError::io("write the server's settings in", &path, source);
+    let (Some(dir), Some(name)) = (
+        path.parent(),
+        path.file_name().and_then(|name| name.to_str()),
+    ) else {
+        return Ok(());
+    };
+    replace(dir, name, address::note(home).as_bytes(), None)
         .map(drop)
-        .map_err(|source| EngineError::io("write the server's settings in", &dir, source))
-}
-
-fn noted(home: &Home) -> String {
-    format!(
-        "{} {} {}\n",
-        home.host,
-        home.port,
-        home.socket_dir.display()
-    )
+        .map_err(failed)
 }
 
 /// Whether the running server was begun at the home's address.
@@ -311,12 +325,12 @@ fn noted(home: &Home) -> String {
 /// # Errors
 /// When that cannot be read.
 pub(super) fn listens_as_wanted(home: &Home) -> Result<bool, EngineError> {
-    let path = home.conf().join(ADDRESS);
-    let has_socket = socket_path(home).try_exists();
-    let has_socket =
-        has_socket.map_err(|source| EngineError::io("look at", socket_path(home), source))?;
+    let path = home.dir.join(address::NOTE);
+    let socket = socket_path(home);
+    let has_socket = socket.try_exists();
+    let has_socket = has_socket.map_err(|source| EngineError::io("look at", &socket, source))?;
     match fs::read_to_string(&path) {
-        Ok(text) => Ok(text == noted(home) && has_socket),
+        Ok(text) => Ok(text == address::note(home) && has_socket),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(EngineError::io("read", path, error)),
     }

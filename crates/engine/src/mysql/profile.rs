@@ -11,6 +11,7 @@ pub(super) const PAGE_BYTES: usize = 16 << 10;
 pub(crate) static PROFILE: Profile = Profile {
     title: "MySQL",
     names: &["aurora-mysql", "mysql"],
+    series,
     default_port: 3_306,
     license_model: "general-public-license",
     page_bytes: PAGE_BYTES,
@@ -36,7 +37,7 @@ pub(crate) static PROFILE: Profile = Profile {
     },
     password_chars: 8..=41,
     wanted: "MySQL of version 8.0.30 or later",
-    install: "scripts/get-mysql (Debian 12 has none; Ubuntu: apt-get install mysql-server-core)",
+    install: "scripts/get-mysql",
     replicates: false,
 };
 

@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{
     blocking::blocking,
-    certify::Tls,
     error::EngineError,
     folder::Folder,
     home::Home,
@@ -143,8 +142,8 @@ impl MySql {
         let install = self.installs.of(&home.version)?.clone();
         let (at, tls) = (home.clone(), self.tls.get().cloned());
         let words = blocking(move || {
-            prepare(&at, tls.as_ref())?;
             options::write(&at, &install, tls.as_ref())?;
+            prepare(&at)?;
             options::words(&at, &install, purpose, tls.as_ref())
         });
         let words = words.await?;
@@ -209,10 +208,9 @@ impl MySql {
 }
 
 /// Clears the way of a new server.
-fn prepare(home: &Home, tls: Option<&Tls>) -> Result<(), EngineError> {
+fn prepare(home: &Home) -> Result<(), EngineError> {
     SERVER.check_ended(home)?;
     options::clear_traces(home)?;
-    options::write_identity(home, tls)?;
     options::note_address(home)?;
     make_socket_folder(home)?;
     let temporary = options::temporary(home);

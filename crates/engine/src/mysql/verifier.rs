@@ -37,7 +37,10 @@ pub(super) fn verifier(password: &str) -> String {
         *char = ALPHABET[usize::from(byte & 63)];
     }
     let salt_text = std::str::from_utf8(&salt).expect("ASCII");
-    format!("{PREFIX}{salt_text}{}", crypt(password.as_bytes(), &salt))
+    format!(
+        "{PREFIX}{salt_text}{}",
+        crypt(password.as_bytes(), &salt, ROUNDS)
+    )
 }
 
 /// Whether a text is a verifier. Any other text might be a password in clear.
@@ -62,7 +65,7 @@ fn stretched(hash: &[u8; HASH_BYTES], length: usize) -> Vec<u8> {
     hash.iter().copied().cycle().take(length).collect()
 }
 
-fn crypt(password: &[u8], salt: &[u8]) -> String {
+fn crypt(password: &[u8], salt: &[u8], rounds: usize) -> String {
     let both = hashed(&[password, salt, password]);
     let mut parts = vec![password, salt];
     let mixed = stretched(&both, password.len());
@@ -76,7 +79,7 @@ fn crypt(password: &[u8], salt: &[u8]) -> String {
     let passwords = stretched(&hashed(&vec![password; password.len()]), password.len());
     let times = 16 + usize::from(hash[0]);
     let salts = stretched(&hashed(&vec![salt; times]), salt.len());
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let (first, last): (&[u8], &[u8]) = match round & 1 {
             1 => (&passwords, &hash),
             _ => (&hash, &passwords),
@@ -112,10 +115,13 @@ mod tests {
     fn hashes_are_those_of_the_scheme() {
         // Drepper's own example, whose salt is shorter.
         let expected = "5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc8";
-        assert_eq!(crypt(b"Hello world!", b"saltstring"), expected);
-        // From MySQL 9.7.4: ALTER USER … BY 'correct horse' with a salt of 20 bytes.
-        let salt = b"@@SALT@@";
-        assert_eq!(crypt(b"correct horse", salt), "@@HASH@@");
+        assert_eq!(crypt(b"Hello world!", b"saltstring", ROUNDS), expected);
+        // From MySQL 9.7.4: CREATE USER … BY 'correct horse', which makes twice as many rounds of it.
+        let salt = b":s;8G\x10W\x15\x0fUj9r\x19\x175H\x1cCx";
+        assert_eq!(
+            crypt(b"correct horse", salt, 10_000),
+            "PF.h2s0phiN15MMLvS/micsK.bWJCHJsQxepF8kSBm0"
+        );
     }
 
     #[test]

@@ -20,12 +20,19 @@ use rustix::{
 use tokio::time::{Instant, sleep};
 
 use super::conf;
-use crate::hosting::{listeners, sweep_user};
+use crate::hosting::{address, listeners, sweep_user};
 use crate::{
     OsUsers, OsUsersError,
     proc::{self, Unreadable},
 };
 
+type ReadsAddress = fn(&str) -> Option<SocketAddr>;
+
+/// Files of a cluster's that tell where its server listens, and how to read each.
+const NOTES: [(&str, ReadsAddress); 2] = [
+    ("conf/postgresql.conf", conf::address_in),
+    (address::NOTE, address::noted),
+];
 /// How often it is looked who has the address before it is given up.
 const ROUNDS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);
@@ -189,14 +196,14 @@ fn is_its_own(claims: &OsUsers, uid: u32, address: SocketAddr) -> Result<bool, E
         };
         for attempt in attempts {
             // Root's file: the user cannot have written it.
-            let settings = attempt.map_err(failed)?.path().join("conf/postgresql.conf");
-            match fs::read_to_string(&settings) {
-                Ok(text) if conf::address_in(&text) == Some(address) => return Ok(true),
-                Ok(_) => {}
-                Err(error) if is_absent(&error) => {}
-                Err(source) => {
-                    let path = settings;
-                    return Err(EvictionError::CannotTell { path, source });
+            let attempt = attempt.map_err(failed)?.path();
+            for (file, address_in) in NOTES {
+                let path = attempt.join(file);
+                match fs::read_to_string(&path) {
+                    Ok(text) if address_in(&text) == Some(address) => return Ok(true),
+                    Ok(_) => {}
+                    Err(error) if is_absent(&error) => {}
+                    Err(source) => return Err(EvictionError::CannotTell { path, source }),
                 }
             }
         }

@@ -84,10 +84,6 @@ impl Engine for Postgres {
         self.installs.roots().to_vec()
     }
 
-    fn series<'a>(&self, version: &'a str) -> &'a str {
-        profile::series(version)
-    }
-
     fn verifier(&self, password: &str) -> String {
         profile::verifier(password)
     }

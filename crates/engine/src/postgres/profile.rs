@@ -12,6 +12,7 @@ const NAME_BYTES_MAX: usize = 63;
 pub(crate) static PROFILE: Profile = Profile {
     title: "PostgreSQL",
     names: &["aurora-postgresql", "postgres"],
+    series,
     default_port: 5_432,
     license_model: "postgresql-license",
     page_bytes: PAGE_BYTES,

@@ -164,7 +164,8 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         doing: "listen",
         source,
     })?;
-    let engines = engines(layer.engine_bin.as_deref())?;
+    let extra = [&layer.engine_bin, &layer.mysql_dir].into_iter().flatten();
+    let engines = engines(extra.cloned().collect())?;
     tell_missing_capabilities();
     let path = match &layer.data {
         Some(path) => path.clone(),
@@ -284,12 +285,12 @@ fn shown_credentials(address: SocketAddr, dir: &DataDir) -> PathBuf {
 }
 
 /// The engines, if there is a database for one of them to run.
-fn engines(extra: Option<&Path>) -> Result<EngineRegistry, Failure> {
+fn engines(extra: Vec<PathBuf>) -> Result<EngineRegistry, Failure> {
     let engines = EngineRegistry::open(&Programs {
         instead: env::var_os(ENGINE_BIN)
             .filter(|only| !only.is_empty())
             .map(PathBuf::from),
-        extra: extra.map(Path::to_owned),
+        extra,
     });
     let mut missing = Vec::new();
     for engine in engines.all() {
@@ -299,10 +300,18 @@ fn engines(extra: Option<&Path>) -> Result<EngineRegistry, Failure> {
             missing.push((profile, engine.searched()));
         }
     }
-    match missing.len() == engines.all().count() {
-        true => Err(Failure::NoEngine { missing }),
-        false => Ok(engines),
+    if missing.len() == engines.all().count() {
+        return Err(Failure::NoEngine { missing });
     }
+    for (profile, _) in missing {
+        tracing::info!(
+            "no {} was found, so no clusters of {} can be made: install it with `{}`",
+            profile.wanted,
+            profile.names.join(" and "),
+            profile.install
+        );
+    }
+    Ok(engines)
 }
 
 /// As root, clusters run as users of their own, which have to get to their files. Asked before

@@ -192,6 +192,12 @@ pub(crate) struct Layer {
     /// environment (SNAPFERRY_ENGINE_BIN) it replaces that search.
     #[arg(long, value_name = "DIR")]
     engine_bin: Option<PathBuf>,
+    /// Folder of a MySQL server, with bin/mysqld or sbin/mysqld [default: where packages put it]
+    ///
+    /// It is searched besides /usr/local/lib/snapferry/mysql, where `make setup` puts one, and /usr. MySQL
+    /// 8.0.30 or later is taken; 9.7 was tested. MariaDB is another database, and not taken for one.
+    #[arg(long, env = "SNAPFERRY_MYSQL_DIR", value_name = "DIR")]
+    mysql_dir: Option<PathBuf>,
     /// Without root: let one OS user run the clusters of several accounts
     ///
     /// An account's master user can then reach the other accounts' files through PostgreSQL, and

@@ -126,8 +126,14 @@ impl<'a> OnDisk<'a> {
             error,
         };
         let mut ran = false;
+        // To an engine another's server is but a program of the home's user, which it would kill.
         for engine in self.engines.all() {
-            ran |= engine.state(home).await.map_err(kept)? != ServerState::Ended;
+            if engine.state(home).await.map_err(kept)? != ServerState::Ended {
+                ran = true;
+                engine.stop(home, patience).await.map_err(kept)?;
+            }
+        }
+        for engine in self.engines.all() {
             engine.stop(home, patience).await.map_err(kept)?;
         }
         Ok(ran)

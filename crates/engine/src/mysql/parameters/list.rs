@@ -1,26 +1,38 @@
 //! What variables the servers of a version have: the server's own list, asked of a scratch cluster that is
 //! thrown away. The program alone tells neither types nor bounds (`mysqld --verbose --help`).
-use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet, fs, os::unix::fs::PermissionsExt, process::Stdio, sync::Arc,
+    time::Duration,
+};
 
 use model::{Entropy, SystemEntropy};
+use tokio::time::timeout;
 
 use super::owned;
 use crate::{
     blocking::blocking,
     error::EngineError,
     home::Home,
-    hosting::{child::own_uid, users},
+    hosting::{
+        child::{own_uid, run_as},
+        users,
+    },
     mysql::{
         handle::MySql,
-        options::{OWN, POOL_BYTES, Purpose},
+        install::Install,
+        options::{self, OWN, POOL_BYTES, Purpose, option_name},
         process::SERVER,
+        profile::PROFILE,
         quoted::quoted_name,
         session::{Session, code_of},
     },
     parameters::{Parameter, ParameterType},
+    programs::command,
     removal::remove_tree,
 };
 
+/// How long the server's program may take to list its options.
+const HELP_WAIT: Duration = Duration::from_secs(20);
 /// "Variable is a read only variable", and one of which there is none but a session's.
 const READ_ONLY: u16 = 1_238;
 /// Versions that tell what a variable is and does.
@@ -58,9 +70,18 @@ impl MySql {
         if let Some(found) = self.lists.get(&install.version) {
             return Ok(found);
         }
-        let told = self.ask(&install.version).await?;
+        let (told, options) = (
+            self.ask(&install.version).await?,
+            options_of(install).await?,
+        );
         let forced = self.tls.get().is_some_and(|tls| tls.forced);
         let mut found: Vec<Parameter> = told.into_iter().map(|one| read(one, forced)).collect();
+        for parameter in &mut found {
+            if !options.contains(option_name(&parameter.name)) {
+                parameter.kept = parameter.kept.or(Some(owned::NO_OPTION));
+                parameter.own = None;
+            }
+        }
         found.sort_by(|one, other| one.name.cmp(&other.name));
         let made = Arc::new(found);
         self.lists.keep(&install.version, made.clone());
@@ -83,6 +104,48 @@ impl MySql {
     }
 }
 
+/// The options of a server's program, as it lists them with their values.
+async fn options_of(install: &Install) -> Result<BTreeSet<String>, EngineError> {
+    let mut asked = command(&install.program);
+    asked.args(options::of_install(install));
+    asked.args(["--secure_file_priv=NULL", "--verbose", "--help"]);
+    asked
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
+    run_as(&mut asked, nobody().map(|uid| (uid, uid)));
+    let mut asked = tokio::process::Command::from(asked);
+    let wrong = |status: String| EngineError::Program {
+        title: PROFILE.title,
+        program: PROFILE.program,
+        status,
+        tail: String::new(),
+    };
+    let Ok(output) = timeout(HELP_WAIT, asked.kill_on_drop(true).output()).await else {
+        return Err(wrong("no end in time".to_owned()));
+    };
+    let output = output.map_err(|source| EngineError::io("run", &install.program, source))?;
+    if !output.status.success() {
+        return Err(wrong(output.status.to_string()));
+    }
+    Ok(listed(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// What stands below the line of the list, up to an empty one.
+fn listed(help: &str) -> BTreeSet<String> {
+    let lines = help.lines().skip_while(|line| !line.starts_with("----"));
+    let lines = lines.skip(1).take_while(|line| !line.is_empty());
+    let names = lines.filter_map(|line| line.split_whitespace().next());
+    names.map(|name| name.replace('-', "_")).collect()
+}
+
+fn nobody() -> Option<u32> {
+    match own_uid() {
+        0 => users::helper_user(&["mysql", "nobody"]).map(|(uid, _)| uid),
+        _ => None,
+    }
+}
+
 /// A home that the program's user can enter.
 fn scratch(version: &str) -> Result<Home, EngineError> {
     let name = format!("snapferry-parameters-{}", SystemEntropy.uuid().simple());
@@ -90,15 +153,11 @@ fn scratch(version: &str) -> Result<Home, EngineError> {
     let failed = |source| EngineError::io("make the folder", &dir, source);
     fs::create_dir(&dir).map_err(failed)?;
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).map_err(failed)?;
-    let nobody = match own_uid() {
-        0 => users::helper_user(&["mysql", "nobody"]).map(|(uid, _)| uid),
-        _ => None,
-    };
     Ok(Home {
         socket_dir: dir.join("s"),
         host: "127.0.0.1".to_owned(),
         port: 1,
-        os_uid: nobody,
+        os_uid: nobody(),
         // Others run as that user, too.
         os_uid_shared: true,
         version: version.to_owned(),
@@ -221,6 +280,13 @@ mod tests {
             value: value.to_owned(),
             is_static: false,
         }
+    }
+
+    #[test]
+    fn options_are_read() {
+        let help = "usage\n  --x\n\nVariables (--name=value)   Value\n-------- -----\nport    0\nsql-mode   \n\nTo see more\n";
+        let names: Vec<String> = listed(help).into_iter().collect();
+        assert_eq!(names, ["port", "sql_mode"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{
     handle::MySql,
-    options::{self, option},
+    options,
     process::SERVER,
     profile::PROFILE,
     quoted::{quoted_name, quoted_text},
@@ -50,7 +50,11 @@ impl MySql {
             "--secure_file_priv=NULL",
             "--datadir=/",
         ]);
-        asked.args(values.iter().map(|(name, value)| option(name, value)));
+        asked.args(
+            values
+                .iter()
+                .map(|(name, value)| options::of_parameter(name, value)),
+        );
         asked.current_dir("/").stdin(Stdio::null());
         let nobody = match own_uid() {
             0 => users::helper_user(&["mysql", "nobody"]),

@@ -5,7 +5,11 @@ const DURABLE: &str = "snapshots and restores rest on it";
 const REPLICAS: &str = "Snapferry makes and follows replicas";
 const MESSAGES: &str = "the server's messages go to a file that Snapferry opens and cuts";
 const SECRETS: &str = "it decides who is let in, and how secrets are kept";
+const MEMORY: &str = "its default follows from what else is chosen";
 const PROGRAMS: &str = "it names files, programs or libraries that the server reads or runs";
+
+/// Why a variable is kept that is no option of the server's program.
+pub(super) const NO_OPTION: &str = "servers take it from sessions alone";
 
 /// What names begin with that are kept. The first that fits counts.
 const PREFIXES: &[(&str, &str)] = &[
@@ -36,6 +40,7 @@ const PREFIXES: &[(&str, &str)] = &[
     ("init_file", PROGRAMS),
     ("init_replica", REPLICAS),
     ("init_slave", REPLICAS),
+    ("innodb_api_", PROGRAMS),
     ("innodb_buffer_pool_dump", DURABLE),
     ("innodb_buffer_pool_filename", PLACES),
     ("innodb_buffer_pool_load", DURABLE),
@@ -70,12 +75,16 @@ const PREFIXES: &[(&str, &str)] = &[
     ("lower_case_", DURABLE),
     ("mandatory_roles", SECRETS),
     ("master_", REPLICAS),
+    ("max_binlog", REPLICAS),
+    ("max_relay", REPLICAS),
+    ("myisam_", DURABLE),
     ("mysql_native", SECRETS),
     ("mysqlx", PLACES),
     ("named_pipe", PLACES),
     ("offline_mode", DURABLE),
     ("partial_revokes", SECRETS),
     ("password", SECRETS),
+    ("performance_schema_", MEMORY),
     ("persist", PLACES),
     ("pid_file", PLACES),
     ("plugin", PROGRAMS),
@@ -97,6 +106,8 @@ const PREFIXES: &[(&str, &str)] = &[
     ("socket", PLACES),
     ("source_", REPLICAS),
     ("sql_log_", REPLICAS),
+    ("sql_replica_", REPLICAS),
+    ("sql_slave_", REPLICAS),
     ("ssl_", SECRETS),
     ("super_", REPLICAS),
     ("sync_", REPLICAS),
