@@ -38,8 +38,26 @@ def model(service):
 
 
 def operations():
-    """(service, action) of everything that is implemented, by the OpenAPI document."""
+    """(service, action) of everything that is implemented, by the OpenAPI document and its names."""
     return [(path["post"]["tags"][0], path["post"]["operationId"]) for path in OPENAPI["paths"].values()]
+
+
+@functools.cache
+def _doors():
+    """The document's names by (service, AWS's name): two services may have an action of one name."""
+    posts = [path["post"] for path in OPENAPI["paths"].values()]
+    return {(CLIENTS.get(post["tags"][0], post["tags"][0]), post["x-action"]): post["operationId"] for post in posts}
+
+
+def door(operation_model):
+    """What the document calls an operation of a model."""
+    name = operation_model.name
+    return _doors().get((operation_model.service_model.service_name, name), name)
+
+
+def operation(service, action):
+    """The model of an action of the document."""
+    return model(service).operation_model(OPENAPI["paths"][f"/{action}"]["post"]["x-action"])
 
 
 def without_answer(answered):
@@ -54,12 +72,13 @@ def _need(holds, where, what):
 
 def check_answer(operation_model, response_dict, **_):
     """A handler of botocore's `before-parse`: raises when a live answer is not the model's."""
-    name, status = operation_model.name, response_dict["status_code"]
+    name, status = door(operation_model), response_dict["status_code"]
     body = response_dict["body"].decode()
-    is_query = operation_model.service_model.metadata["protocol"] == "query"
+    protocol = operation_model.service_model.metadata["protocol"]
+    is_query = protocol == "query"
     SEEN.add(name)
     if 300 <= status:
-        code = _xml_fault(body, operation_model) if is_query else json.loads(body)["__type"]
+        code = _xml_fault(body, operation_model) if is_query else _json_fault(protocol, response_dict, body)
         check_fault(operation_model, code, status)
         return
     if is_query:
@@ -69,6 +88,15 @@ def check_answer(operation_model, response_dict, **_):
     else:
         _need(body in ("", "{}"), name, f"the model has no output, the answer is {body}")
     SUCCEEDED.add(name)
+
+
+def _json_fault(protocol, response_dict, body):
+    told = json.loads(body)
+    if protocol == "json":
+        return told["__type"]
+    code = response_dict["headers"]["x-amzn-errortype"]
+    _need(told["Code"] == code and told["Type"] in ("Client", "Server"), code, f"the body says {told}")
+    return code
 
 
 def _plain(tag):

@@ -156,7 +156,7 @@ def test_actions_are_listed(binary):
 
 def test_the_known_actions_are_the_models(binary):
     models = {
-        (api, name) for api in ("rds", "kms", "sts", "tagging") for name in contract.model(api).operation_names
+        (api, name) for api in ("rds", "kms", "sts", "tagging", "backup") for name in contract.model(api).operation_names
     }
     assert {(row["api"], row["action"]) for row in printed(binary, "--all")} == models
 
@@ -167,3 +167,4 @@ def test_what_is_not_implemented_says_so(closed):
     refused("UnsupportedOperationException", closed.kms().describe_custom_key_stores, pattern, 400)
     refused("InvalidAction", closed.client("sts").get_federation_token, pattern, 400, Name="walker")
     refused("UnsupportedOperationException", closed.client("resourcegroupstaggingapi").list_required_tags, pattern, 400)
+    refused("UnsupportedOperationException", closed.client("backup").list_frameworks, pattern, 400)

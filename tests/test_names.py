@@ -30,6 +30,8 @@ SAID = {
     "InvalidArnException": "",
     "AccessDeniedException": "",
     "AccessDenied": "",
+    "InvalidParameterValueException": "must be the ARN of a KMS key|does not exist, is not enabled|not the ARN of a backup vault",
+    "ResourceNotFoundException": "cannot be found",
     "ValidationError": "is invalid: a role's ARN",
 }
 
@@ -44,6 +46,8 @@ def _kind(member):
     """The kinds of resources that a member can name, as the resource's own ARNs here are kept."""
     kinds = {
         r"^DBInstanceIdentifier$": ["instance"],
+        r"^EncryptionKeyArn$": ["key"],
+        r"^ResourceArn$": ["vault"],
         # Groups, topics, instances, and what is not here: their own tests show what they reach.
         r"ParameterGroupIdentifier$|^(SnsTopic|Source)Arn$|^(Certificate|Resource)Identifier$": [],
         r"^(ExportTask|BlueGreenDeployment|Integration|DBShardGroup|DBSnapshot|.*DBInstance)Identifier$": [],
@@ -67,7 +71,7 @@ def _kind(member):
 def _walked():
     """(service, action, member, kind) of all that names something; members that are ignored name nothing."""
     for service, action in contract.operations():
-        shape = contract.model(service).operation_model(action).input_shape
+        shape = contract.operation(service, action).input_shape
         ignored = {member for row in DECIDED["ignored"] if action in row["actions"] for member in row["members"]}
         # What is refused, or only recorded, is not looked for either.
         fates = DECIDED["members"].get(action, {})
@@ -106,6 +110,7 @@ class World:
             "key": key,
             "alias": key.replace(key.rpartition(":")[2], "alias/walked"),
             "role": ROLE,
+            "vault": deployment.client("backup").create_backup_vault(BackupVaultName="walked")["BackupVaultArn"],
         }
         self.key_id = key.rpartition("/")[2]
         self.ciphertext = kms.encrypt(KeyId=key, Plaintext=b"walked")["CiphertextBlob"]
@@ -117,7 +122,7 @@ class World:
         kinds = {
             "cluster": resource.replace("cluster:", "db:"), "snapshot": resource.replace("cluster-snapshot:", "snapshot:"),
             "key": resource.replace("key/", "alias/"), "alias": f"key/{resource}", "role": resource.replace("role", "user"),
-            "instance": resource.replace("db:", "cluster:"),
+            "instance": resource.replace("db:", "cluster:"), "vault": resource.replace("vault", "plan"),
         }
         others = {
             "partition": (1, ["aws-cn", "aws-us-gov"]),
@@ -151,6 +156,8 @@ class World:
             kms.get_key_policy(KeyId=key)["Policy"],
             kms.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"],
             kms.list_grants(KeyId=key)["Grants"],
+            self.deployment.client("backup").list_backup_vaults()["BackupVaultList"],
+            self.deployment.client("backup").list_tags(ResourceArn=self.arns["vault"])["Tags"],
         ]
 
 
@@ -193,7 +200,7 @@ def _filler(world, name, shape):
     }
     if name in known:
         return known[name]
-    if name.endswith("Identifier"):
+    if name.endswith("Identifier") or name == "BackupVaultName":
         return f"walker-{next(_numbers)}"
     kind = shape.type_name
     if kind == "structure":
@@ -206,7 +213,7 @@ def _filler(world, name, shape):
 
 def _request(world, service, action, member, value):
     """A request that is right but for one member."""
-    shape = contract.model(service).operation_model(action).input_shape
+    shape = contract.operation(service, action).input_shape
     # Not required by the model, and yet needed for the name to be looked at.
     wanted = {"MasterUsername", "MasterUserPassword", "SkipFinalSnapshot", "SourceType", "ValuesToAdd", "KeySpec", "GrantId", "CiphertextBlob"}
     if member == "FinalDBSnapshotIdentifier":
@@ -237,7 +244,7 @@ def _reached(answer, arn):
 @pytest.mark.parametrize(("service", "action", "member", "kind"), WALKED, ids=["-".join(row[1:]) for row in WALKED])
 def test_an_arn_that_is_wrong_in_one_part_reaches_nothing(world, service, action, member, kind):
     client = world.deployment.client(service)
-    call = getattr(client, botocore.xform_name(action))
+    call = getattr(client, botocore.xform_name(contract.operation(service, action).name))
     before = world.state()
     for part, arn in world.wrong(kind):
         request = _request(world, service, action, member, arn)

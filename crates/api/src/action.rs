@@ -51,6 +51,8 @@ impl Output for () {}
 pub trait Action: DeserializeOwned + JsonSchema + Send + 'static {
     /// The name on the wire.
     const NAME: &'static str;
+    /// Its name where a name alone must tell it: in the JSON door and the OpenAPI document.
+    const DOOR: &'static str = Self::NAME;
     /// The API it belongs to.
     const API: Api;
     /// Whether it only reads, and so may be asked by GET.
@@ -68,6 +70,8 @@ type Reply<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Fault>> + S
 pub struct Entry {
     /// The name on the wire.
     pub name: &'static str,
+    /// Its name where a name alone must tell it.
+    pub door: &'static str,
     /// The API it belongs to.
     pub api: Api,
     /// Whether it only reads.
@@ -82,6 +86,7 @@ pub struct Entry {
 pub const fn entry<A: Action>() -> Entry {
     Entry {
         name: A::NAME,
+        door: A::DOOR,
         api: A::API,
         reads: A::READS,
         call: call::<A>,
@@ -97,7 +102,7 @@ fn call<'a, A: Action>(
 ) -> Reply<'a> {
     Box::pin(async move {
         let input = asked.input.read::<A>();
-        let action = input.map_err(|error| Fault::of_input(&error, A::API.invalid_input()))?;
+        let action = input.map_err(|error| Fault::of_input(&error, A::API.input_code(&error)))?;
         let output = action.run(cx).await?;
         Ok(spoken.success(&Answer {
             action: A::NAME,

@@ -1,12 +1,18 @@
 //! The APIs, and their words on the wire.
 use service::fault::Code;
-use wire::protocol::{Directory, Protocols, Service};
+use wire::{
+    InputCode, InputError,
+    protocol::{Directory, Protocols, Service},
+};
+
+use crate::routes::BACKUP_ROUTES;
 
 macro_rules! apis {
     ($($api:ident {
         name: $name:literal,
         namespace: $namespace:literal,
         target: $target:expr,
+        missing_input: $missing_input:expr,
         invalid_input: $invalid_input:expr,
         book: $book:literal,
     })*) => {
@@ -23,9 +29,13 @@ macro_rules! apis {
                 match self { $(Self::$api => $name,)* }
             }
 
-            /// The code for all that is wrong with an input, where the API has one for all.
-            pub(crate) fn invalid_input(self) -> Option<Code> {
-                match self { $(Self::$api => $invalid_input,)* }
+            /// The code for what is wrong with an input, where the API has one of its own.
+            pub(crate) fn input_code(self, error: &InputError) -> Option<Code> {
+                let (missing, invalid) = match self { $(Self::$api => ($missing_input, $invalid_input),)* };
+                match error.code() {
+                    InputCode::MissingParameter => missing,
+                    _ => invalid,
+                }
             }
 
             /// AWS's reference, below docs.aws.amazon.com.
@@ -48,6 +58,7 @@ apis! {
         name: "rds",
         namespace: "http://rds.amazonaws.com/doc/2014-10-31/",
         target: None,
+        missing_input: None,
         invalid_input: None,
         book: "AmazonRDS/latest/APIReference",
     }
@@ -55,6 +66,7 @@ apis! {
         name: "kms",
         namespace: "https://kms.amazonaws.com/doc/2014-11-01/",
         target: Some("TrentService."),
+        missing_input: Some(Code::KmsValidation),
         invalid_input: Some(Code::KmsValidation),
         book: "kms/latest/APIReference",
     }
@@ -62,6 +74,7 @@ apis! {
         name: "sts",
         namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
         target: None,
+        missing_input: None,
         invalid_input: None,
         book: "STS/latest/APIReference",
     }
@@ -69,6 +82,7 @@ apis! {
         name: "tagging",
         namespace: "https://tagging.amazonaws.com/doc/2017-01-26/",
         target: Some("ResourceGroupsTaggingAPI_20170126."),
+        missing_input: Some(Code::TaggingInvalidParameter),
         invalid_input: Some(Code::TaggingInvalidParameter),
         book: "resourcegroupstagging/latest/APIReference",
     }
@@ -76,8 +90,17 @@ apis! {
         name: "secretsmanager",
         namespace: "https://secretsmanager.amazonaws.com/doc/2017-10-17/",
         target: Some("secretsmanager."),
+        missing_input: Some(Code::KmsValidation),
         invalid_input: Some(Code::KmsValidation),
         book: "secretsmanager/latest/apireference",
+    }
+    Backup {
+        name: "backup",
+        namespace: "http://backup.amazonaws.com/doc/2018-11-15/",
+        target: None,
+        missing_input: Some(Code::BackupMissingParameter),
+        invalid_input: Some(Code::BackupInvalidParameter),
+        book: "aws-backup/latest/devguide",
     }
 }
 
@@ -85,7 +108,7 @@ static DIRECTORY: Directory = Directory {
     services: SERVICES,
     // The operation that the JSON door was made for.
     unnamed: "CopyDBClusterSnapshot",
-    routes: &[],
+    routes: BACKUP_ROUTES,
 };
 
 /// The protocols that the APIs are spoken in.

@@ -5,6 +5,7 @@
 mod action;
 mod actions;
 mod apis;
+mod backup;
 mod clusters;
 mod dispatch;
 mod keys;
@@ -12,6 +13,7 @@ mod known_actions;
 pub mod openapi;
 mod placement;
 mod presigned;
+mod routes;
 mod schema;
 mod secrets;
 mod shapes;

@@ -19,7 +19,7 @@ pub fn document() -> Value {
         .iter()
         .map(|entry| {
             (
-                format!("/{}", entry.name),
+                format!("/{}", entry.door),
                 json!({ "post": operation(entry) }),
             )
         })
@@ -31,8 +31,8 @@ pub fn document() -> Value {
         .collect();
     for entry in ACTIONS {
         let shapes = (entry.shapes)();
-        schemas.insert(format!("{}Input", entry.name), shapes.input);
-        schemas.insert(format!("{}Data", entry.name), shapes.data);
+        schemas.insert(format!("{}Input", entry.door), shapes.input);
+        schemas.insert(format!("{}Data", entry.door), shapes.data);
     }
     let faults: Vec<Value> = Code::ALL
         .iter()
@@ -45,7 +45,7 @@ pub fn document() -> Value {
         "info": {
             "title": "Snapferry's JSON door",
             "version": env!("CARGO_PKG_VERSION"),
-            "summary": "The actions of RDS cluster snapshots, their KMS keys and STS, in plain JSON.",
+            "summary": "The actions of RDS cluster snapshots, their KMS keys, STS, tags and AWS Backup, in plain JSON.",
             "description": "Each action is a POST of its parameters to its own path. The same call is answered at `/` with `?Action=<name>` or a member `Action`; a JSON POST to `/` that names no action is a CopyDBClusterSnapshot. `null` counts as absent. The AWS protocols are answered at `/` by the same server.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
@@ -97,7 +97,7 @@ fn operation(entry: &Entry) -> Value {
                 "type": "object",
                 "properties": {
                     "success": { "const": true },
-                    "data": { "$ref": format!("#/components/schemas/{}Data", entry.name) },
+                    "data": { "$ref": format!("#/components/schemas/{}Data", entry.door) },
                     "request_id": { "type": "string", "format": "uuid" },
                 },
                 "required": ["success", "data", "request_id"],
@@ -106,14 +106,15 @@ fn operation(entry: &Entry) -> Value {
         }),
     );
     json!({
-        "operationId": entry.name,
+        "operationId": entry.door,
+        "x-action": entry.name,
         "tags": [entry.api.as_str()],
         "summary": if entry.reads { "Reads; changes nothing." } else { "Changes what exists." },
         "externalDocs": { "url": reference_page(entry) },
         "requestBody": {
             "required": needs_body,
             "content": { "application/json": {
-                "schema": { "$ref": format!("#/components/schemas/{}Input", entry.name) },
+                "schema": { "$ref": format!("#/components/schemas/{}Input", entry.door) },
             } },
         },
         "responses": answers,
@@ -179,9 +180,9 @@ mod tests {
     fn every_action_has_a_path_and_closed_input() {
         let document = document();
         for entry in ACTIONS {
-            let operation = &document["paths"][format!("/{}", entry.name)]["post"];
-            assert_eq!(operation["operationId"], entry.name);
-            let input = &document["components"]["schemas"][format!("{}Input", entry.name)];
+            let operation = &document["paths"][format!("/{}", entry.door)]["post"];
+            assert_eq!(operation["operationId"], entry.door);
+            let input = &document["components"]["schemas"][format!("{}Input", entry.door)];
             assert_eq!(input["additionalProperties"], false, "{}", entry.name);
         }
     }

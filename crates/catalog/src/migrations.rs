@@ -42,6 +42,7 @@ migrations![
     "0015_instances",
     "0016_job_subjects",
     "0017_around_clusters",
+    "0018_backup_vaults",
 ];
 
 #[cfg(test)]

@@ -30,11 +30,13 @@ pub enum Kind {
     Alias,
     /// A secret of Secrets Manager; its name ends in a hyphen and six drawn characters.
     Secret,
+    /// An AWS Backup vault.
+    BackupVault,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Cluster,
         Self::ClusterSnapshot,
         Self::Instance,
@@ -45,6 +47,7 @@ impl Kind {
         Self::Key,
         Self::Alias,
         Self::Secret,
+        Self::BackupVault,
     ];
 
     /// The service, and what stands before a resource's name.
@@ -60,6 +63,7 @@ impl Kind {
             Self::Key => ("kms", "key/"),
             Self::Alias => ("kms", "alias/"),
             Self::Secret => ("secretsmanager", "secret:"),
+            Self::BackupVault => ("backup", "backup-vault:"),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Records derive serde because the catalog keeps them as versioned JSON documents
 //! (docs/decisions/0003-sqlite-shared-commits.md); new fields carry `#[serde(default)]`.
 pub mod arn;
+pub mod backup_vault;
 pub mod backups;
 pub mod clock;
 pub mod cluster;
@@ -27,6 +28,7 @@ pub mod tag;
 pub mod told;
 
 pub use arn::{Arn, Kind as ArnKind};
+pub use backup_vault::BackupVault;
 pub use backups::BackupState;
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 pub use cluster::{Cluster, ClusterStatus};
@@ -38,8 +40,8 @@ pub use job::{Job, JobKind, JobState};
 pub use key::{Grant, Key, KeyManager, KeyState, WrappedKey};
 pub use log::{InLog, LogPlace, LogStream, RestoreWindow};
 pub use names::{
-    ClusterName, ClusterParameterGroupName, InstanceName, NameError, ParameterGroupName,
-    SnapshotName, SubnetGroupName, SubscriptionName,
+    BackupVaultName, ClusterName, ClusterParameterGroupName, InstanceName, NameError,
+    ParameterGroupName, SnapshotName, SubnetGroupName, SubscriptionName,
 };
 pub use parameter_group::{ApplyMethod, GroupScope, ParameterGroup, ParameterSetting};
 pub use secret::{MasterSecret, RotationRules, SecretStatus, SecretVersion, Stage};

@@ -37,6 +37,8 @@ pub const PARAMETER_VALUE_BYTES_MAX: usize = 4_096;
 pub const SUBSCRIPTIONS_MAX: usize = 20;
 /// Sources that one event subscription names.
 pub const SUBSCRIPTION_SOURCES_MAX: usize = 100;
+/// Backup vaults of one account in one region ("AWS Backup quotas").
+pub const BACKUP_VAULTS_MAX: usize = 300;
 /// Rows on one page of a Describe action: the least, and the most and default.
 pub const PAGE_ROWS: std::ops::RangeInclusive<usize> = 20..=100;
 /// Grants on one KMS key. KMS allows 50,000; each is looked at when a policy does not decide.

@@ -105,6 +105,11 @@ name!(
     SubscriptionName
 );
 
+name!(
+    /// A backup vault's name, 2 to 50 characters, as its maker spelled it.
+    BackupVaultName
+);
+
 /// The longest name of what stands around clusters, characters.
 const LONG_NAME_MAX: usize = 255;
 
@@ -176,6 +181,21 @@ impl SubscriptionName {
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         check_with(text, legal).map(|()| Self(text.to_owned()))
+    }
+}
+
+impl BackupVaultName {
+    /// Reads a name: letters, digits, hyphens and underscores (API_CreateBackupVault). Its case is
+    /// kept.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+        match (2..=50).contains(&text.len()) && text.bytes().all(legal) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(NameError::Malformed),
+        }
     }
 }
 

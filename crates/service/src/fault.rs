@@ -163,6 +163,7 @@ faults! {
     ServiceUnavailable: "ServiceUnavailable", 503, InternalError;
     // KMS
     KmsNotFound: "NotFoundException", 400, NotFound;
+    // This and LimitExceededException are AWS Backup's, too.
     KmsAlreadyExists: "AlreadyExistsException", 400, AlreadyExists;
     KmsInvalidArn: "InvalidArnException", 400, ValidationError;
     KmsInvalidAliasName: "InvalidAliasNameException", 400, ValidationError;
@@ -184,10 +185,13 @@ faults! {
     KmsAccessDenied: "AccessDeniedException", 400, Forbidden;
     KmsValidation: "ValidationException", 400, ValidationError;
     KmsUnknownOperation: "UnknownOperationException", 400, ValidationError;
+    // AWS Backup
+    BackupInvalidParameter: "InvalidParameterValueException", 400, ValidationError;
+    BackupMissingParameter: "MissingParameterValueException", 400, ValidationError;
     // Resource Groups Tagging
     TaggingInvalidParameter: "InvalidParameterException", 400, ValidationError;
     TaggingTokenExpired: "PaginationTokenExpiredException", 400, ValidationError;
-    // Secrets Manager
+    // Secrets Manager; ResourceNotFound- and InvalidRequestException are AWS Backup's, too.
     SecretNotFound: "ResourceNotFoundException", 400, NotFound;
     SecretInvalidRequest: "InvalidRequestException", 400, InvalidState;
     SecretInvalidNextToken: "InvalidNextTokenException", 400, ValidationError;
@@ -202,6 +206,8 @@ pub struct Fault {
     pub code: Code,
     /// A sentence: what was wrong, and where possible what would be right.
     pub message: Cow<'static, str>,
+    /// Members that it has beside these, where its API's faults have such.
+    pub details: Vec<(&'static str, String)>,
 }
 
 impl Fault {
@@ -210,7 +216,15 @@ impl Fault {
         Self {
             code,
             message: message.into(),
+            details: Vec::new(),
         }
+    }
+
+    /// The same with one more member.
+    #[must_use]
+    pub fn with(mut self, member: &'static str, value: impl Into<String>) -> Self {
+        self.details.push((member, value.into()));
+        self
     }
 
     /// `InvalidParameterValue`.
@@ -268,6 +282,7 @@ impl Fault {
             status: self.code.status(),
             message: self.message.to_string(),
             kind: self.code.door().as_str(),
+            details: self.details.clone(),
         }
     }
 }

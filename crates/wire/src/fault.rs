@@ -13,6 +13,8 @@ pub struct Fault {
     pub message: String,
     /// The kind of refusal in the JSON envelope's own words, such as `NOT_FOUND`.
     pub kind: &'static str,
+    /// Members that it has beside these, in protocols that write them: what it is about.
+    pub details: Vec<(&'static str, String)>,
 }
 
 impl Fault {

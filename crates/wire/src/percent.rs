@@ -9,11 +9,20 @@ pub(crate) struct BadEscape;
 
 /// Undoes form encoding: `%XX` is a byte and `+` a space.
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>, BadEscape> {
+    decode_with(text, b' ')
+}
+
+/// Undoes the encoding of a path's part: `%XX` is a byte, and `+` is itself.
+pub(crate) fn decode_path(text: &str) -> Result<Vec<u8>, BadEscape> {
+    decode_with(text, b'+')
+}
+
+fn decode_with(text: &str, plus: u8) -> Result<Vec<u8>, BadEscape> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
-            b'+' => b' ',
+            b'+' => plus,
             b'%' => match (rest.next().and_then(digit), rest.next().and_then(digit)) {
                 (Some(high), Some(low)) => high << 4 | low,
                 _ => return Err(BadEscape),
@@ -62,6 +71,7 @@ mod tests {
     #[test]
     fn escapes_are_exact() {
         assert_eq!(decode("a+b%2Bc%e1%88%B4"), Ok("a b+cሴ".into()));
+        assert_eq!(decode_path("a+b%2Fc"), Ok("a+b/c".into()));
         for bad in ["%", "%4", "%4g", "%+1", "a%"] {
             assert_eq!(decode(bad), Err(BadEscape), "{bad}");
         }

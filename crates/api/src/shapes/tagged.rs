@@ -44,7 +44,8 @@ impl Target {
             }
             ArnKind::ParameterGroup => Self::ParameterGroup(ParameterGroupRef::of_arn(arn, given)?),
             ArnKind::Subscription => Self::Subscription(SubscriptionRef::of_arn(arn, given)?),
-            ArnKind::Key | ArnKind::Alias | ArnKind::Secret => return None,
+            // Other APIs' resources have other tag actions.
+            ArnKind::Key | ArnKind::Alias | ArnKind::Secret | ArnKind::BackupVault => return None,
         })
     }
 }

@@ -1,13 +1,13 @@
-//! The caller's resources of a region in one order: keys, clusters, snapshots, instances, and what is
-//! around clusters, each by name. A place in that order is what a `PaginationToken` holds.
+//! The caller's resources of a region in one order: keys, clusters, snapshots, instances, what is
+//! around clusters, and backup vaults, each by name. A place in that order is what a `PaginationToken` holds.
 use catalog::{
     CatalogError, CatalogExt, Tx, clusters, instances, keyed, keys,
     snapshots::{self, Selection},
 };
 use data_encoding::BASE64URL_NOPAD;
 use model::{
-    Account, Arn, ArnKind, ClusterName, GroupScope, KeyManager, ParameterGroup, Region,
-    SnapshotName, SubnetGroup, Subscription, Tag,
+    Account, Arn, ArnKind, BackupVault, ClusterName, GroupScope, KeyManager, ParameterGroup,
+    Region, SnapshotName, SubnetGroup, Subscription, Tag,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -42,7 +42,7 @@ pub(crate) struct Place {
 }
 
 /// The kinds, in the order of the walk.
-const KINDS: [ArnKind; 8] = [
+const KINDS: [ArnKind; 9] = [
     ArnKind::Key,
     ArnKind::Cluster,
     ArnKind::ClusterSnapshot,
@@ -51,6 +51,7 @@ const KINDS: [ArnKind; 8] = [
     ArnKind::ClusterParameterGroup,
     ArnKind::ParameterGroup,
     ArnKind::Subscription,
+    ArnKind::BackupVault,
 ];
 
 /// The type that callers filter by.
@@ -65,6 +66,7 @@ pub(crate) fn type_of(kind: ArnKind) -> &'static str {
         ArnKind::ParameterGroup => "rds:pg",
         ArnKind::Subscription => "rds:es",
         ArnKind::Secret => "secretsmanager:secret",
+        ArnKind::BackupVault => "backup:backup-vault",
     }
 }
 
@@ -143,6 +145,9 @@ pub(crate) async fn batch(
                 }
                 // No caller gives a secret tags.
                 ArnKind::Secret => Vec::new(),
+                ArnKind::BackupVault => {
+                    of_groups(tx, &region, &[account.as_str()], &after, BackupVault::arn)?
+                }
                 ArnKind::Key | ArnKind::Alias => of_keys(tx, &region, &account, &after)?,
             })
         })

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     action::{ActionContext, Output},
+    backup::vaults,
     keys::lookup as kms,
     shapes::tagged,
 };
@@ -31,6 +32,13 @@ impl Change {
                 tags.retain(|tag| !keys.contains(&tag.key));
                 Ok(())
             }
+        }
+    }
+
+    fn backup_action(&self) -> &'static str {
+        match self {
+            Self::Add(_) => "backup:TagResource",
+            Self::Remove(_) => "backup:UntagResource",
         }
     }
 
@@ -124,11 +132,18 @@ async fn one(cx: &ActionContext, text: &str, change: &Change) -> Result<(), Faul
             let changed = kms::change(cx, text, action, move |key, _| change.apply(&mut key.tags));
             changed.await.map(drop)
         }
+        Some(ArnKind::BackupVault) => {
+            let (action, change) = (change.backup_action(), change.clone());
+            let changed = vaults::retag(cx, text, action, move |tags| change.apply(tags));
+            changed.await
+        }
         Some(ArnKind::Alias | ArnKind::Secret) | None => {
             let shown: String = text.chars().take(limits::ECHO_CHARS_MAX).collect();
             Err(Fault::new(
                 Code::TaggingInvalidParameter,
-                format!("{shown} is not the ARN of a resource of RDS or a KMS key that is here."),
+                format!(
+                    "{shown} is not the ARN of a resource of RDS, a KMS key or a backup vault that is here."
+                ),
             ))
         }
     }

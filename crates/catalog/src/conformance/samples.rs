@@ -2,11 +2,11 @@
 //!
 //! They do not come from an action: fields that the catalog does not search have plain values.
 use model::{
-    Account, ApplyMethod, Arn, Cluster, ClusterName, ClusterStatus, Content, Entropy, GroupScope,
-    Hash, Instance, Job, JobId, JobKind, Key, KeyManager, KeyState, ParameterGroup,
-    ParameterSetting, Placement, Region, ResourceId, Snapshot, SnapshotKind, SnapshotName,
-    SnapshotStatus, Subnet, SubnetGroup, SubnetGroupName, Subscription, SubscriptionName,
-    SystemEntropy, Timestamp, VolumeId, VolumeRef, job::Subject,
+    Account, ApplyMethod, Arn, BackupVault, BackupVaultName, Cluster, ClusterName, ClusterStatus,
+    Content, Entropy, GroupScope, Hash, Instance, Job, JobId, JobKind, Key, KeyManager, KeyState,
+    ParameterGroup, ParameterSetting, Placement, Region, ResourceId, Snapshot, SnapshotKind,
+    SnapshotName, SnapshotStatus, Subnet, SubnetGroup, SubnetGroupName, Subscription,
+    SubscriptionName, SystemEntropy, Timestamp, VolumeId, VolumeRef, job::Subject,
 };
 
 /// A region.
@@ -217,6 +217,20 @@ pub fn parameter_group(name: &str) -> ParameterGroup {
         family: "aurora-postgresql15".to_owned(),
         description: "a sample".to_owned(),
         parameters: [("work_mem".to_owned(), setting)].into(),
+        tags: Vec::new(),
+    }
+}
+
+/// A backup vault of account 1.
+pub fn backup_vault(name: &str) -> BackupVault {
+    BackupVault {
+        region: region(),
+        account: account(1),
+        name: BackupVaultName::parse(&format!("Vault_{name}")).expect("a vault's name"),
+        created_at: Some(Timestamp(1)),
+        kms_key: Some(key_arn(name)),
+        creator_request_id: Some("request".to_owned()),
+        policy: None,
         tags: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 pub mod access_keys;
 pub mod accounts;
 pub mod automated;
+pub mod backup_vaults;
 pub mod clusters;
 pub mod counts;
 pub mod dirty_volumes;

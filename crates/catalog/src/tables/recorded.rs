@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use model::{
-    Account, Cluster, Grant, Instance, Key, ParameterGroup, Region, Snapshot, SubnetGroup,
-    Subscription,
+    Account, BackupVault, Cluster, Grant, Instance, Key, ParameterGroup, Region, Snapshot,
+    SubnetGroup, Subscription,
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -43,6 +43,7 @@ pub static RECORDS: &[Kind] = &[
     kind::<Cluster>(),
     kind::<Instance>(),
     kind::<Snapshot>(),
+    kind::<BackupVault>(),
 ];
 
 type Page = fn(&mut dyn Tx, Option<&Region>, Option<&Recorded>, usize) -> Found<Vec<Versioned>>;

@@ -15,7 +15,7 @@ use crate::commands::{
     snapferry actions\n  \
     snapferry actions --all --format json")]
 pub(crate) struct Actions {
-    /// Also those of RDS, KMS, STS and tagging that are not
+    /// Also those of RDS, KMS, STS, tagging and AWS Backup that are not
     #[arg(long)]
     all: bool,
     /// How the list is printed

@@ -33,7 +33,7 @@ type Seconds<L> = Family<L, Histogram>;
 /// The labels of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Request {
-    /// The API: `rds`, `kms`, `sts` or `tagging`.
+    /// The API: `rds`, `kms`, `sts`, `tagging` or `backup`.
     pub api: &'static str,
     /// The action; [`NO_ACTION`] when there is none of that name.
     pub action: &'static str,

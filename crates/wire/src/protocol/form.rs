@@ -32,7 +32,7 @@ pub struct Parameters {
 
 /// A name's value, and the names below it. Having both is wrong only where either is read.
 #[derive(Clone, Default)]
-struct Field {
+pub(super) struct Field {
     value: Option<String>,
     children: BTreeMap<String, Field>,
 }
@@ -99,6 +99,14 @@ fn decode(name: &str, text: &str) -> Result<String, InputError> {
 }
 
 impl Field {
+    /// A value that stands alone.
+    pub(super) fn of(value: String) -> Self {
+        Self {
+            value: Some(value),
+            ..Self::default()
+        }
+    }
+
     fn plant(&mut self, name: String, value: String) -> Result<(), InputError> {
         if DEPTH_MAX < name.split('.').count() {
             return Err(InputError::TooDeep {

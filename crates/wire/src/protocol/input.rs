@@ -104,6 +104,14 @@ pub enum InputError {
     /// No operation is named in the header that must name one.
     #[error("X-Amz-Target names no operation")]
     NoTarget,
+    /// No action has this method and path.
+    #[error("no action has {method} {path}")]
+    NoRoute {
+        /// The method.
+        method: String,
+        /// The path as sent.
+        path: String,
+    },
     /// Two places name different actions.
     #[error("two actions are named: {first} and {second}")]
     TwoActions {
@@ -128,7 +136,7 @@ impl InputError {
             Self::Encoding { .. } => InputCode::MalformedQueryString,
             Self::NotUtf8 | Self::NotPost => InputCode::MalformedInput,
             Self::NoAction => InputCode::MissingAction,
-            Self::NoTarget => InputCode::UnknownOperation,
+            Self::NoTarget | Self::NoRoute { .. } => InputCode::UnknownOperation,
         }
     }
 
@@ -164,6 +172,13 @@ impl InputError {
             Self::NotPost => "A JSON body is sent with POST.".to_owned(),
             Self::NoAction => "The request must contain the parameter Action.".to_owned(),
             Self::NoTarget => "The X-Amz-Target header names no operation.".to_owned(),
+            Self::NoRoute { method, path } => {
+                format!(
+                    "No operation has the method {} and the path {}.",
+                    cut(method),
+                    cut(path)
+                )
+            }
             Self::TwoActions { first, second } => format!(
                 "The request names two actions: {} and {}.",
                 cut(first),

@@ -82,8 +82,10 @@ pub struct Route {
     pub action: &'static str,
     /// The method.
     pub method: Method,
-    /// The path, with labels: `/tags/{ResourceArn}`.
+    /// The path, with labels, which are members: `/tags/{ResourceArn}`.
     pub path: &'static str,
+    /// Names of the query, each with the member that it carries.
+    pub query: &'static [(&'static str, &'static str)],
     /// The status of a good answer.
     pub status: u16,
 }

@@ -9,6 +9,7 @@ pub mod json;
 mod json_envelope;
 mod node;
 mod query;
+mod rest_json;
 pub mod xml;
 
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use crate::{Fault, RawRequest};
 
 /// All protocols. The first that claims a request has it, and the last claims every one.
 static PROTOCOLS: &[&dyn Protocol] = &[
+    &rest_json::RestJson,
     &aws_json::AwsJson,
     &json_envelope::JsonEnvelope,
     &query::Query,

@@ -1,8 +1,7 @@
-//! The protocols side by side, and one more beside them: adding it is its file and a line.
+//! The protocols side by side.
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
-use self::toy::Toy;
 use super::*;
 
 static DIRECTORY: Directory = Directory {
@@ -25,6 +24,7 @@ static DIRECTORY: Directory = Directory {
             action: "TagToy",
             method: Method::PUT,
             path: "/toys/{ToyArn}/tags/",
+            query: &[("maxResults", "MaxResults")],
             status: 201,
         },
         Route {
@@ -32,186 +32,11 @@ static DIRECTORY: Directory = Directory {
             action: "DropToy",
             method: Method::DELETE,
             path: "/toys/{ToyArn}",
+            query: &[],
             status: 204,
         },
     ],
 };
-
-/// The real list, and the toy.
-static WITH_TOY: &[&dyn Protocol] = &[
-    &Toy,
-    &aws_json::AwsJson,
-    &json_envelope::JsonEnvelope,
-    &query::Query,
-];
-
-/// What would be a protocol's file: methods, labels in paths, names in the query, a JSON body.
-mod toy {
-    use std::collections::BTreeMap;
-
-    use super::super::{
-        input::ReadError,
-        interface::{respond, with_error_type},
-        json::Tree,
-        node::{Item, Looks, Members, Node},
-        *,
-    };
-    use crate::percent;
-
-    #[derive(Debug)]
-    pub(super) struct Toy;
-
-    /// The labels of a path that fits a route: names and decoded texts.
-    fn labels(route: &Route, request: &RawRequest) -> Option<Vec<(&'static str, String)>> {
-        if route.method != request.method {
-            return None;
-        }
-        let path = request.path.trim_matches('/').split('/');
-        let pattern = route.path.trim_matches('/').split('/');
-        if path.clone().count() != pattern.clone().count() {
-            return None;
-        }
-        let mut labels = Vec::new();
-        for (sent, wanted) in path.zip(pattern) {
-            match wanted.strip_prefix('{') {
-                Some(label) => {
-                    let text = String::from_utf8(percent::decode(sent).ok()?).ok()?;
-                    labels.push((label.trim_end_matches('}'), text));
-                }
-                None if sent == wanted => {}
-                None => return None,
-            }
-        }
-        Some(labels)
-    }
-
-    fn route(
-        request: &RawRequest,
-        directory: &Directory,
-    ) -> Option<(&'static Route, Vec<(&'static str, String)>)> {
-        let mut routes = directory.routes.iter();
-        routes.find_map(|route| Some((route, labels(route, request)?)))
-    }
-
-    /// Labels and query names beside the members of a body.
-    struct Gathered {
-        texts: BTreeMap<String, Text>,
-        body: Tree,
-    }
-
-    impl Node for Gathered {
-        fn text(&self) -> Result<&str, ReadError> {
-            self.body.text()
-        }
-        fn boolean(&self) -> Result<bool, ReadError> {
-            self.body.boolean()
-        }
-        fn whole(&self, least: i128, most: i128) -> Result<i128, ReadError> {
-            self.body.whole(least, most)
-        }
-        fn float(&self) -> Result<f64, ReadError> {
-            self.body.float()
-        }
-        fn members(&self) -> Result<Members<'_>, ReadError> {
-            let texts = self.texts.iter();
-            let texts = texts.map(|(name, text)| (name.as_str(), text as &dyn Node));
-            Ok(Box::new(texts.chain(self.body.members()?)))
-        }
-        fn items(&self) -> Result<Vec<Item<'_>>, ReadError> {
-            self.body.items()
-        }
-        fn looks(&self) -> Looks {
-            Looks::Structure
-        }
-        fn is_none(&self) -> bool {
-            false
-        }
-    }
-
-    /// A text that may stand for a number.
-    struct Text(String);
-
-    impl Node for Text {
-        fn text(&self) -> Result<&str, ReadError> {
-            Ok(&self.0)
-        }
-        fn boolean(&self) -> Result<bool, ReadError> {
-            self.0
-                .parse()
-                .map_err(|_| ReadError::malformed("a text", "a boolean"))
-        }
-        fn whole(&self, least: i128, most: i128) -> Result<i128, ReadError> {
-            let number = self.0.parse().ok();
-            let number = number.filter(|number| (least..=most).contains(number));
-            number.ok_or_else(|| ReadError::malformed("a text", "a whole number"))
-        }
-        fn float(&self) -> Result<f64, ReadError> {
-            Err(ReadError::malformed("a text", "a number"))
-        }
-        fn members(&self) -> Result<Members<'_>, ReadError> {
-            Err(ReadError::malformed("a text", "a structure"))
-        }
-        fn items(&self) -> Result<Vec<Item<'_>>, ReadError> {
-            Err(ReadError::malformed("a text", "a list"))
-        }
-        fn looks(&self) -> Looks {
-            Looks::Text
-        }
-        fn is_none(&self) -> bool {
-            false
-        }
-    }
-
-    impl Protocol for Toy {
-        fn methods(&self) -> &'static [Method] {
-            const METHODS: &[Method] = &[Method::GET, Method::POST, Method::PUT, Method::DELETE];
-            METHODS
-        }
-
-        fn asks(&self, request: &RawRequest, directory: &Directory) -> bool {
-            route(request, directory).is_some()
-        }
-
-        fn dialect(&self) -> Dialect {
-            Dialect::Json
-        }
-
-        fn read(&self, request: &RawRequest, directory: &Directory) -> Result<Asked, InputError> {
-            let (route, labels) = route(request, directory).ok_or(InputError::NoAction)?;
-            let mut texts: BTreeMap<String, Text> = labels
-                .into_iter()
-                .map(|(name, text)| (name.to_owned(), Text(text)))
-                .collect();
-            let query = Parameters::parse(&request.query, "")?;
-            if let Some(max) = query.get("maxResults") {
-                texts.insert("MaxResults".to_owned(), Text(max.to_owned()));
-            }
-            let root = Tree::parse(&request.body)
-                .map(|body| Box::new(Gathered { texts, body }) as Box<dyn Node>);
-            Ok(Asked {
-                service: Some(route.service),
-                action: route.action.to_owned(),
-                input: Input::new(root, Unknown::Ignore),
-                status: route.status,
-            })
-        }
-
-        fn success(&self, answer: &Answer<'_>) -> Response<Bytes> {
-            let body = match answer.status {
-                204 => String::new(),
-                _ => answer.output.to_json().to_string(),
-            };
-            respond(answer.status, "application/json", body, answer.request_id)
-        }
-
-        fn fault(&self, fault: &Fault, _: &Service, request_id: &str) -> Response<Bytes> {
-            let body = serde_json::json!({ "Code": fault.code, "Message": fault.message });
-            let body = body.to_string();
-            let response = respond(fault.status, "application/json", body, request_id);
-            with_error_type(response, fault)
-        }
-    }
-}
 
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -262,6 +87,7 @@ fn fault() -> Fault {
         status: 404,
         message: "\"a\" <b>".to_owned(),
         kind: "NOT_FOUND",
+        details: vec![("Context", "c".to_owned())],
     }
 }
 
@@ -270,16 +96,13 @@ fn body(response: &Response<Bytes>) -> &str {
 }
 
 #[test]
-fn a_toy_with_put_and_labels_is_one_file_and_one_line() {
-    let protocols = Protocols {
-        list: WITH_TOY,
-        directory: &DIRECTORY,
-    };
+fn routes_have_methods_labels_and_names_of_the_query() {
+    let protocols = Protocols::new(&DIRECTORY);
     let put = request(
         Method::PUT,
-        "/toys/arn%3Atoy%2F1/tags?maxResults=7",
+        "/toys/arn%3Atoy%2F1+/tags?maxResults=7",
         &[("content-type", "application/json")],
-        r#"{"Tags": ["a"], "Stranger": 1}"#,
+        r#"{"Tags": ["a"], "Stranger": 1, "ToyArn": "arn:other"}"#,
     );
     let spoken = protocols.of(&put);
     assert!(spoken.methods().contains(&Method::PUT));
@@ -292,7 +115,7 @@ fn a_toy_with_put_and_labels_is_one_file_and_one_line() {
     assert_eq!(
         asked.input.read::<TagToy>().unwrap(),
         TagToy {
-            toy_arn: "arn:toy/1".to_owned(),
+            toy_arn: "arn:toy/1+".to_owned(),
             max_results: Some(7),
             tags: vec!["a".to_owned()],
         }
@@ -306,20 +129,46 @@ fn a_toy_with_put_and_labels_is_one_file_and_one_line() {
         (response.status().as_u16(), body(&response)),
         (201, r#"{"Name":"n","Zone":null}"#)
     );
+    assert_eq!(body(&spoken.success(&answer(&(), 200))), "");
     let response = spoken.fault(&fault(), None, "r-1");
     assert_eq!(response.headers()["x-amzn-errortype"], "NotFoundFault");
     assert_eq!(
         body(&response),
-        r#"{"Code":"NotFoundFault","Message":"\"a\" <b>"}"#
+        r#"{"Code":"NotFoundFault","Context":"c","Message":"\"a\" <b>","Type":"Client"}"#
     );
-    let drop = request(Method::DELETE, "/toys/1", &[], "");
+    let drop = request(Method::DELETE, "/toys/1/", &[], "");
     let asked = protocols.of(&drop).read(&drop).unwrap();
     assert_eq!((asked.action.as_str(), asked.status), ("DropToy", 204));
-    // What is no toy's is spoken as before; without the toy nobody takes the method.
-    let form = request(Method::POST, "/", &[], "Action=Make&Name=n");
-    assert_eq!(protocols.of(&form).read(&form).unwrap().action, "Make");
-    let spoken = Protocols::new(&DIRECTORY).of(&drop);
-    assert!(!spoken.methods().contains(&Method::DELETE));
+    assert_eq!(body(&protocols.of(&drop).success(&answer(&made, 204))), "");
+}
+
+#[test]
+fn what_no_route_has_is_refused_in_the_words_of_its_service() {
+    let protocols = Protocols::new(&DIRECTORY);
+    let wrong = request(Method::POST, "/toys/1", &[], "");
+    let error = protocols.of(&wrong).read(&wrong).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "No operation has the method POST and the path /toys/1."
+    );
+    let scope =
+        "AWS4-HMAC-SHA256 Credential=AK/20260101/us-east-1/toys/aws4_request, SignedHeaders=host";
+    for (path, signed_for, of_routes) in [
+        ("/else", "toys", true),
+        ("/else", "rds", false),
+        ("/", "toys", false),
+        ("/toys", "rds", false),
+        ("/toys/1", "rds", true),
+        ("/toys/1/2/3", "rds", false),
+        ("/toys//", "rds", false),
+    ] {
+        let scope = scope.replace("toys", signed_for);
+        let asked = request(Method::GET, path, &[("authorization", &scope)], "");
+        let spoken = format!("{:?}", protocols.of(&asked).asked);
+        assert_eq!(spoken == "RestJson", of_routes, "{path} {signed_for}");
+    }
+    let bad = request(Method::GET, "/toys/%zz", &[], "");
+    assert!(format!("{:?}", protocols.of(&bad).asked) != "RestJson");
 }
 
 #[test]

@@ -1,0 +1,51 @@
+//! The faults of AWS Backup. `Context` names what they are about.
+use std::borrow::Cow;
+
+use model::limits::ECHO_CHARS_MAX;
+
+use service::fault::{Code, Fault};
+
+fn fault(code: Code, context: &str, message: impl Into<Cow<'static, str>>) -> Fault {
+    Fault::new(code, message).with("Context", shown(context))
+}
+
+/// A caller's text, cut.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(ECHO_CHARS_MAX).collect()
+}
+
+/// `InvalidParameterValueException`.
+pub(crate) fn invalid(context: &str, message: impl Into<Cow<'static, str>>) -> Fault {
+    fault(Code::BackupInvalidParameter, context, message)
+}
+
+/// `MissingParameterValueException`.
+pub(crate) fn missing(member: &str) -> Fault {
+    let message = format!("The request must contain the parameter {member}.");
+    fault(Code::BackupMissingParameter, member, message)
+}
+
+/// `ResourceNotFoundException`.
+pub(crate) fn not_found(context: &str, message: impl Into<Cow<'static, str>>) -> Fault {
+    fault(Code::SecretNotFound, context, message)
+}
+
+/// `InvalidRequestException`: what is asked for cannot be done as things are.
+pub(crate) fn refused(context: &str, message: impl Into<Cow<'static, str>>) -> Fault {
+    fault(Code::SecretInvalidRequest, context, message)
+}
+
+/// `LimitExceededException`.
+pub(crate) fn limit(context: &str, message: impl Into<Cow<'static, str>>) -> Fault {
+    fault(Code::KmsLimitExceeded, context, message)
+}
+
+/// `AlreadyExistsException` of a resource, which it names.
+pub(crate) fn exists(arn: &str, creator_request_id: Option<&str>, context: &str) -> Fault {
+    let message = format!("A Backup vault with the name {context} already exists");
+    let there = fault(Code::KmsAlreadyExists, context, message).with("Arn", arn);
+    match creator_request_id {
+        Some(id) => there.with("CreatorRequestId", id),
+        None => there,
+    }
+}
