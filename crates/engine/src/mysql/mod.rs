@@ -6,16 +6,21 @@
 //! the socket's folder and nothing else. `home.dir`, `conf/` and `log/` belong to root. What lies in `data/` is
 //! never trusted: it is entered without following links, and no file of it is ever a setting.
 mod create;
+mod document;
+mod dump;
 mod examine;
 mod handle;
 mod install;
+mod load;
 mod master;
 mod options;
+mod page;
 mod parameters;
 mod ping;
 mod process;
 mod profile;
 mod quoted;
+mod redo;
 mod rights;
 mod run;
 mod session;
@@ -155,14 +160,12 @@ impl Engine for MySql {
         Ok(ServerState::Answers)
     }
 
-    fn dump(&self, home: &Home, _: &mut dyn DumpSink) -> Result<DumpInfo, EngineError> {
-        Err(EngineError::NotWhole {
-            home: home.dir.clone(),
-        })
+    fn dump(&self, home: &Home, sink: &mut dyn DumpSink) -> Result<DumpInfo, EngineError> {
+        dump::dump(self, home, sink)
     }
 
-    async fn load(&self, _: &Home, _: &str) -> Result<(), EngineError> {
-        Err(EngineError::bad_dump("this engine loads none yet"))
+    async fn load(&self, home: &Home, document: &str) -> Result<(), EngineError> {
+        self.load_dump(home, document).await
     }
 
     async fn remove(&self, home: &Home) -> Result<(), EngineError> {

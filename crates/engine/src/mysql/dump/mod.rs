@@ -1,0 +1,60 @@
+//! A consistent state of a cluster, running or stopped, read from its files.
+//!
+//! It does not know what becomes of the files.
+mod content;
+mod copy;
+mod lock;
+pub(super) mod names;
+mod online;
+pub(super) mod pages;
+mod plan;
+mod session;
+pub(super) mod spool;
+mod stopped;
+mod tail;
+
+use tokio::runtime::Handle;
+
+use super::{MySql, process::SERVER};
+use crate::{
+    DumpInfo, DumpSink, EngineError, Home,
+    folder::Folder,
+    hosting::{hold::Hold, whole::is_whole},
+};
+use copy::Copier;
+
+/// Reads the cluster into `sink`. Blocks; must be called inside a tokio runtime.
+pub(super) fn dump(
+    engine: &MySql,
+    home: &Home,
+    sink: &mut dyn DumpSink,
+) -> Result<DumpInfo, EngineError> {
+    let runtime = Handle::current();
+    if !is_whole(home)? {
+        return Err(EngineError::NotWhole {
+            home: home.dir.clone(),
+        });
+    }
+    let data = Folder::open(&home.data())
+        .map_err(|source| EngineError::io("open", home.data(), source))?;
+    let mut copier = Copier::new(home, &data, sink);
+    let has_server = || Ok::<_, EngineError>(SERVER.look(home)?.has_server());
+    let document = if has_server()? {
+        online::dump(&runtime, home, &data, &mut copier, has_server)?
+    } else {
+        // Held to the end of the dump: no start may come between.
+        let _held = runtime.block_on(Hold::take(home))?;
+        if has_server()? {
+            return Err(EngineError::Busy {
+                home: home.dir.clone(),
+            });
+        }
+        let version = engine.installs.of(&home.version)?;
+        copier.look_at(home);
+        stopped::dump(&data, &mut copier, &version.version)?
+    };
+    Ok(DumpInfo {
+        document: document.to_json(),
+        left_out: Vec::new(),
+    })
+}

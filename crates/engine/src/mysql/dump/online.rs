@@ -1,0 +1,161 @@
+//! A cluster's state, read under its running server.
+//!
+//! It does not know what becomes of the files.
+//!
+//! Invariant: all files are read while one session keeps the redo log and shuts out changes of tables. The log
+//! goes with the dump from a checkpoint before the first read to a place behind the last one. When the session is
+//! lost the log may go, so the dump is void.
+use std::{future::Future, time::Duration};
+
+use tokio::{
+    runtime::Handle,
+    time::{sleep, timeout},
+};
+
+use super::{
+    super::{
+        document::{Circumstances, Document, Method, Places},
+        profile, redo,
+        session::Session,
+    },
+    copy::Copier,
+    lock::DumpLock,
+    plan::Plan,
+    session::DumpSession,
+    spool::Spool,
+    tail::Tail,
+};
+use crate::{EngineError, Home, folder::Folder};
+
+/// How often a wait looks whether it should end.
+const STOP_POLL: Duration = Duration::from_millis(250);
+/// How long a server that is just starting may take to give a session.
+const SESSION_WAIT: Duration = Duration::from_secs(60);
+/// How long another dump of the cluster is waited for.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+/// For how long changes of tables and accounts may be shut out; a dump that takes longer is void.
+const LOCK_MAX: Duration = Duration::from_secs(60 * 60);
+/// The folder beside the data folder for what a dump needs.
+const SPOOL: &str = "spool";
+
+/// Reads a cluster under its running server. `is_there` tells whether that still runs.
+pub(super) fn dump(
+    runtime: &Handle,
+    home: &Home,
+    data: &Folder,
+    copier: &mut Copier,
+    is_there: impl Fn() -> Result<bool, EngineError>,
+) -> Result<Document, EngineError> {
+    let dir = home.dir.join(SPOOL);
+    let _lock = wait(runtime, copier, async {
+        let deadline = tokio::time::Instant::now() + BUSY_WAIT;
+        loop {
+            match DumpLock::try_take(home, &dir)? {
+                Some(lock) => return Ok(lock),
+                None if deadline < tokio::time::Instant::now() => {
+                    return Err(EngineError::Busy {
+                        home: home.dir.clone(),
+                    });
+                }
+                None => sleep(STOP_POLL).await,
+            }
+        }
+    })??;
+    let session = open_session(runtime, home, copier, is_there)?;
+    let session = wait(runtime, copier, DumpSession::begin(session))??;
+    let (checkpoint, version) = (session.checkpoint(), session.version().to_owned());
+    let spool = Spool::begin(data, &dir, checkpoint)?;
+    let mut tail = Tail::begin(runtime, session, spool, LOCK_MAX);
+    copier.look_at(home);
+    let plan = Plan::of(data)?;
+    copier.sink.expect_total(plan.bytes);
+    for item in &plan.items {
+        let result = copier.item(item);
+        // What became of the session explains all else.
+        if tail.has_failed() {
+            wait(runtime, copier, tail.finish())??;
+        }
+        result?;
+    }
+    copier.settle()?;
+    let tailed = wait(runtime, copier, tail.finish())??;
+    give_redo(copier, tailed.spool, checkpoint, plan.bytes)?;
+    let series = profile::series(&version).to_owned();
+    Ok(Document::new(Circumstances {
+        series,
+        version,
+        method: Method::Online,
+        places: Places {
+            checkpoint,
+            end: tailed.end,
+        },
+        tablespace_files: plan.tablespace_files,
+        gtid_executed: tailed.gtid_executed,
+    }))
+}
+
+fn give_redo(
+    copier: &mut Copier,
+    spool: Spool,
+    checkpoint: u64,
+    bytes: u64,
+) -> Result<(), EngineError> {
+    use model::pages::Content;
+    let files = spool.into_files(checkpoint);
+    let redo_bytes: u64 = files.iter().map(|(_, content)| content.size()).sum();
+    copier.sink.expect_total(bytes + redo_bytes);
+    copier.folder(redo::FOLDER)?;
+    for (name, content) in files {
+        copier.check_stop()?;
+        let path = format!("{}/{name}", redo::FOLDER);
+        copier.give(path, std::sync::Arc::new(content))?;
+    }
+    copier.settle()
+}
+
+fn open_session(
+    runtime: &Handle,
+    home: &Home,
+    copier: &Copier,
+    is_there: impl Fn() -> Result<bool, EngineError>,
+) -> Result<Session, EngineError> {
+    let patient = async {
+        loop {
+            match Session::open(home).await {
+                Ok(session) => return Ok(session),
+                // A server that has just begun; one that is gone will not come back.
+                Err(refusal) if refusal.is_passing() && is_there()? => sleep(STOP_POLL).await,
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+    };
+    match wait(runtime, copier, timeout(SESSION_WAIT, patient))? {
+        Ok(result) => result,
+        Err(_) => Err(EngineError::SqlTimeout {
+            doing: "take a connection",
+            secs: SESSION_WAIT.as_secs(),
+        }),
+    }
+}
+
+/// Waits for the server, and looks now and then whether the dump should stop.
+fn wait<F: Future>(runtime: &Handle, copier: &Copier, future: F) -> Result<F::Output, EngineError> {
+    let mut waits = false;
+    let output = runtime.block_on(async {
+        let mut future = std::pin::pin!(future);
+        loop {
+            match timeout(STOP_POLL, &mut future).await {
+                Ok(output) => return Ok::<_, EngineError>(output),
+                Err(_) => copier.check_stop()?,
+            }
+            if !waits {
+                waits = true;
+                copier.sink.waits(true);
+            }
+        }
+    })?;
+    if waits {
+        copier.sink.waits(false);
+    }
+    Ok(output)
+}
