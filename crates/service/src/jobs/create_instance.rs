@@ -3,10 +3,10 @@ use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
 use model::{
     Cluster, Instance, InstanceId, InstanceStatus, Job, Placement, ResourceId, Told, instance::link,
 };
-use serde::{Deserialize, Serialize};
 
 use super::{
     JobError,
+    on_instance::Body,
     run::{JobType, Run},
 };
 use crate::{
@@ -14,15 +14,6 @@ use crate::{
     events::kinds::{self, OfInstance},
     fault::chain,
 };
-
-/// The job's document.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Body {
-    /// The cluster.
-    pub cluster: ResourceId,
-    /// The instance.
-    pub instance: InstanceId,
-}
 
 /// The kind.
 #[derive(Debug)]

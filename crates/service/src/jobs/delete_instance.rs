@@ -1,15 +1,13 @@
 //! Removes an instance of a cluster that has others: its server, its files, its record. The writer
 //! gives its place to a reader first.
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
-use model::{
-    Cluster, ClusterStatus, Instance, InstanceId, InstanceStatus, Job, Placement, ResourceId, Told,
-};
-use serde::{Deserialize, Serialize};
+use model::{Cluster, ClusterStatus, Instance, InstanceId, InstanceStatus, Job, Placement, Told};
 
 use super::{
     JobError,
     create_instance::renew,
     failover,
+    on_instance::Body,
     run::{JobType, Run, attempts},
 };
 use crate::{
@@ -17,15 +15,6 @@ use crate::{
     events::kinds::{self, OfCluster, OfInstance},
     fault::chain,
 };
-
-/// The job's document.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Body {
-    /// The cluster.
-    pub cluster: ResourceId,
-    /// The instance.
-    pub instance: InstanceId,
-}
 
 /// The kind.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ mod error;
 pub(crate) mod failover;
 pub mod failover_cluster;
 pub mod keyed_queues;
+pub mod on_instance;
 pub mod progress;
 pub mod reboot_instance;
 pub mod reencrypt;

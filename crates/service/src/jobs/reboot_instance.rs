@@ -2,11 +2,11 @@
 use std::time::Duration;
 
 use catalog::{CatalogError, CatalogExt, Tx, instances, jobs};
-use model::{InstanceId, InstanceStatus, Job, ResourceId, Told};
-use serde::{Deserialize, Serialize};
+use model::{InstanceStatus, Job, Told};
 
 use super::{
     JobError,
+    on_instance::Body,
     run::{JobType, Run},
 };
 use crate::{
@@ -16,15 +16,6 @@ use crate::{
 
 /// How long a server may take to stop in order.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The job's document.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Body {
-    /// The cluster.
-    pub cluster: ResourceId,
-    /// The instance.
-    pub instance: InstanceId,
-}
 
 /// The kind.
 #[derive(Debug)]

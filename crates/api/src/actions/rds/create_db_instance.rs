@@ -6,7 +6,6 @@ use catalog::{CatalogExt, Tx, clusters, instances, jobs};
 use model::{
     Cluster, ClusterStatus, Instance, InstanceId, InstanceName, InstanceStatus,
     instance::{DEFAULT_TIER, InstanceOptions},
-    job::Subject,
 };
 use serde::Deserialize;
 
@@ -18,10 +17,7 @@ use crate::{
 use service::{
     clusters::addresses::{self, PortRequest},
     fault::{Code, Fault},
-    jobs::{
-        create_instance::{self, CreateInstance},
-        new_job,
-    },
+    jobs::{create_instance::CreateInstance, on_instance},
 };
 
 /// Readers of a cluster. Source: "Quotas and constraints for Amazon Aurora".
@@ -287,7 +283,7 @@ impl CreateDbInstance {
             addresses::choose(&cx.service, &cluster, &reader.placement.member, like).await?;
         (reader.placement.host, reader.placement.port) = (place.host.clone(), place.port);
         let let_go = |_: &Fault| addresses::release(&cx.service, &cluster, &place);
-        let job = self.job(cx, &cluster, &reader);
+        let job = on_instance::job::<CreateInstance>(&cx.service, &cluster, &reader);
         let (caller, region, wanted) =
             (cx.caller.account.clone(), cx.region.clone(), wanted.clone());
         cx.service
@@ -309,17 +305,6 @@ impl CreateDbInstance {
             })
             .await
             .inspect_err(let_go)
-    }
-
-    fn job(&self, cx: &ActionContext, cluster: &Cluster, reader: &Instance) -> model::Job {
-        let subject = Subject::cluster(&cluster.region, &cluster.account, &cluster.name);
-        let body = create_instance::Body {
-            cluster: cluster.resource_id.clone(),
-            instance: reader.id.clone(),
-        };
-        let mut job = new_job::<CreateInstance>(&cx.service, subject, &body);
-        job.node = Some(reader.placement.node.clone());
-        job
     }
 }
 

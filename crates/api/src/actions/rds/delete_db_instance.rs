@@ -2,25 +2,23 @@
 //! alone, and the cluster goes on answering at its endpoint.
 //!
 //! Source: API_DeleteDBInstance and "Deleting Aurora DB clusters and DB instances".
-use catalog::{CatalogExt, Tx, clusters, instances, jobs};
-use model::{Cluster, ClusterStatus, Instance, InstanceStatus, Job, job::Subject};
+use catalog::{CatalogExt, Stored, Tx, clusters, instances, jobs};
+use model::{Cluster, ClusterStatus, Instance, InstanceStatus};
 use serde::Deserialize;
 
 use super::{
     create_db_instance::{not_available, wrong_state},
-    describe_db_instances::find_in,
+    describe_db_instances::find_to_change,
 };
 use crate::{
     action::{Action, ActionContext, Api},
     shapes::{InstanceOutput, InstanceRef},
 };
 use service::{
+    context::ServiceContext,
     events::kinds::{self, OfInstance},
     fault::{Code, Fault},
-    jobs::{
-        delete_instance::{self, DeleteInstance},
-        new_job,
-    },
+    jobs::{delete_instance::DeleteInstance, on_instance},
 };
 
 /// The input.
@@ -52,39 +50,27 @@ impl Action for DeleteDbInstance {
         }
         let (account, region) = (cx.caller.account.clone(), cx.region.clone());
         let context = cx.service.clone();
-        let (asked, of, at) = (wanted.clone(), account.clone(), region.clone());
-        let (cluster, found) = context
-            .catalog
-            .read(move |tx| find_in(tx, &asked, &of, &at))
-            .await?;
-        let body = delete_instance::Body {
-            cluster: cluster.resource_id.clone(),
-            instance: found.id.clone(),
-        };
-        let subject = Subject::cluster(&cluster.region, &cluster.account, &cluster.name);
-        let mut job = new_job::<DeleteInstance>(&context, subject, &body);
-        job.node = Some(found.placement.node);
-        context
+        cx.service
             .catalog
             .write(move |tx| {
-                let (cluster, found) = find_in(tx, &wanted, &account, &region)?;
-                delete(tx, cluster, found, &job)
+                let (cluster, stored) = find_to_change(tx, &wanted, &account, &region)?;
+                delete(&context, tx, &cluster, stored)
             })
             .await
     }
 }
 
 fn delete(
+    context: &ServiceContext,
     tx: &mut dyn Tx,
-    cluster: Cluster,
-    found: Instance,
-    job: &Job,
+    cluster: &Cluster,
+    mut stored: Stored<Instance>,
 ) -> Result<InstanceOutput, Fault> {
     if !matches!(
-        found.status,
+        stored.value.status,
         InstanceStatus::Available | InstanceStatus::Failed
     ) {
-        return Err(wrong_state(&found));
+        return Err(wrong_state(&stored.value));
     }
     if cluster.is_multi_az() {
         return Err(Fault::new(
@@ -96,48 +82,53 @@ fn delete(
         ));
     }
     if cluster.status != ClusterStatus::Available {
-        return Err(not_available(&cluster));
+        return Err(not_available(cluster));
     }
     let members = instances::of_cluster(tx, &cluster.resource_id)?;
-    let mut stored = members
-        .iter()
-        .find(|one| one.value.id == found.id)
-        .cloned()
-        .ok_or_else(|| Fault::new(Code::DbInstanceNotFound, "DBInstance not found."))?;
     if members.len() == 1 {
-        let gone = Instance {
-            status: InstanceStatus::Deleting,
-            ..found
-        };
-        kinds::instance(tx, &gone, OfInstance::Deleted)?;
-        let unnamed = Instance::first_writer(&cluster, stored.value.placement.clone());
-        stored.value = Instance {
-            id: stored.value.id,
-            ..unnamed
-        };
-        instances::update(tx, stored)?;
-        return Ok(InstanceOutput::of(&cluster, &gone));
+        return take_name(tx, cluster, stored);
     }
-    if found.is_writer() {
-        can_be_followed(&cluster, &members)?;
+    if stored.value.is_writer() {
+        can_be_followed(cluster, &members)?;
         let mut moved = clusters::get_by_resource_id(tx, &cluster.resource_id)?
-            .ok_or_else(|| not_available(&cluster))?;
+            .ok_or_else(|| not_available(cluster))?;
         moved.value.status = ClusterStatus::FailingOver;
         clusters::update(tx, moved)?;
     }
     stored.value.status = InstanceStatus::Deleting;
     let stored = instances::update(tx, stored)?;
-    instances::relink(tx, &cluster)?;
-    jobs::insert(tx, job)?;
-    Ok(InstanceOutput::of(&cluster, &stored.value))
+    instances::relink(tx, cluster)?;
+    let job = on_instance::job::<DeleteInstance>(context, cluster, &stored.value);
+    jobs::insert(tx, &job)?;
+    Ok(InstanceOutput::of(cluster, &stored.value))
+}
+
+/// The last instance goes by name alone: its server stays.
+fn take_name(
+    tx: &mut dyn Tx,
+    cluster: &Cluster,
+    mut stored: Stored<Instance>,
+) -> Result<InstanceOutput, Fault> {
+    let gone = Instance {
+        status: InstanceStatus::Deleting,
+        ..stored.value.clone()
+    };
+    kinds::instance(tx, &gone, OfInstance::Deleted)?;
+    let unnamed = Instance::first_writer(cluster, stored.value.placement.clone());
+    stored.value = Instance {
+        id: stored.value.id,
+        ..unnamed
+    };
+    instances::update(tx, stored)?;
+    Ok(InstanceOutput::of(cluster, &gone))
 }
 
 /// Refuses to end a writer whose cluster has no reader that can take its writes.
 pub(super) fn can_be_followed(
     cluster: &Cluster,
-    members: &[catalog::Stored<Instance>],
+    members: &[Stored<Instance>],
 ) -> Result<(), Fault> {
-    let ready = |one: &&catalog::Stored<Instance>| {
+    let ready = |one: &&Stored<Instance>| {
         let one = &one.value;
         !one.is_writer() && one.status == InstanceStatus::Available && one.placement.is_whole()
     };

@@ -1,5 +1,5 @@
 //! `DescribeDBInstances`.
-use catalog::{CatalogExt, Tx, clusters, instances};
+use catalog::{CatalogExt, Stored, Tx, clusters, instances};
 use model::{Account, Cluster, Instance, Region};
 use serde::{Deserialize, Serialize};
 
@@ -109,16 +109,27 @@ fn all(
 }
 
 /// The caller's instance of that name, with its cluster.
-pub(super) fn find_in(
+fn find_in(
     tx: &mut dyn Tx,
     wanted: &InstanceRef,
     account: &Account,
     region: &Region,
 ) -> Result<(Cluster, Instance), Fault> {
-    let instance = wanted.own(tx, account, region)?.value;
-    let cluster = clusters::get_by_resource_id(tx, &instance.cluster)?;
+    let (cluster, stored) = find_to_change(tx, wanted, account, region)?;
+    Ok((cluster, stored.value))
+}
+
+/// The same for whoever changes it in this transaction.
+pub(super) fn find_to_change(
+    tx: &mut dyn Tx,
+    wanted: &InstanceRef,
+    account: &Account,
+    region: &Region,
+) -> Result<(Cluster, Stored<Instance>), Fault> {
+    let stored = wanted.own(tx, account, region)?;
+    let cluster = clusters::get_by_resource_id(tx, &stored.value.cluster)?;
     let cluster = cluster.ok_or_else(|| wanted.not_found())?.value;
-    Ok((cluster, instance))
+    Ok((cluster, stored))
 }
 
 fn shape(cx: &ActionContext, cluster: &Cluster, instance: &Instance) -> DbInstance {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     create_db_instance::{class, is_free, tier, window, wrong_state},
-    describe_db_instances::find_in,
+    describe_db_instances::find_to_change,
 };
 use crate::{
     action::{Action, ActionContext, Api},
@@ -68,17 +68,16 @@ impl Action for ModifyDbInstance {
         cx.service
             .catalog
             .write(move |tx| {
-                let (cluster, found) = find_in(tx, &wanted, &account, &region)?;
-                if found.status != InstanceStatus::Available {
-                    return Err(wrong_state(&found));
+                let (cluster, mut stored) = find_to_change(tx, &wanted, &account, &region)?;
+                if stored.value.status != InstanceStatus::Available {
+                    return Err(wrong_state(&stored.value));
                 }
                 let renamed = new_name
                     .as_ref()
-                    .filter(|new| found.name.as_ref() != Some(*new));
+                    .filter(|new| stored.value.name.as_ref() != Some(*new));
                 if let Some(new) = renamed {
                     is_free(tx, &cluster, new)?;
                 }
-                let mut stored = wanted.own(tx, &account, &region)?;
                 self.apply(&mut stored.value, renamed)?;
                 let stored = instances::update(tx, stored)?;
                 Ok(InstanceOutput::of(&cluster, &stored.value))

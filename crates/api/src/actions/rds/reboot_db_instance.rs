@@ -2,12 +2,12 @@
 //!
 //! Source: API_RebootDBInstance.
 use catalog::{CatalogExt, instances, jobs};
-use model::{ClusterStatus, InstanceStatus, job::Subject};
+use model::{ClusterStatus, InstanceStatus};
 use serde::Deserialize;
 
 use super::{
     create_db_instance::{not_available, wrong_state},
-    describe_db_instances::find_in,
+    describe_db_instances::find_to_change,
 };
 use crate::{
     action::{Action, ActionContext, Api},
@@ -15,10 +15,7 @@ use crate::{
 };
 use service::{
     fault::Fault,
-    jobs::{
-        new_job,
-        reboot_instance::{self, RebootInstance},
-    },
+    jobs::{on_instance, reboot_instance::RebootInstance},
 };
 
 /// The input.
@@ -44,31 +41,19 @@ impl Action for RebootDbInstance {
         }
         let (account, region) = (cx.caller.account.clone(), cx.region.clone());
         let context = cx.service.clone();
-        let (asked, of, at) = (wanted.clone(), account.clone(), region.clone());
-        let (cluster, found) = context
-            .catalog
-            .read(move |tx| find_in(tx, &asked, &of, &at))
-            .await?;
-        let body = reboot_instance::Body {
-            cluster: cluster.resource_id.clone(),
-            instance: found.id.clone(),
-        };
-        let subject = Subject::cluster(&cluster.region, &cluster.account, &cluster.name);
-        let mut job = new_job::<RebootInstance>(&context, subject, &body);
-        job.node = Some(found.placement.node);
-        context
+        cx.service
             .catalog
             .write(move |tx| {
-                let (cluster, found) = find_in(tx, &wanted, &account, &region)?;
-                if found.status != InstanceStatus::Available {
-                    return Err(wrong_state(&found));
+                let (cluster, mut stored) = find_to_change(tx, &wanted, &account, &region)?;
+                if stored.value.status != InstanceStatus::Available {
+                    return Err(wrong_state(&stored.value));
                 }
                 if cluster.status != ClusterStatus::Available {
                     return Err(not_available(&cluster));
                 }
-                let mut stored = wanted.own(tx, &account, &region)?;
                 stored.value.status = InstanceStatus::Rebooting;
                 let stored = instances::update(tx, stored)?;
+                let job = on_instance::job::<RebootInstance>(&context, &cluster, &stored.value);
                 jobs::insert(tx, &job)?;
                 Ok(InstanceOutput::of(&cluster, &stored.value))
             })
