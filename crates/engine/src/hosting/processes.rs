@@ -41,6 +41,8 @@ const YOUNG: Duration = Duration::from_secs(2);
 pub(crate) struct ServerKind {
     /// The file name of its program.
     pub(crate) program: &'static str,
+    /// Programs that write its files in its stead, in the data folder. One whose beginner was killed goes on.
+    pub(crate) tools: &'static [&'static str],
     /// The number of its first process as it wrote that down, where it does.
     pub(crate) written: fn(&Home) -> Result<Option<u32>, Unreadable>,
     /// What ends it in order.
@@ -320,6 +322,8 @@ fn first_of(serving: &[(u32, u32)], written: Option<u32>) -> Option<usize> {
 struct Place {
     /// The file name of the server's program.
     program: &'static str,
+    /// Those of the programs that write its files.
+    tools: &'static [&'static str],
     /// Device and inode; none when there is no such folder, and then no process works in it.
     folder: Option<(u64, u64)>,
     user: u32,
@@ -351,6 +355,7 @@ impl Place {
         };
         Ok(Self {
             program: kind.program,
+            tools: kind.tools,
             folder,
             user: home.os_uid.unwrap_or_else(own_uid),
             alone: is_alone(home),
@@ -371,8 +376,11 @@ impl Place {
         if !user_is_it {
             return Ok(None);
         }
-        let serves = self.serves(pid)?;
-        Ok((serves || self.alone).then_some(Member {
+        let program = self.program(pid)?;
+        let is = |wanted: &str| program.as_deref().is_some_and(|it| is_named(it, wanted));
+        let serves = is(self.program);
+        let is_its_own = serves || self.alone || self.tools.iter().any(|tool| is(tool));
+        Ok(is_its_own.then_some(Member {
             parent: facts.parent,
             serves,
         }))
@@ -388,24 +396,13 @@ impl Place {
         }
     }
 
-    /// Whether a process of the user is one of the server's, by where it works and which file it
-    /// runs: in a process that has just become a server, its name comes after both.
-    fn serves(&self, pid: u32) -> Result<bool, Unreadable> {
-        if self.folder.is_none() {
-            return Ok(false);
+    /// The program of a process that works in the folder, by the file it runs: in a process that has
+    /// just become a server, its name comes after both.
+    fn program(&self, pid: u32) -> Result<Option<String>, Unreadable> {
+        if self.folder.is_none() || self.working_folder(pid)? != self.folder {
+            return Ok(None);
         }
-        let Some(folder) = self.working_folder(pid)? else {
-            return Ok(false);
-        };
-        if Some(folder) != self.folder {
-            return Ok(false);
-        }
-        // After an upgrade of the package the name ends in " (deleted)".
-        let program = proc::program(pid)?;
-        Ok(program.is_some_and(|name| {
-            let rest = name.strip_prefix(self.program);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
-        }))
+        proc::program(pid)
     }
 
     /// Where a process of the user works; none when it is gone, or keeps that to itself and is no
@@ -444,6 +441,12 @@ impl Place {
     }
 }
 
+/// Whether a program's file has that name. After an upgrade of the package it ends in " (deleted)".
+fn is_named(file: &str, name: &str) -> bool {
+    let rest = file.strip_prefix(name);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -455,17 +458,16 @@ mod tests {
 
     static KIND: ServerKind = ServerKind {
         program: "aserver",
+        tools: &["atool"],
         written: |_| Ok(None),
         in_order: Signal::TERM,
         at_once: Signal::KILL,
     };
 
-    #[test]
-    fn a_server_is_one_whatever_it_is_called() {
-        let folder = tempfile::tempdir().expect("a folder");
+    fn home_in(folder: &std::path::Path) -> Home {
         let home = Home {
-            dir: folder.path().to_owned(),
-            socket_dir: folder.path().join("sockets"),
+            dir: folder.to_owned(),
+            socket_dir: folder.join("sockets"),
             host: "127.0.0.1".to_owned(),
             port: 1,
             os_uid: None,
@@ -474,6 +476,40 @@ mod tests {
             replication: Default::default(),
         };
         fs::create_dir(home.data()).expect("a folder");
+        home
+    }
+
+    #[tokio::test]
+    async fn a_tool_that_goes_on_alone_is_found_and_ended() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = home_in(folder.path());
+        for (tool, is_its) in [("atool", true), ("another", false)] {
+            let program = folder.path().join(tool);
+            fs::copy("/bin/sleep", &program).expect("a program");
+            let mut child = crate::programs::command(&program)
+                .arg("60")
+                .current_dir(home.data())
+                .spawn()
+                .expect("it runs");
+            let found = KIND.look(&home).expect("it can be told");
+            assert_eq!(found.strangers == [child.id()], is_its, "{tool}");
+            assert!(!found.has_server());
+            // It is a child of this process: reaped while its end is waited for.
+            let reaped = tokio::task::spawn_blocking(move || {
+                if !is_its {
+                    child.kill().expect("it ends");
+                }
+                child.wait().expect("it ends")
+            });
+            KIND.end(&home, Duration::ZERO).await.expect("ends");
+            reaped.await.expect("it has ended");
+        }
+    }
+
+    #[test]
+    fn a_server_is_one_whatever_it_is_called() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = home_in(folder.path());
         let program = folder.path().join(KIND.program);
         fs::copy("/bin/bash", &program).expect("a program");
         // As one is that has just become the server: the name is still that of what it was.

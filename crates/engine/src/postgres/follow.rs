@@ -336,13 +336,13 @@ async fn empty_data(home: &Home) -> Result<(), EngineError> {
     .await
 }
 
-/// Runs a program as the server's user.
+/// Runs a program as the server's user, in the data folder: it is found there should it go on alone.
 async fn run_program(
     home: &Home,
     program: &'static str,
     mut command: Command,
 ) -> Result<(), EngineError> {
-    command.current_dir("/").stdin(Stdio::null());
+    command.current_dir(home.data()).stdin(Stdio::null());
     run_as(&mut command, home.os_uid.map(|uid| (uid, uid)));
     let path = PathBuf::from(command.get_program());
     let mut command = tokio::process::Command::from(command);

@@ -18,6 +18,7 @@ use crate::{
 
 pub(super) static SERVER: ServerKind = ServerKind {
     program: PROFILE.program,
+    tools: &["pg_basebackup", "pg_rewind"],
     written: |home| Ok(read_lock_file(home)?.map(|lock| lock.pid)),
     in_order: Signal::INT,
     at_once: Signal::QUIT,

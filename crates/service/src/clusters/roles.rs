@@ -49,13 +49,28 @@ pub(super) async fn unfence(context: &ServiceContext, member: &Member) -> Result
     Ok(())
 }
 
-/// Whether a reader hears nothing of its writer, which answers.
-pub(super) async fn is_apart(context: &ServiceContext, member: &Member) -> Result<bool, JobError> {
+/// How a reader's server that answers stands to its writer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bond {
+    /// It follows, or its writer answers nobody.
+    Follows,
+    /// It hears nothing of its writer, which answers.
+    Apart,
+    /// It does not follow: a process that ended before it was through left it as it was about to come
+    /// back, say.
+    None,
+}
+
+/// Asks a reader's server how it stands to its writer's.
+pub(super) async fn bond(context: &ServiceContext, member: &Member) -> Result<Bond, JobError> {
     let Member { cluster, instance } = member;
     let home = home(context, cluster, &instance.placement);
-    let engine = context.engine_of(cluster)?;
-    let connected = engine.replica(&home).await?.is_connected;
-    Ok(!connected && context.answering.contains(&cluster.resource_id))
+    let replica = context.engine_of(cluster)?.replica(&home).await?;
+    Ok(match (replica.follows, replica.is_connected) {
+        (false, _) => Bond::None,
+        (true, false) if context.answering.contains(&cluster.resource_id) => Bond::Apart,
+        (true, _) => Bond::Follows,
+    })
 }
 
 /// Makes a reader again that cannot go on from where it is.

@@ -19,7 +19,7 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
     files::home,
-    roles::{copy_again, give_over, is_apart, is_still_so, unfence},
+    roles::{Bond, bond, copy_again, give_over, is_still_so, unfence},
 };
 use crate::{
     background::{Next, Task, TaskError},
@@ -390,21 +390,28 @@ async fn see_to(
     }
 }
 
-/// Looks whether a reader hears of its writer; one that does not for long, while the writer answers,
-/// cannot go on from where it is.
+/// Looks whether a reader follows its writer. One that hears nothing of it for long, while it answers,
+/// cannot go on from where it is; one that does not follow at all is started as what it is.
 async fn keep_following(
     context: &ServiceContext,
     member: &Member,
     bounds: Bounds,
 ) -> Result<Seen, JobError> {
-    if !is_apart(context, member).await? {
-        return Ok(Seen::Found);
+    let Member { cluster, instance } = member;
+    match bond(context, member).await? {
+        Bond::Follows => Ok(Seen::Found),
+        Bond::Apart if bounds.apart < APART_MAX => Ok(Seen::Apart),
+        Bond::Apart => {
+            copy_again(context, member).await?;
+            Ok(Seen::Started)
+        }
+        Bond::None if !bounds.may_start => Ok(Seen::Found),
+        Bond::None => {
+            tracing::warn!(cluster = %cluster.name, instance = %instance.id.as_str(), "a reader's server does not follow, so it is started anew");
+            addresses::start(context, cluster, instance.placement.clone()).await?;
+            Ok(Seen::Started)
+        }
     }
-    if bounds.apart < APART_MAX {
-        return Ok(Seen::Apart);
-    }
-    copy_again(context, member).await?;
-    Ok(Seen::Started)
 }
 
 #[cfg(test)]
