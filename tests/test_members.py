@@ -2,7 +2,9 @@
 
 No commit that a client was told of is lost, whoever takes the writes, and the endpoint stays what it is.
 """
+import contextlib
 import os
+import pathlib
 import random
 import signal
 import statistics
@@ -14,6 +16,7 @@ import pytest
 
 import clients
 from clients import refused, unique
+from snapferry_tools import running
 
 CLASS = "db.r6g.large"
 MULTI_AZ = {"Engine": "postgres", "DBClusterInstanceClass": "db.m5d.large", "AllocatedStorage": 100}
@@ -90,8 +93,8 @@ def rows_at(place):
         return connection.execute("select count(*) from marks").fetchone()[0]
 
 
-def postmaster(server, cluster, member):
-    """The first process of an instance's server, found by its data folder."""
+def data_folder(server, cluster, member):
+    """Where an instance's files are."""
     folder = server.data / "clusters" / cluster["DbClusterResourceId"]
     prefix = "" if member is None else f"{member['DbiResourceId'][3:15].lower()}-"
     first = f"db-{cluster['DbClusterResourceId'][8:]}"
@@ -99,7 +102,12 @@ def postmaster(server, cluster, member):
         prefix = ""
     found = [path for path in folder.iterdir() if path.name.startswith(f"{prefix}try-")]
     assert len(found) == 1, found
-    return int((found[0] / "data/postmaster.pid").read_text(encoding="utf-8").split()[0])
+    return found[0] / "data"
+
+
+def postmaster(server, cluster, member):
+    """The first process of an instance's server, found by its data folder."""
+    return int((data_folder(server, cluster, member) / "postmaster.pid").read_text(encoding="utf-8").split()[0])
 
 
 class Marks(threading.Thread):
@@ -248,6 +256,31 @@ def test_a_reader_follows_and_takes_over(closed):
     assert not folder.exists()
 
 
+def test_an_old_writer_that_was_left_recovering_comes_back(deploy):
+    """It recovers alone before it follows. Snapferry is killed meanwhile, and finds it running when it starts again."""
+    deployment, name = deploy(), unique("left")
+    rds = deployment.rds()
+    cluster = with_marks(deployment, name)
+    add(rds, name, f"{name}-a")
+    add(rds, name, f"{name}-b")
+    with clients.connect(cluster) as connection:
+        connection.execute("insert into marks values (1)")
+    folder = data_folder(deployment.server, cluster, instance_of(rds, f"{name}-a"))
+    before = set(running.processes_within(folder))
+    kill(deployment.server, cluster, instance_of(rds, f"{name}-a"))
+    end = time.monotonic() + 30
+    while not (new := [pid for pid in running.postmasters_within(folder) if pid not in before]):
+        assert time.monotonic() < end
+    os.kill(new[0], signal.SIGSTOP)
+    deployment.server.kill()
+    os.kill(new[0], signal.SIGCONT)
+    deployment.server.start()
+    rds = deployment.rds()
+    clients.wait_cluster(rds, name)
+    assert members_of(rds, name) == {f"{name}-a": False, f"{name}-b": True}
+    until(lambda: readers_answer(rds, name) or None, 30, "the old writer's return")
+
+
 @pytest.mark.long
 @pytest.mark.timeout(120 + 30 * ROUNDS)
 @pytest.mark.parametrize("kind", ["aurora", "multi-az"])
@@ -320,7 +353,9 @@ def test_a_multi_az_cluster(closed):
     clients.wait_cluster(rds, name)
     told = marks.end()
     assert lost(cluster, told) == []
+    reads = log_lines(closed, "the snapshot is read from a reader")
     snapshot = closed.new_snapshot(unique("of-multi"), name)["DBClusterSnapshotIdentifier"]
+    assert log_lines(closed, "the snapshot is read from a reader") == reads + 1
     restored = rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier=f"{name}-2", SnapshotIdentifier=snapshot, Engine="postgres", DBClusterInstanceClass="db.m5d.large"
     )["DBCluster"]
@@ -333,3 +368,146 @@ def test_a_multi_az_cluster(closed):
         folder = closed.server.data / "clusters" / made["DbClusterResourceId"]
         assert not folder.exists()
     assert took < 30, took
+
+
+def log_lines(deployment, words):
+    """How many lines of Snapferry's log have these words."""
+    return deployment.server.log.read_text(encoding="utf-8").count(words)
+
+
+@contextlib.contextmanager
+def frozen(pid):
+    """A process stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def receiver_of_the_first_reader(server, week):
+    """The process by which the reader that snapshots are read from hears of its writer."""
+    readers = [one for one, writes in members_of(week.rds, week.name).items() if not writes]
+    first = min((instance_of(week.rds, one) for one in readers), key=lambda one: one["DbiResourceId"])
+    for pid in running.processes_within(data_folder(server, week.cluster, first)):
+        with contextlib.suppress(OSError):
+            if b"walreceiver" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+    raise AssertionError("the reader hears nothing")
+
+
+class Week:
+    """A Multi-AZ DB cluster and what is in it, told after every step."""
+
+    def __init__(self, rds, name, cluster, rows=0, password=clients.PASSWORD):
+        self.rds, self.name, self.cluster, self.rows, self.password = rds, name, cluster, rows, password
+
+    def write(self, rows):
+        """Commits more rows through the endpoint."""
+        with clients.connect(self.cluster, self.password) as connection:
+            connection.execute("insert into marks select generate_series(%s::bigint, %s)", [self.rows + 1, self.rows + rows])
+        self.rows += rows
+
+    def check(self):
+        """It is available, at its endpoint, with its members; and every one of them has every row."""
+        now = clients.wait_cluster(self.rds, self.name)
+        assert (now["Endpoint"], now["Port"], now["MultiAZ"]) == (self.cluster["Endpoint"], self.cluster["Port"], True)
+        members = members_of(self.rds, self.name)
+        assert sorted(members.values()) == [False, False, True]
+        for place in [now] + [at(instance_of(self.rds, one)) for one in members]:
+            until(lambda place=place: self.count(place) == self.rows or None, 30, f"every row at {place['Endpoint']}")
+        return now
+
+    def count(self, place):
+        """Rows there, all of them different and none left out."""
+        with clients.connect(place, self.password) as connection:
+            found, last = connection.execute("select count(*), max(i) from marks").fetchone()
+            assert found == last
+            return found
+
+    def fail_over(self):
+        """Another instance takes the writes."""
+        before = writer_of(self.rds, self.name)
+        assert self.rds.failover_db_cluster(DBClusterIdentifier=self.name)["DBCluster"]["Status"] == "failing-over"
+        self.check()
+        assert writer_of(self.rds, self.name) != before
+
+    def restored(self, rds, snapshot, name, **more):
+        """A cluster of a snapshot, with the same rows."""
+        made = rds.restore_db_cluster_from_snapshot(
+            **{"DBClusterIdentifier": name, "SnapshotIdentifier": snapshot, "Engine": "postgres"} | more
+        )["DBCluster"]
+        assert made["Status"] == "creating"
+        return Week(rds, name, clients.wait_cluster(rds, name), self.rows, self.password)
+
+
+@pytest.mark.long
+def test_a_week_in_the_life_of_a_multi_az_cluster(closed):
+    """Rows are looked for at every instance after every step."""
+    near, far, name = closed.rds(), closed.rds("us-east-1"), unique("week")
+    keys = [closed.new_key(), closed.new_key("us-east-1")]
+    week = Week(near, name, with_marks(closed, name, StorageEncrypted=True, KmsKeyId=keys[0], **MULTI_AZ))
+    week.write(1000)
+    week.check()
+
+    near.reboot_db_cluster(DBClusterIdentifier=name)
+    week.check()
+    week.fail_over()
+    week.write(10)
+
+    reader = next(one for one, writes in members_of(near, name).items() if not writes)
+    near.reboot_db_instance(DBInstanceIdentifier=reader)
+    wait_instance(near, reader)
+    changed = near.modify_db_cluster(
+        DBClusterIdentifier=name, MasterUserPassword="another-long-password", BackupRetentionPeriod=7, DeletionProtection=True,
+        ApplyImmediately=True,
+    )["DBCluster"]
+    assert changed["Status"] == "resetting-master-credentials"
+    week.password = "another-long-password"
+    now = week.check()
+    assert (now["BackupRetentionPeriod"], now["DeletionProtection"]) == (7, True) and "PendingModifiedValues" not in now
+
+    week.write(10)
+    kept = week.rows
+    snapshot = closed.new_snapshot(unique("monday"), name)
+    with frozen(receiver_of_the_first_reader(closed.server, week)):
+        # It is behind, so the writer is read.
+        week.write(10)
+        assert closed.new_snapshot(unique("tuesday"), name)["Status"] == "available"
+        assert 0 < log_lines(closed, "no snapshot is read from the reader, so it is from the writer")
+    week.write(10)
+    far.copy_db_cluster_snapshot(
+        SourceDBClusterSnapshotIdentifier=snapshot["DBClusterSnapshotArn"], TargetDBClusterSnapshotIdentifier=f"{name}-far",
+        SourceRegion=clients.HOME, KmsKeyId=keys[1],
+    )
+    copy = clients.wait_snapshot(far, f"{name}-far")
+    assert copy["StorageEncrypted"] and copy["KmsKeyId"] != snapshot["KmsKeyId"]
+    week.rows, rows = kept, week.rows
+    away = week.restored(far, f"{name}-far", f"{name}-away", DBClusterInstanceClass="db.m5d.large")
+    week.rows = rows
+    away.check()
+    away.fail_over()
+    away.write(10)
+
+    far.stop_db_cluster(DBClusterIdentifier=away.name)
+    until(lambda: clients.cluster_of(far, away.name)["Status"] == "stopped" or None, 60, "the stop")
+    far.start_db_cluster(DBClusterIdentifier=away.name)
+    away.check()
+    away.write(10)
+    away.check()
+
+    far.delete_db_cluster(DBClusterIdentifier=away.name, FinalDBSnapshotIdentifier=f"{name}-last")
+    wait_no_cluster(far, away.name)
+    assert clients.wait_snapshot(far, f"{name}-last")["StorageEncrypted"]
+    last = away.restored(far, f"{name}-last", f"{name}-single")
+    assert last.count(last.cluster) == away.rows and not members_of(far, last.name)
+    far.delete_db_cluster(DBClusterIdentifier=last.name, SkipFinalSnapshot=True)
+
+    week.check()
+    refused("InvalidParameterCombination", near.delete_db_cluster, DBClusterIdentifier=name, SkipFinalSnapshot=True)
+    near.modify_db_cluster(DBClusterIdentifier=name, DeletionProtection=False)
+    near.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+    for rds, gone in ((near, name), (far, last.name)):
+        wait_no_cluster(rds, gone)
+    told = [event["Message"] for event in near.describe_events(SourceType="db-cluster", SourceIdentifier=name)["Events"]]
+    assert sum(message.startswith("Completed failover") for message in told) == 1

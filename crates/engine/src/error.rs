@@ -219,6 +219,9 @@ pub enum EngineError {
         #[source]
         source: Option<Cause>,
     },
+    /// A server that follows has not all that its writer has, so no dump is taken of it.
+    #[error("the server does not follow closely enough for a dump")]
+    Behind,
     /// What happened in the cluster meanwhile makes the dump void; another one may be whole.
     #[error("{why}")]
     Disturbed {
@@ -307,6 +310,7 @@ impl EngineError {
             | Self::NoSuchAddress { .. }
             | Self::NoCertificate { .. }
             | Self::SessionLost { .. }
+            | Self::Behind
             | Self::Disturbed { .. }
             | Self::StartTimeout { .. }
             | Self::SqlTimeout { .. } => ErrorKind::Retry,
@@ -376,6 +380,7 @@ impl EngineError {
             Self::CannotTell { .. } => "the host does not tell whether the database server runs",
             Self::WillNotEnd { .. } => "processes of the database server do not end",
             Self::NoSocket { .. } => "the database server takes no connections",
+            Self::Behind => "the reader that the snapshot was read from is behind its writer",
             Self::SessionLost { .. } => "the session that the snapshot was taken by was lost",
             Self::FileDamaged { .. } => "a file of the cluster's data is damaged",
             Self::Unexpected { .. } => "the cluster's data folder holds what no snapshot can keep",

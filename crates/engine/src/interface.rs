@@ -229,13 +229,14 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// [`EngineError::CannotTell`]: a server may be there or not.
     async fn state(&self, home: &Home) -> Result<ServerState, EngineError>;
 
-    /// Reads a consistent state of the cluster, running or stopped, into `sink`.
+    /// Reads a consistent state of the cluster, running or stopped, into `sink`. Of a server that follows
+    /// it is one that has all that the writer had on its disk when the dump began.
     ///
     /// Blocks: call it on a blocking thread inside a tokio runtime.
     ///
     /// # Errors
-    /// [`EngineError::PageDamaged`], [`EngineError::SessionLost`], [`EngineError::Sink`],
-    /// [`EngineError::StopRequested`], and what files and SQL answer. Nothing of a dump that
+    /// [`EngineError::Behind`] of a server that follows; [`EngineError::PageDamaged`],
+    /// [`EngineError::SessionLost`], [`EngineError::Sink`], [`EngineError::StopRequested`], and what files and SQL answer. Nothing of a dump that
     /// failed may be kept as a snapshot.
     fn dump(&self, home: &Home, sink: &mut dyn DumpSink) -> Result<DumpInfo, EngineError>;
 

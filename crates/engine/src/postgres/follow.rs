@@ -57,7 +57,7 @@ fn upstream(home: &Home) -> Result<&Upstream, EngineError> {
 }
 
 /// The home of the server that this one follows, as far as sessions need it.
-fn home_of(upstream: &Upstream, home: &Home) -> Home {
+pub(super) fn home_of(upstream: &Upstream, home: &Home) -> Home {
     Home {
         socket_dir: upstream.socket_dir.clone(),
         port: upstream.port,

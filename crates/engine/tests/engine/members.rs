@@ -211,6 +211,56 @@ async fn a_running_reader_takes_over_and_the_old_writer_comes_back() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_of_a_reader_has_all_that_its_writer_had() {
+    let rig = Rig::new();
+    let (writer, readers) = cluster(&rig, &["a"]).await;
+    let reader = &readers[0];
+    client(&writer)
+        .await
+        .batch_execute(MUCH)
+        .await
+        .expect("writes");
+    // What it was asked for while its log does not come is waited for.
+    let receiver = child(reader, "walreceiver");
+    kill(receiver, Signal::STOP);
+    client(&writer)
+        .await
+        .batch_execute("INSERT INTO t VALUES (0); CREATE TABLE late AS SELECT 1")
+        .await
+        .expect("writes");
+    let dumped = rig.path().join("dump");
+    let (info, ()) = tokio::join!(rig.dump(reader, &dumped), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        kill(receiver, Signal::CONT);
+    });
+    let info = info.expect("dumps");
+    let loaded = rig.place(&dumped, "loaded");
+    rig.engine
+        .load(&loaded, &info.document)
+        .await
+        .expect("loads");
+    assert_eq!(rows(&loaded).await, 8_001);
+    let late = number(&client(&loaded).await, "SELECT count(*) FROM late").await;
+    assert_eq!(late, 1);
+    client(&loaded)
+        .await
+        .batch_execute("INSERT INTO t VALUES (0)")
+        .await
+        .expect("it is a cluster of its own");
+
+    // One that does not hear of its writer is behind before long, and says so.
+    kill(child(reader, "walreceiver"), Signal::STOP);
+    client(&writer)
+        .await
+        .batch_execute("INSERT INTO t VALUES (0)")
+        .await
+        .expect("writes");
+    let error = rig.dump(reader, &rig.path().join("none")).await;
+    let error = error.expect_err("it is behind");
+    assert!(matches!(error, EngineError::Behind), "{error}");
+}
+
 /// A process of the home's server, by its title.
 fn child(home: &Home, title: &str) -> i32 {
     let parent = postmaster(home);

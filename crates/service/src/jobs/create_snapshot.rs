@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs, snapshots, tombstones};
-use engine::{DumpSink, SinkError};
+use engine::{DumpSink, Engine, EngineError, Home, SinkError};
 use model::{
     Cluster, Content, ErrorKind, Job, ResourceId, SnapshotName, SnapshotStatus, Told, VolumeRef,
     WrappedKey,
@@ -12,15 +12,16 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use vault::{DataKey, Observer, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions};
+use vault::{DataKey, Observer, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions, Written};
 
 use super::{
-    JobError,
+    JobError, failover,
     run::{JobType, Run, complete_snapshot, done, snapshot_of},
 };
 use crate::{
     clusters::{addresses, files},
     events::kinds,
+    fault::chain,
     jobs::{progress::JobProgress, slots::JobSlot},
     keys::{KeyUser, cluster_context},
 };
@@ -118,7 +119,7 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
     let place = run.placed(cluster).await?;
     let start = addresses::start(context, cluster, place);
     let place = run.slot.waiting(start).await?;
-    let home = files::home(context, cluster, &place);
+    let sources = sources(run, cluster, files::home(context, cluster, &place)).await?;
     let engine = Arc::clone(context.engine_of(cluster)?);
     let vault = context.vaults.get(&cluster.region)?;
     let user = KeyUser::rds(&cluster.account, &cluster.region);
@@ -133,20 +134,20 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
         observer: run.progress.clone(),
     };
     let sealing = data_key.clone().map_or(Sealing::Open, Sealing::Sealed);
-    let volume = cluster.volume.clone();
-    let (progress, slot) = (run.progress.clone(), run.slot.clone());
-    let (written, left_out) = tokio::task::spawn_blocking(move || {
-        let writer = begin(&vault, &volume, &sealing, base, &absent, &options)?;
-        let mut sink = VaultSink {
-            writer,
-            progress,
-            slot,
-        };
-        let info = engine.dump(&home, &mut sink)?;
-        Ok::<_, JobError>((sink.writer.finish(info.document)?, info.left_out))
-    })
-    .await
-    .map_err(|error| JobError::retry(format!("the dump ended early: {error}")))??;
+    let dump = Dump {
+        engine,
+        vault,
+        volume: cluster.volume.clone(),
+        sealing,
+        base,
+        absent,
+        options,
+        progress: run.progress.clone(),
+        slot: run.slot.clone(),
+    };
+    let (written, left_out) = tokio::task::spawn_blocking(move || dump.first_of(&sources))
+        .await
+        .map_err(|error| JobError::retry(format!("the dump ended early: {error}")))??;
     let base_key = match (&cluster.kms_key, &data_key) {
         (Some(arn), Some(plain)) => {
             let bound = cluster_context(&cluster.account, &cluster.resource_id, &cluster.volume);
@@ -169,6 +170,97 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
         },
         left_out,
     })
+}
+
+/// The servers that a cluster can be read from, the first choice first. Of a Multi-AZ DB cluster that
+/// is a reader, to spare the writer, as in RDS: always the same one while it is there, since the pages
+/// of servers differ in what is in no log.
+async fn sources(run: &Run, cluster: &Cluster, writer: Home) -> Result<Vec<Home>, JobError> {
+    let mut found = Vec::new();
+    if cluster.is_multi_az() {
+        let members = run.members(cluster).await?;
+        let ready = failover::candidates(&run.context, cluster, &members).await?;
+        let first = ready
+            .into_iter()
+            .map(|(reader, _)| reader)
+            .min_by(|a, b| a.id.as_str().cmp(b.id.as_str()));
+        found.extend(first.map(|reader| files::home(&run.context, cluster, &reader.placement)));
+    }
+    found.push(writer);
+    Ok(found)
+}
+
+/// All that a dump needs beside the server that it reads.
+struct Dump {
+    engine: Arc<dyn Engine>,
+    vault: Vault,
+    volume: VolumeRef,
+    sealing: Sealing,
+    base: Option<vault::Base>,
+    absent: vault::Condemned,
+    options: WriteOptions,
+    progress: Arc<JobProgress>,
+    slot: Arc<JobSlot>,
+}
+
+impl Dump {
+    /// Reads the first of the servers that gives a dump.
+    fn first_of(&self, sources: &[Home]) -> Result<(Written, Vec<String>), JobError> {
+        let Some((last, others)) = sources.split_last() else {
+            return Err(JobError::fail("the cluster has no server"));
+        };
+        for home in others {
+            tracing::info!(home = %home.dir.display(), "the snapshot is read from a reader");
+            match self.of(home) {
+                Err(DumpError::Engine(error)) if may_be_anothers(&error) => {
+                    tracing::warn!(home = %home.dir.display(), cause = %chain(&error), "no snapshot is read from the reader, so it is from the writer");
+                }
+                done => return Ok(done?),
+            }
+        }
+        Ok(self.of(last)?)
+    }
+
+    fn of(&self, home: &Home) -> Result<(Written, Vec<String>), DumpError> {
+        let writer = begin(
+            &self.vault,
+            &self.volume,
+            &self.sealing,
+            self.base.clone(),
+            &self.absent,
+            &self.options,
+        )?;
+        let mut sink = VaultSink {
+            writer,
+            progress: Arc::clone(&self.progress),
+            slot: Arc::clone(&self.slot),
+        };
+        let info = self.engine.dump(home, &mut sink)?;
+        Ok((sink.writer.finish(info.document)?, info.left_out))
+    }
+}
+
+/// Why a dump failed: at the server that was read, or at the vault.
+#[derive(Debug, thiserror::Error)]
+enum DumpError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+impl From<DumpError> for JobError {
+    fn from(error: DumpError) -> Self {
+        match error {
+            DumpError::Engine(error) => error.into(),
+            DumpError::Vault(error) => error.into(),
+        }
+    }
+}
+
+/// Whether a dump that failed so may succeed at another server of the cluster.
+fn may_be_anothers(error: &EngineError) -> bool {
+    !matches!(error, EngineError::Sink { .. } | EngineError::StopRequested)
 }
 
 async fn base_of(

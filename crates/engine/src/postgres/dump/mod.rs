@@ -6,6 +6,7 @@
 //! a temporary slot of that session keeps the log from start to stop. When the session is lost,
 //! full-page images may end and the log may go, so the dump is void.
 mod copy;
+mod follower;
 pub(super) mod names;
 mod pages;
 mod plan;
@@ -140,7 +141,15 @@ fn dump_online(
     copier: &mut Copier,
 ) -> Result<Document, EngineError> {
     let session = open_session(runtime, home, copier)?;
+    let upstream = home.replication.upstream.as_ref();
+    if let Some(upstream) = upstream {
+        let caught_up = follower::catch_up(home, upstream, &session);
+        wait(runtime, copier, caught_up)?.map_err(lost)?;
+    }
     let facts = begin(runtime, &session, copier)?;
+    if upstream.is_some() {
+        wait(runtime, copier, follower::check(&session))?.map_err(lost)?;
+    }
     copier.start_lsn = Some(facts.start_lsn);
     copier.witness = Witness::of(home, data, EVIDENCE);
     let plan = Plan::of(data)?;
@@ -159,6 +168,9 @@ fn dump_online(
     check_control(&control)?;
     let segments = segments_of(&control)?;
     let stopped = end(runtime, &session, copier)?;
+    if upstream.is_some() {
+        wait(runtime, copier, follower::check(&session))?.map_err(lost)?;
+    }
     // A page's claim to be newer than the start holds only within the log of the dump.
     if let Some(page) = copier.findings.torn_after(stopped.lsn) {
         return Err(EngineError::PageDamaged {
@@ -273,12 +285,13 @@ fn begin(runtime: &Handle, session: &Session, copier: &Copier) -> Result<Began, 
     })
 }
 
-/// Ends the backup; the log up to its end is on disk then.
+/// Ends the backup; the log up to its end is on disk then. A server that follows says where its files
+/// are a state; what it has applied beyond is on its disk, too.
 fn end(runtime: &Handle, session: &Session, copier: &Copier) -> Result<Stopped, EngineError> {
     let stop = session.row_within(
         CHECKPOINT_WAIT,
         "end the backup",
-        "SELECT lsn, labelfile, spcmapfile FROM pg_backup_stop(false)",
+        "SELECT greatest(lsn, pg_last_wal_replay_lsn()), labelfile, spcmapfile FROM pg_backup_stop(false)",
         &[],
     );
     let row = wait(runtime, copier, stop)?.map_err(lost)?;
