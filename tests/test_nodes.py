@@ -70,6 +70,36 @@ def other(fleet, name):
     return fleet.nodes["south" if name == "north" else "north"]
 
 
+def test_instances_are_asked_for_through_any_node(fleet):
+    """Their servers are on their cluster's node, which finds them an address."""
+    name, rds = unique("anywhere"), fleet.nodes["south"].rds()
+    cluster = fleet.nodes["north"].new_cluster(name)
+    for letter in "ab":
+        asked = rds.create_db_instance(
+            DBInstanceIdentifier=f"{name}-{letter}", DBClusterIdentifier=name, Engine="aurora-postgresql", DBInstanceClass="db.r6g.large"
+        )["DBInstance"]
+        rds.get_waiter("db_instance_available").wait(
+            DBInstanceIdentifier=f"{name}-{letter}", WaiterConfig={"Delay": 0.1, "MaxAttempts": 600}
+        )
+    assert asked["DBInstanceStatus"] == "creating" and "Endpoint" not in asked
+    reader = rds.describe_db_instances(DBInstanceIdentifier=f"{name}-b")["DBInstances"][0]["Endpoint"]
+    follows = "select pg_is_in_recovery()"
+    with clients.connect({"Endpoint": reader["Address"], "Port": reader["Port"]}) as connection:
+        assert connection.execute(follows).fetchone()[0]
+    rds.failover_db_cluster(DBClusterIdentifier=name)
+    after = clients.wait_cluster(rds, name)
+    assert (after["Endpoint"], after["Port"]) == (cluster["Endpoint"], cluster["Port"])
+    with clients.connect(after) as connection:
+        assert not connection.execute(follows).fetchone()[0]
+    for letter in "ab":
+        rds.delete_db_instance(DBInstanceIdentifier=f"{name}-{letter}")
+        rds.get_waiter("db_instance_deleted").wait(
+            DBInstanceIdentifier=f"{name}-{letter}", WaiterConfig={"Delay": 0.1, "MaxAttempts": 600}
+        )
+        clients.wait_cluster(rds, name)
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+
+
 def test_every_node_answers_for_every_cluster(fleet, noise):
     north, south = fleet.nodes["north"], fleet.nodes["south"]
     assert clients.cluster_of(south.rds(), "noise") == clients.cluster_of(north.rds(), "noise")

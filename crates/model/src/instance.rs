@@ -41,9 +41,9 @@ impl InstanceRole {
 pub struct Placement {
     /// The node whose data folder has the files.
     pub node: String,
-    /// The host that clients connect to.
+    /// The host that clients connect to; empty until one is found.
     pub host: String,
-    /// The TCP port that clients connect to.
+    /// The TCP port that clients connect to; zero until one is found.
     pub port: u16,
     /// The OS user that the server runs as; none when Snapferry itself is not root.
     pub os_uid: Option<u32>,
@@ -86,6 +86,11 @@ impl Placement {
     /// Whether there are files that a server can run on.
     pub fn is_whole(&self) -> bool {
         !self.attempt.is_empty()
+    }
+
+    /// Whether its node has found an address for it.
+    pub fn has_address(&self) -> bool {
+        self.port != 0
     }
 
     /// Its server's name among its cluster's servers.

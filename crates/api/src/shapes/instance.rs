@@ -58,7 +58,9 @@ pub struct DbInstance {
     master_username: String,
     #[serde(rename = "DBName", skip_serializing_if = "Option::is_none")]
     database_name: Option<String>,
-    endpoint: Endpoint,
+    // Not before there is one, as in RDS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<Endpoint>,
     allocated_storage: u32,
     instance_create_time: String,
     preferred_backup_window: String,
@@ -135,11 +137,11 @@ impl DbInstance {
             status: status(cluster, instance, answers).to_owned(),
             master_username: cluster.master_username.clone(),
             database_name: cluster.database_name.clone(),
-            endpoint: Endpoint {
+            endpoint: place.has_address().then(|| Endpoint {
                 address: place.host.clone(),
                 port: place.port,
                 hosted_zone_id: super::HOSTED_ZONE,
-            },
+            }),
             allocated_storage: cluster.allocated_storage_gib,
             instance_create_time: created.to_rfc3339_micros(),
             preferred_backup_window: cluster.preferred_backup_window.clone(),

@@ -289,7 +289,8 @@ pub fn release(context: &ServiceContext, cluster: &Cluster, place: &Placement) {
 }
 
 /// Holds the address of a cluster whose server is about to start. Where another program has it,
-/// the cluster is given another one, in its record too, and an event says so.
+/// the cluster is given another one, in its record too, and an event says so. One that was asked for on
+/// another node gets its first one here.
 ///
 /// # Errors
 /// The catalog's; a range without a free address; what the system says.
@@ -298,6 +299,10 @@ pub async fn secure(
     cluster: &Cluster,
     place: Placement,
 ) -> Result<Placement, JobError> {
+    if !place.has_address() {
+        let like = place.replication.follows.as_ref().map(|writer| writer.port);
+        return choose_again(context, cluster, place, like).await;
+    }
     let old = home(context, cluster, &place);
     let engine = context.engine_of(cluster)?;
     if engine.state(&old).await? != ServerState::Ended {
@@ -312,17 +317,33 @@ pub async fn secure(
         return Ok(place);
     }
     engine.release(&old);
+    let like = Some(place.port);
+    let new = choose_again(context, cluster, place, like).await?;
+    tracing::warn!(
+        cluster = %cluster.name, from = %old.host, from_port = old.port, to = %new.host, to_port = new.port,
+        cause = %chain(&error), "the cluster has a new address"
+    );
+    Ok(new)
+}
+
+/// Finds an address in the place of the one that a cluster's instance has, and writes it down.
+async fn choose_again(
+    context: &ServiceContext,
+    cluster: &Cluster,
+    old: Placement,
+    like: Option<u16>,
+) -> Result<Placement, JobError> {
     let wanted = PortRequest {
-        like: Some(place.port),
+        like,
         ..PortRequest::default()
     };
-    let chosen = choose(context, cluster, &place.member, wanted).await?;
+    let chosen = choose(context, cluster, &old.member, wanted).await?;
     let new = Placement {
         host: chosen.host,
         port: chosen.port,
-        ..place
+        ..old.clone()
     };
-    let (id, moved, before) = (cluster.resource_id.clone(), new.clone(), old.clone());
+    let (id, moved, before) = (cluster.resource_id.clone(), new.clone(), old);
     let written = context
         .catalog
         .write(move |tx| {
@@ -348,15 +369,13 @@ pub async fn secure(
             Ok(())
         })
         .await;
-    if let Err(error) = written {
-        engine.release(&home(context, cluster, &new));
-        return Err(error);
+    match written {
+        Ok(()) => Ok(new),
+        Err(error) => {
+            release(context, cluster, &new);
+            Err(error)
+        }
     }
-    tracing::warn!(
-        cluster = %cluster.name, from = %old.host, from_port = old.port, to = %new.host, to_port = new.port,
-        cause = %chain(&error), "the cluster has a new address"
-    );
-    Ok(new)
 }
 
 /// Ends what another cluster's user runs at a cluster's address, and holds it again. Answers whether

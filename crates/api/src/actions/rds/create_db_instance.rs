@@ -4,7 +4,7 @@
 //! Source: API_CreateDBInstance. DB instances that are no members of a cluster are not here.
 use catalog::{CatalogExt, Tx, clusters, instances, jobs};
 use model::{
-    Cluster, ClusterStatus, Instance, InstanceId, InstanceName, InstanceStatus,
+    Cluster, ClusterStatus, Instance, InstanceId, InstanceName, InstanceStatus, Placement,
     instance::{DEFAULT_TIER, InstanceOptions},
 };
 use serde::Deserialize;
@@ -258,7 +258,7 @@ impl CreateDbInstance {
             found.cluster,
             found.writer.ok_or_else(|| wanted.not_found())?,
         );
-        may_have_readers(cx, &cluster, &writer)?;
+        may_have_readers(cx, &cluster)?;
         let id = InstanceId::draw(&*cx.service.entropy);
         let mut reader = Instance::reader(&cluster, id, writer.placement.clone());
         self.fill(cx, &name, &mut reader)?;
@@ -275,14 +275,13 @@ impl CreateDbInstance {
                 is_free(tx, &cluster, &name_of)
             })
             .await?;
-        let like = PortRequest {
-            like: Some(writer.placement.port),
-            ..PortRequest::default()
-        };
-        let place =
-            addresses::choose(&cx.service, &cluster, &reader.placement.member, like).await?;
+        let place = address(cx, &cluster, &reader, &writer.placement).await?;
         (reader.placement.host, reader.placement.port) = (place.host.clone(), place.port);
-        let let_go = |_: &Fault| addresses::release(&cx.service, &cluster, &place);
+        let let_go = |_: &Fault| {
+            if place.has_address() {
+                addresses::release(&cx.service, &cluster, &place);
+            }
+        };
         let job = on_instance::job::<CreateInstance>(&cx.service, &cluster, &reader);
         let (caller, region, wanted) =
             (cx.caller.account.clone(), cx.region.clone(), wanted.clone());
@@ -308,8 +307,30 @@ impl CreateDbInstance {
     }
 }
 
-/// Readers share their writer's machine and user.
-fn may_have_readers(cx: &ActionContext, cluster: &Cluster, writer: &Instance) -> Result<(), Fault> {
+/// An address for a reader, which is held. Readers share their writer's machine, so that of another node's
+/// is found by its job.
+async fn address(
+    cx: &ActionContext,
+    cluster: &Cluster,
+    reader: &Instance,
+    writer: &Placement,
+) -> Result<Placement, Fault> {
+    if writer.node != cx.service.settings.node {
+        return Ok(Placement {
+            host: String::new(),
+            port: 0,
+            ..reader.placement.clone()
+        });
+    }
+    let like = PortRequest {
+        like: Some(writer.port),
+        ..PortRequest::default()
+    };
+    addresses::choose(&cx.service, cluster, &reader.placement.member, like).await
+}
+
+/// Refuses a reader where the engine has none.
+fn may_have_readers(cx: &ActionContext, cluster: &Cluster) -> Result<(), Fault> {
     let engine = cx.service.engine_of(cluster);
     let engine = engine.map_err(|error| Fault::internal(&error))?;
     if !engine.profile().replicates {
@@ -317,15 +338,6 @@ fn may_have_readers(cx: &ActionContext, cluster: &Cluster, writer: &Instance) ->
             "Clusters of the engine {} have one instance here.",
             cluster.engine
         )));
-    }
-    if writer.placement.node != cx.service.settings.node {
-        return Err(Fault::new(
-            Code::InsufficientDbInstanceCapacity,
-            format!(
-                "A reader is made on its cluster's node. Ask {}.",
-                writer.placement.node
-            ),
-        ));
     }
     Ok(())
 }
