@@ -125,6 +125,12 @@ pub enum EngineError {
         /// The server's folder.
         home: PathBuf,
     },
+    /// The server takes its cluster's writes and was not fenced, so it is not made to follow.
+    #[error("the server in {home:?} takes its cluster's writes")]
+    TakesWrites {
+        /// The server's folder.
+        home: PathBuf,
+    },
     /// The folder holds a whole cluster, which is never overwritten.
     #[error("{home:?} holds a whole cluster already")]
     AlreadyWhole {
@@ -303,7 +309,7 @@ impl EngineError {
         match self {
             // A right that is missing does not come back by waiting.
             Self::CannotTell { lacking, .. } if !lacking.is_empty() => ErrorKind::Report,
-            Self::Busy { .. } | Self::Fenced { .. } => ErrorKind::Wait,
+            Self::Busy { .. } | Self::Fenced { .. } | Self::TakesWrites { .. } => ErrorKind::Wait,
             Self::CannotTell { .. }
             | Self::PortInUse { .. }
             | Self::NoSocket { .. }
@@ -369,6 +375,7 @@ impl EngineError {
             Self::Busy { .. } => "another operation works on the cluster",
             Self::NotWhole { .. } => "the cluster's files are not whole",
             Self::Fenced { .. } => "another server takes the cluster's writes",
+            Self::TakesWrites { .. } => "the server takes the cluster's writes",
             Self::AlreadyWhole { .. } => "the cluster's files are there already",
             Self::ServerEnded { .. } => {
                 "the database server ended before it took connections, with the reason in its log"

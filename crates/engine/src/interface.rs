@@ -162,7 +162,8 @@ pub trait Engine: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`EngineError::NotWhole`], [`EngineError::PortInUse`], [`EngineError::Busy`], or the
-    /// server's last messages.
+    /// server's last messages; [`EngineError::Fenced`], and [`EngineError::TakesWrites`] of one that is to
+    /// follow and was not fenced.
     async fn start(&self, home: &Home) -> Result<(), EngineError>;
 
     /// Makes a new, running server that follows `home.replication.upstream`, in a folder without one;
@@ -177,7 +178,7 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Makes a follower anew that cannot go on.
     ///
     /// # Errors
-    /// As [`Engine::follow`].
+    /// As [`Engine::follow`]; [`EngineError::TakesWrites`] when it follows no more.
     async fn follow_again(&self, home: &Home) -> Result<(), EngineError>;
 
     /// Ends a server that took writes as [`Engine::stop`] does, for another one to take them: from here

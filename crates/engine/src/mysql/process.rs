@@ -6,6 +6,7 @@ use crate::hosting::processes::ServerKind;
 
 pub(super) static SERVER: ServerKind = ServerKind {
     program: PROFILE.program,
+    tools: &[],
     // What it writes down tells nothing that its one process does not.
     written: |_| Ok(None),
     in_order: Signal::TERM,

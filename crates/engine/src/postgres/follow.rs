@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use super::{
     conf::{self, ADMIN, Purpose, REPLICATOR},
     control::{CONTROL_BYTES, Control},
+    fence,
     handle::Postgres,
     process,
     profile::PROFILE,
@@ -81,6 +82,18 @@ pub(super) async fn running(home: &Home) -> Result<Option<Home>, EngineError> {
     .await
 }
 
+/// Makes sure that nobody who knows of an older state of things ends a server that takes writes, let
+/// alone copies over its files. One that is to follow was fenced before. The caller holds the lock.
+async fn may_follow(home: &Home) -> Result<(), EngineError> {
+    let took_writes = is_whole(home)? && control_of(home).await?.took_writes();
+    match took_writes && fence::token(home).await?.is_none() {
+        true => Err(EngineError::TakesWrites {
+            home: home.dir.clone(),
+        }),
+        false => Ok(()),
+    }
+}
+
 /// What the cluster's files say of themselves. A server that runs may be about to write it.
 pub(super) async fn control_of(home: &Home) -> Result<Control, EngineError> {
     for _ in 0..CONTROL_TRIES {
@@ -132,6 +145,7 @@ impl Postgres {
         self.check(home)?;
         upstream(home)?;
         let _held = Hold::take(home).await?;
+        may_follow(home).await?;
         process::end(home, Duration::ZERO).await?;
         unmark_whole(home)?;
         self.copy_upstream(home).await
@@ -143,6 +157,7 @@ impl Postgres {
         if !is_whole(home)? {
             return self.copy_upstream(home).await;
         }
+        may_follow(home).await?;
         if let Some(at) = running(home).await?
             && let Ok(session) = Session::open(&at, ADMIN).await
             && !is_in_recovery(&session).await?

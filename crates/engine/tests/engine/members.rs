@@ -197,6 +197,16 @@ async fn a_running_reader_takes_over_and_the_old_writer_comes_back() {
         .await
         .expect("writes");
 
+    // Whoever still takes the new writer for a reader does it no harm.
+    for asked in [
+        rig.engine.start(reader).await,
+        rig.engine.follow_again(reader).await,
+    ] {
+        let error = asked.expect_err("it takes writes");
+        assert!(matches!(error, EngineError::TakesWrites { .. }), "{error}");
+    }
+    assert_eq!(rows(&new).await, 8_001);
+
     let mut old = writer.clone();
     (old.host, old.port) = old_address;
     old.replication.followers = Vec::new();

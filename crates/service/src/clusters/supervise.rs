@@ -405,7 +405,7 @@ async fn keep_following(
             copy_again(context, member).await?;
             Ok(Seen::Started)
         }
-        Bond::None if !bounds.may_start => Ok(Seen::Found),
+        Bond::None if !bounds.may_start || !is_still_so(context, member).await? => Ok(Seen::Found),
         Bond::None => {
             tracing::warn!(cluster = %cluster.name, instance = %instance.id.as_str(), "a reader's server does not follow, so it is started anew");
             addresses::start(context, cluster, instance.placement.clone()).await?;
