@@ -11,6 +11,7 @@ pub mod create_snapshot;
 pub mod deaths;
 pub mod delete_cluster;
 pub mod delete_instance;
+mod dump;
 mod error;
 pub(crate) mod failover;
 pub mod failover_cluster;
