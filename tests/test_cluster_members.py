@@ -176,7 +176,7 @@ def test_what_nobody_chose_is_answered_as_by_amazon(closed, plain):
     assert {member: cluster[member] for member in expected} == expected
     assert cluster["HostedZoneId"] and len(cluster["AvailabilityZones"]) == 3
     assert cluster["PreferredMaintenanceWindow"] == cluster["PreferredMaintenanceWindow"].lower()
-    # There is no restore to a point in time yet.
+    # This deployment keeps no backups.
     assert "EarliestRestorableTime" not in cluster and "LatestRestorableTime" not in cluster
     assert "PendingModifiedValues" not in cluster
 
@@ -189,6 +189,9 @@ def test_what_cannot_be_had_is_refused_by_name(closed, plain, plain_snapshot, ac
         "ModifyDBCluster": (rds.modify_db_cluster, {"DBClusterIdentifier": "plain"}),
         "RestoreDBClusterFromSnapshot": (rds.restore_db_cluster_from_snapshot, {
             "DBClusterIdentifier": "refused", "SnapshotIdentifier": "plain-snapshot", "Engine": "aurora-postgresql",
+        }),
+        "RestoreDBClusterToPointInTime": (rds.restore_db_cluster_to_point_in_time, {
+            "DBClusterIdentifier": "refused", "SourceDBClusterIdentifier": "plain", "UseLatestRestorableTime": True,
         }),
     }[action]
     for member in TABLE[action]["refused"]:

@@ -29,6 +29,7 @@ NAMES = {
     "DBSubnetGroupName": ("subnets",),
     "SourceArn": ("snapshot_arn", "cluster_arn"),
     "DbClusterResourceId": ("resource",),
+    "SourceDbClusterResourceId": ("resource",),
     "ResourceName": ("snapshot_arn", "cluster_arn"),
     "ResourceARNList": ("snapshot_arn", "cluster_arn", "key"),
     "KmsKeyId": ("key_id", "key", "alias", "alias_arn"),
@@ -88,6 +89,7 @@ MORE = {
     "GenerateRandom": {"NumberOfBytes": 8},
     "ModifyDBClusterSnapshotAttribute": {"ValuesToAdd": [STRANGER]},
     "RemoveTagsFromResource": {"TagKeys": ["team"]},
+    "RestoreDBClusterToPointInTime": {"UseLatestRestorableTime": True},
 }
 # Members that name what the call is to make, not what is there.
 MADE = {

@@ -228,6 +228,8 @@ def _request(world, service, action, member, value):
     if action == "CreateKey":
         names.discard("KeySpec")
     request = {name: _filler(world, name, shape.members[name]) for name in names}
+    if action == "RestoreDBClusterToPointInTime":
+        request |= {"SourceDBClusterIdentifier": "walked", "UseLatestRestorableTime": True}
     if member not in shape.members:
         return request | {"Filters": [{"Name": member, "Values": [value]}]}
     return request | {member: [value] if shape.members[member].type_name == "list" else value}

@@ -276,6 +276,31 @@ pub enum EngineError {
         /// What is wrong.
         why: String,
     },
+    /// The engine has no log that can be read while a server writes it.
+    #[error("the log of the cluster in {home:?} cannot be read by this engine")]
+    NoLog {
+        /// The cluster's folder.
+        home: PathBuf,
+    },
+    /// The server no longer has the log from where it is to be read.
+    #[error("the server no longer has the log from there on: {why}")]
+    LogGone {
+        /// What it says.
+        why: String,
+    },
+    /// The log that was given does not lead to where it should.
+    #[error("the log cannot be applied: {why}")]
+    BadLog {
+        /// What is wrong.
+        why: String,
+    },
+    /// The log that a recovery needs could not be had.
+    #[error("the log of the recovery was not given")]
+    Source {
+        /// What its source said.
+        #[source]
+        source: SinkError,
+    },
     /// The sink did not take a file or folder.
     #[error("the dump's taker failed at {file}")]
     Sink {
@@ -321,7 +346,7 @@ impl EngineError {
             | Self::StartTimeout { .. }
             | Self::SqlTimeout { .. } => ErrorKind::Retry,
             Self::StopRequested => ErrorKind::Stop,
-            Self::Sink { source, .. } => source.kind,
+            Self::Sink { source, .. } | Self::Source { source } => source.kind,
             Self::Unknown { .. }
             | Self::NotInstalled { .. }
             | Self::BadValue { .. }
@@ -330,6 +355,9 @@ impl EngineError {
             | Self::AlreadyWhole { .. }
             | Self::NotShutDown { .. }
             | Self::Unexpected { .. }
+            | Self::NoLog { .. }
+            | Self::LogGone { .. }
+            | Self::BadLog { .. }
             | Self::BadDump { .. } => ErrorKind::Refuse,
             // It refused nothing: whatever ended it was not the files.
             Self::ServerEnded { log, .. } if log.is_empty() => ErrorKind::Retry,
@@ -358,7 +386,7 @@ impl EngineError {
             }
             Self::Program { title, .. } => return Told::of(&["a program of", title, "failed"]),
             Self::Disturbed { told, .. } => return told.clone(),
-            Self::Sink { source, .. } => return source.told.clone(),
+            Self::Sink { source, .. } | Self::Source { source } => return source.told.clone(),
             Self::PageDamaged { advice, .. } => {
                 return Told::of(&[
                     "a page of the cluster's data does not match its checksum:",
@@ -393,6 +421,9 @@ impl EngineError {
             Self::Unexpected { .. } => "the cluster's data folder holds what no snapshot can keep",
             Self::NotShutDown { .. } => "the cluster was not shut down in order",
             Self::BadDump { .. } => "the snapshot's content is not one that can be loaded",
+            Self::NoLog { .. } => "its engine does not restore to points in time",
+            Self::LogGone { .. } => "the cluster's log was not kept from there on",
+            Self::BadLog { .. } => "the log that was kept does not lead to that point in time",
             Self::StopRequested => "it was told to stop",
             Self::Io { .. } => "the host's file system refused",
         })

@@ -394,6 +394,7 @@ impl Engine for FakeEngine {
         self.check_whole(home)?;
         give(sink, self.pages(home)?)?;
         Ok(DumpInfo {
+            in_log: None,
             document: DOCUMENT.to_owned(),
             left_out: Vec::new(),
         })

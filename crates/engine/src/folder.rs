@@ -221,6 +221,11 @@ impl Folder {
         Ok(rustix::fs::syncfs(&self.fd)?)
     }
 
+    /// Gives a file another name, in the place of what has it.
+    pub(crate) fn rename(&self, name: &str, new: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.fd, name, &self.fd, new)?)
+    }
+
     /// Makes this folder's own entries durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.fd)?)

@@ -4,13 +4,14 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use model::pages::Content;
+use model::{LogPlace, pages::Content};
 
 use crate::{
     certify::Tls,
     confinement::Confinement,
     error::{EngineError, SinkError},
     home::Home,
+    log::{LogSource, LogTail, ReplayTarget},
     parameters::{Configured, Parameter, WantedParameters},
     profile::Profile,
 };
@@ -65,6 +66,9 @@ pub struct DumpInfo {
     /// What lay among a database's files and is none of them, neither file nor link of its kind:
     /// paths within the data folder, a few of them.
     pub left_out: Vec<String>,
+    /// Where in the cluster's log it lies, when the engine can recover it to later moments: where the
+    /// log must begin that goes with it, and where it is a consistent state.
+    pub in_log: Option<(LogPlace, LogPlace)>,
 }
 
 /// What was read of a cluster.
@@ -248,6 +252,47 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// [`EngineError::BadDump`] when the files are not what the document says; the server's last
     /// messages when it does not come up. The folder must then not be used again.
     async fn load(&self, home: &Home, document: &str) -> Result<(), EngineError>;
+
+    /// Reads the log of a running server that takes writes, from a place on, or from about where it is
+    /// now. The server keeps it from there on for whoever asks again.
+    ///
+    /// # Errors
+    /// [`EngineError::LogGone`] when the server does not have the log from there on; what the server
+    /// answers; [`EngineError::NoLog`] of engines that know no such log.
+    async fn tail(
+        &self,
+        home: &Home,
+        _from: Option<LogPlace>,
+    ) -> Result<Box<dyn LogTail>, EngineError> {
+        Err(EngineError::NoLog {
+            home: home.dir.clone(),
+        })
+    }
+
+    /// Has a running server keep no log any more for [`Engine::tail`].
+    ///
+    /// # Errors
+    /// What the server answers.
+    async fn end_tail(&self, _home: &Home) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// [`Engine::load`], and then the log up to a moment.
+    ///
+    /// # Errors
+    /// As [`Engine::load`]; what the source answers; [`EngineError::BadLog`] when the log does not
+    /// lead to the moment.
+    async fn load_until(
+        &self,
+        home: &Home,
+        _document: &str,
+        _target: &ReplayTarget,
+        _log: &mut dyn LogSource,
+    ) -> Result<(), EngineError> {
+        Err(EngineError::NoLog {
+            home: home.dir.clone(),
+        })
+    }
 
     /// Ends the cluster's server at once, and whatever else its own user runs, and then deletes
     /// `home.dir` and the socket's folder, however deep and wide they are.

@@ -16,6 +16,7 @@ mod home;
 mod hosting;
 mod interface;
 mod left_behind;
+mod log;
 #[allow(dead_code, reason = "not registered before it can dump and load")]
 pub mod mysql;
 mod os_users;
@@ -37,6 +38,7 @@ pub use fake::FakeEngine;
 pub use home::{Home, Replication, Upstream};
 pub use interface::{DumpInfo, DumpSink, Engine, Examined, NewCluster, Replica, ServerState};
 pub use left_behind::{LeftBehindError, end_left_behind, left_behind, users_left_behind};
+pub use log::{LogPiece, LogSource, LogTail, ReplayTarget};
 pub use os_users::{FIRST_OS_USER, OsUsers, OsUsersError, SharedUser};
 pub use parameters::{Configured, Parameter, ParameterType, WantedParameters, WantedValue};
 pub use postgres::{Eviction, EvictionError, Evictor, Occupant, shown_occupants};

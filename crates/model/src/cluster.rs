@@ -8,6 +8,7 @@ use crate::{
     cluster_options::{ClusterOptions, PendingChanges, Window},
     ids::{Account, Hash, Region, ResourceId, VolumeRef},
     key::WrappedKey,
+    log::LogStream,
     names::ClusterName,
     secret::MasterSecret,
     tag::Tag,
@@ -209,6 +210,9 @@ pub struct Cluster {
     /// The secret that holds its master user's password, where RDS manages that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master_secret: Option<Box<MasterSecret>>,
+    /// The streams of its log in the vault; the last one goes on, unless it has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogStream>,
 }
 
 impl Cluster {

@@ -28,6 +28,9 @@ pub struct LogStream {
     pub began: LogPlace,
     /// When it began.
     pub began_at: Timestamp,
+    /// When it was given up; none while it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
     /// The earliest moment that can be restored, when that was written down last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earliest: Option<Timestamp>,

@@ -6,6 +6,7 @@ use crate::{
     clock::Timestamp,
     ids::{Account, Hash, Region, ResourceId, VolumeRef},
     key::WrappedKey,
+    log::InLog,
     names::{ClusterName, SnapshotName},
     tag::Tag,
     told::Told,
@@ -143,6 +144,9 @@ pub struct Snapshot {
     pub tags: Vec<Tag>,
     /// Why it failed.
     pub failure: Option<Told>,
+    /// Where in its cluster's log it lies, if that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_log: Option<InLog>,
 }
 
 impl Snapshot {

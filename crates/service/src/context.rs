@@ -19,6 +19,7 @@ use crate::{
     jobs::{deaths::Deaths, keyed_queues::KeyedQueues, slots::JobSlots},
     keys::{KeyService, Keys, Outside},
     link::transport::PeerTransport,
+    logs::windows::LogWindows,
     metrics::{Metrics, scraped::Scraped},
     record_log::{batch::Seal, checkpoint::RecordLogWriter},
     vaults::Vaults,
@@ -60,6 +61,8 @@ pub struct ServiceContext {
     pub servers_changed: Notify,
     /// The clusters of this node whose servers take sessions.
     pub answering: Answering,
+    /// The moments that clusters can be restored to, as this node's streams know them.
+    pub log_windows: LogWindows,
     /// The jobs under which this node's processes died.
     pub deaths: Arc<Deaths>,
     /// How the background tasks fare.
@@ -141,6 +144,7 @@ impl ServiceContext {
             users,
             servers_changed: Notify::new(),
             answering: Answering::default(),
+            log_windows: LogWindows::default(),
             deaths,
             tasks: Tasks::default(),
             metrics: Metrics::default(),

@@ -11,6 +11,7 @@ pub mod fault;
 pub mod jobs;
 pub mod keys;
 pub mod link;
+pub mod logs;
 pub mod metrics;
 pub mod nodes;
 pub mod outcome;

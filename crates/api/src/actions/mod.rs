@@ -90,6 +90,7 @@ actions! {
         remove_role_from_db_cluster::RemoveRoleFromDbCluster,
         remove_tags_from_resource::RemoveTagsFromResource,
         restore_db_cluster_from_snapshot::RestoreDbClusterFromSnapshot,
+        restore_db_cluster_to_point_in_time::RestoreDbClusterToPointInTime,
         start_db_cluster::StartDbCluster,
         stop_db_cluster::StopDbCluster,
     }

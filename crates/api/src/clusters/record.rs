@@ -70,6 +70,7 @@ pub(crate) fn new_cluster(
         restarts_at: None,
         backups: BackupState::default(),
         master_secret: None,
+        logs: Vec::new(),
     };
     members.apply(&mut cluster)?;
     may_be_multi_az(&cluster)?;

@@ -1,6 +1,6 @@
 //! `DBCluster`, as RDS answers it.
 use catalog::parameter_status::ParameterStatus;
-use model::{Cluster, ClusterStatus, Instance, InstanceStatus, Timestamp};
+use model::{Cluster, ClusterStatus, Instance, InstanceStatus, RestoreWindow, Timestamp};
 use serde::Serialize;
 
 use super::{AvailabilityZone, Tag};
@@ -111,6 +111,10 @@ pub struct DbCluster {
     #[serde(skip_serializing_if = "Option::is_none")]
     percent_progress: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    earliest_restorable_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latest_restorable_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reader_endpoint: Option<String>,
@@ -220,6 +224,8 @@ impl DbCluster {
             subnet_group: or(&options.subnet_group, "default"),
             status: record.status.as_str(),
             percent_progress: record.percent_progress.map(|percent| percent.to_string()),
+            earliest_restorable_time: None,
+            latest_restorable_time: None,
             reader_endpoint: endpoint.clone(),
             endpoint,
             multi_az,
@@ -328,7 +334,20 @@ impl DbCluster {
         [self.endpoint.as_deref(), self.reader_endpoint.as_deref()]
     }
 
+    /// With the moments that it can be restored to. A reader that cuts fractions of a millisecond off
+    /// still has a moment within.
+    #[must_use]
+    pub fn with_window(mut self, window: Option<RestoreWindow>) -> Self {
+        let millis = |at: i64| Timestamp(at * 1_000).to_rfc3339_micros();
+        self.earliest_restorable_time =
+            window.map(|window| millis((window.earliest.0 + 999).div_euclid(1_000)));
+        self.latest_restorable_time =
+            window.map(|window| millis(window.latest.0.div_euclid(1_000)));
+        self
+    }
+
     /// The same with another status: what the node knows beside the record.
+    #[must_use]
     pub fn with_status(mut self, status: &'static str) -> Self {
         self.status = status;
         self

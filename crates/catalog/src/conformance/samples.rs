@@ -74,6 +74,7 @@ pub fn cluster(name: &str) -> Cluster {
         restarts_at: None,
         backups: model::BackupState::default(),
         master_secret: None,
+        logs: Vec::new(),
     }
 }
 
@@ -122,6 +123,7 @@ pub fn snapshot(name: &str) -> Snapshot {
         source: None,
         content: None,
         shared_with: Vec::new(),
+        in_log: None,
         tags: Vec::new(),
         failure: None,
     }

@@ -24,6 +24,9 @@ pub(super) const REPLICATOR: &str = "rdsrepladmin";
 /// tools fewer.
 const SOCKET_PATH_BYTES_MAX: usize = 103;
 
+/// How far a recovery goes, and where its log comes from.
+const REPLAY: &str = "replay.conf";
+
 /// The settings that depend on what is installed.
 const LIBRARIES: &str = "libraries.conf";
 
@@ -34,6 +37,8 @@ pub(super) enum Purpose {
     Serve,
     /// Recover from the files of a dump.
     Recover,
+    /// Recover from the files of a dump and the log that is given, as the file [`REPLAY`] says.
+    Replay,
     /// Recover, with nobody else let in.
     Alone,
 }
@@ -125,9 +130,13 @@ pub(super) fn write(
     let chosen = match purpose {
         Purpose::Serve => chosen::in_effect(home)?,
         // A dump is recovered by our own settings alone.
-        Purpose::Recover | Purpose::Alone => Values::new(),
+        Purpose::Recover | Purpose::Replay | Purpose::Alone => Values::new(),
     };
-    let settings = server_settings(home, purpose, tls) + &chosen_settings(&chosen);
+    let mut settings = server_settings(home, purpose, tls) + &chosen_settings(&chosen);
+    if purpose == Purpose::Replay {
+        let path = quoted(&dir.join(REPLAY).display().to_string());
+        settings.push_str(&format!("include = {path}\n"));
+    }
     for (name, text) in [
         ("postgresql.conf", settings),
         ("pg_hba.conf", access_rules(home, tls, &chosen)),
@@ -156,6 +165,23 @@ pub(super) fn write_libraries(home: &Home, libraries: &[&str]) -> Result<(), Eng
         .map_err(|source| EngineError::io("write the server's settings in", &dir, source))
 }
 
+/// Writes how far a recovery goes, and where its log comes from.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn write_replay(home: &Home, settings: &[(&str, String)]) -> Result<(), EngineError> {
+    let dir = home.conf();
+    let failed = |source| EngineError::io("write the server's settings in", &dir, source);
+    make_folder(&dir, 0o711).map_err(failed)?;
+    let lines = settings
+        .iter()
+        .map(|(name, value)| format!("{name} = {}\n", quoted(value)));
+    let text: String = lines.collect();
+    replace(&dir, REPLAY, text.as_bytes(), home.os_uid)
+        .map(drop)
+        .map_err(failed)
+}
+
 fn tls_settings(home: &Home, tls: Option<&Tls>) -> String {
     let file = |name: &str| quoted(&home.conf().join(name).display().to_string());
     match tls {
@@ -172,11 +198,11 @@ fn server_settings(home: &Home, purpose: Purpose, tls: Option<&Tls>) -> String {
     let path = |path: &Path| quoted(&path.display().to_string());
     let conf = home.conf();
     let host = match purpose {
-        Purpose::Serve | Purpose::Recover => home.host.as_str(),
+        Purpose::Serve | Purpose::Recover | Purpose::Replay => home.host.as_str(),
         Purpose::Alone => "",
     };
     let restore_command = match purpose {
-        Purpose::Serve | Purpose::Alone => "",
+        Purpose::Serve | Purpose::Replay | Purpose::Alone => "",
         // All the log there is lies in pg_wal; to find no more in an archive ends the recovery.
         Purpose::Recover => "false",
     };
@@ -198,7 +224,7 @@ synchronous_commit = on
 wal_level = replica
 max_wal_senders = 20
 max_replication_slots = 20
-max_slot_wal_keep_size = -1
+max_slot_wal_keep_size = 32GB
 archive_mode = off
 archive_command = ''
 restore_command = {restore}
@@ -348,7 +374,7 @@ fn access_rules(home: &Home, tls: Option<&Tls>, chosen: &Values) -> String {
     format!(
         "\
 # Written by snapferry at every start: changes here are lost. The first rule that fits counts.
-local all {ADMIN} peer map=snapferry
+local all,replication {ADMIN} peer map=snapferry
 {followers}local all all reject
 host all {ADMIN},{REPLICATOR} all reject
 host {ADMIN} all all reject

@@ -1,6 +1,7 @@
 //! A dump's description of itself, kept beside its files.
 //!
 //! It is read back from snapshots of any owner, so nothing in it is trusted without a check.
+use model::LogPlace;
 use serde::{Deserialize, Serialize};
 
 use super::{control::Control, page::PAGE_BYTES};
@@ -104,6 +105,18 @@ impl Document {
         Some((lsn_of(&self.start_lsn)?, lsn_of(&self.stop_lsn)?))
     }
 
+    /// Where in its cluster's log the dump lies: from the beginning of the file on that its own log
+    /// begins in.
+    pub(super) fn in_log(&self) -> Option<(LogPlace, LogPlace)> {
+        let (start, stop) = self.places()?;
+        let bytes = u64::from(self.wal_segment_bytes);
+        let at = |position| LogPlace {
+            timeline: self.timeline,
+            position,
+        };
+        (0 < bytes).then(|| (at(start - start % bytes), at(stop)))
+    }
+
     /// Whether pg_control describes the same cluster.
     pub(super) fn agrees_with(&self, control: &Control) -> Result<(), EngineError> {
         let pairs = [
@@ -137,7 +150,7 @@ pub(super) fn lsn_text(lsn: u64) -> String {
 }
 
 /// Reads what [`lsn_text`] writes.
-fn lsn_of(text: &str) -> Option<u64> {
+pub(super) fn lsn_of(text: &str) -> Option<u64> {
     let (high, low) = text.split_once('/')?;
     let part = |text: &str| u32::from_str_radix(text, 16).ok();
     Some(u64::from(part(high)?) << 32 | u64::from(part(low)?))

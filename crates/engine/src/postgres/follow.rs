@@ -15,6 +15,7 @@ use super::{
     profile::PROFILE,
     run::{RESTART_WAIT, or_end},
     session::{Session, column, quoted_text},
+    walsender::SLOT,
 };
 use crate::hosting::{
     child::{last_lines, run_as, run_quietly},
@@ -248,9 +249,10 @@ impl Postgres {
                 &format!(
                     "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
                      WHERE slot_type = 'physical' AND NOT active AND NOT temporary \
-                       AND starts_with(slot_name::text, '{SLOT_PREFIX}') \
+                       AND CASE WHEN slot_name = '{SLOT}' THEN pg_is_in_recovery() \
+                         ELSE starts_with(slot_name::text, '{SLOT_PREFIX}') \
                        AND (slot_name::text <> ALL ({names}) OR CASE WHEN pg_is_in_recovery() THEN true \
-                            ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) > {KEPT_BYTES_MAX} END)"
+                            ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) > {KEPT_BYTES_MAX} END) END"
                 ),
             )
             .await?;

@@ -24,13 +24,35 @@ use crate::hosting::{
     whole::{is_whole, mark_whole},
 };
 use crate::{
-    EngineError, Home, Tls,
+    EngineError, Home, LogSource, ReplayTarget, Tls,
     blocking::blocking,
     folder::{DEPTH_MAX, Folder, Kind, read_small},
 };
 
 impl Postgres {
     pub(super) async fn load_dump(&self, home: &Home, document: &str) -> Result<(), EngineError> {
+        let recovery = self.launch(home, Purpose::Recover, ADMIN);
+        self.load_and(home, document, recovery).await
+    }
+
+    /// The same, and applies the log behind the dump.
+    pub(super) async fn load_and_replay(
+        &self,
+        home: &Home,
+        document: &str,
+        target: &ReplayTarget,
+        log: &mut dyn LogSource,
+    ) -> Result<(), EngineError> {
+        let recovery = self.replay(home, target, log);
+        self.load_and(home, document, recovery).await
+    }
+
+    async fn load_and(
+        &self,
+        home: &Home,
+        document: &str,
+        recovery: impl Future<Output = Result<(), EngineError>> + Send,
+    ) -> Result<(), EngineError> {
         self.check(home)?;
         let document = Document::parse(document)?;
         let install = self.installs.of(&home.version)?;
@@ -53,7 +75,7 @@ impl Postgres {
         let (job_home, job_document) = (home.clone(), document.clone());
         blocking(move || prepare(&job_home, &job_document)).await?;
         let recovered = async {
-            self.launch(home, Purpose::Recover, ADMIN).await?;
+            recovery.await?;
             verify(home, &document, self.tls.get()).await?;
             mark_whole(home).await
         };

@@ -29,12 +29,15 @@ mod ping;
 mod process;
 mod profile;
 mod promote;
+mod replay;
 mod review;
 mod rights;
 mod run;
 mod session;
+mod tail;
 mod template;
 mod wal;
+mod walsender;
 
 use std::{
     collections::BTreeMap,
@@ -44,10 +47,12 @@ use std::{
 };
 
 use async_trait::async_trait;
+use model::LogPlace;
 
 use crate::{
-    Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster,
-    Parameter, Programs, Replica, ServerState, Tls, WantedParameters,
+    Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home, LogSource,
+    LogTail, NewCluster, Parameter, Programs, ReplayTarget, Replica, ServerState, Tls,
+    WantedParameters,
     blocking::blocking,
     hosting::{
         child::own_uid,
@@ -193,6 +198,28 @@ impl Engine for Postgres {
 
     fn dump(&self, home: &Home, sink: &mut dyn DumpSink) -> Result<DumpInfo, EngineError> {
         dump::dump(&self.installs, home, sink)
+    }
+
+    async fn tail(
+        &self,
+        home: &Home,
+        from: Option<LogPlace>,
+    ) -> Result<Box<dyn LogTail>, EngineError> {
+        Ok(Box::new(tail::Tail::open(home, from).await?))
+    }
+
+    async fn end_tail(&self, home: &Home) -> Result<(), EngineError> {
+        tail::end(home).await
+    }
+
+    async fn load_until(
+        &self,
+        home: &Home,
+        document: &str,
+        target: &ReplayTarget,
+        log: &mut dyn LogSource,
+    ) -> Result<(), EngineError> {
+        self.load_and_replay(home, document, target, log).await
     }
 
     async fn load(&self, home: &Home, document: &str) -> Result<(), EngineError> {

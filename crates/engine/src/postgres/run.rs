@@ -26,6 +26,8 @@ use crate::{blocking::blocking, certify::Tls, error::EngineError, folder::Folder
 const START_WAIT: Duration = Duration::from_secs(15 * 60);
 /// How long the recovery of a dump may take.
 const RECOVER_WAIT: Duration = Duration::from_secs(60 * 60);
+/// How long a recovery to a moment may take: days of log lie between a dump and it.
+const REPLAY_WAIT: Duration = Duration::from_secs(48 * 60 * 60);
 /// How long an adopted server with wrong settings may take to stop.
 pub(super) const RESTART_WAIT: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(40);
@@ -69,12 +71,13 @@ impl Postgres {
         let patience = match purpose {
             Purpose::Serve => START_WAIT,
             Purpose::Recover | Purpose::Alone => RECOVER_WAIT,
+            Purpose::Replay => REPLAY_WAIT,
         };
         let begun = self.begin(home, database, patience).await;
         let begun = self.settle_address(home, begun).await;
         match purpose {
             Purpose::Serve => self.settle_parameters(home, database, begun).await,
-            Purpose::Recover | Purpose::Alone => begun,
+            Purpose::Recover | Purpose::Replay | Purpose::Alone => begun,
         }
     }
 
@@ -266,7 +269,7 @@ fn clear_traces(home: &Home, purpose: Purpose) -> Result<(), EngineError> {
         "pg_ident.conf",
         "standby.signal",
     ];
-    if purpose != Purpose::Recover {
+    if !matches!(purpose, Purpose::Recover | Purpose::Replay) {
         names.push("recovery.signal");
     }
     for name in names {

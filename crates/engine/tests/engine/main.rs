@@ -9,5 +9,6 @@ mod dumps;
 mod lifecycle;
 mod meanwhile;
 mod members;
+mod points;
 mod support;
 mod templates;

@@ -83,6 +83,7 @@ pub async fn prepare(
         source: None,
         content: None,
         shared_with: Vec::new(),
+        in_log: None,
         tags,
         failure: None,
     };

@@ -93,6 +93,9 @@ kinds! {
     CHANGE_FAILED: "SNAPFERRY-EVENT-0016", CLUSTER, "failure", "DB cluster modification failed.";
     PARAMETERS_REFUSED: "SNAPFERRY-EVENT-0030", CLUSTER, "failure", "DB cluster does not start with its parameters.";
     BACKUP_FAILED: "SNAPFERRY-EVENT-0031", CLUSTER, "failure", "Automated backup of the DB cluster failed.";
+    LOG_STALLED: "SNAPFERRY-EVENT-0040", CLUSTER, "failure", "DB cluster's log does not get to the vault.";
+    LOG_RESUMED: "SNAPFERRY-EVENT-0041", CLUSTER, "notification", "DB cluster's log gets to the vault again.";
+    LOG_GAP: "SNAPFERRY-EVENT-0042", CLUSTER, "failure", "DB cluster's log has a gap.";
     DELETION_FAILED: "SNAPFERRY-EVENT-0008", CLUSTER, "failure", "DB cluster deletion failed.";
 }
 
@@ -301,6 +304,12 @@ pub enum OfCluster<'a> {
     },
     /// What was asked for could not be done.
     ChangeFailed(&'a Told),
+    /// Its log does not get to the vault.
+    LogStalled(&'a Told),
+    /// It does again.
+    LogResumed,
+    /// Part of its log is not kept.
+    LogGap(&'a Told),
 }
 
 /// What can be told of an instance.
@@ -383,6 +392,9 @@ pub fn cluster(
         }
         OfCluster::ChangeFailed(reason) => (&CHANGE_FAILED, with_reason(&CHANGE_FAILED, reason)),
         OfCluster::Failed(reason) => (&CLUSTER_FAILED, with_reason(&CLUSTER_FAILED, reason)),
+        OfCluster::LogStalled(reason) => (&LOG_STALLED, with_reason(&LOG_STALLED, reason)),
+        OfCluster::LogResumed => (&LOG_RESUMED, LOG_RESUMED.tells.to_owned()),
+        OfCluster::LogGap(reason) => (&LOG_GAP, with_reason(&LOG_GAP, reason)),
         OfCluster::Down(reason) => (&CLUSTER_DOWN, with_reason(&CLUSTER_DOWN, reason)),
         OfCluster::Lost(reason) => (&CLUSTER_LOST, with_reason(&CLUSTER_LOST, reason)),
         OfCluster::Moved { from, to } => {

@@ -80,7 +80,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
-            complete_snapshot(tx, &of, &body.snapshot, &content, &[])?;
+            complete_snapshot(tx, &of, &body.snapshot, &content, &[], None)?;
             done(tx, &lease, moved)?;
             Ok::<_, JobError>(())
         })

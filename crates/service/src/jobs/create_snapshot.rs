@@ -4,7 +4,8 @@ use std::sync::Arc;
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs, snapshots, tombstones};
 use engine::Home;
 use model::{
-    Cluster, Content, Job, ResourceId, SnapshotName, SnapshotStatus, Told, WrappedKey,
+    Cluster, Content, InLog, Job, LogPlace, ResourceId, SnapshotName, SnapshotStatus, Told,
+    WrappedKey,
     cluster::Base,
     job::{Named, Subject},
 };
@@ -14,7 +15,7 @@ use vault::{DataKey, Sealing, WriteOptions};
 
 use super::{
     JobError,
-    dump::Dump,
+    dump::{Dump, Dumped},
     failover,
     run::{JobType, Run, complete_snapshot, done, snapshot_of},
 };
@@ -80,6 +81,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
         content,
         base,
         left_out,
+        in_log,
     } = take(run, &cluster, &body).await?;
     let (lease, moved) = (run.lease.clone(), run.progress.progress());
     let of = run.snapshot()?.clone();
@@ -87,7 +89,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
-            complete_snapshot(tx, &of, &body.snapshot, &content, &left_out)?;
+            complete_snapshot(tx, &of, &body.snapshot, &content, &left_out, in_log)?;
             if let Some(mut stored) = rows::get_by_resource_id(tx, &body.cluster)? {
                 stored.value.base = Some(base.clone());
                 rows::update(tx, stored)?;
@@ -96,6 +98,11 @@ async fn run(run: &Run) -> Result<(), JobError> {
             Ok::<_, JobError>(())
         })
         .await?;
+    if let Some(InLog { stream, at, .. }) = in_log {
+        run.context
+            .log_windows
+            .based(&cluster.resource_id, stream, at);
+    }
     Ok(())
 }
 
@@ -106,6 +113,8 @@ pub(super) struct Taken {
     pub(super) base: Base,
     /// What lay among the database's files and is none of them.
     pub(super) left_out: Vec<String>,
+    /// Where in the cluster's log it lies, if that is kept.
+    pub(super) in_log: Option<InLog>,
 }
 
 /// Dumps the cluster into its region's vault, once the snapshots of it that were asked for before
@@ -143,7 +152,11 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
         progress: run.progress.clone(),
         slot: run.slot.clone(),
     };
-    let (written, left_out) = tokio::task::spawn_blocking(move || dump.first_of(&sources))
+    let Dumped {
+        written,
+        left_out,
+        in_log: places,
+    } = tokio::task::spawn_blocking(move || dump.first_of(&sources))
         .await
         .map_err(|error| JobError::retry(format!("the dump ended early: {error}")))??;
     let base_key = match (&cluster.kms_key, &data_key) {
@@ -167,6 +180,7 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
             wrapped_key: base_key,
         },
         left_out,
+        in_log: in_log(run, cluster, places).await?,
     })
 }
 
@@ -186,6 +200,30 @@ async fn sources(run: &Run, cluster: &Cluster, writer: Home) -> Result<Vec<Home>
     }
     found.push(writer);
     Ok(found)
+}
+
+/// Where in the cluster's log a dump lies that was just taken, if the stream that has begun before it
+/// goes on.
+async fn in_log(
+    run: &Run,
+    cluster: &Cluster,
+    places: Option<(LogPlace, LogPlace)>,
+) -> Result<Option<InLog>, JobError> {
+    let at = run.context.now();
+    let now = run.cluster(&cluster.resource_id).await?;
+    let stream = now.logs.last().filter(|stream| stream.ended_at.is_none());
+    let (Some((start, end)), Some(stream)) = (places, stream) else {
+        return Ok(None);
+    };
+    // A later timeline's file holds what lies before it.
+    let has_begun =
+        stream.began.position <= start.position && stream.began.timeline <= start.timeline;
+    Ok(has_begun.then_some(InLog {
+        stream: stream.id,
+        start,
+        end,
+        at,
+    }))
 }
 
 async fn base_of(

@@ -1,5 +1,5 @@
 //! Removes a cluster: its final snapshot if there is one, its server, its files, its record.
-use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, dirty_volumes, instances, jobs};
 use model::{
     Account, ClusterStatus, InstanceRole, Job, Placement, Region, ResourceId, SnapshotName, Told,
     instance::Replication,
@@ -95,6 +95,10 @@ async fn run(run: &Run) -> Result<(), JobError> {
             rows::delete(tx, &cluster.region, &cluster.account, &cluster.name)?;
             let of = (&cluster.region, &cluster.account, &cluster.resource_id);
             ends::delete_all(tx, of)?;
+            if !cluster.logs.is_empty() {
+                // Its log goes with it.
+                dirty_volumes::put(tx, &cluster.region, &cluster.volume)?;
+            }
             kinds::cluster(tx, &cluster, OfCluster::Deleted)?;
             jobs::finish(tx, &lease, &jobs::End::Done)?;
             Ok::<_, JobError>(())
@@ -161,7 +165,8 @@ async fn take_final(
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
             let uid = &snapshot.needs.snapshot;
-            complete_snapshot(tx, &of, uid, &taken.content, &taken.left_out)
+            let in_log = taken.in_log;
+            complete_snapshot(tx, &of, uid, &taken.content, &taken.left_out, in_log)
         })
         .await
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use engine::{DumpSink, Engine, EngineError, Home, SinkError};
-use model::{ErrorKind, VolumeRef, pages};
+use model::{ErrorKind, LogPlace, VolumeRef, pages};
 use vault::{Observer, Sealing, SnapshotWriter, Vault, VaultError, WriteOptions, Written};
 
 use super::JobError;
@@ -12,6 +12,15 @@ use crate::{
     fault::chain,
     jobs::{progress::JobProgress, slots::JobSlot},
 };
+
+/// What was read.
+pub(super) struct Dumped {
+    pub(super) written: Written,
+    /// What lay among the database's files and is none of them.
+    pub(super) left_out: Vec<String>,
+    /// Where in the cluster's log it lies, as the engine says.
+    pub(super) in_log: Option<(LogPlace, LogPlace)>,
+}
 
 /// All that a dump needs beside the server that it reads.
 pub(super) struct Dump {
@@ -28,7 +37,7 @@ pub(super) struct Dump {
 
 impl Dump {
     /// Reads the first of the servers that gives a dump.
-    pub(super) fn first_of(&self, sources: &[Home]) -> Result<(Written, Vec<String>), JobError> {
+    pub(super) fn first_of(&self, sources: &[Home]) -> Result<Dumped, JobError> {
         let Some((last, others)) = sources.split_last() else {
             return Err(JobError::fail("the cluster has no server"));
         };
@@ -44,7 +53,7 @@ impl Dump {
         Ok(self.of(last)?)
     }
 
-    fn of(&self, home: &Home) -> Result<(Written, Vec<String>), DumpError> {
+    fn of(&self, home: &Home) -> Result<Dumped, DumpError> {
         let writer = begin(
             &self.vault,
             &self.volume,
@@ -59,7 +68,11 @@ impl Dump {
             slot: Arc::clone(&self.slot),
         };
         let info = self.engine.dump(home, &mut sink)?;
-        Ok((sink.writer.finish(info.document)?, info.left_out))
+        Ok(Dumped {
+            written: sink.writer.finish(info.document)?,
+            left_out: info.left_out,
+            in_log: info.in_log,
+        })
     }
 }
 

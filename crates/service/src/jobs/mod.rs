@@ -26,6 +26,7 @@ mod restore_sample;
 pub mod run;
 pub mod runner;
 pub mod slots;
+mod verify_logs;
 pub mod verify_vault;
 
 pub use error::{JobError, Reason};

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     clusters::{addresses, files, parameters},
     keys::KeyUser,
+    logs::source::{self, PointInTime},
     verify,
 };
 
@@ -21,6 +22,9 @@ pub struct Body {
     pub cluster: ResourceId,
     /// The snapshot's content; its data key is wrapped under the new cluster's key.
     pub content: Content,
+    /// How far its log is to be applied; none: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<PointInTime>,
 }
 
 /// The kind.
@@ -80,6 +84,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
         .read(move |tx| tombstones::list(tx, &region, &prefix))
         .await?;
     let vault = context.vaults.get(&cluster.region)?;
+    let (point, log_vault) = (body.point.clone(), vault.clone());
     let (folder, progress) = (home.dir.clone(), run.progress.clone());
     let restored = tokio::task::spawn_blocking(move || {
         files::make_passage(&folder).map_err(|error| {
@@ -108,8 +113,19 @@ async fn run(run: &Run) -> Result<(), JobError> {
     };
     // A server recovers from what may be hostile content: that is its own work.
     let engine = context.engine_of(&cluster)?;
-    let load = engine.load(&home, &restored.engine_document);
-    run.slot.waiting(load).await?;
+    let document = &restored.engine_document;
+    match point {
+        None => run.slot.waiting(engine.load(&home, document)).await?,
+        Some(point) => {
+            let key = match &point.wrapped_key {
+                Some(wrapped) => Some(context.keys.unwrap(&user, wrapped).await?),
+                None => None,
+            };
+            let (target, mut log) = source::open(&log_vault, &point, key).await?;
+            let load = engine.load_until(&home, document, &target, &mut log);
+            run.slot.waiting(load).await?;
+        }
+    }
     let place = parameters::settle(context, &cluster, place).await?;
     addresses::give_rights(&run.context, &cluster, &place).await;
     create_cluster::commit(run, cluster.resource_id, place).await

@@ -288,12 +288,14 @@ pub(crate) fn complete_snapshot(
     uid: &uuid::Uuid,
     content: &model::Content,
     left_out: &[String],
+    in_log: Option<model::InLog>,
 ) -> Result<(), JobError> {
     let mut stored = snapshot_of(tx, of, uid)?.ok_or(JobError::Gone)?;
     let snapshot = &mut stored.value;
     snapshot.status = SnapshotStatus::Available;
     snapshot.percent_progress = 100;
     snapshot.content = Some(content.clone());
+    snapshot.in_log = in_log;
     let stored = catalog::snapshots::update(tx, stored)?;
     kinds::snapshot_is(tx, &stored.value)?;
     if !left_out.is_empty() {

@@ -23,6 +23,7 @@ use super::{
     JobError,
     restore_sample::{self, Sampled, Verdict},
     run::{JobType, Run},
+    verify_logs,
 };
 use crate::{
     events::kinds,
@@ -81,6 +82,12 @@ async fn run(run: &Run) -> Result<(), JobError> {
         }
     }
     restore_some(run, &mut report).await?;
+    verify_logs::verify(run, &mut report).await?;
+    let last = jobs::Checkpoint {
+        body: Some(report.to_text()),
+        ..Default::default()
+    };
+    run.checkpoint(last).await?;
     let lease = run.lease.clone();
     run.context
         .catalog

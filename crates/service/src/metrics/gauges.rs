@@ -35,6 +35,12 @@ pub(crate) async fn refresh(context: &ServiceContext) {
     ] {
         counter.inner().store(value, Relaxed);
     }
+    let now = context.now();
+    let behind = context.log_windows.farthest_behind();
+    let behind = behind.map_or(0, |at| {
+        i64::try_from(now.since(at).as_secs()).unwrap_or(i64::MAX)
+    });
+    metrics.log_behind.set(behind);
     let mut scraped = context.scraped.0.lock().await;
     if scraped.is_some_and(|at| at.elapsed() < FRESH) {
         return;

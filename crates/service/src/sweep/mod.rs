@@ -30,6 +30,7 @@ mod checker;
 pub(crate) mod checkpoints;
 mod clock;
 pub(crate) mod key_rotation;
+pub(crate) mod logs;
 #[cfg(test)]
 mod month;
 pub(crate) mod ownership;

@@ -69,7 +69,11 @@ impl Look<'_> {
             .await?;
         let mark = known.mark;
         let again_at = match known.roots {
-            Some(roots) => self.sweep(&roots, &known.absent).await?,
+            Some(roots) => {
+                let logs_at = self.sweep_logs().await?;
+                let again_at = self.sweep(&roots, &known.absent).await?;
+                logs_at.map_or(again_at, |at| sooner(again_at, at))
+            }
             None => Some(self.context.now()),
         };
         self.settle(mark, again_at).await

@@ -54,7 +54,8 @@ pub struct Finding {
     pub region: Region,
     /// The volume.
     pub volume: VolumeRef,
-    /// `pack`, `block list` or `manifest`; `snapshot` for one whose objects are whole and that
+    /// `pack`, `block list`, `manifest` or `log chunk`, whose hash is zeros where one is missing;
+    /// `snapshot` for one whose objects are whole and that
     /// cannot be restored, by its manifest's hash.
     pub kind: String,
     /// The hash that it should have.
@@ -169,6 +170,27 @@ impl Finding {
             files: Vec::new(),
             more_ranges: 0,
             remedy: Remedy::StoredSo,
+        }
+    }
+
+    /// A chunk of a cluster's log that is damaged, gone or does not follow the one before it.
+    pub(crate) fn of_log(
+        region: &Region,
+        volume: &VolumeRef,
+        hash: Hash,
+        needed_by: Affected,
+        why: String,
+    ) -> Self {
+        Self {
+            region: region.clone(),
+            volume: volume.clone(),
+            kind: vault::ObjectKind::Chunk.to_string(),
+            hash,
+            why,
+            needed_by: vec![needed_by],
+            files: Vec::new(),
+            more_ranges: 0,
+            remedy: Remedy::None,
         }
     }
 

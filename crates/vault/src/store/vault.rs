@@ -86,6 +86,12 @@ impl Vault {
         }
     }
 
+    /// Whether it lies in a bucket: writing an object there is a request, and costs no waits for
+    /// this machine's disk.
+    pub fn is_bucket(&self) -> bool {
+        self.place.is_some()
+    }
+
     pub(crate) fn place(&self) -> Option<&Place> {
         self.place.as_ref()
     }

@@ -156,6 +156,7 @@ fn shape(cx: &ActionContext, found: &Found) -> DbCluster {
     let cluster = &found.cluster;
     let shape = DbCluster::of(cluster, found.writer.as_ref()).with_members(&found.members);
     let shape = shape.with_waiting(&found.waiting);
+    let shape = shape.with_window(cx.service.log_windows.of(cluster));
     let here = found.node().as_ref() == Some(&cx.service.settings.node);
     if cluster.status == ClusterStatus::Available
         && here

@@ -213,7 +213,11 @@ impl DescribeEvents {
     }
 }
 
-fn moment(parameter: &str, given: Option<&str>) -> Result<Option<Timestamp>, Fault> {
+/// Reads a moment.
+///
+/// # Errors
+/// `InvalidParameterValue`.
+pub(super) fn moment(parameter: &str, given: Option<&str>) -> Result<Option<Timestamp>, Fault> {
     let read = |text: &str| {
         Timestamp::parse(text).ok_or_else(|| {
             let shown: String = text.chars().take(limits::ECHO_CHARS_MAX).collect();

@@ -41,5 +41,6 @@ pub(super) mod reboot_db_instance;
 pub(super) mod remove_role_from_db_cluster;
 pub(super) mod remove_tags_from_resource;
 pub(super) mod restore_db_cluster_from_snapshot;
+pub(super) mod restore_db_cluster_to_point_in_time;
 pub(super) mod start_db_cluster;
 pub(super) mod stop_db_cluster;

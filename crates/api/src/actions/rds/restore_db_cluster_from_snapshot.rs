@@ -111,6 +111,7 @@ impl Action for RestoreDbClusterFromSnapshot {
                 wrapped_key,
                 ..content
             },
+            point: None,
         };
         let subject = Subject::cluster(&cx.region, &cx.caller.account, &cluster.name);
         let mut job = new_job::<RestoreCluster>(&cx.service, subject, &body);
@@ -130,7 +131,7 @@ fn ready(snapshot: &Snapshot) -> Result<Content, Fault> {
 
 /// Whether the cluster goes on with the snapshot's volume, so that its own first snapshot keeps
 /// only what it changed. A volume is one account's, and sealed or not for life.
-fn goes_on(snapshot: &Snapshot, content: &Content, cluster: &Cluster) -> bool {
+pub(super) fn goes_on(snapshot: &Snapshot, content: &Content, cluster: &Cluster) -> bool {
     let sealed = content.wrapped_key.is_some();
     snapshot.account == cluster.account
         && content.volume.account == cluster.account

@@ -54,6 +54,7 @@ pub(super) fn dump(
         stopped::dump(&data, &mut copier, &version.version)?
     };
     Ok(DumpInfo {
+        in_log: None,
         document: document.to_json(),
         left_out: Vec::new(),
     })

@@ -73,6 +73,7 @@ pub(super) fn dump(
     };
     document.libc = installs.libc_version().map(str::to_owned);
     Ok(DumpInfo {
+        in_log: document.in_log(),
         document: document.to_json(),
         left_out: copier.left_out,
     })

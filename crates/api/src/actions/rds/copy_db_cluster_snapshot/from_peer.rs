@@ -122,6 +122,7 @@ fn snapshot_of(wanted: &SnapshotRef, offered: &Offered) -> Snapshot {
             stored_bytes: offered.stored_bytes,
         }),
         shared_with: Vec::new(),
+        in_log: None,
         tags: offered.tags,
         failure: None,
     }

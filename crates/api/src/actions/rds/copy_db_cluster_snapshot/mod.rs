@@ -326,6 +326,7 @@ pub(super) fn target_record(
         source: Some(source.arn()),
         content: None,
         shared_with: Vec::new(),
+        in_log: None,
         tags,
         failure: None,
         ..source.clone()

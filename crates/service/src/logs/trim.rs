@@ -1,0 +1,171 @@
+//! Removes from the vault what of clusters' logs no moment needs any more.
+//!
+//! It does not know how logs are shipped.
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, pins};
+use model::{Cluster, LogPlace, ResourceId, Timestamp};
+use vault::{ChunkEntry, Vault};
+
+use super::bases::{self, Base};
+use crate::{context::ServiceContext, jobs::JobError};
+
+/// What a cluster's log is needed for.
+struct Needs {
+    cluster: Cluster,
+    bases: Vec<Base>,
+    /// A restore may be reading it.
+    in_use: bool,
+}
+
+fn needs(tx: &mut dyn Tx, id: &ResourceId) -> Result<Option<Needs>, CatalogError> {
+    let Some(cluster) = rows::get_by_resource_id(tx, id)?.map(|stored| stored.value) else {
+        return Ok(None);
+    };
+    Ok(Some(Needs {
+        bases: bases::of_cluster(tx, &cluster)?,
+        in_use: pins::of_volume(tx, &cluster.region, &cluster.volume)?.in_use,
+        cluster,
+    }))
+}
+
+/// Whether what a chunk holds lies behind a place.
+fn reaches(chunk: &ChunkEntry, from: LogPlace) -> bool {
+    chunk.start.timeline > from.timeline
+        || (chunk.start.timeline == from.timeline && from.position < chunk.end)
+}
+
+/// Whether a chunk is needed: its stream is, and it reaches behind where the first base of it that is
+/// needed begins. All of a stream without a base is.
+fn is_needed(chunk: &ChunkEntry, needs: &Needs, now: Timestamp) -> bool {
+    let days = needs.cluster.backup_retention_days;
+    if !needs.cluster.logs.iter().any(|one| one.id == chunk.stream) {
+        return false;
+    }
+    match bases::first_needed(&needs.bases, chunk.stream, days, now) {
+        Some(base) => reaches(chunk, base.in_log.start),
+        None => true,
+    }
+}
+
+/// Removes chunks of a cluster's log that no moment within its retention needs, and forgets streams
+/// that have ended and have nothing to lead on from.
+///
+/// # Errors
+/// The catalog's and the vault's.
+pub(super) async fn trim(
+    context: &ServiceContext,
+    vault: &Vault,
+    id: &ResourceId,
+) -> Result<(), JobError> {
+    let asked = id.clone();
+    let known = context.catalog.read(move |tx| needs(tx, &asked)).await?;
+    let Some(known) = known.filter(|known| !known.in_use) else {
+        return Ok(());
+    };
+    forget_ended(context, &known).await?;
+    let cluster = &known.cluster;
+    let (now, grace) = (context.now(), context.settings.sweep_grace);
+    let mut removed = 0;
+    for chunk in vault::chunks(vault, &cluster.volume, id).await? {
+        // What was just written may belong to a stream that the record read above does not have yet.
+        if chunk.modified.plus(grace) < now && !is_needed(&chunk, &known, now) {
+            vault::delete_chunk(vault, &chunk).await?;
+            removed += 1;
+        }
+    }
+    if 0 < removed {
+        tracing::info!(cluster = %cluster.name, removed, "chunks of the log are needed no longer");
+    }
+    Ok(())
+}
+
+async fn forget_ended(context: &ServiceContext, known: &Needs) -> Result<(), CatalogError> {
+    let is_over = |one: &model::LogStream| {
+        one.ended_at.is_some() && !known.bases.iter().any(|base| base.in_log.stream == one.id)
+    };
+    let over: Vec<_> = known
+        .cluster
+        .logs
+        .iter()
+        .filter(|one| is_over(one))
+        .collect();
+    // The last one says that there was a gap, until another begins.
+    let over: Vec<_> = over.into_iter().map(|one| one.id).collect();
+    let newest = known.cluster.logs.last().map(|one| one.id);
+    let over: Vec<_> = over.into_iter().filter(|id| Some(*id) != newest).collect();
+    if over.is_empty() {
+        return Ok(());
+    }
+    let id = known.cluster.resource_id.clone();
+    context
+        .catalog
+        .write(move |tx| {
+            if let Some(mut stored) = rows::get_by_resource_id(tx, &id)? {
+                stored.value.logs.retain(|one| !over.contains(&one.id));
+                rows::update(tx, stored)?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use catalog::conformance::samples;
+    use model::{Hash, InLog, LogStream};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn place(timeline: u32, position: u64) -> LogPlace {
+        LogPlace { timeline, position }
+    }
+
+    #[test]
+    fn chunks_are_needed_from_the_first_base_on() {
+        let stream = Uuid::from_u128(1);
+        let mut cluster = samples::cluster("c");
+        cluster.logs.push(LogStream {
+            id: stream,
+            wrapped_key: None,
+            began: place(1, 0),
+            began_at: Timestamp(0),
+            ended_at: None,
+            earliest: None,
+            latest: None,
+        });
+        let base = Base {
+            snapshot: samples::snapshot("s"),
+            in_log: InLog {
+                stream,
+                start: place(2, 500),
+                end: place(2, 600),
+                at: Timestamp(9),
+            },
+        };
+        let chunk = |stream, start, end| ChunkEntry {
+            path: String::new(),
+            stream,
+            start,
+            end,
+            at: Timestamp(0),
+            hash: Hash([0; 32]),
+            size: 0,
+            modified: Timestamp(0),
+        };
+        let mut needs = Needs {
+            cluster,
+            bases: vec![base],
+            in_use: false,
+        };
+        let needed =
+            |needs: &Needs, start, end| is_needed(&chunk(stream, start, end), needs, Timestamp(10));
+        assert!(!needed(&needs, place(2, 400), 500));
+        assert!(needed(&needs, place(2, 400), 501));
+        assert!(needed(&needs, place(3, 100), 101));
+        assert!(!needed(&needs, place(1, 400), 900), "of the writer before");
+        let other = chunk(Uuid::from_u128(2), place(2, 600), 700);
+        assert!(!is_needed(&other, &needs, Timestamp(10)), "of no stream");
+        needs.bases.clear();
+        assert!(needed(&needs, place(2, 400), 500), "its first base comes");
+    }
+}

@@ -1,0 +1,45 @@
+//! Removes from a volume the logs of clusters that are gone.
+//!
+//! It does not know what of a log that is needed is needed no longer: who ships it does.
+use catalog::{CatalogError, CatalogExt, clusters};
+use model::{ResourceId, Timestamp};
+
+use super::{SweepError, volume::Look};
+
+impl Look<'_> {
+    /// Removes chunks whose cluster is no more, once their grace is over. Nothing is condemned before:
+    /// their names are used once, and no writer takes one that is there for its own. Answers when the
+    /// next ones are due.
+    pub(super) async fn sweep_logs(&self) -> Result<Option<Timestamp>, SweepError> {
+        let mut again_at: Option<Timestamp> = None;
+        for owner in vault::chunk_owners(self.vault, self.volume).await? {
+            if self.is_kept(&owner).await? {
+                continue;
+            }
+            let grace = self.context.settings.sweep_grace;
+            let mut removed = 0;
+            for chunk in vault::chunks(self.vault, self.volume, &owner).await? {
+                let due_at = chunk.modified.plus(grace);
+                if due_at < self.context.now() {
+                    vault::delete_chunk(self.vault, &chunk).await?;
+                    removed += 1;
+                } else {
+                    again_at = Some(again_at.map_or(due_at, |at| at.min(due_at)));
+                }
+            }
+            if 0 < removed {
+                tracing::info!(region = %self.region, volume = %self.volume, cluster = %owner, removed, "swept a cluster's log");
+            }
+        }
+        Ok(again_at)
+    }
+
+    async fn is_kept(&self, owner: &ResourceId) -> Result<bool, CatalogError> {
+        let owner = owner.clone();
+        let found = self
+            .context
+            .catalog
+            .read(move |tx| clusters::get_by_resource_id(tx, &owner));
+        Ok(found.await?.is_some())
+    }
+}
