@@ -2,7 +2,7 @@
 
 An encrypted PostgreSQL cluster's snapshot is copied under another key, to another account and to
 another region, and restored there; every row is compared. Then a Multi-AZ DB cluster loses its writer and no
-commit, and is copied the same way. Exit status 0 only if all of it held.
+commit, and is copied the same way, and so is a MySQL cluster where there is one. Exit status 0 only if all of it held.
 """
 import argparse
 import configparser
@@ -19,6 +19,7 @@ import botocore.config
 import botocore.exceptions
 
 import multi_az
+import mysql_story
 from progress import Table, show_bytes
 from snapferry_tools import policies, proof, running
 
@@ -79,6 +80,7 @@ class Demo:
         restored = self.restore(copy)
         self.prove(source, restored)
         multi_az.tell(self, keys, HOME_REGION, FAR_REGION)
+        mysql_story.tell(self, keys, HOME_REGION, FAR_REGION)
 
     def create_keys(self):
         """KMS keys of both accounts and all regions."""

@@ -17,7 +17,6 @@ mod hosting;
 mod interface;
 mod left_behind;
 mod log;
-#[allow(dead_code, reason = "not registered before it can dump and load")]
 pub mod mysql;
 mod os_users;
 mod parameters;

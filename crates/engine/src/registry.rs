@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
-    error::EngineError, interface::Engine, postgres, profile::Profile, programs::Programs,
+    error::EngineError, interface::Engine, mysql, postgres, profile::Profile, programs::Programs,
 };
 
 /// What the registry knows of an engine.
@@ -14,10 +14,16 @@ struct Registered {
 }
 
 /// Every engine.
-static ENGINES: &[Registered] = &[Registered {
-    profile: &postgres::PROFILE,
-    open: postgres::open,
-}];
+static ENGINES: &[Registered] = &[
+    Registered {
+        profile: &postgres::PROFILE,
+        open: postgres::open,
+    },
+    Registered {
+        profile: &mysql::PROFILE,
+        open: mysql::open,
+    },
+];
 
 /// What the engine of this name is, whether it is installed or not.
 pub fn profile(name: &str) -> Option<&'static Profile> {

@@ -183,11 +183,6 @@ impl Session {
         })
     }
 
-    /// Whether the session has ended, or is of no more use.
-    pub(super) fn is_lost(&self) -> bool {
-        self.lost
-    }
-
     /// Ends the session, and waits until the server has let it go.
     pub(super) async fn close(self) {
         if !self.lost {

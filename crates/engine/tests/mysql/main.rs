@@ -10,5 +10,6 @@ mod contents;
 mod damage;
 mod dumps;
 mod figures;
+mod lifecycle;
 mod soak;
 mod support;
