@@ -353,6 +353,10 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// that run no processes, there are none.
     fn confine(&self, _confinement: Confinement) {}
 
+    /// For how long a dump may make statements wait that change tables or accounts, in engines where it does;
+    /// one that takes longer is void. Said once; without, it is an hour.
+    fn bound_dumps(&self, _wait_max: Duration) {}
+
     /// Lets servers speak TLS from their next start or [`Engine::renew`] on. Said once.
     fn use_tls(&self, tls: Tls);
 

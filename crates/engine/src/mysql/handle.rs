@@ -4,6 +4,7 @@
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use super::{install::Installs, options};
@@ -27,6 +28,8 @@ pub struct MySql {
     pub(super) templates: Templates,
     pub(super) limited: Limited,
     pub(super) lists: Lists,
+    /// For how long a dump may shut out changes of tables.
+    pub(super) lock_max: OnceLock<Duration>,
 }
 
 impl MySql {

@@ -214,6 +214,11 @@ impl Engine for MySql {
         self.limited.set(confinement);
     }
 
+    fn bound_dumps(&self, wait_max: Duration) {
+        // The first one stays.
+        let _ = self.lock_max.set(wait_max);
+    }
+
     fn use_tls(&self, tls: Tls) {
         // The first one stays.
         let _ = self.tls.set(tls);

@@ -160,6 +160,28 @@ async fn another_program_reads_the_log(rig: &Arc<Rig>, home: &Home) {
     client.wait().expect("ends");
 }
 
+/// A dump that would hold up changes of tables for too long gives up, and they go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_that_takes_too_long_lets_go() {
+    let Some(rig) = Rig::new() else { return };
+    let rig = Arc::new(rig);
+    rig.engine.bound_dumps(Duration::from_millis(500));
+    let home = rig.created("a").await;
+    let mut sink = FolderSink::new(&rig.path("d"));
+    let (at, other) = (home.clone(), rig.clone());
+    sink.on_file = Some(Box::new(move |path| {
+        if path == "ibdata1" {
+            let begun = Instant::now();
+            other.sql(&at, "SET SESSION lock_wait_timeout = 30; CREATE DATABASE d");
+            let waited = begun.elapsed();
+            assert!(waited < Duration::from_secs(20), "{waited:?}");
+        }
+    }));
+    let void = rig.dump_through(&home, sink).await.0.expect_err("void");
+    assert!(matches!(void, EngineError::Disturbed { .. }), "{void}");
+    assert_eq!(void.kind(), ErrorKind::Retry);
+}
+
 /// Files that did not change go unread, dump after dump, and what comes of them is right.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute: files are only believed when they are ten seconds old"]

@@ -105,9 +105,14 @@ fn writer(
         let mut input = client.stdin.take().expect("a pipe");
         let (mut commits, mut row) = (0, u64::from(who) * 7919);
         while !halt.load(Ordering::Relaxed) {
-            row = (row * 6_364_136_223_846_793_005 + 1_442_695_040_888_963_407) % u64::from(ROWS);
+            row = row
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let begun = Instant::now();
-            let sql = format!("UPDATE f.t SET balance = balance + 1 WHERE id = {row}; SELECT 1;\n");
+            let sql = format!(
+                "UPDATE f.t SET balance = balance + 1 WHERE id = {}; SELECT 1;\n",
+                (row >> 33) % u64::from(ROWS)
+            );
             input.write_all(sql.as_bytes()).expect("writes");
             lines.next().expect("answers").expect("a line");
             longest.fetch_max(

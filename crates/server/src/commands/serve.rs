@@ -177,6 +177,9 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         let name = engine.profile().title.to_lowercase();
         engine.keep_templates(dir.path().join("templates").join(&name));
         engine.keep_programs(dir.path().join("programs").join(name));
+        if let Some(seconds) = &layer.mysql_lock_seconds {
+            engine.bound_dumps(Duration::from_secs(seconds.0));
+        }
     }
     let node = catalogs::node_of(&dir, layer.node.as_ref())?;
     let (catalog, master_key) = open(&dir, layer.catalog.as_ref(), master_key_fd).await?;

@@ -198,6 +198,12 @@ pub(crate) struct Layer {
     /// 8.0.30 or later is taken; 9.7 was tested. MariaDB is another database, and not taken for one.
     #[arg(long, env = "SNAPFERRY_MYSQL_DIR", value_name = "DIR")]
     mysql_dir: Option<PathBuf>,
+    /// Seconds for which a snapshot of a MySQL cluster may hold up changes of tables and accounts [default: 3600]
+    ///
+    /// CREATE, ALTER, DROP, GRANT and their like wait while the snapshot is read; rows are changed as ever. One
+    /// that takes longer gives up, lets them go on, and is taken again later.
+    #[arg(long, env = "SNAPFERRY_MYSQL_LOCK_SECONDS", value_name = "SECONDS")]
+    mysql_lock_seconds: Option<Seconds>,
     /// Without root: let one OS user run the clusters of several accounts
     ///
     /// An account's master user can then reach the other accounts' files through PostgreSQL, and

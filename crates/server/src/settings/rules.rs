@@ -11,6 +11,8 @@ use crate::settings::{values::ByteCount, vault_place::VaultPlace};
 
 /// A lease shorter than this would run out between two heartbeats on a busy disk.
 const LEASE_SECS: RangeInclusive<u64> = 2..=limits::LEASE_MAX.as_secs();
+/// Below this a snapshot of a busy machine's would rarely end; above it nobody would wait any more.
+const MYSQL_LOCK_SECS: RangeInclusive<u64> = 10..=7 * 86_400;
 /// Below this a snapshot could not fill one pack while it stores another.
 const SNAPSHOT_MEMORY_BYTES_MIN: u64 = 2 * limits::PACK_BYTES as u64;
 
@@ -119,6 +121,12 @@ impl Layer {
                 "2 to 3600",
                 leases.is_some_and(|secs| !LEASE_SECS.contains(&secs.0)),
             ),
+            (
+                "mysql-lock-seconds",
+                "10 to 604800",
+                (self.mysql_lock_seconds.as_ref())
+                    .is_some_and(|secs| !MYSQL_LOCK_SECS.contains(&secs.0)),
+            ),
         ];
         match rules.into_iter().find(|(.., broken)| *broken) {
             Some((setting, expected, _)) => Err(SettingsError::Value { setting, expected }),
@@ -195,6 +203,8 @@ mod tests {
     fn values_have_their_bounds() {
         assert!(flags(&["--snapshot-memory", "1MiB"]).check().is_err());
         assert!(flags(&["--lease-seconds", "1"]).check().is_err());
+        assert!(flags(&["--mysql-lock-seconds", "9"]).check().is_err());
+        assert!(flags(&["--mysql-lock-seconds", "10"]).check().is_ok());
         assert!(flags(&["--cluster-memory-max", "64MiB"]).check().is_err());
         assert!(flags(&["--cluster-processes-max", "100"]).check().is_err());
         assert!(flags(&["--vault-streams", "4"]).check().is_err());

@@ -13,6 +13,8 @@ pub(super) mod spool;
 mod stopped;
 mod tail;
 
+use std::time::Duration;
+
 use tokio::runtime::Handle;
 
 use super::{MySql, process::SERVER};
@@ -22,6 +24,9 @@ use crate::{
     hosting::{hold::Hold, whole::is_whole},
 };
 use copy::Copier;
+
+/// For how long changes of tables and accounts may be shut out when nothing else was said.
+const LOCK_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Reads the cluster into `sink`. Blocks; must be called inside a tokio runtime.
 pub(super) fn dump(
@@ -40,7 +45,8 @@ pub(super) fn dump(
     let mut copier = Copier::new(home, &data, sink);
     let has_server = || Ok::<_, EngineError>(SERVER.look(home)?.has_server());
     let document = if has_server()? {
-        online::dump(&runtime, home, &data, &mut copier, has_server)?
+        let lock_max = engine.lock_max.get().copied().unwrap_or(LOCK_MAX);
+        online::dump(&runtime, home, &data, &mut copier, lock_max, has_server)?
     } else {
         // Held to the end of the dump: no start may come between.
         let _held = runtime.block_on(Hold::take(home))?;

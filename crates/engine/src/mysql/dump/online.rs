@@ -33,17 +33,17 @@ const STOP_POLL: Duration = Duration::from_millis(250);
 const SESSION_WAIT: Duration = Duration::from_secs(60);
 /// How long another dump of the cluster is waited for.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
-/// For how long changes of tables and accounts may be shut out; a dump that takes longer is void.
-const LOCK_MAX: Duration = Duration::from_secs(60 * 60);
 /// The folder beside the data folder for what a dump needs.
 const SPOOL: &str = "spool";
 
-/// Reads a cluster under its running server. `is_there` tells whether that still runs.
+/// Reads a cluster under its running server. Changes of tables and accounts are shut out for no longer than
+/// `lock_max`, or the dump is void. `is_there` tells whether that still runs.
 pub(super) fn dump(
     runtime: &Handle,
     home: &Home,
     data: &Folder,
     copier: &mut Copier,
+    lock_max: Duration,
     is_there: impl Fn() -> Result<bool, EngineError>,
 ) -> Result<Document, EngineError> {
     let dir = home.dir.join(SPOOL);
@@ -65,7 +65,7 @@ pub(super) fn dump(
     let session = wait(runtime, copier, DumpSession::begin(session))??;
     let (checkpoint, version) = (session.checkpoint(), session.version().to_owned());
     let spool = Spool::begin(data, &dir, checkpoint)?;
-    let mut tail = Tail::begin(runtime, session, spool, LOCK_MAX);
+    let mut tail = Tail::begin(runtime, session, spool, lock_max);
     copier.look_at(home);
     let plan = Plan::of(data)?;
     copier.sink.expect_total(plan.bytes);
