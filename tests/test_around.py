@@ -19,9 +19,6 @@ NONE = {
     "describe_reserved_db_instances_offerings": ("ReservedDBInstancesOfferings", {
         "ReservedDBInstancesOfferingId": "ReservedDBInstancesOfferingNotFound",
     }),
-    "describe_db_cluster_automated_backups": ("DBClusterAutomatedBackups", {
-        "DbClusterResourceId": "DBClusterAutomatedBackupNotFoundFault",
-    }),
     "describe_db_instance_automated_backups": ("DBInstanceAutomatedBackups", {
         "DbiResourceId": "DBInstanceAutomatedBackupNotFound",
         "DBInstanceAutomatedBackupsArn": "DBInstanceAutomatedBackupNotFound",

@@ -185,3 +185,109 @@ def test_default_windows_lie_in_the_region_s_block(taking):
         since = (hour * 60 + minute - opens * 60) % 1440
         assert since <= hours * 60 - 30, made["PreferredBackupWindow"]
         assert made["BackupRetentionPeriod"] == 1
+
+
+def backups(rds, **by):
+    """What is listed of automated backups."""
+    return rds.describe_db_cluster_automated_backups(**by)["DBClusterAutomatedBackups"]
+
+
+def test_rule_2_12_backups_of_clusters_that_are_there(taking, first):
+    rds, resource = taking.rds(), first["DbClusterResourceId"]
+    cluster = clients.cluster_of(rds, "shop")
+    (shown,) = backups(rds, DbClusterResourceId=resource.lower())
+    assert shown["Status"] == "active"
+    for member in ("Engine", "EngineVersion", "EngineMode", "MasterUsername", "DbClusterResourceId", "DBClusterArn",
+                   "ClusterCreateTime", "BackupRetentionPeriod", "PreferredBackupWindow", "Port", "AllocatedStorage",
+                   "StorageEncrypted", "AvailabilityZones", "TagList"):
+        assert shown[member] == cluster[member], member
+    assert (shown["DBClusterIdentifier"], shown["Region"]) == ("shop", clients.HOME)
+    prefix = f"arn:aws:rds:{clients.HOME}:{OWNER}:cluster-auto-backup:ab-"
+    assert shown["DBClusterAutomatedBackupsArn"].startswith(prefix)
+    filters = {
+        "db-cluster-id": ["SHOP", cluster["DBClusterArn"]],
+        "db-cluster-resource-id": [resource, cluster["DBClusterArn"]],
+        "status": ["active"],
+    }
+    for name, values in filters.items():
+        for value in values:
+            assert shown in backups(rds, Filters=[{"Name": name, "Values": [value]}]), value
+        assert backups(rds, Filters=[{"Name": name, "Values": ["no-such-thing"]}]) == []
+    assert backups(rds, DBClusterIdentifier="Shop") == [shown]
+    assert shown not in backups(rds, Filters=[{"Name": "status", "Values": ["retained"]}])
+    missing = "DBClusterAutomatedBackupNotFoundFault"
+    for member in ("DbClusterResourceId", "DBClusterIdentifier"):
+        said = refused(missing, rds.describe_db_cluster_automated_backups, status=404, **{member: "nothing-here"})
+        assert "nothing-here" in said
+        refused(missing, taking.rds(account=PARTNER).describe_db_cluster_automated_backups, **{member: shown[
+            {"DBClusterIdentifier": "DBClusterArn"}.get(member, member)]})
+    refused("InvalidParameterValue", rds.describe_db_cluster_automated_backups, MaxRecords=19)
+    refused(missing, rds.delete_db_cluster_automated_backup, status=404, DbClusterResourceId="cluster-ABC")
+    refused(missing, taking.rds(account=PARTNER).delete_db_cluster_automated_backup, DbClusterResourceId=resource)
+    for named in (resource, shown["DBClusterAutomatedBackupsArn"]):
+        refused(
+            "InvalidDBClusterAutomatedBackupStateFault", rds.delete_db_cluster_automated_backup,
+            DbClusterResourceId=named,
+        )
+
+
+def test_rule_2_12_backups_outlive_their_cluster_if_asked(taking):
+    rds, name = taking.rds(), unique("kept")
+    made = taking.new_cluster(name, BackupRetentionPeriod=3)
+    with clients.connect(made) as connection:
+        connection.execute("create table kept as select 7 as seven")
+    first = first_of(rds, name)
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True, DeleteAutomatedBackups=False)
+    clients.wait_cluster_gone(rds, name)
+    (shown,) = backups(rds, Filters=[{"Name": "status", "Values": ["retained"]}])
+    assert shown == backups(rds, DbClusterResourceId=made["DbClusterResourceId"])[0]
+    assert shown == backups(rds, DBClusterIdentifier=made["DBClusterArn"])[0]
+    assert (shown["Status"], shown["BackupRetentionPeriod"], shown["Port"]) == ("retained", 3, made["Port"])
+    assert [one["DBClusterSnapshotArn"] for one in automated(rds, name)] == [first["DBClusterSnapshotArn"]]
+    refused(
+        "InvalidDBClusterSnapshotStateFault", rds.delete_db_cluster_snapshot,
+        DBClusterSnapshotIdentifier=first["DBClusterSnapshotIdentifier"],
+    )
+    # Another cluster of that name has backups of its own, and the old ones are restored beside it.
+    again = taking.new_cluster(name)
+    assert {one["DbClusterResourceId"] for one in backups(rds, DBClusterIdentifier=name)} == {
+        made["DbClusterResourceId"], again["DbClusterResourceId"],
+    }
+    rds.restore_db_cluster_from_snapshot(
+        DBClusterIdentifier=f"{name}-back", SnapshotIdentifier=first["DBClusterSnapshotArn"], Engine="aurora-postgresql",
+    )
+    clients.wait_cluster(rds, f"{name}-back")
+    deleted = rds.delete_db_cluster_automated_backup(DbClusterResourceId=shown["DBClusterAutomatedBackupsArn"])
+    assert deleted["DBClusterAutomatedBackup"] == shown
+    refused(
+        "DBClusterAutomatedBackupNotFoundFault", rds.delete_db_cluster_automated_backup, status=404,
+        DbClusterResourceId=made["DbClusterResourceId"],
+    )
+    left = {one["DbClusterResourceId"] for one in automated(rds, name)}
+    assert made["DbClusterResourceId"] not in left
+    for gone in (name, f"{name}-back"):
+        rds.delete_db_cluster(DBClusterIdentifier=gone, SkipFinalSnapshot=True, DeleteAutomatedBackups=True)
+    for gone in (name, f"{name}-back"):
+        clients.wait_cluster_gone(rds, gone)
+    assert automated(rds, name) == [] == backups(rds, Filters=[{"Name": "status", "Values": ["retained"]}])
+
+
+def test_retained_backups_have_a_quota(deploy):
+    few = deploy("--clusters-max", "1", environment=TAKING)
+    rds = few.rds()
+    for name in ("one", "two"):
+        few.new_cluster(name)
+        first_of(rds, name)
+        if name == "two":
+            refused(
+                "DBClusterAutomatedBackupQuotaExceededFault", rds.delete_db_cluster, DBClusterIdentifier=name,
+                SkipFinalSnapshot=True, DeleteAutomatedBackups=False,
+            )
+            assert clients.cluster_of(rds, name)["Status"] == "available"
+        else:
+            rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True, DeleteAutomatedBackups=False)
+            clients.wait_cluster_gone(rds, name)
+    # They outlast the server.
+    few.server.stop()
+    few.server.start()
+    assert [one["Status"] for one in backups(few.rds())] in (["active", "retained"], ["retained", "active"])

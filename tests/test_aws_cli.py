@@ -71,6 +71,10 @@ def test_the_main_job(aws, closed):
     )["DBCluster"]
     assert made["Status"] == "creating" and made["KmsKeyId"] == key
     cluster = clients.wait_cluster(closed.rds(), "cli")
+    (backups,) = aws("rds", "describe-db-cluster-automated-backups", "--db-cluster-identifier", "cli")[
+        "DBClusterAutomatedBackups"
+    ]
+    assert (backups["Status"], backups["DbClusterResourceId"]) == ("active", cluster["DbClusterResourceId"])
     aws("rds", "wait", "db-cluster-available", "--db-cluster-identifier", "cli")
     with clients.connect(cluster) as connection:
         connection.execute("create table goods as select generate_series(1, 500) as i")

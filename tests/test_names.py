@@ -21,6 +21,7 @@ FILTER = re.compile(r"db-cluster(?:-snapshot)?-id\b")
 SAID = {
     "DBClusterNotFoundFault": "not found",
     "DBClusterSnapshotNotFoundFault": "not found",
+    "DBClusterAutomatedBackupNotFoundFault": "not found",
     "DBInstanceNotFound": "not found",
     "GlobalClusterNotFoundFault": "not found",
     "SubscriptionNotFound": "does not exist",

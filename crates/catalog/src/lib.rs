@@ -26,8 +26,8 @@ pub use sqlite::SqliteCatalog;
 pub use tables::{
     Stored, access_keys, accounts, automated, clusters, counts, dirty_volumes, events, grants,
     holdings, instances, jobs, keyed, keys, meta, node_tasks, nodes, outbox, parameter_status,
-    pins, rebuild_state, record::Record, recorded, snapshots, tombstones, transfer_holds, uids,
-    verified, webhooks,
+    pins, rebuild_state, record::Record, recorded, retained_backups, snapshots, tombstones,
+    transfer_holds, uids, verified, webhooks,
 };
 pub use transaction::{Catalog, CatalogExt, Touched, Tx, Verdict, Work};
 pub use value::{Arg, Row, Value};

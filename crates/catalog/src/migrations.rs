@@ -43,6 +43,7 @@ migrations![
     "0016_job_subjects",
     "0017_around_clusters",
     "0018_backup_vaults",
+    "0019_retained_backups",
 ];
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod log;
 pub mod names;
 pub mod pages;
 pub mod parameter_group;
+pub mod retained_backup;
 pub mod secret;
 pub mod snapshot;
 pub mod subnet_group;
@@ -44,6 +45,7 @@ pub use names::{
     ParameterGroupName, SnapshotName, SubnetGroupName, SubscriptionName,
 };
 pub use parameter_group::{ApplyMethod, GroupScope, ParameterGroup, ParameterSetting};
+pub use retained_backup::RetainedBackup;
 pub use secret::{MasterSecret, RotationRules, SecretStatus, SecretVersion, Stage};
 pub use snapshot::{Content, Snapshot, SnapshotKind, SnapshotStatus};
 pub use subnet_group::{Subnet, SubnetGroup};

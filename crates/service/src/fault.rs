@@ -90,6 +90,8 @@ faults! {
     InvalidDbClusterSnapshotState: "InvalidDBClusterSnapshotStateFault", 400, InvalidState;
     SnapshotQuotaExceeded: "SnapshotQuotaExceeded", 400, QuotaExceeded;
     SharedSnapshotQuotaExceeded: "SharedSnapshotQuotaExceeded", 400, QuotaExceeded;
+    InvalidDbClusterAutomatedBackupState: "InvalidDBClusterAutomatedBackupStateFault", 400, InvalidState;
+    DbClusterAutomatedBackupQuotaExceeded: "DBClusterAutomatedBackupQuotaExceededFault", 400, QuotaExceeded;
     DbClusterNotFound: "DBClusterNotFoundFault", 404, NotFound;
     DbClusterAlreadyExists: "DBClusterAlreadyExistsFault", 400, AlreadyExists;
     InsufficientStorageClusterCapacity: "InsufficientStorageClusterCapacity", 400, InvalidState;

@@ -240,11 +240,7 @@ impl DbCluster {
             vpc_security_groups: security_groups(record),
             hosted_zone_id: super::HOSTED_ZONE,
             storage_encrypted: record.storage_encrypted,
-            storage_encryption_type: if record.storage_encrypted {
-                "sse-kms"
-            } else {
-                "none"
-            },
+            storage_encryption_type: super::encryption_type(record.storage_encrypted),
             kms_key_id: record.kms_key.as_ref().map(ToString::to_string),
             db_cluster_resource_id: record.resource_id.to_string(),
             arn: record.arn().to_string(),

@@ -2,6 +2,7 @@
 //!
 //! A list item's XML element is named by the serde type name of its type; see `wire::xml`.
 mod attributes;
+mod automated_backup;
 mod cluster;
 pub mod credentials;
 pub mod engine_names;
@@ -16,6 +17,7 @@ pub mod tagged;
 mod tags;
 
 pub use attributes::{AttributesOutput, RESTORE};
+pub use automated_backup::{DbClusterAutomatedBackup, Standing};
 pub use cluster::{ClusterOutput, DbCluster};
 pub use filter::Filter;
 pub use identifier::{
@@ -43,6 +45,11 @@ pub fn zones_of(region: &model::Region) -> Vec<String> {
         .iter()
         .map(|zone| format!("{region}{zone}"))
         .collect()
+}
+
+/// What `StorageEncryptionType` says.
+fn encryption_type(encrypted: bool) -> &'static str {
+    if encrypted { "sse-kms" } else { "none" }
 }
 
 /// What `StorageType` says: as given, or the default of the kind of cluster.

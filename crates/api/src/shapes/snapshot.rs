@@ -47,11 +47,6 @@ pub struct DbClusterSnapshot {
     recorded_at: String,
 }
 
-/// What `StorageEncryptionType` says.
-fn encryption_type(encrypted: bool) -> &'static str {
-    if encrypted { "sse-kms" } else { "none" }
-}
-
 impl DbClusterSnapshot {
     /// The owner's view.
     pub fn of(record: &Snapshot) -> Self {
@@ -79,7 +74,7 @@ impl DbClusterSnapshot {
             snapshot_type: record.kind.as_str(),
             percent_progress: record.percent_progress,
             storage_encrypted: record.storage_encrypted,
-            storage_encryption_type: encryption_type(record.storage_encrypted),
+            storage_encryption_type: super::encryption_type(record.storage_encrypted),
             kms_key_id: record.kms_key.as_ref().map(ToString::to_string),
             arn: record.arn().to_string(),
             source_arn: record.source.as_ref().map(ToString::to_string),

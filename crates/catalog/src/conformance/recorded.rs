@@ -44,6 +44,7 @@ fn fill(tx: &mut dyn Tx) -> Result<(), CatalogError> {
         keyed::insert(tx, samples::parameter_group(name))?;
         keyed::insert(tx, samples::subscription(name))?;
         keyed::insert(tx, samples::backup_vault(name))?;
+        keyed::insert(tx, samples::retained_backup(name))?;
         grants::insert(
             tx,
             Grant {

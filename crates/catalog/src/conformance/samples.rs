@@ -4,8 +4,8 @@
 use model::{
     Account, ApplyMethod, Arn, BackupVault, BackupVaultName, Cluster, ClusterName, ClusterStatus,
     Content, Entropy, GroupScope, Hash, Instance, Job, JobId, JobKind, Key, KeyManager, KeyState,
-    ParameterGroup, ParameterSetting, Placement, Region, ResourceId, Snapshot, SnapshotKind,
-    SnapshotName, SnapshotStatus, Subnet, SubnetGroup, SubnetGroupName, Subscription,
+    ParameterGroup, ParameterSetting, Placement, Region, ResourceId, RetainedBackup, Snapshot,
+    SnapshotKind, SnapshotName, SnapshotStatus, Subnet, SubnetGroup, SubnetGroupName, Subscription,
     SubscriptionName, SystemEntropy, Timestamp, VolumeId, VolumeRef, job::Subject,
 };
 
@@ -92,6 +92,15 @@ pub fn writer(cluster: &Cluster) -> Instance {
             replication: model::instance::Replication::default(),
         },
     )
+}
+
+/// A deleted cluster of account 1 whose automated backups are kept.
+pub fn retained_backup(name: &str) -> RetainedBackup {
+    RetainedBackup {
+        cluster: cluster(name),
+        port: Some(5_432),
+        deleted_at: Timestamp(3),
+    }
 }
 
 /// A manual snapshot of account 1, still being taken.

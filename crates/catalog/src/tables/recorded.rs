@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use model::{
-    Account, BackupVault, Cluster, Grant, Instance, Key, ParameterGroup, Region, Snapshot,
-    SubnetGroup, Subscription,
+    Account, BackupVault, Cluster, Grant, Instance, Key, ParameterGroup, Region, RetainedBackup,
+    Snapshot, SubnetGroup, Subscription,
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -42,6 +42,7 @@ pub static RECORDS: &[Kind] = &[
     kind::<Subscription>(),
     kind::<Cluster>(),
     kind::<Instance>(),
+    kind::<RetainedBackup>(),
     kind::<Snapshot>(),
     kind::<BackupVault>(),
 ];

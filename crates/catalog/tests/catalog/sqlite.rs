@@ -3,9 +3,9 @@ use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
 
 use catalog::{
     Arg, Catalog, CatalogError, CatalogExt, ErrorKind, Row, SqliteCatalog, Tx, access_keys,
-    clusters,
+    automated, clusters,
     conformance::{Fixture, samples},
-    conformance_tests, dirty_volumes, instances, jobs, keys, meta, pins,
+    conformance_tests, dirty_volumes, instances, jobs, keys, meta, pins, retained_backups,
     snapshots::{self, NameFilter, Selection},
     tombstones,
 };
@@ -378,6 +378,8 @@ async fn looks_go_through_indexes() {
             clusters::get(tx, &region, &account, &cluster.name)?;
             clusters::get_by_resource_id(tx, &cluster.resource_id)?;
             clusters::list(tx, &region, &account, None, 20)?;
+            automated::of_cluster(tx, (&region, &account, &cluster.resource_id))?;
+            retained_backups::get_by_resource_id(tx, &cluster.resource_id)?;
             instances::on_node(tx, "node-1")?;
             instances::writer(tx, &cluster.resource_id)?;
             instances::of_cluster(tx, &cluster.resource_id)?;

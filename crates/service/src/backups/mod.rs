@@ -5,5 +5,6 @@
 //! asks for it, and what ends it, is here.
 pub mod ends;
 pub mod records;
+pub mod retained;
 pub(crate) mod retention;
 pub(crate) mod schedule;

@@ -4,7 +4,7 @@
 //! the cluster was as the period began could not be restored.
 use std::time::Duration;
 
-use catalog::{CatalogError, CatalogExt, Tx, automated, clusters};
+use catalog::{CatalogError, CatalogExt, Tx, automated, clusters, keyed, retained_backups};
 use model::{Snapshot, SnapshotStatus, Timestamp};
 
 use super::ends;
@@ -18,6 +18,8 @@ const DAYS_MAX: u32 = 35;
 #[derive(Debug, Clone, Copy)]
 struct Period {
     days: u32,
+    /// When the cluster was deleted: once that is so long ago, nothing is kept.
+    ended_at: Option<Timestamp>,
 }
 
 impl Period {
@@ -32,7 +34,9 @@ impl Period {
             .filter(|one| self.is_over(one.created_at, now))
             .collect();
         let covers = |one: &&Snapshot| one.status == SnapshotStatus::Available;
-        if let Some(at) = older.iter().rposition(covers) {
+        if self.ended_at.is_none_or(|ended| !self.is_over(ended, now))
+            && let Some(at) = older.iter().rposition(covers)
+        {
             older.remove(at);
         }
         // What is still being taken is its job's to end.
@@ -43,9 +47,23 @@ impl Period {
 
 /// The period of a cluster's, as it now is.
 fn period(tx: &mut dyn Tx, (_, _, cluster): &automated::Owner) -> Result<Period, CatalogError> {
-    let found = clusters::get_by_resource_id(tx, cluster)?;
-    let days = found.map_or(DAYS_MAX, |stored| stored.value.backup_retention_days);
-    Ok(Period { days })
+    if let Some(found) = clusters::get_by_resource_id(tx, cluster)? {
+        return Ok(Period {
+            days: found.value.backup_retention_days,
+            ended_at: None,
+        });
+    }
+    let retained = retained_backups::get_by_resource_id(tx, cluster)?;
+    Ok(match retained.map(|stored| stored.value) {
+        Some(retained) => Period {
+            days: retained.cluster.backup_retention_days,
+            ended_at: Some(retained.deleted_at),
+        },
+        None => Period {
+            days: DAYS_MAX,
+            ended_at: None,
+        },
+    })
 }
 
 /// The snapshots of a cluster that are to go.
@@ -81,6 +99,13 @@ pub(crate) async fn expire(context: &ServiceContext) -> Result<(), CatalogError>
                 for snapshot in due(tx, &owner)? {
                     ends::delete(tx, &snapshot)?;
                 }
+                // A retained backup ends with its last snapshot.
+                let of = (&owner.0, &owner.1, &owner.2);
+                if automated::of_cluster(tx, of)?.is_empty()
+                    && let Some(retained) = retained_backups::get_by_resource_id(tx, &owner.2)?
+                {
+                    keyed::delete(tx, &retained.value)?;
+                }
                 Ok::<_, CatalogError>(())
             })
             .await?;
@@ -105,7 +130,11 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 
     fn over(days: u32, snapshots: &[Snapshot]) -> Vec<String> {
-        let over = Period { days }.over(snapshots, NOW);
+        let period = Period {
+            days,
+            ended_at: None,
+        };
+        let over = period.over(snapshots, NOW);
         over.iter().map(|one| one.name.to_string()).collect()
     }
 
@@ -119,6 +148,18 @@ mod tests {
         assert_eq!(over(35, &available).len(), 0);
         let old = [taken(9, SnapshotStatus::Available)];
         assert!(over(1, &old).is_empty(), "the newest stays");
+    }
+
+    #[test]
+    fn of_a_deleted_cluster_the_last_goes_when_nothing_could_be_restored_by_it() {
+        let snapshots = [9, 8, 7].map(|days| taken(days, SnapshotStatus::Available));
+        for (days_ago, over) in [(0, 2), (6, 2), (7, 3)] {
+            let period = Period {
+                days: 7,
+                ended_at: Some(NOW.minus(DAY * days_ago)),
+            };
+            assert_eq!(period.over(&snapshots, NOW).len(), over, "{days_ago}");
+        }
     }
 
     #[test]

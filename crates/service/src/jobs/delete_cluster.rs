@@ -12,7 +12,7 @@ use super::{
     run::{JobType, Run, complete_snapshot, snapshot_of},
 };
 use crate::{
-    backups::ends,
+    backups::retained::{self, Backups},
     clusters::{addresses, files},
     events::kinds::{self, OfCluster},
     fault::chain,
@@ -28,6 +28,9 @@ pub struct Body {
     /// Whether it was stopped, and is so again when the deletion is given up.
     #[serde(default)]
     pub was_stopped: bool,
+    /// Whether its automated snapshots stay until they expire.
+    #[serde(default)]
+    pub keeps_backups: bool,
 }
 
 /// A final snapshot that is still to be taken.
@@ -88,13 +91,19 @@ async fn run(run: &Run) -> Result<(), JobError> {
     remove_folder(files::folder(&run.context, &cluster)).await?;
     run.context.answering.note(&cluster.resource_id, false);
     let lease = run.lease.clone();
+    let backups = match body.keeps_backups {
+        true => Backups::Stay,
+        false => Backups::End,
+    };
     run.context
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
+            // As it now is: the final snapshot is its base.
+            let now = rows::get_by_resource_id(tx, &cluster.resource_id)?;
+            let now = now.map_or_else(|| cluster.clone(), |stored| stored.value);
+            retained::settle(tx, &now, backups)?;
             rows::delete(tx, &cluster.region, &cluster.account, &cluster.name)?;
-            let of = (&cluster.region, &cluster.account, &cluster.resource_id);
-            ends::delete_all(tx, of)?;
             if !cluster.logs.is_empty() {
                 // Its log goes with it.
                 dirty_volumes::put(tx, &cluster.region, &cluster.volume)?;

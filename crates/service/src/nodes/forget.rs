@@ -9,6 +9,7 @@ use catalog::{
 use model::{Told, limits};
 
 use crate::{
+    backups::retained::{self, Backups},
     events::kinds::{self, OfCluster},
     jobs::registry::give_up,
 };
@@ -119,6 +120,7 @@ fn forget(
     for member in instances::on_node(tx, name)? {
         let cluster = member.cluster;
         // With one of its instances go all of them.
+        retained::settle(tx, &cluster, Backups::Stay)?;
         if clusters::delete(tx, &cluster.region, &cluster.account, &cluster.name)? {
             kinds::cluster(tx, &cluster, OfCluster::Lost(&told))?;
         }

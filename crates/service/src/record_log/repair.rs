@@ -8,7 +8,10 @@ use catalog::{
 use model::{Cluster, ClusterStatus, Instance, Placement, Region, SnapshotStatus, Told};
 
 use super::report::{Files, Report};
-use crate::events::kinds::{self, OfCluster};
+use crate::{
+    backups::retained::{self, Backups},
+    events::kinds::{self, OfCluster},
+};
 
 /// Records handled by one transaction.
 const BATCH: usize = 500;
@@ -119,6 +122,7 @@ async fn one(
             let mut stored = stored.clone();
             let cluster = &mut stored.value;
             if fate == Fate::Goes {
+                retained::settle(tx, cluster, Backups::Stay)?;
                 rows::delete(tx, &cluster.region, &cluster.account, &cluster.name)?;
                 return kinds::cluster(tx, cluster, OfCluster::Lost(&FILES_GONE));
             }

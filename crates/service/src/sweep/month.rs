@@ -3,7 +3,10 @@
 //! They do not know how a snapshot is taken, but that the job that the schedule asks for takes it.
 use std::{sync::Arc, time::Duration};
 
-use catalog::{CatalogError, CatalogExt, Tx, automated, clusters, conformance::samples, instances};
+use catalog::{
+    CatalogError, CatalogExt, Tx, automated, clusters, conformance::samples, instances,
+    retained_backups,
+};
 use engine::{EngineRegistry, FakeEngine};
 use model::{
     Clock, Cluster, ClusterStatus, Snapshot, SnapshotStatus, SystemEntropy, Timestamp, Window,
@@ -18,7 +21,12 @@ use super::checker::{
 use crate::{
     Dependencies, Mode, Settings,
     background::Task,
-    backups::{ends, retention, schedule::AutomatedBackups},
+    backups::{
+        ends,
+        retained::{self, Backups},
+        retention,
+        schedule::AutomatedBackups,
+    },
     context::ServiceContext,
     jobs::{self, runner},
 };
@@ -302,4 +310,36 @@ fn one_that_gives_way_or_fails_is_taken_later() {
         "the failed one is gone"
     );
     assert_eq!(scene.newest().status, SnapshotStatus::Available);
+}
+
+#[test]
+fn what_a_deleted_cluster_leaves_behind_expires() {
+    let mut scene = Scene::new(3);
+    scene.steps(DAY * 4);
+    let before = scene.snapshots().len();
+    let cluster = scene.cluster.clone();
+    scene.write(move |tx| {
+        retained::settle(tx, &cluster, Backups::Stay)?;
+        clusters::delete(tx, &cluster.region, &cluster.account, &cluster.name)
+    });
+    assert_eq!(scene.snapshots().len(), before, "all stay");
+    let id = scene.cluster.resource_id.clone();
+    let is_retained = move |scene: &Scene| {
+        let id = id.clone();
+        let found = scene.write(move |tx| retained_backups::get_by_resource_id(tx, &id));
+        found.is_some()
+    };
+    scene.steps(DAY * 3 - HOUR);
+    assert_eq!(scene.snapshots().len(), 1, "one stays for the whole period");
+    assert!(is_retained(&scene));
+    scene.steps(HOUR * 2);
+    assert!(scene.snapshots().is_empty() && !is_retained(&scene));
+
+    let other = samples::cluster("other");
+    scene.write(move |tx| {
+        clusters::insert(tx, other.clone())?;
+        retained::settle(tx, &other, Backups::Stay)?;
+        assert!(retained_backups::get_by_resource_id(tx, &other.resource_id)?.is_none());
+        Ok(())
+    });
 }

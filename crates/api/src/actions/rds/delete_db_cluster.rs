@@ -1,8 +1,11 @@
 //! `DeleteDBCluster`, with or without a final snapshot.
 //!
 //! Source: API_DeleteDBCluster and "Deleting Aurora DB clusters".
-use catalog::{CatalogExt, Stored, clusters as rows, instances, jobs, snapshots};
-use model::{ClusterStatus, Instance, InstanceStatus, Snapshot, SnapshotKind, job::Subject};
+use catalog::{CatalogExt, Stored, Tx, clusters as rows, instances, jobs, keyed, snapshots};
+use model::{
+    Cluster, ClusterStatus, Instance, InstanceStatus, RetainedBackup, Snapshot, SnapshotKind,
+    job::Subject,
+};
 use serde::Deserialize;
 
 use super::{
@@ -35,9 +38,7 @@ pub struct DeleteDbCluster {
     skip_final_snapshot: Option<bool>,
     #[serde(rename = "FinalDBSnapshotIdentifier")]
     final_snapshot: Option<String>,
-    // Automated snapshots always go with their cluster here.
-    #[serde(rename = "DeleteAutomatedBackups")]
-    _delete_automated_backups: Option<bool>,
+    delete_automated_backups: Option<bool>,
 }
 
 impl Action for DeleteDbCluster {
@@ -66,6 +67,7 @@ impl Action for DeleteDbCluster {
                 Some(shapes::final_snapshot("FinalDBSnapshotIdentifier", given)?)
             }
         };
+        let keeps_backups = self.delete_automated_backups == Some(false);
         let found = find(cx, &wanted).await?;
         let cluster = &found.cluster;
         let final_snapshot = match final_name {
@@ -87,6 +89,7 @@ impl Action for DeleteDbCluster {
         let named = record.as_ref().zip(needs);
         let body = delete_cluster::Body {
             cluster: cluster.resource_id.clone(),
+            keeps_backups,
             was_stopped: cluster.status == ClusterStatus::Stopped,
             final_snapshot: named.map(|(record, needs)| FinalSnapshot {
                 name: record.name.clone(),
@@ -99,6 +102,7 @@ impl Action for DeleteDbCluster {
         job.pins = records::pins(cluster);
         let id = cluster.resource_id.clone();
         let limit = cx.service.settings.manual_snapshots_max;
+        let retained_max = cx.service.settings.clusters_max;
         let deleting = cx
             .service
             .catalog
@@ -135,6 +139,9 @@ impl Action for DeleteDbCluster {
                         format!("DB cluster {} cannot be deleted while a snapshot of it is being created.", cluster.name),
                     ));
                 }
+                if keeps_backups {
+                    may_retain(tx, cluster, retained_max)?;
+                }
                 if let Some(record) = &record {
                     // A name that is taken is told first, then the quota: what it refuses is undone.
                     insert(tx, record.clone())?;
@@ -147,4 +154,17 @@ impl Action for DeleteDbCluster {
             .await?;
         Ok(ClusterOutput::of(&deleting, found.writer.as_ref()).with_members(&found.members))
     }
+}
+
+/// The quota of retained automated backups is that of clusters.
+fn may_retain(tx: &mut dyn Tx, cluster: &Cluster, max: usize) -> Result<(), Fault> {
+    let above = [cluster.account.as_str()];
+    let have = keyed::list::<RetainedBackup>(tx, &cluster.region, &above, max)?;
+    if have.len() < max {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Code::DbClusterAutomatedBackupQuotaExceeded,
+        format!("Cannot retain automated backups of more than {max} deleted DB clusters"),
+    ))
 }

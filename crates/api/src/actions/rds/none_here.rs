@@ -112,12 +112,6 @@ none_here! {
             multi_az = "MultiAZ" is bool;
         filters: ;
     }
-    DescribeDbClusterAutomatedBackups, DbClusterAutomatedBackups:
-    "DescribeDBClusterAutomatedBackups" lists "DBClusterAutomatedBackups" {
-        one: resource = "DbClusterResourceId" is DbClusterAutomatedBackupNotFound "DBClusterAutomatedBackup";
-        narrowed: cluster = "DBClusterIdentifier" is String;
-        filters: "status", "db-cluster-id", "db-cluster-resource-id";
-    }
     DescribeDbInstanceAutomatedBackups, DbInstanceAutomatedBackups:
     "DescribeDBInstanceAutomatedBackups" lists "DBInstanceAutomatedBackups" {
         one: resource = "DbiResourceId" is DbInstanceAutomatedBackupNotFound "DBInstanceAutomatedBackup",

@@ -1,0 +1,52 @@
+//! What becomes of automated snapshots when their cluster's record goes.
+use catalog::{CatalogError, Tx, automated, instances, keyed, retained_backups};
+use model::{Cluster, RetainedBackup, SnapshotStatus};
+
+use super::ends;
+
+/// Whether a cluster's automated snapshots outlive it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backups {
+    /// They end with it.
+    End,
+    /// They are kept until they expire.
+    Stay,
+}
+
+/// Settles what becomes of a cluster's automated snapshots, in the transaction that is about to
+/// delete its record.
+///
+/// # Errors
+/// The catalog's.
+pub fn settle(tx: &mut dyn Tx, cluster: &Cluster, backups: Backups) -> Result<(), CatalogError> {
+    let of = (&cluster.region, &cluster.account, &cluster.resource_id);
+    let whole = |status| status == SnapshotStatus::Available && backups == Backups::Stay;
+    let mut kept = false;
+    for stored in automated::of_cluster(tx, of)? {
+        match whole(stored.value.status) {
+            true => kept = true,
+            false => ends::delete(tx, &stored.value)?,
+        }
+    }
+    if kept && retained_backups::get_by_resource_id(tx, &cluster.resource_id)?.is_none() {
+        let writer = instances::writer(tx, &cluster.resource_id)?;
+        let record = RetainedBackup {
+            cluster: cluster.clone(),
+            port: writer.map(|writer| writer.value.placement.port),
+            deleted_at: tx.now(),
+        };
+        keyed::insert(tx, record)?;
+    }
+    Ok(())
+}
+
+/// Deletes a retained backup, with its snapshots.
+///
+/// # Errors
+/// The catalog's.
+pub fn delete(tx: &mut dyn Tx, retained: &RetainedBackup) -> Result<(), CatalogError> {
+    let cluster = &retained.cluster;
+    let of = (&cluster.region, &cluster.account, &cluster.resource_id);
+    ends::delete_all(tx, of)?;
+    keyed::delete(tx, retained).map(drop)
+}
