@@ -38,7 +38,7 @@ tools: ## Tools as they are, against this server: an Ansible playbook, twice; th
 bench-model: ## A million snapshots in one catalog, and what 10 PB would cost; writes docs/benchmarks/model.md (BENCH_ARGS="--sizes 10000" for a look)
 	@scripts/bench-model $(BENCH_ARGS)
 
-soak: ## Longer property tests, more seeds of a failing bucket, dumps under churn, fuzzing of the JSON door (SOAK_CASES=5000 SOAK_SEEDS=200 SOAK_SNAPSHOTS=300 SOAK_EXAMPLES=300)
+soak: ## Longer property tests, more seeds of a failing bucket, dumps under churn, fuzzing of the JSON door, disks lost under load (SOAK_CASES=5000 SOAK_SEEDS=200 SOAK_SNAPSHOTS=300 SOAK_EXAMPLES=300 SOAK_ROUNDS=100)
 	@scripts/soak
 
 soak-nodes: ## Kill and freeze nodes, the database and the S3 server at random (ROUNDS=200), and check what was acknowledged
