@@ -1,7 +1,7 @@
-//! Removes from a volume the logs of clusters that are gone.
+//! Removes from a volume the logs of clusters that are gone, and of which no backup is retained.
 //!
 //! It does not know what of a log that is needed is needed no longer: who ships it does.
-use catalog::{CatalogError, CatalogExt, clusters};
+use catalog::{CatalogError, CatalogExt, clusters, retained_backups};
 use model::{ResourceId, Timestamp};
 
 use super::{SweepError, volume::Look};
@@ -36,10 +36,12 @@ impl Look<'_> {
 
     async fn is_kept(&self, owner: &ResourceId) -> Result<bool, CatalogError> {
         let owner = owner.clone();
-        let found = self
-            .context
+        self.context
             .catalog
-            .read(move |tx| clusters::get_by_resource_id(tx, &owner));
-        Ok(found.await?.is_some())
+            .read(move |tx| {
+                Ok(clusters::get_by_resource_id(tx, &owner)?.is_some()
+                    || retained_backups::get_by_resource_id(tx, &owner)?.is_some())
+            })
+            .await
     }
 }

@@ -1,7 +1,7 @@
 //! `RestoreDBClusterToPointInTime`: a new cluster as another one was at a moment.
 //!
 //! Source: API_RestoreDBClusterToPointInTime and "Restoring a DB cluster to a specified time".
-use catalog::{CatalogError, CatalogExt, Tx, clusters};
+use catalog::{CatalogError, CatalogExt, Tx, clusters, retained_backups};
 use model::{
     Cluster, ClusterStatus, Content, ResourceId, Timestamp, WrappedKey,
     cluster::Base,
@@ -333,7 +333,11 @@ impl RestoreDbClusterToPointInTime {
 }
 
 fn of_resource_id(tx: &mut dyn Tx, id: &ResourceId) -> Result<Option<Cluster>, CatalogError> {
-    Ok(clusters::get_by_resource_id(tx, id)?.map(|stored| stored.value))
+    if let Some(stored) = clusters::get_by_resource_id(tx, id)? {
+        return Ok(Some(stored.value));
+    }
+    let retained = retained_backups::get_by_resource_id(tx, id)?;
+    Ok(retained.map(|stored| stored.value.cluster))
 }
 
 /// Nothing leads to the moment that was asked for.
