@@ -1,12 +1,13 @@
 //! Records whose row is their key, a version and their document, all by the same few functions.
 //!
-//! It does not know which there are; each is a few lines in a file of its own.
-use model::Region;
+//! Adding one is a line in `keyed!`.
+use model::{ParameterGroup, Region, SubnetGroup, Subscription};
+use serde_json::Value;
 
 use crate::{
     error::CatalogError,
     tables::{
-        record::{self, Record, read},
+        record::{self, Record, Table, read},
         stored::{Stored, encode, insert_versioned, update_versioned},
     },
     transaction::Tx,
@@ -17,6 +18,66 @@ use crate::{
 pub trait Keyed: Record {
     /// The record in an error, such as "the subnet group a".
     fn what(&self) -> String;
+}
+
+macro_rules! keyed {
+    ($($record:ty {
+        table: $table:literal,
+        tag: $tag:literal,
+        word: $word:literal,
+        key: [$($column:literal),+] = $key:expr,
+    })*) => {$(
+        impl Record for $record {
+            const KIND: &'static str = $table;
+            const TAG: &'static str = $tag;
+            const WORD: &'static str = $word;
+            const TABLE: Table = {
+                let columns = &["region", $($column,)+ "version", "body"];
+                Table::new($table, columns.len() - 2, columns)
+            };
+
+            fn region(&self) -> Option<&Region> {
+                Some(&self.region)
+            }
+
+            fn key(&self) -> Vec<&str> {
+                let key: fn(&Self) -> Vec<&str> = $key;
+                key(self)
+            }
+
+            fn put_back(tx: &mut dyn Tx, record: Self, _line: &Value) -> Result<(), CatalogError> {
+                insert(tx, record).map(drop)
+            }
+        }
+
+        impl Keyed for $record {
+            fn what(&self) -> String {
+                format!("the {} {}", $word, self.arn())
+            }
+        }
+    )*};
+}
+
+keyed! {
+    SubnetGroup {
+        table: "subnet_groups",
+        tag: "subnet_group",
+        word: "DB subnet group",
+        key: ["account", "name"] = |group| vec![group.account.as_str(), group.name.as_str()],
+    }
+    ParameterGroup {
+        table: "parameter_groups",
+        tag: "parameter_group",
+        word: "parameter group",
+        key: ["account", "scope", "name"] =
+            |group| vec![group.account.as_str(), group.scope.as_str(), &group.name],
+    }
+    Subscription {
+        table: "event_subscriptions",
+        tag: "event_subscription",
+        word: "event subscription",
+        key: ["account", "name"] = |one| vec![one.account.as_str(), one.name.as_str()],
+    }
 }
 
 fn region_of<R: Keyed>(record: &R) -> &Region {
