@@ -339,6 +339,11 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// by engines that need none, the system's are run as they are.
     fn keep_programs(&self, _folder: std::path::PathBuf) {}
 
+    /// Whether the servers of a cluster need one value of a parameter, so that no instance has its own.
+    fn is_cluster_wide(&self, _parameter: &str) -> bool {
+        false
+    }
+
     /// Gives the master user of a running cluster all that this release gives one, where it does not have it:
     /// the cluster may be of an older release. Does nothing on a server that follows, and in engines that know
     /// no such rights.

@@ -36,15 +36,6 @@ impl Install {
     pub(super) fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }
-
-    /// Where this version's loadable modules may lie, seen from its programs.
-    pub(super) fn module_folders(&self) -> Vec<PathBuf> {
-        let beside = self.bin.parent().unwrap_or(&self.bin);
-        ["lib", "lib/postgresql", "lib64"]
-            .iter()
-            .map(|folder| beside.join(folder))
-            .collect()
-    }
 }
 
 /// All installed versions, newest first; looked up once.

@@ -26,6 +26,7 @@ mod own_programs;
 mod page;
 mod parameters;
 mod ping;
+mod places;
 mod process;
 mod profile;
 mod promote;
@@ -267,6 +268,10 @@ impl Engine for Postgres {
 
     fn keep_programs(&self, folder: PathBuf) {
         self.own_programs.keep_in(folder);
+    }
+
+    fn is_cluster_wide(&self, parameter: &str) -> bool {
+        parameters::owned::SAME_EVERYWHERE.contains(&parameter)
     }
 
     async fn give_rights(&self, home: &Home, master_username: &str) -> Result<(), EngineError> {

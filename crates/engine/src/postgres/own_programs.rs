@@ -9,21 +9,23 @@ use std::{
     fs, io,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Component, Path, PathBuf},
-    process::Stdio,
     sync::OnceLock,
 };
 
 use rustix::fs::FlockOperation;
 
-use super::{extensions, install::Install, profile::PROFILE};
+use super::{
+    extensions,
+    install::Install,
+    places::{LOCATOR, Places, told},
+    profile::PROFILE,
+};
 use crate::hosting::files::{make_folder, make_parents};
 use crate::{reach, removal::remove_tree};
 
 /// What a tree is made by: another number makes it anew.
 const GENERATION: u32 = 1;
 const MODE: u32 = 0o755;
-/// The program that tells where a version's files are.
-const LOCATOR: &str = "pg_config";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Bytes of an extension's file that are read.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -40,14 +42,6 @@ pub(super) struct Server {
     pub(super) program: PathBuf,
     /// Libraries that it can load at its start.
     pub(super) libraries: Vec<&'static str>,
-}
-
-/// Where a version has what.
-#[derive(Debug)]
-struct Places {
-    programs: PathBuf,
-    shared: PathBuf,
-    libraries: PathBuf,
 }
 
 impl OwnPrograms {
@@ -69,7 +63,7 @@ impl OwnPrograms {
                 return systems(Vec::new());
             }
         };
-        let libraries = places.preloaded();
+        let libraries = places.having(&extensions::PRELOADED);
         let Some(folder) = self.folder.get() else {
             return systems(libraries);
         };
@@ -97,30 +91,6 @@ impl OwnPrograms {
 }
 
 impl Places {
-    fn of(install: &Install) -> io::Result<Self> {
-        let text = told(
-            &install.program(LOCATOR),
-            &["--bindir", "--sharedir", "--pkglibdir"],
-        )?;
-        let lines: Vec<PathBuf> = text.lines().map(PathBuf::from).collect();
-        let [programs, shared, libraries] = <[PathBuf; 3]>::try_from(lines)
-            .map_err(|_| io::Error::other("pg_config says something else"))?;
-        Ok(Self {
-            programs,
-            shared,
-            libraries,
-        })
-    }
-
-    /// Those libraries that are there.
-    fn preloaded(&self) -> Vec<&'static str> {
-        let is_there = |name: &&str| {
-            let file = self.libraries.join(format!("{name}.so"));
-            fs::metadata(file).is_ok_and(|facts| facts.is_file())
-        };
-        extensions::PRELOADED.into_iter().filter(is_there).collect()
-    }
-
     /// One of these places seen from the folder that has them all.
     fn below(&self, place: &Path) -> PathBuf {
         let all = [&self.programs, &self.shared, &self.libraries];
@@ -262,25 +232,6 @@ fn prove(root: &Path, places: &Places) -> io::Result<()> {
         false => Err(io::Error::other(
             "this build of PostgreSQL looks for its files at fixed places",
         )),
-    }
-}
-
-/// What a program says, if it ends well.
-fn told(program: &Path, words: &[&str]) -> io::Result<String> {
-    let output = crate::programs::command(program)
-        .args(words)
-        .env_clear()
-        .env("LC_ALL", "C.UTF-8")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
-        false => Err(io::Error::other(format!(
-            "{}: {}",
-            program.display(),
-            output.status
-        ))),
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) struct Sampled {
     /// The API's name for the engine.
     pub(super) engine: String,
     pub(super) engine_version: String,
+    pub(super) master_username: String,
 }
 
 /// What became of it.
@@ -66,6 +67,7 @@ async fn restore_and_read(run: &Run, sampled: Sampled) -> Result<Verdict, JobErr
     run.make_way(&home).await?;
     let vault = context.vaults.get(&sampled.region)?;
     let (folder, progress) = (home.dir.clone(), run.progress.clone());
+    let master_username = sampled.master_username.clone();
     let restored = tokio::task::spawn_blocking(move || {
         files::make_passage(&folder).map_err(|error| {
             JobError::retry(format!("{} cannot be made: {error}", folder.display()))
@@ -95,6 +97,10 @@ async fn restore_and_read(run: &Run, sampled: Sampled) -> Result<Verdict, JobErr
     let loaded = run.slot.waiting(engine.load(&home, &document)).await;
     if let Err(error) = loaded {
         return judge(error);
+    }
+    // As a restore would: what is looked at is what its owner would get.
+    if let Err(error) = engine.give_rights(&home, &master_username).await {
+        tracing::warn!(cause = %chain(&error), "the master user of a restored sample cannot be given its rights");
     }
     match run.slot.waiting(engine.examine(&home)).await {
         Ok(examined) => Ok(Verdict::Whole(examined)),

@@ -171,6 +171,7 @@ async fn restore_one(run: &Run, place: &Place, report: &mut Report) -> Result<()
         absent: crate::verify::absent(&run.context, region, volume).await?,
         engine: snapshot.engine.clone(),
         engine_version: snapshot.engine_version.clone(),
+        master_username: snapshot.master_username.clone(),
     };
     let why = match restore_sample::look(run, sampled).await? {
         Verdict::Whole(examined) => {

@@ -1,7 +1,6 @@
 //! Which parameters nobody but Snapferry sets, and why.
-use std::fs;
 
-use crate::postgres::install::Install;
+use crate::postgres::{install::Install, places};
 
 /// What RDS has beside PostgreSQL's own: whether clients without TLS are refused.
 pub(in crate::postgres) const FORCE_TLS: &str = "rds.force_ssl";
@@ -101,20 +100,21 @@ pub(super) fn is_amazons(name: &str) -> bool {
     [FORCE_TLS, LOGICAL].contains(&name)
 }
 
+/// Parameters of which a server that follows needs as much as its writer has, or it stops replaying and
+/// cannot be promoted. Source: "Hot Standby", PostgreSQL's manual.
+pub(in crate::postgres) const SAME_EVERYWHERE: [&str; 6] = [
+    "max_connections",
+    "max_locks_per_transaction",
+    "max_prepared_transactions",
+    "max_wal_senders",
+    "max_worker_processes",
+    "wal_level",
+];
+
 /// The libraries that may be preloaded and are installed.
 pub(super) fn libraries(install: &Install) -> Vec<String> {
-    let folders = install.module_folders();
-    let is_there = |name: &&&str| {
-        let file = format!("{name}.so");
-        folders
-            .iter()
-            .any(|folder| fs::metadata(folder.join(&file)).is_ok_and(|facts| facts.is_file()))
-    };
-    LIBRARIES
-        .iter()
-        .filter(is_there)
-        .map(|name| (*name).to_owned())
-        .collect()
+    let found = places::installed(install, &LIBRARIES);
+    found.into_iter().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
