@@ -293,6 +293,62 @@ def test_a_server_that_does_not_start_with_it_starts_without(own, with_cluster):
     assert len(told()) == 1
 
 
+def of_instance(deployment, name):
+    """An instance's parameter group and how its server stands to it."""
+    (found,) = deployment.rds().describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
+    ((group, status),) = ((one["DBParameterGroupName"], one["ParameterApplyStatus"]) for one in found["DBParameterGroups"])
+    return group, status
+
+
+def test_an_instances_own_group_reaches_its_server(own, with_cluster):
+    """And comes before its cluster's; the others' servers have the cluster's."""
+    rds, (_, name, cluster), mine = own.rds(), with_cluster, Groups(own, INSTANCE)
+    group, one, other = unique("mine"), f"{name}-1", f"{name}-2"
+    mine.create(group)
+    mine.modify(group, "immediate", work_mem="8192")
+    made = {"DBClusterIdentifier": name, "DBInstanceClass": "db.r6g.large", "Engine": "aurora-postgresql"}
+    for wrong in ({"DBParameterGroupName": "not-there"}, {"DBSubnetGroupName": "not-there"}):
+        code = "DBParameterGroupNotFound" if "DBParameterGroupName" in wrong else "DBSubnetGroupNotFoundFault"
+        refused(code, rds.create_db_instance, status=404, DBInstanceIdentifier=one, **made, **wrong)
+    mine.create(f"{group}-newer", family="postgres15")
+    refused("InvalidParameterCombination", rds.create_db_instance, DBInstanceIdentifier=one, DBParameterGroupName=f"{group}-newer", **made)
+    created = rds.create_db_instance(DBInstanceIdentifier=one, DBParameterGroupName=group.upper(), **made)["DBInstance"]
+    assert created["DBParameterGroups"] == [{"DBParameterGroupName": group, "ParameterApplyStatus": "applying"}]
+    until((group, "in-sync"), lambda: of_instance(own, one))
+    assert (shown(cluster, "work_mem"), shown(cluster, "max_connections")) == ("8MB", "40"), "both groups' values"
+    rds.create_db_instance(DBInstanceIdentifier=other, **made)
+    rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier=other, WaiterConfig={"Delay": 0.1, "MaxAttempts": 600})
+    # What a new reader cannot have without another start waits, and is told.
+    until("pending-reboot", lambda: of_instance(own, other)[1])
+    rds.reboot_db_instance(DBInstanceIdentifier=other)
+    until("in-sync", lambda: of_instance(own, other)[1], seconds=60)
+    (reader,) = rds.describe_db_instances(DBInstanceIdentifier=other)["DBInstances"]
+
+    # A reader needs as many as its writer has, so that the cluster's counts.
+    mine.modify(group, max_connections="50")
+    mine.modify(group, "pending-reboot", shared_buffers="8192")
+    until((group, "pending-reboot"), lambda: of_instance(own, one))
+    seen = {member["DBInstanceIdentifier"]: member["DBClusterParameterGroupStatus"]
+            for member in rds.modify_db_cluster(DBClusterIdentifier=name, CopyTagsToSnapshot=True)["DBCluster"]["DBClusterMembers"]}
+    assert seen[one] == "pending-reboot"
+    assert shown({**cluster, "Endpoint": reader["Endpoint"]["Address"], "Port": reader["Endpoint"]["Port"]}, "work_mem") == "5MB"
+    rds.reboot_db_instance(DBInstanceIdentifier=one)
+    until((group, "in-sync"), lambda: of_instance(own, one), seconds=60)
+    assert (shown(cluster, "shared_buffers"), shown(cluster, "max_connections")) == ("64MB", "40")
+    refused("InvalidDBParameterGroupState", mine.delete, name=group)
+    for wrong in ({"DBParameterGroupName": "not-there"}, {"DBSubnetGroupName": "not-there"}):
+        code = "DBParameterGroupNotFound" if "DBParameterGroupName" in wrong else "DBSubnetGroupNotFoundFault"
+        refused(code, rds.modify_db_instance, status=404, DBInstanceIdentifier=one, **wrong)
+    changed = rds.modify_db_instance(DBInstanceIdentifier=one, DBParameterGroupName="default.aurora-postgresql15")["DBInstance"]
+    assert changed["DBParameterGroups"][0]["ParameterApplyStatus"] == "applying"
+    # The cluster's value counts again, and says that it waits.
+    until(("default.aurora-postgresql15", "pending-reboot"), lambda: of_instance(own, one))
+    mine.delete(group)
+    mine.delete(f"{group}-newer")
+    rds.delete_db_instance(DBInstanceIdentifier=other)
+    rds.get_waiter("db_instance_deleted").wait(DBInstanceIdentifier=other, WaiterConfig={"Delay": 0.1, "MaxAttempts": 600})
+
+
 def test_tls_is_forced_by_a_group(deploy):
     deployment = deploy("--dev")
     groups = Groups(deployment, CLUSTER)

@@ -4,7 +4,7 @@ use model::{Cluster, ClusterStatus, Instance, InstanceStatus, SnapshotKind};
 
 use crate::{
     action::ActionContext,
-    shapes::{ClusterOutput, ClusterRef},
+    shapes::{ClusterOutput, ClusterRef, groups::of_instance},
 };
 use service::{
     fault::{Code, Fault},
@@ -66,7 +66,7 @@ pub(crate) async fn change(
     let wanted = ClusterRef::asked("DBClusterIdentifier", given, cx)?;
     let (account, region) = (cx.caller.account.clone(), cx.region.clone());
     let context = cx.service.clone();
-    let (cluster, members) = cx
+    let (cluster, members, waiting) = cx
         .service
         .catalog
         .write(move |tx| {
@@ -84,10 +84,11 @@ pub(crate) async fn change(
             let members = members(tx, &stored.value)?;
             members_are_available(&members)?;
             let stored = change_cluster::begin(&context, tx, stored, to, change.clone())?;
-            Ok((stored.value, members))
+            let waiting = of_instance::waiting(tx, &members)?;
+            Ok((stored.value, members, waiting))
         })
         .await?;
-    Ok(ClusterOutput::of_all(&cluster, &members))
+    Ok(ClusterOutput::of_all(&cluster, &members).with_waiting(&waiting))
 }
 
 /// What RDS says of a cluster that cannot be modified now.

@@ -287,11 +287,11 @@ impl DbCluster {
         }
     }
 
-    /// The same where the servers of some instances wait for a restart to have all parameters.
-    pub fn with_waiting(mut self, names: &[String]) -> Self {
+    /// The same where the servers of some instances do not have all parameters.
+    pub fn with_waiting(mut self, waiting: &[(String, &'static str)]) -> Self {
         for member in &mut self.members {
-            if names.contains(&member.id) {
-                member.parameter_group_status = ParameterStatus::PendingReboot.as_str();
+            if let Some((_, status)) = waiting.iter().find(|(name, _)| *name == member.id) {
+                member.parameter_group_status = status;
             }
         }
         self
@@ -395,6 +395,12 @@ impl ClusterOutput {
     pub fn of_all(record: &Cluster, members: &[Instance]) -> Self {
         let writer = members.iter().find(|one| one.is_writer());
         Self::of(record, writer).with_members(members)
+    }
+
+    /// The same where the servers of some instances do not have all parameters.
+    pub fn with_waiting(mut self, waiting: &[(String, &'static str)]) -> Self {
+        self.cluster = self.cluster.with_waiting(waiting);
+        self
     }
 
     /// The same with the cluster's instances.

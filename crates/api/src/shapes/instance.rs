@@ -122,6 +122,14 @@ pub struct DbInstance {
 }
 
 impl DbInstance {
+    /// The same, and how its server stands to its parameters.
+    pub fn with_parameters(mut self, status: &'static str) -> Self {
+        for group in &mut self.parameter_groups {
+            group.status = status;
+        }
+        self
+    }
+
     /// The owner's view of a cluster's member. `answers`: whether its server takes sessions, where
     /// that is known.
     pub fn of(cluster: &Cluster, instance: &Instance, answers: Option<bool>) -> Self {
@@ -247,9 +255,10 @@ pub struct InstanceOutput {
 
 impl InstanceOutput {
     /// The owner's view.
-    pub fn of(cluster: &Cluster, instance: &Instance) -> Self {
+    pub fn of(cluster: &Cluster, instance: &Instance, parameter_status: &'static str) -> Self {
+        let shape = DbInstance::of(cluster, instance, None);
         Self {
-            instance: DbInstance::of(cluster, instance, None),
+            instance: shape.with_parameters(parameter_status),
         }
     }
 }

@@ -10,6 +10,8 @@ use crate::{error::CatalogError, transaction::Tx, value::args};
 pub enum ParameterStatus {
     /// It has them all.
     InSync,
+    /// It was given another group, whose values are on their way.
+    Applying,
     /// Some wait for its restart.
     PendingReboot,
     /// It did not start with them, and has those before.
@@ -21,6 +23,7 @@ impl ParameterStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InSync => "in-sync",
+            Self::Applying => "applying",
             Self::PendingReboot | Self::Refused => "pending-reboot",
         }
     }
@@ -29,6 +32,7 @@ impl ParameterStatus {
     fn word(self) -> &'static str {
         match self {
             Self::InSync => "in-sync",
+            Self::Applying => "applying",
             Self::PendingReboot => "pending-reboot",
             Self::Refused => "refused",
         }
@@ -47,10 +51,10 @@ pub fn of(tx: &mut dyn Tx, instance: &InstanceId) -> Result<ParameterStatus, Cat
     let Some(row) = rows.first() else {
         return Ok(ParameterStatus::InSync);
     };
-    Ok(match row.text(0)? == ParameterStatus::Refused.word() {
-        true => ParameterStatus::Refused,
-        false => ParameterStatus::PendingReboot,
-    })
+    let word = row.text(0)?;
+    let known = [ParameterStatus::Applying, ParameterStatus::Refused];
+    let found = known.into_iter().find(|status| status.word() == word);
+    Ok(found.unwrap_or(ParameterStatus::PendingReboot))
 }
 
 /// Notes how an instance's server stands to its parameters; answers whether that is news.

@@ -1,5 +1,5 @@
-//! Gives this node's servers the parameters that their clusters' groups set, and notes how each stands
-//! to them.
+//! Gives this node's servers the parameters that their own and their clusters' groups set, and notes
+//! how each stands to them.
 //!
 //! It does not know how a server comes to have a parameter; the engine does.
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -11,7 +11,7 @@ use catalog::{
     keyed,
     parameter_status::{self, ParameterStatus},
 };
-use engine::{Configured, EngineError, WantedParameters, WantedValue};
+use engine::{Configured, EngineError, EngineRegistry, WantedParameters, WantedValue};
 use model::{
     ApplyMethod, Cluster, ClusterStatus, GroupScope, InstanceId, ParameterGroup, Placement, Told,
 };
@@ -34,14 +34,41 @@ const NAMES_MAX: usize = 10;
 
 /// What is wanted of a cluster's servers.
 fn wanted(tx: &mut dyn Tx, cluster: &Cluster) -> Result<WantedParameters, CatalogError> {
-    let Some(name) = &cluster.options.parameter_group else {
+    named(
+        tx,
+        cluster,
+        GroupScope::Cluster,
+        cluster.options.parameter_group.as_deref(),
+    )
+}
+
+/// What is wanted of the server of a member: what its own group sets comes before its cluster's.
+fn wanted_of(
+    tx: &mut dyn Tx,
+    engines: &EngineRegistry,
+    member: &Member,
+) -> Result<WantedParameters, CatalogError> {
+    let Member { cluster, instance } = member;
+    let mut found = wanted(tx, cluster)?;
+    let own = instance.options.parameter_group.as_deref();
+    let own = named(tx, cluster, GroupScope::Instance, own)?;
+    let engine = engines.named(&cluster.engine).ok();
+    let may_differ = |name: &str| engine.is_some_and(|engine| !engine.is_cluster_wide(name));
+    found.extend(own.into_iter().filter(|(name, _)| may_differ(name)));
+    Ok(found)
+}
+
+/// What a group of the cluster's account sets.
+fn named(
+    tx: &mut dyn Tx,
+    cluster: &Cluster,
+    scope: GroupScope,
+    name: Option<&str>,
+) -> Result<WantedParameters, CatalogError> {
+    let Some(name) = name else {
         return Ok(WantedParameters::new());
     };
-    let key = [
-        cluster.account.as_str(),
-        GroupScope::Cluster.as_str(),
-        name.as_str(),
-    ];
+    let key = [cluster.account.as_str(), scope.as_str(), name];
     // A default group is not kept, and sets nothing.
     let group = keyed::get::<ParameterGroup>(tx, &cluster.region, &key)?;
     Ok(group.map_or_else(WantedParameters::new, |group| of_group(&group.value)))
@@ -111,20 +138,27 @@ impl Task for ParameterKeeper {
     }
 
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
-        let node = context.settings.node.clone();
+        let (node, asked) = (context.settings.node.clone(), context.clone());
         let members = context.catalog.read(move |tx| {
             let members = instances::on_node(tx, &node)?.into_iter();
             let served = members.filter(is_served);
             served
-                .map(|member| Ok((wanted(tx, &member.cluster)?, member)))
+                .map(|member| {
+                    let status = parameter_status::of(tx, &member.instance.id)?;
+                    Ok((wanted_of(tx, &asked.engines, &member)?, status, member))
+                })
                 .collect::<Result<Vec<_>, CatalogError>>()
         });
         let members = members.await?;
-        let here = |id: &InstanceId| members.iter().any(|(_, member)| member.instance.id == *id);
+        let here = |id: &InstanceId| {
+            members
+                .iter()
+                .any(|(_, _, member)| member.instance.id == *id)
+        };
         self.given.retain(|id, _| here(id));
         let mut failed = None;
-        for (wanted, member) in members {
-            if let Err(error) = self.give(context, &member, wanted).await {
+        for (wanted, status, member) in members {
+            if let Err(error) = self.give(context, &member, wanted, status).await {
                 tracing::warn!(cluster = %member.cluster.name, cause = %chain(&error), "the cluster's server is not given its parameters");
                 failed.get_or_insert(error);
             }
@@ -151,6 +185,7 @@ impl ParameterKeeper {
         context: &ServiceContext,
         member: &Member,
         wanted: WantedParameters,
+        status: ParameterStatus,
     ) -> Result<(), JobError> {
         let (cluster, instance) = (&member.cluster, &member.instance);
         let before = self.given.get(&instance.id);
@@ -158,7 +193,9 @@ impl ParameterKeeper {
         let is_settled = |given: &Given| {
             given.wanted == wanted && !given.configured.waits && given.configured.refused.is_none()
         };
-        if before.is_some_and(is_settled) {
+        // It says so until here, also where another group has the same values.
+        let is_told = status != ParameterStatus::Applying;
+        if is_told && before.is_some_and(is_settled) {
             return Ok(());
         }
         let home = home(context, cluster, &instance.placement);
@@ -168,7 +205,7 @@ impl ParameterKeeper {
             other => other?,
         };
         let same = |given: &Given| given.configured == configured;
-        if !before.is_some_and(same) {
+        if !is_told || !before.is_some_and(same) {
             note(context, member, &configured).await?;
         }
         let given = Given { wanted, configured };

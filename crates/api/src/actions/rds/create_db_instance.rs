@@ -2,7 +2,10 @@
 //! of its own.
 //!
 //! Source: API_CreateDBInstance. DB instances that are no members of a cluster are not here.
-use catalog::{CatalogExt, Tx, clusters, instances, jobs};
+use catalog::{
+    CatalogExt, Tx, clusters, instances, jobs,
+    parameter_status::{self, ParameterStatus},
+};
 use model::{
     Cluster, ClusterStatus, Instance, InstanceId, InstanceName, InstanceStatus, Placement,
     instance::{DEFAULT_TIER, InstanceOptions},
@@ -12,7 +15,7 @@ use serde::Deserialize;
 use super::describe_db_clusters::find;
 use crate::{
     action::{Action, ActionContext, Api},
-    shapes::{self, ClusterRef, InstanceOutput, Tag},
+    shapes::{self, ClusterRef, InstanceOutput, Tag, groups::of_instance},
 };
 use service::{
     clusters::addresses::{self, PortRequest},
@@ -50,6 +53,8 @@ pub struct CreateDbInstance {
     publicly_accessible: Option<bool>,
     #[serde(rename = "DBParameterGroupName")]
     parameter_group: Option<String>,
+    #[serde(rename = "DBSubnetGroupName")]
+    subnet_group: Option<String>,
     copy_tags_to_snapshot: Option<bool>,
     // What a cluster decides for its members.
     #[serde(rename = "DBName")]
@@ -76,6 +81,15 @@ impl Action for CreateDbInstance {
         self.refuse_what_clusters_decide()?;
         let found = find(cx, &wanted).await?;
         self.check(cx, &found.cluster)?;
+        let (cluster, group, subnets) = (
+            found.cluster.clone(),
+            self.group(),
+            self.subnet_group.clone(),
+        );
+        cx.service
+            .catalog
+            .read(move |tx| of_instance::check(tx, &cluster, group.as_deref(), subnets.as_deref()))
+            .await?;
         loop {
             let seen = find(cx, &wanted).await?;
             let unnamed = seen.writer.filter(|writer| writer.name.is_none());
@@ -93,6 +107,12 @@ impl Action for CreateDbInstance {
 }
 
 impl CreateDbInstance {
+    /// Its parameter group: names of groups are stored in lower case.
+    fn group(&self) -> Option<String> {
+        let given = self.parameter_group.as_ref();
+        given.map(|name| name.to_ascii_lowercase())
+    }
+
     fn cluster(&self, cx: &ActionContext) -> Result<ClusterRef, Fault> {
         let given = self.cluster.as_deref().ok_or_else(|| {
             Fault::combination(
@@ -193,7 +213,7 @@ impl CreateDbInstance {
             performance_insights: self.enable_performance_insights,
             performance_insights_days: self.performance_insights_retention_period,
             publicly_accessible: self.publicly_accessible,
-            parameter_group: self.parameter_group.clone(),
+            parameter_group: self.group(),
             copy_tags_to_snapshot: self.copy_tags_to_snapshot,
         };
         if let Some(zone) = &self.availability_zone {
@@ -236,15 +256,24 @@ impl CreateDbInstance {
                 kept.tags.clone_from(&asked.tags);
                 kept.options = asked.options.clone();
                 kept.availability_zone.clone_from(&asked.availability_zone);
+                let group = kept.options.parameter_group.clone();
                 let stored = instances::update(tx, stored)?;
+                // Again, so that it is there as long as it is used.
+                of_instance::check(tx, &cluster, group.as_deref(), None)?;
+                if group.is_some() {
+                    parameter_status::note(tx, &stored.value.id, ParameterStatus::Applying)?;
+                }
                 service::events::kinds::instance(
                     tx,
                     &stored.value,
                     service::events::kinds::OfInstance::Created,
                 )?;
-                Ok::<_, Fault>(Some(InstanceOutput::of(&cluster, &stored.value)))
+                let status = of_instance::status(tx, &stored.value)?;
+                let output = InstanceOutput::of(&cluster, &stored.value, status);
+                Ok::<_, Fault>(Some(output))
             })
             .await
+            .inspect(|_| cx.service.parameters.notify_one())
     }
 
     async fn add_reader(
@@ -297,10 +326,16 @@ impl CreateDbInstance {
                         format!("A DB cluster has at most {READERS_MAX} readers."),
                     ));
                 }
+                let group = reader.options.parameter_group.as_deref();
+                of_instance::check(tx, &cluster, group, None)?;
                 let stored = instances::insert(tx, reader.clone())?;
+                if group.is_some() || cluster.options.parameter_group.is_some() {
+                    parameter_status::note(tx, &stored.value.id, ParameterStatus::Applying)?;
+                }
                 instances::relink(tx, &cluster)?;
                 jobs::insert(tx, &job)?;
-                Ok::<_, Fault>(InstanceOutput::of(&cluster, &stored.value))
+                let status = of_instance::status(tx, &stored.value)?;
+                Ok::<_, Fault>(InstanceOutput::of(&cluster, &stored.value, status))
             })
             .await
             .inspect_err(let_go)

@@ -152,7 +152,10 @@ impl Action for DeleteDbCluster {
                 Ok(rows::update(tx, stored)?.value)
             })
             .await?;
-        Ok(ClusterOutput::of(&deleting, found.writer.as_ref()).with_members(&found.members))
+        let output = ClusterOutput::of(&deleting, found.writer.as_ref());
+        Ok(output
+            .with_members(&found.members)
+            .with_waiting(&found.waiting))
     }
 }
 

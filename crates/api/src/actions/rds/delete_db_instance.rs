@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     action::{Action, ActionContext, Api},
-    shapes::{InstanceOutput, InstanceRef},
+    shapes::{InstanceOutput, InstanceRef, groups::of_instance},
 };
 use service::{
     context::ServiceContext,
@@ -100,7 +100,8 @@ fn delete(
     instances::relink(tx, cluster)?;
     let job = on_instance::job::<DeleteInstance>(context, cluster, &stored.value);
     jobs::insert(tx, &job)?;
-    Ok(InstanceOutput::of(cluster, &stored.value))
+    let status = of_instance::status(tx, &stored.value)?;
+    Ok(InstanceOutput::of(cluster, &stored.value, status))
 }
 
 /// The last instance goes by name alone: its server stays.
@@ -113,6 +114,7 @@ fn take_name(
         status: InstanceStatus::Deleting,
         ..stored.value.clone()
     };
+    let status = of_instance::status(tx, &gone)?;
     kinds::instance(tx, &gone, OfInstance::Deleted)?;
     let unnamed = Instance::first_writer(cluster, stored.value.placement.clone());
     stored.value = Instance {
@@ -120,7 +122,7 @@ fn take_name(
         ..unnamed
     };
     instances::update(tx, stored)?;
-    Ok(InstanceOutput::of(cluster, &gone))
+    Ok(InstanceOutput::of(cluster, &gone, status))
 }
 
 /// Refuses to end a writer whose cluster has no reader that can take its writes.

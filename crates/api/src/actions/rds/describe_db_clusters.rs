@@ -1,14 +1,11 @@
 //! `DescribeDBClusters`.
-use catalog::{
-    CatalogError, CatalogExt, Tx, clusters, instances,
-    parameter_status::{self, ParameterStatus},
-};
+use catalog::{CatalogError, CatalogExt, Tx, clusters, instances};
 use model::{Cluster, ClusterStatus, Instance};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Action, ActionContext, Api, Label, Layout, Output},
-    shapes::{ClusterRef, DbCluster, Filter, Page},
+    shapes::{ClusterRef, DbCluster, Filter, Page, groups},
 };
 use service::fault::Fault;
 
@@ -114,23 +111,16 @@ pub(super) struct Found {
     pub(super) writer: Option<Instance>,
     /// All of them, the writer first.
     pub(super) members: Vec<Instance>,
-    /// Names of those whose servers do not have all parameters.
-    waiting: Vec<String>,
+    /// Names of those whose servers do not have all parameters, and how they stand to them.
+    pub(super) waiting: Vec<(String, &'static str)>,
 }
 
 impl Found {
     pub(super) fn of(tx: &mut dyn Tx, cluster: Cluster) -> Result<Self, CatalogError> {
         let members = instances::of_cluster(tx, &cluster.resource_id)?;
         let members: Vec<Instance> = members.into_iter().map(|stored| stored.value).collect();
-        let mut waiting = Vec::new();
-        for member in &members {
-            let status = parameter_status::of(tx, &member.id)?;
-            if status != ParameterStatus::InSync {
-                waiting.extend(member.name.as_ref().map(ToString::to_string));
-            }
-        }
         Ok(Self {
-            waiting,
+            waiting: groups::of_instance::waiting(tx, &members)?,
             writer: members.iter().find(|one| one.is_writer()).cloned(),
             members,
             cluster,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Action, ActionContext, Api, Label, Layout, Output},
-    shapes::{ClusterRef, DbInstance, Filter, InstanceRef, Page},
+    shapes::{ClusterRef, DbInstance, Filter, InstanceRef, Page, groups::of_instance},
 };
 use service::fault::Fault;
 
@@ -69,31 +69,34 @@ impl Action for DescribeDbInstances {
             .service
             .catalog
             .read(move |tx| match &one {
-                Some(wanted) => Ok(vec![find_in(tx, wanted, &account, &region)?]),
+                Some(wanted) => {
+                    let (cluster, instance) = find_in(tx, wanted, &account, &region)?;
+                    let status = of_instance::status(tx, &instance)?;
+                    Ok(vec![(cluster, instance, status)])
+                }
                 None => all(tx, &account, &region),
             })
             .await?;
-        found.retain(|(cluster, instance)| matches(cluster, instance, &self.filters));
+        found.retain(|(cluster, instance, _)| matches(cluster, instance, &self.filters));
         if wanted.is_none() {
             let after = page.after.as_deref();
-            found.retain(|(_, one)| after.is_none_or(|after| after < one.arn_name()));
+            found.retain(|(_, one, _)| after.is_none_or(|after| after < one.arn_name()));
         }
         let marker = (page.rows < found.len())
             .then(|| Page::marker(&found[page.rows - 1].1.arn_name().to_owned()));
         found.truncate(page.rows);
         Ok(Instances {
             marker,
-            instances: found.iter().map(|(c, i)| shape(cx, c, i)).collect(),
+            instances: found.iter().map(|one| shape(cx, one)).collect(),
         })
     }
 }
 
+/// An instance with its cluster, and how its server stands to its parameters.
+type Found = (Cluster, Instance, &'static str);
+
 /// The caller's instances by name; a writer that nobody made by name is none.
-fn all(
-    tx: &mut dyn Tx,
-    account: &Account,
-    region: &Region,
-) -> Result<Vec<(Cluster, Instance)>, Fault> {
+fn all(tx: &mut dyn Tx, account: &Account, region: &Region) -> Result<Vec<Found>, Fault> {
     let mut found = Vec::new();
     for stored in instances::list(tx, region, account)? {
         let instance = stored.value;
@@ -101,10 +104,11 @@ fn all(
             continue;
         }
         if let Some(cluster) = clusters::get_by_resource_id(tx, &instance.cluster)? {
-            found.push((cluster.value, instance));
+            let status = of_instance::status(tx, &instance)?;
+            found.push((cluster.value, instance, status));
         }
     }
-    found.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
+    found.sort_by(|(_, a, _), (_, b, _)| a.name.cmp(&b.name));
     Ok(found)
 }
 
@@ -132,10 +136,10 @@ pub(super) fn find_to_change(
     Ok((cluster, stored))
 }
 
-fn shape(cx: &ActionContext, cluster: &Cluster, instance: &Instance) -> DbInstance {
+fn shape(cx: &ActionContext, (cluster, instance, status): &Found) -> DbInstance {
     let here = instance.placement.node == cx.service.settings.node;
     let answers = here.then(|| cx.service.answering.has(instance));
-    DbInstance::of(cluster, instance, answers)
+    DbInstance::of(cluster, instance, answers).with_parameters(status)
 }
 
 fn matches(cluster: &Cluster, instance: &Instance, filters: &[Filter]) -> bool {

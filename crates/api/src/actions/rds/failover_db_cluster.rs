@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     action::{Action, ActionContext, Api},
-    shapes::{ClusterOutput, ClusterRef, InstanceRef},
+    shapes::{ClusterOutput, ClusterRef, InstanceRef, groups::of_instance},
 };
 use service::{
     fault::{Code, Fault},
@@ -57,7 +57,7 @@ impl Action for FailoverDbCluster {
         };
         let mut job = failover_cluster::job(&context, &cluster, &body);
         job.node = Some(writer.placement.node.clone());
-        let (moved, members) = context
+        let (moved, members, waiting) = context
             .catalog
             .write(move |tx| {
                 let stored = clusters::get_by_resource_id(tx, &body.cluster)?;
@@ -72,10 +72,12 @@ impl Action for FailoverDbCluster {
                 jobs::insert(tx, &job)?;
                 let members = instances::of_cluster(tx, &body.cluster)?;
                 let members: Vec<Instance> = members.into_iter().map(|one| one.value).collect();
-                Ok((stored.value, members))
+                let waiting = of_instance::waiting(tx, &members)?;
+                Ok((stored.value, members, waiting))
             })
             .await?;
-        Ok(ClusterOutput::of(&moved, Some(&writer)).with_members(&members))
+        let output = ClusterOutput::of(&moved, Some(&writer)).with_members(&members);
+        Ok(output.with_waiting(&waiting))
     }
 }
 

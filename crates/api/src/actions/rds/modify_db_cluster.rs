@@ -70,17 +70,18 @@ impl Action for ModifyDbCluster {
         let wish = self.wish(cx, &found).await?;
         let (account, region) = (cx.caller.account.clone(), cx.region.clone());
         let context = cx.service.clone();
-        let (cluster, members) = cx
+        let (cluster, members, waiting) = cx
             .service
             .catalog
             .write(move |tx| {
                 let stored = wanted.own(tx, &account, &region)?;
                 let members = members(tx, &stored.value)?;
                 let stored = wish.apply(&context, tx, stored, &members)?;
-                Ok::<_, Fault>((stored.value, members))
+                let waiting = groups::of_instance::waiting(tx, &members)?;
+                Ok::<_, Fault>((stored.value, members, waiting))
             })
             .await?;
-        Ok(ClusterOutput::of_all(&cluster, &members))
+        Ok(ClusterOutput::of_all(&cluster, &members).with_waiting(&waiting))
     }
 }
 

@@ -2,7 +2,10 @@
 //! applied at once, so none is ever pending.
 //!
 //! Source: API_ModifyDBInstance.
-use catalog::{CatalogExt, instances};
+use catalog::{
+    CatalogExt, instances,
+    parameter_status::{self, ParameterStatus},
+};
 use model::{Instance, InstanceName, InstanceStatus};
 use serde::Deserialize;
 
@@ -12,7 +15,7 @@ use super::{
 };
 use crate::{
     action::{Action, ActionContext, Api},
-    shapes::{self, InstanceOutput, InstanceRef},
+    shapes::{self, InstanceOutput, InstanceRef, groups::of_instance},
 };
 use service::fault::Fault;
 
@@ -38,6 +41,8 @@ pub struct ModifyDbInstance {
     publicly_accessible: Option<bool>,
     #[serde(rename = "DBParameterGroupName")]
     parameter_group: Option<String>,
+    #[serde(rename = "DBSubnetGroupName")]
+    subnet_group: Option<String>,
     copy_tags_to_snapshot: Option<bool>,
     // What a cluster decides for its members.
     master_user_password: Option<String>,
@@ -57,7 +62,9 @@ impl Action for ModifyDbInstance {
     const API: Api = Api::Rds;
     type Output = InstanceOutput;
 
-    async fn run(self, cx: &ActionContext) -> Result<InstanceOutput, Fault> {
+    async fn run(mut self, cx: &ActionContext) -> Result<InstanceOutput, Fault> {
+        // Names of groups are stored in lower case.
+        self.parameter_group = self.parameter_group.map(|name| name.to_ascii_lowercase());
         let wanted = InstanceRef::asked("DBInstanceIdentifier", &self.id, cx)?;
         let new_name = self.new_id.as_deref();
         let new_name = new_name
@@ -78,11 +85,20 @@ impl Action for ModifyDbInstance {
                 if let Some(new) = renamed {
                     is_free(tx, &cluster, new)?;
                 }
+                let (group, subnets) = (&self.parameter_group, &self.subnet_group);
+                of_instance::check(tx, &cluster, group.as_deref(), subnets.as_deref())?;
+                let before = stored.value.options.parameter_group.clone();
                 self.apply(&mut stored.value, renamed)?;
                 let stored = instances::update(tx, stored)?;
-                Ok(InstanceOutput::of(&cluster, &stored.value))
+                let one = &stored.value;
+                if one.options.parameter_group != before {
+                    parameter_status::note(tx, &one.id, ParameterStatus::Applying)?;
+                }
+                let status = of_instance::status(tx, one)?;
+                Ok(InstanceOutput::of(&cluster, one, status))
             })
             .await
+            .inspect(|_| cx.service.parameters.notify_one())
     }
 }
 

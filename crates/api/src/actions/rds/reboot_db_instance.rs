@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     action::{Action, ActionContext, Api},
-    shapes::{InstanceOutput, InstanceRef},
+    shapes::{InstanceOutput, InstanceRef, groups::of_instance},
 };
 use service::{
     fault::Fault,
@@ -55,7 +55,8 @@ impl Action for RebootDbInstance {
                 let stored = instances::update(tx, stored)?;
                 let job = on_instance::job::<RebootInstance>(&context, &cluster, &stored.value);
                 jobs::insert(tx, &job)?;
-                Ok(InstanceOutput::of(&cluster, &stored.value))
+                let status = of_instance::status(tx, &stored.value)?;
+                Ok(InstanceOutput::of(&cluster, &stored.value, status))
             })
             .await
     }

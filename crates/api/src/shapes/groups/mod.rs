@@ -3,6 +3,7 @@
 //! An account has few of each (there are quotas), so lists are made whole, and cut into pages.
 pub mod names;
 pub mod of_cluster;
+pub mod of_instance;
 pub mod parameters;
 pub mod subnets;
 pub mod subscriptions;

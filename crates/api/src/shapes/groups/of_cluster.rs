@@ -21,7 +21,11 @@ pub(crate) fn check(tx: &mut dyn Tx, cluster: &Cluster) -> Result<(), Fault> {
             format!("DBClusterParameterGroup not found: {given}"),
         )
     })?;
-    let family = &group.value.family;
+    fits(cluster, given, &group.value.family)
+}
+
+/// Refuses a parameter group of another engine or series than a cluster's.
+pub(super) fn fits(cluster: &Cluster, given: &str, family: &str) -> Result<(), Fault> {
     let is_of_version = |series: &str| {
         let rest = cluster.engine_version.strip_prefix(series);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -39,7 +43,7 @@ pub(crate) fn check(tx: &mut dyn Tx, cluster: &Cluster) -> Result<(), Fault> {
 }
 
 /// A group of the cluster's own account and region.
-fn find<N: ResourceName>(
+pub(super) fn find<N: ResourceName>(
     tx: &mut dyn Tx,
     cluster: &Cluster,
     given: &str,

@@ -3,7 +3,7 @@
 //! What parameters there are, and what their values may be, is the engine's to say.
 use std::{collections::BTreeMap, sync::Arc};
 
-use catalog::{CatalogError, CatalogExt, Stored, Tx, keyed};
+use catalog::{CatalogError, CatalogExt, Stored, Tx, instances, keyed};
 use engine::{Engine, Parameter};
 use model::{
     Account, ApplyMethod, Cluster, GroupScope, ParameterGroup, ParameterSetting, Region, limits,
@@ -151,7 +151,7 @@ pub(crate) async fn insert(
     kept.await
 }
 
-/// Forgets a group that no cluster has.
+/// Forgets a group that no cluster and no instance has.
 pub(crate) async fn delete<N>(cx: &ActionContext, wanted: Ref<N>) -> Result<(), Fault>
 where
     N: ResourceName<Record = ParameterGroup> + Send + Sync + 'static,
@@ -176,13 +176,19 @@ where
 }
 
 fn is_used(tx: &mut dyn Tx, group: &ParameterGroup) -> Result<bool, CatalogError> {
-    let uses = |cluster: &Cluster| match group.scope {
+    let is_named = |given: &Option<String>| given.as_deref() == Some(group.name.as_str());
+    match group.scope {
         GroupScope::Cluster => {
-            cluster.options.parameter_group.as_deref() == Some(group.name.as_str())
+            let uses = |cluster: &Cluster| is_named(&cluster.options.parameter_group);
+            Ok(!clusters_with(tx, &group.region, &group.account, uses)?.is_empty())
         }
-        GroupScope::Instance => false,
-    };
-    Ok(!clusters_with(tx, &group.region, &group.account, uses)?.is_empty())
+        GroupScope::Instance => {
+            let all = instances::list(tx, &group.region, &group.account)?;
+            Ok(all
+                .iter()
+                .any(|one| is_named(&one.value.options.parameter_group)))
+        }
+    }
 }
 
 /// Refuses what cannot be done to a default group.
