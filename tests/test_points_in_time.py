@@ -123,7 +123,9 @@ def test_an_idle_cluster_to_its_latest_time(home, timed):
     late = datetime.datetime.now(datetime.UTC) - window(home, "timed")[1]
     assert late < datetime.timedelta(seconds=2)
     assert len(chunks(home, "timed")) - len(before) <= 1, "an idle server writes a record of its own now and then"
-    latest = window(home, "timed")[1]
+    (backup,) = home.rds().describe_db_cluster_automated_backups(DBClusterIdentifier="timed")["DBClusterAutomatedBackups"]
+    earliest, latest = window(home, "timed")
+    assert backup["RestoreWindow"]["EarliestTime"] == earliest and backup["RestoreWindow"]["LatestTime"] <= latest
     for asked in ({"UseLatestRestorableTime": True}, {"RestoreToTime": latest}):
         made = restored(home, "timed", Tags=[{"Key": "team", "Value": "red"}], **asked)
         assert rows(made) == list(range(COMMITS))

@@ -1,8 +1,8 @@
 //! `DBClusterAutomatedBackup`, as RDS answers it.
-use model::{Cluster, RetainedBackup, retained_backup};
+use model::{Cluster, RestoreWindow, RetainedBackup, retained_backup};
 use serde::Serialize;
 
-use super::{AvailabilityZone, Tag};
+use super::{AvailabilityZone, Tag, cluster::bounds};
 
 /// What a cluster's automated backups are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,14 @@ impl Standing {
     }
 }
 
+/// The moments that a cluster can be restored to.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct Window {
+    earliest_time: String,
+    latest_time: String,
+}
+
 /// The automated backups of a cluster in an answer.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename = "DBClusterAutomatedBackup", rename_all = "PascalCase")]
@@ -37,6 +45,8 @@ pub struct DbClusterAutomatedBackup {
     db_cluster_resource_id: String,
     region: String,
     license_model: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restore_window: Option<Window>,
     status: &'static str,
     #[serde(rename = "IAMDatabaseAuthenticationEnabled")]
     iam_database_authentication_enabled: bool,
@@ -74,6 +84,7 @@ impl DbClusterAutomatedBackup {
             region: cluster.region.to_string(),
             license_model: engine::profile(&cluster.engine)
                 .map_or("", |profile| profile.license_model),
+            restore_window: None,
             status: standing.as_str(),
             iam_database_authentication_enabled: false,
             cluster_create_time: cluster.created_at.to_rfc3339_micros(),
@@ -97,6 +108,19 @@ impl DbClusterAutomatedBackup {
             iops: cluster.iops,
             tag_list: cluster.tags.iter().map(Tag::of).collect(),
         }
+    }
+
+    /// With the moments that the cluster can be restored to.
+    #[must_use]
+    pub fn with_window(mut self, window: Option<RestoreWindow>) -> Self {
+        self.restore_window = window.map(|window| {
+            let [earliest_time, latest_time] = bounds(window);
+            Window {
+                earliest_time,
+                latest_time,
+            }
+        });
+        self
     }
 
     /// Of a cluster that is there.

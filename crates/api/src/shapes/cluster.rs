@@ -330,15 +330,14 @@ impl DbCluster {
         [self.endpoint.as_deref(), self.reader_endpoint.as_deref()]
     }
 
-    /// With the moments that it can be restored to. A reader that cuts fractions of a millisecond off
-    /// still has a moment within.
+    /// With the moments that it can be restored to.
     #[must_use]
     pub fn with_window(mut self, window: Option<RestoreWindow>) -> Self {
-        let millis = |at: i64| Timestamp(at * 1_000).to_rfc3339_micros();
-        self.earliest_restorable_time =
-            window.map(|window| millis((window.earliest.0 + 999).div_euclid(1_000)));
-        self.latest_restorable_time =
-            window.map(|window| millis(window.latest.0.div_euclid(1_000)));
+        let bounds = window.map(bounds);
+        [self.earliest_restorable_time, self.latest_restorable_time] = match bounds {
+            Some(bounds) => bounds.map(Some),
+            None => [None, None],
+        };
         self
     }
 
@@ -419,4 +418,14 @@ impl Output for ClusterOutput {
             created_at: Some(self.cluster.created_at.clone()),
         }
     }
+}
+
+/// The earliest and the latest moment of a window. A reader that cuts fractions of a millisecond off
+/// still has a moment within.
+pub fn bounds(window: RestoreWindow) -> [String; 2] {
+    let millis = |at: i64| Timestamp(at * 1_000).to_rfc3339_micros();
+    [
+        millis((window.earliest.0 + 999).div_euclid(1_000)),
+        millis(window.latest.0.div_euclid(1_000)),
+    ]
 }

@@ -83,9 +83,13 @@ impl Action for DescribeDbClusterAutomatedBackups {
         }
         found.retain(|one| self.filters.iter().all(|filter| one.passes(filter)));
         let (found, marker) = page.cut(found, |one| one.cluster().resource_id.to_string());
+        let windows = &cx.service.log_windows;
         Ok(AutomatedBackups {
             marker,
-            backups: found.iter().map(Found::shape).collect(),
+            backups: found
+                .iter()
+                .map(|one| one.shape().with_window(windows.of(one.cluster())))
+                .collect(),
         })
     }
 }
