@@ -90,16 +90,14 @@ class Deployment:
     def new_cluster(self, name, region=HOME, account=OWNER, wait=True, **more):
         """A new cluster; by default one that is available."""
         rds = self.rds(region, account)
-        made = rds.create_db_cluster(
-            **{
-                "DBClusterIdentifier": name,
-                "Engine": "aurora-postgresql",
-                "DatabaseName": DATABASE,
-                "MasterUsername": USER,
-                "MasterUserPassword": PASSWORD,
-            }
-            | more
-        )["DBCluster"]
+        asked = {
+            "DBClusterIdentifier": name,
+            "Engine": "aurora-postgresql",
+            "DatabaseName": DATABASE,
+            "MasterUsername": USER,
+            "MasterUserPassword": PASSWORD,
+        } | more
+        made = rds.create_db_cluster(**{key: value for key, value in asked.items() if value is not None})["DBCluster"]
         return wait_cluster(rds, name) if wait else made
 
     def noise(self, megabytes, name="noise", **more):

@@ -41,6 +41,9 @@ NAMES = {
     "CiphertextBlob": ("blob",),
     "GrantId": ("grant",),
     "GrantToken": ("token",),
+    "BackupVaultName": ("vault",),
+    "ResourceArn": ("vault_arn",),
+    "SecretId": ("secret", "secret_arn"),
 }
 # What other members that are required get.
 FILL = {
@@ -74,6 +77,7 @@ FILL = {
     "TargetDBParameterGroupIdentifier": lambda: unique("stolen"),
     "Policy": lambda: clients.cross_account_policy(owner=STRANGER),
     "TargetDBClusterSnapshotIdentifier": lambda: unique("stolen"),
+    "TagKeyList": lambda: ["team"],
     "TagKeys": lambda: ["team"],
 }
 # What makes a call get as far as the resource.
@@ -102,6 +106,7 @@ MADE = {
     "RestoreDBClusterFromSnapshot": {"DBClusterIdentifier"},
     "RestoreDBClusterToPointInTime": {"DBClusterIdentifier"},
     "CreateAlias": {"AliasName"},
+    "CreateBackupVault": {"BackupVaultName"},
 }
 
 
@@ -117,7 +122,8 @@ def owned(closed, sealed, sealed_snapshot):
     grant = kms.create_grant(KeyId=key, GranteePrincipal=clients.PARTNER, Operations=["Decrypt"])
     cluster = rds.describe_db_clusters(DBClusterIdentifier="sealed")["DBClusters"][0]
     home = unique("owned")
-    closed.new_cluster(home)
+    secret = closed.new_cluster(home, MasterUserPassword=None, ManageMasterUserPassword=True)["MasterUserSecret"]["SecretArn"]
+    vault = closed.client("backup").create_backup_vault(BackupVaultName=home, BackupVaultTags={"team": "blue"})["BackupVaultArn"]
     instance = rds.create_db_instance(
         DBInstanceIdentifier=f"{home}-1", DBClusterIdentifier=home, Engine="aurora-postgresql", DBInstanceClass="db.r6g.large"
     )["DBInstance"]
@@ -150,6 +156,10 @@ def owned(closed, sealed, sealed_snapshot):
         "blob": kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"],
         "grant": grant["GrantId"],
         "token": grant["GrantToken"],
+        "vault": home,
+        "vault_arn": vault,
+        "secret": secret.rpartition(":secret:")[2][:-7],
+        "secret_arn": secret,
     }
 
 
@@ -163,7 +173,7 @@ def ghosts(closed, owned):
     key = f"arn:aws:kms:{HOME}:{OWNER}:key/{key_id}"
     gone = kms.create_grant(KeyId=owned["key"], GranteePrincipal=clients.PARTNER, Operations=["Decrypt"])
     kms.revoke_grant(KeyId=owned["key"], GrantId=gone["GrantId"])
-    new = ("instance", "parameters", "instance_parameters", "subnets")
+    new = ("instance", "parameters", "instance_parameters", "subnets", "vault")
     return {name: f"{what}-ghost" for name, what in owned.items() if name.removesuffix("_arn") in new} | {
         "cluster": "sealed-ghost",
         "cluster_arn": f"{owned['cluster_arn']}-ghost",
@@ -177,6 +187,8 @@ def ghosts(closed, owned):
         "blob": owned["blob"].replace(owned["key_id"].encode(), key_id.encode()),
         "grant": gone["GrantId"],
         "token": gone["GrantToken"],
+        "secret": f"{owned['secret'][:-5]}ghost",
+        "secret_arn": f"{owned['secret_arn'][:-12]}ghost-AbCdEf",
     }
 
 
@@ -247,6 +259,9 @@ def everything(closed, owned):
         rds.describe_db_subnet_groups(),
         rds.describe_db_cluster_parameter_groups(),
         rds.describe_db_parameter_groups(),
+        closed.client("backup").list_backup_vaults(),
+        closed.client("backup").list_tags(ResourceArn=owned["vault_arn"]),
+        closed.client("secretsmanager").list_secrets(),
         rds.describe_db_cluster_parameters(DBClusterParameterGroupName=owned["parameters"], Source="user"),
         rds.describe_db_cluster_snapshots(),
         rds.describe_db_cluster_snapshot_attributes(DBClusterSnapshotIdentifier=owned["snapshot"]),
@@ -283,7 +298,7 @@ def test_a_foreign_account_reaches_nothing(closed, binary, owned, ghosts):
                 strip = str.maketrans("", "", "0123456789")
                 assert isinstance(absent, str), f"{where}: refused, but of nothing it is {absent}"
                 assert learnt.translate(strip) == absent.translate(strip), where
-            for name in ("cluster_arn", "resource", "snapshot_arn", "instance_arn", "parameters_arn", "key", "key_id", "token"):
+            for name in ("cluster_arn", "resource", "snapshot_arn", "instance_arn", "parameters_arn", "key", "key_id", "token", "secret_arn"):
                 assert owned[name] not in told, f"{where} told the owner's {name}: {told}"
             walked += 1
     assert walked > 150
