@@ -2,13 +2,15 @@
 //! recovers to a moment.
 //!
 //! It knows no particular database, nor where the log is kept.
+use std::fmt;
+
 use async_trait::async_trait;
 use model::{LogPlace, Timestamp};
 
 use crate::error::{EngineError, SinkError};
 
 /// A stretch of a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LogPiece {
     /// Where its bytes begin.
     pub start: LogPlace,
@@ -20,6 +22,18 @@ pub struct LogPiece {
     /// Whether it reaches to where the log ended when the piece was asked for: all that the server
     /// had acknowledged by then lies before its end.
     pub is_last: bool,
+}
+
+// What is in a log is a tenant's, and long.
+impl fmt::Debug for LogPiece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogPiece")
+            .field("start", &self.start)
+            .field("bytes", &self.bytes.len())
+            .field("history", &self.history.len())
+            .field("is_last", &self.is_last)
+            .finish()
+    }
 }
 
 impl LogPiece {
