@@ -259,12 +259,12 @@ fn a_sweep_costs_what_was_removed() {
 
     scene.delete("s123");
     let condemning = scene.round();
-    assert_eq!(condemning, (idle.0 + 3, 0, 0), "its volume, listed once");
+    assert_eq!(condemning, (idle.0 + 4, 0, 0), "its volume, listed once: packs, lists, manifests, logs");
     assert_eq!(scene.round(), idle, "nothing is due within the grace");
     assert_eq!(scene.objects(&volumes[3]).len(), 150);
     scene.a_grace_goes_by();
     let deleting = scene.round();
-    assert_eq!(deleting, (idle.0 + 3, 0, 3), "pack, list and manifest");
+    assert_eq!(deleting, (idle.0 + 4, 0, 3), "pack, list and manifest");
     assert_eq!(scene.objects(&volumes[3]).len(), 147);
     scene.a_grace_goes_by();
     assert_eq!(scene.round(), idle);

@@ -70,8 +70,8 @@ impl Look<'_> {
         let mark = known.mark;
         let again_at = match known.roots {
             Some(roots) => {
-                let logs_at = self.sweep_logs().await?;
                 let again_at = self.sweep(&roots, &known.absent).await?;
+                let logs_at = self.sweep_logs().await?;
                 logs_at.map_or(again_at, |at| sooner(again_at, at))
             }
             None => Some(self.context.now()),
