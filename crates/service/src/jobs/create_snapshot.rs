@@ -262,14 +262,15 @@ pub(super) fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), C
     #[derive(Deserialize)]
     struct Which {
         snapshot: Uuid,
-        cluster: ResourceId,
+        // A copy has none.
+        cluster: Option<ResourceId>,
     }
     match (&job.subject, super::run::body::<Which>(job)) {
         (Subject::Snapshot(of), Ok(which)) => {
             fail_snapshot(tx, of, &which.snapshot, reason)?;
-            match of.name.is_automated() {
-                true => try_again(tx, &which.cluster),
-                false => Ok(()),
+            match which.cluster {
+                Some(cluster) if of.name.is_automated() => try_again(tx, &cluster),
+                _ => Ok(()),
             }
         }
         // Its runner has told that; no record says which it was.
