@@ -6,7 +6,7 @@ use model::{
 
 use super::{
     request::ClusterMembers,
-    rules::{maintenance_window, zones},
+    rules::{maintenance_window, window, zones},
 };
 use crate::{
     action::ActionContext,
@@ -89,9 +89,12 @@ fn may_be_multi_az(cluster: &Cluster) -> Result<(), Fault> {
     }
 }
 
-/// A backup window for a cluster that is given none: the drawn one, or the first half hour behind
-/// it that leaves the maintenance window alone.
+/// The backup window of a new cluster: the given one, which its maintenance window then follows; else
+/// the drawn one, or the first half hour behind it that leaves the given maintenance window alone.
 fn backup_window(members: &ClusterMembers, drawn: Window) -> Result<Window, Fault> {
+    if let Some(given) = &members.preferred_backup_window {
+        return window(given);
+    }
     let given = members.preferred_maintenance_window.as_deref();
     let Some(weekly) = given.map(maintenance_window).transpose()? else {
         return Ok(drawn);
