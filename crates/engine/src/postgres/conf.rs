@@ -270,6 +270,10 @@ default_text_search_config = 'pg_catalog.english'
     )
 }
 
+/// A follower that takes over has no slot for whoever reads the cluster's log, and its own checkpoint
+/// would remove what was not read yet.
+const LOG_KEPT: &str = "wal_keep_size = '256MB'";
+
 /// Whom the server follows, and which of those that follow it its commits wait for.
 fn replication_settings(home: &Home, purpose: Purpose) -> String {
     let replication = &home.replication;
@@ -286,14 +290,19 @@ fn replication_settings(home: &Home, purpose: Purpose) -> String {
             true => String::new(),
             false => format!("ANY 1 ({})", names.join(", ")),
         };
+        let kept = match replication.followers.is_empty() {
+            true => String::new(),
+            false => format!("\n{LOG_KEPT}"),
+        };
         return format!(
-            "hot_standby = off\nsynchronous_standby_names = {}",
+            "hot_standby = off\nsynchronous_standby_names = {}{kept}",
             quoted(&waited_for)
         );
     };
     format!(
         "\
 hot_standby = on
+{LOG_KEPT}
 primary_conninfo = {}
 primary_slot_name = {}
 wal_retrieve_retry_interval = '500ms'",
@@ -438,13 +447,14 @@ mod tests {
         let alone = home("/d/a", "/s", "127.0.0.1");
         let text = server_settings(&alone, Purpose::Serve, None);
         assert!(text.contains("synchronous_standby_names = ''") && !text.contains("primary"));
+        assert!(!text.contains(LOG_KEPT));
         assert!(!access_rules(&alone, None, &Values::new()).contains("trust"));
         let mut writer = alone.clone();
         writer.replication.followers = vec!["member_b".to_owned(), "member_c".to_owned()];
         writer.replication.synchronous = writer.replication.followers.clone();
         let text = server_settings(&writer, Purpose::Serve, None);
         let expected = r#"synchronous_standby_names = 'ANY 1 ("member_b", "member_c")'"#;
-        assert!(text.contains(expected), "{text}");
+        assert!(text.contains(expected) && text.contains(LOG_KEPT), "{text}");
         assert!(
             access_rules(&writer, None, &Values::new())
                 .contains("local replication rdsrepladmin trust")
@@ -461,7 +471,7 @@ mod tests {
         });
         let text = server_settings(&reader, Purpose::Serve, None);
         let expected = r"primary_conninfo = 'host=''/it\\''s'' port=5 user=rdsrepladmin dbname=rdsadmin application_name=member_b'";
-        assert!(text.contains(expected), "{text}");
+        assert!(text.contains(expected) && text.contains(LOG_KEPT), "{text}");
         reader.replication.name = "a\" b".to_owned();
         assert!(check(&reader).is_err());
     }
