@@ -259,7 +259,11 @@ fn a_sweep_costs_what_was_removed() {
 
     scene.delete("s123");
     let condemning = scene.round();
-    assert_eq!(condemning, (idle.0 + 4, 0, 0), "its volume, listed once: packs, lists, manifests, logs");
+    assert_eq!(
+        condemning,
+        (idle.0 + 4, 0, 0),
+        "its volume, listed once: packs, lists, manifests, logs"
+    );
     assert_eq!(scene.round(), idle, "nothing is due within the grace");
     assert_eq!(scene.objects(&volumes[3]).len(), 150);
     scene.a_grace_goes_by();

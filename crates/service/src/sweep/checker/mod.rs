@@ -327,7 +327,7 @@ fn holds(scene: Scene) {
     let fixture = Arc::new(Fixture::new());
     // `make soak` asks for more.
     let more = setting("SWEEP_SCHEDULES");
-    let most = more.map_or(60, |more| usize::try_from(more).expect("few"));
+    let most = more.map_or(120, |more| usize::try_from(more).expect("few"));
     let (count, deleting, found) = explore(scene, &fixture, Broken::Nothing, 2, most);
     assert!(
         found.is_none(),
