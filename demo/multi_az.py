@@ -95,8 +95,9 @@ def kill_the_writer(demo, cluster):
         try:
             orders.await_count(BEFORE, demo.failed)
             with connect() as connection:
-                backend = connection.execute("select pg_backend_pid()").fetchone()[0]
-            os.kill(parent_of(backend), signal.SIGKILL)
+                # Asked while it is there: a session's process ends with it.
+                server = parent_of(connection.execute("select pg_backend_pid()").fetchone()[0])
+            os.kill(server, signal.SIGKILL)
             orders.await_count(len(orders.acknowledged) + AFTER, demo.failed)
         finally:
             orders.ending.set()
