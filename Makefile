@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: attack audit tools help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-ready bench-idle bench-model soak soak-nodes
+.PHONY: attack audit tools help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-ready bench-idle bench-model bench-mysql soak soak-nodes
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ tools: ## Tools as they are, against this server: an Ansible playbook, twice; th
 
 bench-model: ## A million snapshots in one catalog, and what 10 PB would cost; writes docs/benchmarks/model.md (BENCH_ARGS="--sizes 10000" for a look)
 	@scripts/bench-model $(BENCH_ARGS)
+
+bench-mysql: ## Dump under four writers, next dump and load of a MySQL cluster of 400 MB beside cp of its files
+	SNAPFERRY_MYSQL_ROWS=1300000 cargo test --locked --release -p engine --test mysql figures -- --nocapture
 
 soak: ## Longer property tests, more seeds of a failing bucket, dumps under churn, fuzzing of the JSON door, disks lost under load (SOAK_CASES=5000 SOAK_SEEDS=200 SOAK_SNAPSHOTS=300 SOAK_EXAMPLES=300 SOAK_ROUNDS=100)
 	@scripts/soak

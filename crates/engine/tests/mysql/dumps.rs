@@ -182,9 +182,9 @@ async fn a_dump_that_takes_too_long_lets_go() {
     assert_eq!(void.kind(), ErrorKind::Retry);
 }
 
-/// Files that did not change go unread, dump after dump, and what comes of them is right.
+/// Files that did not change go unread, dump after dump, and what comes of them is right. They are only
+/// believed when they are ten seconds old.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes a minute: files are only believed when they are ten seconds old"]
 async fn files_that_did_not_change_go_unread() {
     let Some(rig) = Rig::new() else { return };
     let home = rig.created("a").await;
@@ -220,9 +220,8 @@ async fn files_that_did_not_change_go_unread() {
 
 const FROZEN: &str = "SNAPFERRY_TEST_FROZEN";
 
-/// The process that [`a_dumper_that_hangs_sets_the_server_free`] freezes.
+/// The process that [`a_dumper_that_hangs_sets_the_server_free`] freezes; of its own it does nothing.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "part of another test"]
 async fn a_dumper_to_be_frozen() {
     let (Some(rig), Ok(folders)) = (Rig::new(), std::env::var(FROZEN)) else {
         return;
@@ -249,7 +248,6 @@ async fn a_dumper_to_be_frozen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes twenty seconds"]
 async fn a_dumper_that_hangs_sets_the_server_free() {
     use std::io::{BufRead, BufReader};
     let Some(rig) = Rig::new() else { return };
@@ -259,12 +257,7 @@ async fn a_dumper_that_hangs_sets_the_server_free() {
         "CREATE DATABASE d; CREATE TABLE d.t(a INT PRIMARY KEY)",
     );
     let mut dumper = std::process::Command::new(std::env::current_exe().expect("this program"))
-        .args([
-            "--exact",
-            "dumps::a_dumper_to_be_frozen",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", "dumps::a_dumper_to_be_frozen", "--nocapture"])
         .env(
             FROZEN,
             format!("{}:{}", home.dir.display(), home.socket_dir.display()),

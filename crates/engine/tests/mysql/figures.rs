@@ -1,5 +1,5 @@
-//! What a dump and a load cost beside a copy of the same files: figures for `docs/benchmarks`, printed. Build it with
-//! `--release`, and run it on a machine that does nothing else.
+//! What a dump under writers and a load cost beside a copy of the same files, printed, and that nothing is lost in
+//! them. `make bench-mysql` has 65 times the rows, which takes minutes.
 use std::{
     path::Path,
     sync::{
@@ -14,7 +14,7 @@ use model::pages::{Content, check_pages};
 
 use crate::support::{FolderSink, Rig};
 
-const ROWS: u32 = 1_300_000;
+const ROWS: u32 = 20_000;
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Reads and checks everything, on two threads as a vault does, and keeps nothing.
@@ -74,6 +74,12 @@ impl DumpSink for Reader {
     }
 }
 
+/// Rows of the table, those of `make bench-mysql` from the environment.
+fn rows() -> u32 {
+    let asked = std::env::var("SNAPFERRY_MYSQL_ROWS").ok();
+    asked.map_or(ROWS, |text| text.parse().expect("a number of rows"))
+}
+
 fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let begun = Instant::now();
     let result = work();
@@ -103,7 +109,8 @@ fn writer(
         let mut client = rig.client(&home);
         let mut lines = BufReader::new(client.stdout.take().expect("a pipe")).lines();
         let mut input = client.stdin.take().expect("a pipe");
-        let (mut commits, mut row) = (0, u64::from(who) * 7919);
+        let (rows, mut commits) = (u64::from(rows()), 0);
+        let mut row = u64::from(who) * 7919;
         while !halt.load(Ordering::Relaxed) {
             row = row
                 .wrapping_mul(6_364_136_223_846_793_005)
@@ -111,7 +118,7 @@ fn writer(
             let begun = Instant::now();
             let sql = format!(
                 "UPDATE f.t SET balance = balance + 1 WHERE id = {}; SELECT 1;\n",
-                (row >> 33) % u64::from(ROWS)
+                (row >> 33) % rows
             );
             input.write_all(sql.as_bytes()).expect("writes");
             lines.next().expect("answers").expect("a line");
@@ -169,9 +176,9 @@ fn processor_secs() -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "measures for minutes"]
 async fn figures() {
     let Some(rig) = Rig::new() else { return };
+    let rows = rows();
     let rig = Arc::new(rig);
     let home = rig.created("a").await;
     rig.sql(
@@ -179,7 +186,7 @@ async fn figures() {
         &format!(
             "CREATE DATABASE f; CREATE TABLE f.t(id INT PRIMARY KEY, balance BIGINT NOT NULL, filler VARCHAR(200), KEY(balance));\n\
              SET SESSION cte_max_recursion_depth = 10000000; INSERT INTO f.t\n\
-             WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {ROWS} - 1)\n\
+             WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {rows} - 1)\n\
              SELECT n, 0, CONCAT(SHA2(n, 256), SHA2(n + 1, 512)) FROM s;"
         ),
     );
@@ -213,9 +220,11 @@ async fn figures() {
         .map(|writer| writer.join().expect("no panic"))
         .sum();
     println!("{commits} commits");
+    let sum = "SELECT SUM(balance) FROM f.t";
+    assert_eq!(rig.sql(&home, sum).trim(), commits.to_string());
     tokio::time::sleep(Duration::from_secs(3)).await;
     rig.dump(&home, "d1").await.expect("dumps");
-    rig.sql(&home, &format!("UPDATE f.t SET balance = balance + 1 WHERE id BETWEEN 500000 AND 500000 + {ROWS} DIV 100"));
+    rig.sql(&home, &format!("UPDATE f.t SET balance = balance + 1 WHERE id BETWEEN {0} DIV 2 AND {0} DIV 2 + {0} DIV 100 - 1", rows));
     let (info, _) = rig
         .dump_through(&home, FolderSink::new(&rig.path("d2")))
         .await;
@@ -224,6 +233,7 @@ async fn figures() {
         "1 % of adjacent rows: {changed} of {all} bytes, {:.2} %",
         changed as f64 * 100.0 / all as f64
     );
+    assert!(changed < all / 4, "{changed} of {all} bytes");
     let target = rig.home("b");
     std::fs::create_dir(&target.dir).expect("a folder");
     let ((), copied) = timed(|| copy(&rig.path("d2"), &target.data()));
@@ -233,6 +243,8 @@ async fn figures() {
         .await
         .expect("loads");
     let loaded = begun.elapsed().as_secs_f64();
+    let expected = commits + u64::from(rows / 100);
+    assert_eq!(rig.sql(&target, sum).trim(), expected.to_string());
     rig.engine
         .stop(&target, Duration::from_secs(60))
         .await

@@ -58,7 +58,6 @@ async fn dumped(rig: &Rig, home: &Home, name: &str) -> (String, engine::DumpInfo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "for `make soak`: takes seconds for each dump"]
 async fn dumps_come_back_whatever_runs_and_whatever_is_killed() {
     let Some(rig) = Rig::new() else { return };
     let rig = Arc::new(rig);
