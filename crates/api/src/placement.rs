@@ -1,6 +1,11 @@
 //! Where a new cluster goes: the checks, its address, its OS user, and its record with the job.
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs, uids};
-use model::{Account, Cluster, Instance, InstanceId, InstanceName, InstanceStatus, Job, Placement};
+use model::{
+    Account, Cluster, Content, Instance, InstanceId, InstanceName, InstanceStatus, Job, Placement,
+    Snapshot, WrappedKey,
+    cluster::Base,
+    job::{Pin, Subject},
+};
 
 use crate::{action::ActionContext, shapes::groups};
 
@@ -12,6 +17,11 @@ const MULTI_AZ_NAME_MAX: usize = 52;
 use service::{
     clusters::addresses::{self, PortRequest},
     fault::{Code, Fault},
+    jobs::{
+        new_job,
+        restore_cluster::{self, RestoreCluster},
+    },
+    logs::source::PointInTime,
 };
 
 /// Refuses a cluster of another account where one OS user would hold both accounts' files.
@@ -42,6 +52,74 @@ pub async fn check_host(cx: &ActionContext, account: &Account) -> Result<(), Fau
         ));
     }
     Ok(())
+}
+
+/// What a new cluster is restored from.
+#[derive(Debug)]
+pub struct Restored<'a> {
+    /// The snapshot that its files come from.
+    pub snapshot: &'a Snapshot,
+    /// What that one holds.
+    pub content: Content,
+    /// Its data key, wrapped for the new cluster.
+    pub wrapped_key: Option<WrappedKey>,
+    /// The moment that its log is replayed to, if it is.
+    pub point: Option<PointInTime>,
+}
+
+/// Inserts a new cluster with the job that fills it, which pins what it reads.
+///
+/// # Errors
+/// Those of [`check_host`] and [`insert`].
+pub async fn restore(
+    cx: &ActionContext,
+    mut cluster: Cluster,
+    from: Restored<'_>,
+    wanted: PortRequest,
+) -> Result<(Cluster, Instance), Fault> {
+    let Restored {
+        snapshot,
+        content,
+        wrapped_key,
+        point,
+    } = from;
+    // Where copies share no keys, nor does a cluster under another key.
+    let apart =
+        cx.service.settings.reencrypt.contains(&cx.region) && snapshot.kms_key != cluster.kms_key;
+    if goes_on(snapshot, &content, &cluster) && !apart {
+        cluster.volume = content.volume.clone();
+        cluster.base = Some(Base {
+            manifest: content.manifest,
+            wrapped_key: wrapped_key.clone(),
+        });
+    }
+    check_host(cx, &cluster.account).await?;
+    let pins = vec![Pin {
+        region: cx.region.clone(),
+        volume: content.volume.clone(),
+        manifest: Some(content.manifest),
+    }];
+    let body = restore_cluster::Body {
+        cluster: cluster.resource_id.clone(),
+        content: Content {
+            wrapped_key,
+            ..content
+        },
+        point,
+    };
+    let subject = Subject::cluster(&cx.region, &cx.caller.account, &cluster.name);
+    let mut job = new_job::<RestoreCluster>(&cx.service, subject, &body);
+    job.pins = pins;
+    insert(cx, cluster, wanted, job).await
+}
+
+/// Whether the cluster goes on with the snapshot's volume, so that its own first snapshot keeps
+/// only what it changed. A volume is one account's, and sealed or not for life.
+fn goes_on(snapshot: &Snapshot, content: &Content, cluster: &Cluster) -> bool {
+    let sealed = content.wrapped_key.is_some();
+    snapshot.account == cluster.account
+        && content.volume.account == cluster.account
+        && sealed == cluster.storage_encrypted
 }
 
 /// Gives a new cluster a writer with a place, and keeps both with the job that will make them.

@@ -2,11 +2,7 @@
 //!
 //! Source: API_RestoreDBClusterFromSnapshot and "Restoring from a DB cluster snapshot".
 use catalog::CatalogExt;
-use model::{
-    Cluster, Content, Snapshot, SnapshotStatus, WrappedKey,
-    cluster::Base,
-    job::{Pin, Subject},
-};
+use model::{Cluster, Content, Snapshot, SnapshotStatus, WrappedKey};
 
 use crate::{
     action::{Action, ActionContext, Api},
@@ -15,7 +11,7 @@ use crate::{
         request::{cluster_request, refuse},
         rules::{engine, engine_version, port},
     },
-    placement,
+    placement::{self, Restored},
     shapes::{
         self, ClusterOutput, SnapshotRef, Tag, engine_names::database_name as database_name_of,
     },
@@ -23,10 +19,6 @@ use crate::{
 use service::{
     clusters::addresses::PortRequest,
     fault::Fault,
-    jobs::{
-        new_job,
-        restore_cluster::{self, RestoreCluster},
-    },
     keys::{RdsUse, cluster_context},
 };
 
@@ -89,34 +81,13 @@ impl Action for RestoreDbClusterFromSnapshot {
             cluster.storage_type.clone_from(&snapshot.storage_type);
         }
         let wrapped_key = self.seal(cx, &content, &mut cluster).await?;
-        // Where copies share no keys, nor does a cluster under another key.
-        let apart = cx.service.settings.reencrypt.contains(&cx.region)
-            && snapshot.kms_key != cluster.kms_key;
-        if goes_on(&snapshot, &content, &cluster) && !apart {
-            cluster.volume = content.volume.clone();
-            cluster.base = Some(Base {
-                manifest: content.manifest,
-                wrapped_key: wrapped_key.clone(),
-            });
-        }
-        placement::check_host(cx, &cluster.account).await?;
-        let pins = vec![Pin {
-            region: cx.region.clone(),
-            volume: content.volume.clone(),
-            manifest: Some(content.manifest),
-        }];
-        let body = restore_cluster::Body {
-            cluster: cluster.resource_id.clone(),
-            content: Content {
-                wrapped_key,
-                ..content
-            },
+        let from = Restored {
+            snapshot: &snapshot,
+            content,
+            wrapped_key,
             point: None,
         };
-        let subject = Subject::cluster(&cx.region, &cx.caller.account, &cluster.name);
-        let mut job = new_job::<RestoreCluster>(&cx.service, subject, &body);
-        job.pins = pins;
-        let (kept, writer) = placement::insert(cx, cluster, wanted, job).await?;
+        let (kept, writer) = placement::restore(cx, cluster, from, wanted).await?;
         Ok(ClusterOutput::of(&kept, Some(&writer)))
     }
 }
@@ -127,15 +98,6 @@ fn ready(snapshot: &Snapshot) -> Result<Content, Fault> {
         .clone()
         .filter(|_| snapshot.status == SnapshotStatus::Available);
     content.ok_or_else(|| Fault::not_available("restore from", snapshot))
-}
-
-/// Whether the cluster goes on with the snapshot's volume, so that its own first snapshot keeps
-/// only what it changed. A volume is one account's, and sealed or not for life.
-pub(super) fn goes_on(snapshot: &Snapshot, content: &Content, cluster: &Cluster) -> bool {
-    let sealed = content.wrapped_key.is_some();
-    snapshot.account == cluster.account
-        && content.volume.account == cluster.account
-        && sealed == cluster.storage_encrypted
 }
 
 impl RestoreDbClusterFromSnapshot {

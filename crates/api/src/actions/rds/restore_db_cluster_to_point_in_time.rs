@@ -2,13 +2,9 @@
 //!
 //! Source: API_RestoreDBClusterToPointInTime and "Restoring a DB cluster to a specified time".
 use catalog::{CatalogError, CatalogExt, Tx, clusters, retained_backups};
-use model::{
-    Cluster, ClusterStatus, Content, ResourceId, Timestamp, WrappedKey,
-    cluster::Base,
-    job::{Pin, Subject},
-};
+use model::{Cluster, ClusterStatus, Content, ResourceId, Timestamp, WrappedKey};
 
-use super::{describe_events::moment, restore_db_cluster_from_snapshot::goes_on};
+use super::describe_events::moment;
 use crate::{
     action::{Action, ActionContext, Api},
     clusters::{
@@ -16,16 +12,12 @@ use crate::{
         request::{cluster_request, refuse},
         rules::{engine_mode, engine_version, one_of, port},
     },
-    placement,
+    placement::{self, Restored},
     shapes::{self, ClusterOutput, ClusterRef, Tag},
 };
 use service::{
     clusters::addresses::PortRequest,
     fault::{Code, Fault},
-    jobs::{
-        new_job,
-        restore_cluster::{self, RestoreCluster},
-    },
     keys::{RdsUse, TargetKey, cluster_context},
     logs::{
         bases::{self, Base as LogBase},
@@ -288,34 +280,13 @@ impl RestoreDbClusterToPointInTime {
         };
         let wrapped_key = rewrap(&content.wrapped_key).await?;
         point.wrapped_key = rewrap(&point.wrapped_key).await?;
-        // Where copies share no keys, nor does a cluster under another key.
-        let apart = cx.service.settings.reencrypt.contains(&cx.region)
-            && base.snapshot.kms_key != cluster.kms_key;
-        if goes_on(&base.snapshot, &content, &cluster) && !apart {
-            cluster.volume = content.volume.clone();
-            cluster.base = Some(Base {
-                manifest: content.manifest,
-                wrapped_key: wrapped_key.clone(),
-            });
-        }
-        placement::check_host(cx, &cluster.account).await?;
-        let pins = vec![Pin {
-            region: cx.region.clone(),
-            volume: content.volume.clone(),
-            manifest: Some(content.manifest),
-        }];
-        let body = restore_cluster::Body {
-            cluster: cluster.resource_id.clone(),
-            content: Content {
-                wrapped_key,
-                ..content
-            },
+        let from = Restored {
+            snapshot: &base.snapshot,
+            content,
+            wrapped_key,
             point: Some(point),
         };
-        let subject = Subject::cluster(&cx.region, &cx.caller.account, &cluster.name);
-        let mut job = new_job::<RestoreCluster>(&cx.service, subject, &body);
-        job.pins = pins;
-        let (kept, writer) = placement::insert(cx, cluster, wanted, job).await?;
+        let (kept, writer) = placement::restore(cx, cluster, from, wanted).await?;
         Ok(ClusterOutput::of(&kept, Some(&writer)))
     }
 
