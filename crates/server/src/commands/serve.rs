@@ -12,7 +12,7 @@ use std::{
 };
 
 use catalog::Catalog;
-use engine::{EngineRegistry, Programs};
+use engine::{Engine, EngineRegistry, Programs};
 use kms::MasterKey;
 use model::{SystemClock, SystemEntropy};
 use rustix::process::geteuid;
@@ -166,6 +166,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
     })?;
     let extra = [&layer.engine_bin, &layer.mysql_dir].into_iter().flatten();
     let engines = engines(extra.cloned().collect())?;
+    let looked_for: Vec<Arc<dyn Engine>> = engines.all().cloned().collect();
     tell_missing_capabilities();
     let path = match &layer.data {
         Some(path) => path.clone(),
@@ -248,6 +249,8 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
     let connections = tokio::spawn(listen::run(listener, tls, router, slots, stopped));
     say_ready(&endpoint);
     tokio::spawn(memory::settle());
+    // One engine is enough to start with. To ask the others for their versions would take nearly as long as the start.
+    tokio::task::spawn_blocking(move || looked_for.iter().for_each(|one| tell_installed(&**one)));
     tell_left_behind(&dir);
 
     tokio::select! {
@@ -295,18 +298,21 @@ fn engines(extra: Vec<PathBuf>) -> Result<EngineRegistry, Failure> {
             .map(PathBuf::from),
         extra,
     });
-    let mut missing = Vec::new();
-    for engine in engines.all() {
-        let (profile, versions) = (engine.profile(), engine.installed());
-        tracing::debug!(?versions, "looked for {}", profile.title);
-        if versions.is_empty() {
-            missing.push((profile, engine.searched()));
-        }
+    if engines.all().all(|engine| engine.installed().is_empty()) {
+        let missing = engines.all();
+        return Err(Failure::NoEngine {
+            missing: missing
+                .map(|engine| (engine.profile(), engine.searched()))
+                .collect(),
+        });
     }
-    if missing.len() == engines.all().count() {
-        return Err(Failure::NoEngine { missing });
-    }
-    for (profile, _) in missing {
+    Ok(engines)
+}
+
+fn tell_installed(engine: &dyn Engine) {
+    let (profile, versions) = (engine.profile(), engine.installed());
+    tracing::debug!(?versions, "looked for {}", profile.title);
+    if versions.is_empty() {
         tracing::info!(
             "no {} was found, so no clusters of {} can be made: install it with `{}`",
             profile.wanted,
@@ -314,7 +320,6 @@ fn engines(extra: Vec<PathBuf>) -> Result<EngineRegistry, Failure> {
             profile.install
         );
     }
-    Ok(engines)
 }
 
 /// As root, clusters run as users of their own, which have to get to their files. Asked before
