@@ -377,7 +377,9 @@ fn access_rules(home: &Home, tls: Option<&Tls>, chosen: &Values) -> String {
         .get(FORCE_TLS)
         .is_some_and(|value| chosen::is_yes(value));
     let (kind, others) = match tls {
-        Some(tls) if tls.forced || forced => ("hostssl", "hostnossl all all all reject\n"),
+        Some(tls) if tls.forced => ("hostssl", "hostnossl all all all reject\n"),
+        // A server that speaks none lets nobody in then.
+        _ if forced => ("hostssl", "hostnossl all all all reject\n"),
         _ => ("host", ""),
     };
     format!(

@@ -6,7 +6,11 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{conf, install::Installs, own_programs::OwnPrograms};
+use super::{
+    conf,
+    install::{Install, Installs},
+    own_programs::OwnPrograms,
+};
 use crate::hosting::{
     address, limited::Limited, lists::Lists, template::Templates, users::check_server_user,
 };
@@ -40,6 +44,31 @@ impl Postgres {
             installs: Installs::only(folders),
             ..Self::default()
         }
+    }
+
+    /// How the home's server speaks TLS; not at all when its build cannot.
+    ///
+    /// # Errors
+    /// When it cannot, and clients without TLS are refused.
+    pub(super) fn tls_of(&self, home: &Home) -> Result<Option<Tls>, EngineError> {
+        let Some(tls) = self.tls.get() else {
+            return Ok(None);
+        };
+        let install = self.installs.of(&home.version)?;
+        match (install.has_tls, tls.forced) {
+            (true, _) => Ok(Some(tls.clone())),
+            (false, false) => Ok(None),
+            (false, true) => Err(EngineError::BadValue {
+                what: "the version",
+                value: install.version.clone(),
+                why: "is a build without TLS, and clients without TLS are refused here",
+            }),
+        }
+    }
+
+    /// Whether clusters of a version can be served as this process serves them.
+    pub(super) fn can_serve(&self, install: &Install) -> bool {
+        install.has_tls || self.tls.get().is_none_or(|tls| !tls.forced)
     }
 
     /// Checks a home before anything is done in it.

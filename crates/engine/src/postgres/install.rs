@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Stdio,
     sync::OnceLock,
 };
 
@@ -14,6 +15,8 @@ use crate::{error::EngineError, hosting::users::first_line};
 pub(super) const PACKAGES_DIR: &str = "/usr/lib/postgresql";
 /// Users that programs can run as which refuse root and nameless ones.
 pub(super) const HELPERS: [&str; 2] = ["postgres", "nobody"];
+/// What a build without TLS says of it.
+const NO_TLS: &str = "SSL is not supported by this build";
 /// The oldest major with `pg_backup_start`.
 const MAJOR_MIN: u32 = 15;
 
@@ -30,6 +33,8 @@ pub(super) struct Install {
     pub(super) major: u32,
     minor: u32,
     bin: PathBuf,
+    /// Whether its servers can speak TLS.
+    pub(super) has_tls: bool,
 }
 
 impl Install {
@@ -127,11 +132,30 @@ fn bin_folders(root: &Path) -> Vec<PathBuf> {
 fn ask_version(bin: &Path) -> Option<Install> {
     let line = first_line(crate::programs::command(bin.join("postgres")).arg("--version"))?;
     let (major, minor) = parse_version(&line)?;
+    let has_tls = ask_tls(bin);
+    if !has_tls {
+        tracing::warn!(folder = %bin.display(), %line, "this build has no TLS; it is offered only where clients may come without (--cluster-force-tls false)");
+    }
     Some(Install {
         version: format!("{major}.{minor}"),
         major,
         minor,
         bin: bin.to_path_buf(),
+        has_tls,
+    })
+}
+
+/// Whether a build speaks TLS: one that does not says so when it is given the setting, before it
+/// looks for the folder. What cannot be asked is taken for one that does, as packages are.
+fn ask_tls(bin: &Path) -> bool {
+    let asked = crate::programs::command(bin.join("postgres"))
+        .args(["-C", "ssl", "--ssl=on", "-D", "/dev/null"])
+        .env_clear()
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(Stdio::null())
+        .output();
+    asked.map_or(true, |said| {
+        !String::from_utf8_lossy(&said.stderr).contains(NO_TLS)
     })
 }
 

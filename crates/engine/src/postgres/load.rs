@@ -76,7 +76,7 @@ impl Postgres {
         blocking(move || prepare(&job_home, &job_document)).await?;
         let recovered = async {
             recovery.await?;
-            verify(home, &document, self.tls.get()).await?;
+            verify(home, &document, self.tls_of(home)?).await?;
             mark_whole(home).await
         };
         or_end(home, recovered.await).await
@@ -230,10 +230,10 @@ fn check_control(folder: &Folder, document: &Document) -> Result<Control, Engine
 }
 
 /// Asks the recovered server whether it is the cluster that the document describes.
-async fn verify(home: &Home, document: &Document, tls: Option<&Tls>) -> Result<(), EngineError> {
+async fn verify(home: &Home, document: &Document, tls: Option<Tls>) -> Result<(), EngineError> {
     let session = Session::open(home, ADMIN).await?;
     // Beyond this the server needs no restore_command; a later start does not know it at all.
-    let (at, tls) = (home.clone(), tls.cloned());
+    let at = home.clone();
     let settle = move || {
         conf::write(
             &at,

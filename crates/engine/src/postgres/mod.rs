@@ -99,6 +99,7 @@ impl Engine for Postgres {
             .installs
             .all()
             .iter()
+            .filter(|install| self.can_serve(install))
             .map(|install| install.version.clone())
             .collect();
         versions.dedup();
@@ -292,7 +293,7 @@ impl Engine for Postgres {
     }
 
     async fn renew(&self, home: &Home) -> Result<(), EngineError> {
-        let (at, tls) = (home.clone(), self.tls.get().cloned());
+        let (at, tls) = (home.clone(), self.tls_of(home)?);
         blocking(move || {
             let own_user = users::need_own_user_name()?;
             if conf::write(&at, &own_user, conf::Purpose::Serve, tls.as_ref())? {

@@ -58,7 +58,7 @@ impl Postgres {
             }
         }
         process::end_orphans(home).await?;
-        let (at, tls) = (home.clone(), self.tls.get().cloned());
+        let (at, tls) = (home.clone(), self.tls_of(home)?);
         let prepared = blocking(move || {
             if purpose == Purpose::Serve {
                 parameters::begin(&at)?;
@@ -100,7 +100,7 @@ impl Postgres {
                 .await? =>
             {
                 tracing::warn!(home = %home.dir.display(), %log, "the server did not start with its new parameters, and is started without them");
-                let (at, tls) = (home.clone(), self.tls.get().cloned());
+                let (at, tls) = (home.clone(), self.tls_of(home)?);
                 blocking(move || prepare(&at, Purpose::Serve, tls.as_ref())).await?;
                 let begun = self.begin(home, database, START_WAIT).await;
                 let begun = self.settle_address(home, begun).await;
@@ -119,7 +119,7 @@ impl Postgres {
     /// cluster's lock.
     pub(super) async fn settle(&self, home: &Home) -> Result<(), EngineError> {
         process::end_orphans(home).await?;
-        let (at, tls) = (home.clone(), self.tls.get().cloned());
+        let (at, tls) = (home.clone(), self.tls_of(home)?);
         blocking(move || prepare(&at, Purpose::Alone, tls.as_ref())).await?;
         let server = self.spawn(home)?;
         wait_ready(home, ADMIN, RECOVER_WAIT, Some(server)).await?;

@@ -64,6 +64,20 @@ impl Rig {
         self.dir.path()
     }
 
+    /// A program of the version that is tested, wherever that lies.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        let major = self.version.split('.').next().expect("a major");
+        let named = std::env::var_os("SNAPFERRY_TEST_POSTGRES");
+        let folders = named
+            .iter()
+            .map(|folder| Path::new(folder).join("bin"))
+            .chain([PathBuf::from(format!("/usr/lib/postgresql/{major}/bin"))]);
+        let mut programs = folders.map(|folder| folder.join(name));
+        programs
+            .find(|program| program.exists())
+            .unwrap_or_else(|| panic!("there is no {name} of PostgreSQL {major}"))
+    }
+
     /// A home that nothing is in yet.
     pub(crate) fn home(&self, name: &str) -> Home {
         let root = rustix::process::geteuid().is_root();

@@ -8,9 +8,7 @@ use crate::support::{Rig, client, kill, number, postmaster};
 
 /// A cluster's system identifier, and its nonce: PostgreSQL's tool prints both.
 fn identity(rig: &Rig, home: &Home) -> (String, String) {
-    let major = rig.version.split('.').next().expect("a major");
-    let program = format!("/usr/lib/postgresql/{major}/bin/pg_controldata");
-    let told = std::process::Command::new(program)
+    let told = std::process::Command::new(rig.program("pg_controldata"))
         .env_clear()
         .arg(home.data())
         .output()
