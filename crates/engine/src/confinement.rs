@@ -142,9 +142,8 @@ impl Confinement {
             }
             _ => {}
         }
-        let count = |bound: Option<u64>| bound.map_or("max".to_owned(), |bound| bound.to_string());
-        write(&group.join("memory.max"), &count(limits.memory_bytes_max))?;
-        write(&group.join("pids.max"), &count(limits.processes_max))?;
+        bound(&group.join("memory.max"), limits.memory_bytes_max)?;
+        bound(&group.join("pids.max"), limits.processes_max)?;
         if limits.memory_bytes_max.is_some() {
             // What is bounded does not go on in the swap. A kernel without swap has no such file.
             let swap = group.join("memory.swap.max");
@@ -200,6 +199,17 @@ fn write(path: &Path, text: &str) -> Result<(), NoGroups> {
     let written = fs::OpenOptions::new().write(true).open(path);
     let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| failed(path, error))
+}
+
+/// Writes a bound. Where there is none, a kernel that has no such file does not need it.
+fn bound(file: &Path, most: Option<u64>) -> Result<(), NoGroups> {
+    match most {
+        Some(most) => write(file, &most.to_string()),
+        None => match write(file, "max") {
+            Err(NoGroups::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
+            other => other,
+        },
+    }
 }
 
 /// Makes this process's group, or the one above it, one that can be divided among clusters; answers it.

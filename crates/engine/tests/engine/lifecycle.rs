@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 use crate::support::{
     self, MASTER, PASSWORD, Rig, client, client_as, free_port, kill, number, postmaster, spec,
 };
-use engine::{Engine, EngineError};
+use engine::{Confinement, Engine, EngineError, Limits};
 use model::ErrorKind;
 use rustix::process::Signal;
 
@@ -277,4 +277,63 @@ async fn a_long_log_is_cut_under_a_running_server() {
     assert!(wrong.is_err());
     let log = fs::read_to_string(home.log_file(rig.engine.profile())).expect("the log");
     assert!(log.contains("password authentication failed"), "{log}");
+}
+
+/// A control group of the kernel's that this test may divide; none where it may not, or where there are none.
+fn group_of_its_own() -> Option<std::path::PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("it reads");
+    let groups = fs::read_to_string("/proc/self/cgroup").expect("it reads");
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let at = mounts.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        let at = mount.split(' ').nth(4)?;
+        kind.starts_with("cgroup2 ").then(|| at.to_owned())
+    })?;
+    let name = format!("snapferry-test-cluster-{}", std::process::id());
+    let group = std::path::Path::new(&at).join(own).join(name);
+    fs::create_dir(&group).is_ok().then_some(group)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_whole_in_its_control_group_and_the_group_ends_with_it() {
+    let Some(above) = group_of_its_own() else {
+        eprintln!("not tried: no control group can be made here");
+        return;
+    };
+    let rig = Rig::new();
+    rig.engine.confine(Confinement::Groups {
+        above: above.clone(),
+        limits: Limits::default(),
+    });
+    let home = rig.created("bounded").await;
+    let session = client(&home).await;
+    let own = number(&session, "SELECT pg_backend_pid()::bigint").await;
+    let name = home.socket_dir.file_name().expect("a name");
+    let group = above.join(format!("cluster-{}", name.display()));
+    let inside = || -> Vec<i64> {
+        let text = fs::read_to_string(group.join("cgroup.procs")).expect("it is there");
+        text.lines()
+            .map(|pid| pid.parse().expect("a number"))
+            .collect()
+    };
+    let found = inside();
+    assert!(
+        found.contains(&i64::from(postmaster(&home))) && found.contains(&own),
+        "{found:?}"
+    );
+    // Workers come and go between the two looks.
+    let all_are = || inside().len() == support::processes(&home);
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !all_are() {
+        assert!(
+            std::time::Instant::now() < end,
+            "some of it is elsewhere: {:?}",
+            inside()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(session);
+    rig.engine.remove(&home).await.expect("removes");
+    assert!(!group.exists(), "the group is gone");
+    fs::remove_dir(&above).expect("nothing is left in it");
 }
