@@ -84,6 +84,11 @@ def test_both_are_offered_and_chosen(deployment, cluster, older):
     with clients.connect(cluster) as connection:
         shown = {name: connection.execute(f"show {name}").fetchone()[0] for name in ("server_version", "data_checksums", "ssl")}
     assert shown == {"server_version": cluster["EngineVersion"], "data_checksums": "on", "ssl": "off"}
+    pages = rds.get_paginator("describe_db_cluster_parameters").paginate(
+        DBClusterParameterGroupName=cluster["DBClusterParameterGroup"]
+    )
+    names = {one["ParameterName"] for page in pages for one in page["Parameters"]}
+    assert {"io_method", "work_mem", "pg_stat_statements.track"} <= names, "its own parameters, some of which 15 has not"
     other = deployment.new_cluster(unique("older"), EngineVersion=older)
     with clients.connect(other) as connection:
         assert connection.execute("show server_version").fetchone()[0].startswith(older.split(".")[0])

@@ -495,9 +495,17 @@ mod tests {
             "{text}"
         );
         assert_eq!(chosen_settings(&Values::new()), "");
+        let home = home("/d/a", "/s", "::1");
+        let rules = |chosen: &Values| access_rules(&home, None, chosen);
         assert!(
-            !access_rules(&home("/d/a", "/s", "::1"), None, &chosen).contains("hostssl"),
-            "there is no TLS to force"
+            !rules(&Values::new()).contains("hostssl"),
+            "nothing forces it"
+        );
+        let forced = rules(&chosen);
+        assert!(
+            forced.contains("\nhostssl all all all scram")
+                && !forced.contains("\nhost all all all"),
+            "a server without TLS lets nobody in then: {forced}"
         );
         assert_eq!(own_values()["shared_buffers"], "32MB");
     }
