@@ -54,13 +54,14 @@ impl Postgres {
         let Some(tls) = self.tls.get() else {
             return Ok(None);
         };
-        let install = self.installs.of(&home.version)?;
-        match (install.has_tls, tls.forced) {
+        // A server may run on after its programs are gone; it is renewed all the same.
+        let has_tls = self.installs.of(&home.version).map_or(true, |i| i.has_tls);
+        match (has_tls, tls.forced) {
             (true, _) => Ok(Some(tls.clone())),
             (false, false) => Ok(None),
             (false, true) => Err(EngineError::BadValue {
                 what: "the version",
-                value: install.version.clone(),
+                value: home.version.clone(),
                 why: "is a build without TLS, and clients without TLS are refused here",
             }),
         }
