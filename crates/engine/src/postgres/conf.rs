@@ -272,7 +272,11 @@ default_text_search_config = 'pg_catalog.english'
 
 /// A follower that takes over has no slot for whoever reads the cluster's log, and its own checkpoint
 /// would remove what was not read yet.
-const LOG_KEPT: &str = "wal_keep_size = '256MB'";
+pub(super) const LOG_KEPT_BYTES: u64 = 256 << 20;
+
+fn log_kept() -> String {
+    format!("wal_keep_size = '{}MB'", LOG_KEPT_BYTES >> 20)
+}
 
 /// Whom the server follows, and which of those that follow it its commits wait for.
 fn replication_settings(home: &Home, purpose: Purpose) -> String {
@@ -292,7 +296,7 @@ fn replication_settings(home: &Home, purpose: Purpose) -> String {
         };
         let kept = match replication.followers.is_empty() {
             true => String::new(),
-            false => format!("\n{LOG_KEPT}"),
+            false => format!("\n{}", log_kept()),
         };
         return format!(
             "hot_standby = off\nsynchronous_standby_names = {}{kept}",
@@ -302,10 +306,11 @@ fn replication_settings(home: &Home, purpose: Purpose) -> String {
     format!(
         "\
 hot_standby = on
-{LOG_KEPT}
+{}
 primary_conninfo = {}
 primary_slot_name = {}
 wal_retrieve_retry_interval = '500ms'",
+        log_kept(),
         quoted(&connection(upstream, &replication.name)),
         quoted(&replication.name),
     )
@@ -376,11 +381,10 @@ fn access_rules(home: &Home, tls: Option<&Tls>, chosen: &Values) -> String {
     let forced = chosen
         .get(FORCE_TLS)
         .is_some_and(|value| chosen::is_yes(value));
-    let (kind, others) = match tls {
-        Some(tls) if tls.forced => ("hostssl", "hostnossl all all all reject\n"),
-        // A server that speaks none lets nobody in then.
-        _ if forced => ("hostssl", "hostnossl all all all reject\n"),
-        _ => ("host", ""),
+    // A server that speaks none lets nobody in then.
+    let (kind, others) = match forced || tls.is_some_and(|tls| tls.forced) {
+        true => ("hostssl", "hostnossl all all all reject\n"),
+        false => ("host", ""),
     };
     format!(
         "\
@@ -449,14 +453,17 @@ mod tests {
         let alone = home("/d/a", "/s", "127.0.0.1");
         let text = server_settings(&alone, Purpose::Serve, None);
         assert!(text.contains("synchronous_standby_names = ''") && !text.contains("primary"));
-        assert!(!text.contains(LOG_KEPT));
+        assert!(!text.contains(&log_kept()));
         assert!(!access_rules(&alone, None, &Values::new()).contains("trust"));
         let mut writer = alone.clone();
         writer.replication.followers = vec!["member_b".to_owned(), "member_c".to_owned()];
         writer.replication.synchronous = writer.replication.followers.clone();
         let text = server_settings(&writer, Purpose::Serve, None);
         let expected = r#"synchronous_standby_names = 'ANY 1 ("member_b", "member_c")'"#;
-        assert!(text.contains(expected) && text.contains(LOG_KEPT), "{text}");
+        assert!(
+            text.contains(expected) && text.contains(&log_kept()),
+            "{text}"
+        );
         assert!(
             access_rules(&writer, None, &Values::new())
                 .contains("local replication rdsrepladmin trust")
@@ -473,7 +480,10 @@ mod tests {
         });
         let text = server_settings(&reader, Purpose::Serve, None);
         let expected = r"primary_conninfo = 'host=''/it\\''s'' port=5 user=rdsrepladmin dbname=rdsadmin application_name=member_b'";
-        assert!(text.contains(expected) && text.contains(LOG_KEPT), "{text}");
+        assert!(
+            text.contains(expected) && text.contains(&log_kept()),
+            "{text}"
+        );
         reader.replication.name = "a\" b".to_owned();
         assert!(check(&reader).is_err());
     }

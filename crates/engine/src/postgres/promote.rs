@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    conf::{ADMIN, Purpose},
+    conf::{ADMIN, LOG_KEPT_BYTES, Purpose},
     control::Control,
     fence,
     follow::{control_of, is_in_recovery, running},
@@ -120,7 +120,9 @@ async fn take_writes(at: &Home, fenced: Option<&Home>) -> Result<(), EngineError
 }
 
 /// Copies the log that the ended server has, from the file on that holds `from`, into the log of the
-/// one that followed it. Both wrote the same bytes as far as the follower came.
+/// one that followed it. Both wrote the same bytes as far as the follower came. Whoever reads the
+/// cluster's log may be in a file before that, which a follower made since then never had: as much as
+/// it keeps is copied too.
 async fn top_up(home: &Home, fenced: &Home, from: u64) -> Result<(), EngineError> {
     // Its own, which is as the other's was: that one may have died of its files.
     let control = control_of(home).await?;
@@ -140,16 +142,31 @@ fn copy_log(to: &Home, fenced: &Home, control: &Control, from: u64) -> io::Resul
     let target = Folder::open(&to.data())?.enter("pg_wal")?;
     let bytes = u64::from(control.wal_segment_bytes);
     let mut copied = 0;
+    let kept_from = from.saturating_sub(LOG_KEPT_BYTES);
     for entry in source.entries()? {
         let name = entry.name.as_str();
-        let wanted = match place_of(name, bytes) {
-            Some(begin) => from < begin + bytes && begins_at(&source, name, begin)?,
-            None => name.ends_with(".history") && !target.has_file(name)?,
-        };
-        if wanted {
-            copy_file(&source, &target, name, to.os_uid)?;
-            copied += 1;
+        match place_of(name, bytes) {
+            Some(begin) if from < begin + bytes => {
+                if !begins_at(&source, name, begin)? {
+                    continue;
+                }
+                copy_file(&source, name, &target, name, to.os_uid)?;
+            }
+            Some(begin) => {
+                let is_kept = kept_from < begin + bytes;
+                if !is_kept || target.has_file(name)? || !begins_at(&source, name, begin)? {
+                    continue;
+                }
+                copy_whole(&source, &target, name, to.os_uid)?;
+            }
+            None => {
+                if !name.ends_with(".history") || target.has_file(name)? {
+                    continue;
+                }
+                copy_whole(&source, &target, name, to.os_uid)?;
+            }
         }
+        copied += 1;
     }
     target.sync()?;
     Ok(copied)
@@ -177,10 +194,23 @@ fn begins_at(folder: &Folder, name: &str, begin: u64) -> io::Result<bool> {
     Ok(at == begin)
 }
 
+/// A file that is there under its name is whole, so that the next try need not copy it again.
+fn copy_whole(source: &Folder, target: &Folder, name: &str, owner: Option<u32>) -> io::Result<()> {
+    let part = format!("{name}.part");
+    copy_file(source, name, target, &part, owner)?;
+    target.rename(&part, name)
+}
+
 /// In place: the server may have the file open, and reads the same bytes as before or more.
-fn copy_file(source: &Folder, target: &Folder, name: &str, owner: Option<u32>) -> io::Result<()> {
+fn copy_file(
+    source: &Folder,
+    name: &str,
+    target: &Folder,
+    new_name: &str,
+    owner: Option<u32>,
+) -> io::Result<()> {
     let mut from = source.file(name)?;
-    let to = target.write(name, owner)?;
+    let to = target.write(new_name, owner)?;
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut at = 0;
     loop {

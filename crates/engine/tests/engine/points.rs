@@ -213,6 +213,16 @@ async fn a_moment_between_two_commits_has_the_first_and_not_the_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_goes_on_under_the_timeline_of_a_writer_that_took_over() {
+    takes_over(false).await;
+}
+
+/// Its own log begins in a later file than the one in which the log is read on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_goes_on_at_a_writer_that_was_made_after_it_was_last_read() {
+    takes_over(true).await;
+}
+
+async fn takes_over(is_read_before_the_reader_is_made: bool) {
     let rig = Rig::new();
     let mut writer = rig.home("writer");
     writer.os_uid_shared = true;
@@ -234,11 +244,19 @@ async fn a_log_goes_on_under_the_timeline_of_a_writer_that_took_over() {
         socket_dir: writer.socket_dir.clone(),
         port: writer.port,
     });
-    rig.engine.follow(&reader).await.expect("follows");
-    session.batch_execute(MUCH).await.expect("writes");
     let mut pieces = Pieces::default();
-    pieces.read(&mut *tail).await;
-    let place = tail.place();
+    let place = if is_read_before_the_reader_is_made {
+        pieces.read(&mut *tail).await;
+        let place = tail.place();
+        session.batch_execute(MUCH).await.expect("writes");
+        rig.engine.follow(&reader).await.expect("follows");
+        place
+    } else {
+        rig.engine.follow(&reader).await.expect("follows");
+        session.batch_execute(MUCH).await.expect("writes");
+        pieces.read(&mut *tail).await;
+        tail.place()
+    };
     drop(tail);
     session
         .batch_execute("INSERT INTO t VALUES (0)")
