@@ -55,7 +55,10 @@ impl Postgres {
             return Ok(None);
         };
         // A server may run on after its programs are gone; it is renewed all the same.
-        let has_tls = self.installs.of(&home.version).map_or(true, |i| i.has_tls);
+        let has_tls = self
+            .installs
+            .of(&home.version)
+            .map_or(true, Install::has_tls);
         match (has_tls, tls.forced) {
             (true, _) => Ok(Some(tls.clone())),
             (false, false) => Ok(None),
@@ -69,7 +72,7 @@ impl Postgres {
 
     /// Whether clusters of a version can be served as this process serves them.
     pub(super) fn can_serve(&self, install: &Install) -> bool {
-        install.has_tls || self.tls.get().is_none_or(|tls| !tls.forced)
+        self.tls.get().is_none_or(|tls| !tls.forced) || install.has_tls()
     }
 
     /// Checks a home before anything is done in it.

@@ -33,13 +33,24 @@ pub(super) struct Install {
     pub(super) major: u32,
     minor: u32,
     bin: PathBuf,
-    /// Whether its servers can speak TLS.
-    pub(super) has_tls: bool,
+    has_tls: OnceLock<bool>,
 }
 
 impl Install {
     pub(super) fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
+    }
+
+    /// Whether its servers can speak TLS; asked once, and not before that matters: a start waits for no more programs
+    /// than it needs.
+    pub(super) fn has_tls(&self) -> bool {
+        *self.has_tls.get_or_init(|| {
+            let has_tls = ask_tls(&self.bin);
+            if !has_tls {
+                tracing::warn!(folder = %self.bin.display(), version = self.version, "this build has no TLS; it is offered only where clients may come without (--cluster-force-tls false)");
+            }
+            has_tls
+        })
     }
 }
 
@@ -132,16 +143,12 @@ fn bin_folders(root: &Path) -> Vec<PathBuf> {
 fn ask_version(bin: &Path) -> Option<Install> {
     let line = first_line(crate::programs::command(bin.join("postgres")).arg("--version"))?;
     let (major, minor) = parse_version(&line)?;
-    let has_tls = ask_tls(bin);
-    if !has_tls {
-        tracing::warn!(folder = %bin.display(), %line, "this build has no TLS; it is offered only where clients may come without (--cluster-force-tls false)");
-    }
     Some(Install {
         version: format!("{major}.{minor}"),
         major,
         minor,
         bin: bin.to_path_buf(),
-        has_tls,
+        has_tls: OnceLock::new(),
     })
 }
 
