@@ -44,6 +44,7 @@ migrations![
     "0017_around_clusters",
     "0018_backup_vaults",
     "0019_retained_backups",
+    "0020_backup_jobs",
 ];
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod log;
 pub mod names;
 pub mod pages;
 pub mod parameter_group;
+pub mod recovery_point;
 pub mod retained_backup;
 pub mod secret;
 pub mod snapshot;
@@ -45,6 +46,7 @@ pub use names::{
     ParameterGroupName, SnapshotName, SubnetGroupName, SubscriptionName,
 };
 pub use parameter_group::{ApplyMethod, GroupScope, ParameterGroup, ParameterSetting};
+pub use recovery_point::{BackupJob, BackupJobKind, BackupJobState, RecoveryPoint};
 pub use retained_backup::RetainedBackup;
 pub use secret::{MasterSecret, RotationRules, SecretStatus, SecretVersion, Stage};
 pub use snapshot::{Content, Snapshot, SnapshotKind, SnapshotStatus};

@@ -7,6 +7,8 @@ use crate::clock::Timestamp;
 
 /// The prefix of automated snapshots' names.
 pub const AUTOMATED_PREFIX: &str = "rds:";
+/// The prefix of the names of AWS Backup's snapshots.
+pub const BACKUP_PREFIX: &str = "awsbackup:";
 
 /// What is wrong with a name. The caller knows which parameter it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +71,8 @@ name!(
     ClusterName
 );
 name!(
-    /// A DBClusterSnapshotIdentifier: a manual one by the grammar, or `rds:…` for automated ones.
+    /// A DBClusterSnapshotIdentifier: a manual one by the grammar, `rds:…` for automated ones, or
+    /// `awsbackup:…` for those of AWS Backup.
     SnapshotName
 );
 
@@ -250,13 +253,22 @@ impl SnapshotName {
         self.0.starts_with(AUTOMATED_PREFIX)
     }
 
-    /// Reads the name of a snapshot that may exist: manual, or automated with its prefix.
+    /// The name of the snapshot that a job of AWS Backup makes: `awsbackup:job-<id>`.
+    pub fn of_backup(word: &str, id: &uuid::Uuid) -> Self {
+        Self(format!("{BACKUP_PREFIX}{word}-{id}"))
+    }
+
+    /// Reads the name of a snapshot that may exist: manual, or one with the prefix of others.
     ///
     /// # Errors
     /// The rule that the text breaks.
     pub fn parse_existing(text: &str) -> Result<Self, NameError> {
         let lower = text.to_ascii_lowercase();
-        match lower.strip_prefix(AUTOMATED_PREFIX) {
+        let prefixes = [AUTOMATED_PREFIX, BACKUP_PREFIX];
+        match prefixes
+            .iter()
+            .find_map(|prefix| lower.strip_prefix(prefix))
+        {
             Some(rest) => check(rest, 250).map(|_| Self(lower)),
             None => check(text, 255).map(Self),
         }
@@ -284,6 +296,7 @@ mod tests {
             ("a-", NameError::Malformed),
             ("a_b", NameError::Malformed),
             ("rds:a", NameError::Malformed),
+            ("awsbackup:job-1", NameError::Malformed),
             ("é", NameError::BadStart),
         ] {
             assert_eq!(SnapshotName::parse_manual(text), Err(fault), "{text}");

@@ -8,6 +8,7 @@ use crate::{
     key::WrappedKey,
     log::InLog,
     names::{ClusterName, SnapshotName},
+    recovery_point::RecoveryPoint,
     tag::Tag,
     told::Told,
 };
@@ -57,14 +58,21 @@ pub enum SnapshotKind {
     Manual,
     /// The backup window.
     Automated,
+    /// AWS Backup.
+    #[serde(rename = "awsbackup")]
+    Backup,
 }
 
 impl SnapshotKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Manual, Self::Automated, Self::Backup];
+
     /// The word in answers.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Manual => "manual",
             Self::Automated => "automated",
+            Self::Backup => "awsbackup",
         }
     }
 }
@@ -147,6 +155,9 @@ pub struct Snapshot {
     /// Where in its cluster's log it lies, if that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_log: Option<InLog>,
+    /// What AWS Backup says of it, whose recovery point it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_point: Option<RecoveryPoint>,
 }
 
 impl Snapshot {

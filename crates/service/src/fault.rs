@@ -190,6 +190,7 @@ faults! {
     // AWS Backup
     BackupInvalidParameter: "InvalidParameterValueException", 400, ValidationError;
     BackupMissingParameter: "MissingParameterValueException", 400, ValidationError;
+    BackupInvalidResourceState: "InvalidResourceStateException", 400, InvalidState;
     // Resource Groups Tagging
     TaggingInvalidParameter: "InvalidParameterException", 400, ValidationError;
     TaggingTokenExpired: "PaginationTokenExpiredException", 400, ValidationError;

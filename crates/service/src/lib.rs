@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod nodes;
 pub mod outcome;
 pub mod record_log;
+pub mod recovery_points;
 pub mod secrets;
 pub mod settings;
 pub mod sweep;

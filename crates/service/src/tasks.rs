@@ -17,7 +17,7 @@ use crate::{
     secrets::rotation::SecretRotation,
     sweep::{
         GarbageCollection, checkpoints::Checkpoints, key_rotation::KeyRotation,
-        ownership::VaultOwnership, prune::Prune,
+        ownership::VaultOwnership, prune::Prune, recovery_points::RecoveryPointExpiry,
     },
 };
 
@@ -44,6 +44,7 @@ pub(crate) async fn begin(
         spawn(context, GarbageCollection::default()),
         spawn(context, Prune::default()),
         spawn(context, KeyRotation),
+        spawn(context, RecoveryPointExpiry::default()),
         spawn(context, Report::default()),
     ];
     if !context.settings.no_automated_backups {

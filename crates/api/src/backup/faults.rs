@@ -3,7 +3,7 @@ use std::borrow::Cow;
 
 use model::limits::ECHO_CHARS_MAX;
 
-use service::fault::{Code, Fault};
+use service::fault::{Code, DoorCode, Fault};
 
 fn fault(code: Code, context: &str, message: impl Into<Cow<'static, str>>) -> Fault {
     Fault::new(code, message).with("Context", shown(context))
@@ -38,6 +38,20 @@ pub(crate) fn refused(context: &str, message: impl Into<Cow<'static, str>>) -> F
 /// `LimitExceededException`.
 pub(crate) fn limit(context: &str, message: impl Into<Cow<'static, str>>) -> Fault {
     fault(Code::KmsLimitExceeded, context, message)
+}
+
+/// What AWS Backup says where RDS, which it asks, refused.
+pub(crate) fn of_rds(told: Fault) -> Fault {
+    let code = match told.code.door() {
+        DoorCode::NotFound => Code::SecretNotFound,
+        DoorCode::ValidationError => Code::BackupInvalidParameter,
+        DoorCode::AlreadyExists | DoorCode::InvalidState | DoorCode::KeyNotAccessible => {
+            Code::SecretInvalidRequest
+        }
+        DoorCode::QuotaExceeded => Code::KmsLimitExceeded,
+        _ => return told,
+    };
+    Fault { code, ..told }
 }
 
 /// `AlreadyExistsException` of a resource, which it names.

@@ -1,5 +1,10 @@
-//! What the actions of AWS Backup share: its faults, pages and tags, and vaults with their policies.
+//! What the actions of AWS Backup share: its faults, pages and tags, vaults with their
+//! policies, recovery points and jobs.
 pub mod faults;
+pub mod filters;
+pub mod jobs;
+pub mod lifecycle;
 pub mod page;
+pub mod points;
 pub mod tags;
 pub mod vaults;

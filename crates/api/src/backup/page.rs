@@ -1,5 +1,6 @@
 //! `MaxResults` and `NextToken` of AWS Backup's lists.
 use data_encoding::BASE64URL_NOPAD;
+use serde::de::DeserializeOwned;
 
 use super::faults::invalid;
 use crate::shapes::Page;
@@ -8,16 +9,14 @@ use service::fault::Fault;
 /// Rows of a page at most, and where none are asked for.
 const ROWS_MAX: usize = 1_000;
 
-/// The page that is asked for of a list that is made whole each time, and the token of the next.
+/// The page that is asked for.
 ///
 /// # Errors
 /// `InvalidParameterValueException`.
-pub(crate) fn cut<T>(
-    all: Vec<T>,
+pub(crate) fn asked<K: DeserializeOwned>(
     max_results: Option<i64>,
     token: Option<&str>,
-    name: impl Fn(&T) -> String,
-) -> Result<(Vec<T>, Option<String>), Fault> {
+) -> Result<Page<K>, Fault> {
     let rows = match max_results {
         None => ROWS_MAX,
         Some(asked) => usize::try_from(asked)
@@ -42,6 +41,21 @@ pub(crate) fn cut<T>(
             )
         })
     });
-    let after = after.transpose()?;
-    Ok(Page { rows, after }.cut(all, name))
+    Ok(Page {
+        rows,
+        after: after.transpose()?,
+    })
+}
+
+/// The page that is asked for of a list that is made whole each time, and the token of the next.
+///
+/// # Errors
+/// As [`asked`].
+pub(crate) fn cut<T>(
+    all: Vec<T>,
+    max_results: Option<i64>,
+    token: Option<&str>,
+    name: impl Fn(&T) -> String,
+) -> Result<(Vec<T>, Option<String>), Fault> {
+    Ok(asked(max_results, token)?.cut(all, name))
 }

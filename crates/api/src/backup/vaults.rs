@@ -125,6 +125,17 @@ pub(crate) async fn find_whatever_its_policy(
     Ok(found.await?.value)
 }
 
+/// Refuses a vault of another account: none is shown to others.
+///
+/// # Errors
+/// `ResourceNotFoundException`.
+pub(crate) fn is_own(cx: &ActionContext, given: &str, owner: Option<&str>) -> Result<(), Fault> {
+    match owner.is_some_and(|owner| owner != cx.caller.account.as_str()) {
+        true => Err(missing(given)),
+        false => Ok(()),
+    }
+}
+
 /// Changes the caller's vault of that name.
 pub(crate) async fn change(
     cx: &ActionContext,

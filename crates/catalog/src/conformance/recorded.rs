@@ -45,6 +45,7 @@ fn fill(tx: &mut dyn Tx) -> Result<(), CatalogError> {
         keyed::insert(tx, samples::subscription(name))?;
         keyed::insert(tx, samples::backup_vault(name))?;
         keyed::insert(tx, samples::retained_backup(name))?;
+        keyed::insert(tx, samples::backup_job(name))?;
         grants::insert(
             tx,
             Grant {

@@ -2,11 +2,12 @@
 //!
 //! They do not come from an action: fields that the catalog does not search have plain values.
 use model::{
-    Account, ApplyMethod, Arn, BackupVault, BackupVaultName, Cluster, ClusterName, ClusterStatus,
-    Content, Entropy, GroupScope, Hash, Instance, Job, JobId, JobKind, Key, KeyManager, KeyState,
-    ParameterGroup, ParameterSetting, Placement, Region, ResourceId, RetainedBackup, Snapshot,
-    SnapshotKind, SnapshotName, SnapshotStatus, Subnet, SubnetGroup, SubnetGroupName, Subscription,
-    SubscriptionName, SystemEntropy, Timestamp, VolumeId, VolumeRef, job::Subject,
+    Account, ApplyMethod, Arn, ArnKind, BackupJob, BackupJobKind, BackupJobState, BackupVault,
+    BackupVaultName, Cluster, ClusterName, ClusterStatus, Content, Entropy, GroupScope, Hash,
+    Instance, Job, JobId, JobKind, Key, KeyManager, KeyState, ParameterGroup, ParameterSetting,
+    Placement, Region, ResourceId, RetainedBackup, Snapshot, SnapshotKind, SnapshotName,
+    SnapshotStatus, Subnet, SubnetGroup, SubnetGroupName, Subscription, SubscriptionName,
+    SystemEntropy, Timestamp, VolumeId, VolumeRef, job::Subject, recovery_point::Lifecycle,
 };
 
 /// A region.
@@ -135,6 +136,7 @@ pub fn snapshot(name: &str) -> Snapshot {
         in_log: None,
         tags: Vec::new(),
         failure: None,
+        recovery_point: None,
     }
 }
 
@@ -229,6 +231,32 @@ pub fn parameter_group(name: &str) -> ParameterGroup {
         description: "a sample".to_owned(),
         parameters: [("work_mem".to_owned(), setting)].into(),
         tags: Vec::new(),
+    }
+}
+
+/// A backup job of account 1.
+pub fn backup_job(name: &str) -> BackupJob {
+    BackupJob {
+        region: region(),
+        account: account(1),
+        id: name.to_owned(),
+        kind: BackupJobKind::Backup,
+        state: BackupJobState::Completed,
+        message: None,
+        vault: backup_vault(name).name,
+        resource: Arn::of(ArnKind::Cluster, &region(), &account(1), name),
+        resource_name: name.to_owned(),
+        resource_type: "Aurora".to_owned(),
+        snapshot: SnapshotName::parse_existing(name).expect("a snapshot's name"),
+        kms_key: None,
+        iam_role: String::new(),
+        lifecycle: Lifecycle::default(),
+        idempotency_token: None,
+        created_at: Timestamp(1),
+        start_by: Timestamp(2),
+        complete_by: None,
+        ended_at: Some(Timestamp(3)),
+        bytes: Some(4),
     }
 }
 

@@ -160,7 +160,7 @@ pub async fn scopes_and_filters_select(fixture: &impl Fixture) {
         ),
         (
             Selection {
-                kind: Some(SnapshotKind::Automated),
+                kinds: vec![SnapshotKind::Automated],
                 ..everything.clone()
             },
             "1rds:c-2024-01-01-00-00",
@@ -182,7 +182,7 @@ pub async fn scopes_and_filters_select(fixture: &impl Fixture) {
         (
             Selection {
                 clusters: named(&["other", "c"]),
-                kind: Some(SnapshotKind::Manual),
+                kinds: vec![SnapshotKind::Manual],
                 ..own()
             },
             "1mine 1public",

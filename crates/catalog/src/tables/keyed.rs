@@ -1,7 +1,7 @@
 //! Records whose row is their key, a version and their document, all by the same few functions.
 //!
 //! Adding one is a line in `keyed!`.
-use model::{ParameterGroup, Region, SubnetGroup, Subscription};
+use model::{BackupVault, ParameterGroup, Region, SubnetGroup, Subscription};
 use serde_json::Value;
 
 use crate::{
@@ -14,8 +14,13 @@ use crate::{
     value::Arg,
 };
 
-/// A record of a region whose columns are its key, `version` and `body`.
+/// A record of a region whose columns are its key, what is searched besides, `version` and `body`.
 pub trait Keyed: Record {
+    /// The columns between the key's and `version`.
+    fn searched(&self) -> Vec<Arg<'_>> {
+        Vec::new()
+    }
+
     /// The record in an error, such as "the subnet group a".
     fn what(&self) -> String;
 }
@@ -78,6 +83,12 @@ keyed! {
         word: "event subscription",
         key: ["account", "name"] = |one| vec![one.account.as_str(), one.name.as_str()],
     }
+    BackupVault {
+        table: "backup_vaults",
+        tag: "backup_vault",
+        word: "backup vault",
+        key: ["account", "name"] = |vault| vec![vault.account.as_str(), vault.name.as_str()],
+    }
 }
 
 fn region_of<R: Keyed>(record: &R) -> &Region {
@@ -109,6 +120,7 @@ pub fn insert<R: Keyed>(tx: &mut dyn Tx, record: R) -> Result<Stored<R>, Catalog
             .map(|place| format!("?{place}"))
             .collect();
         let mut values = args(region_of(record), &record.key());
+        values.extend(record.searched());
         values.extend([version.into(), encode(record).into()]);
         tx.execute(
             &format!(
@@ -154,16 +166,20 @@ pub fn update<R: Keyed>(tx: &mut dyn Tx, stored: Stored<R>) -> Result<Stored<R>,
     let stored = update_versioned(tx, stored, R::what, |tx, stored, version| {
         let record = &stored.value;
         let mut values = args(region_of(record), &record.key());
-        let place = values.len();
-        values.extend([stored.version.into(), version.into(), encode(record).into()]);
+        let behind_key = R::TABLE.columns.iter().skip(values.len());
+        let changes: Vec<String> = (values.len() + 1..)
+            .zip(behind_key)
+            .map(|(place, column)| format!("{column} = ?{place}"))
+            .collect();
+        values.extend(record.searched());
+        values.extend([version.into(), encode(record).into(), stored.version.into()]);
         tx.execute(
             &format!(
-                "UPDATE {} SET version = ?{}, body = ?{} WHERE {} AND version = ?{}",
+                "UPDATE {} SET {} WHERE {} AND version = ?{}",
                 R::TABLE.name,
-                place + 2,
-                place + 3,
+                changes.join(", "),
                 equal::<R>(R::TABLE.key),
-                place + 1
+                values.len()
             ),
             &values,
         )

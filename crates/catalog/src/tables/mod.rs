@@ -2,7 +2,7 @@
 pub mod access_keys;
 pub mod accounts;
 pub mod automated;
-pub mod backup_vaults;
+pub mod backup_jobs;
 pub mod clusters;
 pub mod counts;
 pub mod dirty_volumes;

@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use model::{
-    Account, BackupVault, Cluster, Grant, Instance, Key, ParameterGroup, Region, RetainedBackup,
-    Snapshot, SubnetGroup, Subscription,
+    Account, BackupJob, BackupVault, Cluster, Grant, Instance, Key, ParameterGroup, Region,
+    RetainedBackup, Snapshot, SubnetGroup, Subscription,
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -45,6 +45,7 @@ pub static RECORDS: &[Kind] = &[
     kind::<RetainedBackup>(),
     kind::<Snapshot>(),
     kind::<BackupVault>(),
+    kind::<BackupJob>(),
 ];
 
 type Page = fn(&mut dyn Tx, Option<&Region>, Option<&Recorded>, usize) -> Found<Vec<Versioned>>;

@@ -82,8 +82,8 @@ pub struct Selection {
     pub shared_with: Option<Account>,
     /// Scope: manual ones shared with all, their owner's included.
     pub public: bool,
-    /// Filter: only this kind.
-    pub kind: Option<SnapshotKind>,
+    /// Filter: only these kinds; none: all.
+    pub kinds: Vec<SnapshotKind>,
     /// Filter: only these names; empty for any.
     pub names: Vec<NameFilter>,
     /// Filter: only of clusters of these names; empty for any.
@@ -345,6 +345,29 @@ pub fn count_manual(
         .map(|count| u64::try_from(count).unwrap_or_default())
 }
 
+/// The snapshots of a kind, of all accounts, by account and name, from the one behind `after` on;
+/// at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn of_kind(
+    tx: &mut dyn Tx,
+    region: &Region,
+    kind: SnapshotKind,
+    after: Option<&After>,
+    limit: usize,
+) -> Result<Vec<Stored<Snapshot>>, CatalogError> {
+    let (account, name) = after.map_or(("", ""), |(account, name)| {
+        (account.as_str(), name.as_str())
+    });
+    let rows = tx.query(
+        "SELECT version, body FROM snapshots WHERE region = ?1 AND kind = ?2 \
+         AND (?3, ?4) < (account, name) ORDER BY account, name LIMIT ?5",
+        args![region, kind.as_str(), account, name, limit],
+    )?;
+    read(&rows)
+}
+
 /// How many snapshots of a cluster are being taken, of one kind or of any.
 ///
 /// # Errors
@@ -509,9 +532,15 @@ impl<'a> Query<'a> {
     fn filtered(&mut self, selection: &'a Selection) -> &mut Self {
         let (sql, args) = (&mut self.sql, &mut self.args);
         let resource = selection.resource_id.as_ref().map(ResourceId::as_str);
-        if let Some(kind) = selection.kind {
-            // A literal: an argument would hide that an index of one kind serves.
-            sql.push_str(&format!(" AND s.kind = '{}'", kind.as_str()));
+        // Literals: arguments would hide that an index of one kind serves.
+        let literal = |kind: &SnapshotKind| format!("'{}'", kind.as_str());
+        match selection.kinds.as_slice() {
+            [] => {}
+            [kind] => sql.push_str(&format!(" AND s.kind = {}", literal(kind))),
+            kinds => {
+                let kinds: Vec<String> = kinds.iter().map(literal).collect();
+                sql.push_str(&format!(" AND s.kind IN ({})", kinds.join(", ")));
+            }
         }
         one_of(sql, args, "s.cluster_resource_id", resource);
         let engines = selection.engines.iter().map(String::as_str);

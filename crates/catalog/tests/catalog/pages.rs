@@ -79,7 +79,7 @@ fn selection() -> impl Strategy<Value = Selection> {
                 owned_by,
                 shared_with,
                 public,
-                kind,
+                kinds: kind.into_iter().collect(),
                 names,
                 clusters,
                 resource_id: None,
@@ -104,7 +104,7 @@ fn by_definition(selection: &Selection, snapshot: &Snapshot) -> bool {
     };
     let engines = &selection.engines;
     in_scope
-        && selection.kind.is_none_or(|kind| kind == snapshot.kind)
+        && (selection.kinds.is_empty() || selection.kinds.contains(&snapshot.kind))
         && among(&selection.names, snapshot.name.as_str())
         && among(&selection.clusters, snapshot.cluster_name.as_str())
         && (engines.is_empty() || engines.contains(&snapshot.engine))

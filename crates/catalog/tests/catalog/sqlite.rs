@@ -3,7 +3,7 @@ use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
 
 use catalog::{
     Arg, Catalog, CatalogError, CatalogExt, ErrorKind, Row, SqliteCatalog, Tx, access_keys,
-    automated, clusters,
+    automated, backup_jobs, clusters,
     conformance::{Fixture, samples},
     conformance_tests, dirty_volumes, instances, jobs, keys, meta, pins, retained_backups,
     snapshots::{self, NameFilter, Selection},
@@ -358,7 +358,7 @@ async fn looks_go_through_indexes() {
                     ..own.clone()
                 },
                 Selection {
-                    kind: Some(model::SnapshotKind::Manual),
+                    kinds: vec![model::SnapshotKind::Manual],
                     ..own.clone()
                 },
                 Selection {
@@ -380,6 +380,12 @@ async fn looks_go_through_indexes() {
             clusters::list(tx, &region, &account, None, 20)?;
             automated::of_cluster(tx, (&region, &account, &cluster.resource_id))?;
             retained_backups::get_by_resource_id(tx, &cluster.resource_id)?;
+            let (owner, kind) = ((&region, &account), model::BackupJobKind::Backup);
+            let after = (model::Timestamp(1), "j".to_owned());
+            backup_jobs::newest(tx, owner, kind, Some(&after), 20)?;
+            let state = model::BackupJobState::Running;
+            backup_jobs::in_state(tx, &region, state, Some(&after), 20)?;
+            backup_jobs::of_token(tx, owner, kind, "token")?;
             instances::on_node(tx, "node-1")?;
             instances::writer(tx, &cluster.resource_id)?;
             instances::of_cluster(tx, &cluster.resource_id)?;

@@ -86,6 +86,7 @@ pub async fn prepare(
         in_log: None,
         tags,
         failure: None,
+        recovery_point: None,
     };
     let body = Body {
         snapshot: uid,

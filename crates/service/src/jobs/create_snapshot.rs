@@ -23,6 +23,7 @@ use crate::{
     clusters::{addresses, files},
     events::kinds,
     keys::{KeyUser, cluster_context},
+    recovery_points,
 };
 
 /// The job's document.
@@ -298,6 +299,7 @@ pub(super) fn fail_snapshot(
     };
     stored.value.status = SnapshotStatus::Failed;
     stored.value.failure = Some(reason.clone());
+    recovery_points::settle(tx, &mut stored.value)?;
     let stored = snapshots::update(tx, stored)?;
     kinds::snapshot_is(tx, &stored.value)
 }

@@ -20,6 +20,7 @@ use crate::{
     context::ServiceContext,
     events::kinds,
     jobs::{JobError, progress::JobProgress, slots::JobSlot},
+    recovery_points,
 };
 
 /// One try at a job.
@@ -296,6 +297,7 @@ pub(crate) fn complete_snapshot(
     snapshot.percent_progress = 100;
     snapshot.content = Some(content.clone());
     snapshot.in_log = in_log;
+    recovery_points::settle(tx, snapshot)?;
     let stored = catalog::snapshots::update(tx, stored)?;
     kinds::snapshot_is(tx, &stored.value)?;
     if !left_out.is_empty() {

@@ -35,6 +35,7 @@ pub(crate) mod logs;
 mod month;
 pub(crate) mod ownership;
 pub(crate) mod prune;
+pub(crate) mod recovery_points;
 #[cfg(test)]
 mod tests;
 mod volume;

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::{
     action::{Action, ActionContext, Api},
-    backup::{faults, vaults},
+    backup::{faults, points, vaults},
 };
 use service::fault::Fault;
 
@@ -35,6 +35,14 @@ impl Action for DeleteBackupVault {
             .write(move |tx| {
                 let vault = vaults::get(tx, &region, &account, &name)?.value;
                 vaults::not_denied(&vault, "backup:DeleteBackupVault")?;
+                if !points::in_vault(tx, &vault)?.is_empty() {
+                    return Err(faults::refused(
+                        name.as_str(),
+                        format!(
+                            "Backup vault {name} cannot be deleted because it contains recovery points."
+                        ),
+                    ));
+                }
                 keyed::delete(tx, &vault)?;
                 Ok(())
             })

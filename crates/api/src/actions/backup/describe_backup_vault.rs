@@ -1,9 +1,13 @@
 //! `DescribeBackupVault`.
+use catalog::CatalogExt;
 use serde::Deserialize;
 
 use crate::{
     action::{Action, ActionContext, Api, Output},
-    backup::vaults::{self, ShownVault},
+    backup::{
+        points,
+        vaults::{self, ShownVault},
+    },
 };
 use service::fault::Fault;
 
@@ -25,12 +29,13 @@ impl Action for DescribeBackupVault {
 
     async fn run(self, cx: &ActionContext) -> Result<ShownVault, Fault> {
         let name = &self.backup_vault_name;
-        // No vault is shown to another account.
-        let owner = self.backup_vault_account_id.as_deref();
-        if owner.is_some_and(|owner| owner != cx.caller.account.as_str()) {
-            return Err(vaults::missing(name));
-        }
+        vaults::is_own(cx, name, self.backup_vault_account_id.as_deref())?;
         let vault = vaults::find(cx, name, "backup:DescribeBackupVault").await?;
-        Ok(ShownVault::of(&vault, 0))
+        let held = vault.clone();
+        let points = cx
+            .service
+            .catalog
+            .read(move |tx| points::in_vault(tx, &held));
+        Ok(ShownVault::of(&vault, points.await?.len() as u64))
     }
 }

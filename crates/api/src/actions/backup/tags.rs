@@ -1,10 +1,11 @@
 //! The tags of AWS Backup's resources, which are named by ARN.
+use model::Tag;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Action, ActionContext, Api, Output},
     backup::{
-        page,
+        page, points,
         tags::{self, TagMap},
         vaults,
     },
@@ -38,9 +39,15 @@ impl Action for ListTags {
     type Output = Tags;
 
     async fn run(self, cx: &ActionContext) -> Result<Tags, Fault> {
-        let name = vaults::of_arn(cx, &self.resource_arn)?;
-        let vault = vaults::find(cx, &name, "backup:ListTags").await?;
-        let all: Vec<(String, String)> = tags::map(&vault.tags).into_iter().collect();
+        let arn = &self.resource_arn;
+        let found = match points::is_arn(arn) {
+            true => points::tags(cx, arn).await?,
+            false => {
+                let name = vaults::of_arn(cx, arn)?;
+                vaults::find(cx, &name, "backup:ListTags").await?.tags
+            }
+        };
+        let all: Vec<(String, String)> = tags::map(&found).into_iter().collect();
         let token = self.next_token.as_deref();
         let (found, next_token) = page::cut(all, self.max_results, token, |(key, _)| key.clone())?;
         Ok(Tags {
@@ -67,7 +74,7 @@ impl Action for TagResource {
     async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
         let added = tags::records(&self.tags)?;
         let action = "backup:TagResource";
-        vaults::retag(cx, &self.resource_arn, action, move |tags| {
+        retag(cx, &self.resource_arn, action, move |tags| {
             tags::merge(tags, &added)
         })
         .await
@@ -91,10 +98,23 @@ impl Action for UntagResource {
     async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
         let gone = self.tag_key_list;
         let action = "backup:UntagResource";
-        vaults::retag(cx, &self.resource_arn, action, move |tags| {
+        retag(cx, &self.resource_arn, action, move |tags| {
             tags.retain(|tag| !gone.contains(&tag.key));
             Ok(())
         })
         .await
+    }
+}
+
+/// Changes the tags of a vault or a recovery point.
+async fn retag(
+    cx: &ActionContext,
+    arn: &str,
+    action: &'static str,
+    change: impl Fn(&mut Vec<Tag>) -> Result<(), Fault> + Send + Sync + 'static,
+) -> Result<(), Fault> {
+    match points::is_arn(arn) {
+        true => points::retag(cx, arn, change).await,
+        false => vaults::retag(cx, arn, action, change).await,
     }
 }

@@ -164,15 +164,19 @@ impl DescribeDbClusterSnapshots {
             }
             Some("manual") => {
                 selection.owned_by = Some(account.clone());
-                selection.kind = Some(SnapshotKind::Manual);
+                selection.kinds = vec![SnapshotKind::Manual];
             }
             Some("automated") => {
                 selection.owned_by = Some(account.clone());
-                selection.kind = Some(SnapshotKind::Automated);
+                selection.kinds = vec![SnapshotKind::Automated];
+            }
+            Some("awsbackup") => {
+                selection.owned_by = Some(account.clone());
+                selection.kinds = vec![SnapshotKind::Backup];
             }
             Some("shared") => selection.shared_with = Some(account.clone()),
             Some("public") => selection.public = true,
-            // AWS Backup is not here, and RDS answers nonsense with nothing.
+            // RDS answers nonsense with nothing.
             Some(_) => return Ok(None),
         }
         if let Some(cluster) = &self.cluster {
@@ -211,16 +215,13 @@ fn narrow(selection: &mut Selection, filter: &Filter, cx: &ActionContext) -> boo
         }
         _ => {
             let asked =
-                |kind: SnapshotKind| filter.values.iter().any(|value| value == kind.as_str());
-            let kind = match (asked(SnapshotKind::Manual), asked(SnapshotKind::Automated)) {
-                (true, true) => return true,
-                (true, false) => SnapshotKind::Manual,
-                (false, true) => SnapshotKind::Automated,
-                (false, false) => return false,
+                |kind: &SnapshotKind| filter.values.iter().any(|value| value == kind.as_str());
+            let have = match selection.kinds.is_empty() {
+                true => SnapshotKind::ALL.to_vec(),
+                false => selection.kinds.clone(),
             };
-            let fits = selection.kind.is_none_or(|have| have == kind);
-            selection.kind = Some(kind);
-            fits
+            selection.kinds = have.into_iter().filter(asked).collect();
+            !selection.kinds.is_empty()
         }
     }
 }
@@ -255,7 +256,7 @@ fn passes(snapshot: &Snapshot, selection: &Selection) -> bool {
                 .any(|one| one.passes(&snapshot.account, value))
     };
     let engines = &selection.engines;
-    selection.kind.is_none_or(|kind| kind == snapshot.kind)
+    (selection.kinds.is_empty() || selection.kinds.contains(&snapshot.kind))
         && selection
             .resource_id
             .as_ref()

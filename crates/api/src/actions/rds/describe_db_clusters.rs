@@ -105,8 +105,8 @@ impl Action for DescribeDbClusters {
 }
 
 /// A cluster and its instances.
-pub(super) struct Found {
-    pub(super) cluster: Cluster,
+pub(in crate::actions) struct Found {
+    pub(in crate::actions) cluster: Cluster,
     /// None until it has a place.
     pub(super) writer: Option<Instance>,
     /// All of them, the writer first.
@@ -128,13 +128,13 @@ impl Found {
     }
 
     /// The port that it listens at, once it has a place.
-    pub(super) fn port(&self) -> Option<u16> {
+    pub(in crate::actions) fn port(&self) -> Option<u16> {
         let writer = self.writer.as_ref();
         writer.map(|writer| writer.placement.port)
     }
 
     /// The node that has the writer's files.
-    pub(super) fn node(&self) -> Option<String> {
+    pub(in crate::actions) fn node(&self) -> Option<String> {
         let writer = self.writer.as_ref();
         writer.map(|writer| writer.placement.node.clone())
     }
@@ -177,7 +177,10 @@ fn matches(cluster: &Cluster, filters: &[Filter]) -> bool {
 }
 
 /// The caller's cluster in the asked region.
-pub(super) async fn find(cx: &ActionContext, wanted: &ClusterRef) -> Result<Found, Fault> {
+pub(in crate::actions) async fn find(
+    cx: &ActionContext,
+    wanted: &ClusterRef,
+) -> Result<Found, Fault> {
     let (account, region, wanted) = (cx.caller.account.clone(), cx.region.clone(), wanted.clone());
     let found = cx
         .service

@@ -125,5 +125,6 @@ fn snapshot_of(wanted: &SnapshotRef, offered: &Offered) -> Snapshot {
         in_log: None,
         tags: offered.tags,
         failure: None,
+        recovery_point: None,
     }
 }

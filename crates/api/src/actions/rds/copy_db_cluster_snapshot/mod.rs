@@ -329,6 +329,7 @@ pub(super) fn target_record(
         in_log: None,
         tags,
         failure: None,
+        recovery_point: None,
         ..source.clone()
     }
 }

@@ -1,0 +1,110 @@
+//! `ListRecoveryPointsByResource`.
+use catalog::CatalogExt;
+use model::Arn;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::{Action, ActionContext, Api, Label, Layout, Output},
+    backup::{
+        faults::{invalid, shown},
+        page,
+        points::{self, ShownPoint, show},
+    },
+};
+use service::fault::Fault;
+
+/// The input. The resource may be gone by now.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListRecoveryPointsByResource {
+    resource_arn: String,
+    next_token: Option<String>,
+    max_results: Option<i64>,
+    #[serde(rename = "ManagedByAWSBackupOnly")]
+    _managed_only: Option<bool>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PointsOfResource {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+    recovery_points: Vec<PointOfResource>,
+}
+
+/// A recovery point in a list of a resource's.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct PointOfResource {
+    recovery_point_arn: String,
+    creation_date: f64,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption_key_arn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backup_size_bytes: Option<u64>,
+    backup_vault_name: String,
+    is_parent: bool,
+    resource_name: String,
+    vault_type: &'static str,
+}
+
+impl PointOfResource {
+    fn of(point: ShownPoint) -> Self {
+        Self {
+            recovery_point_arn: point.recovery_point_arn,
+            creation_date: point.creation_date,
+            status: point.status,
+            status_message: point.status_message,
+            encryption_key_arn: point.encryption_key_arn,
+            backup_size_bytes: point.backup_size_in_bytes,
+            backup_vault_name: point.backup_vault_name,
+            is_parent: point.is_parent,
+            resource_name: point.resource_name,
+            vault_type: point.vault_type,
+        }
+    }
+}
+
+impl Output for PointsOfResource {
+    const LAYOUT: Layout = Layout::Page("RecoveryPoints");
+
+    fn label(&self) -> Label {
+        Label::Page {
+            next: self.next_token.clone(),
+        }
+    }
+}
+
+impl Action for ListRecoveryPointsByResource {
+    const NAME: &'static str = "ListRecoveryPointsByResource";
+    const API: Api = Api::Backup;
+    const READS: bool = true;
+    type Output = PointsOfResource;
+
+    async fn run(self, cx: &ActionContext) -> Result<PointsOfResource, Fault> {
+        let given = &self.resource_arn;
+        let resource = Arn::parse(given).map_err(|_| {
+            invalid(
+                given,
+                format!("{} is not the ARN of a resource.", shown(given)),
+            )
+        })?;
+        let (account, region) = (cx.caller.account.clone(), cx.region.clone());
+        let found = cx.service.catalog.read(move |tx| {
+            points::list(tx, &region, &account, |_, point| point.resource == resource)
+        });
+        let token = self.next_token.as_deref();
+        let (found, next_token) = page::cut(found.await?, self.max_results, token, |snapshot| {
+            snapshot.name.to_string()
+        })?;
+        let shown = found.iter().filter_map(show);
+        Ok(PointsOfResource {
+            recovery_points: shown.map(PointOfResource::of).collect(),
+            next_token,
+        })
+    }
+}

@@ -1,0 +1,245 @@
+//! Recovery points: shown, listed, given another lifecycle, deleted.
+use catalog::{CatalogError, CatalogExt, Tx, snapshots};
+use model::{Snapshot, SnapshotStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::{Action, ActionContext, Api, Label, Layout, Output},
+    backup::{
+        faults,
+        filters::{between, is, moment},
+        lifecycle::{CalculatedLifecycle, Lifecycle},
+        page,
+        points::{self, ShownPoint, show},
+        vaults,
+    },
+};
+use service::{
+    fault::{Code, Fault},
+    recovery_points,
+};
+
+/// Shows one.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeRecoveryPoint {
+    backup_vault_name: String,
+    recovery_point_arn: String,
+    backup_vault_account_id: Option<String>,
+}
+
+impl Output for ShownPoint {}
+
+impl Action for DescribeRecoveryPoint {
+    const NAME: &'static str = "DescribeRecoveryPoint";
+    const API: Api = Api::Backup;
+    const READS: bool = true;
+    type Output = ShownPoint;
+
+    async fn run(self, cx: &ActionContext) -> Result<ShownPoint, Fault> {
+        let given = self.recovery_point_arn;
+        vaults::is_own(
+            cx,
+            &self.backup_vault_name,
+            self.backup_vault_account_id.as_deref(),
+        )?;
+        let action = "backup:DescribeRecoveryPoint";
+        let vault = vaults::find(cx, &self.backup_vault_name, action).await?;
+        let wanted = points::wanted(cx, &given)?;
+        let found = cx.service.catalog.read(move |tx| {
+            let stored = points::get(tx, &wanted, &vault.name, &given)?;
+            Ok::<_, Fault>(show(&stored.value))
+        });
+        found.await?.ok_or_else(|| points::missing(""))
+    }
+}
+
+/// Lists those of a vault.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListRecoveryPointsByBackupVault {
+    backup_vault_name: String,
+    backup_vault_account_id: Option<String>,
+    next_token: Option<String>,
+    max_results: Option<i64>,
+    by_resource_arn: Option<String>,
+    by_resource_type: Option<String>,
+    by_backup_plan_id: Option<String>,
+    by_created_before: Option<String>,
+    by_created_after: Option<String>,
+    by_parent_recovery_point_arn: Option<String>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Points {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+    recovery_points: Vec<ShownPoint>,
+}
+
+impl Output for Points {
+    const LAYOUT: Layout = Layout::Page("RecoveryPoints");
+
+    fn label(&self) -> Label {
+        Label::Page {
+            next: self.next_token.clone(),
+        }
+    }
+}
+
+impl Action for ListRecoveryPointsByBackupVault {
+    const NAME: &'static str = "ListRecoveryPointsByBackupVault";
+    const API: Api = Api::Backup;
+    const READS: bool = true;
+    type Output = Points;
+
+    async fn run(self, cx: &ActionContext) -> Result<Points, Fault> {
+        vaults::is_own(
+            cx,
+            &self.backup_vault_name,
+            self.backup_vault_account_id.as_deref(),
+        )?;
+        let action = "backup:ListRecoveryPointsByBackupVault";
+        let vault = vaults::find(cx, &self.backup_vault_name, action).await?;
+        let after = moment("ByCreatedAfter", self.by_created_after.as_deref())?;
+        let before = moment("ByCreatedBefore", self.by_created_before.as_deref())?;
+        let found = cx
+            .service
+            .catalog
+            .read(move |tx| points::in_vault(tx, &vault));
+        let mut found = found.await?;
+        found.retain(|snapshot| {
+            let resource = snapshot
+                .recovery_point
+                .as_ref()
+                .map(|point| point.resource.to_string());
+            is(self.by_resource_arn.as_ref(), &resource.unwrap_or_default())
+                && is(self.by_resource_type.as_ref(), points::resource_type(&snapshot.engine))
+                // None is of a plan, nor of a composite.
+                && self.by_backup_plan_id.is_none()
+                && self.by_parent_recovery_point_arn.is_none()
+                && between(Some(snapshot.recorded_at), after, before)
+        });
+        let token = self.next_token.as_deref();
+        let (found, next_token) = page::cut(found, self.max_results, token, |snapshot| {
+            snapshot.name.to_string()
+        })?;
+        Ok(Points {
+            recovery_points: found.iter().filter_map(show).collect(),
+            next_token,
+        })
+    }
+}
+
+/// Deletes one.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeleteRecoveryPoint {
+    backup_vault_name: String,
+    recovery_point_arn: String,
+}
+
+impl Action for DeleteRecoveryPoint {
+    const NAME: &'static str = "DeleteRecoveryPoint";
+    const API: Api = Api::Backup;
+    type Output = ();
+
+    async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
+        let action = "backup:DeleteRecoveryPoint";
+        change(
+            cx,
+            &self.backup_vault_name,
+            self.recovery_point_arn,
+            action,
+            |tx, stored| {
+                let point = stored.value;
+                recovery_points::forget(tx, &point)?;
+                Ok(point)
+            },
+        )
+        .await
+        .map(drop)
+    }
+}
+
+/// Gives one another lifecycle.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct UpdateRecoveryPointLifecycle {
+    backup_vault_name: String,
+    recovery_point_arn: String,
+    lifecycle: Option<Lifecycle>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Updated {
+    backup_vault_arn: String,
+    recovery_point_arn: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lifecycle: Option<Lifecycle>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calculated_lifecycle: Option<CalculatedLifecycle>,
+}
+
+impl Output for Updated {}
+
+impl Action for UpdateRecoveryPointLifecycle {
+    const NAME: &'static str = "UpdateRecoveryPointLifecycle";
+    const API: Api = Api::Backup;
+    type Output = Updated;
+
+    async fn run(self, cx: &ActionContext) -> Result<Updated, Fault> {
+        let lifecycle = Lifecycle::read(self.lifecycle.as_ref())?;
+        let action = "backup:UpdateRecoveryPointLifecycle";
+        let changed = change(
+            cx,
+            &self.backup_vault_name,
+            self.recovery_point_arn,
+            action,
+            move |tx, mut stored| {
+                if let Some(point) = &mut stored.value.recovery_point {
+                    point.lifecycle = lifecycle.clone();
+                }
+                Ok(snapshots::update(tx, stored)?.value)
+            },
+        );
+        let shown = show(&changed.await?).ok_or_else(|| points::missing(""))?;
+        Ok(Updated {
+            backup_vault_arn: shown.backup_vault_arn,
+            recovery_point_arn: shown.recovery_point_arn,
+            lifecycle: shown.lifecycle,
+            calculated_lifecycle: shown.calculated_lifecycle,
+        })
+    }
+}
+
+/// Does something with a recovery point that is not being made.
+async fn change(
+    cx: &ActionContext,
+    vault: &str,
+    given: String,
+    action: &'static str,
+    change: impl Fn(&mut dyn Tx, catalog::Stored<Snapshot>) -> Result<Snapshot, CatalogError>
+    + Send
+    + Sync
+    + 'static,
+) -> Result<Snapshot, Fault> {
+    let vault = vaults::find(cx, vault, action).await?;
+    let wanted = points::wanted(cx, &given)?;
+    let changed = cx.service.catalog.write(move |tx| {
+        let stored = points::get(tx, &wanted, &vault.name, &given)?;
+        match stored.value.status {
+            SnapshotStatus::Creating | SnapshotStatus::Copying => Err(Fault::new(
+                Code::BackupInvalidResourceState,
+                format!("Recovery point {} is being created.", faults::shown(&given)),
+            )
+            .with("Context", faults::shown(&given))),
+            SnapshotStatus::Available | SnapshotStatus::Failed => Ok(change(tx, stored)?),
+        }
+    });
+    changed.await
+}

@@ -1,0 +1,226 @@
+//! Recovery points: the snapshots that AWS Backup keeps in vaults.
+use catalog::{
+    CatalogError, CatalogExt, Stored, Tx,
+    snapshots::{self, Selection},
+};
+use model::{
+    Account, Arn, ArnKind, BackupVault, BackupVaultName, RecoveryPoint, Region, Snapshot,
+    SnapshotKind, SnapshotStatus, Tag,
+};
+use serde::Serialize;
+
+use super::{
+    faults::{invalid, not_found, shown},
+    lifecycle::{CalculatedLifecycle, Lifecycle},
+    vaults::VAULT_TYPE,
+};
+use crate::{action::ActionContext, keys::lookup::seconds, shapes::SnapshotRef};
+use service::fault::Fault;
+
+/// Rows that are read at once.
+const BATCH: usize = 500;
+
+/// The caller's recovery points of a region that pass, by name.
+pub(crate) fn list(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    passes: impl Fn(&Snapshot, &RecoveryPoint) -> bool,
+) -> Result<Vec<Snapshot>, CatalogError> {
+    let selection = Selection {
+        owned_by: Some(account.clone()),
+        kinds: vec![SnapshotKind::Backup],
+        ..Selection::default()
+    };
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let rows = snapshots::page(tx, region, &selection, after.as_ref(), BATCH)?;
+        let is_last = rows.len() < BATCH;
+        after = rows
+            .last()
+            .map(|row| (account.clone(), row.value.name.clone()));
+        let rows = rows.into_iter().map(|row| row.value);
+        found.extend(rows.filter(|one| {
+            let point = one.recovery_point.as_ref();
+            point.is_some_and(|point| passes(one, point))
+        }));
+        if is_last {
+            return Ok(found);
+        }
+    }
+}
+
+/// The recovery points of a vault.
+pub(crate) fn in_vault(
+    tx: &mut dyn Tx,
+    vault: &BackupVault,
+) -> Result<Vec<Snapshot>, CatalogError> {
+    list(tx, &vault.region, &vault.account, |_, point| {
+        point.vault == vault.name
+    })
+}
+
+/// `Aurora`, or `RDS` for Multi-AZ DB clusters.
+pub(crate) fn resource_type(engine: &str) -> &'static str {
+    match engine.starts_with("aurora") {
+        true => "Aurora",
+        false => "RDS",
+    }
+}
+
+/// Which recovery point an ARN names.
+///
+/// # Errors
+/// `InvalidParameterValueException` for what is no snapshot's ARN.
+pub(crate) fn wanted(cx: &ActionContext, given: &str) -> Result<SnapshotRef, Fault> {
+    let arn = Arn::parse(given).ok();
+    let read = arn.and_then(|arn| SnapshotRef::of_arn(&arn, given));
+    let wanted = read.ok_or_else(|| {
+        let message = format!("{} is not the ARN of a recovery point.", shown(given));
+        invalid(given, message)
+    })?;
+    match *wanted.account() == cx.caller.account && *wanted.region() == cx.region {
+        true => Ok(wanted),
+        false => Err(missing(given)),
+    }
+}
+
+/// What is said of a recovery point that is not there.
+pub(crate) fn missing(given: &str) -> Fault {
+    let message = format!("Recovery point {} cannot be found.", shown(given));
+    not_found(given, message)
+}
+
+/// A recovery point of a vault.
+///
+/// # Errors
+/// `ResourceNotFoundException`.
+pub(crate) fn get(
+    tx: &mut dyn Tx,
+    wanted: &SnapshotRef,
+    vault: &BackupVaultName,
+    given: &str,
+) -> Result<Stored<Snapshot>, Fault> {
+    let found = wanted.get(tx)?;
+    let is_there = |stored: &Stored<Snapshot>| {
+        let point = stored.value.recovery_point.as_ref();
+        point.is_some_and(|point| point.vault == *vault)
+    };
+    found.filter(is_there).ok_or_else(|| missing(given))
+}
+
+/// The word for where a recovery point stands. One that could not be made whole is `PARTIAL`.
+fn status(snapshot: &Snapshot) -> &'static str {
+    match snapshot.status {
+        SnapshotStatus::Creating | SnapshotStatus::Copying => "CREATING",
+        SnapshotStatus::Available => "COMPLETED",
+        SnapshotStatus::Failed => "PARTIAL",
+    }
+}
+
+/// A recovery point in an answer.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ShownPoint {
+    pub(crate) recovery_point_arn: String,
+    pub(crate) backup_vault_name: String,
+    pub(crate) backup_vault_arn: String,
+    pub(crate) resource_arn: String,
+    pub(crate) resource_type: &'static str,
+    pub(crate) resource_name: String,
+    pub(crate) iam_role_arn: String,
+    pub(crate) status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status_message: Option<String>,
+    pub(crate) creation_date: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) completion_date: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) backup_size_in_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) calculated_lifecycle: Option<CalculatedLifecycle>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lifecycle: Option<Lifecycle>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption_key_arn: Option<String>,
+    pub(crate) is_encrypted: bool,
+    pub(crate) is_parent: bool,
+    pub(crate) vault_type: &'static str,
+}
+
+/// A snapshot that is a recovery point, in an answer.
+pub(crate) fn show(snapshot: &Snapshot) -> Option<ShownPoint> {
+    let point = snapshot.recovery_point.as_ref()?;
+    Some(ShownPoint::of(snapshot, point))
+}
+
+impl ShownPoint {
+    /// Its owner's view.
+    fn of(snapshot: &Snapshot, point: &RecoveryPoint) -> Self {
+        let vault = Arn::of(
+            ArnKind::BackupVault,
+            &snapshot.region,
+            &snapshot.account,
+            point.vault.as_str(),
+        );
+        Self {
+            recovery_point_arn: snapshot.arn().to_string(),
+            backup_vault_name: point.vault.to_string(),
+            backup_vault_arn: vault.to_string(),
+            resource_arn: point.resource.to_string(),
+            resource_type: resource_type(&snapshot.engine),
+            resource_name: snapshot.cluster_name.to_string(),
+            iam_role_arn: point.iam_role.clone(),
+            status: status(snapshot),
+            status_message: snapshot.failure.as_ref().map(|why| why.as_str().to_owned()),
+            creation_date: seconds(snapshot.recorded_at),
+            completion_date: point.completed_at.map(seconds),
+            backup_size_in_bytes: snapshot.content.as_ref().map(|one| one.logical_bytes),
+            calculated_lifecycle: CalculatedLifecycle::of(point.delete_at(snapshot.recorded_at)),
+            lifecycle: Lifecycle::of(&point.lifecycle),
+            encryption_key_arn: snapshot.kms_key.as_ref().map(Arn::to_string),
+            is_encrypted: snapshot.storage_encrypted,
+            is_parent: false,
+            vault_type: VAULT_TYPE,
+        }
+    }
+}
+
+/// Whether an ARN is of the kind that recovery points have.
+pub(crate) fn is_arn(given: &str) -> bool {
+    let arn = Arn::parse(given).ok();
+    arn.is_some_and(|arn| arn.kind() == Some(ArnKind::ClusterSnapshot))
+}
+
+/// A recovery point in whichever vault.
+fn anywhere(tx: &mut dyn Tx, wanted: &SnapshotRef, given: &str) -> Result<Stored<Snapshot>, Fault> {
+    let found = wanted.get(tx)?;
+    let found = found.filter(|stored| stored.value.recovery_point.is_some());
+    found.ok_or_else(|| missing(given))
+}
+
+/// A recovery point's tags, which are its snapshot's.
+pub(crate) async fn tags(cx: &ActionContext, given: &str) -> Result<Vec<Tag>, Fault> {
+    let (wanted, given) = (wanted(cx, given)?, given.to_owned());
+    let found = cx
+        .service
+        .catalog
+        .read(move |tx| anywhere(tx, &wanted, &given));
+    Ok(found.await?.value.tags)
+}
+
+/// Changes a recovery point's tags.
+pub(crate) async fn retag(
+    cx: &ActionContext,
+    given: &str,
+    change: impl Fn(&mut Vec<Tag>) -> Result<(), Fault> + Send + Sync + 'static,
+) -> Result<(), Fault> {
+    let (wanted, given) = (wanted(cx, given)?, given.to_owned());
+    let changed = cx.service.catalog.write(move |tx| {
+        let mut stored = anywhere(tx, &wanted, &given)?;
+        change(&mut stored.value.tags)?;
+        snapshots::update(tx, stored)?;
+        Ok(())
+    });
+    changed.await
+}

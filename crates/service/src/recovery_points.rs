@@ -1,0 +1,47 @@
+//! Recovery points of AWS Backup: what becomes of their jobs, and how they are forgotten.
+use catalog::{CatalogError, Tx, keyed, snapshots};
+use model::{BackupJob, BackupJobState, Snapshot, SnapshotStatus};
+
+use crate::events::kinds;
+
+/// Writes into a recovery point and its job that the snapshot has come to its end, in the
+/// transaction that says so of the snapshot. Other snapshots are left alone.
+///
+/// # Errors
+/// The catalog's.
+pub fn settle(tx: &mut dyn Tx, snapshot: &mut Snapshot) -> Result<(), CatalogError> {
+    let now = tx.now();
+    let Some(point) = &mut snapshot.recovery_point else {
+        return Ok(());
+    };
+    if snapshot.status == SnapshotStatus::Available {
+        point.completed_at = Some(now);
+    }
+    let key = [snapshot.account.as_str(), point.job.as_str()];
+    let Some(mut stored) = keyed::get::<BackupJob>(tx, &snapshot.region, &key)? else {
+        return Ok(());
+    };
+    let job = &mut stored.value;
+    job.ended_at = Some(now);
+    job.state = match snapshot.status {
+        SnapshotStatus::Available => BackupJobState::Completed,
+        _ => BackupJobState::Failed,
+    };
+    job.bytes = snapshot
+        .content
+        .as_ref()
+        .map(|content| content.logical_bytes);
+    job.message = snapshot.failure.as_ref().map(|why| why.as_str().to_owned());
+    keyed::update(tx, stored).map(drop)
+}
+
+/// Forgets a recovery point; what nothing reaches any more is swept later.
+///
+/// # Errors
+/// The catalog's.
+pub fn forget(tx: &mut dyn Tx, point: &Snapshot) -> Result<(), CatalogError> {
+    if snapshots::delete(tx, &point.region, &point.account, &point.name)? {
+        kinds::snapshot_gone(tx, point)?;
+    }
+    Ok(())
+}
