@@ -5,17 +5,22 @@
 use std::{
     io::{self, Read},
     os::unix::fs::FileExt,
+    time::Duration,
 };
+
+use tokio::time::{Instant, sleep};
 
 use super::{
     conf::{ADMIN, LOG_KEPT_BYTES, Purpose},
     control::Control,
+    document::lsn_text,
     fence,
     follow::{control_of, is_in_recovery, running},
     handle::Postgres,
     process,
     run::{RESTART_WAIT, listens_as_wanted},
     session::{CHECKPOINT_WAIT, Session, column},
+    wal::{Files, LogFault, Reader, Segments},
 };
 use crate::hosting::{hold::Hold, whole::is_whole};
 use crate::{blocking::blocking, error::EngineError, folder::Folder, home::Home};
@@ -26,6 +31,11 @@ const HEAD_BYTES: usize = 16;
 const CHUNK_BYTES: usize = 1 << 20;
 /// Digits of a log file's name.
 const NAME_DIGITS: usize = 24;
+/// How often a follower is asked how far it is.
+const REPLAY_POLL: Duration = Duration::from_millis(20);
+/// A follower that replays nothing for so long is started anew, which ends the sessions that may hold
+/// it up.
+const REPLAY_STALL: Duration = Duration::from_secs(10);
 
 impl Postgres {
     /// Lets the server take writes at its home's address. `fenced` took them before, and has ended.
@@ -46,7 +56,11 @@ impl Postgres {
         }
         fence::clear(home).await?;
         match running(home).await? {
-            Some(at) => take_writes(&at, fenced).await?,
+            Some(at) if take_writes(&at, fenced).await? => {}
+            Some(_) => {
+                process::end(home, RESTART_WAIT).await?;
+                self.recover_to_write(home, fenced).await?;
+            }
             None => self.recover_to_write(home, fenced).await?,
         }
         // An address cannot be changed but by a new start. All that was replayed is on the disk then.
@@ -82,23 +96,24 @@ impl Postgres {
     }
 }
 
-/// Promotes a running server that follows; one that takes writes already is left alone.
-async fn take_writes(at: &Home, fenced: Option<&Home>) -> Result<(), EngineError> {
+/// Promotes a running server that follows; one that takes writes already is left alone. False when
+/// it does not get to the end of the log that it was given.
+///
+/// It is at that end before it is told: a server that looked at the log's end before the rest was
+/// copied, and is told before it looks again, takes what it saw for the end of everything.
+async fn take_writes(at: &Home, fenced: Option<&Home>) -> Result<bool, EngineError> {
     let session = Session::open(at, ADMIN).await?;
     if !is_in_recovery(&session).await? {
         session.close().await;
-        return Ok(());
+        return Ok(true);
     }
     if let Some(fenced) = fenced {
-        let row = session
-            .row(
-                "say how far it is",
-                "SELECT pg_wal_lsn_diff(coalesce(pg_last_wal_replay_lsn(), '0/0'), '0/0')::bigint",
-                &[],
-            )
-            .await?;
-        let replayed = u64::try_from(column::<i64>(&row, 0)?).unwrap_or(0);
-        top_up(at, fenced, replayed).await?;
+        let end = top_up(at, fenced, replayed(&session).await?).await?;
+        if !replays_to(&session, end).await? {
+            tracing::warn!(home = %at.dir.display(), "a server does not replay the log that it was given, so it is started anew");
+            session.close().await;
+            return Ok(false);
+        }
     }
     let row = session
         .row_within(
@@ -111,7 +126,7 @@ async fn take_writes(at: &Home, fenced: Option<&Home>) -> Result<(), EngineError
     let promoted: bool = column(&row, 0)?;
     session.close().await;
     match promoted {
-        true => Ok(()),
+        true => Ok(true),
         false => Err(EngineError::SqlTimeout {
             doing: "take writes",
             secs: 600,
@@ -119,29 +134,70 @@ async fn take_writes(at: &Home, fenced: Option<&Home>) -> Result<(), EngineError
     }
 }
 
+/// Where the next record that a follower replays begins.
+async fn replayed(session: &Session) -> Result<u64, EngineError> {
+    let row = session
+        .row(
+            "say how far it is",
+            "SELECT pg_wal_lsn_diff(coalesce(pg_last_wal_replay_lsn(), '0/0'), '0/0')::bigint",
+            &[],
+        )
+        .await?;
+    Ok(u64::try_from(column::<i64>(&row, 0)?).unwrap_or(0))
+}
+
+/// Waits until a follower has replayed the log up to there; false when it stands still.
+async fn replays_to(session: &Session, end: u64) -> Result<bool, EngineError> {
+    let (mut before, mut moved) = (0, Instant::now());
+    loop {
+        let now = replayed(session).await?;
+        if end <= now {
+            return Ok(true);
+        }
+        if before < now {
+            (before, moved) = (now, Instant::now());
+        }
+        if REPLAY_STALL < moved.elapsed() {
+            return Ok(false);
+        }
+        sleep(REPLAY_POLL).await;
+    }
+}
+
 /// Copies the log that the ended server has, from the file on that holds `from`, into the log of the
 /// one that followed it. Both wrote the same bytes as far as the follower came. Whoever reads the
 /// cluster's log may be in a file before that, which a follower made since then never had: as much as
-/// it keeps is copied too.
-async fn top_up(home: &Home, fenced: &Home, from: u64) -> Result<(), EngineError> {
+/// it keeps is copied too. Answers where the log ends.
+async fn top_up(home: &Home, fenced: &Home, from: u64) -> Result<u64, EngineError> {
     // Its own, which is as the other's was: that one may have died of its files.
     let control = control_of(home).await?;
     let (to, source) = (home.clone(), fenced.clone());
     blocking(move || {
-        let copied = copy_log(&to, &source, &control, from).map_err(|error| {
+        let from = from.max(control.checkpoint);
+        let copied = copy_log(&to, &source, &control, from);
+        let ended = copied.and_then(|copied| Ok((copied.files, log_end(&to, &control, copied.timeline, from)?)));
+        let (files, end) = ended.map_err(|error| {
             EngineError::io("read the log of the server that ended in", &source.dir, error)
         })?;
-        tracing::info!(home = %to.dir.display(), files = copied, "the log of the server that ended was taken over");
-        Ok(())
+        tracing::info!(home = %to.dir.display(), files, end = %lsn_text(end), "the log of the server that ended was taken over");
+        Ok(end)
     })
     .await
 }
 
-fn copy_log(to: &Home, fenced: &Home, control: &Control, from: u64) -> io::Result<usize> {
+/// What was copied of the log.
+#[derive(Debug, Default)]
+struct Copied {
+    files: usize,
+    /// The latest timeline of which there is a file that holds the place where replay goes on.
+    timeline: Option<u32>,
+}
+
+fn copy_log(to: &Home, fenced: &Home, control: &Control, from: u64) -> io::Result<Copied> {
     let source = Folder::open(&fenced.data())?.enter("pg_wal")?;
     let target = Folder::open(&to.data())?.enter("pg_wal")?;
     let bytes = u64::from(control.wal_segment_bytes);
-    let mut copied = 0;
+    let mut copied = Copied::default();
     let kept_from = from.saturating_sub(LOG_KEPT_BYTES);
     for entry in source.entries()? {
         let name = entry.name.as_str();
@@ -151,6 +207,9 @@ fn copy_log(to: &Home, fenced: &Home, control: &Control, from: u64) -> io::Resul
                     continue;
                 }
                 copy_file(&source, name, &target, name, to.os_uid)?;
+                if begin <= from {
+                    copied.timeline = copied.timeline.max(timeline_of(name));
+                }
             }
             Some(begin) => {
                 let is_kept = kept_from < begin + bytes;
@@ -166,10 +225,30 @@ fn copy_log(to: &Home, fenced: &Home, control: &Control, from: u64) -> io::Resul
                 copy_whole(&source, &target, name, to.os_uid)?;
             }
         }
-        copied += 1;
+        copied.files += 1;
     }
     target.sync()?;
     Ok(copied)
+}
+
+/// Where the last whole record behind `from` ends, which is how far a server replays.
+fn log_end(home: &Home, control: &Control, timeline: Option<u32>, from: u64) -> io::Result<u64> {
+    let Some(timeline) = timeline else {
+        return Ok(from);
+    };
+    let folder = Folder::open(&home.data())?.enter("pg_wal")?;
+    let segments = Segments::of(control, timeline);
+    let mut reader = Reader::new(Files::new(&folder, segments, u64::MAX), segments, from);
+    let mut end = from;
+    loop {
+        match reader.next() {
+            Ok(_) => end = reader.at(),
+            Err(LogFault::Io(error)) => return Err(error),
+            // Nobody knows how far that one gets.
+            Err(LogFault::Format(_)) if end == from => return Ok(u64::MAX),
+            Err(_) => return Ok(end),
+        }
+    }
 }
 
 /// Where in the log a file of that name begins; none when it is none of its files.
@@ -177,10 +256,14 @@ fn place_of(name: &str, segment_bytes: u64) -> Option<u64> {
     if name.len() != NAME_DIGITS || segment_bytes == 0 {
         return None;
     }
+    timeline_of(name)?;
     let number = |at: usize| u64::from_str_radix(name.get(at..at + 8)?, 16).ok();
-    number(0)?;
     let per_id = (1_u64 << 32) / segment_bytes;
     (number(8)? * per_id + number(16)?).checked_mul(segment_bytes)
+}
+
+fn timeline_of(name: &str) -> Option<u32> {
+    u32::from_str_radix(name.get(..8)?, 16).ok()
 }
 
 /// Whether a file holds what its name says, and is none that was kept to be used again.

@@ -57,6 +57,16 @@ async fn rows(home: &Home) -> i64 {
     number(&client(home).await, "SELECT count(*) FROM t").await
 }
 
+async fn until(home: &Home, question: &str) {
+    for _ in 0..1_200 {
+        if number(&client(home).await, question).await == 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it never is: {question}");
+}
+
 async fn until_rows(home: &Home, wanted: i64) {
     for _ in 0..200 {
         if rows(home).await == wanted {
@@ -221,6 +231,102 @@ async fn a_running_reader_takes_over_and_the_old_writer_comes_back() {
     );
 }
 
+/// Waits until the server was told to take writes, or was asked more than once how far it is.
+async fn until_told_or_waited_for(reader: &Home) {
+    let watch = client(reader).await;
+    let mut asked = std::collections::BTreeSet::new();
+    for _ in 0..3_000 {
+        let seen = watch
+            .query(
+                "SELECT query LIKE '%pg_promote%', query_start::text FROM pg_stat_activity \
+                 WHERE pid <> pg_backend_pid() AND query LIKE '%SELECT pg_%' \
+                   AND (query LIKE '%pg_promote%' OR query LIKE '%replay_lsn%')",
+                &[],
+            )
+            .await
+            .expect("answers");
+        asked.extend(seen.iter().map(|row| row.get::<_, String>(1)));
+        if 2 < asked.len() || seen.iter().any(|row| row.get(0)) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
+/// A server that replays reads ahead, as far as the log goes then. What it is given while a reader's
+/// session holds replay up lies behind that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reader_gets_behind_the_end_that_it_saw_is_replayed() {
+    takes_over_while_replay_is_held_up(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_holds_replay_up_is_ended() {
+    takes_over_while_replay_is_held_up(false).await;
+}
+
+async fn takes_over_while_replay_is_held_up(is_let_go: bool) {
+    let rig = Rig::new();
+    let (writer, readers) = cluster(&rig, &["a"]).await;
+    let reader = &readers[0];
+    let writes = client(&writer).await;
+    writes
+        .batch_execute("CREATE TABLE held (i bigint); INSERT INTO held VALUES (1)")
+        .await
+        .expect("a table");
+    until(
+        reader,
+        "SELECT count(*) FROM pg_class WHERE relname = 'held'",
+    )
+    .await;
+    let holds = client(reader).await;
+    holds
+        .batch_execute("BEGIN; SELECT count(*) FROM held")
+        .await
+        .expect("reads");
+
+    // It has the lock's record before it replays it, and lacks the row's.
+    let replay = child(reader, "startup");
+    kill(replay, Signal::STOP);
+    writes
+        .batch_execute("BEGIN; LOCK TABLE held; COMMIT")
+        .await
+        .expect("writes");
+    let sent =
+        "SELECT count(*) FROM pg_stat_replication WHERE flush_lsn = pg_current_wal_flush_lsn()";
+    until(&writer, sent).await;
+    let receiver = child(reader, "walreceiver");
+    kill(receiver, Signal::STOP);
+    writes
+        .batch_execute("INSERT INTO t VALUES (0)")
+        .await
+        .expect("writes");
+    rig.engine
+        .fence(&writer, "1", Duration::ZERO)
+        .await
+        .expect("ends");
+    kill(receiver, Signal::TERM);
+    kill(receiver, Signal::CONT);
+    while child_or_none(reader, "walreceiver").is_some() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    kill(replay, Signal::CONT);
+    let held_up = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+        AND backend_type = 'startup'";
+    until(reader, held_up).await;
+
+    let (new, mut holds) = (as_writer(reader, reader), Some(holds));
+    let (promoted, ()) = tokio::join!(rig.engine.promote(&new, Some(&writer)), async {
+        until_told_or_waited_for(reader).await;
+        if is_let_go {
+            drop(holds.take());
+        }
+    });
+    promoted.expect("takes writes");
+    assert_eq!(rows(&new).await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dump_of_a_reader_has_all_that_its_writer_had() {
     let rig = Rig::new();
@@ -267,8 +373,12 @@ async fn a_dump_of_a_reader_has_all_that_its_writer_had() {
 
 /// A process of the home's server, by its title.
 fn child(home: &Home, title: &str) -> i32 {
+    child_or_none(home, title).expect("it runs")
+}
+
+fn child_or_none(home: &Home, title: &str) -> Option<i32> {
     let parent = postmaster(home);
-    let found = std::fs::read_dir("/proc")
+    std::fs::read_dir("/proc")
         .expect("a list")
         .flatten()
         .find_map(|entry| {
@@ -279,6 +389,5 @@ fn child(home: &Home, title: &str) -> i32 {
             let line = std::fs::read(entry.path().join("cmdline")).ok()?;
             let named = String::from_utf8_lossy(&line).contains(title);
             (of == parent && named).then_some(pid)
-        });
-    found.expect("it runs")
+        })
 }
