@@ -31,6 +31,10 @@ class Mismatch(AssertionError):
 CLIENTS = {"tagging": "resourcegroupstaggingapi"}
 
 
+# The API of Snapferry's own actions, which no model has.
+OWN = "snapferry"
+
+
 @functools.cache
 def model(service):
     """A service's model."""
@@ -38,8 +42,9 @@ def model(service):
 
 
 def operations():
-    """(service, action) of everything that is implemented, by the OpenAPI document and its names."""
-    return [(path["post"]["tags"][0], path["post"]["operationId"]) for path in OPENAPI["paths"].values()]
+    """(service, action) of everything of AWS's that is implemented, by the OpenAPI document and its names."""
+    posts = [path["post"] for path in OPENAPI["paths"].values()]
+    return [(post["tags"][0], post["operationId"]) for post in posts if post["tags"][0] != OWN]
 
 
 @functools.cache

@@ -14,7 +14,7 @@ macro_rules! apis {
         target: $target:expr,
         missing_input: $missing_input:expr,
         invalid_input: $invalid_input:expr,
-        book: $book:literal,
+        book: $book:expr,
     })*) => {
         /// The API that an action belongs to.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,8 +38,8 @@ macro_rules! apis {
                 }
             }
 
-            /// AWS's reference, below docs.aws.amazon.com.
-            pub(crate) fn book(self) -> &'static str {
+            /// AWS's reference, below docs.aws.amazon.com; none of what is not AWS's.
+            pub(crate) fn book(self) -> Option<&'static str> {
                 match self { $(Self::$api => $book,)* }
             }
         }
@@ -60,7 +60,7 @@ apis! {
         target: None,
         missing_input: None,
         invalid_input: None,
-        book: "AmazonRDS/latest/APIReference",
+        book: Some("AmazonRDS/latest/APIReference"),
     }
     Kms {
         name: "kms",
@@ -68,7 +68,7 @@ apis! {
         target: Some("TrentService."),
         missing_input: Some(Code::KmsValidation),
         invalid_input: Some(Code::KmsValidation),
-        book: "kms/latest/APIReference",
+        book: Some("kms/latest/APIReference"),
     }
     Sts {
         name: "sts",
@@ -76,7 +76,7 @@ apis! {
         target: None,
         missing_input: None,
         invalid_input: None,
-        book: "STS/latest/APIReference",
+        book: Some("STS/latest/APIReference"),
     }
     Tagging {
         name: "tagging",
@@ -84,7 +84,7 @@ apis! {
         target: Some("ResourceGroupsTaggingAPI_20170126."),
         missing_input: Some(Code::TaggingInvalidParameter),
         invalid_input: Some(Code::TaggingInvalidParameter),
-        book: "resourcegroupstagging/latest/APIReference",
+        book: Some("resourcegroupstagging/latest/APIReference"),
     }
     SecretsManager {
         name: "secretsmanager",
@@ -92,7 +92,7 @@ apis! {
         target: Some("secretsmanager."),
         missing_input: Some(Code::KmsValidation),
         invalid_input: Some(Code::KmsValidation),
-        book: "secretsmanager/latest/apireference",
+        book: Some("secretsmanager/latest/apireference"),
     }
     Backup {
         name: "backup",
@@ -100,7 +100,16 @@ apis! {
         target: None,
         missing_input: Some(Code::BackupMissingParameter),
         invalid_input: Some(Code::BackupInvalidParameter),
-        book: "aws-backup/latest/devguide",
+        book: Some("aws-backup/latest/devguide"),
+    }
+    // What AWS has no action for.
+    Snapferry {
+        name: "snapferry",
+        namespace: "urn:snapferry:api:1",
+        target: Some("Snapferry_1."),
+        missing_input: None,
+        invalid_input: None,
+        book: None,
     }
 }
 

@@ -1,10 +1,17 @@
 //! The actions that the RDS, KMS, STS, tagging, Secrets Manager and AWS Backup models have, so that one that is not implemented here is
-//! told from one that does not exist. A test compares the lists with the models of botocore.
+//! told from one that does not exist; a test compares the lists with the models of botocore. And Snapferry's own.
 use crate::{apis::Api, routes::BACKUP_ACTIONS};
 
 /// Every known action by its API.
 pub static KNOWN: &[(Api, &[&str])] = &[
     (Api::Backup, BACKUP_ACTIONS),
+    (
+        Api::Snapferry,
+        &[
+            "DescribeDBClusterSnapshotCosts",
+            "DescribeDBClusterSnapshotDiff",
+        ],
+    ),
     (
         Api::Rds,
         &[

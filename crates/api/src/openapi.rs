@@ -105,12 +105,11 @@ fn operation(entry: &Entry) -> Value {
             } } },
         }),
     );
-    json!({
+    let mut operation = json!({
         "operationId": entry.door,
         "x-action": entry.name,
         "tags": [entry.api.as_str()],
         "summary": if entry.reads { "Reads; changes nothing." } else { "Changes what exists." },
-        "externalDocs": { "url": reference_page(entry) },
         "requestBody": {
             "required": needs_body,
             "content": { "application/json": {
@@ -118,13 +117,12 @@ fn operation(entry: &Entry) -> Value {
             } },
         },
         "responses": answers,
-    })
-}
-
-/// The page of AWS's reference on an action.
-fn reference_page(entry: &Entry) -> String {
-    let book = entry.api.book();
-    format!("https://docs.aws.amazon.com/{book}/API_{}.html", entry.name)
+    });
+    if let Some(book) = entry.api.book() {
+        let page = format!("https://docs.aws.amazon.com/{book}/API_{}.html", entry.name);
+        operation["externalDocs"] = json!({ "url": page });
+    }
+    operation
 }
 
 /// The envelope of the faults of one status.

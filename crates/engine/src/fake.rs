@@ -48,6 +48,8 @@ static PROFILE: Profile = Profile {
     title: "Fake",
     names: &["fake"],
     series: |version| version.split('.').next().unwrap_or_default(),
+    part_of: |_| None,
+    databases_in: |_| BTreeMap::new(),
     default_port: 1_024,
     license_model: "general-public-license",
     page_bytes: PAGE_BYTES,

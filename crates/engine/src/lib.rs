@@ -41,7 +41,7 @@ pub use log::{LogPiece, LogSource, LogTail, ReplayTarget};
 pub use os_users::{FIRST_OS_USER, OsUsers, OsUsersError, SharedUser};
 pub use parameters::{Configured, Parameter, ParameterType, WantedParameters, WantedValue};
 pub use postgres::{Eviction, EvictionError, Evictor, Occupant, shown_occupants};
-pub use profile::{NameRules, Profile};
+pub use profile::{FilePart, NameRules, Profile};
 pub use programs::Programs;
 pub use reach::first_unreachable;
 pub use registry::{EngineRegistry, profile, profile_of_family, series_of};

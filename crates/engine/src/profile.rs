@@ -1,7 +1,18 @@
 //! What an engine is, apart from what it does.
 //!
 //! It knows no particular database: every engine's folder has its own profile.
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
+/// What a file of a dump belongs to, as its path tells.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FilePart {
+    /// The database, as its files name it.
+    pub database: String,
+    /// The table or index, as its files name it.
+    pub relation: String,
+    /// Which of the relation's forks.
+    pub fork: &'static str,
+}
 
 /// What an engine is, in words and numbers that others need to serve it.
 #[derive(Debug)]
@@ -13,6 +24,11 @@ pub struct Profile {
     /// The series of a version: what all versions have in common that read each other's files. It begins the
     /// version.
     pub series: fn(&str) -> &str,
+    /// What a file of a dump belongs to, by its path; none of one that is no relation's.
+    pub part_of: fn(&str) -> Option<FilePart>,
+    /// What databases are called whose files have another name for them, by that name, as far as a dump's
+    /// document tells.
+    pub databases_in: fn(&str) -> BTreeMap<String, String>,
     /// The port that its clients try first.
     pub default_port: u16,
     /// What the API's `LicenseModel` says.

@@ -76,6 +76,12 @@ pub const JOB_ATTEMPTS_MAX: u32 = 8;
 pub const SWEEP_GRACE: Duration = Duration::from_secs(3_600);
 /// What a sweep remembers of manifests' headers, bytes; one costs 32 an object, and some.
 pub const SWEEP_HEADERS_BYTES_MAX: usize = 32 << 20;
+/// What looks that callers ask for remember of manifests' headers, bytes.
+pub const LOOK_HEADERS_BYTES_MAX: usize = 8 << 20;
+/// Snapshots that are weighed by one request.
+pub const WEIGHED_SNAPSHOTS_MAX: usize = 2_000;
+/// Objects that those reach, counted for each snapshot.
+pub const WEIGHED_OBJECTS_MAX: usize = 16 << 20;
 
 /// A block: the unit of comparison between snapshots, bytes. Pages of databases divide it, or are
 /// several of it.

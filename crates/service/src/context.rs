@@ -9,8 +9,12 @@ use std::{
 
 use catalog::{Catalog, Touched, WatchedCatalog};
 use engine::{Engine, EngineError, EngineRegistry};
-use model::{Clock, Cluster, Entropy, InstanceId, JobKind, ResourceId, Timestamp};
+use model::{
+    Clock, Cluster, Entropy, InstanceId, JobKind, ResourceId, Timestamp,
+    limits::LOOK_HEADERS_BYTES_MAX,
+};
 use tokio::sync::Notify;
+use vault::Headers;
 
 use crate::{
     Dependencies, Settings,
@@ -22,6 +26,7 @@ use crate::{
     logs::windows::LogWindows,
     metrics::{Metrics, scraped::Scraped},
     record_log::{batch::Seal, checkpoint::RecordLogWriter},
+    turns::Turns,
     vaults::Vaults,
 };
 
@@ -74,6 +79,10 @@ pub struct ServiceContext {
     pub queues: KeyedQueues<ResourceId>,
     /// The right to begin or end an instance's server, one at a time.
     pub server_turns: KeyedQueues<InstanceId>,
+    /// One look into the vaults on a caller's behalf at a time.
+    pub(crate) looks: Turns,
+    /// What manifests reach, as such looks remember it.
+    pub(crate) headers: Headers,
     /// Reaches regions that other deployments host.
     pub peer_transport: Arc<dyn PeerTransport>,
     stopping: AtomicBool,
@@ -151,6 +160,8 @@ impl ServiceContext {
             scraped: Scraped::default(),
             queues: KeyedQueues::default(),
             server_turns: KeyedQueues::default(),
+            looks: Turns::new(1),
+            headers: Headers::remembering(LOOK_HEADERS_BYTES_MAX),
             peer_transport: parts.peer_transport,
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),

@@ -1,6 +1,7 @@
 //! What the product does: API actions, background jobs, and the links between regions.
 //!
 //! It names traits only: which catalog, vault and engine stand behind them is the server's choice.
+pub mod analysis;
 pub mod auth;
 pub mod background;
 pub mod backups;
@@ -21,6 +22,7 @@ pub mod secrets;
 pub mod settings;
 pub mod sweep;
 mod tasks;
+mod turns;
 mod vaults;
 pub mod verify;
 

@@ -24,7 +24,7 @@ pub use format::{
     seal::{DataKey, Sealing},
 };
 pub use gc::{
-    inventory::{Headers, Survey, survey},
+    inventory::{Headers, Survey, Usage, survey, usage},
     sweep::{ObjectEntry, delete, manifests, objects, volumes},
 };
 pub use index::header::{Header, read_header};
@@ -36,7 +36,7 @@ pub use log::{
 };
 pub use observer::{Observer, Unobserved};
 pub use read::{
-    Check, Checked, Damage, DamagedBytes, Passed, Restored, check, in_sample,
+    Check, Checked, Damage, DamagedBytes, FileDiff, Passed, Restored, Side, check, diff, in_sample,
     repair::{Mended, Repairer},
     restore,
 };

@@ -4,6 +4,7 @@ mod backup;
 mod kms;
 mod rds;
 mod secretsmanager;
+mod snapferry;
 mod sts;
 mod tagging;
 
@@ -183,6 +184,10 @@ actions! {
         managed::PutSecretValue,
         managed::UpdateSecret,
         rotate_secret::RotateSecret,
+    }
+    snapferry {
+        describe_db_cluster_snapshot_costs::DescribeDbClusterSnapshotCosts,
+        describe_db_cluster_snapshot_diff::DescribeDbClusterSnapshotDiff,
     }
 }
 

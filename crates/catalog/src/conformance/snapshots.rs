@@ -313,6 +313,19 @@ pub async fn roots_are_what_is_needed(fixture: &impl Fixture) {
     };
     assert_eq!(roots(&volume).await, [1, 2, 5].map(samples::hash));
     assert_eq!(roots(&other).await, [samples::hash(3)]);
+    let need = |byte: u8, limit: usize| {
+        let of = volume.clone();
+        read(&catalog, move |tx| {
+            let hash = samples::hash(byte);
+            let need = snapshots::need_of(tx, &samples::region(), &of, hash, limit)?;
+            Ok((need.snapshots, need.is_base))
+        })
+    };
+    assert_eq!(need(1, 9).await, (1, false));
+    assert_eq!(need(2, 9).await, (2, false));
+    assert_eq!(need(2, 1).await, (1, false), "counted no further");
+    assert_eq!(need(5, 9).await, (0, true));
+    assert_eq!(need(3, 9).await, (0, false), "of another volume");
     write(&catalog, |tx| {
         let sample = samples::snapshot("b");
         snapshots::delete(tx, &sample.region, &sample.account, &sample.name)

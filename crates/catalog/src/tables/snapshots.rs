@@ -499,6 +499,40 @@ pub fn roots(
     rows.iter().map(|row| row.parsed(0)).collect()
 }
 
+/// Who needs a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// Snapshots, whosever they are.
+    pub snapshots: u64,
+    /// Whether a cluster compares its next snapshot with it.
+    pub is_base: bool,
+}
+
+/// Who needs a manifest of a volume; snapshots are counted up to `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn need_of(
+    tx: &mut dyn Tx,
+    region: &Region,
+    volume: &VolumeRef,
+    manifest: Hash,
+    limit: usize,
+) -> Result<Need, CatalogError> {
+    let rows = tx.query(
+        "SELECT count(*), (SELECT count(*) FROM clusters WHERE region = ?1 AND volume = ?2 \
+         AND base_manifest = ?3) FROM (SELECT 1 AS one FROM snapshots \
+         WHERE region = ?1 AND volume = ?2 AND manifest = ?3 LIMIT ?4) AS found",
+        args![region, volume, manifest, limit],
+    )?;
+    let row = rows.first().map(|row| Ok((row.count(0)?, row.count(1)?)));
+    let (snapshots, bases) = row.transpose()?.unwrap_or_default();
+    Ok(Need {
+        snapshots,
+        is_base: bases != 0,
+    })
+}
+
 /// Names of any owner as [`one_of`]; with those of one owner, a condition for each.
 fn wanted<'a>(sql: &mut String, args: &mut Vec<Arg<'a>>, column: &str, names: &'a [NameFilter]) {
     if names.iter().all(|wanted| wanted.owner.is_none()) {

@@ -2,6 +2,9 @@
 //!
 //! Sources: API_CreateDBCluster and API_CreateDBInstance (RDS for MySQL and Aurora MySQL), "Quotas and
 //! constraints for Amazon Aurora", and `information_schema.keywords` of MySQL 9.7 for its reserved words.
+use std::collections::BTreeMap;
+
+use super::dump::names::part_of;
 use crate::profile::{NameRules, Profile};
 
 /// Bytes of a page of a table's file, unless its table is compressed.
@@ -12,6 +15,9 @@ pub(crate) static PROFILE: Profile = Profile {
     title: "MySQL",
     names: &["aurora-mysql", "mysql"],
     series,
+    part_of,
+    // Its folders have the databases' own names.
+    databases_in: |_| BTreeMap::new(),
     default_port: 3_306,
     license_model: "general-public-license",
     page_bytes: PAGE_BYTES,

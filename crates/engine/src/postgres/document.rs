@@ -1,6 +1,8 @@
 //! A dump's description of itself, kept beside its files.
 //!
 //! It is read back from snapshots of any owner, so nothing in it is trusted without a check.
+use std::collections::BTreeMap;
+
 use model::LogPlace;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,9 @@ pub(super) struct Document {
     /// Files of unlogged relations that were left out: those relations are empty after a load.
     #[serde(default)]
     pub(super) unlogged_files_left_out: u64,
+    /// Names of databases by their numbers, some at least; none of a cluster that was shut down.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) databases: BTreeMap<String, String>,
 }
 
 /// What the server's side adds to pg_control's.
@@ -58,6 +63,7 @@ pub(super) struct Circumstances {
     pub(super) libc: Option<String>,
     pub(super) icu_collation: Option<String>,
     pub(super) unlogged_files_left_out: u64,
+    pub(super) databases: BTreeMap<String, String>,
 }
 
 impl Document {
@@ -77,6 +83,7 @@ impl Document {
             libc: about.libc,
             icu_collation: about.icu_collation,
             unlogged_files_left_out: about.unlogged_files_left_out,
+            databases: about.databases,
         }
     }
 
@@ -142,6 +149,11 @@ impl Document {
             None => Ok(()),
         }
     }
+}
+
+/// The databases' names by their numbers, as far as a document has them.
+pub(super) fn database_names(text: &str) -> BTreeMap<String, String> {
+    Document::parse(text).map_or_else(|_| BTreeMap::new(), |document| document.databases)
 }
 
 /// `16/B374D848`, as PostgreSQL writes places in the log.

@@ -2,7 +2,7 @@
 //!
 //! Sources: API_CreateDBCluster and API_CreateDBInstance (RDS for PostgreSQL), "Quotas and
 //! constraints for Amazon Aurora", and appendix C of PostgreSQL's manual for its reserved words.
-use super::page::PAGE_BYTES;
+use super::{document::database_names, dump::names::part_of, page::PAGE_BYTES};
 use crate::profile::{NameRules, Profile};
 
 /// PostgreSQL's names have at most so many bytes; RDS takes that many for this engine.
@@ -13,6 +13,8 @@ pub(crate) static PROFILE: Profile = Profile {
     title: "PostgreSQL",
     names: &["aurora-postgresql", "postgres"],
     series,
+    part_of,
+    databases_in: database_names,
     default_port: 5_432,
     license_model: "postgresql-license",
     page_bytes: PAGE_BYTES,

@@ -155,7 +155,7 @@ impl Api {
         headers.insert(header::CONTENT_TYPE, json.clone());
         headers.insert(header::ACCEPT, json);
         let request = self.request(Method::POST, String::new(), headers, body);
-        let signer = self.signer(region);
+        let signer = self.signer(region, service_of(action));
         let signature = signer.sign_header(&request, SystemClock.now().seconds())?;
         let RawRequest {
             mut headers, body, ..
@@ -225,7 +225,7 @@ impl Api {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, self.profile.address.authority.clone());
         let request = self.request(Method::GET, query, headers, Bytes::new());
-        let signer = self.signer(region);
+        let signer = self.signer(region, service_of(action));
         let query = signer.presign(&request, SystemClock.now().seconds(), PRESIGNED_SECS)?;
         Ok(format!(
             "{}/?{query}",
@@ -249,7 +249,7 @@ impl Api {
         }
     }
 
-    fn signer<'a>(&'a self, region: &'a str) -> Signer<'a> {
+    fn signer<'a>(&'a self, region: &'a str, service: &'static str) -> Signer<'a> {
         Signer {
             access_key_id: &self.profile.access_key_id,
             secret: &self.profile.secret,
@@ -259,9 +259,14 @@ impl Api {
                 .as_ref()
                 .map(|token| token.as_str()),
             region,
-            service: "rds",
+            service,
         }
     }
+}
+
+/// What a request for an action is signed for.
+fn service_of(action: &str) -> &'static str {
+    api::find(None, action).map_or("rds", |entry| entry.api.as_str())
 }
 
 /// What an answer says; none when it is not in this API's envelope.

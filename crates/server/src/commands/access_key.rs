@@ -68,8 +68,7 @@ enum AccessKeyVerb {
         account: Option<Account>,
         #[command(flatten)]
         folder: Folder,
-        /// How the list is printed
-        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        #[command(flatten)]
         format: ListFormat,
     },
     /// Make a new access key for the same account, print it once, and disable the old one

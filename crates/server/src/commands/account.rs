@@ -66,8 +66,7 @@ enum AccountVerb {
     List {
         #[command(flatten)]
         folder: Folder,
-        /// How the list is printed
-        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        #[command(flatten)]
         format: ListFormat,
     },
     /// Delete an account that owns nothing, and its access keys

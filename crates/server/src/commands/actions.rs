@@ -18,8 +18,7 @@ pub(crate) struct Actions {
     /// Also those of RDS, KMS, STS, tagging and AWS Backup that are not
     #[arg(long)]
     all: bool,
-    /// How the list is printed
-    #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+    #[command(flatten)]
     format: ListFormat,
 }
 

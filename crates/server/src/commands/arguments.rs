@@ -1,7 +1,7 @@
 //! Arguments that several commands take.
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum, value_parser};
 
 use crate::settings::{catalog_place::CatalogUrl, vault_place::VaultPlace};
 
@@ -74,7 +74,7 @@ pub(crate) struct VaultAt {
 pub(crate) enum Format {
     /// For people
     Text,
-    /// One JSON object
+    /// One JSON object, or one a line
     Json,
 }
 
@@ -85,4 +85,41 @@ pub(crate) enum ListFormat {
     Text,
     /// A JSON array
     Json,
+}
+
+// Both are arguments as they are, to be flattened into a verb's: `--format`, and `--json` for short.
+macro_rules! format_arguments {
+    ($($format:ident,)*) => {$(
+        impl FromArgMatches for $format {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                let given = matches.get_one("format").copied();
+                let short = matches.get_flag("json").then_some(Self::Json);
+                Ok(short.or(given).unwrap_or(Self::Text))
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                *self = Self::from_arg_matches(matches)?;
+                Ok(())
+            }
+        }
+
+        impl Args for $format {
+            fn augment_args(command: Command) -> Command {
+                let format = Arg::new("format").long("format").value_name("FORMAT");
+                let short = Arg::new("json").long("json").action(ArgAction::SetTrue);
+                command
+                    .arg(format.value_parser(value_parser!(Self)).default_value("text").help("How it is printed"))
+                    .arg(short.conflicts_with("format").help("The same as --format json"))
+            }
+
+            fn augment_args_for_update(command: Command) -> Command {
+                Self::augment_args(command)
+            }
+        }
+    )*};
+}
+
+format_arguments! {
+    Format,
+    ListFormat,
 }

@@ -44,8 +44,7 @@ enum CatalogVerb {
         /// Where it is to go
         #[arg(value_name = "TO")]
         to: End,
-        /// How the tables are printed
-        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        #[command(flatten)]
         format: ListFormat,
     },
     /// Fill a new catalog with the records that the vault logs

@@ -41,8 +41,7 @@ const TURN: Duration = Duration::from_millis(100);
 pub(crate) struct Rebuild {
     #[command(flatten)]
     pub(crate) offline: Offline,
-    /// How the report is printed
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    #[command(flatten)]
     pub(crate) format: Format,
 }
 

@@ -40,8 +40,7 @@ enum ClusterVerb {
     List {
         #[command(flatten)]
         remote: Remote,
-        /// How the list is printed
-        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        #[command(flatten)]
         format: ListFormat,
     },
 }

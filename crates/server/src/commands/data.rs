@@ -58,8 +58,7 @@ enum DataVerb {
     StopClusters {
         #[command(flatten)]
         place: Place,
-        /// How what was done is printed
-        #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+        #[command(flatten)]
         format: Format,
     },
     /// Stop the databases of a data folder, and delete it with everything in it

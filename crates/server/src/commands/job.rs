@@ -40,8 +40,7 @@ enum JobVerb {
         /// Look into the default data folder of `snapferry serve --dev`
         #[arg(long, conflicts_with = "data")]
         dev: bool,
-        /// How the list is printed
-        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        #[command(flatten)]
         format: ListFormat,
     },
 }

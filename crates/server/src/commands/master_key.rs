@@ -59,8 +59,7 @@ enum MasterKeyVerb {
 struct Rotate {
     #[command(flatten)]
     offline: Offline,
-    /// How what was done is printed
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    #[command(flatten)]
     format: Format,
 }
 

@@ -50,8 +50,7 @@ enum NodeVerb {
     List {
         #[command(flatten)]
         shared: Shared,
-        /// How the list is printed
-        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        #[command(flatten)]
         format: ListFormat,
     },
     /// Show how a node's background tasks fare: when each last succeeded, why it failed, when it runs again
@@ -69,8 +68,7 @@ enum NodeVerb {
         /// Look into the default data folder of `snapferry serve --dev`
         #[arg(long, conflicts_with = "data")]
         dev: bool,
-        /// How the tasks are printed
-        #[arg(long, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        #[command(flatten)]
         format: ListFormat,
     },
     /// Let a node take on no more work, and wait until it has finished what it holds
@@ -107,8 +105,7 @@ enum NodeVerb {
         drop_clusters: bool,
         #[command(flatten)]
         shared: Shared,
-        /// How what was forgotten is printed
-        #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+        #[command(flatten)]
         format: Format,
     },
 }

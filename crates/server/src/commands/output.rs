@@ -81,6 +81,14 @@ pub(crate) fn lines_of_json(values: impl Iterator<Item = serde_json::Value>) -> 
     }
 }
 
+/// Words and what stands for them, one a line, in two columns.
+pub(crate) fn pairs(lines: &[(&str, String)]) -> String {
+    let width = lines.iter().map(|(word, _)| word.chars().count()).max();
+    let width = width.unwrap_or(0);
+    let line = |(word, value): &(&str, String)| format!("{word:<width$}  {}\n", one_line(value));
+    lines.iter().map(line).collect()
+}
+
 /// Columns as wide as their widest cell; the last one is not padded.
 pub(crate) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut lines = vec![

@@ -98,8 +98,7 @@ struct Verify {
     /// Look into the default data folder of `snapferry serve --dev`
     #[arg(long, conflicts_with = "data")]
     dev: bool,
-    /// How the report is printed
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    #[command(flatten)]
     format: Format,
 }
 

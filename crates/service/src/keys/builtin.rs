@@ -18,11 +18,10 @@ use zeroize::Zeroizing;
 
 use super::{
     AwsService, KeyError, KeyService, KeyUser, data_key, echo,
-    pair_work::PairWork,
     period::{self, PERIOD_DAYS},
     policy_cache::Policies,
 };
-use crate::vaults::Vaults;
+use crate::{turns::Turns, vaults::Vaults};
 
 const TOKEN_PURPOSE: &str = "link-token";
 
@@ -57,7 +56,7 @@ pub struct Keys {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policies: Policies,
-    pub(super) pair_work: PairWork,
+    pub(super) pair_work: Turns,
 }
 
 impl std::fmt::Debug for Keys {
@@ -81,7 +80,7 @@ impl Keys {
             clock,
             entropy,
             policies: Policies::default(),
-            pair_work: PairWork::new(),
+            pair_work: Turns::of_half_the_processors(),
         }
     }
 

@@ -9,7 +9,6 @@ mod create;
 mod fault;
 mod multi_region;
 mod outside;
-mod pair_work;
 mod pairs;
 mod period;
 mod policy_cache;

@@ -44,32 +44,110 @@ pub async fn survey(
 ) -> Result<Survey, VaultError> {
     let all = VolumeListing::list(vault, volume, &ObjectKind::ALL, &Condemned::new()).await?;
     let listing = &all.sound_manifests(vault, volume, condemned);
-    let tag = VolumeTag::of(volume);
     let mut reached: HashSet<Hash> = manifests.iter().copied().collect();
+    let each = &mut |_: Hash, hashes: &[Hash]| reached.extend(hashes.iter().copied());
+    walk(vault, volume, manifests, listing, headers, each).await?;
+    Ok(Survey {
+        objects: entries(all),
+        reached,
+    })
+}
+
+/// What is kept in a volume: the bytes of each object, and which manifests need it.
+#[derive(Debug, Default)]
+pub struct Usage {
+    /// The objects, in the order of the numbers that manifests name them by: bytes of all names that an
+    /// object has, and how many of the manifests need it.
+    pub objects: Vec<(u64, u32)>,
+    /// What each of the manifests that were asked for reaches, itself included, by objects' numbers.
+    pub reached: HashMap<Hash, Vec<u32>>,
+}
+
+/// Weighs a volume by one listing of it and all manifests that live there. What those of `wanted` reach
+/// is told, of at most `entries_max` entries in all; none when that is not enough.
+///
+/// # Errors
+/// When any header cannot be read; the store's.
+pub async fn usage(
+    vault: &Vault,
+    volume: &VolumeRef,
+    manifests: &[Hash],
+    wanted: &HashSet<Hash>,
+    entries_max: usize,
+    condemned: &Condemned,
+    headers: &Headers,
+) -> Result<Option<Usage>, VaultError> {
+    let all = VolumeListing::list(vault, volume, &ObjectKind::ALL, &Condemned::new()).await?;
+    let listing = &all.sound_manifests(vault, volume, condemned);
+    let (mut numbers, mut usage) = (HashMap::new(), Usage::default());
+    let mut entries_told = 0;
+    let each = &mut |manifest: Hash, hashes: &[Hash]| {
+        let mut reached = Vec::new();
+        let is_wanted = wanted.contains(&manifest);
+        for hash in hashes.iter().chain([&manifest]) {
+            let number = *numbers.entry(*hash).or_insert(usage.objects.len());
+            if number == usage.objects.len() {
+                usage.objects.push((0, 0));
+            }
+            usage.objects[number].1 += 1;
+            if is_wanted && entries_told < entries_max {
+                reached.push(u32::try_from(number).unwrap_or(u32::MAX));
+            }
+            entries_told += usize::from(is_wanted);
+        }
+        if is_wanted {
+            usage.reached.insert(manifest, reached);
+        }
+    };
+    walk(vault, volume, manifests, listing, headers, each).await?;
+    // A condemned name goes in any case, unless it is the only one of what is needed.
+    let mut last_names = vec![0; usage.objects.len()];
+    for entry in entries(all) {
+        let Some(&number) = numbers.get(&entry.hash) else {
+            continue;
+        };
+        match condemned.contains(&entry.path) {
+            false => usage.objects[number].0 += entry.size,
+            true => last_names[number] += entry.size,
+        }
+    }
+    for ((bytes, _), last) in usage.objects.iter_mut().zip(last_names) {
+        if *bytes == 0 {
+            *bytes = last;
+        }
+    }
+    Ok((entries_told <= entries_max).then_some(usage))
+}
+
+/// Tells what each manifest reaches, from what is remembered or else from its header. Each once.
+async fn walk(
+    vault: &Vault,
+    volume: &VolumeRef,
+    manifests: &[Hash],
+    listing: &VolumeListing,
+    headers: &Headers,
+    each: &mut (dyn FnMut(Hash, &[Hash]) + Send),
+) -> Result<(), VaultError> {
+    let tag = VolumeTag::of(volume);
     let mut unknown = Vec::new();
-    for &manifest in &reached.clone() {
+    for &manifest in &manifests.iter().copied().collect::<HashSet<_>>() {
         match headers.find(tag, manifest) {
-            Some(known) => reached.extend(known.iter().copied()),
+            Some(known) => each(manifest, &known),
             None => unknown.push(manifest),
         }
     }
-    let read: Vec<(Hash, Arc<[Hash]>)> = stream::iter(unknown)
+    let mut read = stream::iter(unknown)
         .map(|manifest| async move {
             let header = header(vault, volume, manifest, listing).await?;
             let hashes: Arc<[Hash]> = header.objects().map(|(object, _)| object.hash).collect();
             Ok::<_, VaultError>((manifest, hashes))
         })
-        .buffer_unordered(READS_AT_ONCE)
-        .try_collect()
-        .await?;
-    for (manifest, hashes) in read {
-        reached.extend(hashes.iter().copied());
+        .buffer_unordered(READS_AT_ONCE);
+    while let Some((manifest, hashes)) = read.try_next().await? {
+        each(manifest, &hashes);
         headers.keep(tag, manifest, hashes);
     }
-    Ok(Survey {
-        objects: entries(all),
-        reached,
-    })
+    Ok(())
 }
 
 /// What manifests reach, remembered: a manifest never changes. Bounded; the ones read first are

@@ -24,9 +24,9 @@ use crate::{
         seal::DataKey,
         tables::Reached,
     },
-    index::{block_map::Layers, header::header},
+    index::header::header,
     observer::Observer,
-    store::{listing::VolumeListing, names::Condemned, object_source::Objects, vault::Vault},
+    store::{listing::VolumeListing, names::Condemned, vault::Vault},
 };
 
 /// Ranges of bytes that are told for one damaged object; what is more is only counted.
@@ -318,12 +318,7 @@ impl Found<'_> {
     /// The plan of all blocks whose lists can be read.
     fn runs(&mut self, manifest: &Arc<Manifest>) -> Result<Vec<Run>, VaultError> {
         let job = self.job;
-        let layers = Layers::new(
-            Objects::Here(job.vault.clone(), Arc::clone(&job.listing)),
-            job.volume,
-            job.handle.clone(),
-            Arc::clone(manifest),
-        );
+        let layers = job.layers(manifest);
         let (mut plan, mut slots) = (Plan::default(), Vec::new());
         for stretch in plan::stretches(manifest) {
             job.go_on()?;

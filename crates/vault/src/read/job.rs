@@ -43,14 +43,19 @@ impl Job<'_> {
         Manifest::read(hash, &mut bytes, self.volume, key, &mut Unpacker::new())
     }
 
-    /// Reads every block list and plans where each block goes.
-    pub(super) fn plan(&self, manifest: &Arc<Manifest>) -> Result<Vec<Run>, VaultError> {
-        let layers = Layers::new(
+    /// A snapshot's block lists, to be read when they are needed.
+    pub(super) fn layers(&self, manifest: &Arc<Manifest>) -> Layers<'static> {
+        Layers::new(
             Objects::Here(self.vault.clone(), Arc::clone(&self.listing)),
             self.volume,
             self.handle.clone(),
             Arc::clone(manifest),
-        );
+        )
+    }
+
+    /// Reads every block list and plans where each block goes.
+    pub(super) fn plan(&self, manifest: &Arc<Manifest>) -> Result<Vec<Run>, VaultError> {
+        let layers = self.layers(manifest);
         let mut plan = Plan::default();
         let mut slots = Vec::new();
         for stretch in stretches(manifest) {

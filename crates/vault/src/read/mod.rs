@@ -2,6 +2,7 @@
 //!
 //! It does not know what the files are for.
 mod check;
+mod diff;
 mod job;
 mod plan;
 pub(crate) mod repair;
@@ -10,5 +11,6 @@ mod scatter;
 mod tree;
 
 pub use check::{Check, Checked, Damage, DamagedBytes, Passed, check, in_sample};
+pub use diff::{FileDiff, Side, diff};
 pub(crate) use plan::stretches;
 pub use restore::{Restored, restore};

@@ -8,6 +8,7 @@ mod bucket;
 mod check;
 mod chunks;
 mod damage;
+mod diff;
 mod format;
 mod fuzz;
 mod layers;

@@ -2,6 +2,7 @@
 //!
 //! It does not know the files' content.
 use super::super::redo;
+use crate::profile::FilePart;
 
 /// What a dump does with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,18 @@ pub(in crate::mysql) fn judge_file(folder: &str, name: &str) -> Option<Role> {
     }
 }
 
+/// The database and table of a tablespace of its own; of one of several partitions, the whole table.
+pub(in crate::mysql) fn part_of(path: &str) -> Option<FilePart> {
+    let (database, name) = path.rsplit_once('/')?;
+    let table = name.strip_suffix(".ibd")?;
+    let end = table.to_ascii_lowercase().find("#p#");
+    Some(FilePart {
+        database: database.to_owned(),
+        relation: table[..end.unwrap_or(table.len())].to_owned(),
+        fork: "main",
+    })
+}
+
 fn is_skipped(name: &str) -> bool {
     SKIPPED.contains(&name)
         || SKIPPED_BEGINNINGS
@@ -114,5 +127,19 @@ mod tests {
         assert_eq!(has_folder("app"), Some(true));
         assert_eq!(has_folder(redo::FOLDER), Some(false));
         assert_eq!(has_folder("a.b"), None);
+    }
+
+    #[test]
+    fn a_path_tells_database_and_table() {
+        let part = |path| part_of(path).map(|part| format!("{} {}", part.database, part.relation));
+        for (path, expected) in [
+            ("app/t.ibd", Some("app t")),
+            ("app/t#p#p0.ibd", Some("app t")),
+            ("app/t#P#p0#SP#s1.ibd", Some("app t")),
+            ("mysql.ibd", None),
+            ("app/t.sdi", None),
+        ] {
+            assert_eq!(part(path).as_deref(), expected, "{path}");
+        }
     }
 }

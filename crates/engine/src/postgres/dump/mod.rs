@@ -11,7 +11,7 @@ pub(super) mod names;
 mod pages;
 mod plan;
 
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, time::Duration};
 
 use tokio::{runtime::Handle, time::timeout};
 use tokio_postgres::types::PgLsn;
@@ -124,6 +124,7 @@ fn dump_stopped(
         libc: None,
         icu_collation: None,
         unlogged_files_left_out: plan.unlogged,
+        databases: BTreeMap::new(),
     };
     Ok(Document::new(&control, about))
 }
@@ -213,6 +214,7 @@ fn dump_online(
         libc: None,
         icu_collation: facts.icu_collation,
         unlogged_files_left_out: plan.unlogged + turned_out_unlogged,
+        databases: facts.databases,
     };
     Ok(Document::new(&control, about))
 }
@@ -249,6 +251,7 @@ struct Began {
     /// As a number: 150018.
     version: u32,
     icu_collation: Option<String>,
+    databases: BTreeMap<String, String>,
 }
 
 /// Keeps the log from here on, and begins a backup.
@@ -283,7 +286,26 @@ fn begin(runtime: &Handle, session: &Session, copier: &Copier) -> Result<Began, 
         start_lsn: column::<PgLsn>(&row, 0)?.into(),
         version,
         icu_collation,
+        databases: database_names(runtime, session, copier)?,
     })
+}
+
+/// What databases are called, for people. Nothing of a dump depends on it: names that cannot be told are not.
+fn database_names(
+    runtime: &Handle,
+    session: &Session,
+    copier: &Copier,
+) -> Result<BTreeMap<String, String>, EngineError> {
+    let named = session.row(
+        "read the databases' names",
+        "SELECT json_object_agg(oid, datname)::text FROM \
+         (SELECT oid, datname FROM pg_database ORDER BY oid LIMIT 100) AS named",
+        &[],
+    );
+    let row = wait(runtime, copier, named)?.ok();
+    let text = row.and_then(|row| column::<String>(&row, 0).ok());
+    let names = text.and_then(|text| serde_json::from_str(&text).ok());
+    Ok(names.unwrap_or_default())
 }
 
 /// Ends the backup; the log up to its end is on disk then. A server that follows says where its files

@@ -3,6 +3,7 @@
 //! The exclusions are those of PostgreSQL's own base backup (`basebackup.c`), and the settings,
 //! which a load writes anew. It does not know the files' content.
 use super::super::review::Place;
+use crate::profile::FilePart;
 
 /// The folders that a data folder has. All others at its top are not PostgreSQL's.
 pub(in crate::postgres) const FOLDERS: &[&str] = &[
@@ -170,6 +171,27 @@ pub(in crate::postgres) fn content_of(folder: &str, name: &str) -> Option<Place>
     }
 }
 
+/// The database, relation and fork of a file, by the numbers that its path has; shared relations are in
+/// the database `global`.
+pub(in crate::postgres) fn part_of(path: &str) -> Option<FilePart> {
+    let (folder, name) = path.rsplit_once('/')?;
+    let database = match folder {
+        "global" => folder,
+        _ => folder.strip_prefix("base/")?,
+    };
+    let relation = Relation::parse(name)?;
+    Some(FilePart {
+        database: database.to_owned(),
+        relation: relation.number.to_owned(),
+        fork: match relation.fork {
+            None => "main",
+            Some("fsm") => "fsm",
+            Some("vm") => "vm",
+            Some(_) => "init",
+        },
+    })
+}
+
 /// The database and number of the unlogged relation whose template a file is.
 pub(super) fn template_of(folder: &str, name: &str) -> Option<Place> {
     let database = folder.strip_prefix("base/")?;
@@ -300,6 +322,27 @@ mod tests {
         }
         for name in ["7_init", "8", "8_fsm", "PG_VERSION"] {
             assert!(!is_unlogged(name, has_template), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_path_tells_database_relation_and_fork() {
+        let part = |path| {
+            part_of(path).map(|part| format!("{} {} {}", part.database, part.relation, part.fork))
+        };
+        for (path, expected) in [
+            ("base/5/16384", Some("5 16384 main")),
+            ("base/5/16384.2", Some("5 16384 main")),
+            ("base/5/16384_vm.1", Some("5 16384 vm")),
+            ("base/5/16384_fsm", Some("5 16384 fsm")),
+            ("base/5/16384_init", Some("5 16384 init")),
+            ("global/1262", Some("global 1262 main")),
+            ("global/pg_control", None),
+            ("base/5/PG_VERSION", None),
+            ("pg_xact/0000", None),
+            ("PG_VERSION", None),
+        ] {
+            assert_eq!(part(path).as_deref(), expected, "{path}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Turns at the processor for what keys that are pairs take: milliseconds a signature, seconds a
-//! new pair.
+//! Turns at the processor for what takes a caller's request long: a new pair of keys, a comparison of
+//! two snapshots.
 //!
 //! It does not know what is done in a turn. An account has one turn at a time, so one that asks
 //! for a thousand waits for itself, and all of them together leave the processor to others.
@@ -13,23 +13,28 @@ use tokio::sync::Semaphore;
 
 /// Who is working, and who waits.
 #[derive(Debug)]
-pub(super) struct PairWork {
+pub struct Turns {
     accounts: Mutex<HashMap<Account, Arc<Semaphore>>>,
     all: Arc<Semaphore>,
 }
 
-impl PairWork {
-    /// Half of the processors, at least one.
-    pub(super) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+impl Turns {
+    /// So many at once.
+    pub(crate) fn new(at_once: usize) -> Self {
         Self {
             accounts: Mutex::default(),
-            all: Arc::new(Semaphore::new(cores.div_ceil(2))),
+            all: Arc::new(Semaphore::new(at_once)),
         }
     }
 
+    /// As many at once as half of the processors, at least one.
+    pub(crate) fn of_half_the_processors() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::new(cores.div_ceil(2))
+    }
+
     /// Does an account's work in its turn, beside the requests of others.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         account: &Account,
         work: impl FnOnce() -> T + Send + 'static,
@@ -51,9 +56,9 @@ impl PairWork {
 
     fn own(&self, account: &Account) -> Arc<Semaphore> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        accounts.retain(|_, pair_work| 1 < Arc::strong_count(pair_work));
-        let pair_work = accounts.entry(account.clone());
-        Arc::clone(pair_work.or_insert_with(|| Arc::new(Semaphore::new(1))))
+        accounts.retain(|_, own| 1 < Arc::strong_count(own));
+        let own = accounts.entry(account.clone());
+        Arc::clone(own.or_insert_with(|| Arc::new(Semaphore::new(1))))
     }
 }
 
@@ -65,14 +70,14 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn an_account_has_one_turn_at_a_time() {
-        let pair_work = Arc::new(PairWork::new());
+        let turns = Arc::new(Turns::new(2));
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let account: Account = "123456789012".parse().expect("legal");
         let asked = (0..20).map(|_| {
-            let (pair_work, account) = (Arc::clone(&pair_work), account.clone());
+            let (turns, account) = (Arc::clone(&turns), account.clone());
             let (now, most) = (Arc::clone(&now), Arc::clone(&most));
             tokio::spawn(async move {
-                pair_work
+                turns
                     .run(&account, move || {
                         let there = now.fetch_add(1, Ordering::SeqCst) + 1;
                         most.fetch_max(there, Ordering::SeqCst);
@@ -86,7 +91,7 @@ mod tests {
             one.await.expect("done");
         }
         assert_eq!(most.load(Ordering::SeqCst), 1);
-        pair_work.own(&"000000000000".parse().expect("legal"));
-        assert_eq!(pair_work.accounts.lock().expect("whole").len(), 1);
+        turns.own(&"000000000000".parse().expect("legal"));
+        assert_eq!(turns.accounts.lock().expect("whole").len(), 1);
     }
 }
