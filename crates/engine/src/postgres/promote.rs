@@ -3,6 +3,7 @@
 //! It does not know which one is chosen. The server that took writes before has ended; what it wrote
 //! into its log and had not sent yet is given to the new one first, from its folder.
 use std::{
+    collections::BTreeSet,
     io::{self, Read},
     os::unix::fs::FileExt,
     time::Duration,
@@ -31,11 +32,11 @@ const HEAD_BYTES: usize = 16;
 const CHUNK_BYTES: usize = 1 << 20;
 /// Digits of a log file's name.
 const NAME_DIGITS: usize = 24;
-/// How often a follower is asked how far it is.
-const REPLAY_POLL: Duration = Duration::from_millis(20);
-/// A follower that replays nothing for so long is started anew, which ends the sessions that may hold
-/// it up.
-const REPLAY_STALL: Duration = Duration::from_secs(10);
+/// How often a follower is asked.
+const POLL: Duration = Duration::from_millis(20);
+/// A follower that replays nothing for so long, or still has a receiver of the log, is started anew.
+/// That ends the sessions that may hold it up.
+const STALL: Duration = Duration::from_secs(10);
 
 impl Postgres {
     /// Lets the server take writes at its home's address. `fenced` took them before, and has ended.
@@ -107,13 +108,12 @@ async fn take_writes(at: &Home, fenced: Option<&Home>) -> Result<bool, EngineErr
         session.close().await;
         return Ok(true);
     }
-    if let Some(fenced) = fenced {
-        let end = top_up(at, fenced, replayed(&session).await?).await?;
-        if !replays_to(&session, end).await? {
-            tracing::warn!(home = %at.dir.display(), "a server does not replay the log that it was given, so it is started anew");
-            session.close().await;
-            return Ok(false);
-        }
+    if let Some(fenced) = fenced
+        && !replays_all(at, &session, fenced).await?
+    {
+        tracing::warn!(home = %at.dir.display(), "a server does not replay the log of the one that ended, so it is started anew");
+        session.close().await;
+        return Ok(false);
     }
     let row = session
         .row_within(
@@ -132,6 +132,49 @@ async fn take_writes(at: &Home, fenced: Option<&Home>) -> Result<bool, EngineErr
             secs: 600,
         }),
     }
+}
+
+/// Gives a running follower the log that it lacks, and waits until it has replayed that; false when it
+/// does not.
+///
+/// A server that makes a file of the log looks whether there is one of that name, and renames its own
+/// to it a while later, over one that came meanwhile. So nothing is copied while it receives, and what
+/// its folder has is looked at again.
+async fn replays_all(at: &Home, session: &Session, fenced: &Home) -> Result<bool, EngineError> {
+    if !receives_no_more(session).await? {
+        return Ok(false);
+    }
+    let log = top_up(at, fenced, replayed(session).await?).await?;
+    if !replays_to(session, log.end).await? {
+        return Ok(false);
+    }
+    let to = at.clone();
+    blocking(move || {
+        let found = log.end_in(&to);
+        let found = found.map_err(|error| EngineError::io("read the log in", &to.dir, error))?;
+        Ok(log.end <= found)
+    })
+    .await
+}
+
+/// Waits until what a follower was sent is in its files: the server that sent it has ended. False when
+/// it does not get there.
+async fn receives_no_more(session: &Session) -> Result<bool, EngineError> {
+    let began = Instant::now();
+    while began.elapsed() < STALL {
+        let row = session
+            .row(
+                "say whether it receives",
+                "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver)",
+                &[],
+            )
+            .await?;
+        if !column::<bool>(&row, 0)? {
+            return Ok(true);
+        }
+        sleep(POLL).await;
+    }
+    Ok(false)
 }
 
 /// Where the next record that a follower replays begins.
@@ -157,47 +200,95 @@ async fn replays_to(session: &Session, end: u64) -> Result<bool, EngineError> {
         if before < now {
             (before, moved) = (now, Instant::now());
         }
-        if REPLAY_STALL < moved.elapsed() {
+        if STALL < moved.elapsed() {
             return Ok(false);
         }
-        sleep(REPLAY_POLL).await;
+        sleep(POLL).await;
+    }
+}
+
+/// The log of a server that ended, from the place on where replay goes on.
+#[derive(Debug, Clone, Copy)]
+struct EndedLog {
+    control: Control,
+    from: u64,
+    /// Where its last whole record ends.
+    end: u64,
+}
+
+impl EndedLog {
+    fn read(fenced: &Home, control: Control, from: u64) -> io::Result<Self> {
+        let end = from;
+        let log = Self { control, from, end };
+        let end = log.end_in(fenced)?;
+        Ok(Self { end, ..log })
+    }
+
+    /// Where the last whole record ends, in a server's folder.
+    fn end_in(&self, home: &Home) -> io::Result<u64> {
+        let folder = Folder::open(&home.data())?.enter("pg_wal")?;
+        let mut end = self.from;
+        for timeline in self.timelines(&folder)? {
+            let segments = Segments::of(&self.control, timeline);
+            let files = Files::new(&folder, segments, u64::MAX);
+            let mut reader = Reader::new(files, segments, end);
+            loop {
+                match reader.next() {
+                    Ok(_) => end = reader.at(),
+                    Err(LogFault::Io(error)) => return Err(error),
+                    // Nobody knows how far that one gets.
+                    Err(LogFault::Format(_)) if end == self.from => return Ok(u64::MAX),
+                    Err(_) => break,
+                }
+            }
+        }
+        Ok(end)
+    }
+
+    /// The latest timeline that has a file of the place where replay goes on, and those that came
+    /// after it. Each goes on where the one before it ends.
+    fn timelines(&self, folder: &Folder) -> io::Result<BTreeSet<u32>> {
+        let bytes = u64::from(self.control.wal_segment_bytes);
+        let (mut first, mut all) = (0, BTreeSet::new());
+        for entry in folder.entries()? {
+            let name = entry.name.as_str();
+            if let (Some(begin), Some(timeline)) = (place_of(name, bytes), timeline_of(name)) {
+                all.insert(timeline);
+                if begin <= self.from && self.from < begin + bytes {
+                    first = first.max(timeline);
+                }
+            }
+        }
+        Ok(all.split_off(&first))
     }
 }
 
 /// Copies the log that the ended server has, from the file on that holds `from`, into the log of the
 /// one that followed it. Both wrote the same bytes as far as the follower came. Whoever reads the
 /// cluster's log may be in a file before that, which a follower made since then never had: as much as
-/// it keeps is copied too. Answers where the log ends.
-async fn top_up(home: &Home, fenced: &Home, from: u64) -> Result<u64, EngineError> {
+/// it keeps is copied too.
+async fn top_up(home: &Home, fenced: &Home, from: u64) -> Result<EndedLog, EngineError> {
     // Its own, which is as the other's was: that one may have died of its files.
     let control = control_of(home).await?;
     let (to, source) = (home.clone(), fenced.clone());
     blocking(move || {
         let from = from.max(control.checkpoint);
-        let copied = copy_log(&to, &source, &control, from);
-        let ended = copied.and_then(|copied| Ok((copied.files, log_end(&to, &control, copied.timeline, from)?)));
-        let (files, end) = ended.map_err(|error| {
+        let read = EndedLog::read(&source, control, from)
+            .and_then(|log| Ok((log, copy_log(&to, &source, &control, from)?)));
+        let (log, files) = read.map_err(|error| {
             EngineError::io("read the log of the server that ended in", &source.dir, error)
         })?;
-        tracing::info!(home = %to.dir.display(), files, end = %lsn_text(end), "the log of the server that ended was taken over");
-        Ok(end)
+        tracing::info!(home = %to.dir.display(), files, end = %lsn_text(log.end), "the log of the server that ended was taken over");
+        Ok(log)
     })
     .await
 }
 
-/// What was copied of the log.
-#[derive(Debug, Default)]
-struct Copied {
-    files: usize,
-    /// The latest timeline of which there is a file that holds the place where replay goes on.
-    timeline: Option<u32>,
-}
-
-fn copy_log(to: &Home, fenced: &Home, control: &Control, from: u64) -> io::Result<Copied> {
+fn copy_log(to: &Home, fenced: &Home, control: &Control, from: u64) -> io::Result<usize> {
     let source = Folder::open(&fenced.data())?.enter("pg_wal")?;
     let target = Folder::open(&to.data())?.enter("pg_wal")?;
     let bytes = u64::from(control.wal_segment_bytes);
-    let mut copied = Copied::default();
+    let mut copied = 0;
     let kept_from = from.saturating_sub(LOG_KEPT_BYTES);
     for entry in source.entries()? {
         let name = entry.name.as_str();
@@ -207,9 +298,6 @@ fn copy_log(to: &Home, fenced: &Home, control: &Control, from: u64) -> io::Resul
                     continue;
                 }
                 copy_file(&source, name, &target, name, to.os_uid)?;
-                if begin <= from {
-                    copied.timeline = copied.timeline.max(timeline_of(name));
-                }
             }
             Some(begin) => {
                 let is_kept = kept_from < begin + bytes;
@@ -225,30 +313,10 @@ fn copy_log(to: &Home, fenced: &Home, control: &Control, from: u64) -> io::Resul
                 copy_whole(&source, &target, name, to.os_uid)?;
             }
         }
-        copied.files += 1;
+        copied += 1;
     }
     target.sync()?;
     Ok(copied)
-}
-
-/// Where the last whole record behind `from` ends, which is how far a server replays.
-fn log_end(home: &Home, control: &Control, timeline: Option<u32>, from: u64) -> io::Result<u64> {
-    let Some(timeline) = timeline else {
-        return Ok(from);
-    };
-    let folder = Folder::open(&home.data())?.enter("pg_wal")?;
-    let segments = Segments::of(control, timeline);
-    let mut reader = Reader::new(Files::new(&folder, segments, u64::MAX), segments, from);
-    let mut end = from;
-    loop {
-        match reader.next() {
-            Ok(_) => end = reader.at(),
-            Err(LogFault::Io(error)) => return Err(error),
-            // Nobody knows how far that one gets.
-            Err(LogFault::Format(_)) if end == from => return Ok(u64::MAX),
-            Err(_) => return Ok(end),
-        }
-    }
 }
 
 /// Where in the log a file of that name begins; none when it is none of its files.
