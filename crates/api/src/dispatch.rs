@@ -4,8 +4,9 @@
 use std::{str::FromStr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{Method, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Response, header};
 use model::{Account, Region, limits};
+use serde_json::Value;
 use tracing::{Instrument, Span, field::Empty};
 use wire::{
     RawRequest,
@@ -22,7 +23,7 @@ use service::{
     Service,
     auth::{
         authenticate::{Access, Proof},
-        caller::Proved,
+        caller::{Caller, Proved},
     },
     context::ServiceContext,
     fault::{Code, EarlyRefusal, Fault},
@@ -91,21 +92,10 @@ impl Dispatch {
         known: &Known,
         begun: Instant,
     ) -> Response<Bytes> {
-        let code = result.as_ref().err().map(|fault| fault.code);
+        self.tell(result.as_ref().err(), known, begun);
         let mut response = result.unwrap_or_else(|fault| {
-            tracing::info!(fault = fault.code.as_str(), why = %fault.message, "refused");
             let service = known.api.map(Api::service);
             spoken.fault(&fault.on_wire(), service, request_id)
-        });
-        if code.is_none() {
-            tracing::debug!("answered");
-        }
-        self.service.metrics.observe(&Outcome {
-            api: known.api.map(Api::as_str),
-            action: known.action,
-            account: known.account.as_ref(),
-            code,
-            took: begun.elapsed(),
         });
         if let Some(account) = &known.account {
             response
@@ -113,6 +103,72 @@ impl Dispatch {
                 .insert(Proved(account.to_string()));
         }
         response
+    }
+
+    /// A request's log line and its count.
+    fn tell(&self, fault: Option<&Fault>, known: &Known, begun: Instant) {
+        match fault {
+            Some(fault) => {
+                tracing::info!(fault = fault.code.as_str(), why = %fault.message, "refused");
+            }
+            None => tracing::debug!("answered"),
+        }
+        self.service.metrics.observe(&Outcome {
+            api: known.api.map(Api::as_str),
+            action: known.action,
+            account: known.account.as_ref(),
+            code: fault.map(|fault| fault.code),
+            took: begun.elapsed(),
+        });
+    }
+
+    /// Runs an action for someone who signed in to the console: past the same checks as a request,
+    /// with the same log line and count. `input` has the members that AWS documents, and so has
+    /// the answer.
+    ///
+    /// # Errors
+    /// The action's fault.
+    pub async fn act(
+        &self,
+        caller: &Caller,
+        region: &Region,
+        (api, action): (Api, &str),
+        input: &Value,
+    ) -> Result<Value, Fault> {
+        let request_id = self.service.entropy.uuid().to_string();
+        let span = span(&request_id);
+        let acted = async {
+            let (begun, request) = (Instant::now(), in_process(action, input));
+            let mut known = Known {
+                api: Some(api),
+                action: None,
+                account: Some(caller.account.clone()),
+            };
+            Span::current().record("account", tracing::field::display(&caller.account));
+            let result = self
+                .run_as(caller, region, &request, &request_id, &mut known)
+                .await;
+            self.tell(result.as_ref().err(), &known, begun);
+            result
+        };
+        let response = acted.instrument(span).await?;
+        serde_json::from_slice(response.body()).map_err(|error| Fault::internal(&error))
+    }
+
+    async fn run_as(
+        &self,
+        caller: &Caller,
+        region: &Region,
+        request: &RawRequest,
+        request_id: &str,
+        known: &mut Known,
+    ) -> Result<Response<Bytes>, Fault> {
+        let spoken = PROTOCOLS.of(request);
+        let asked = spoken.read(request)?;
+        let entry = find(&asked, spoken.dialect(), known)?;
+        self.is_ours(entry)?;
+        let cx = self.context(caller.clone(), self.hosted(region.clone())?);
+        (entry.call)(&asked, &cx, spoken, request_id).await
     }
 
     async fn run(
@@ -144,23 +200,33 @@ impl Dispatch {
                 ),
             ));
         }
-        if let (Api::Kms, Some(outside)) = (entry.api, &self.service.outside_kms) {
-            return Err(Fault::new(
+        self.is_ours(entry)?;
+        let region = self.region(&proof, &host)?;
+        let cx = self.context(proof.caller, region);
+        (entry.call)(&asked, &cx, spoken, request_id).await
+    }
+
+    /// Refuses what another KMS has to be asked.
+    fn is_ours(&self, entry: &Entry) -> Result<(), Fault> {
+        match (entry.api, &self.service.outside_kms) {
+            (Api::Kms, Some(outside)) => Err(Fault::new(
                 Code::KmsUnsupported,
                 format!(
                     "The keys of this server are held by another KMS, at {}: ask it.",
                     outside.endpoint
                 ),
-            ));
+            )),
+            _ => Ok(()),
         }
-        let region = self.region(&proof, &host)?;
-        let cx = ActionContext {
+    }
+
+    fn context(&self, caller: Caller, region: Region) -> ActionContext {
+        ActionContext {
             service: self.service.clone(),
             access: self.access.clone(),
-            caller: proof.caller,
+            caller,
             region,
-        };
-        (entry.call)(&asked, &cx, spoken, request_id).await
+        }
     }
 
     /// The API that a credential is for.
@@ -218,6 +284,23 @@ impl Dispatch {
                 peer.endpoint
             ))),
         }
+    }
+}
+
+/// A request for an action that came in no request, in the protocol that writes answers as they are.
+fn in_process(action: &str, input: &Value) -> RawRequest {
+    let mut headers = HeaderMap::new();
+    let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
+    headers.insert(header::CONTENT_TYPE, content_type);
+    if let Ok(target) = HeaderValue::from_str(action) {
+        headers.insert("x-amz-target", target);
+    }
+    RawRequest {
+        method: Method::POST,
+        path: "/".to_owned(),
+        query: String::new(),
+        headers,
+        body: input.to_string().into(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! It does not know what the API's actions do.
 mod client;
 mod commands;
+mod console;
 mod deployment;
 mod http;
 mod logging;

@@ -32,6 +32,7 @@ use crate::{
         failure::Failure,
         invocation::{Invocation, Outcome, Run},
     },
+    console::{Console, Reached},
     deployment::{
         catalogs, credentials,
         data_dir::{DataDir, default_path, keep_private},
@@ -233,8 +234,14 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
     service.records_changed();
     let slots = ConnectionSlots::new(Bounds::of(files.connections_max()), layer.proxy.clone());
     let router = Arc::new(Router::new(
-        HostCheck::new(address, &layer.host, tls.is_some()),
+        HostCheck::new(
+            address,
+            &layer.host,
+            tls.is_some(),
+            layer.external_url.clone(),
+        ),
         HomePage::new(mode, scheme, &shown_credentials(address, &dir)),
+        console(&layer, &service, address.ip().is_loopback(), tls.is_some()),
         Arc::clone(&service),
         Arc::clone(&slots),
     ));
@@ -279,6 +286,16 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         Err(_) => tracing::warn!("stopped before everything had ended; the next start takes it up"),
     }
     Ok(())
+}
+
+/// The console, if it is wanted.
+fn console(layer: &Layer, service: &Arc<Service>, loopback: bool, tls: bool) -> Option<Console> {
+    let outside = layer.external_url.as_ref().map(|url| url.tls);
+    let reached = Reached {
+        tls: outside.unwrap_or(tls),
+        safely: tls || loopback || outside == Some(true),
+    };
+    (layer.no_console != Some(true)).then(|| Console::new(Arc::clone(service), reached))
 }
 
 /// Where the help page says that the credentials are: strangers elsewhere are not told of folders.

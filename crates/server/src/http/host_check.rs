@@ -9,6 +9,8 @@ use std::{
 use api::Api;
 use http::{HeaderMap, HeaderValue, Uri, header, uri::Authority};
 
+use crate::settings::values::ExternalUrl;
+
 /// AWS's domains: all partitions but China, and China.
 const DOMAINS: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
 
@@ -17,6 +19,8 @@ const DOMAINS: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
 pub(crate) struct HostCheck {
     names: BTreeSet<String>,
     scheme: &'static str,
+    /// The origin of our pages where a proxy stands before us.
+    external: Option<ExternalUrl>,
 }
 
 /// Why a request is refused before anything looks at it.
@@ -40,10 +44,18 @@ pub(crate) enum Refusal {
 }
 
 impl HostCheck {
-    /// A check for a server that listens on `address`, and is called `hosts` besides.
-    pub(crate) fn new(address: SocketAddr, hosts: &[String], tls: bool) -> Self {
-        let mut names: BTreeSet<String> =
-            hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+    /// A check for a server that listens on `address`, and is called `hosts` besides; `external` is
+    /// what browsers reach it by, where that is neither.
+    pub(crate) fn new(
+        address: SocketAddr,
+        hosts: &[String],
+        tls: bool,
+        external: Option<ExternalUrl>,
+    ) -> Self {
+        let outside = external.as_ref().map(|url| url.host.clone());
+        let mut names: BTreeSet<String> = (hosts.iter().cloned().chain(outside))
+            .map(|host| host.to_ascii_lowercase())
+            .collect();
         names.insert("localhost".to_owned());
         if !address.ip().is_unspecified() {
             names.insert(address.ip().to_string());
@@ -51,6 +63,7 @@ impl HostCheck {
         Self {
             names,
             scheme: if tls { "https" } else { "http" },
+            external,
         }
     }
 
@@ -99,10 +112,16 @@ impl HostCheck {
     }
 
     fn is_own(&self, origin: &HeaderValue, host: &Authority) -> bool {
+        let origin = origin.to_str().unwrap_or_default();
+        if let Some(outside) = &self.external {
+            // Under the proxy's name there is no other origin of ours, whatever we listen for.
+            let is_outside = outside.origin.eq_ignore_ascii_case(origin);
+            if is_outside || outside.host.eq_ignore_ascii_case(host.host()) {
+                return is_outside;
+            }
+        }
         origin
-            .to_str()
-            .ok()
-            .and_then(|text| text.strip_prefix(self.scheme))
+            .strip_prefix(self.scheme)
             .and_then(|text| text.strip_prefix("://"))
             .is_some_and(|text| text.eq_ignore_ascii_case(host.as_str()))
     }
@@ -151,6 +170,7 @@ mod tests {
             "10.1.2.3:8085".parse().expect("an address"),
             &["Ferry.Example".to_owned()],
             false,
+            Some("https://Outside.Example".parse().expect("a URL")),
         );
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
@@ -210,6 +230,24 @@ mod tests {
             check("http://localhost:1/", &[("host", "localhost:1")]),
             Ok(())
         );
+    }
+
+    #[test]
+    fn pages_behind_a_proxy_are_our_own() {
+        for host in ["outside.example", "10.1.2.3:8085"] {
+            let with = |origin| check("/", &[("host", host), ("origin", origin)]);
+            assert_eq!(with("https://outside.example"), Ok(()));
+            for foreign in [
+                "http://outside.example",
+                "https://outside.example:8443",
+                "https://evil.example",
+            ] {
+                assert!(
+                    matches!(with(foreign), Err(Refusal::Origin(_))),
+                    "{foreign}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -20,12 +20,13 @@ use service::{
 };
 use wire::RawRequest;
 
+use crate::console::{self, Console};
 use crate::http::{
     body::{RequestLimiter, Sending},
     buffers::{Buffer, Buffers, ROOM},
     connection_slots::{ConnectionSlots, Group, Stage, Visitor},
     home_page::HomePage,
-    host_check::HostCheck,
+    host_check::{HostCheck, Refusal},
     response::{PLAIN_TEXT, text, typed},
 };
 
@@ -33,6 +34,8 @@ use crate::http::{
 pub(crate) struct Router {
     host_check: HostCheck,
     help_page: HomePage,
+    /// None where it is not wanted.
+    console: Option<Console>,
     service: Arc<Service>,
     dispatch: Dispatch,
     limiter: RequestLimiter,
@@ -54,12 +57,14 @@ impl Router {
     pub(crate) fn new(
         host_check: HostCheck,
         help_page: HomePage,
+        console: Option<Console>,
         service: Arc<Service>,
         slots: Arc<ConnectionSlots>,
     ) -> Self {
         Self {
             host_check,
             help_page,
+            console,
             dispatch: Dispatch::new(&service),
             service,
             limiter: RequestLimiter::new(limits::REQUEST_READ_TIMEOUT),
@@ -105,7 +110,14 @@ impl Router {
         let mut buffer = self.buffers.of(visitor);
         let has_room = !visitor.overdoes() && buffer.grow(head_bytes(&parts));
         name_host(&parts.uri, &mut parts.headers);
-        let passed = self.host_check.check(&parts.uri, &parts.headers);
+        let passed = match self.host_check.check(&parts.uri, &parts.headers) {
+            Err(Refusal::CrossSite)
+                if console::is_followed_link(&parts.method, parts.uri.path(), &parts.headers) =>
+            {
+                Ok(())
+            }
+            checked => checked,
+        };
         let raw = RawRequest {
             method: parts.method,
             path: parts.uri.path().to_owned(),
@@ -116,12 +128,19 @@ impl Router {
         if !has_room {
             return self.dispatch.refuse(&raw, EarlyRefusal::Busy.into());
         }
+        let console = self.console.as_ref().filter(|_| console::owns(&raw.path));
         if let Err(refusal) = passed {
+            if console.is_some() {
+                return console::refused(StatusCode::FORBIDDEN, &refusal.to_string());
+            }
             let fault = Fault::new(Code::AccessDenied, refusal.to_string());
             return self.dispatch.refuse(&raw, fault);
         }
         if visitor.group() == Group::Health && raw.path != "/healthz" {
             return self.dispatch.refuse(&raw, EarlyRefusal::Busy.into());
+        }
+        if let Some(console) = console {
+            return self.show(console, raw, body, buffer, visitor, stage).await;
         }
         if let Some(page) = self.own_page(&raw, stage).await {
             return page;
@@ -131,6 +150,32 @@ impl Router {
             return other_method(methods);
         }
         self.hand_on(raw, body, buffer, stage).await
+    }
+
+    /// Reads the body, when it is the request's turn, and asks the console.
+    async fn show<B>(
+        &self,
+        console: &Console,
+        mut raw: RawRequest,
+        body: B,
+        buffer: Buffer,
+        visitor: &Visitor,
+        stage: &mut Stage,
+    ) -> Response<Bytes>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let mut turn = match self.limiter.take(body, sending(&raw), buffer).await {
+            Ok(turn) => turn,
+            Err(refusal) => {
+                let fault = Fault::from(refusal);
+                let status = StatusCode::from_u16(fault.code.status());
+                return console::refused(status.unwrap_or(StatusCode::BAD_REQUEST), &fault.message);
+            }
+        };
+        stage.answering();
+        raw.body = std::mem::take(&mut turn.body);
+        console.answer(&raw, visitor.address()).await
     }
 
     /// Reads the body, when it is the request's turn, and asks the service.
@@ -144,12 +189,7 @@ impl Router {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let sending = if raw.headers.contains_key(header::EXPECT) {
-            Sending::WhenAsked
-        } else {
-            Sending::AtOnce
-        };
-        let mut turn = match self.limiter.take(body, sending, buffer).await {
+        let mut turn = match self.limiter.take(body, sending(&raw), buffer).await {
             Ok(turn) => turn,
             Err(refusal) => return self.dispatch.refuse(&raw, refusal.into()),
         };
@@ -218,6 +258,13 @@ impl Router {
             "text/plain; version=0.0.4",
             self.service.scrape().await,
         )
+    }
+}
+
+fn sending(request: &RawRequest) -> Sending {
+    match request.headers.contains_key(header::EXPECT) {
+        true => Sending::WhenAsked,
+        false => Sending::AtOnce,
     }
 }
 

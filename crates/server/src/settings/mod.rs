@@ -34,7 +34,7 @@ use crate::settings::{
     layers::layer,
     peer::PeerRow,
     roles::RoleRow,
-    values::{Addresses, ByteCount, Listen, Network, Ports, Seconds, Secret},
+    values::{Addresses, ByteCount, ExternalUrl, Listen, Network, Ports, Seconds, Secret},
     vault_place::VaultPlace,
     webhook::WebhookRow,
 };
@@ -128,6 +128,14 @@ pub(crate) struct Layer {
         value_delimiter = ','
     )]
     host: Vec<String>,
+    /// Address that browsers have this server by, where a proxy stands before it: https://ferry.example.net
+    ///
+    /// The console takes changes from pages of that origin only, and of the address that it listens on.
+    #[arg(long, env = "SNAPFERRY_EXTERNAL_URL", value_name = "URL")]
+    external_url: Option<ExternalUrl>,
+    /// Serve no console at /console/
+    #[arg(long, env = "SNAPFERRY_NO_CONSOLE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    no_console: Option<bool>,
     /// Address or network of a proxy that many clients come through; can be given several times
     ///
     /// Connections from there have no share of their own, as those of other addresses have: see

@@ -12,6 +12,8 @@ use model::limits;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::settings::address::Address;
+
 /// A text did not have the form that a setting asks for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{value:?} is not {expected}")]
@@ -74,6 +76,54 @@ impl FromStr for Listen {
                 .map_err(|_| wrong()),
             None => text.parse().map(Self).map_err(|_| wrong()),
         }
+    }
+}
+
+/// The address that browsers have this server by: `https://ferry.example.net`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct ExternalUrl {
+    /// Scheme, host and port, as browsers write an Origin.
+    pub(crate) origin: String,
+    pub(crate) host: String,
+    pub(crate) tls: bool,
+}
+
+impl FromStr for ExternalUrl {
+    type Err = FormError;
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        let parts = Address::parse(text).filter(|parts| parts.target == "/");
+        let parts = parts.ok_or_else(|| {
+            FormError::new(
+                text,
+                "a URL without a path such as https://ferry.example.net",
+            )
+        })?;
+        let (scheme, usual) = if parts.tls {
+            ("https", 443)
+        } else {
+            ("http", 80)
+        };
+        let host = match parts.host.contains(':') {
+            true => format!("[{}]", parts.host),
+            false => parts.host.clone(),
+        };
+        let port = match parts.port {
+            port if port == usual => String::new(),
+            port => format!(":{port}"),
+        };
+        Ok(Self {
+            origin: format!("{scheme}://{host}{port}").to_ascii_lowercase(),
+            host: parts.host,
+            tls: parts.tls,
+        })
+    }
+}
+
+impl TryFrom<String> for ExternalUrl {
+    type Error = FormError;
+    fn try_from(text: String) -> Result<Self, FormError> {
+        text.parse()
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::{constant_time, digest};
 use catalog::{Catalog, CatalogError, CatalogExt, access_keys, accounts};
 use http::{HeaderValue, header::HOST};
 use kms::MasterKey;
@@ -161,6 +162,60 @@ impl Access {
         }
     }
 
+    /// Finds out who types an access key and its secret, as people do who sign in to the console.
+    /// The secret is compared here and kept nowhere. Where signatures are not checked, neither is
+    /// it: twelve digits as the access key are the account.
+    ///
+    /// # Errors
+    /// `InvalidClientTokenId`, whether there is no such key, it is not active or its secret is
+    /// another; the catalog's.
+    pub async fn sign_in(&self, access_key_id: &str, secret: &str) -> Result<Caller, Fault> {
+        let of = |account| Caller {
+            account,
+            access_key_id: access_key_id.to_owned(),
+            session: None,
+        };
+        if self.mode == Mode::Dev {
+            let account = access_key_id.parse();
+            return Ok(of(account.unwrap_or_else(|_| self.default_account.clone())));
+        }
+        let row = self.active_key(access_key_id).await?;
+        let expected = match &row {
+            Some(row) => self
+                .master_key
+                .open(SECRET_PURPOSE, &row.id, &row.sealed_secret),
+            // Without a key the same is done before the answer is no.
+            None => Ok(Zeroizing::default()),
+        }
+        .map_err(|error| Fault::internal(&error))?;
+        let hash = |bytes: &[u8]| digest::digest(&digest::SHA256, bytes);
+        let (given, expected) = (hash(secret.as_bytes()), hash(&expected));
+        let same = constant_time::verify_slices_are_equal(given.as_ref(), expected.as_ref());
+        match row {
+            Some(row) if same.is_ok() => Ok(of(row.account)),
+            _ => Err(AuthFault::InvalidClientTokenId.into()),
+        }
+    }
+
+    /// Whether someone who signed in with an access key may go on: it is there, active, and still
+    /// of that account.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn may_go_on(&self, caller: &Caller) -> Result<bool, Fault> {
+        if self.mode == Mode::Dev {
+            return Ok(true);
+        }
+        let row = self.active_key(&caller.access_key_id).await?;
+        Ok(row.is_some_and(|row| row.account == caller.account))
+    }
+
+    async fn active_key(&self, id: &str) -> Result<Option<access_keys::AccessKey>, Fault> {
+        let id = id.to_owned();
+        let read = self.catalog.point_read(move |tx| access_keys::get(tx, &id));
+        Ok(read.await?.filter(access_keys::AccessKey::is_active))
+    }
+
     /// The role of an ARN, if the caller may assume it. Where signatures are not checked anyone
     /// is any account already, and so may assume any role.
     pub fn assumable(&self, caller: &Account, arn: &RoleArn) -> Option<Role> {
@@ -282,12 +337,7 @@ impl Access {
         if let Some(found) = self.remembered(claim, now) {
             return Ok(Some(found));
         }
-        let id = claim.access_key_id.clone();
-        let row = self
-            .catalog
-            .point_read(move |tx| access_keys::get(tx, &id))
-            .await?;
-        let Some(row) = row.filter(access_keys::AccessKey::is_active) else {
+        let Some(row) = self.active_key(&claim.access_key_id).await? else {
             self.lock().forget(&claim.access_key_id);
             return Ok(None);
         };

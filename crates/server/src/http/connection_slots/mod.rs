@@ -224,6 +224,10 @@ impl ConnectionSlots {
         let (id, leave) = (state.next, Arc::new(Notify::new()));
         state.next += 1;
         *state.staying.entry(group.clone()).or_default() += 1;
+        let address = match &group {
+            Group::Stranger(address) => Some(*address),
+            _ => None,
+        };
         let seat = Seat {
             group,
             used: state.tick(),
@@ -235,7 +239,7 @@ impl ConnectionSlots {
             leaving: false,
         };
         state.seats.insert(id, seat);
-        ConnectionSlot::new(Visitor::new(Arc::clone(self), id), leave)
+        ConnectionSlot::new(Visitor::new(Arc::clone(self), id, address), leave)
     }
 
     /// Lets one idle connection go, whoever's: the system has no descriptor left.

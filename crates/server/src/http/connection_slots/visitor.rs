@@ -1,7 +1,7 @@
 //! A connection in its slot, and as its requests know it.
 //!
 //! It does not know who makes room for whom.
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use tokio::sync::Notify;
 
@@ -60,11 +60,17 @@ impl Drop for ConnectionSlot {
 pub(crate) struct Visitor {
     pub(super) slots: Arc<ConnectionSlots>,
     pub(super) id: u64,
+    address: Option<IpAddr>,
 }
 
 impl Visitor {
-    pub(super) fn new(slots: Arc<ConnectionSlots>, id: u64) -> Self {
-        Self { slots, id }
+    pub(super) fn new(slots: Arc<ConnectionSlots>, id: u64, address: Option<IpAddr>) -> Self {
+        Self { slots, id, address }
+    }
+
+    /// Where it comes from, as far as that tells it from others; none behind a proxy.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// Whose share it is in.
