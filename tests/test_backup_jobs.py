@@ -235,5 +235,5 @@ def test_jobs_and_points_are_their_accounts_and_regions(closed, backup, vault, p
 def test_what_is_set(backup, aws):  # noqa: F811
     assert backup.get_supported_resource_types()["ResourceTypes"] == ["Aurora", "RDS"]
     assert backup.describe_region_settings()["ResourceTypeOptInPreference"] == {"Aurora": True, "RDS": True}
-    assert backup.describe_global_settings()["GlobalSettings"] == {"isCrossAccountBackupEnabled": "false"}
+    assert backup.describe_global_settings()["GlobalSettings"] == {"isCrossAccountBackupEnabled": "true"}
     assert aws("backup", "list-backup-jobs", "--by-state", "FAILED") == {"BackupJobs": []}

@@ -50,6 +50,7 @@ def _kind(member):
         r"^EncryptionKeyArn$": ["key"],
         r"^ResourceArn$": ["vault", "cluster"],
         r"^RecoveryPointArn$": ["snapshot"],
+        r"^DestinationBackupVaultArn$": ["vault"],
         # Kept and answered again, refused as a whole, or only what lists are narrowed by.
         r"^IamRoleArn$|^LogicallyAirGapped|^By": [],
         # Groups, topics, instances, and what is not here: their own tests show what they reach.
@@ -202,6 +203,9 @@ def _filler(world, name, shape):
         "ReplicaRegion": FAR,
         "PrimaryRegion": FAR,
         "BackupVaultName": "Default",
+        "SourceBackupVaultName": "Default",
+        "DestinationBackupVaultArn": world.arns["vault"],
+        "RecoveryPointArn": world.arns["snapshot"],
         "IamRoleArn": ROLE,
     }
     if name in known:

@@ -181,6 +181,12 @@ impl Region {
         KNOWN_REGIONS.iter().map(|name| Region((*name).to_owned()))
     }
 
+    /// Its zones, `<region>a` to `<region>c`.
+    pub fn zones(&self) -> Vec<String> {
+        let letters = ["a", "b", "c"].into_iter();
+        letters.map(|zone| format!("{}{zone}", self.0)).collect()
+    }
+
     /// The ARN partition the region belongs to.
     pub fn partition(&self) -> &'static str {
         if self.0.starts_with("us-gov-") {

@@ -4,6 +4,7 @@
 //! Records derive serde because the catalog keeps them as versioned JSON documents
 //! (docs/decisions/0003-sqlite-shared-commits.md); new fields carry `#[serde(default)]`.
 pub mod arn;
+pub mod backup_job;
 pub mod backup_vault;
 pub mod backups;
 pub mod clock;
@@ -30,6 +31,7 @@ pub mod tag;
 pub mod told;
 
 pub use arn::{Arn, Kind as ArnKind};
+pub use backup_job::{BackupJob, BackupJobKind, BackupJobState, CopyOf, RestoreOf};
 pub use backup_vault::BackupVault;
 pub use backups::BackupState;
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
@@ -46,7 +48,7 @@ pub use names::{
     ParameterGroupName, SnapshotName, SubnetGroupName, SubscriptionName,
 };
 pub use parameter_group::{ApplyMethod, GroupScope, ParameterGroup, ParameterSetting};
-pub use recovery_point::{BackupJob, BackupJobKind, BackupJobState, RecoveryPoint};
+pub use recovery_point::{CopyAction, JobPlace, MadeBy, RecoveryPoint};
 pub use retained_backup::RetainedBackup;
 pub use secret::{MasterSecret, RotationRules, SecretStatus, SecretVersion, Stage};
 pub use snapshot::{Content, Snapshot, SnapshotKind, SnapshotStatus};

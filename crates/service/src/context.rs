@@ -60,6 +60,8 @@ pub struct ServiceContext {
     pub parameters: Arc<Notify>,
     /// Wakes what asks for automated snapshots: a cluster has become available.
     pub backups: Notify,
+    /// Wakes what begins jobs of AWS Backup: one was asked for.
+    pub backup_jobs: Notify,
     /// The OS users of this node's clusters.
     pub users: Users,
     /// Wakes who sees to servers: one is to be looked at.
@@ -150,6 +152,7 @@ impl ServiceContext {
             records_changed,
             parameters: Arc::new(Notify::new()),
             backups: Notify::new(),
+            backup_jobs: Notify::new(),
             users,
             servers_changed: Notify::new(),
             answering: Answering::default(),

@@ -4,9 +4,11 @@
 pub mod analysis;
 pub mod auth;
 pub mod background;
+pub mod backup_jobs;
 pub mod backups;
 pub mod clusters;
 pub mod context;
+pub mod copies;
 pub mod events;
 pub mod fault;
 pub mod jobs;

@@ -17,8 +17,12 @@ pub fn settle(tx: &mut dyn Tx, snapshot: &mut Snapshot) -> Result<(), CatalogErr
     if snapshot.status == SnapshotStatus::Available {
         point.completed_at = Some(now);
     }
-    let key = [snapshot.account.as_str(), point.job.as_str()];
-    let Some(mut stored) = keyed::get::<BackupJob>(tx, &snapshot.region, &key)? else {
+    let (region, account) = match &point.job_at {
+        Some(place) => (&place.region, &place.account),
+        None => (&snapshot.region, &snapshot.account),
+    };
+    let key = [account.as_str(), point.job.as_str()];
+    let Some(mut stored) = keyed::get::<BackupJob>(tx, region, &key)? else {
         return Ok(());
     };
     let job = &mut stored.value;

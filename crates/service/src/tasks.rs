@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     background::{report::Report, spawn},
+    backup_jobs::BackupJobs,
     backups::schedule::AutomatedBackups,
     clusters::{parameters::ParameterKeeper, supervise::Supervisor, upkeep::ClusterUpkeep},
     context::ServiceContext,
@@ -45,6 +46,7 @@ pub(crate) async fn begin(
         spawn(context, Prune::default()),
         spawn(context, KeyRotation),
         spawn(context, RecoveryPointExpiry::default()),
+        spawn(context, BackupJobs),
         spawn(context, Report::default()),
     ];
     if !context.settings.no_automated_backups {

@@ -1,7 +1,10 @@
 //! What lists of jobs and recovery points are narrowed by.
-use model::Timestamp;
+use model::{BackupJob, Timestamp};
 
-use super::faults::{invalid, shown};
+use super::{
+    faults::{invalid, shown},
+    jobs::category,
+};
 use service::fault::Fault;
 
 /// A moment of the query: ISO 8601.
@@ -41,6 +44,47 @@ pub(crate) fn is(asked: Option<&String>, value: &str) -> bool {
 }
 
 /// The same, where `*` asks for all.
-pub(crate) fn is_any_or(asked: Option<&String>, value: &str) -> bool {
+fn is_any_or(asked: Option<&String>, value: &str) -> bool {
     asked.is_none_or(|asked| asked == "*" || asked == value)
+}
+
+/// Two moments of the query, between which a job's lies.
+///
+/// # Errors
+/// `InvalidParameterValueException`.
+pub(crate) fn span(
+    (after, before): (&str, &str),
+    given: (Option<&str>, Option<&str>),
+) -> Result<(Option<Timestamp>, Option<Timestamp>), Fault> {
+    Ok((moment(after, given.0)?, moment(before, given.1)?))
+}
+
+/// What every list of jobs is narrowed by.
+#[derive(Debug, Default)]
+pub(crate) struct OfJobs {
+    pub(crate) resource_arn: Option<String>,
+    pub(crate) state: Option<String>,
+    pub(crate) resource_type: Option<String>,
+    pub(crate) account_id: Option<String>,
+    pub(crate) message_category: Option<String>,
+    pub(crate) parent_job_id: Option<String>,
+    pub(crate) created: (Option<Timestamp>, Option<Timestamp>),
+    pub(crate) ended: (Option<Timestamp>, Option<Timestamp>),
+}
+
+impl OfJobs {
+    pub(crate) fn passes(&self, job: &BackupJob) -> bool {
+        is(self.resource_arn.as_ref(), &job.resource.to_string())
+            && is(self.state.as_ref(), job.state.as_str())
+            && is(self.resource_type.as_ref(), &job.resource_type)
+            && is_any_or(self.account_id.as_ref(), job.account.as_str())
+            && is_any_or(
+                self.message_category.as_ref(),
+                category(job).unwrap_or_default(),
+            )
+            // No job has a parent.
+            && self.parent_job_id.is_none()
+            && between(Some(job.created_at), self.created.0, self.created.1)
+            && between(job.ended_at, self.ended.0, self.ended.1)
+    }
 }

@@ -4,13 +4,11 @@ use catalog::{
     backup_jobs::{self, After},
     keyed, snapshots,
 };
-use model::{
-    Account, Arn, ArnKind, BackupJob, BackupJobKind, BackupJobState, Region, SnapshotStatus,
-};
+use model::{Account, Arn, BackupJob, BackupJobKind, BackupJobState, Region, SnapshotStatus};
 use serde::Serialize;
 
 use super::{
-    faults::{not_found, shown},
+    faults::{invalid, not_found, shown},
     lifecycle::Lifecycle,
     page,
     vaults::VAULT_TYPE,
@@ -117,18 +115,36 @@ pub(crate) async fn find(
         looked.transpose()
     });
     let found: Option<(BackupJob, u8)> = found.await?;
-    found.ok_or_else(|| not_found(id, format!("Backup job {} cannot be found.", shown(id))))
+    found.ok_or_else(|| missing(kind, id))
 }
 
-/// A job beside how much of its snapshot there is, in percent. One whose snapshot is gone, as after
-/// a rebuild of the catalog, or has failed, has failed too.
+/// What is said of a job that is not there.
+pub(crate) fn missing(kind: BackupJobKind, id: &str) -> Fault {
+    let word = match kind {
+        BackupJobKind::Backup => "Backup",
+        BackupJobKind::Copy => "Copy",
+        BackupJobKind::Restore => "Restore",
+    };
+    not_found(id, format!("{word} job {} cannot be found.", shown(id)))
+}
+
+/// A job beside how much of its work there is, in percent. One whose snapshot is gone, as after a
+/// rebuild of the catalog, or has failed, has failed too.
 fn look(tx: &mut dyn Tx, mut job: BackupJob) -> Result<(BackupJob, u8), CatalogError> {
     match job.state {
         BackupJobState::Completed => return Ok((job, 100)),
-        BackupJobState::Failed => return Ok((job, 0)),
+        BackupJobState::Created | BackupJobState::Failed | BackupJobState::Expired => {
+            return Ok((job, 0));
+        }
         BackupJobState::Running => {}
     }
-    let found = snapshots::get(tx, &job.region, &job.account, &job.snapshot)?;
+    if let Some(restore) = &job.restore {
+        let cluster = service::backup_jobs::restored(tx, restore)?;
+        let percent = cluster.and_then(|cluster| cluster.percent_progress);
+        return Ok((job, percent.unwrap_or_default()));
+    }
+    let (region, account) = job.goes_to();
+    let found = snapshots::get(tx, region, account, &job.snapshot)?;
     let found = found.map(|stored| stored.value);
     let percent = found
         .as_ref()
@@ -138,6 +154,25 @@ fn look(tx: &mut dyn Tx, mut job: BackupJob) -> Result<(BackupJob, u8), CatalogE
         job.message = Some("Its snapshot was lost before it was whole.".to_owned());
     }
     Ok((job, percent))
+}
+
+/// Refuses what is no role's ARN. Which role it is counts for nothing: there is no IAM.
+///
+/// # Errors
+/// `InvalidParameterValueException`.
+pub(crate) fn role(given: &str) -> Result<(), Fault> {
+    let parts: Vec<&str> = given.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", _, "iam", "", account, name]
+            if account.len() == 12 && name.starts_with("role/") && name.len() > 5 =>
+        {
+            Ok(())
+        }
+        _ => Err(invalid(
+            given,
+            format!("IamRoleArn {} is not the ARN of a role.", shown(given)),
+        )),
+    }
 }
 
 /// A job in an answer.
@@ -184,17 +219,11 @@ pub(crate) fn category(job: &BackupJob) -> Option<&'static str> {
 impl ShownJob {
     /// Its owner's view.
     pub(crate) fn of(job: &BackupJob, percent: u8) -> Self {
-        let vault = Arn::of(
-            ArnKind::BackupVault,
-            &job.region,
-            &job.account,
-            job.vault.as_str(),
-        );
         Self {
             account_id: job.account.to_string(),
             backup_job_id: job.id.clone(),
             backup_vault_name: job.vault.to_string(),
-            backup_vault_arn: vault.to_string(),
+            backup_vault_arn: job.vault_arn().to_string(),
             vault_type: VAULT_TYPE,
             recovery_point_arn: job.point_arn().to_string(),
             recovery_point_lifecycle: Lifecycle::of(&job.lifecycle),

@@ -6,5 +6,6 @@ pub mod jobs;
 pub mod lifecycle;
 pub mod page;
 pub mod points;
+pub mod restore;
 pub mod tags;
 pub mod vaults;

@@ -5,7 +5,7 @@ use catalog::{
 };
 use model::{
     Account, Arn, ArnKind, BackupVault, BackupVaultName, RecoveryPoint, Region, Snapshot,
-    SnapshotKind, SnapshotStatus, Tag,
+    SnapshotKind, SnapshotStatus, Tag, backup_job::resource_type,
 };
 use serde::Serialize;
 
@@ -58,14 +58,6 @@ pub(crate) fn in_vault(
     list(tx, &vault.region, &vault.account, |_, point| {
         point.vault == vault.name
     })
-}
-
-/// `Aurora`, or `RDS` for Multi-AZ DB clusters.
-pub(crate) fn resource_type(engine: &str) -> &'static str {
-    match engine.starts_with("aurora") {
-        true => "Aurora",
-        false => "RDS",
-    }
 }
 
 /// Which recovery point an ARN names.
@@ -186,6 +178,17 @@ impl ShownPoint {
     }
 }
 
+/// Reads the ARN of a resource that was backed up. It may be gone by now.
+///
+/// # Errors
+/// `InvalidParameterValueException`.
+pub(crate) fn resource_arn(given: &str) -> Result<Arn, Fault> {
+    Arn::parse(given).map_err(|_| {
+        let message = format!("{} is not the ARN of a resource.", shown(given));
+        invalid(given, message)
+    })
+}
+
 /// Whether an ARN is of the kind that recovery points have.
 pub(crate) fn is_arn(given: &str) -> bool {
     let arn = Arn::parse(given).ok();
@@ -193,7 +196,14 @@ pub(crate) fn is_arn(given: &str) -> bool {
 }
 
 /// A recovery point in whichever vault.
-fn anywhere(tx: &mut dyn Tx, wanted: &SnapshotRef, given: &str) -> Result<Stored<Snapshot>, Fault> {
+///
+/// # Errors
+/// `ResourceNotFoundException`.
+pub(crate) fn anywhere(
+    tx: &mut dyn Tx,
+    wanted: &SnapshotRef,
+    given: &str,
+) -> Result<Stored<Snapshot>, Fault> {
     let found = wanted.get(tx)?;
     let found = found.filter(|stored| stored.value.recovery_point.is_some());
     found.ok_or_else(|| missing(given))

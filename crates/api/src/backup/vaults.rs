@@ -3,7 +3,7 @@
 //! A vault's policy cannot allow its own account more than that may anyway; what it denies is
 //! refused. Its owner can always read and change the policy itself, as with a key's.
 use catalog::{CatalogExt, Stored, Tx, keyed};
-use kms::policy::{Conditions, Decision, Policy, Request};
+use kms::policy::{Decision, Policy};
 use model::{
     Account, Arn, ArnKind, BackupVault, BackupVaultName, Region, Tag, backup_vault::DEFAULT,
 };
@@ -15,7 +15,11 @@ use crate::{
     keys::lookup::seconds,
     shapes::groups::{Named, always, keep},
 };
-use service::fault::{Code, Fault};
+use service::{
+    backup_jobs::vaults::decide,
+    fault::{Code, Fault},
+    link::http::RemoteRegion,
+};
 
 impl Named for BackupVault {
     fn name(&self) -> &str {
@@ -70,7 +74,8 @@ pub(crate) fn get(
 /// `AccessDeniedException`.
 pub(crate) fn not_denied(vault: &BackupVault, action: &'static str) -> Result<(), Fault> {
     let arn = vault.arn();
-    let decided = decide(vault, &vault.account, action)?;
+    let decided = decide(vault, &vault.account, action);
+    let decided = decided.map_err(|error| Fault::internal(&error))?;
     match decided {
         Decision::Deny => Err(Fault::new(
             Code::KmsAccessDenied,
@@ -82,20 +87,6 @@ pub(crate) fn not_denied(vault: &BackupVault, action: &'static str) -> Result<()
         )),
         Decision::Allow | Decision::Silent => Ok(()),
     }
-}
-
-/// What a vault's policy says of an account's doing.
-fn decide(vault: &BackupVault, account: &Account, action: &str) -> Result<Decision, Fault> {
-    let Some(text) = &vault.policy else {
-        return Ok(Decision::Silent);
-    };
-    let policy = Policy::parse(text).map_err(|error| Fault::internal(&error))?;
-    Ok(policy.decide(&Request {
-        principal_account: account,
-        action,
-        key_arn: &vault.arn(),
-        conditions: &Conditions::default(),
-    }))
 }
 
 /// The caller's vault of that name, for an action that its policy does not deny.
@@ -171,6 +162,49 @@ pub(crate) fn of_arn(cx: &ActionContext, given: &str) -> Result<String, Fault> {
         return Err(missing(given));
     }
     Ok(located.name.to_owned())
+}
+
+/// Reads the ARN of a vault that copies go to: of a region of this deployment, and of any account.
+/// That one of the caller's own is there is checked.
+///
+/// # Errors
+/// `InvalidParameterValueException`, `InvalidRequestException`, `ResourceNotFoundException`.
+pub(crate) async fn destination(
+    cx: &ActionContext,
+    given: &str,
+) -> Result<(Arn, BackupVaultName), Fault> {
+    let arn = Arn::parse(given).ok();
+    let named = arn.and_then(|arn| {
+        let located = arn.locate(ArnKind::BackupVault)?;
+        let name = BackupVaultName::parse(located.name).ok()?;
+        Some((arn, name))
+    });
+    let (arn, name) = named.ok_or_else(|| {
+        let message = format!("{} is not the ARN of a backup vault.", shown(given));
+        invalid(given, message)
+    })?;
+    if !cx.service.settings.knows(&arn.region) || arn.region.partition() != cx.region.partition() {
+        return Err(missing(given));
+    }
+    if RemoteRegion::of(&cx.service, &cx.region, &arn.region).is_some() {
+        return Err(faults::refused(
+            given,
+            format!(
+                "The region {} is another deployment's, into which nothing is copied from here: copy the \
+                 snapshot there, with CopyDBClusterSnapshot.",
+                arn.region
+            ),
+        ));
+    }
+    if arn.account == cx.caller.account {
+        let (wanted, named) = (arn.clone(), name.clone());
+        let found = cx
+            .service
+            .catalog
+            .read(move |tx| get(tx, &wanted.region, &wanted.account, &named));
+        found.await?;
+    }
+    Ok((arn, name))
 }
 
 /// Changes a vault's tags.

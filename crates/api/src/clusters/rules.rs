@@ -4,7 +4,7 @@ use std::sync::Arc;
 use engine::Engine;
 use model::{Cluster, Region, Window, limits::ECHO_CHARS_MAX};
 
-use crate::{action::ActionContext, shapes::zones_of};
+use crate::action::ActionContext;
 use service::fault::Fault;
 
 /// As much of a caller's text as is answered again.
@@ -73,7 +73,7 @@ pub(crate) fn maintenance_window(text: &str) -> Result<Window, Fault> {
 /// The zones a caller names, all of the asked region; or its first three.
 pub(crate) fn zones(region: &Region, given: &[String]) -> Result<Vec<String>, Fault> {
     if given.is_empty() {
-        return Ok(zones_of(region));
+        return Ok(region.zones());
     }
     let known = |zone: &&String| {
         let letter = zone.strip_prefix(region.as_str());

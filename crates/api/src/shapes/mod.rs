@@ -39,14 +39,6 @@ pub struct AvailabilityZone(pub String);
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct EventCategory(pub String);
 
-/// The zones of a region, `<region>a` to `<region>c`.
-pub fn zones_of(region: &model::Region) -> Vec<String> {
-    ["a", "b", "c"]
-        .iter()
-        .map(|zone| format!("{region}{zone}"))
-        .collect()
-}
-
 /// What `StorageEncryptionType` says.
 fn encryption_type(encrypted: bool) -> &'static str {
     if encrypted { "sse-kms" } else { "none" }

@@ -257,6 +257,11 @@ pub fn backup_job(name: &str) -> BackupJob {
         complete_by: None,
         ended_at: Some(Timestamp(3)),
         bytes: Some(4),
+        rule: None,
+        tags: Vec::new(),
+        copies: [].into(),
+        copy: None,
+        restore: None,
     }
 }
 

@@ -149,6 +149,8 @@ mod tests {
                     delete_after_days: days,
                 },
                 completed_at: None,
+                job_at: None,
+                rule: None,
             }),
             ..samples::snapshot(name)
         }

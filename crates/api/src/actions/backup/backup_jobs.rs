@@ -6,7 +6,7 @@ use crate::{
     action::{Action, ActionContext, Api, Label, Layout, Output},
     backup::{
         faults,
-        filters::{between, is, is_any_or, moment},
+        filters::{OfJobs, is, span},
         jobs::{self, ShownJob},
     },
 };
@@ -116,28 +116,27 @@ impl Action for ListBackupJobs {
 impl ListBackupJobs {
     /// Which jobs it asks for.
     fn filter(self) -> Result<impl Fn(&BackupJob) -> bool + Send + Sync + 'static, Fault> {
-        let created = (
-            moment("ByCreatedAfter", self.by_created_after.as_deref())?,
-            moment("ByCreatedBefore", self.by_created_before.as_deref())?,
-        );
-        let ended = (
-            moment("ByCompleteAfter", self.by_complete_after.as_deref())?,
-            moment("ByCompleteBefore", self.by_complete_before.as_deref())?,
-        );
-        Ok(move |job: &BackupJob| {
-            is(self.by_resource_arn.as_ref(), &job.resource.to_string())
-                && is(self.by_state.as_ref(), job.state.as_str())
-                && is(self.by_backup_vault_name.as_ref(), job.vault.as_str())
-                && is(self.by_resource_type.as_ref(), &job.resource_type)
-                && is_any_or(self.by_account_id.as_ref(), job.account.as_str())
-                && is_any_or(
-                    self.by_message_category.as_ref(),
-                    jobs::category(job).unwrap_or_default(),
-                )
-                // No job has a parent.
-                && self.by_parent_job_id.is_none()
-                && between(Some(job.created_at), created.0, created.1)
-                && between(job.ended_at, ended.0, ended.1)
-        })
+        let text = Option::as_deref;
+        let common = OfJobs {
+            created: span(
+                ("ByCreatedAfter", "ByCreatedBefore"),
+                (text(&self.by_created_after), text(&self.by_created_before)),
+            )?,
+            ended: span(
+                ("ByCompleteAfter", "ByCompleteBefore"),
+                (
+                    text(&self.by_complete_after),
+                    text(&self.by_complete_before),
+                ),
+            )?,
+            resource_arn: self.by_resource_arn,
+            state: self.by_state,
+            resource_type: self.by_resource_type,
+            account_id: self.by_account_id,
+            message_category: self.by_message_category,
+            parent_job_id: self.by_parent_job_id,
+        };
+        let vault = self.by_backup_vault_name;
+        Ok(move |job: &BackupJob| is(vault.as_ref(), job.vault.as_str()) && common.passes(job))
     }
 }

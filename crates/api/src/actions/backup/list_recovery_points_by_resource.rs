@@ -1,12 +1,10 @@
 //! `ListRecoveryPointsByResource`.
 use catalog::CatalogExt;
-use model::Arn;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Action, ActionContext, Api, Label, Layout, Output},
     backup::{
-        faults::{invalid, shown},
         page,
         points::{self, ShownPoint, show},
     },
@@ -86,13 +84,7 @@ impl Action for ListRecoveryPointsByResource {
     type Output = PointsOfResource;
 
     async fn run(self, cx: &ActionContext) -> Result<PointsOfResource, Fault> {
-        let given = &self.resource_arn;
-        let resource = Arn::parse(given).map_err(|_| {
-            invalid(
-                given,
-                format!("{} is not the ARN of a resource.", shown(given)),
-            )
-        })?;
+        let resource = points::resource_arn(&self.resource_arn)?;
         let (account, region) = (cx.caller.account.clone(), cx.region.clone());
         let found = cx.service.catalog.read(move |tx| {
             points::list(tx, &region, &account, |_, point| point.resource == resource)

@@ -1,6 +1,6 @@
 //! Recovery points: shown, listed, given another lifecycle, deleted.
 use catalog::{CatalogError, CatalogExt, Tx, snapshots};
-use model::{Snapshot, SnapshotStatus};
+use model::{Snapshot, SnapshotStatus, backup_job::resource_type};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -116,7 +116,7 @@ impl Action for ListRecoveryPointsByBackupVault {
                 .as_ref()
                 .map(|point| point.resource.to_string());
             is(self.by_resource_arn.as_ref(), &resource.unwrap_or_default())
-                && is(self.by_resource_type.as_ref(), points::resource_type(&snapshot.engine))
+                && is(self.by_resource_type.as_ref(), resource_type(&snapshot.engine))
                 // None is of a plan, nor of a composite.
                 && self.by_backup_plan_id.is_none()
                 && self.by_parent_recovery_point_arn.is_none()

@@ -59,7 +59,7 @@ impl Action for DescribeGlobalSettings {
 
     async fn run(self, _: &ActionContext) -> Result<GlobalSettings, Fault> {
         Ok(GlobalSettings {
-            global_settings: BTreeMap::from([("isCrossAccountBackupEnabled", "false")]),
+            global_settings: BTreeMap::from([("isCrossAccountBackupEnabled", "true")]),
         })
     }
 }

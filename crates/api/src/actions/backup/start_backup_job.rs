@@ -2,11 +2,8 @@
 //! CreateDBClusterSnapshot takes one.
 use std::{collections::BTreeMap, time::Duration};
 
-use catalog::{CatalogExt, Tx, clusters, jobs as rows, keyed};
-use model::{
-    Arn, BackupJob, BackupJobKind, BackupJobState, ClusterStatus, RecoveryPoint, Snapshot,
-    SnapshotKind, SnapshotName, Timestamp,
-};
+use catalog::{CatalogExt, clusters, keyed};
+use model::{Arn, BackupJob, BackupJobKind, BackupJobState, ClusterStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -16,17 +13,13 @@ use crate::{
         faults::{self, invalid, refused, shown},
         jobs,
         lifecycle::Lifecycle,
-        points,
         tags::{self, TagMap},
         vaults,
     },
     keys::lookup::seconds,
     shapes::ClusterRef,
 };
-use service::{
-    backups::records::{self, Asked},
-    fault::Fault,
-};
+use service::{backup_jobs::backup, fault::Fault};
 
 /// The shortest window, and how long a job may wait for its beginning by default, minutes.
 const WINDOW_MIN: i64 = 60;
@@ -83,7 +76,7 @@ impl Action for StartBackupJob {
         self.only_what_is_here()?;
         let (start_by, complete_by) = self.windows(cx.service.now())?;
         let lifecycle = Lifecycle::read(self.lifecycle.as_ref())?;
-        role(&self.iam_role_arn)?;
+        jobs::role(&self.iam_role_arn)?;
         let given_tags = tags::records(&self.recovery_point_tags)?;
         let action = "backup:StartBackupJob";
         let vault = vaults::find(cx, &self.backup_vault_name, action).await?;
@@ -96,36 +89,37 @@ impl Action for StartBackupJob {
         let found = find(cx, &wanted).await.map_err(faults::of_rds)?;
         let cluster = &found.cluster;
         available(cluster)?;
-        let id = cx.service.entropy.uuid();
         let mut all_tags = cluster.tags.clone();
         tags::merge(&mut all_tags, &given_tags)?;
-        let asked = Asked {
-            name: SnapshotName::of_backup("job", &id),
-            kind: SnapshotKind::Backup,
-            tags: all_tags,
-        };
-        let prepared = records::prepare(&cx.service, cluster, found.port(), asked).await;
-        let (mut snapshot, body) = prepared.map_err(faults::of_rds)?;
-        let point = RecoveryPoint {
-            vault: vault.name,
-            job: id.to_string(),
-            resource: cluster.arn(),
+        let (id, now) = (cx.service.entropy.uuid(), cx.service.now());
+        let job = BackupJob {
+            state: BackupJobState::Running,
+            kms_key: cluster.kms_key.clone(),
             iam_role: self.iam_role_arn,
             lifecycle,
-            completed_at: None,
+            idempotency_token: token,
+            start_by,
+            complete_by,
+            tags: given_tags,
+            ..BackupJob::of_cluster(cluster, vault.name, &id, now)
         };
-        let record = record(&snapshot, &point, token, (start_by, complete_by));
-        snapshot.recovery_point = Some(point);
-        let job = records::job(&cx.service, cluster, found.node(), &snapshot, &body);
+        let place = found.place();
+        let prepared = backup::prepare(&cx.service, &job, cluster, place).await;
+        let (snapshot, work) = prepared.map_err(faults::of_rds)?;
         let kept = cx.service.catalog.write(move |tx| {
-            let token = record.idempotency_token.as_deref();
-            let owner = (&record.region, &record.account);
-            if let Some(begun) = jobs::of_token(tx, owner, record.kind, token)? {
+            let (owner, token) = (
+                (&job.region, &job.account),
+                job.idempotency_token.as_deref(),
+            );
+            if let Some(begun) = jobs::of_token(tx, owner, job.kind, token)? {
                 return Ok(begun);
             }
-            begin(tx, &snapshot, &record)?;
-            rows::insert(tx, &job)?;
-            Ok::<_, Fault>(record.clone())
+            vaults::get(tx, &job.region, &job.account, &job.vault)?;
+            let still = clusters::get_by_resource_id(tx, &snapshot.cluster_resource_id)?;
+            let still = still.ok_or_else(|| missing(&job.resource.to_string()))?;
+            available(&still.value)?;
+            backup::keep(tx, &snapshot, &work)?;
+            Ok::<_, Fault>(keyed::insert(tx, job.clone())?.value)
         });
         Ok(Started::of(&kept.await?))
     }
@@ -181,48 +175,6 @@ impl StartBackupJob {
     }
 }
 
-/// A new job's record.
-fn record(
-    snapshot: &Snapshot,
-    point: &RecoveryPoint,
-    idempotency_token: Option<String>,
-    (start_by, complete_by): (Timestamp, Option<Timestamp>),
-) -> BackupJob {
-    BackupJob {
-        region: snapshot.region.clone(),
-        account: snapshot.account.clone(),
-        id: point.job.clone(),
-        kind: BackupJobKind::Backup,
-        state: BackupJobState::Running,
-        message: None,
-        vault: point.vault.clone(),
-        resource: point.resource.clone(),
-        resource_name: snapshot.cluster_name.to_string(),
-        resource_type: points::resource_type(&snapshot.engine).to_owned(),
-        snapshot: snapshot.name.clone(),
-        kms_key: snapshot.kms_key.clone(),
-        iam_role: point.iam_role.clone(),
-        lifecycle: point.lifecycle.clone(),
-        idempotency_token,
-        created_at: snapshot.recorded_at,
-        start_by,
-        complete_by,
-        ended_at: None,
-        bytes: None,
-    }
-}
-
-/// Makes the recovery point's record and the job's, if all that was checked still holds.
-fn begin(tx: &mut dyn Tx, snapshot: &Snapshot, record: &BackupJob) -> Result<(), Fault> {
-    vaults::get(tx, &record.region, &record.account, &record.vault)?;
-    let still = clusters::get_by_resource_id(tx, &snapshot.cluster_resource_id)?;
-    let still = still.ok_or_else(|| missing(&record.resource.to_string()))?;
-    available(&still.value)?;
-    records::insert(tx, snapshot.clone())?;
-    keyed::insert(tx, record.clone())?;
-    Ok(())
-}
-
 /// The cluster that a resource's ARN names: the caller's, in the asked region.
 fn resource(cx: &ActionContext, given: &str) -> Result<ClusterRef, Fault> {
     let arn = Arn::parse(given).ok();
@@ -249,22 +201,6 @@ fn available(cluster: &model::Cluster) -> Result<(), Fault> {
         _ => Err(refused(
             &cluster.arn().to_string(),
             format!("DB cluster {} is not in the available state.", cluster.name),
-        )),
-    }
-}
-
-/// Refuses what is no role's ARN. Which role it is counts for nothing: there is no IAM.
-fn role(given: &str) -> Result<(), Fault> {
-    let parts: Vec<&str> = given.splitn(6, ':').collect();
-    match parts.as_slice() {
-        ["arn", _, "iam", "", account, name]
-            if account.len() == 12 && name.starts_with("role/") && name.len() > 5 =>
-        {
-            Ok(())
-        }
-        _ => Err(invalid(
-            given,
-            format!("IamRoleArn {} is not the ARN of a role.", shown(given)),
         )),
     }
 }

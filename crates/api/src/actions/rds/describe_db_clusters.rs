@@ -127,16 +127,19 @@ impl Found {
         })
     }
 
+    /// Where its writer is, once it has a place.
+    pub(in crate::actions) fn place(&self) -> Option<&model::Placement> {
+        self.writer.as_ref().map(|writer| &writer.placement)
+    }
+
     /// The port that it listens at, once it has a place.
-    pub(in crate::actions) fn port(&self) -> Option<u16> {
-        let writer = self.writer.as_ref();
-        writer.map(|writer| writer.placement.port)
+    pub(super) fn port(&self) -> Option<u16> {
+        self.place().map(|place| place.port)
     }
 
     /// The node that has the writer's files.
-    pub(in crate::actions) fn node(&self) -> Option<String> {
-        let writer = self.writer.as_ref();
-        writer.map(|writer| writer.placement.node.clone())
+    pub(super) fn node(&self) -> Option<String> {
+        self.place().map(|place| place.node.clone())
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     action::{Action, ActionContext, Api, Label, Layout, Output},
     clusters::rules::engine,
-    shapes::{Filter, Page, zones_of},
+    shapes::{Filter, Page},
 };
 use service::fault::Fault;
 
@@ -156,7 +156,9 @@ impl DescribeOrderableDbInstanceOptions {
             class,
             license_model: "",
             availability_zone_group: cx.region.to_string(),
-            availability_zones: zones_of(&cx.region)
+            availability_zones: cx
+                .region
+                .zones()
                 .into_iter()
                 .map(|name| Zone { name })
                 .collect(),

@@ -5,10 +5,7 @@ use std::collections::BTreeSet;
 use model::{Account, Region, Subnet, SubnetGroup, SubnetGroupName, limits, subnet_group::DEFAULT};
 use serde::Serialize;
 
-use crate::{
-    action::{Label, Layout, Output},
-    shapes::zones_of,
-};
+use crate::action::{Label, Layout, Output};
 use service::fault::{Code, Fault};
 
 /// The network that subnets are said to be in.
@@ -16,7 +13,7 @@ pub const VPC: &str = "vpc-00000000000000000";
 
 /// The group that is always there.
 pub(crate) fn default(region: &Region, account: &Account) -> SubnetGroup {
-    let subnets = zones_of(region).into_iter().enumerate();
+    let subnets = region.zones().into_iter().enumerate();
     SubnetGroup {
         region: region.clone(),
         account: account.clone(),
@@ -62,7 +59,7 @@ pub(crate) fn subnets(region: &Region, given: &[String]) -> Result<Vec<Subnet>, 
             ),
         ));
     }
-    let zones = zones_of(region);
+    let zones = region.zones();
     if ids.len() < 2 {
         let covered = if ids.is_empty() { "none" } else { &zones[0] };
         return Err(Fault::new(

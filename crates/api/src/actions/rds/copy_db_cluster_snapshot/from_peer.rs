@@ -5,15 +5,13 @@
 use catalog::CatalogExt;
 use model::{Content, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus};
 
-use super::{
-    CopyDbClusterSnapshot, carried_tags, commit, copy_job, copyable, key_without_encryption,
-    no_key_across_regions, reencrypt, target_is_free, target_record,
-};
+use super::{CopyDbClusterSnapshot, carried_tags, commit, copier, target_is_free};
 use crate::{
     action::ActionContext,
     shapes::{self, SnapshotOutput, SnapshotRef},
 };
 use service::{
+    copies::{copyable, key_without_encryption, no_key_across_regions, reencrypt},
     fault::Fault,
     keys::{RdsUse, TargetKey, snapshot_context},
     link::{TicketAsk, http::RemoteRegion, message::Offered},
@@ -52,7 +50,8 @@ impl CopyDbClusterSnapshot {
             .read(move |tx| target_is_free(tx, &account, &region, &name, limit))
             .await?;
 
-        let mut copy = target_record(cx, &source, target, tags);
+        let copier = copier(cx);
+        let mut copy = copier.record(&source, (target, SnapshotKind::Manual, tags));
         let here = RdsUse::new(&*cx.service.keys, &cx.caller.account, &cx.region);
         let key = match (source.storage_encrypted, &self.kms_key_id) {
             (false, None) => None,
@@ -71,15 +70,17 @@ impl CopyDbClusterSnapshot {
             let context = snapshot_context(&copy.account, &copy.uid, &content.volume);
             content.wrapped_key = Some(here.wrap(key, data_key, context).await?);
         }
-        let reencryption = match reencrypt::applies_across(cx, &source) {
+        let reencryption = match reencrypt::applies_across(&copier, &source) {
             true => Some(reencrypt::begin(&here, key.as_ref(), &copy, &content.volume).await?),
             false => None,
         };
         copy.kms_key = key_arn;
         copy.content = Some(content);
         let job = match reencryption {
-            Some(reencryption) => reencrypt::job(cx, &source, &mut copy, reencryption, Some(pass)),
-            None => copy_job(cx, &source, &copy, Some(pass)),
+            Some(reencryption) => {
+                reencrypt::job(&copier, &source, &mut copy, reencryption, Some(pass))
+            }
+            None => copier.job(&source, &copy, Some(pass)),
         };
         let kept = commit(cx, None, copy, Some(job)).await?;
         Ok(SnapshotOutput::of(&kept))

@@ -5,13 +5,9 @@
 //! In one region the copy is this action's one commit; from another region, and where it is
 //! sealed anew, it is a job.
 mod from_peer;
-mod reencrypt;
 
 use catalog::{CatalogError, CatalogExt, Stored, Tx, jobs, snapshots};
-use model::{
-    Arn, Content, JobKind, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus,
-    job::{Pin, Subject},
-};
+use model::{Content, JobKind, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus};
 use serde::Deserialize;
 
 use crate::{
@@ -22,14 +18,9 @@ use crate::{
 use service::{
     auth::presigned::Outer,
     backups::records,
+    copies::{Copier, copyable, reencrypt},
     fault::{Code, Fault},
-    jobs::{
-        JobType,
-        copy_document::{self, Reencryption},
-        copy_snapshot::CopySnapshot,
-        new_job,
-    },
-    keys::{RdsUse, snapshot_context},
+    jobs::{JobType, copy_snapshot::CopySnapshot},
     link::http::RemoteRegion,
 };
 
@@ -108,78 +99,23 @@ impl Action for CopyDbClusterSnapshot {
         };
         presigned::check(cx, self.pre_signed_url.as_deref(), &outer).await?;
 
-        let mut copy = target_record(cx, source, target, tags);
-        let crosses = source.region != cx.region;
-        let reencryption = self
-            .seal(cx, source, content.clone(), &mut copy, crosses)
+        let key = self.kms_key_id.as_deref();
+        let (copy, job) = copier(cx)
+            .prepare(source, content, (target, SnapshotKind::Manual, tags), key)
             .await?;
-        let job = match reencryption {
-            Some(reencryption) => Some(reencrypt::job(cx, source, &mut copy, reencryption, None)),
-            None => crosses.then(|| copy_job(cx, source, &copy, None)),
-        };
         let kept = commit(cx, Some((wanted, found)), copy, job).await?;
         Ok(SnapshotOutput::of(&kept))
     }
 }
 
-impl CopyDbClusterSnapshot {
-    /// Decides the copy's key, and wraps the data key for it: from here on the copy needs
-    /// nothing of the source's key. Answers how it is to be sealed anew, when it is.
-    async fn seal(
-        &self,
-        cx: &ActionContext,
-        source: &Snapshot,
-        mut content: Content,
-        copy: &mut Snapshot,
-        crosses: bool,
-    ) -> Result<Option<Reencryption>, Fault> {
-        let mut reencryption = None;
-        let shared = source.account != cx.caller.account;
-        match (&content.wrapped_key, &self.kms_key_id) {
-            (None, None) => {}
-            (None, Some(_)) => return Err(key_without_encryption()),
-            (Some(_), None) if crosses => return Err(no_key_across_regions()),
-            (Some(_), None) if shared => {
-                return Err(Fault::value(
-                    "KmsKeyId must be specified to copy an encrypted snapshot that another account shared.",
-                ));
-            }
-            (Some(wrapped), given) => {
-                // The source's key is used in the source's region, the target's in this one.
-                let at_source = RdsUse::new(&*cx.service.keys, &cx.caller.account, &source.region);
-                let here = RdsUse::new(&*cx.service.keys, &cx.caller.account, &cx.region);
-                let data_key = at_source.unwrap_source(wrapped).await?;
-                let same = || wrapped.key.to_string();
-                let target = given.clone().unwrap_or_else(same);
-                if reencrypt::is_set(cx) {
-                    let key = here.target(&target).await?;
-                    if reencrypt::applies(cx, source, wrapped, &key) {
-                        reencryption =
-                            Some(reencrypt::begin(&here, Some(&key), copy, &content.volume).await?);
-                    }
-                }
-                let context = snapshot_context(&copy.account, &copy.uid, &content.volume);
-                let wrapped = here.wrap_for(&target, &data_key, context).await?;
-                copy.kms_key = Some(wrapped.key.clone());
-                content.wrapped_key = Some(wrapped);
-            }
-        }
-        copy.content = Some(content);
-        Ok(reencryption)
+/// The caller, who copies for itself into the asked region.
+pub(super) fn copier(cx: &ActionContext) -> Copier<'_> {
+    Copier {
+        context: &cx.service,
+        reader: &cx.caller.account,
+        account: &cx.caller.account,
+        region: &cx.region,
     }
-}
-
-/// An unencrypted snapshot has unencrypted copies.
-pub(super) fn key_without_encryption() -> Fault {
-    Fault::value(
-        "KmsKeyId cannot be specified for an unencrypted DB cluster snapshot: its copies are \
-         unencrypted too. Restore it with a KmsKeyId to get an encrypted cluster.",
-    )
-}
-
-/// A key is of one region.
-pub(super) fn no_key_across_regions() -> Fault {
-    Fault::value("Must specify new KMS key for cross region encrypted snapshot copy.")
 }
 
 /// Snapshots do not leave their partition, and China's regions take no part in copies between regions.
@@ -218,20 +154,6 @@ fn ready(source: &Snapshot) -> Result<&Content, Fault> {
         .as_ref()
         .filter(|_| source.status == SnapshotStatus::Available);
     content.ok_or_else(|| Fault::not_available("copy", source))
-}
-
-/// RDS copies no snapshots of Multi-AZ DB clusters ("Limitations for Multi-AZ DB clusters").
-pub(super) fn copyable(source: &Snapshot, refuse_multi_az: bool) -> Result<(), Fault> {
-    if !refuse_multi_az || source.engine.starts_with("aurora") {
-        return Ok(());
-    }
-    Err(Fault::new(
-        Code::InvalidDbClusterSnapshotState,
-        format!(
-            "Cannot copy the snapshot because it is of a Multi-AZ DB cluster: {} has the engine {}.",
-            source.name, source.engine
-        ),
-    ))
 }
 
 /// The tags that a copy takes along with CopyTags. They are their owner's to see: a snapshot
@@ -296,44 +218,6 @@ fn exists(name: &SnapshotName) -> Fault {
     )
 }
 
-/// The copy's record: what it inherits, and what is its own.
-pub(super) fn target_record(
-    cx: &ActionContext,
-    source: &Snapshot,
-    name: SnapshotName,
-    tags: Vec<model::Tag>,
-) -> Snapshot {
-    let crosses = source.region != cx.region;
-    Snapshot {
-        region: cx.region.clone(),
-        account: cx.caller.account.clone(),
-        name,
-        uid: cx.service.entropy.uuid(),
-        status: if crosses {
-            SnapshotStatus::Copying
-        } else {
-            SnapshotStatus::Available
-        },
-        percent_progress: if crosses { 0 } else { 100 },
-        kind: SnapshotKind::Manual,
-        recorded_at: cx.service.now(),
-        availability_zones: if crosses {
-            shapes::zones_of(&cx.region)
-        } else {
-            source.availability_zones.clone()
-        },
-        kms_key: None,
-        source: Some(source.arn()),
-        content: None,
-        shared_with: Vec::new(),
-        in_log: None,
-        tags,
-        failure: None,
-        recovery_point: None,
-        ..source.clone()
-    }
-}
-
 /// Makes the copy's record, and for a copy between regions its job, if all that was checked
 /// still holds. A source of the version that was read is as it was then.
 pub(super) async fn commit(
@@ -381,38 +265,4 @@ pub(super) async fn commit(
             Ok(kept)
         })
         .await
-}
-
-pub(super) fn copy_job(
-    cx: &ActionContext,
-    source: &Snapshot,
-    copy: &Snapshot,
-    pass: Option<String>,
-) -> model::Job {
-    let content = copy
-        .content
-        .clone()
-        .expect("a copy's content was decided before its job");
-    let pin = |region: &model::Region| Pin {
-        region: region.clone(),
-        volume: content.volume.clone(),
-        manifest: Some(content.manifest),
-    };
-    // What another deployment keeps is not ours to pin.
-    let pins = match &pass {
-        None => vec![pin(&source.region), pin(&copy.region)],
-        Some(_) => vec![pin(&copy.region)],
-    };
-    let body = copy_document::Body {
-        snapshot: copy.uid,
-        source: Arn::clone(&source.arn()),
-        source_region: source.region.clone(),
-        content,
-        pass,
-        reencryption: None,
-    };
-    let subject = Subject::snapshot(&copy.region, &copy.account, &copy.name);
-    let mut job = new_job::<CopySnapshot>(&cx.service, subject, &body);
-    job.pins = pins;
-    job
 }

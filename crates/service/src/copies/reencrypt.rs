@@ -8,8 +8,8 @@ use model::{
     job::{Pin, Subject},
 };
 
-use crate::action::ActionContext;
-use service::{
+use super::copier::Copier;
+use crate::{
     fault::Fault,
     jobs::{
         copy_document::{self, Extent, Reencryption},
@@ -23,19 +23,19 @@ use service::{
 const EARLIER_MAX: usize = 20;
 
 /// Whether copies into this region may be sealed anew at all.
-pub(super) fn is_set(cx: &ActionContext) -> bool {
-    cx.service.settings.reencrypt.contains(&cx.region)
+pub fn is_set(copier: &Copier<'_>) -> bool {
+    copier.context.settings.reencrypt.contains(copier.region)
 }
 
 /// Whether a copy into this region is sealed anew: the setting is on, and its key or its account
 /// is another than the source's.
-pub(super) fn applies(
-    cx: &ActionContext,
+pub fn applies(
+    copier: &Copier<'_>,
     source: &Snapshot,
     wrapped: &WrappedKey,
     key: &TargetKey,
 ) -> bool {
-    is_set(cx) && (wrapped.key != key.arn() || is_of_another(source, &cx.caller.account))
+    is_set(copier) && (wrapped.key != key.arn() || is_of_another(source, copier.account))
 }
 
 /// Whether the blocks of a snapshot's volume were another account's.
@@ -47,12 +47,12 @@ fn is_of_another(source: &Snapshot, account: &model::Account) -> bool {
 /// Whether a copy from another deployment is sealed anew: as within one, and always when the
 /// data is another account's. Of an unencrypted snapshot then no block comes along that is not
 /// the snapshot's.
-pub(super) fn applies_across(cx: &ActionContext, source: &Snapshot) -> bool {
-    is_of_another(source, &cx.caller.account) || (is_set(cx) && source.storage_encrypted)
+pub fn applies_across(copier: &Copier<'_>, source: &Snapshot) -> bool {
+    is_of_another(source, copier.account) || (is_set(copier) && source.storage_encrypted)
 }
 
 /// Has the target's key make the copy's data key, as the caller. An unencrypted copy has none.
-pub(super) async fn begin(
+pub async fn begin(
     here: &RdsUse<'_>,
     key: Option<&TargetKey>,
     copy: &Snapshot,
@@ -81,8 +81,8 @@ pub(super) async fn begin(
 
 /// The job of a copy that is sealed anew; its record waits for it. With a pass the source is
 /// another deployment's.
-pub(super) fn job(
-    cx: &ActionContext,
+pub fn job(
+    copier: &Copier<'_>,
     source: &Snapshot,
     copy: &mut Snapshot,
     reencryption: Reencryption,
@@ -114,14 +114,14 @@ pub(super) fn job(
         reencryption: Some(reencryption),
     };
     let subject = Subject::snapshot(&copy.region, &copy.account, &copy.name);
-    let mut job = new_job::<CopySnapshot>(&cx.service, subject, &body);
+    let mut job = new_job::<CopySnapshot>(copier.context, subject, &body);
     job.pins = pins;
     job
 }
 
 /// Gives the job of a copy that is sealed anew the latest copy before it as its base, in the
 /// transaction that pins it.
-pub(super) fn with_base(tx: &mut dyn Tx, mut job: Job, copy: &Snapshot) -> Result<Job, Fault> {
+pub fn with_base(tx: &mut dyn Tx, mut job: Job, copy: &Snapshot) -> Result<Job, Fault> {
     let body = serde_json::from_str::<copy_document::Body>(&job.body);
     let mut body = body.map_err(|error| Fault::internal(&error))?;
     let Some(reencryption) = &mut body.reencryption else {

@@ -1,0 +1,97 @@
+//! Jobs of AWS Backup that were asked for: begun one after another, on whichever node leads, and
+//! followed to their end.
+//!
+//! A job's record is its queue: what stands at `Created` is tried again until it has begun, failed
+//! or expired. It does not know who asks for them.
+pub mod backup;
+mod copy;
+mod record;
+mod restore;
+pub mod vaults;
+
+pub use restore::restored;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use catalog::{CatalogExt, backup_jobs as rows};
+use model::{BackupJobKind, BackupJobState, Region};
+
+use crate::{
+    background::{Next, RunsOn, Task, TaskError},
+    context::ServiceContext,
+};
+
+/// How often it looks when nobody wakes it: another node may have been asked.
+const PERIOD: Duration = Duration::from_secs(3);
+/// Jobs that are read at once.
+const BATCH: usize = 200;
+
+/// The task.
+#[derive(Debug)]
+pub(crate) struct BackupJobs;
+
+#[async_trait]
+impl Task for BackupJobs {
+    const RUNS_ON: RunsOn = RunsOn::Leader;
+
+    fn name(&self) -> String {
+        "backup_jobs".to_owned()
+    }
+
+    fn period(&self, _context: &ServiceContext) -> Duration {
+        PERIOD
+    }
+
+    async fn woken(&self, context: &ServiceContext) {
+        context.backup_jobs.notified().await;
+    }
+
+    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
+        let mut first = Ok(Next::Period);
+        for region in context.vaults.regions() {
+            for state in [BackupJobState::Created, BackupJobState::Running] {
+                if let Err(error) = see_to(context, &region, state).await {
+                    first = first.and(Err(error));
+                }
+            }
+        }
+        first
+    }
+}
+
+/// Begins each job of a region that waits for it, and ends those that are through; answers the first
+/// error when all had their turn.
+async fn see_to(
+    context: &ServiceContext,
+    region: &Region,
+    state: BackupJobState,
+) -> Result<(), TaskError> {
+    let (mut after, mut first) = (None, Ok(()));
+    while !context.is_stopping() {
+        let (here, from) = (region.clone(), after.clone());
+        let batch = context
+            .catalog
+            .read(move |tx| rows::in_state(tx, &here, state, from.as_ref(), BATCH));
+        let batch = batch.await?;
+        let Some(last) = batch.last() else { break };
+        after = Some((last.value.created_at, last.value.id.clone()));
+        for stored in batch {
+            let job = stored.value;
+            let seen = match (job.kind, state) {
+                (BackupJobKind::Backup, BackupJobState::Created) => {
+                    backup::begin(context, &job).await
+                }
+                (BackupJobKind::Copy, BackupJobState::Created) => copy::begin(context, &job).await,
+                (BackupJobKind::Restore, _) => restore::follow(context, &job).await,
+                // Its snapshot's job ends it.
+                _ => Ok(()),
+            };
+            if let Err(error) = seen {
+                let told = format!("the job {} was not seen to", job.arn());
+                first = first.and(Err(TaskError::doing(&told, &error)));
+            }
+        }
+    }
+    first
+}

@@ -1,0 +1,45 @@
+//! The record of a job that waits, as what begins it sees and ends it.
+use catalog::{CatalogError, CatalogExt, Tx, keyed};
+use model::{BackupJob, BackupJobState};
+
+use crate::{context::ServiceContext, fault::Fault};
+
+/// Why a job was not seen to; it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BeginError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Fault(Fault),
+}
+
+/// The job as it is now, if it still waits.
+pub(super) fn waiting(
+    tx: &mut dyn Tx,
+    job: &BackupJob,
+) -> Result<Option<catalog::Stored<BackupJob>>, CatalogError> {
+    let key = [job.account.as_str(), job.id.as_str()];
+    let found = keyed::get::<BackupJob>(tx, &job.region, &key)?;
+    Ok(found.filter(|stored| stored.value.state == BackupJobState::Created))
+}
+
+/// Ends a job that waits and cannot be done, with the reason.
+pub(super) async fn end(
+    context: &ServiceContext,
+    job: &BackupJob,
+    state: BackupJobState,
+    why: String,
+) -> Result<(), CatalogError> {
+    tracing::info!(job = %job.arn(), state = state.as_str(), cause = why, "a job of AWS Backup ended");
+    let job = job.clone();
+    let ended = context.catalog.write(move |tx| {
+        let Some(mut stored) = waiting(tx, &job)? else {
+            return Ok(());
+        };
+        stored.value.state = state;
+        stored.value.ended_at = Some(tx.now());
+        stored.value.message = Some(why.clone());
+        keyed::update(tx, stored).map(drop)
+    });
+    ended.await
+}

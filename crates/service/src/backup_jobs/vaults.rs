@@ -1,0 +1,40 @@
+//! Backup vaults, as jobs need them.
+use catalog::{CatalogError, Tx, keyed};
+use kms::policy::{Conditions, Decision, Policy, PolicyError, Request};
+use model::{Account, BackupVault, BackupVaultName, Region, backup_vault::DEFAULT};
+
+/// Finds a vault; the default one is always there.
+///
+/// # Errors
+/// The catalog's.
+pub fn get(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    name: &BackupVaultName,
+) -> Result<Option<BackupVault>, CatalogError> {
+    let kept = keyed::get::<BackupVault>(tx, region, &[account.as_str(), name.as_str()])?;
+    let default = || (name.as_str() == DEFAULT).then(|| BackupVault::default_of(region, account));
+    Ok(kept.map(|stored| stored.value).or_else(default))
+}
+
+/// What a vault's policy says of an account's doing.
+///
+/// # Errors
+/// When the policy does not read.
+pub fn decide(
+    vault: &BackupVault,
+    account: &Account,
+    action: &str,
+) -> Result<Decision, PolicyError> {
+    let Some(text) = &vault.policy else {
+        return Ok(Decision::Silent);
+    };
+    let policy = Policy::parse(text)?;
+    Ok(policy.decide(&Request {
+        principal_account: account,
+        action,
+        key_arn: &vault.arn(),
+        conditions: &Conditions::default(),
+    }))
+}
