@@ -59,6 +59,14 @@ class Deployment:
         made = self.server.create_access_key(account)
         return made["access_key_id"], made["secret_access_key"]
 
+    def environment(self, account=OWNER):
+        """What points verbs over the API at this deployment, as an account."""
+        identity, secret = self.credentials(account)
+        return running.clean_environment(
+            AWS_ENDPOINT_URL=self.server.url, AWS_REGION=HOME,
+            AWS_ACCESS_KEY_ID=identity, AWS_SECRET_ACCESS_KEY=secret,
+        )
+
     @functools.cache
     def _session(self, account):
         session = boto3.Session(*self.credentials(account))

@@ -13,15 +13,6 @@ from clients import FAR, HOME
 from snapferry_tools import running
 
 
-def environment_of(deployment):
-    """What points the verbs at a deployment, as the owner."""
-    identity, secret = deployment.credentials()
-    return running.clean_environment(
-        AWS_ENDPOINT_URL=deployment.server.url, AWS_REGION=HOME,
-        AWS_ACCESS_KEY_ID=identity, AWS_SECRET_ACCESS_KEY=secret,
-    )
-
-
 @pytest.fixture
 def verb(closed, binary):
     """Runs a verb as the owner, by variables alone; returns the ended process."""
@@ -29,7 +20,7 @@ def verb(closed, binary):
     def run(*words, **more):
         return subprocess.run(
             [binary, *words], check=False, capture_output=True, text=True, timeout=120,
-            env=environment_of(closed) | more,
+            env=closed.environment() | more,
         )
 
     return run
@@ -84,7 +75,7 @@ def test_each_end_has_its_status_and_a_hint(closed, sealed_snapshot, verb):
 def test_who_waits_may_leave_and_is_told_what_became(deploy, binary):
     deployment = deploy("--cross-region-bytes-per-second", "400000")
     deployment.noise(4, "source")
-    environment, name = environment_of(deployment), "slow"
+    environment, name = deployment.environment(), "slow"
     command = [binary, "snapshot", "copy", "source-snapshot", name, "--to", FAR, "--timeout", "2"]
     timed_out = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment)
     assert timed_out.returncode == 124 and f"snapferry snapshot wait {name} --region {FAR}" in timed_out.stderr

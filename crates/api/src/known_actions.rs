@@ -8,6 +8,7 @@ pub static KNOWN: &[(Api, &[&str])] = &[
     (
         Api::Snapferry,
         &[
+            "DescribeClusterAuthority",
             "DescribeDBClusterSnapshotCosts",
             "DescribeDBClusterSnapshotDiff",
         ],

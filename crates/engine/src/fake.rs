@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 
 use crate::{
     certify::Tls,
+    client_call::ClientCall,
     error::EngineError,
     home::Home,
     interface::{DumpInfo, DumpSink, Engine, Examined, NewCluster, Replica, ServerState},
@@ -69,6 +70,13 @@ static PROFILE: Profile = Profile {
     password_chars: 8..=41,
     wanted: "fake",
     install: "true",
+    client: |_| ClientCall {
+        program: "true",
+        package: "true",
+        arguments: Vec::new(),
+        variables: Vec::new(),
+    },
+    client_password: str::to_owned,
     replicates: false,
 };
 

@@ -5,6 +5,7 @@
 mod blocking;
 mod capabilities;
 mod certify;
+mod client_call;
 mod confinement;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -30,6 +31,7 @@ mod removal;
 
 pub use capabilities::{Lacking, MissingCapability, missing_capabilities};
 pub use certify::{Certifier, Identity, Tls};
+pub use client_call::{ClientCall, ClientTarget};
 pub use confinement::{Confinement, Limits, NoGroups};
 pub use error::{Cause, EngineError, SinkError};
 #[cfg(feature = "conformance")]

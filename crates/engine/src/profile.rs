@@ -3,6 +3,8 @@
 //! It knows no particular database: every engine's folder has its own profile.
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
+use crate::client_call::{ClientCall, ClientTarget};
+
 /// What a file of a dump belongs to, as its path tells.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FilePart {
@@ -51,6 +53,10 @@ pub struct Profile {
     pub wanted: &'static str,
     /// A command that installs it.
     pub install: &'static str,
+    /// How its client for people is called.
+    pub client: fn(&ClientTarget<'_>) -> ClientCall,
+    /// The content of a file by which that client knows a password.
+    pub client_password: fn(&str) -> String,
     /// Whether its servers can follow one another.
     pub replicates: bool,
 }

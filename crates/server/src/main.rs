@@ -18,6 +18,8 @@ use clap::{CommandFactory, Parser};
 use crate::{
     commands::{
         cli::{Cli, Verb},
+        completion,
+        exit_status::ExitStatus,
         invocation::{Invocation, Outcome},
     },
     process::{conceal, memory},
@@ -27,16 +29,29 @@ use crate::{
 /// long as it asks for no huge pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-/// The exit status of work that was done and met damage.
-const DAMAGED: u8 = 3;
-
 fn main() -> ExitCode {
     // Before anything is read that is secret.
     if let Err(error) = memory::hide() {
         eprintln!("warning: a core file of this process could hold secrets: {error}");
     }
+    if completion::answer(Cli::command) {
+        return ExitStatus::Done.into();
+    }
     let given = conceal::arguments();
-    let verb = Cli::parse_from(given.all).verb;
+    let verb = match Cli::try_parse_from(given.all) {
+        Ok(cli) => cli.verb,
+        // Help that was asked for is no error.
+        Err(error) => {
+            let _ = error.print();
+            let wrong = error.use_stderr();
+            return if wrong {
+                ExitStatus::Usage
+            } else {
+                ExitStatus::Done
+            }
+            .into();
+        }
+    };
     if given.had_secrets && !matches!(verb, Verb::Serve(_)) {
         eprintln!("warning: {}", conceal::ADVICE);
     }
@@ -45,14 +60,14 @@ fn main() -> ExitCode {
         command_line: Cli::command,
     };
     match verb.run(&invocation) {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Damaged) => ExitCode::from(DAMAGED),
+        Ok(Outcome::Done) => ExitStatus::Done.into(),
+        Ok(Outcome::Damaged) => ExitStatus::Damaged.into(),
         Err(failure) => {
             eprintln!("error: {}", failure.chain());
             if let Some(hint) = failure.hint() {
                 eprintln!("\nhint: {hint}");
             }
-            ExitCode::from(failure.exit_status())
+            failure.exit_status().into()
         }
     }
 }

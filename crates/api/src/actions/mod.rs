@@ -195,6 +195,7 @@ actions! {
         rotate_secret::RotateSecret,
     }
     snapferry {
+        describe_cluster_authority::DescribeClusterAuthority,
         describe_db_cluster_snapshot_costs::DescribeDbClusterSnapshotCosts,
         describe_db_cluster_snapshot_diff::DescribeDbClusterSnapshotDiff,
     }

@@ -5,6 +5,7 @@
 //! Isolation: as root, a cluster's server runs under a user number of its own, which owns `data/`, `tmp/` and
 //! the socket's folder and nothing else. `home.dir`, `conf/` and `log/` belong to root. What lies in `data/` is
 //! never trusted: it is entered without following links, and no file of it is ever a setting.
+mod client;
 mod create;
 mod document;
 mod dump;

@@ -4,7 +4,10 @@
 //! constraints for Amazon Aurora", and `information_schema.keywords` of MySQL 9.7 for its reserved words.
 use std::collections::BTreeMap;
 
-use super::dump::names::part_of;
+use super::{
+    client::{client, client_password},
+    dump::names::part_of,
+};
 use crate::profile::{NameRules, Profile};
 
 /// Bytes of a page of a table's file, unless its table is compressed.
@@ -44,6 +47,8 @@ pub(crate) static PROFILE: Profile = Profile {
     password_chars: 8..=41,
     wanted: "MySQL of version 8.0.30 or later",
     install: "scripts/get-mysql",
+    client,
+    client_password,
     replicates: false,
 };
 

@@ -8,6 +8,7 @@
 //! what lies in `data/` is never trusted: it is entered without following links, and files of
 //! another owner are refused.
 mod bounded;
+mod client;
 mod conf;
 mod control;
 mod create;

@@ -2,7 +2,12 @@
 //!
 //! Sources: API_CreateDBCluster and API_CreateDBInstance (RDS for PostgreSQL), "Quotas and
 //! constraints for Amazon Aurora", and appendix C of PostgreSQL's manual for its reserved words.
-use super::{document::database_names, dump::names::part_of, page::PAGE_BYTES};
+use super::{
+    client::{client, client_password},
+    document::database_names,
+    dump::names::part_of,
+    page::PAGE_BYTES,
+};
 use crate::profile::{NameRules, Profile};
 
 /// PostgreSQL's names have at most so many bytes; RDS takes that many for this engine.
@@ -34,6 +39,8 @@ pub(crate) static PROFILE: Profile = Profile {
     password_chars: 8..=41,
     wanted: "PostgreSQL of version 15 or later",
     install: "apt-get install postgresql-15",
+    client,
+    client_password,
     replicates: true,
 };
 

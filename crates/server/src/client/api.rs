@@ -13,7 +13,10 @@ use wire::{
     sigv4::{SignError, Signer},
 };
 
-use super::profile::{Profile, ProfileError, Remote};
+use super::{
+    login::Login,
+    profile::{Profile, ProfileError, Remote},
+};
 use crate::outbound::http_client::{BodyLimit, NoAnswer, Poster};
 
 /// An answer's bytes at most: a page of a hundred rows with all their tags.
@@ -64,23 +67,6 @@ impl ApiError {
         }
     }
 
-    /// The status that the program exits with.
-    pub(crate) fn exit_status(&self) -> u8 {
-        match self {
-            Self::Profile(_) => 4,
-            Self::Refused { kind, .. } => match kind.as_str() {
-                "UNAUTHENTICATED" | "FORBIDDEN" => 4,
-                "NOT_FOUND" => 5,
-                "ALREADY_EXISTS" | "INVALID_STATE" => 6,
-                "QUOTA_EXCEEDED" => 7,
-                "THROTTLED" => 75,
-                _ => 1,
-            },
-            Self::NoAnswer { .. } => 75,
-            Self::Sign(_) | Self::Foreign { .. } => 1,
-        }
-    }
-
     /// What to do about it, when that is known.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
@@ -128,6 +114,17 @@ impl Api {
     pub(crate) fn open(remote: &Remote) -> Result<Self, ApiError> {
         Ok(Self {
             profile: Profile::find(remote)?,
+            poster: Poster::default(),
+        })
+    }
+
+    /// As whoever logs in.
+    ///
+    /// # Errors
+    /// [`ApiError::Profile`].
+    pub(crate) fn of(login: &Login) -> Result<Self, ApiError> {
+        Ok(Self {
+            profile: login.profile()?,
             poster: Poster::default(),
         })
     }
@@ -296,7 +293,6 @@ mod tests {
         );
         let error = refused.expect("ours").expect_err("refused");
         assert!(error.is_not_found() && !error.is_passing());
-        assert_eq!(error.exit_status(), 5);
         for foreign in [
             "<html>",
             "{}",

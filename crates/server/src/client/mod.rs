@@ -2,7 +2,9 @@
 //!
 //! It does not know what is asked.
 mod api;
+mod login;
 mod profile;
 
 pub(crate) use api::{Api, ApiError};
+pub(crate) use login::Login;
 pub(crate) use profile::Remote;

@@ -24,7 +24,7 @@ pub(crate) struct Remote {
     pub(crate) endpoint: Option<String>,
     /// Profile in AWS's credentials and configuration files [default: AWS_PROFILE; AWS_ACCESS_KEY_ID goes before it]
     ///
-    /// Without any credentials, those of the administrator in the default data folder are taken.
+    /// Without a profile named, what `snapferry login` kept goes before AWS's default profile. Without any credentials, those of the administrator in the default data folder are taken.
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
     /// Region [default: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-east-1]
@@ -45,6 +45,9 @@ pub(crate) struct Profile {
 /// Why there is no one to speak as.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProfileError {
+    /// There is no folder for a login.
+    #[error("there is no home folder to keep a login in")]
+    NoHome,
     /// No variables, no profile, no data folder.
     #[error("no credentials were found")]
     NoCredentials,
@@ -63,7 +66,8 @@ impl ProfileError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> String {
         match self {
-            Self::NoCredentials => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with --profile; with a server of --dev any twelve digits are a key".to_owned(),
+            Self::NoHome => "set HOME or XDG_CONFIG_HOME".to_owned(),
+            Self::NoCredentials => "log in with `snapferry login`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with --profile; with a server of --dev any twelve digits are a key".to_owned(),
             Self::NoProfile { .. } => "name a profile that is there with --profile or AWS_PROFILE".to_owned(),
             Self::Unreadable { .. } => "let your user read it, or name another with AWS_SHARED_CREDENTIALS_FILE".to_owned(),
             Self::Endpoint(_) => format!("such as {ENDPOINT}"),
@@ -79,39 +83,48 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Profile {
-    /// Looks in the arguments, the environment, AWS's files and the default data folder.
+    /// Looks in the arguments, the environment, AWS's files, what `snapferry login` kept, and the default data
+    /// folder.
     pub(super) fn find(remote: &Remote) -> Result<Self, ProfileError> {
         let own = default_path(Mode::Closed).ok();
         Self::find_in(
             remote,
             &Surroundings {
-                variable: &|name| env::var(name).ok().filter(|value| !value.is_empty()),
+                variable: &told,
                 own_credentials: own.map(|folder| folder.join("credentials")),
             },
         )
     }
 
+    /// Endpoint and region that a new login is for.
+    pub(super) fn place(remote: &Remote) -> Result<(String, String), ProfileError> {
+        let mut files = Files::read(remote, &told)?;
+        place(remote, &told, &mut files.sections)
+    }
+
+    /// From its parts.
+    pub(super) fn new(
+        endpoint: String,
+        region: String,
+        access_key_id: String,
+        secret: Zeroizing<String>,
+    ) -> Result<Self, ProfileError> {
+        let Some(address) = Address::parse(&endpoint) else {
+            return Err(ProfileError::Endpoint(endpoint));
+        };
+        Ok(Self {
+            endpoint,
+            address,
+            region,
+            access_key_id,
+            secret,
+            security_token: None,
+        })
+    }
+
     fn find_in(remote: &Remote, around: &Surroundings<'_>) -> Result<Self, ProfileError> {
         let variable = around.variable;
-        let named = remote.profile.clone().or_else(|| variable("AWS_PROFILE"));
-        let name = named.clone().unwrap_or_else(|| "default".to_owned());
-        let home = variable("HOME").map(PathBuf::from);
-        let file = |of: &str, inside: &str| {
-            let given = variable(of).map(PathBuf::from);
-            given.or_else(|| home.as_ref().map(|home| home.join(inside)))
-        };
-        let credentials = file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials");
-        let mut section = Section::default();
-        if let Some(path) = &credentials {
-            section.add(path, &[&name])?;
-        }
-        if let Some(path) = file("AWS_CONFIG_FILE", ".aws/config") {
-            let inside = match name.as_str() {
-                "default" => name.clone(),
-                _ => format!("profile {name}"),
-            };
-            section.add(&path, &[&inside])?;
-        }
+        let mut files = Files::read(remote, variable)?;
         let from_variables = remote.profile.is_none();
         let key = match (
             variable("AWS_ACCESS_KEY_ID").filter(|_| from_variables),
@@ -122,43 +135,117 @@ impl Profile {
                 secret,
                 variable("AWS_SESSION_TOKEN").map(Zeroizing::new),
             )),
-            _ => section.key(),
+            _ => files.sections.iter_mut().find_map(Section::key),
         };
-        let (access_key_id, secret, security_token) = match (key, named, &around.own_credentials) {
-            (Some(key), ..) => key,
-            (None, Some(name), _) => {
-                let path = credentials.unwrap_or_default();
+        let (access_key_id, secret, security_token) = match (key, files.named) {
+            (Some(key), _) => key,
+            (None, Some(name)) => {
+                let path = files.credentials.unwrap_or_default();
                 return Err(ProfileError::NoProfile { name, path });
             }
-            (None, None, own) => {
-                if let Some(path) = own {
-                    section.add(path, &[PROFILE])?;
+            (None, None) => {
+                let mut own = Section::default();
+                if let Some(path) = &around.own_credentials {
+                    own.add(path, &[PROFILE])?;
                 }
-                section.key().ok_or(ProfileError::NoCredentials)?
+                let key = own.key().ok_or(ProfileError::NoCredentials)?;
+                files.sections.push(own);
+                key
             }
         };
-        let endpoint = remote.endpoint.clone();
-        let endpoint = endpoint
-            .or_else(|| variable("AWS_ENDPOINT_URL_RDS"))
-            .or_else(|| variable("AWS_ENDPOINT_URL"))
-            .or_else(|| section.take("endpoint_url"))
-            .unwrap_or_else(|| ENDPOINT.to_owned());
-        let region = remote.region.clone();
-        let region = region
-            .or_else(|| variable("AWS_REGION"))
-            .or_else(|| variable("AWS_DEFAULT_REGION"))
-            .or_else(|| section.take("region"))
-            .unwrap_or_else(|| REGION.to_owned());
-        let Some(address) = Address::parse(&endpoint) else {
-            return Err(ProfileError::Endpoint(endpoint));
+        let (endpoint, region) = place(remote, variable, &mut files.sections)?;
+        let profile = Self::new(endpoint, region, access_key_id, secret)?;
+        Ok(Self {
+            security_token,
+            ..profile
+        })
+    }
+}
+
+/// A variable of this process, unless it is empty.
+fn told(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Where `snapferry login` keeps keys: below XDG_CONFIG_HOME, or in the home folder.
+pub(super) fn login_file(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let own = variable("XDG_CONFIG_HOME").map(PathBuf::from);
+    let own = own.filter(|path| path.is_absolute());
+    let above = own.or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".config")));
+    above.map(|above| above.join("snapferry/credentials"))
+}
+
+/// Endpoint and region: of the arguments, else the variables, else the first section that says one.
+fn place(
+    remote: &Remote,
+    variable: &dyn Fn(&str) -> Option<String>,
+    sections: &mut [Section],
+) -> Result<(String, String), ProfileError> {
+    let mut said = |key: &str| sections.iter_mut().find_map(|section| section.take(key));
+    let endpoint = remote.endpoint.clone();
+    let endpoint = endpoint
+        .or_else(|| variable("AWS_ENDPOINT_URL_RDS"))
+        .or_else(|| variable("AWS_ENDPOINT_URL"))
+        .or_else(|| said("endpoint_url"))
+        .unwrap_or_else(|| ENDPOINT.to_owned());
+    let region = remote.region.clone();
+    let region = region
+        .or_else(|| variable("AWS_REGION"))
+        .or_else(|| variable("AWS_DEFAULT_REGION"))
+        .or_else(|| said("region"))
+        .unwrap_or_else(|| REGION.to_owned());
+    match Address::parse(&endpoint) {
+        Some(_) => Ok((endpoint, region)),
+        None => Err(ProfileError::Endpoint(endpoint)),
+    }
+}
+
+/// What the files say of the profile that is asked for.
+struct Files {
+    /// The profile, when one is named.
+    named: Option<String>,
+    /// AWS's file of access keys.
+    credentials: Option<PathBuf>,
+    /// What goes first comes first: a login is meant for this program, and a named profile for all.
+    sections: Vec<Section>,
+}
+
+impl Files {
+    fn read(
+        remote: &Remote,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ProfileError> {
+        let named = remote.profile.clone().or_else(|| variable("AWS_PROFILE"));
+        let name = named.as_deref().unwrap_or("default");
+        let home = variable("HOME").map(PathBuf::from);
+        let file = |of: &str, inside: &str| {
+            let given = variable(of).map(PathBuf::from);
+            given.or_else(|| home.as_ref().map(|home| home.join(inside)))
+        };
+        let credentials = file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials");
+        let mut aws = Section::default();
+        if let Some(path) = &credentials {
+            aws.add(path, &[name])?;
+        }
+        if let Some(path) = file("AWS_CONFIG_FILE", ".aws/config") {
+            let inside = match name {
+                "default" => name.to_owned(),
+                _ => format!("profile {name}"),
+            };
+            aws.add(&path, &[&inside])?;
+        }
+        let mut login = Section::default();
+        if let Some(path) = login_file(variable) {
+            login.add(&path, &[name])?;
+        }
+        let sections = match named {
+            Some(_) => vec![aws, login],
+            None => vec![login, aws],
         };
         Ok(Self {
-            endpoint,
-            address,
-            region,
-            access_key_id,
-            secret,
-            security_token,
+            named,
+            credentials,
+            sections,
         })
     }
 }
@@ -287,6 +374,73 @@ mod tests {
             let refused = found(&remote(Some(name)), &files, None);
             assert!(matches!(refused, Err(ProfileError::NoProfile { .. })));
         }
+    }
+
+    #[test]
+    fn a_login_goes_before_the_default_profile_and_behind_a_named_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(&path, text).expect("written");
+            path.display().to_string()
+        };
+        let key = |id: &str, more: &str| {
+            format!("aws_access_key_id = {id}\naws_secret_access_key = s\n{more}\n")
+        };
+        let credentials = write(
+            "credentials",
+            &format!(
+                "[default]\n{}[both]\n{}",
+                key("AWS", "region = eu-west-1\naws_session_token = t"),
+                key("AWSBOTH", "")
+            ),
+        );
+        write(
+            "config/snapferry/credentials",
+            &format!(
+                "[default]\n{}[both]\n{}[mine]\n{}",
+                key("LOGIN", "endpoint_url = http://own:1"),
+                key("OTHER", ""),
+                key("MINE", "")
+            ),
+        );
+        let above = folder.path().join("config").display().to_string();
+        let files = [
+            ("AWS_SHARED_CREDENTIALS_FILE", credentials.as_str()),
+            ("XDG_CONFIG_HOME", above.as_str()),
+        ];
+        let plain = found(&remote(None), &files, None).expect("the login");
+        assert_eq!(
+            plain,
+            (
+                "LOGIN".to_owned(),
+                "http://own:1".to_owned(),
+                "eu-west-1".to_owned()
+            )
+        );
+        assert_eq!(
+            found(&remote(Some("both")), &files, None).expect("AWS's").0,
+            "AWSBOTH"
+        );
+        assert_eq!(
+            found(&remote(Some("mine")), &files, None)
+                .expect("the login's")
+                .0,
+            "MINE"
+        );
+        let variable = |name: &str| {
+            files
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        let around = Surroundings {
+            variable: &variable,
+            own_credentials: None,
+        };
+        let profile = Profile::find_in(&remote(None), &around).expect("the login");
+        assert!(profile.security_token.is_none(), "that is another key's");
     }
 
     #[test]

@@ -108,7 +108,7 @@ macro_rules! format_arguments {
                 let format = Arg::new("format").long("format").value_name("FORMAT");
                 let short = Arg::new("json").long("json").action(ArgAction::SetTrue);
                 command
-                    .arg(format.value_parser(value_parser!(Self)).default_value("text").help("How it is printed"))
+                    .arg(format.value_parser(value_parser!(Self)).default_value("text").help("How it is printed; docs/reference/cli.schema.json says what the JSON is"))
                     .arg(short.conflicts_with("format").help("The same as --format json"))
             }
 

@@ -4,11 +4,22 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    access_key, account, actions, ca, catalog, cluster, data, env,
+    access_key, account, actions, ca, catalog, cluster, completion, data, doctor, env, events,
+    exit_status::ExitStatus,
     failure::Failure,
     invocation::{Invocation, Outcome, Run},
-    job, master_key, node, openapi, reference, serve, snapshot, vault,
+    job, key, login, man, master_key, node, openapi, reference, serve, snapshot, vault,
 };
+
+const EXAMPLES: &str = "Examples:\n  \
+        snapferry serve                                     serve on 127.0.0.1:8085, signatures checked\n  \
+        snapferry serve --dev                               for a laptop or CI: signatures not checked\n  \
+        snapferry access-key create --account 123456789012  let another account in\n  \
+        snapferry cluster list                              what is backed up, and since when\n  \
+        snapferry snapshot copy nightly nightly-eu --to eu-west-1\n  \
+        snapferry job watch                                 what is being created, copied and restored\n  \
+        snapferry events --follow                           what happened, and what happens\n  \
+        snapferry doctor                                    what this machine lacks";
 
 /// Snapshots of real PostgreSQL clusters, copied between regions, accounts and encryption keys
 ///
@@ -20,17 +31,20 @@ use super::{
     version,
     propagate_version = false,
     arg_required_else_help = true,
-    after_help = "Examples:\n  \
-        snapferry serve                                     serve on 127.0.0.1:8085, signatures checked\n  \
-        snapferry serve --dev                               for a laptop or CI: signatures not checked\n  \
-        snapferry access-key create --account 123456789012  let another account in\n  \
-        snapferry cluster list                              what is backed up, and since when\n  \
-        snapferry snapshot copy nightly nightly-eu --to eu-west-1\n  \
-        snapferry job list                                  what is being created, copied and restored"
+    after_help = EXAMPLES,
+    after_long_help = long_help()
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+/// Below the help that --help gives: what the program exits with.
+fn long_help() -> String {
+    format!(
+        "{EXAMPLES}\n\nExit status:\n{}\n\nEach command has examples of its own: snapferry COMMAND --help",
+        ExitStatus::lines()
+    )
 }
 
 macro_rules! commands {
@@ -57,9 +71,13 @@ macro_rules! commands {
 
 commands! {
     serve::Serve,
+    doctor::Doctor,
+    login::Login,
     env::Env,
     cluster::Cluster,
     snapshot::Snapshot,
+    key::Key,
+    events::Events,
     account::Account,
     access_key::AccessKey,
     actions::Actions,
@@ -70,6 +88,8 @@ commands! {
     catalog::Catalog,
     master_key::MasterKey,
     vault::Vault,
+    completion::Completion,
+    man::Man,
     reference::Reference,
     openapi::Openapi,
 }

@@ -13,6 +13,7 @@ use service::{
 
 use crate::{
     client::ApiError,
+    commands::exit_status::ExitStatus,
     deployment::{
         catalogs::{CatalogsError, catalog_hint},
         credentials::CredentialsError,
@@ -154,9 +155,35 @@ pub(crate) enum Failure {
     /// Ctrl-C while the server works.
     #[error("interrupted; the server goes on")]
     Interrupted {
-        /// How to wait on.
+        /// How to wait on, where something is waited for.
+        again: Option<String>,
+    },
+    /// It takes longer than the caller watches.
+    #[error("not all jobs have ended after {seconds} s")]
+    WatchTimedOut {
+        seconds: u64,
+        /// How to watch on.
         again: String,
     },
+    /// No job of that id is there, and none is open on what has that name.
+    #[error("there is no open job {0}")]
+    NoJob(String),
+    /// A job came to nothing.
+    #[error("the job {id} did not do its work{}", error.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
+    JobFailed { id: String, error: Option<String> },
+    /// A cluster that cannot be connected to.
+    #[error("the cluster {name} has no endpoint of that kind: it is {status}")]
+    NoEndpoint { name: String, status: String },
+    /// The database's client is not installed.
+    #[error("the program {program} was not found")]
+    NoClient {
+        program: &'static str,
+        /// What to install.
+        package: &'static str,
+    },
+    /// Nothing was typed.
+    #[error("no access key was given")]
+    NoKeyGiven,
     /// No server made any yet.
     #[error("there are no credentials in {}", .0.display())]
     NoCredentialsFile(PathBuf),
@@ -182,13 +209,16 @@ impl Failure {
         text
     }
 
-    /// The status that the program exits with: the table is in the reference.
-    pub(crate) fn exit_status(&self) -> u8 {
+    /// How the program ends.
+    pub(crate) fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Api(error) => error.exit_status(),
-            Self::WaitTimedOut { .. } => 124,
-            Self::Interrupted { .. } => 130,
-            _ => 1,
+            Self::Api(error) => api_status(error),
+            Self::NoKeyGiven => ExitStatus::Refused,
+            Self::NoJob(_) => ExitStatus::NotFound,
+            Self::NoEndpoint { .. } => ExitStatus::Conflict,
+            Self::WaitTimedOut { .. } | Self::WatchTimedOut { .. } => ExitStatus::TimedOut,
+            Self::Interrupted { .. } => ExitStatus::Interrupted,
+            _ => ExitStatus::Failed,
         }
     }
 
@@ -242,9 +272,16 @@ impl Failure {
                 Some("check that the bucket exists, its --vault-endpoint, and the credentials' rights".to_owned())
             }
             Self::Api(error) => error.hint(),
-            Self::WaitTimedOut { again, .. } | Self::Interrupted { again } => {
+            Self::WaitTimedOut { again, .. } | Self::Interrupted { again: Some(again) } => {
                 Some(format!("`{again}` waits on"))
             }
+            Self::WatchTimedOut { again, .. } => Some(format!("`{again}` watches on")),
+            Self::Interrupted { again: None } => None,
+            Self::NoJob(_) => Some("`snapferry job list` shows those that are".to_owned()),
+            Self::JobFailed { .. } => Some("`snapferry events` and the server's log say more".to_owned()),
+            Self::NoEndpoint { .. } => Some("`snapferry cluster list` shows how clusters are; a cluster with one instance has no reader".to_owned()),
+            Self::NoClient { program, package } => Some(format!("install it, such as with `apt-get install {package}`, or put the folder that has {program} into PATH")),
+            Self::NoKeyGiven => Some("`snapferry access-key create` on the server makes one".to_owned()),
             Self::SnapshotLost { .. } => {
                 Some("`snapferry job list` on the server and DescribeEvents tell why".to_owned())
             }
@@ -254,6 +291,23 @@ impl Failure {
             | Self::S3(_)
             | Self::Vault(..) | Self::Io { .. } => None,
         }
+    }
+}
+
+/// How the program ends after a server's answer, or none.
+fn api_status(error: &ApiError) -> ExitStatus {
+    match error {
+        ApiError::Profile(_) => ExitStatus::Refused,
+        ApiError::Refused { kind, .. } => match kind.as_str() {
+            "UNAUTHENTICATED" | "FORBIDDEN" | "KEY_NOT_ACCESSIBLE" => ExitStatus::Refused,
+            "NOT_FOUND" => ExitStatus::NotFound,
+            "ALREADY_EXISTS" | "INVALID_STATE" => ExitStatus::Conflict,
+            "QUOTA_EXCEEDED" => ExitStatus::Quota,
+            "THROTTLED" => ExitStatus::TryAgain,
+            _ => ExitStatus::Failed,
+        },
+        ApiError::NoAnswer { .. } => ExitStatus::TryAgain,
+        ApiError::Sign(_) | ApiError::Foreign { .. } => ExitStatus::Failed,
     }
 }
 

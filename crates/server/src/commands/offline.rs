@@ -18,8 +18,23 @@ use crate::{
 /// # Errors
 /// The settings' and the folder's.
 pub(crate) fn open(asked: Offline) -> Result<(Layer, DataDir), Failure> {
+    let layer = layer(asked)?;
+    keep_private();
+    let path = match &layer.data {
+        Some(path) => path.clone(),
+        None => default_path(layer.mode())?,
+    };
+    let dir = DataDir::acquire(&path, layer.mode())?;
+    Ok((layer, dir))
+}
+
+/// The settings of a verb: the file's, under what the command line says.
+///
+/// # Errors
+/// The file's.
+pub(crate) fn layer(asked: Offline) -> Result<Layer, Failure> {
     let file = asked.config.as_deref().map(Layer::read).transpose()?;
-    let layer = Layer {
+    Ok(Layer {
         dev: asked.dev.then_some(true),
         data: asked.folder.data,
         catalog: asked.folder.shared.catalog,
@@ -28,14 +43,7 @@ pub(crate) fn open(asked: Offline) -> Result<(Layer, DataDir), Failure> {
         vault_virtual_host: asked.place.vault_virtual_host,
         ..Layer::default()
     }
-    .over(file.unwrap_or_default());
-    keep_private();
-    let path = match &layer.data {
-        Some(path) => path.clone(),
-        None => default_path(layer.mode())?,
-    };
-    let dir = DataDir::acquire(&path, layer.mode())?;
-    Ok((layer, dir))
+    .over(file.unwrap_or_default()))
 }
 
 /// Every region's vault, by the regions' names; that of `and`, too, when it has none yet.

@@ -1,7 +1,10 @@
 //! How far a verb is, on one line of the terminal, and how amounts are written there.
 //!
 //! It does not know what is counted.
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Instant,
+};
 
 use crate::commands::arguments::Format;
 
@@ -71,6 +74,45 @@ pub(crate) fn of_count(done: u64, total: u64, what: &str) -> String {
 pub(crate) fn of_percent(percent: u64, what: &str, left: Option<u64>) -> String {
     let left = left.map(|seconds| format!("  {seconds} s left"));
     format!("{}  {what}{}", bar(percent, 100), left.unwrap_or_default())
+}
+
+/// A job's bytes, and how fast they have come since it was first seen.
+#[derive(Debug)]
+pub(crate) struct Paced {
+    begun: Instant,
+    first: u64,
+}
+
+impl Paced {
+    /// From here on.
+    pub(crate) fn new(first: u64) -> Self {
+        Self {
+            begun: Instant::now(),
+            first,
+        }
+    }
+
+    fn rate(&self, done: u64) -> f64 {
+        let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
+        done.saturating_sub(self.first) as f64 / seconds
+    }
+
+    /// As long as the rest takes at that pace; none before anything moved.
+    pub(crate) fn seconds_left(&self, done: u64, total: u64) -> Option<u64> {
+        let rate = self.rate(done);
+        (0.0 < rate && done <= total).then(|| ((total - done) as f64 / rate).ceil() as u64)
+    }
+
+    /// A bar where the total is known.
+    pub(crate) fn line(&self, what: &str, done: u64, total: u64) -> String {
+        if total == 0 {
+            return format!("{what}: begins");
+        }
+        let left = self.seconds_left(done, total);
+        let left = left.map(|seconds| format!("  {seconds} s left"));
+        let bar = of_bytes(done, total, self.rate(done));
+        format!("{bar}{}  {what}", left.unwrap_or_default())
+    }
 }
 
 /// `1.5 GiB`.

@@ -7,38 +7,36 @@ use std::fmt::Write;
 use clap::{Arg, Args, Command};
 
 use crate::commands::{
+    exit_status::ExitStatus,
     failure::Failure,
     invocation::{Invocation, Outcome, Run},
     output::print,
+    schemas,
 };
 
-/// What `Outcome` and `Failure::exit_status` give.
-const EXIT_STATUSES: &str = "
+/// What holds for all verbs; the table of `ExitStatus` follows.
+const PREFACE: &str = "
 Verbs with `--endpoint` speak to a server over its API, here or elsewhere; verbs with `--data` or `--catalog` work on a deployment's own records beside its server, and `serve` is one. Data goes to standard output, all else to standard error.
 
 | exit status | meaning |
 | --- | --- |
-| 0 | done |
-| 1 | failed |
-| 2 | the command line is wrong |
-| 3 | done, and damage was found |
-| 4 | no credentials, or the server does not let them |
-| 5 | what was asked for is not there |
-| 6 | it is in another state, or there already |
-| 7 | a quota is reached |
-| 75 | the server gives no answer or is busy: try again |
-| 124 | waited as long as asked |
-| 130 | interrupted |
 ";
 
 /// Print this command line's reference page
 #[derive(Debug, Args)]
 #[command(hide = true)]
-pub(crate) struct Reference {}
+pub(crate) struct Reference {
+    /// What verbs print with --json, as JSON Schema, instead
+    #[arg(long)]
+    schemas: bool,
+}
 
 impl Run for Reference {
     fn run(self, invocation: &Invocation) -> Result<Outcome, Failure> {
-        print(&page((invocation.command_line)()))?;
+        print(&match self.schemas {
+            true => schemas::text(),
+            false => page((invocation.command_line)()),
+        })?;
         Ok(Outcome::Done)
     }
 }
@@ -49,7 +47,10 @@ pub(crate) fn page(mut command: Command) -> String {
     let mut page = String::from(
         "# Command line\n\nMade by `snapferry reference > docs/reference/cli.md`; a test compares the two. Do not edit it.\n",
     );
-    page.push_str(EXIT_STATUSES);
+    page.push_str(PREFACE);
+    for (number, meaning) in ExitStatus::ALL {
+        writeln!(page, "| {number} | {meaning} |").expect("a String takes all");
+    }
     describe(&command, "snapferry", &mut page);
     page
 }
@@ -148,6 +149,15 @@ mod tests {
         assert!(
             stored == page(Cli::command()),
             "run: cargo run -p snapferry -- reference > docs/reference/cli.md"
+        );
+    }
+
+    #[test]
+    fn the_schemas_are_up_to_date() {
+        let stored = include_str!("../../../../docs/reference/cli.schema.json");
+        assert!(
+            stored == schemas::text(),
+            "run: cargo run -p snapferry -- reference --schemas > docs/reference/cli.schema.json"
         );
     }
 

@@ -139,6 +139,14 @@ impl DataDir {
         })
     }
 
+    /// The process of the server that has the folder, if that one lives.
+    pub(crate) fn holder(&self) -> Option<u32> {
+        let text = fs::read_to_string(self.path.join(LOCK)).ok()?;
+        let pid: u32 = text.trim().parse().ok()?;
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        name.starts_with("snapferry").then_some(pid)
+    }
+
     /// The folder, absolute and without links.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -4,4 +4,5 @@ pub(crate) mod conceal;
 pub(crate) mod descriptors;
 pub(crate) mod memory;
 pub(crate) mod open_files;
+pub(crate) mod replace;
 pub(crate) mod user_limits;

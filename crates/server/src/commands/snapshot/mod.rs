@@ -9,6 +9,7 @@ mod show;
 mod wait;
 
 use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
 
 use self::{
@@ -21,6 +22,7 @@ use crate::{
     client::{Api, Remote},
     commands::{
         arguments::{Format, ListFormat},
+        completion,
         failure::Failure,
         invocation::{Invocation, Outcome, Run},
         output::{print, run},
@@ -54,7 +56,7 @@ enum SnapshotVerb {
         #[command(flatten)]
         remote: Remote,
         /// Only those of this cluster
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(completion::clusters))]
         cluster: Option<String>,
         /// Also those that other accounts share with this one
         #[arg(long)]
@@ -68,7 +70,7 @@ enum SnapshotVerb {
         snapferry snapshot show nightly --json")]
     Show {
         /// The snapshot's name, or a shared one's ARN
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::snapshots))]
         name: String,
         #[command(flatten)]
         remote: Remote,
@@ -86,10 +88,10 @@ enum SnapshotVerb {
         snapferry snapshot diff nightly-1 nightly-2 --limit 1000 --json")]
     Diff {
         /// The snapshot to compare with: its name, or a shared one's ARN
-        #[arg(value_name = "BASE")]
+        #[arg(value_name = "BASE", add = ArgValueCandidates::new(completion::snapshots))]
         base: String,
         /// The snapshot of which it is told what changed
-        #[arg(value_name = "SNAPSHOT")]
+        #[arg(value_name = "SNAPSHOT", add = ArgValueCandidates::new(completion::snapshots))]
         snapshot: String,
         /// How many relations are told at most, those that changed most
         #[arg(long, value_name = "NUMBER", default_value_t = 20)]
@@ -111,10 +113,10 @@ enum SnapshotVerb {
         snapferry snapshot cost --price 0.021")]
     Cost {
         /// One snapshot [default: all of the region]
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::snapshots))]
         name: Option<String>,
         /// Those of this cluster
-        #[arg(long, value_name = "NAME", conflicts_with = "name")]
+        #[arg(long, value_name = "NAME", conflicts_with = "name", add = ArgValueCandidates::new(completion::clusters))]
         cluster: Option<String>,
         /// Sum them up by the values of this tag
         #[arg(long, value_name = "KEY")]
@@ -137,7 +139,7 @@ enum SnapshotVerb {
         snapferry snapshot copy arn:aws:rds:us-east-1:123456789012:cluster-snapshot:shared mine --kms-key-id alias/backup")]
     Copy {
         /// The snapshot's name, or its ARN: that of another account's shared one, or of another region's
-        #[arg(value_name = "SOURCE")]
+        #[arg(value_name = "SOURCE", add = ArgValueCandidates::new(completion::snapshots))]
         source: String,
         /// The copy's name
         #[arg(value_name = "TARGET")]
@@ -146,7 +148,7 @@ enum SnapshotVerb {
         #[arg(long, value_name = "REGION")]
         to: Option<String>,
         /// Key of the copy's region to encrypt it under: an id, ARN or alias
-        #[arg(long, value_name = "KEY")]
+        #[arg(long, value_name = "KEY", add = ArgValueCandidates::new(completion::keys))]
         kms_key_id: Option<String>,
         /// Give the copy the source's tags
         #[arg(long)]
@@ -164,7 +166,7 @@ enum SnapshotVerb {
         snapferry snapshot wait nightly --timeout 3600 --format json")]
     Wait {
         /// The snapshot's name
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::snapshots))]
         name: String,
         #[command(flatten)]
         remote: Remote,

@@ -44,7 +44,7 @@ pub(super) async fn wait(
     let again = format!("snapferry snapshot wait {name} --region {region}");
     tokio::select! {
         done = watch(api, region, name, waiting, &again) => done,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted { again }),
+        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted { again: Some(again) }),
     }
 }
 

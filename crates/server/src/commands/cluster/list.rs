@@ -1,9 +1,8 @@
-//! The verb that tells which clusters are backed up, over the API of a server anywhere.
+//! Which clusters are backed up, and how long ago.
 //!
 //! It does not know where the server is.
 use std::collections::HashMap;
 
-use clap::{Args, Subcommand};
 use model::{Clock, SystemClock, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -12,55 +11,23 @@ use crate::{
     commands::{
         arguments::ListFormat,
         failure::Failure,
-        invocation::{Invocation, Outcome, Run},
         output::{lines_of_json, print, run, table},
     },
 };
 
-/// Look at DB clusters and when each was last backed up, over the API
-#[derive(Debug, Args)]
-#[command(
-    arg_required_else_help = true,
-    after_help = "Examples:\n  \
-    snapferry cluster list\n  \
-    snapferry cluster list --region eu-west-1 --format json"
-)]
-pub(crate) struct Cluster {
-    #[command(subcommand)]
-    verb: ClusterVerb,
-}
-
-/// `snapferry cluster ...`.
-#[derive(Debug, Subcommand)]
-enum ClusterVerb {
-    /// List the clusters of a region, each with its newest available snapshot and that one's age
-    #[command(after_help = "Examples:\n  \
-        snapferry cluster list\n  \
-        snapferry cluster list --endpoint https://db.example:8085 --format json")]
-    List {
-        #[command(flatten)]
-        remote: Remote,
-        #[command(flatten)]
-        format: ListFormat,
-    },
-}
-
-impl Run for Cluster {
-    fn run(self, _: &Invocation) -> Result<Outcome, Failure> {
-        let ClusterVerb::List { remote, format } = self.verb;
-        let (clusters, snapshots) = run(async {
-            let api = Api::open(&remote)?;
-            let none = Map::new();
-            let clusters = api.list(api.region(), "DescribeDBClusters", &none).await?;
-            let snapshots = api
-                .list(api.region(), "DescribeDBClusterSnapshots", &none)
-                .await?;
-            Ok((clusters, snapshots))
-        })?;
-        let rows = rows(&clusters, &snapshots);
-        print(&shown(&rows, format, SystemClock.now()))?;
-        Ok(Outcome::Done)
-    }
+/// Lists the clusters of the region that a profile is for.
+pub(super) fn list(remote: &Remote, format: ListFormat) -> Result<(), Failure> {
+    let (clusters, snapshots) = run(async {
+        let api = Api::open(remote)?;
+        let none = Map::new();
+        let clusters = api.list(api.region(), "DescribeDBClusters", &none).await?;
+        let snapshots = api
+            .list(api.region(), "DescribeDBClusterSnapshots", &none)
+            .await?;
+        Ok((clusters, snapshots))
+    })?;
+    let rows = rows(&clusters, &snapshots);
+    print(&shown(&rows, format, SystemClock.now()))
 }
 
 /// A cluster, and its newest snapshot that is there.

@@ -1,67 +1,19 @@
-//! `snapferry job`: background work.
-use catalog::{CatalogExt, jobs};
-use clap::{Args, Subcommand};
+//! What background work there is.
+//!
+//! It does not know what the jobs do.
+use catalog::{Catalog, CatalogExt, jobs};
 use serde_json::json;
-use service::Mode;
 
-use crate::{
-    commands::{
-        arguments::{Folder, ListFormat},
-        failure::Failure,
-        invocation::{Invocation, Outcome, Run},
-        output::{ROWS_MAX, attach, lines_of_json, print, run, table},
-    },
-    deployment::catalogs,
+use crate::commands::{
+    arguments::ListFormat,
+    failure::Failure,
+    output::{ROWS_MAX, lines_of_json, print, run, table},
 };
 
-/// Look at background work
-#[derive(Debug, Args)]
-#[command(
-    arg_required_else_help = true,
-    after_help = "Examples:\n  \
-    snapferry job list\n  \
-    snapferry job list --format json"
-)]
-pub(crate) struct Job {
-    #[command(subcommand)]
-    verb: JobVerb,
-}
-
-/// `snapferry job ...`.
-#[derive(Debug, Subcommand)]
-enum JobVerb {
-    /// List jobs: what is created, copied, restored and deleted, and how far it is
-    #[command(after_help = "Examples:\n  \
-        snapferry job list\n  \
-        snapferry job list --data /srv/snapferry --format json")]
-    List {
-        #[command(flatten)]
-        folder: Folder,
-        /// Look into the default data folder of `snapferry serve --dev`
-        #[arg(long, conflicts_with = "data")]
-        dev: bool,
-        #[command(flatten)]
-        format: ListFormat,
-    },
-}
-
-impl Run for Job {
-    fn run(self, _: &Invocation) -> Result<Outcome, Failure> {
-        let JobVerb::List {
-            folder,
-            dev,
-            format,
-        } = self.verb;
-        let mode = if dev { Mode::Dev } else { Mode::Closed };
-        let catalog = match &folder.shared.catalog {
-            Some(url) => catalogs::open_shared(url)?,
-            None => catalogs::open(&attach(&folder, mode)?, None)?,
-        };
-        let jobs =
-            run(async move { Ok(catalog.read(|tx| jobs::list(tx, None, ROWS_MAX)).await?) })?;
-        print(&shown_jobs(&jobs, format))?;
-        Ok(Outcome::Done)
-    }
+/// Lists the jobs of a catalog.
+pub(super) fn list(catalog: &dyn Catalog, format: ListFormat) -> Result<(), Failure> {
+    let jobs = run(async move { Ok(catalog.read(|tx| jobs::list(tx, None, ROWS_MAX)).await?) })?;
+    print(&shown_jobs(&jobs, format))
 }
 
 fn shown_jobs(jobs: &[model::Job], format: ListFormat) -> String {
