@@ -73,7 +73,9 @@ fn what_changed_is_told_without_any_pack() {
         assert_eq!(found["grows"], (33 * mib, 34 * mib, 0));
         assert_eq!(found["shrinks"], (2 * mib, mib, 0));
         assert_eq!(found["stays"], (3 * mib, 3 * mib, 0));
-        assert_eq!(found["to_zero"], (mib, mib, mib));
+        // Every seventh page was all zero before.
+        let was_zero = (0..mib).filter(|number| number % 7 == 6).count() as u64;
+        assert_eq!(found["to_zero"], (mib, mib, mib - was_zero));
         assert_eq!(found["comes"], (0, 4, 0));
         let back = diff_of(&world, new.manifest, old.manifest, key.as_ref());
         let back = back.expect("compares").expect("one lineage");
