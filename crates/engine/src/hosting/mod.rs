@@ -14,6 +14,7 @@ pub(crate) mod listeners;
 pub(crate) mod lists;
 pub(crate) mod processes;
 pub(crate) mod server_log;
+pub(crate) mod serving;
 pub(crate) mod sweep_user;
 pub(crate) mod template;
 pub(crate) mod users;

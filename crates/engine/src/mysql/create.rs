@@ -18,7 +18,6 @@ use super::{
     process::SERVER,
     profile::PROFILE,
     quoted::quoted_name,
-    run::or_end,
     session::Session,
 };
 use crate::{
@@ -74,7 +73,7 @@ impl MySql {
             furnish(home, spec).await?;
             mark_whole(home).await
         };
-        or_end(home, furnished.await).await
+        SERVER.or_end(home, furnished.await).await
     }
 
     /// Makes a data folder as the server leaves it: a copy of the template, or the first of this program,

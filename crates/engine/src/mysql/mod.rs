@@ -28,12 +28,7 @@ mod session;
 mod verifier;
 mod wire;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -41,13 +36,8 @@ use crate::{
     Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster,
     Parameter, Programs, Replica, ServerState, Tls, WantedParameters,
     blocking::blocking,
-    hosting::{
-        hold::Hold,
-        server_log,
-        whole::{is_whole, unmark_whole},
-    },
+    hosting::{hold::Hold, server_log, whole::is_whole},
     profile::Profile,
-    remove_tree,
 };
 use options::Purpose;
 use process::SERVER;
@@ -150,14 +140,14 @@ impl Engine for MySql {
     }
 
     async fn state(&self, home: &Home) -> Result<ServerState, EngineError> {
-        let at = home.clone();
-        let Some(process) = blocking(move || SERVER.first(&at)).await? else {
+        let Some(process) = SERVER.found(home).await? else {
             return Ok(ServerState::Ended);
         };
         if !ping::answers(home).await {
             return Ok(ServerState::Silent);
         }
-        self.watch_process(home, process).await?;
+        let watched = SERVER.watch_process(&self.addresses, &self.limited, home, process);
+        watched.await?;
         Ok(ServerState::Answers)
     }
 
@@ -170,16 +160,7 @@ impl Engine for MySql {
     }
 
     async fn remove(&self, home: &Home) -> Result<(), EngineError> {
-        SERVER.end(home, Duration::ZERO).await?;
-        if let Some(_held) = Hold::take_if_there(home).await? {
-            // A start that held the lock meanwhile may have got to its process.
-            SERVER.end(home, Duration::ZERO).await?;
-            // Nobody takes what is left of it for a cluster when this is cut short.
-            unmark_whole(home)?;
-            remove(&home.dir).await?;
-        }
-        self.limited.leave(home);
-        remove(&home.socket_dir).await
+        SERVER.remove(&self.limited, home).await
     }
 
     async fn trim_log(&self, home: &Home) -> Result<(), EngineError> {
@@ -261,10 +242,4 @@ impl Engine for MySql {
     fn helper_uids(&self) -> Vec<u32> {
         Vec::new()
     }
-}
-
-/// Deletes a tree on a thread that may wait.
-async fn remove(tree: &Path) -> Result<(), EngineError> {
-    let tree = tree.to_owned();
-    blocking(move || remove_tree(&tree).map_err(EngineError::removal)).await
 }

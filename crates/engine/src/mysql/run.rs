@@ -1,12 +1,9 @@
 //! A cluster's server: begin it or adopt it, and wait until it takes sessions.
 //!
 //! It does not know why a server is wanted, nor whether its files are whole.
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
-use tokio::{
-    process::Child,
-    time::{Instant, sleep},
-};
+use tokio::process::Child;
 
 use super::{
     handle::MySql,
@@ -23,11 +20,10 @@ use crate::{
     home::Home,
     hosting::{
         address,
-        child::{outliving, run_as},
+        child::outliving,
         chosen,
         files::{make_folder, make_socket_folder},
-        processes::Process,
-        server_log,
+        serving::{settle_address, settle_parameters, spawn},
     },
 };
 
@@ -37,7 +33,6 @@ const START_WAIT: Duration = Duration::from_secs(15 * 60);
 const RECOVER_WAIT: Duration = Duration::from_secs(60 * 60);
 /// How long a server that listens elsewhere may take to stop.
 const RESTART_WAIT: Duration = Duration::from_secs(30);
-const READY_POLL: Duration = Duration::from_millis(40);
 /// What a server says that could not bind its address; its messages are not translated.
 const NO_SOCKET: &str = "Can't start server: Bind on TCP/IP port";
 
@@ -62,15 +57,18 @@ impl MySql {
         }
         let begun = self.begin(home, purpose).await;
         match purpose {
-            Purpose::Serve => self.settle_parameters(home, begun).await,
+            Purpose::Serve => {
+                let why = |log: &str| complaint(log.as_bytes());
+                let again = self.begin(home, Purpose::Serve);
+                settle_parameters(home, begun, why, again).await
+            }
             Purpose::Recover | Purpose::Ask => begun,
         }
     }
 
     /// Goes on with the server that runs. Answers whether there is one that can be gone on with.
     async fn adopt(&self, home: &Home) -> Result<bool, EngineError> {
-        let at = home.clone();
-        if blocking(move || SERVER.first(&at)).await?.is_none() {
+        if SERVER.found(home).await?.is_none() {
             return Ok(false);
         }
         if !options::listens_as_wanted(home)? {
@@ -81,38 +79,11 @@ impl MySql {
         match wait_ready(home, START_WAIT, None).await {
             // It was about to end when it was found.
             Err(EngineError::ServerEnded { .. }) => Ok(false),
-            Ok(()) => self.watch(home).await.map(|()| true),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Notes with which parameters a server came up. One that ended with new ones is begun once more
-    /// without them, so that no choice takes a cluster down.
-    async fn settle_parameters(
-        &self,
-        home: &Home,
-        begun: Result<(), EngineError>,
-    ) -> Result<(), EngineError> {
-        let at = home.clone();
-        match begun {
-            Ok(()) => blocking(move || chosen::confirm(&at)).await,
-            Err(EngineError::ServerEnded { log, .. })
-                if blocking({
-                    let why = complaint(log.as_bytes());
-                    move || chosen::give_up(&at, &why)
-                })
-                .await? =>
-            {
-                tracing::warn!(home = %home.dir.display(), %log, "the server did not start with its new parameters, and is started without them");
-                let begun = self.begin(home, Purpose::Serve).await;
-                if begun.is_err() {
-                    // It was not for them that it ended.
-                    let at = home.clone();
-                    blocking(move || chosen::forgive(&at)).await?;
-                }
-                begun
+            Ok(()) => {
+                let watched = SERVER.watch(&self.addresses, &self.limited, home);
+                watched.await.map(|()| true)
             }
-            failed => failed,
+            Err(error) => Err(error),
         }
     }
 
@@ -122,20 +93,8 @@ impl MySql {
         if purpose == Purpose::Ask {
             return begun;
         }
-        match begun {
-            Ok(()) => self.watch(home).await,
-            Err(error @ EngineError::ServerEnded { .. }) => {
-                self.addresses.hold(home)?;
-                // Whoever was quicker may have gone since.
-                match &error {
-                    EngineError::ServerEnded { log, .. } if log.contains(NO_SOCKET) => {
-                        Err(address::in_use(home))
-                    }
-                    _ => Err(error),
-                }
-            }
-            failed => failed,
-        }
+        settle_address(&self.addresses, home, begun, NO_SOCKET)?;
+        SERVER.watch(&self.addresses, &self.limited, home).await
     }
 
     async fn begin_unwatched(&self, home: &Home, purpose: Purpose) -> Result<(), EngineError> {
@@ -160,50 +119,12 @@ impl MySql {
         }
     }
 
-    async fn watch(&self, home: &Home) -> Result<(), EngineError> {
-        let at = home.clone();
-        match blocking(move || SERVER.first(&at)).await? {
-            Some(first) => self.watch_process(home, first).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Watches a server that answers, and holds one that another process began to its limits.
-    ///
-    /// # Errors
-    /// When its processes cannot be told.
-    pub(super) async fn watch_process(
-        &self,
-        home: &Home,
-        process: Process,
-    ) -> Result<(), EngineError> {
-        match self.addresses.watch(home, process) {
-            true => self.limited.place_all(&SERVER, home).await,
-            false => Ok(()),
-        }
-    }
-
     /// Begins the server process, which outlives this one.
     fn spawn(&self, home: &Home, words: &[std::ffi::OsString]) -> Result<Child, EngineError> {
-        let log = server_log::open(home, &PROFILE)?;
         let program = self.installs.of(&home.version)?.program.clone();
         let mut command = outliving(self.limited.words(), &program);
         command.args(words);
-        // It works in its data folder from its first moment, which is how it is found again.
-        command.current_dir(home.data()).stdin(Stdio::null());
-        let again = log
-            .try_clone()
-            .map_err(|source| EngineError::io("write", home.log_file(&PROFILE), source))?;
-        command.stdout(log).stderr(again);
-        run_as(&mut command, home.os_uid.map(|uid| (uid, uid)));
-        let mut command = tokio::process::Command::from(command);
-        command.kill_on_drop(false);
-        // The handle may be let go: the runtime reaps the process when it ends before this one.
-        let server = command
-            .spawn()
-            .map_err(|source| EngineError::io("run", program, source))?;
-        self.limited.place_one(home, server.id());
-        Ok(server)
+        spawn(&self.limited, home, &PROFILE, command)
     }
 }
 
@@ -230,56 +151,10 @@ fn prepare(home: &Home) -> Result<(), EngineError> {
 async fn wait_ready(
     home: &Home,
     patience: Duration,
-    mut begun: Option<Child>,
+    begun: Option<Child>,
 ) -> Result<(), EngineError> {
-    let deadline = Instant::now() + patience;
-    loop {
-        match Session::open(home).await {
-            Ok(session) => {
-                session.close().await;
-                return Ok(());
-            }
-            Err(refusal) if refusal.is_passing() => {}
-            Err(refusal) => return Err(refusal.into()),
-        }
-        let has_ended = match &mut begun {
-            // A child's end is certain. To the system's list a process may look like the thread
-            // that began it for a moment longer than the beginning takes.
-            Some(server) => server
-                .try_wait()
-                .map_err(|source| EngineError::io("wait for the server of", &home.dir, source))?
-                .is_some(),
-            None => {
-                let at = home.clone();
-                blocking(move || SERVER.first(&at)).await?.is_none()
-            }
-        };
-        if has_ended {
-            return Err(EngineError::ServerEnded {
-                home: home.dir.clone(),
-                log: server_log::tail(home, &PROFILE),
-            });
-        }
-        if deadline < Instant::now() {
-            return Err(EngineError::StartTimeout {
-                home: home.dir.clone(),
-                secs: patience.as_secs(),
-                log: server_log::tail(home, &PROFILE),
-            });
-        }
-        sleep(READY_POLL).await;
-    }
-}
-
-/// Ends the server of a cluster that did not become whole: nobody may find it.
-pub(super) async fn or_end(
-    home: &Home,
-    result: Result<(), EngineError>,
-) -> Result<(), EngineError> {
-    if result.is_err()
-        && let Err(error) = SERVER.end(home, Duration::ZERO).await
-    {
-        tracing::error!(home = %home.dir.display(), %error, "a server is left behind");
-    }
-    result
+    let open = || Session::try_out(home);
+    SERVER
+        .wait_ready(home, &PROFILE, patience, begun, open)
+        .await
 }

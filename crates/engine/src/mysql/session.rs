@@ -12,7 +12,11 @@ use super::{
     options::{ADMIN, socket_path},
     wire::{Connection, Rows, ServerError, WireError},
 };
-use crate::{error::EngineError, home::Home, hosting::child::own_uid};
+use crate::{
+    error::EngineError,
+    home::Home,
+    hosting::{child::own_uid, serving},
+};
 
 /// How long an ordinary statement may take.
 pub(super) const STATEMENT_WAIT: Duration = Duration::from_secs(120);
@@ -46,9 +50,8 @@ pub(super) enum Refusal {
     Silence,
 }
 
-impl Refusal {
-    /// Whether the next try may succeed, a moment later.
-    pub(super) fn is_passing(&self) -> bool {
+impl serving::Refusal for Refusal {
+    fn is_passing(&self) -> bool {
         match self {
             Self::Silence => true,
             Self::Socket { source, .. } => source.kind() != io::ErrorKind::InvalidData,
@@ -80,6 +83,15 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// Connects to the cluster's server, and ends the session.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) async fn try_out(home: &Home) -> Result<(), Refusal> {
+        Self::open(home).await?.close().await;
+        Ok(())
+    }
+
     /// Connects to the cluster's server.
     ///
     /// # Errors

@@ -16,7 +16,6 @@ use super::{
     install, master, process,
     profile::PROFILE,
     rights,
-    run::or_end,
     session::{Session, quoted_name},
     template,
 };
@@ -74,7 +73,7 @@ impl Postgres {
             furnish(home, spec).await?;
             mark_whole(home).await
         };
-        or_end(home, furnished.await).await
+        process::SERVER.or_end(home, furnished.await).await
     }
 
     /// Makes what initdb leaves beside the data folder, where the server's user cannot change it: a

@@ -13,7 +13,7 @@ use super::{
     handle::Postgres,
     process,
     profile::PROFILE,
-    run::{RESTART_WAIT, or_end},
+    run::RESTART_WAIT,
     session::{Session, column, quoted_text},
     walsender::SLOT,
 };
@@ -212,7 +212,7 @@ impl Postgres {
             self.launch(home, Purpose::Serve, ADMIN).await?;
             mark_whole(home).await
         };
-        or_end(home, started.await).await
+        process::SERVER.or_end(home, started.await).await
     }
 
     /// Takes the files of a server that took writes back to where they parted from those of the

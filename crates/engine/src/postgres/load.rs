@@ -13,7 +13,6 @@ use super::{
     process,
     profile::PROFILE,
     review::{self, Review},
-    run::or_end,
     session::{CHECKPOINT_WAIT, Session, column},
     wal::LogFault,
 };
@@ -79,7 +78,7 @@ impl Postgres {
             verify(home, &document, self.tls_of(home)?).await?;
             mark_whole(home).await
         };
-        or_end(home, recovered.await).await
+        process::SERVER.or_end(home, recovered.await).await
     }
 
     fn warn_of_other_libraries(&self, home: &Home, document: &Document) {

@@ -41,12 +41,7 @@ mod template;
 mod wal;
 mod walsender;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use model::LogPlace;
@@ -56,14 +51,8 @@ use crate::{
     LogTail, NewCluster, Parameter, Programs, ReplayTarget, Replica, ServerState, Tls,
     WantedParameters,
     blocking::blocking,
-    hosting::{
-        child::own_uid,
-        hold::Hold,
-        server_log, users,
-        whole::{is_whole, unmark_whole},
-    },
+    hosting::{child::own_uid, hold::Hold, server_log, users, whole::is_whole},
     profile::Profile,
-    remove_tree,
 };
 use conf::ADMIN;
 
@@ -187,15 +176,15 @@ impl Engine for Postgres {
     }
 
     async fn state(&self, home: &Home) -> Result<ServerState, EngineError> {
-        let at = home.clone();
-        let found = blocking(move || process::postmaster(&at)).await?;
-        let Some(postmaster) = found else {
+        let Some(postmaster) = process::SERVER.found(home).await? else {
             return Ok(ServerState::Ended);
         };
         if !ping::answers(home).await {
             return Ok(ServerState::Silent);
         }
-        self.watch_postmaster(home, postmaster).await?;
+        let (addresses, limited) = (&self.addresses, &self.limited);
+        let watched = process::SERVER.watch_process(addresses, limited, home, postmaster);
+        watched.await?;
         Ok(ServerState::Answers)
     }
 
@@ -230,17 +219,7 @@ impl Engine for Postgres {
     }
 
     async fn remove(&self, home: &Home) -> Result<(), EngineError> {
-        process::end(home, Duration::ZERO).await?;
-        if let Some(_held) = Hold::take_if_there(home).await? {
-            // A start that held the lock meanwhile may have got to its process.
-            process::end(home, Duration::ZERO).await?;
-            process::check_ended(home)?;
-            // Nobody takes what is left of it for a cluster when this is cut short.
-            unmark_whole(home)?;
-            remove(&home.dir).await?;
-        }
-        self.limited.leave(home);
-        remove(&home.socket_dir).await
+        process::SERVER.remove(&self.limited, home).await
     }
 
     async fn trim_log(&self, home: &Home) -> Result<(), EngineError> {
@@ -339,10 +318,4 @@ impl Engine for Postgres {
             _ => Vec::new(),
         }
     }
-}
-
-/// Deletes a tree on a thread that may wait.
-async fn remove(tree: &Path) -> Result<(), EngineError> {
-    let tree = tree.to_owned();
-    blocking(move || remove_tree(&tree).map_err(EngineError::removal)).await
 }

@@ -23,7 +23,7 @@ use super::{
     bounded::Bounded,
     conf::{self, ADMIN},
 };
-use crate::hosting::child::own_uid;
+use crate::hosting::{child::own_uid, serving};
 use crate::{Cause, EngineError, Home};
 
 /// How long an ordinary statement may take.
@@ -48,9 +48,8 @@ pub(super) enum Refusal {
     Silence,
 }
 
-impl Refusal {
-    /// Whether the next try may succeed, a moment later.
-    pub(super) fn is_passing(&self) -> bool {
+impl serving::Refusal for Refusal {
+    fn is_passing(&self) -> bool {
         match self {
             Self::Silence => true,
             Self::Socket { source, .. } => source.kind() != io::ErrorKind::InvalidData,
@@ -101,6 +100,15 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// Connects to one of the cluster's databases, and ends the session.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) async fn try_out(home: &Home, database: &str) -> Result<(), Refusal> {
+        Self::open(home, database).await?.close().await;
+        Ok(())
+    }
+
     /// Connects to one of the cluster's databases.
     ///
     /// # Errors

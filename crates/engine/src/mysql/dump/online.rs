@@ -25,7 +25,7 @@ use super::{
     spool::Spool,
     tail::Tail,
 };
-use crate::{EngineError, Home, folder::Folder};
+use crate::{EngineError, Home, folder::Folder, hosting::serving::Refusal as _};
 
 /// How often a wait looks whether it should end.
 const STOP_POLL: Duration = Duration::from_millis(250);

@@ -14,7 +14,6 @@ use super::{
     options::Purpose,
     process::SERVER,
     profile,
-    run::or_end,
 };
 use crate::{
     EngineError, Home,
@@ -53,7 +52,7 @@ impl MySql {
             verify::verify(home, places).await?;
             mark_whole(home).await
         };
-        or_end(home, recovered.await).await
+        SERVER.or_end(home, recovered.await).await
     }
 }
 

@@ -27,7 +27,7 @@ use super::{
     session::{self, CHECKPOINT_WAIT, Session, column},
     wal::{LogFault, Segments},
 };
-use crate::hosting::{change_token::Witness, hold::Hold, whole::is_whole};
+use crate::hosting::{change_token::Witness, hold::Hold, serving::Refusal as _, whole::is_whole};
 use crate::{DumpInfo, DumpSink, EngineError, Home, folder::Folder};
 use copy::Copier;
 use pages::DAMAGE_ADVICE;
