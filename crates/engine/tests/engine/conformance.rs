@@ -1,5 +1,5 @@
 //! The suite of engines, run by each of them.
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use crate::support::{Rig, free_port};
 use engine::{Engine, FakeEngine, Home, conformance::Fixture, engine_conformance_tests};
@@ -12,7 +12,7 @@ impl Fixture for Rig {
         self.engine.clone()
     }
     fn home(&self, name: &str) -> Home {
-        self.home(name)
+        self.deref().home(name)
     }
 }
 

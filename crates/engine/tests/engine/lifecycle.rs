@@ -2,7 +2,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use crate::support::{
-    self, MASTER, PASSWORD, Rig, client, client_as, free_port, kill, number, postmaster, spec,
+    self, MASTER, PASSWORD, Rig, client, client_as, free_port, kill, number, postmaster,
 };
 use engine::{Confinement, Engine, EngineError, Limits};
 use model::ErrorKind;
@@ -61,7 +61,11 @@ async fn a_new_cluster_serves_its_master_and_nobody_else() {
 async fn a_whole_cluster_is_never_made_again() {
     let rig = Rig::new();
     let home = rig.created("a").await;
-    let error = rig.engine.create(&home, &spec()).await.expect_err("whole");
+    let error = rig
+        .engine
+        .create(&home, &rig.spec())
+        .await
+        .expect_err("whole");
     assert!(matches!(error, EngineError::AlreadyWhole { .. }), "{error}");
     let error = rig.engine.load(&home, "{}").await.expect_err("no document");
     assert_eq!(error.kind(), ErrorKind::Refuse);
@@ -79,7 +83,7 @@ async fn what_a_cut_short_create_left_is_cleared() {
     let error = rig.engine.start(&home).await.expect_err("not whole");
     assert!(matches!(error, EngineError::NotWhole { .. }), "{error}");
     rig.engine
-        .create(&home, &spec())
+        .create(&home, &rig.spec())
         .await
         .expect("creates anew");
     assert_ne!(postmaster(&home), old);
@@ -208,7 +212,11 @@ async fn a_port_in_use_is_named() {
     let rig = Rig::new();
     let home = rig.home("a");
     let _taken = std::net::TcpListener::bind(("127.0.0.1", home.port)).expect("binds");
-    let error = rig.engine.create(&home, &spec()).await.expect_err("taken");
+    let error = rig
+        .engine
+        .create(&home, &rig.spec())
+        .await
+        .expect_err("taken");
     assert!(matches!(error, EngineError::PortInUse { .. }), "{error}");
     assert_eq!(error.kind(), ErrorKind::Retry);
 }
@@ -220,7 +228,7 @@ async fn a_version_that_is_not_there_is_named() {
     home.version = "9.6".to_owned();
     let error = rig
         .engine
-        .create(&home, &spec())
+        .create(&home, &rig.spec())
         .await
         .expect_err("too old");
     assert!(matches!(error, EngineError::NotInstalled { .. }), "{error}");
@@ -235,7 +243,11 @@ async fn a_closed_folder_is_named() {
         return;
     }
     fs::set_permissions(rig.path(), fs::Permissions::from_mode(0o700)).expect("a mode");
-    let error = rig.engine.create(&home, &spec()).await.expect_err("closed");
+    let error = rig
+        .engine
+        .create(&home, &rig.spec())
+        .await
+        .expect_err("closed");
     assert!(matches!(error, EngineError::Unreachable { .. }), "{error}");
 }
 

@@ -18,7 +18,7 @@ async fn cluster(rig: &Rig, readers: &[&str]) -> (Home, Vec<Home>) {
     writer.replication.name = "member_writer".to_owned();
     let names = readers.iter().map(|name| format!("member_{name}"));
     writer.replication.followers = names.collect();
-    let spec = crate::support::spec();
+    let spec = rig.spec();
     rig.engine.create(&writer, &spec).await.expect("creates");
     client(&writer)
         .await

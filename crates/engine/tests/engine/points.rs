@@ -7,7 +7,7 @@ use engine::{
 };
 use model::{LogPlace, Timestamp};
 
-use crate::support::{Rig, client, number, spec};
+use crate::support::{Rig, client, number};
 
 const SEGMENT: u64 = 16 << 20;
 /// More than a file of the log.
@@ -228,7 +228,10 @@ async fn takes_over(is_read_before_the_reader_is_made: bool) {
     writer.os_uid_shared = true;
     writer.replication.name = "member_writer".to_owned();
     writer.replication.followers = vec!["member_reader".to_owned()];
-    rig.engine.create(&writer, &spec()).await.expect("creates");
+    rig.engine
+        .create(&writer, &rig.spec())
+        .await
+        .expect("creates");
     let mut tail = rig.engine.tail(&writer, None).await.expect("begins");
     let session = client(&writer).await;
     session

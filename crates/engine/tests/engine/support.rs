@@ -1,35 +1,35 @@
 //! Real clusters for tests: short-lived homes, a sink that writes a folder, and sessions.
-#![allow(dead_code)]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each file that has this module needs some of it"
+)]
+#[path = "../clusters/mod.rs"]
+mod clusters;
+
 use std::{
-    collections::BTreeMap,
     fs,
-    io::Write,
-    net::TcpListener,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    ops::Deref,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
     time::Duration,
 };
 
-use engine::{
-    DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, SinkError, postgres::Postgres,
-};
-use model::pages::{ChangeToken, Content, check_pages};
+use engine::{Engine, Home, postgres::Postgres};
 
-pub(crate) const MASTER: &str = "captain";
-pub(crate) const PASSWORD: &str = "correct horse";
+pub(crate) use clusters::{Clusters, FolderSink, MASTER, PASSWORD, copy_tree, free_port};
 
-static NEXT_UID: AtomicU32 = AtomicU32::new(0);
+/// The first number of the users that servers run as.
+const FIRST_UID: u32 = 1_879_048_192;
 
 /// A folder of clusters that are gone when the test is.
-pub(crate) struct Rig {
-    dir: tempfile::TempDir,
-    pub(crate) engine: std::sync::Arc<Postgres>,
-    pub(crate) version: String,
-    homes: Mutex<Vec<Home>>,
+pub(crate) struct Rig(Clusters<Postgres>);
+
+impl Deref for Rig {
+    type Target = Clusters<Postgres>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Rig {
@@ -50,18 +50,7 @@ impl Rig {
             .first()
             .cloned()
             .expect("PostgreSQL is not installed: run `make setup`");
-        let dir = tempfile::tempdir().expect("a folder");
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).expect("a mode");
-        Self {
-            dir,
-            engine: engine.into(),
-            version,
-            homes: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
+        Self(Clusters::new(engine, version, FIRST_UID))
     }
 
     /// A program of the version that is tested, wherever that lies.
@@ -77,95 +66,11 @@ impl Rig {
             .find(|program| program.exists())
             .unwrap_or_else(|| panic!("there is no {name} of PostgreSQL {major}"))
     }
-
-    /// A home that nothing is in yet.
-    pub(crate) fn home(&self, name: &str) -> Home {
-        let root = rustix::process::geteuid().is_root();
-        let number = NEXT_UID.fetch_add(1, Ordering::Relaxed);
-        let home = Home {
-            dir: self.path().join(name),
-            socket_dir: self.path().join(format!("s-{name}")),
-            host: "127.0.0.1".to_owned(),
-            port: free_port(),
-            // Apart from other test processes of this moment.
-            os_uid: root.then(|| 1_879_048_192 + std::process::id() % 100_000 * 100 + number),
-            os_uid_shared: false,
-            version: self.version.clone(),
-            replication: Default::default(),
-        };
-        self.homes.lock().expect("not poisoned").push(home.clone());
-        home
-    }
-
-    pub(crate) async fn created(&self, name: &str) -> Home {
-        let home = self.home(name);
-        self.engine.create(&home, &spec()).await.expect("creates");
-        home
-    }
-
-    /// Dumps into a folder, on a thread that may block.
-    pub(crate) async fn dump(&self, home: &Home, into: &Path) -> Result<DumpInfo, EngineError> {
-        self.dump_through(home, FolderSink::new(into)).await.0
-    }
-
-    pub(crate) async fn dump_through<S: DumpSink + 'static>(
-        &self,
-        home: &Home,
-        mut sink: S,
-    ) -> (Result<DumpInfo, EngineError>, S) {
-        let (engine, home) = (self.engine.clone(), home.clone());
-        tokio::task::spawn_blocking(move || {
-            let result = engine.dump(&home, &mut sink);
-            (result, sink)
-        })
-        .await
-        .expect("does not panic")
-    }
-
-    /// Puts a dump's files where a load expects them.
-    pub(crate) fn place(&self, dump: &Path, name: &str) -> Home {
-        let home = self.home(name);
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&home.dir)
-            .expect("a folder");
-        copy_tree(dump, &home.data());
-        home
-    }
-}
-
-impl Drop for Rig {
-    fn drop(&mut self) {
-        let homes = std::mem::take(&mut *self.homes.lock().expect("not poisoned"));
-        let engine = self.engine.clone();
-        let removed = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-            for home in homes {
-                if let Err(error) = runtime.block_on(engine.remove(&home)) {
-                    eprintln!("cannot remove {}: {error}", home.dir.display());
-                }
-            }
-        });
-        removed.join().expect("does not panic");
-    }
-}
-
-pub(crate) fn spec() -> NewCluster {
-    NewCluster {
-        master_username: MASTER.to_owned(),
-        master_verifier: Postgres::default().verifier(PASSWORD),
-        database_name: Some("app".to_owned()),
-    }
 }
 
 pub(crate) async fn is_running(engine: &Postgres, home: &Home) -> bool {
     let state = engine.state(home).await.expect("it can be told");
     state != engine::ServerState::Ended
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// A client's session over TCP, as a user's program would have it.
@@ -196,124 +101,6 @@ pub(crate) async fn client_as(
 
 pub(crate) async fn number(client: &tokio_postgres::Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.expect("answers").get(0)
-}
-
-pub(crate) type OnFile = Box<dyn FnMut(&str) + Send>;
-
-/// Writes a dump into a folder.
-pub(crate) struct FolderSink {
-    pub(crate) dir: PathBuf,
-    pub(crate) files: Vec<String>,
-    pub(crate) change_token: BTreeMap<String, Option<ChangeToken>>,
-    pub(crate) expected_bytes: Option<u64>,
-    /// Called before each file.
-    pub(crate) on_file: Option<OnFile>,
-    pub(crate) stop: bool,
-    /// An earlier dump: what its change tokens say is unchanged is taken from there, unread.
-    pub(crate) base: Option<(PathBuf, BTreeMap<String, Option<ChangeToken>>)>,
-    /// Files that were.
-    pub(crate) unread: Vec<String>,
-    /// Files that were taken back.
-    pub(crate) left_out: Vec<String>,
-    /// Whether it does what it is told of them; earlier releases had no such word.
-    pub(crate) takes_back: bool,
-}
-
-impl FolderSink {
-    pub(crate) fn new(dir: &Path) -> Self {
-        fs::create_dir(dir).expect("a folder");
-        Self {
-            dir: dir.to_owned(),
-            files: Vec::new(),
-            change_token: BTreeMap::new(),
-            expected_bytes: None,
-            on_file: None,
-            stop: false,
-            base: None,
-            unread: Vec::new(),
-            left_out: Vec::new(),
-            takes_back: true,
-        }
-    }
-}
-
-impl DumpSink for FolderSink {
-    fn expect_total(&mut self, bytes: u64) {
-        match self.expected_bytes.replace(bytes) {
-            None => assert!(self.files.is_empty(), "said before the first file"),
-            Some(before) => assert!(before <= bytes, "what is known later adds to it"),
-        }
-    }
-
-    fn directory(&mut self, path: &str, mode: u32) -> Result<(), SinkError> {
-        assert_eq!(mode, 0o700);
-        fs::create_dir(self.dir.join(path))?;
-        Ok(())
-    }
-
-    fn file(&mut self, path: &str, mode: u32, content: Arc<dyn Content>) -> Result<(), SinkError> {
-        assert_eq!(mode, 0o600);
-        if let Some(on_file) = &mut self.on_file {
-            on_file(path);
-        }
-        let change_token = content.change_token();
-        self.change_token.insert(path.to_owned(), change_token);
-        self.files.push(path.to_owned());
-        if let Some((dir, known)) = &self.base
-            && change_token.is_some()
-            && known.get(path) == Some(&change_token)
-        {
-            let bytes = fs::copy(dir.join(path), self.dir.join(path))?;
-            assert_eq!(bytes, content.size(), "{path}");
-            self.unread.push(path.to_owned());
-            return Ok(());
-        }
-        let mut file = fs::File::create_new(self.dir.join(path))?;
-        let (mut buffer, mut at) = (vec![0; 5 * 8192], 0);
-        loop {
-            let got = content.read_at(&mut buffer, at)?;
-            if let Some(pages) = content.pages() {
-                check_pages(pages, &mut buffer[..got], at)?;
-            }
-            file.write_all(&buffer[..got])?;
-            at += got as u64;
-            if got < buffer.len() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn settle(&mut self) -> Result<(), SinkError> {
-        Ok(())
-    }
-
-    fn leave_out(&mut self, path: &str) -> Result<(), SinkError> {
-        self.left_out.push(path.to_owned());
-        if self.takes_back {
-            fs::remove_file(self.dir.join(path))?;
-        }
-        Ok(())
-    }
-
-    fn waits(&self, _waiting: bool) {}
-
-    fn stop_requested(&self) -> bool {
-        self.stop
-    }
-}
-
-pub(crate) fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("copies");
-        }
-    }
 }
 
 /// The server's own number for itself.

@@ -1,5 +1,5 @@
 //! The suite of engines.
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use engine::{
     Engine, Home,
@@ -16,7 +16,7 @@ impl Fixture for Rig {
         self.engine.clone()
     }
     fn home(&self, name: &str) -> Home {
-        self.home(name)
+        self.deref().home(name)
     }
 }
 
