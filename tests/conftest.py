@@ -26,6 +26,10 @@ LONG_FILES = (
     "test_regions.py", "test_webhooks.py",
 )
 
+# Room in memory for the folders of all servers of a run. Clusters are made durable over and over, and on a disk that
+# others write to each of that waits for their bytes, too.
+MEMORY_BYTES_MIN = 8 << 30
+
 # The shared deployment, where the session keeps it, and the snapshots that stay in it.
 SHARED = pytest.StashKey()
 KEPT = ("plain-snapshot", "sealed-snapshot")
@@ -40,6 +44,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     """A test run that is told to end still stops its servers."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    running.BESIDE = running.memory(MEMORY_BYTES_MIN) or running.BESIDE
     if not config.option.collectonly and not os.access(config.getoption("--snapferry"), os.X_OK):
         raise pytest.UsageError(f"{config.getoption('--snapferry')} is missing; run: cargo build -p snapferry")
 

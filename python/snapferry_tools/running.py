@@ -22,6 +22,9 @@ START_SECONDS = 30
 # Names whose meaning would leak into the server or its clients.
 FOREIGN = re.compile(r"^(AWS_|SNAPFERRY_|PG|https?_proxy$|all_proxy$)", re.IGNORECASE)
 
+# Where fresh folders lie that nobody wants elsewhere. Tests put them into memory, where that has room.
+BESIDE = "/var/tmp"
+
 # Whoever starts a server here wants nothing of it left.
 ENDS_WITH_ITS_CLUSTERS = {"SNAPFERRY_STOP_CLUSTERS_ON_EXIT": "true"}
 # Whoever takes snapshots here counts, lists and times them.
@@ -44,10 +47,23 @@ def is_passable(folder):
     return all(part.stat().st_mode & 0o001 for part in [folder, *folder.parents])
 
 
+def memory(bytes_min):
+    """A file system in memory with that much room, in which programs can be run; None where there is none."""
+    folder = pathlib.Path("/dev/shm")
+    try:
+        facts = os.statvfs(folder)
+        text = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    available = int(re.search(r"^MemAvailable: +(\d+) kB$", text, re.MULTILINE).group(1)) << 10
+    has_room = bytes_min <= min(available, facts.f_bavail * facts.f_frsize)
+    return folder if has_room and not facts.f_flag & os.ST_NOEXEC else None
+
+
 def make_folder(prefix, beside=None):
     """A fresh folder that other users can pass through, as each cluster's own user must."""
     if beside is None or not is_passable(beside):
-        beside = "/var/tmp"
+        beside = BESIDE
     folder = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=beside))
     folder.chmod(0o711)
     return folder
