@@ -1,5 +1,5 @@
 //! Where a new cluster goes: the checks, its address, its OS user, and its record with the job.
-use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs, uids};
+use catalog::{CatalogExt, Tx, clusters as rows, instances, jobs, uids};
 use model::{
     Account, Cluster, Content, Instance, InstanceId, InstanceName, InstanceStatus, Job, Placement,
     Snapshot, WrappedKey,
@@ -15,7 +15,10 @@ const READERS: usize = 2;
 const MULTI_AZ_NAME_MAX: usize = 52;
 
 use service::{
-    clusters::addresses::{self, PortRequest},
+    clusters::{
+        addresses::{self, PortRequest},
+        here,
+    },
     fault::{Code, Fault},
     jobs::{
         new_job,
@@ -33,19 +36,11 @@ pub async fn check_host(cx: &ActionContext, account: &Account) -> Result<(), Fau
     if settings.os_users || settings.shared_os_user || settings.mode == service::Mode::Dev {
         return Ok(());
     }
-    let (node, account) = (settings.node.clone(), account.clone());
-    let others = cx
-        .service
-        .catalog
-        .read(move |tx| {
-            Ok::<_, CatalogError>(
-                instances::on_node(tx, &node)?
-                    .iter()
-                    .any(|member| member.instance.account != account),
-            )
-        })
-        .await?;
-    if others {
+    let members = here::members(&cx.service).await?;
+    if members
+        .iter()
+        .any(|member| member.instance.account != *account)
+    {
         return Err(Fault::combination(
             "This server does not run as root, so clusters of different accounts would share one OS user. \
              Run it as root, or start it with --allow-shared-os-user.",

@@ -11,7 +11,10 @@ use catalog::{CatalogExt, Stored, clusters as rows, instances};
 use engine::{Engine, EngineError, Eviction, Home, ServerState};
 use model::{Cluster, Instance, Placement};
 
-use super::address_range::{AddressRange, ClusterAddresses};
+use super::{
+    address_range::{AddressRange, ClusterAddresses},
+    here,
+};
 use crate::{
     clusters::files::home,
     context::ServiceContext,
@@ -53,11 +56,7 @@ pub async fn choose(
     member: &str,
     wanted: PortRequest,
 ) -> Result<Placement, Fault> {
-    let node = context.settings.node.clone();
-    let placed = context
-        .catalog
-        .read(move |tx| instances::on_node(tx, &node))
-        .await?;
+    let placed = here::members(context).await?;
     let taken: HashSet<(String, u16)> = placed
         .into_iter()
         .map(|member| member.instance)
@@ -236,11 +235,7 @@ pub async fn check_port(
     port: u16,
     at_once: bool,
 ) -> Result<(), Fault> {
-    let node = context.settings.node.clone();
-    let placed = context
-        .catalog
-        .read(move |tx| instances::on_node(tx, &node))
-        .await?;
+    let placed = here::members(context).await?;
     let engine = context
         .engine_of(cluster)
         .map_err(|error| Fault::internal(&error))?;

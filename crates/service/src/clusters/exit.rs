@@ -3,10 +3,7 @@
 //! It does not know how a server is begun or ended; the engine does.
 use std::{collections::HashSet, path::Path, time::Duration};
 
-use catalog::{
-    CatalogExt,
-    instances::{self, Member},
-};
+use catalog::instances::Member;
 use engine::{Home, ServerState};
 use futures_util::future::join_all;
 use model::Placement;
@@ -14,6 +11,7 @@ use tokio::time::timeout;
 
 use super::{
     files::{attempts, folder, home},
+    here,
     on_disk::OnDisk,
 };
 use crate::{context::ServiceContext, fault::chain};
@@ -35,11 +33,7 @@ pub(crate) enum Ends {
 
 /// Stops servers of this node; answers how many run on.
 pub(crate) async fn stop(context: &ServiceContext, ends: Ends, patience: Duration) -> usize {
-    let node = context.settings.node.clone();
-    let listed = context
-        .catalog
-        .read(move |tx| instances::on_node(tx, &node));
-    let found = match timeout(LIST_WAIT, listed).await {
+    let found = match timeout(LIST_WAIT, here::members(context)).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
             tracing::warn!(cause = %chain(&error), "the list of clusters could not be read, so their files tell");

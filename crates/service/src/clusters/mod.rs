@@ -5,6 +5,7 @@ pub mod answering;
 pub mod authority;
 pub(crate) mod exit;
 pub mod files;
+pub mod here;
 pub mod on_disk;
 pub(crate) mod parameters;
 mod roles;

@@ -9,16 +9,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use catalog::{
-    CatalogError, CatalogExt, clusters,
-    instances::{self, Member},
-};
+use catalog::{CatalogError, CatalogExt, clusters, instances::Member};
 use engine::ServerState;
 use model::{Cluster, ClusterStatus, InstanceId, InstanceRole, InstanceStatus, Told};
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
     files::home,
+    here,
     roles::{Bond, bond, copy_again, give_over, is_still_so, unfence},
 };
 use crate::{
@@ -226,11 +224,7 @@ impl Task for Supervisor {
 
 /// Those that no job is at work on.
 async fn settled(context: &ServiceContext) -> Result<Vec<Member>, CatalogError> {
-    let node = context.settings.node.clone();
-    let found = context
-        .catalog
-        .read(move |tx| instances::on_node(tx, &node))
-        .await?;
+    let found = here::members(context).await?;
     let is_settled = |member: &Member| {
         matches!(
             member.cluster.status,

@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, snapshots};
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, snapshots};
 use model::{Cluster, ClusterStatus, ResourceId, Timestamp, Window};
 
+use super::here;
 use crate::{
     background::{Next, Task, TaskError},
     context::ServiceContext,
@@ -30,21 +31,9 @@ impl Task for ClusterUpkeep {
     }
 
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
-        let node = context.settings.node.clone();
-        let due = context
-            .catalog
-            .read(move |tx| {
-                let now = tx.now();
-                let found = instances::on_node(tx, &node)?.into_iter();
-                let due = found.filter(|member| is_due(&member.cluster, now));
-                Ok::<_, CatalogError>(
-                    due.map(|member| member.instance.cluster)
-                        .collect::<Vec<_>>(),
-                )
-            })
-            .await?;
         let mut first = Ok(Next::Period);
-        for id in due {
+        for member in here::due(context, is_due).await? {
+            let id = member.instance.cluster;
             let (asked, of) = (context.clone(), id.clone());
             let done = context.catalog.write(move |tx| see_to(&asked, tx, &of));
             if let Err(error) = done.await {
@@ -69,9 +58,7 @@ fn is_due(cluster: &Cluster, now: Timestamp) -> bool {
 }
 
 fn see_to(context: &ServiceContext, tx: &mut dyn Tx, id: &ResourceId) -> Result<(), CatalogError> {
-    let now = tx.now();
-    let Some(stored) = rows::get_by_resource_id(tx, id)?.filter(|one| is_due(&one.value, now))
-    else {
+    let Some(stored) = here::still_due(tx, id, is_due)? else {
         return Ok(());
     };
     if stored.value.status == ClusterStatus::Stopped {

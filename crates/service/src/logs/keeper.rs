@@ -8,17 +8,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use catalog::{
-    CatalogExt,
-    instances::{self, Member},
-};
+use catalog::{CatalogExt, instances::Member};
 use model::{ClusterStatus, Instance, InstanceStatus, ResourceId, Told};
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::shipper;
 use crate::{
     background::{Next, Task, TaskError},
-    clusters::files::home,
+    clusters::{files::home, here},
     context::ServiceContext,
     events::kinds::{self, OfCluster},
     fault::chain,
@@ -68,11 +65,7 @@ impl Task for LogKeeper {
     }
 
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
-        let node = context.settings.node.clone();
-        let read = context
-            .catalog
-            .read(move |tx| instances::on_node(tx, &node));
-        let members = read.await?;
+        let members = here::members(context).await?;
         if context.settings.no_automated_backups {
             self.release(context, members).await;
             return Ok(Next::Period);

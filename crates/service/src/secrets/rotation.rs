@@ -6,12 +6,13 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use catalog::{CatalogError, CatalogExt, Stored, Tx, clusters as rows, instances};
+use catalog::{CatalogError, CatalogExt, Stored, Tx, clusters as rows};
 use model::{Cluster, ClusterStatus, ResourceId, SecretStatus, SecretVersion, Stage, Timestamp};
 
 use super::value::draw;
 use crate::{
     background::{Next, Task, TaskError},
+    clusters::here,
     context::ServiceContext,
     fault::{Code, Fault},
     jobs::change_cluster::{self, Change, SecretChange},
@@ -110,16 +111,8 @@ impl Task for SecretRotation {
     }
 
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
-        let node = context.settings.node.clone();
-        let due = context
-            .catalog
-            .read(move |tx| {
-                let now = tx.now();
-                let mut found = instances::on_node(tx, &node)?;
-                found.retain(|one| one.instance.is_writer() && is_due(&one.cluster, now));
-                Ok::<_, CatalogError>(found)
-            })
-            .await?;
+        let mut due = here::due(context, is_due).await?;
+        due.retain(|member| member.instance.is_writer());
         let mut first = Ok(Next::Period);
         for member in due {
             if let Err(fault) = rotate(context, &member.cluster).await {
@@ -142,13 +135,9 @@ async fn rotate(context: &Arc<ServiceContext>, cluster: &Cluster) -> Result<(), 
     let (asked, id) = (context.clone(), cluster.resource_id.clone());
     context
         .catalog
-        .write(move |tx| {
-            let now = tx.now();
-            let stored = rows::get_by_resource_id(tx, &id)?;
-            match stored.filter(|stored| is_due(&stored.value, now)) {
-                Some(stored) => begin(&asked, tx, stored, &rotation).map(drop),
-                None => Ok(()),
-            }
+        .write(move |tx| match here::still_due(tx, &id, is_due)? {
+            Some(stored) => begin(&asked, tx, stored, &rotation).map(drop),
+            None => Ok(()),
         })
         .await
 }
@@ -158,14 +147,12 @@ async fn put_off(context: &ServiceContext, id: ResourceId) -> Result<(), Catalog
     context
         .catalog
         .write(move |tx| {
-            let now = tx.now();
-            let stored = rows::get_by_resource_id(tx, &id)?;
-            let Some(mut stored) = stored.filter(|stored| is_due(&stored.value, now)) else {
+            let Some(mut stored) = here::still_due(tx, &id, is_due)? else {
                 return Ok(());
             };
             if let Some(secret) = &mut stored.value.master_secret {
                 secret.status = SecretStatus::Impaired;
-                secret.rotates_at = now.plus(RETRY);
+                secret.rotates_at = tx.now().plus(RETRY);
             }
             rows::update(tx, stored).map(drop)
         })
