@@ -26,8 +26,7 @@ LONG_FILES = (
     "test_regions.py", "test_webhooks.py",
 )
 
-# Room in memory for the folders of all servers of a run. Clusters are made durable over and over, and on a disk that
-# others write to each of that waits for their bytes, too.
+# What must be free in memory where a test's folders are to lie there: room for those of a whole run.
 MEMORY_BYTES_MIN = 8 << 30
 
 # The shared deployment, where the session keeps it, and the snapshots that stay in it.
@@ -44,7 +43,11 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     """A test run that is told to end still stops its servers."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    running.BESIDE = running.memory(MEMORY_BYTES_MIN) or running.BESIDE
+    if not hasattr(config, "workerinput"):
+        running.remove_left()
+    # Long tests write more than they tell beforehand.
+    if config.option.markexpr == "not long":
+        running.MEMORY_BYTES_MIN = MEMORY_BYTES_MIN
     if not config.option.collectonly and not os.access(config.getoption("--snapferry"), os.X_OK):
         raise pytest.UsageError(f"{config.getoption('--snapferry')} is missing; run: cargo build -p snapferry")
 

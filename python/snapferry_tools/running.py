@@ -14,6 +14,8 @@ import tempfile
 import threading
 import time
 
+from . import memory
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 READY = re.compile(r"http://[\d.]+:(\d+)")
 # The server itself promises 10 seconds.
@@ -22,8 +24,8 @@ START_SECONDS = 30
 # Names whose meaning would leak into the server or its clients.
 FOREIGN = re.compile(r"^(AWS_|SNAPFERRY_|PG|https?_proxy$|all_proxy$)", re.IGNORECASE)
 
-# Where fresh folders lie that nobody wants elsewhere. Tests put them into memory, where that has room.
-BESIDE = "/var/tmp"
+# Fresh folders that nobody wants elsewhere lie in memory while this much is free there; None: always on disk.
+MEMORY_BYTES_MIN = None
 
 # Whoever starts a server here wants nothing of it left.
 ENDS_WITH_ITS_CLUSTERS = {"SNAPFERRY_STOP_CLUSTERS_ON_EXIT": "true"}
@@ -47,24 +49,13 @@ def is_passable(folder):
     return all(part.stat().st_mode & 0o001 for part in [folder, *folder.parents])
 
 
-def memory(bytes_min):
-    """A file system in memory with that much room, in which programs can be run; None where there is none."""
-    folder = pathlib.Path("/dev/shm")
-    try:
-        facts = os.statvfs(folder)
-        text = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    available = int(re.search(r"^MemAvailable: +(\d+) kB$", text, re.MULTILINE).group(1)) << 10
-    has_room = bytes_min <= min(available, facts.f_bavail * facts.f_frsize)
-    return folder if has_room and not facts.f_flag & os.ST_NOEXEC else None
-
-
 def make_folder(prefix, beside=None):
     """A fresh folder that other users can pass through, as each cluster's own user must."""
-    if beside is None or not is_passable(beside):
-        beside = BESIDE
-    folder = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=beside))
+    if beside is None and MEMORY_BYTES_MIN is not None and memory.has_room(MEMORY_BYTES_MIN):
+        folder = memory.make_folder()
+    else:
+        is_wanted = beside is not None and is_passable(beside)
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=beside if is_wanted else "/var/tmp"))
     folder.chmod(0o711)
     return folder
 
@@ -135,9 +126,12 @@ def wait_until(condition, seconds, what, every=0.05):
 def end_processes_within(folder):
     """Ends what still runs on the folder, by process id: gently first, each server by its postmaster."""
     for sign, those in ((signal.SIGINT, postmasters_within), (signal.SIGKILL, processes_within)):
-        for pid in those(folder):
+        found = those(folder)
+        for pid in found:
             with contextlib.suppress(OSError):
                 os.kill(pid, sign)
+        if not found:
+            continue
         with contextlib.suppress(TimeoutError):
             wait_until(lambda: not processes_within(folder), 5, "its processes are gone")
             return
@@ -149,6 +143,16 @@ def remove_folder(folder):
     if folder.exists():
         end_processes_within(folder)
         shutil.rmtree(folder, ignore_errors=True)
+    memory.let_go(folder)
+
+
+def remove_left():
+    """Removes what killed runs left in memory, and ends the servers that run on it."""
+    for folder in memory.left():
+        for pid in servers_on(folder):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        remove_folder(folder)
 
 
 class Server:

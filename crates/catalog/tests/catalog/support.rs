@@ -1,5 +1,8 @@
 //! A real PostgreSQL server for tests: begun with the first that wants it, ended with the last.
 #![allow(dead_code)]
+#[path = "../../../engine/tests/clusters/folder.rs"]
+mod folder;
+
 use std::{
     fs,
     net::TcpListener,
@@ -14,12 +17,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use folder::Folder;
+
 static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
 /// A server on a port and in a folder of its own.
 pub(crate) struct Server {
-    dir: tempfile::TempDir,
+    dir: Folder,
     port: u16,
     process: Mutex<Option<Child>>,
 }
@@ -117,7 +122,7 @@ impl Server {
 
     /// A server of the caller's own.
     pub(crate) fn begin() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
+        let dir = Folder::in_memory();
         if rustix::process::geteuid().is_root() {
             let (uid, gid) = user();
             chown(dir.path(), Some(uid), Some(gid)).expect("given to PostgreSQL's user");

@@ -1,5 +1,7 @@
 //! Real clusters for tests, whichever their engine: short-lived homes in a folder of their own, and a sink that
 //! writes a dump into a folder.
+mod folder;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -16,19 +18,16 @@ use std::{
 use engine::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, SinkError};
 use model::pages::{ChangeToken, Content, check_pages};
 
+pub(crate) use folder::Folder;
+
 pub(crate) const MASTER: &str = "captain";
 pub(crate) const PASSWORD: &str = "correct horse";
-
-/// Where the system has a file system in memory.
-const MEMORY: &str = "/dev/shm";
-/// Bytes that must be free in it: the clusters of all tests that run at once, and much more.
-const MEMORY_BYTES_MIN: u64 = 4 << 30;
 
 static NEXT_UID: AtomicU32 = AtomicU32::new(0);
 
 /// A folder of clusters that are gone when the test is.
 pub(crate) struct Clusters<E: Engine + 'static> {
-    dir: tempfile::TempDir,
+    folder: Folder,
     pub(crate) engine: Arc<E>,
     pub(crate) version: String,
     /// The first number of the users that its servers run as.
@@ -36,26 +35,11 @@ pub(crate) struct Clusters<E: Engine + 'static> {
     homes: Mutex<Vec<Home>>,
 }
 
-/// A folder in memory, where that has room and programs can be run, for what is made durable over and over. On a
-/// disk that others write to, each of that waits for their bytes, too.
-fn folder() -> tempfile::TempDir {
-    let fits = |facts: rustix::fs::StatVfs| {
-        MEMORY_BYTES_MIN <= facts.f_bavail * facts.f_frsize
-            && !facts.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC)
-    };
-    let folder = match rustix::fs::statvfs(MEMORY).is_ok_and(fits) {
-        true => tempfile::tempdir_in(MEMORY),
-        false => tempfile::tempdir(),
-    };
-    folder.expect("a folder")
-}
-
 impl<E: Engine + 'static> Clusters<E> {
-    pub(crate) fn new(engine: E, version: String, first_uid: u32) -> Self {
-        let dir = folder();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).expect("a mode");
+    pub(crate) fn new(folder: Folder, engine: E, version: String, first_uid: u32) -> Self {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).expect("a mode");
         Self {
-            dir,
+            folder,
             engine: engine.into(),
             version,
             first_uid,
@@ -64,7 +48,7 @@ impl<E: Engine + 'static> Clusters<E> {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
+        self.folder.path()
     }
 
     /// A home that nothing is in yet.

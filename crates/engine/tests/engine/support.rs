@@ -16,7 +16,7 @@ use std::{
 
 use engine::{Engine, Home, postgres::Postgres};
 
-pub(crate) use clusters::{Clusters, FolderSink, MASTER, PASSWORD, copy_tree, free_port};
+pub(crate) use clusters::{Clusters, Folder, FolderSink, MASTER, PASSWORD, copy_tree, free_port};
 
 /// The first number of the users that servers run as.
 const FIRST_UID: u32 = 1_879_048_192;
@@ -50,7 +50,8 @@ impl Rig {
             .first()
             .cloned()
             .expect("PostgreSQL is not installed: run `make setup`");
-        Self(Clusters::new(engine, version, FIRST_UID))
+        let folder = Folder::in_memory();
+        Self(Clusters::new(folder, engine, version, FIRST_UID))
     }
 
     /// A program of the version that is tested, wherever that lies.

@@ -20,7 +20,7 @@ use std::{
 
 use engine::{DumpInfo, Engine, EngineError, Home, mysql::MySql};
 
-pub(crate) use clusters::{Clusters, FolderSink, Known};
+pub(crate) use clusters::{Clusters, Folder, FolderSink, Known};
 
 pub(crate) const PAGE_BYTES: usize = 16 << 10;
 /// The first number of the users that servers run as: others than PostgreSQL's.
@@ -43,17 +43,22 @@ impl Deref for Rig {
 impl Rig {
     /// Clusters of one template, which all tests share; none where no server is installed.
     pub(crate) fn new() -> Option<Self> {
+        Self::within(Folder::in_memory)
+    }
+
+    /// The same, in a folder of the caller's choice.
+    pub(crate) fn within(folder: fn() -> Folder) -> Option<Self> {
         let engine = MySql::new(std::env::var_os("SNAPFERRY_TEST_MYSQL").map(PathBuf::from));
         let installed = engine.installed();
         let Some(version) = installed.first() else {
             eprintln!("skipped: MySQL is not installed");
             return None;
         };
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mysql-templates");
-        engine.keep_templates(folder);
+        let templates = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mysql-templates");
+        engine.keep_templates(templates);
         Some(Self {
             client: client_of(&engine),
-            clusters: Clusters::new(engine, version.clone(), FIRST_UID),
+            clusters: Clusters::new(folder(), engine, version.clone(), FIRST_UID),
         })
     }
 
