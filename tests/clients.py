@@ -192,14 +192,14 @@ def wait_percent(rds, name, percent, seconds=60):
     return running.wait_until(far_enough, seconds, f"{name} has come {percent} percent", every=0.02)
 
 
-def wait_cluster_gone(rds, name, seconds=30):
+def wait_cluster_gone(rds, name, seconds=60):
     """Waits until a cluster is gone, by boto3's own waiter."""
     rds.get_waiter("db_cluster_deleted").wait(
         DBClusterIdentifier=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": seconds * 10}
     )
 
 
-def wait_gone(rds, name, seconds=30):
+def wait_gone(rds, name, seconds=60):
     """Waits until a snapshot is gone, by boto3's own waiter."""
     rds.get_waiter("db_cluster_snapshot_deleted").wait(
         DBClusterSnapshotIdentifier=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": seconds * 10}

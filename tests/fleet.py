@@ -47,7 +47,7 @@ class Bucket:
         self.process = subprocess.Popen(
             [sys.executable, store.__file__, self.address, str(self.folder)], stdin=subprocess.DEVNULL
         )
-        running.wait_until(self.answers, 30, "the S3 server answers")
+        running.wait_until(self.answers, 60, "the S3 server answers")
 
     def kill(self):
         """Ends it as a crash does."""
@@ -123,7 +123,7 @@ class Fleet:
 
     def runner(self, subject):
         """The name of the node that has the job now."""
-        owner = running.wait_until(lambda: self.job(subject)["runner"], 20, f"{subject} is claimed")
+        owner = running.wait_until(lambda: self.job(subject)["runner"], 60, f"{subject} is claimed")
         return owner.partition("/")[0]
 
     def remove(self):

@@ -217,7 +217,7 @@ def test_what_waits_is_done_in_the_maintenance_window(changing, fresh):
         found = [one for one in rds.describe_db_clusters()["DBClusters"] if one["DBClusterIdentifier"] == new]
         return found if found and found[0]["Port"] == 15_442 else None
 
-    running.wait_until(changed, 40, "the cluster has its new name and port")
+    running.wait_until(changed, 60, "the cluster has its new name and port")
     after = wait_status(rds, new, "available")
     assert rows(after) == 100 and "PendingModifiedValues" not in after
     changing.rds().delete_db_cluster(DBClusterIdentifier=new, SkipFinalSnapshot=True)
@@ -325,7 +325,7 @@ def test_a_stopped_cluster_that_somebody_started_is_stopped_again(changing, clus
             return False
         return True
 
-    running.wait_until(is_refused, 20, "its server has ended")
+    running.wait_until(is_refused, 60, "its server has ended")
     rds.start_db_cluster(DBClusterIdentifier=name)
     assert rows(wait_status(rds, name, "available")) == 100
 
@@ -408,7 +408,7 @@ def test_a_cluster_with_readers_is_changed_as_a_whole(changing):
             return rows(after | {"Endpoint": after["ReaderEndpoint"]}) == 101
         return False
 
-    running.wait_until(followed, 30, "the readers have what was written")
+    running.wait_until(followed, 60, "the readers have what was written")
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
 
 

@@ -67,7 +67,7 @@ def test_rule_1_11_a_setting_restores_rdss_refusal(strict, source):
 def test_rule_1_9_copies_wait_in_a_fair_queue(strict, source):
     """A long queue of one account into one region holds up neither others nor other regions."""
     ours = [begin(strict, source, FAR) for _ in range(AT_ONCE + 2)]
-    running.wait_until(lambda: len(claimed(strict)) == AT_ONCE, 20, "the first copies run")
+    running.wait_until(lambda: len(claimed(strict)) == AT_ONCE, 60, "the first copies run")
     assert claimed(strict) == set(ours[:AT_ONCE])
     # The progress of what waits is 0, and its state is copying.
     waiting = clients.snapshot_of(strict.rds(FAR), ours[-1])
@@ -77,15 +77,15 @@ def test_rule_1_9_copies_wait_in_a_fair_queue(strict, source):
     # Other work has room beside the copies.
     strict.new_cluster("beside")
     strict.rds().delete_db_cluster(DBClusterIdentifier="beside", SkipFinalSnapshot=True)
-    running.wait_until(lambda: theirs in claimed(strict), 20, "another account has places of its own")
+    running.wait_until(lambda: theirs in claimed(strict), 60, "another account has places of its own")
     assert claimed(strict) == {*ours[:AT_ONCE], theirs}
     drop(strict, FAR, ours[0], ours[1])
-    running.wait_until(lambda: elsewhere in claimed(strict), 20, "another region has its turn")
+    running.wait_until(lambda: elsewhere in claimed(strict), 60, "another region has its turn")
     assert theirs in claimed(strict) and ours[-1] not in claimed(strict)
     drop(strict, FAR, *ours[2:])
     drop(strict, FAR, theirs, account=PARTNER)
     drop(strict, THIRD, elsewhere)
-    running.wait_until(lambda: not claimed(strict), 20, "all have ended")
+    running.wait_until(lambda: not claimed(strict), 60, "all have ended")
 
 
 def test_rule_1_10_queued_copies_count_and_the_limit_is_a_setting(strict, source):

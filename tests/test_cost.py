@@ -34,7 +34,7 @@ def cost_of_a_copy(deployment, source, key):
         made = deployment.rds().copy_db_cluster_snapshot(**clients.copy_request(source, unique("cost"), KmsKeyId=key))
         assert made["DBClusterSnapshot"]["Status"] == "available"
         # The record's record log follows the commit; what it costs is counted too.
-        running.wait_until(lambda last=[None]: settled(last), 10, "the server is quiet", every=0.2)
+        running.wait_until(lambda last=[None]: settled(last), 60, "the server is quiet", every=0.2)
         return tuple(after - start for after, start in zip(counters(deployment), before, strict=True))
 
     def settled(last):

@@ -103,7 +103,7 @@ def test_cancelling_a_copy(slow, noise, keys):
     gone = rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=name)["DBClusterSnapshot"]
     assert gone["Status"] in ("copying", "deleting")
     clients.wait_gone(rds, name)
-    running.wait_until(lambda: job_of(slow, name)["state"] == "canceled", 20, "the job has noticed")
+    running.wait_until(lambda: job_of(slow, name)["state"] == "canceled", 60, "the job has noticed")
     assert clients.snapshot_of(slow.rds(), "noise-snapshot")["Status"] == "available"
     # The name is free again, and what had arrived is of use.
     rds.copy_db_cluster_snapshot(

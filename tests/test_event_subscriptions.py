@@ -108,12 +108,12 @@ def test_a_topic_gets_what_its_subscriptions_want(told):
         told.new_snapshot("first", "source")
         rds.copy_db_cluster_snapshot(**copy_request("first", "copied"))
         copied = [("copied", "SNAPFERRY-EVENT-0002")]
-        running.wait_until(lambda: receiver.ids()[-1:] == copied, 20, "the copy's end is told")
+        running.wait_until(lambda: receiver.ids()[-1:] == copied, 60, "the copy's end is told")
         assert {source for source, _ in receiver.ids()} == {"copied"}, "neither clusters nor backups"
         assert {path for path, _, _ in receiver.taken} == {f"/{TOPIC[-5:]}"}, "nobody subscribed to the other"
     before = len(receiver.taken)
     rds.copy_db_cluster_snapshot(**copy_request("first", "unheard"))
     with subscribed(rds):
         rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier="unheard")
-        running.wait_until(lambda: len(receiver.taken) > before, 20, "the deletion is told")
+        running.wait_until(lambda: len(receiver.taken) > before, 60, "the deletion is told")
     assert ("unheard", "SNAPFERRY-EVENT-0005") in receiver.ids()

@@ -231,7 +231,7 @@ def test_a_due_key_is_rotated_by_itself(deploy):
     deployment.server.start()
     kms = deployment.kms()
     done = running.wait_until(
-        lambda: kms.list_key_rotations(KeyId=key)["Rotations"], 15, "the key is rotated"
+        lambda: kms.list_key_rotations(KeyId=key)["Rotations"], 60, "the key is rotated"
     )
     assert [one["RotationType"] for one in done] == ["AUTOMATIC"]
     assert kms.decrypt(CiphertextBlob=old)["Plaintext"] == b"old"

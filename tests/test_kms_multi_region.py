@@ -222,7 +222,7 @@ def test_a_primary_key_outlives_its_replicas(deploy):
             catalog.execute("update kms_keys set deletion_at = 1 where region = ? and id = ?", (region, one.id))
         deployment.server.start()
         fresh = deployment.kms(region)
-        running.wait_until(lambda: not fresh.list_keys()["Keys"], 15, f"the replica in {region} is deleted")
+        running.wait_until(lambda: not fresh.list_keys()["Keys"], 60, f"the replica in {region} is deleted")
 
     gone(far, FAR)
     one.kms = {region: deployment.kms(region) for region in one.kms}

@@ -42,7 +42,7 @@ class Held:
         """Lets everything through, and waits until the bucket has answered it; answers the objects' paths."""
         self.wanted = lambda method, path, body: []
         self.free.set()
-        running.wait_until(lambda: len(self.asked) <= len(self.answered), 30, "what was kept back has passed")
+        running.wait_until(lambda: len(self.asked) <= len(self.answered), 60, "what was kept back has passed")
         return self.paths
 
     def refuse(self, method, path, body, headers):
@@ -160,7 +160,7 @@ def test_late_writes_lie_beside_what_counts(fleet, noise, held):
     # So that the other one claims it.
     freeze(south)
     far_copy(fleet, noise, "late-write", "north")
-    running.wait_until(lambda: held.paths, 20, "the first node writes a pack")
+    running.wait_until(lambda: held.paths, 60, "the first node writes a pack")
     freeze(north)
     wake(south)
     try:
@@ -173,7 +173,7 @@ def test_late_writes_lie_beside_what_counts(fleet, noise, held):
         assert hashes(late) <= hashes(whole)
     finally:
         wake(north)
-    running.wait_until(lambda: fleet.listed()["north"]["state"] == "serving", 20, "the first node serves again")
+    running.wait_until(lambda: fleet.listed()["north"]["state"] == "serving", 60, "the first node serves again")
     assert whole <= objects(fleet, FAR) and fleet.job("late-write") == job
     check(fleet, "late-write", noise[1])
 

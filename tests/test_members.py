@@ -74,7 +74,7 @@ def at(instance):
     return {"Endpoint": instance["Endpoint"]["Address"], "Port": instance["Endpoint"]["Port"]}
 
 
-def until(found, seconds=30, what="it"):
+def until(found, seconds=60, what="it"):
     """Asks until there is an answer that counts; connections that fail are none."""
     end = time.monotonic() + seconds
     while True:
@@ -278,7 +278,7 @@ def test_an_old_writer_that_was_left_recovering_comes_back(deploy):
     rds = deployment.rds()
     clients.wait_cluster(rds, name)
     assert members_of(rds, name) == {f"{name}-a": False, f"{name}-b": True}
-    until(lambda: readers_answer(rds, name) or None, 30, "the old writer's return")
+    until(lambda: readers_answer(rds, name) or None, 60, "the old writer's return")
 
 
 @pytest.mark.long
@@ -308,9 +308,9 @@ def test_a_killed_writer_loses_nothing(deploy, kind):
             deployment.server.start()
             rds = deployment.rds()
         else:
-            until(lambda: writer_of(rds, name) != before or None, 30, "the failover")
+            until(lambda: writer_of(rds, name) != before or None, 60, "the failover")
         clients.wait_cluster(rds, name)
-        until(lambda: rows_at(cluster) or None, 30, "the endpoint")
+        until(lambda: rows_at(cluster) or None, 60, "the endpoint")
         if kind == "aurora":
             until(lambda: readers_answer(rds, name) or None, 60, "the old writer's return")
     told = marks.end()
@@ -349,7 +349,7 @@ def test_a_multi_az_cluster(closed):
     marks.start()
     until(lambda: len(marks.told) > 50 or None, what="some commits")
     kill(closed.server, cluster, instance_of(rds, names[0]))
-    until(lambda: writer_of(rds, name) != names[0] or None, 20, "the failover")
+    until(lambda: writer_of(rds, name) != names[0] or None, 60, "the failover")
     clients.wait_cluster(rds, name)
     told = marks.end()
     assert lost(cluster, told) == []
@@ -415,7 +415,7 @@ class Week:
         members = members_of(self.rds, self.name)
         assert sorted(members.values()) == [False, False, True]
         for place in [now] + [at(instance_of(self.rds, one)) for one in members]:
-            until(lambda place=place: self.count(place) == self.rows or None, 30, f"every row at {place['Endpoint']}")
+            until(lambda place=place: self.count(place) == self.rows or None, 60, f"every row at {place['Endpoint']}")
         return now
 
     def count(self, place):

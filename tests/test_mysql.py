@@ -228,7 +228,7 @@ def test_password_port_and_parameters_change(here):
         except pymysql.err.OperationalError:
             return None
 
-    running.wait_until(lets_in, 30, "the new password counts").close()
+    running.wait_until(lets_in, 60, "the new password counts").close()
     with pytest.raises(pymysql.err.OperationalError):
         connect(made)
     family = here.rds().describe_db_engine_versions(Engine="mysql", DefaultOnly=True)["DBEngineVersions"][0]["DBParameterGroupFamily"]

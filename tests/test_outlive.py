@@ -86,7 +86,7 @@ def test_an_upgrade_and_a_kill_cost_clients_nothing(outliving, binary, tmp_path)
     # What was adopted from another process is still seen to: it is started again, and ends with its cluster.
     os.kill(before[0], signal.SIGKILL)
     running.wait_until(
-        lambda: running.postmasters_within(server.data) not in (before, []), 30, "the database is started again"
+        lambda: running.postmasters_within(server.data) not in (before, []), 60, "the database is started again"
     )
     outliving.rds().delete_db_cluster(DBClusterIdentifier="busy", SkipFinalSnapshot=True)
     outliving.rds().get_waiter("db_cluster_deleted").wait(
@@ -202,7 +202,7 @@ def test_what_a_folder_that_was_removed_by_hand_left_is_told_and_ended(outliving
     assert left, "PostgreSQL looks at its folder once a minute"
     # A new deployment in its place.
     server.start()
-    running.wait_until(lambda: "folder that was removed" in server.log.read_text(), 10, "the start tells it")
+    running.wait_until(lambda: "folder that was removed" in server.log.read_text(), 60, "the start tells it")
     server.stop()
     said = server.run("data", "stop-clusters")
     assert re.search(r"ended \d+ process(es)? that a removed folder left", said), said

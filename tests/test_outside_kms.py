@@ -181,7 +181,7 @@ def test_an_outside_kms_that_is_down(outside, ours, key, sealed):
         assert row["state"] == "open", row
         return row["error"]
 
-    error = running.wait_until(error_of_the_job, 20, "the job meets the outage")
+    error = running.wait_until(error_of_the_job, 60, "the job meets the outage")
     assert "outside KMS" in error
     outside.server.listen = f"127.0.0.1:{port}"
     outside.server.start()

@@ -211,7 +211,7 @@ def shown(cluster, setting):
         return connection.execute("select current_setting(%s)", [setting]).fetchone()[0]
 
 
-def until(expected, call, seconds=20):
+def until(expected, call, seconds=60):
     """Waits until a call answers what is expected."""
     end = time.monotonic() + seconds
     while (found := call()) != expected:

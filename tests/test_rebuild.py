@@ -33,7 +33,7 @@ def sql(server, text):
 
 def settle(server):
     """Waits until the record log has all that was acknowledged."""
-    running.wait_until(lambda: sql(server, "select count(*) from outbox") == [(0,)], 20, "all is logged")
+    running.wait_until(lambda: sql(server, "select count(*) from outbox") == [(0,)], 60, "all is logged")
 
 
 def lose(server):

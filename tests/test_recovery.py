@@ -105,7 +105,7 @@ def test_a_create_ends_one_way_or_the_other(crashing, noise, rows):
     name = unique("made")
     crashing.rds().create_db_cluster_snapshot(DBClusterSnapshotIdentifier=name, DBClusterIdentifier="noise")
     running.wait_until(
-        lambda: clients.snapshot_of(crashing.rds(), name)["PercentProgress"] > 0, 30, "the snapshot has begun", 0.005
+        lambda: clients.snapshot_of(crashing.rds(), name)["PercentProgress"] > 0, 60, "the snapshot has begun", 0.005
     )
     before = crash(crashing)
     after = running.postmasters_within(crashing.server.data)
@@ -182,7 +182,7 @@ def test_postgresql_that_died_too_is_started_again(crashing, noise, rows):
     crashing.server.kill()
     for pid in running.processes_within(crashing.server.data):
         running.os.kill(pid, signal.SIGKILL)
-    running.wait_until(lambda: not running.processes_within(crashing.server.data), 10, "PostgreSQL is gone")
+    running.wait_until(lambda: not running.processes_within(crashing.server.data), 60, "PostgreSQL is gone")
     crashing.server.start()
     cluster = clients.wait_cluster(crashing.rds(), "noise")
 
@@ -193,7 +193,7 @@ def test_postgresql_that_died_too_is_started_again(crashing, noise, rows):
         except psycopg.OperationalError:
             return None
 
-    assert running.wait_until(answers, 30, "the cluster takes connections again") == rows
+    assert running.wait_until(answers, 60, "the cluster takes connections again") == rows
 
 
 def test_a_gentle_end_in_the_middle_of_a_copy(crashing, noise):

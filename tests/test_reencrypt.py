@@ -133,7 +133,7 @@ def test_a_key_that_is_disabled_on_the_way_fails_the_copy(deploy):
     slow.server.kill()
     slow.server.start()
     ended = running.wait_until(
-        lambda: (now := clients.snapshot_of(slow.rds(), "anew"))["Status"] != "copying" and now, 30, "the copy has ended"
+        lambda: (now := clients.snapshot_of(slow.rds(), "anew"))["Status"] != "copying" and now, 60, "the copy has ended"
     )
     assert ended["Status"] == "failed" and "is disabled" in job_of(slow, "anew")["error"]
     said = slow.rds().describe_events(SourceType="db-cluster-snapshot", SourceIdentifier="anew")["Events"]

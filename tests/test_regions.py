@@ -185,7 +185,7 @@ def test_a_peer_with_wrong_bytes_is_caught(pair, small):
     pair.to_home.change = flip
     rds, name, _ = start(pair, snapshot)
     ended = running.wait_until(
-        lambda: (now := clients.snapshot_of(rds, name))["Status"] != "copying" and now, 30, "the copy has failed"
+        lambda: (now := clients.snapshot_of(rds, name))["Status"] != "copying" and now, 60, "the copy has failed"
     )
     assert ended["Status"] == "failed"
     assert "do not have its hash" in job_of(pair.far, name)["error"]

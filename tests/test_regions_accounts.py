@@ -163,7 +163,7 @@ def test_a_target_key_that_is_disabled_on_the_way_fails_the_copy(pair, noise, ho
     pair.far.server.start()
     rds = pair.far.rds(FAR, PARTNER)
     ended = running.wait_until(
-        lambda: (now := clients.snapshot_of(rds, name))["Status"] != "copying" and now, 30, "the copy has ended"
+        lambda: (now := clients.snapshot_of(rds, name))["Status"] != "copying" and now, 60, "the copy has ended"
     )
     assert ended["Status"] == "failed"
     assert "is disabled" in job_of(pair.far, name)["error"]

@@ -171,7 +171,7 @@ def test_a_snapshot_of_a_cluster_under_write_load(closed):
     snapshots = []
     try:
         for _ in range(2):
-            running.wait_until(lambda seen=committed[0]: committed[0] > seen + 200, 30, "rows are written")
+            running.wait_until(lambda seen=committed[0]: committed[0] > seen + 200, 60, "rows are written")
             before, snapshot = committed[0], unique("busy-snapshot")
             rds.create_db_cluster_snapshot(DBClusterSnapshotIdentifier=snapshot, DBClusterIdentifier=name)
             clients.wait_snapshot(rds, snapshot)

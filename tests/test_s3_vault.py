@@ -77,7 +77,7 @@ def store():
             except botocore.exceptions.EndpointConnectionError:
                 return None
 
-        running.wait_until(is_up, 30, "the S3 server answers")
+        running.wait_until(is_up, 60, "the S3 server answers")
         yield made
     finally:
         relay.close()

@@ -14,7 +14,7 @@ import clients
 from snapferry_tools import running
 
 
-def run(binary, *words, environment=None, seconds=20):
+def run(binary, *words, environment=None, seconds=60):
     """Runs the binary to its end."""
     return subprocess.run(
         [binary, *map(str, words)],
@@ -240,4 +240,4 @@ def test_sigterm_ends_server_and_clusters_in_time_and_a_start_brings_them_back(d
         except psycopg.OperationalError:
             return None
 
-    assert running.wait_until(answers, 20, "the cluster takes connections again") == (100,)
+    assert running.wait_until(answers, 60, "the cluster takes connections again") == (100,)

@@ -82,7 +82,7 @@ def test_a_certificate_is_renewed_under_a_running_server(closed, authority):
     with clients.connect(cluster) as connection:
         # Its end has come near.
         file.write_text(re.sub(r"\d+$", "1000000000", head) + "\n" + rest, encoding="utf-8")
-        running.wait_until(lambda: shown(cluster) != before, 30, "the server shows another certificate")
+        running.wait_until(lambda: shown(cluster) != before, 60, "the server shows another certificate")
         assert connection.execute("select 1").fetchone() == (1,)
     assert psql(cluster, sslmode="verify-full", sslrootcert=authority) == "TLSv1.3"
 

@@ -215,7 +215,7 @@ def test_a_killed_verification_goes_on(kept):
     server = kept.server
     os.kill(server.process.pid, signal.SIGSTOP)
     first = begin(kept, "--read-data")
-    running.wait_until(lambda: any(job["state"] == "open" for job in server.jobs()), 20, "the job is there")
+    running.wait_until(lambda: any(job["state"] == "open" for job in server.jobs()), 60, "the job is there")
     second = begin(kept, "--read-data")
     assert "goes on" in second.stderr.readline()
     assert "another verification" in verify(kept, status=FAILED)

@@ -87,9 +87,9 @@ def test_an_address_outlives_its_server(deploy, tenant):
     with (folder / "try-1" / "lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.kill(postmaster, signal.SIGKILL)
-        said = running.wait_until(got, 20, "the attacker is done")
+        said = running.wait_until(got, 60, "the attacker is done")
     assert said == "nothing"
-    again = running.wait_until(lambda: answers(victim) and clients.cluster_of(deployment.rds(), "victim"), 40, "it is back")
+    again = running.wait_until(lambda: answers(victim) and clients.cluster_of(deployment.rds(), "victim"), 60, "it is back")
     assert (again["Endpoint"], again["Port"]) == (victim["Endpoint"], victim["Port"])
 
 
@@ -101,8 +101,8 @@ def test_who_takes_an_address_at_its_release_is_ended(deploy, tenant):
     got = squat_until_told(attacker, victim, copies=3)
     for _ in range(3):
         postmaster = kill_server(deployment, victim)
-        running.wait_until(lambda killed=postmaster: not os.path.exists(f"/proc/{killed}"), 10, "it has ended")
-        running.wait_until(lambda: answers(victim), 40, "it is back at its own address")
+        running.wait_until(lambda killed=postmaster: not os.path.exists(f"/proc/{killed}"), 60, "it has ended")
+        running.wait_until(lambda: answers(victim), 60, "it is back at its own address")
         if "took the address" in deployment.server.log.read_text(encoding="utf-8") or got():
             break
     rds, log = deployment.rds(), deployment.server.log.read_text(encoding="utf-8")
@@ -113,7 +113,7 @@ def test_who_takes_an_address_at_its_release_is_ended(deploy, tenant):
     (line,) = [line for line in log.splitlines() if "had the cluster's address and was ended" in line][:1]
     assert re.search(r"python3? \(process \d+ of user \d+\)", line) and "clusters/" in line, line
     # Whoever did it goes on, too.
-    running.wait_until(lambda: answers(attacker.cluster), 40, "the attacker's cluster takes sessions")
+    running.wait_until(lambda: answers(attacker.cluster), 60, "the attacker's cluster takes sessions")
 
 
 def test_a_program_of_the_operators_is_named_and_spared(deploy):
@@ -125,7 +125,7 @@ def test_a_program_of_the_operators_is_named_and_spared(deploy):
         other.bind((cluster["Endpoint"], cluster["Port"]))
         other.listen()
         deployment.server.start()
-        moved = running.wait_until(lambda: moved_from(deployment, cluster), 40, "it has another address")
+        moved = running.wait_until(lambda: moved_from(deployment, cluster), 60, "it has another address")
         assert answers(moved)
         log = deployment.server.log.read_text(encoding="utf-8")
         assert f"(process {os.getpid()} of user {os.geteuid()})" in log and "--cluster-addresses" in log

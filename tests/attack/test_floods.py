@@ -104,7 +104,7 @@ def test_unfinished_bodies_over_http_2_hold_little_memory(deploy, watch):
                     poured += sum(one.pour(stream) for stream in STREAMS)
                     one.listen()
             samples = len(seen.rss_mib)
-            running.wait_until(lambda: len(seen.rss_mib) > samples + 2, 10, "the memory was looked at")
+            running.wait_until(lambda: len(seen.rss_mib) > samples + 2, 60, "the memory was looked at")
             status, seconds = get(port, "/healthz")
             assert status == 200 and seconds < 2
         finally:

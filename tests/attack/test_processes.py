@@ -206,10 +206,10 @@ def test_a_job_under_which_the_server_dies_is_set_aside(deploy):
         """Kills the server three times under a cluster's creation; false when the creation was faster."""
         deployment.new_cluster(name, wait=False)
         for _ in range(3):
-            running.wait_until(lambda: runs() or status(name) != "creating", 20, "the job runs", every=0.005)
+            running.wait_until(lambda: runs() or status(name) != "creating", 60, "the job runs", every=0.005)
             server.kill()
             server.start()
-        return running.wait_until(lambda: (now := status(name)) != "creating" and now, 20, "it ends") == "failed"
+        return running.wait_until(lambda: (now := status(name)) != "creating" and now, 60, "it ends") == "failed"
 
     killer = next(name for name in ("killer", "killer-2", "killer-3", "killer-4") if fails_with_its_server(name))
     rds = deployment.rds()
@@ -287,8 +287,8 @@ def test_a_missing_right_is_named_and_a_deletion_says_so(deploy, name, after):
     assert f"CAP_{name}" in server.log.read_text(encoding="utf-8")
     rds = deployment.rds()
     rds.delete_db_cluster(DBClusterIdentifier="kept", SkipFinalSnapshot=True)
-    running.wait_until(lambda: clients.cluster_of(rds, "kept")["Status"] != "deleting", 20, "it is given up")
-    running.wait_until(lambda: clients.cluster_of(rds, "kept")["Status"] == after, 20, "the status tells what is left")
+    running.wait_until(lambda: clients.cluster_of(rds, "kept")["Status"] != "deleting", 60, "it is given up")
+    running.wait_until(lambda: clients.cluster_of(rds, "kept")["Status"] == after, 60, "the status tells what is left")
     assert f"without CAP_{name}" in server.log.read_text(encoding="utf-8")
     assert any(f"CAP_{name}" in said for said in events_of(rds, "kept")), "the cluster's owner is told"
     server.stop()
@@ -307,7 +307,7 @@ def test_a_database_that_cannot_be_seen_is_spared_and_its_owner_told_why(deploy)
     server.prefix = ["setpriv", "--bounding-set=-sys_ptrace"]
     server.start()
     running.wait_until(
-        lambda: any("CAP_SYS_PTRACE" in said for said in events_of(deployment.rds(), "unseen")), 20, "the event says why"
+        lambda: any("CAP_SYS_PTRACE" in said for said in events_of(deployment.rds(), "unseen")), 60, "the event says why"
     )
     assert clients.cluster_of(deployment.rds(), "unseen")["Status"] != "available"
     # Once, not at every look.
@@ -397,7 +397,7 @@ def test_a_frozen_server_keeps_no_other_down(deploy, tenant):
     freezing.start()
     try:
         rds = deployment.rds(account=PARTNER)
-        running.wait_until(lambda: clients.cluster_of(rds, "frozen")["Status"] == "starting", 30, "it is told")
+        running.wait_until(lambda: clients.cluster_of(rds, "frozen")["Status"] == "starting", 60, "it is told")
         time.sleep(2 * KEEPER_SECONDS)
         os.kill(postmaster_of(deployment, victim), signal.SIGKILL)
 
@@ -426,7 +426,7 @@ def test_a_server_that_does_not_answer_is_not_called_available(deploy):
     os.kill(pid, signal.SIGSTOP)
     try:
         rds = deployment.rds()
-        running.wait_until(lambda: clients.cluster_of(rds, "silent")["Status"] == "starting", 30, "it is told")
+        running.wait_until(lambda: clients.cluster_of(rds, "silent")["Status"] == "starting", 60, "it is told")
     finally:
         os.kill(pid, signal.SIGCONT)
     clients.wait_cluster(rds, "silent")
