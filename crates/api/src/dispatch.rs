@@ -263,7 +263,7 @@ impl Dispatch {
                     Code::SignatureDoesNotMatch,
                     format!(
                         "Credential should be scoped to a valid region, not '{}'.",
-                        cut(&scope.region)
+                        limits::echo(&scope.region)
                     ),
                 )),
             };
@@ -312,7 +312,7 @@ fn span(request_id: &str) -> Span {
 /// The action that is asked for.
 fn find(asked: &Asked, dialect: Dialect, known: &mut Known) -> Result<&'static Entry, Fault> {
     known.api = known.api.or(asked.service.and_then(Api::parse));
-    let name = cut(&asked.action);
+    let name = limits::echo(&asked.action);
     Span::current().record("action", name.as_str());
     if let Some(entry) = actions::find(known.api, &asked.action) {
         (known.api, known.action) = (Some(entry.api), Some(entry.name));
@@ -331,10 +331,6 @@ fn find(asked: &Asked, dialect: Dialect, known: &mut Known) -> Result<&'static E
         Dialect::Json => format!("Unknown operation: {name}"),
     };
     Err(Fault::new(Code::unknown_action(dialect), message))
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(limits::ECHO_CHARS_MAX).collect()
 }
 
 /// What a host name says: `rds.us-east-1.amazonaws.com`.

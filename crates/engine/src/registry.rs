@@ -93,7 +93,7 @@ impl EngineRegistry {
             .iter()
             .find(|one| one.profile().names.contains(&name));
         found.ok_or_else(|| EngineError::Unknown {
-            engine: name.chars().take(model::limits::ECHO_CHARS_MAX).collect(),
+            engine: model::limits::echo(name),
         })
     }
 

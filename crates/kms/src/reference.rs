@@ -3,7 +3,7 @@
 //! It does not know which keys exist. Source: "Key identifiers (KeyId)", AWS KMS Developer Guide.
 use std::fmt;
 
-use model::{Account, Arn, ArnKind, Region, limits::ECHO_CHARS_MAX};
+use model::{Account, Arn, ArnKind, Region, limits::echo};
 
 /// An alias's prefix.
 const ALIAS: &str = "alias/";
@@ -70,7 +70,7 @@ impl KeyRef {
     /// # Errors
     /// When it is none of the four.
     pub fn parse(text: &str, caller: &Account, region: &Region) -> Result<Self, KeyRefError> {
-        let shown = || text.chars().take(ECHO_CHARS_MAX).collect::<String>();
+        let shown = || echo(text);
         if text.starts_with("arn:") {
             let arn = Arn::parse(text).map_err(|_| KeyRefError::Arn(shown()))?;
             return Self::from_arn(&arn).ok_or_else(|| KeyRefError::Arn(shown()));

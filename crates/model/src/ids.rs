@@ -19,7 +19,7 @@ pub struct IdError {
 impl IdError {
     fn new(value: &str, expected: &'static str) -> Self {
         Self {
-            value: value.chars().take(crate::limits::ECHO_CHARS_MAX).collect(),
+            value: crate::limits::echo(value),
             expected,
         }
     }

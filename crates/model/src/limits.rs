@@ -105,3 +105,8 @@ pub const STOPPED_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// IAM roles of a cluster, as in RDS.
 pub const CLUSTER_ROLES_MAX: usize = 5;
+
+/// As much of a caller's text as is answered or logged again.
+pub fn echo(text: &str) -> String {
+    text.chars().take(ECHO_CHARS_MAX).collect()
+}

@@ -50,12 +50,7 @@ pub fn validate(tags: &[Tag]) -> Result<(), TagError> {
                 return Err(TagError::Reserved(prefix));
             }
         }
-        let shown = || {
-            tag.key
-                .chars()
-                .take(crate::limits::ECHO_CHARS_MAX)
-                .collect::<String>()
-        };
+        let shown = || crate::limits::echo(&tag.key);
         if !(1..=128).contains(&tag.key.chars().count()) {
             return Err(TagError::KeyLength(shown()));
         }

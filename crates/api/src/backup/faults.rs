@@ -1,7 +1,7 @@
 //! The faults of AWS Backup. `Context` names what they are about.
 use std::borrow::Cow;
 
-use model::limits::ECHO_CHARS_MAX;
+use model::limits::echo;
 
 use service::fault::{Code, DoorCode, Fault};
 
@@ -11,7 +11,7 @@ fn fault(code: Code, context: &str, message: impl Into<Cow<'static, str>>) -> Fa
 
 /// A caller's text, cut.
 pub(crate) fn shown(text: &str) -> String {
-    text.chars().take(ECHO_CHARS_MAX).collect()
+    echo(text)
 }
 
 /// `InvalidParameterValueException`.

@@ -13,7 +13,7 @@ use super::{
     page,
     vaults::VAULT_TYPE,
 };
-use crate::{action::ActionContext, keys::lookup::seconds, shapes::Page};
+use crate::{action::ActionContext, keys::metadata::seconds, shapes::Page};
 use service::fault::Fault;
 
 /// Rows that are read at once.

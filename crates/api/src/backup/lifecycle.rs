@@ -3,7 +3,7 @@ use model::{Timestamp, recovery_point};
 use serde::{Deserialize, Serialize};
 
 use super::faults::{invalid, refused};
-use crate::keys::lookup::seconds;
+use crate::keys::metadata::seconds;
 use service::fault::Fault;
 
 /// What has to lie between cold storage and deletion, days.

@@ -14,7 +14,7 @@ use super::{
     lifecycle::{CalculatedLifecycle, Lifecycle},
     vaults::VAULT_TYPE,
 };
-use crate::{action::ActionContext, keys::lookup::seconds, shapes::SnapshotRef};
+use crate::{action::ActionContext, keys::metadata::seconds, shapes::SnapshotRef};
 use service::fault::Fault;
 
 /// Rows that are read at once.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::faults::{self, invalid, not_found, shown};
 use crate::{
     action::ActionContext,
-    keys::lookup::seconds,
+    keys::metadata::seconds,
     shapes::groups::{Named, always, keep},
 };
 use service::{

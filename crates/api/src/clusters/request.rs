@@ -362,7 +362,7 @@ pub(crate) fn known_logs(engine: &str, mut given: Vec<String>) -> Result<Vec<Str
     if let Some(unknown) = given.iter().find(|kind| !known.contains(&kind.as_str())) {
         return Err(Fault::combination(format!(
             "You cannot use the log type '{}' with the engine {engine}. The log types are {}.",
-            super::rules::echo(unknown),
+            model::limits::echo(unknown),
             known.join(", ")
         )));
     }

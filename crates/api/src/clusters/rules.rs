@@ -2,15 +2,10 @@
 use std::sync::Arc;
 
 use engine::Engine;
-use model::{Cluster, Region, Window, limits::ECHO_CHARS_MAX};
+use model::{Cluster, Region, Window, limits::echo};
 
 use crate::action::ActionContext;
 use service::fault::Fault;
-
-/// As much of a caller's text as is answered again.
-pub(crate) fn echo(text: &str) -> String {
-    text.chars().take(ECHO_CHARS_MAX).collect()
-}
 
 /// One of a few words.
 pub(crate) fn one_of(

@@ -12,7 +12,7 @@ use model::{
 use serde::Deserialize;
 use wire::json::Blob;
 
-use super::lookup;
+use super::{checks, lookup};
 use crate::action::ActionContext;
 use service::{
     fault::{Code, Fault},
@@ -77,7 +77,10 @@ pub(crate) fn algorithm(given: Option<&str>) -> Result<EncryptionAlgorithm, Faul
     EncryptionAlgorithm::parse(given).ok_or_else(|| {
         Fault::new(
             Code::KmsInvalidKeyUsage,
-            format!("Algorithm {} is none of a key's here.", lookup::cut(given)),
+            format!(
+                "Algorithm {} is none of a key's here.",
+                model::limits::echo(given)
+            ),
         )
     })
 }
@@ -89,9 +92,9 @@ pub(crate) fn fits(
     operation: &str,
     context: &EncryptionContext,
 ) -> Result<(), Fault> {
-    lookup::used_for(key, KeyUsage::EncryptDecrypt, operation)?;
+    checks::used_for(key, KeyUsage::EncryptDecrypt, operation)?;
     if !key.spec.encryption_algorithms().contains(&algorithm) {
-        return Err(lookup::incompatible(key, algorithm.as_str()));
+        return Err(checks::incompatible(key, algorithm.as_str()));
     }
     if !key.is_symmetric() && !context.is_empty() {
         return Err(Fault::new(

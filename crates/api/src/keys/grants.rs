@@ -2,7 +2,6 @@
 use catalog::{CatalogExt, grants, keys};
 use model::{Arn, Grant};
 
-use super::lookup;
 use crate::action::ActionContext;
 use service::fault::{Code, Fault};
 
@@ -30,7 +29,7 @@ pub(crate) async fn get(cx: &ActionContext, key: &Arn, id: &str) -> Result<Grant
 pub(crate) fn no_such_grant(id: &str) -> Fault {
     Fault::new(
         Code::KmsNotFound,
-        format!("Grant ID {} not found", lookup::cut(id)),
+        format!("Grant ID {} not found", model::limits::echo(id)),
     )
 }
 

@@ -9,8 +9,9 @@ use model::{
 use wire::json::Blob;
 
 use super::{
+    checks,
     crypto::{self, Extras, unless_dry},
-    lookup, signing,
+    signing,
 };
 use crate::action::ActionContext;
 use service::fault::Fault;
@@ -42,10 +43,10 @@ impl Asked<'_> {
         .await?;
         let none = EncryptionContext::new();
         let key = crypto::usable(cx, self.key_id, action, &none).await?;
-        lookup::used_for(&key, KeyUsage::GenerateVerifyMac, operation)?;
+        checks::used_for(&key, KeyUsage::GenerateVerifyMac, operation)?;
         let algorithm = MacAlgorithm::parse(self.algorithm)
             .filter(|algorithm| key.spec.mac_algorithm() == Some(*algorithm))
-            .ok_or_else(|| lookup::incompatible(&key, &lookup::cut(self.algorithm)))?;
+            .ok_or_else(|| checks::incompatible(&key, &model::limits::echo(self.algorithm)))?;
         unless_dry(self.dry_run)?;
         Ok((key, algorithm))
     }

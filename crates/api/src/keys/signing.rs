@@ -9,8 +9,8 @@ use model::{
 use wire::json::Blob;
 
 use super::{
+    checks,
     crypto::{self, Extras, unless_dry},
-    lookup,
 };
 use crate::action::ActionContext;
 use service::{
@@ -47,7 +47,7 @@ impl Asked<'_> {
             Some("DIGEST") => true,
             Some(other) => {
                 let rule = "satisfy enum value set: [RAW, DIGEST]";
-                return Err(lookup::bound(other, "messageType", rule));
+                return Err(checks::bound(other, "messageType", rule));
             }
         };
         message_length(&self.message)?;
@@ -59,10 +59,10 @@ impl Asked<'_> {
         .await?;
         let none = EncryptionContext::new();
         let key = crypto::usable(cx, self.key_id, action, &none).await?;
-        lookup::used_for(&key, KeyUsage::SignVerify, operation)?;
+        checks::used_for(&key, KeyUsage::SignVerify, operation)?;
         let algorithm = SigningAlgorithm::parse(self.algorithm)
             .filter(|algorithm| key.spec.signing_algorithms().contains(algorithm))
-            .ok_or_else(|| lookup::incompatible(&key, &lookup::cut(self.algorithm)))?;
+            .ok_or_else(|| checks::incompatible(&key, &model::limits::echo(self.algorithm)))?;
         if is_digest && algorithm == SigningAlgorithm::Ed25519Sha512 {
             return Err(Fault::new(
                 Code::KmsValidation,

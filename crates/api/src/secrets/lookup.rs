@@ -3,7 +3,7 @@
 //! Source: API_GetSecretValue, and "Permissions to AWS Secrets Manager secrets for users in a
 //! different account". Here no secret has a resource policy, so other accounts get none.
 use catalog::{CatalogError, CatalogExt, clusters};
-use model::{Arn, ArnKind, Cluster, MasterSecret, limits::ECHO_CHARS_MAX};
+use model::{Arn, ArnKind, Cluster, MasterSecret, limits::echo};
 
 use crate::action::ActionContext;
 use service::fault::{Code, Fault};
@@ -61,7 +61,7 @@ pub(crate) async fn find(cx: &ActionContext, id: &str, action: &str) -> Result<F
     if let Some(located) = located
         && *located.account != cx.caller.account
     {
-        let shown: String = id.chars().take(ECHO_CHARS_MAX).collect();
+        let shown: String = echo(id);
         return Err(Fault::new(
             Code::KmsAccessDenied,
             format!(

@@ -5,7 +5,7 @@ use model::RotationRules;
 use serde::{Deserialize, Serialize};
 
 use super::lookup::Found;
-use crate::keys::lookup::seconds;
+use crate::keys::metadata::seconds;
 
 /// The service that owns all secrets here.
 const OWNER: &str = "rds";

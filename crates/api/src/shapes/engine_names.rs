@@ -3,13 +3,9 @@
 //!
 //! What is refused is the engine's to say. Sources: API_CreateDBCluster and API_CreateDBInstance.
 use engine::Profile;
-use model::limits::ECHO_CHARS_MAX;
+use model::limits::echo;
 
 use service::fault::Fault;
-
-fn echo(text: &str) -> String {
-    text.chars().take(ECHO_CHARS_MAX).collect()
-}
 
 /// A parameter that must be there.
 pub(crate) fn required<'a>(parameter: &str, value: Option<&'a str>) -> Result<&'a str, Fault> {

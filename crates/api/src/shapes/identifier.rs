@@ -2,7 +2,7 @@
 use catalog::{CatalogError, Stored, Tx, clusters, instances, snapshots, snapshots::NameFilter};
 use model::{
     Account, Arn, ArnKind, Cluster, ClusterName, Instance, InstanceName, NameError, Region,
-    Snapshot, SnapshotName, limits::ECHO_CHARS_MAX,
+    Snapshot, SnapshotName, limits::echo,
 };
 
 use crate::action::ActionContext;
@@ -301,10 +301,6 @@ impl<N: ResourceName> Ref<N> {
             name: self.name.text().to_owned(),
         })
     }
-}
-
-fn echo(value: &str) -> String {
-    value.chars().take(ECHO_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

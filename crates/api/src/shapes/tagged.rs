@@ -54,7 +54,7 @@ impl ResourceTags {
     /// Reads a `ResourceName`. Of another region RDS says that it matches nothing here; another
     /// account's resource does not exist.
     pub(crate) fn parse(text: &str, cx: &ActionContext) -> Result<Self, Fault> {
-        let shown: String = text.chars().take(model::limits::ECHO_CHARS_MAX).collect();
+        let shown: String = model::limits::echo(text);
         let malformed = || Fault::value(format!("Invalid resource name: {shown}"));
         let arn = Arn::parse(text).map_err(|_| malformed())?;
         let target = Target::of(&arn, text).ok_or_else(malformed)?;

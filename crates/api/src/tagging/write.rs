@@ -138,7 +138,7 @@ async fn one(cx: &ActionContext, text: &str, change: &Change) -> Result<(), Faul
             changed.await
         }
         Some(ArnKind::Alias | ArnKind::Secret) | None => {
-            let shown: String = text.chars().take(limits::ECHO_CHARS_MAX).collect();
+            let shown: String = limits::echo(text);
             Err(Fault::new(
                 Code::TaggingInvalidParameter,
                 format!(

@@ -85,13 +85,13 @@ impl HostCheck {
             .trim_end_matches(']')
             .to_ascii_lowercase();
         if !self.serves(&name) {
-            return Err(Refusal::Host(cut(&name)));
+            return Err(Refusal::Host(model::limits::echo(&name)));
         }
         for origin in headers.get_all(header::ORIGIN) {
             if !self.is_own(origin, &host) {
-                return Err(Refusal::Origin(cut(&String::from_utf8_lossy(
-                    origin.as_bytes(),
-                ))));
+                return Err(Refusal::Origin(model::limits::echo(
+                    &String::from_utf8_lossy(origin.as_bytes()),
+                )));
             }
         }
         // `same-site` is not enough: another port of this machine is the same site.
@@ -132,7 +132,11 @@ fn one_host(headers: &HeaderMap) -> Result<Authority, Refusal> {
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Err(Refusal::HostCount);
     };
-    let foreign = || Refusal::Host(cut(&String::from_utf8_lossy(host.as_bytes())));
+    let foreign = || {
+        Refusal::Host(model::limits::echo(&String::from_utf8_lossy(
+            host.as_bytes(),
+        )))
+    };
     let authority = Authority::try_from(host.as_bytes()).map_err(|_| foreign())?;
     // A user name before the host would make `a@b` look like two names.
     if authority.as_str().contains('@') {
@@ -155,10 +159,6 @@ fn is_aws_name(name: &str) -> bool {
                         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             })
     })
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(model::limits::ECHO_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

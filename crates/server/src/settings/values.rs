@@ -25,7 +25,7 @@ pub(crate) struct FormError {
 impl FormError {
     fn new(value: &str, expected: &'static str) -> Self {
         Self {
-            value: value.chars().take(limits::ECHO_CHARS_MAX).collect(),
+            value: limits::echo(value),
             expected,
         }
     }

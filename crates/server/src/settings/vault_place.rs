@@ -49,7 +49,7 @@ impl FromStr for BucketUrl {
     type Err = NoVaultPlace;
 
     fn from_str(url: &str) -> Result<Self, NoVaultPlace> {
-        let wrong = || NoVaultPlace(url.chars().take(model::limits::ECHO_CHARS_MAX).collect());
+        let wrong = || NoVaultPlace(model::limits::echo(url));
         let rest = url.strip_prefix("s3://").ok_or_else(wrong)?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_';

@@ -42,7 +42,7 @@ impl FromStr for AddressRange {
     /// `10.0.8.0/24`, without the network's own and its broadcast address; or the first and the
     /// last one, as in `10.0.8.10-10.0.8.99`.
     fn from_str(text: &str) -> Result<Self, NoRange> {
-        let wrong = || NoRange(text.chars().take(model::limits::ECHO_CHARS_MAX).collect());
+        let wrong = || NoRange(model::limits::echo(text));
         let range = match text.split_once('/') {
             Some((network, bits)) => {
                 let network = network.trim().parse().map_err(|_| wrong())?;

@@ -17,7 +17,7 @@ use vault::DataKey;
 use zeroize::Zeroizing;
 
 use super::{
-    AwsService, KeyError, KeyService, KeyUser, data_key, echo,
+    AwsService, KeyError, KeyService, KeyUser, data_key,
     period::{self, PERIOD_DAYS},
     policy_cache::Policies,
 };
@@ -95,8 +95,8 @@ impl Keys {
         caller: &Account,
         region: &Region,
     ) -> Result<Key, KeyError> {
-        let wanted =
-            KeyRef::parse(text, caller, region).map_err(|_| KeyError::Malformed(echo(text)))?;
+        let wanted = KeyRef::parse(text, caller, region)
+            .map_err(|_| KeyError::Malformed(model::limits::echo(text)))?;
         let key = self
             .catalog
             .point_read(move |tx| {
@@ -160,7 +160,7 @@ impl Keys {
                 Err(KeyError::Denied {
                     account: user.account.clone(),
                     action,
-                    key: echo(text),
+                    key: model::limits::echo(text),
                 })
             }
             other => other,

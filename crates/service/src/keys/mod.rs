@@ -259,7 +259,3 @@ fn data_key(plain: &[u8], key: &Arn) -> Result<DataKey, KeyError> {
     bytes.copy_from_slice(plain);
     Ok(DataKey::from_bytes(*bytes))
 }
-
-fn echo(text: &str) -> String {
-    text.chars().take(model::limits::ECHO_CHARS_MAX).collect()
-}

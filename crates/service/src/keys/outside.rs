@@ -12,7 +12,7 @@ use vault::DataKey;
 use wire::json::Blob;
 use zeroize::Zeroizing;
 
-use super::{AwsService, KeyError, KeyService, KeyUser, data_key, echo};
+use super::{AwsService, KeyError, KeyService, KeyUser, data_key};
 
 /// What one try at a call came to.
 #[derive(Debug, thiserror::Error)]
@@ -176,13 +176,13 @@ impl Outside {
                     return Err(KeyError::NoCredentials(account.clone()));
                 }
                 Err(CallError::Refused { code, message }) if code == "NotFoundException" => {
-                    return Err(KeyError::NotFound(echo(&message)));
+                    return Err(KeyError::NotFound(model::limits::echo(&message)));
                 }
                 Err(CallError::Refused { code, message }) => {
                     return Err(KeyError::Refused {
                         operation,
-                        code: echo(&code),
-                        message: echo(&message),
+                        code: model::limits::echo(&code),
+                        message: model::limits::echo(&message),
                     });
                 }
                 Err(CallError::Unavailable(why)) => why,
@@ -247,7 +247,7 @@ impl KeyService for Outside {
         let asked = self.region.as_ref().unwrap_or(region);
         let (arn, metadata) = self.describe(user, asked, given).await?;
         if arn.region != *asked {
-            return Err(KeyError::NotFound(echo(given)));
+            return Err(KeyError::NotFound(model::limits::echo(given)));
         }
         metadata.usable(&arn)?;
         Ok(arn)

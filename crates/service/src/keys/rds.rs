@@ -104,7 +104,9 @@ impl<'a> RdsUse<'a> {
         }
         let what = match side {
             KeySide::Source => format!("The source snapshot KMS key [{key}]"),
-            KeySide::Target(given) => format!("The target KMS key [{}]", super::echo(given)),
+            KeySide::Target(given) => {
+                format!("The target KMS key [{}]", model::limits::echo(given))
+            }
         };
         Fault::new(
             Code::KmsKeyNotAccessible,

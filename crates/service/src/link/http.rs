@@ -97,7 +97,7 @@ impl<'a> RemoteRegion<'a> {
             Covered::Body
         };
         if !is_answer(&self.peer.key, &mac, status, &body, covered, proof) {
-            let said = serde_json::from_slice::<Refusal>(&body).map(|r| cut(&r.message));
+            let said = serde_json::from_slice::<Refusal>(&body).map(|r| limits::echo(&r.message));
             return Err(Failed::Unreachable(format!(
                 "{} does not prove with its answers (status {status}) that it has this link's peer key{}",
                 self.peer.endpoint,
@@ -110,10 +110,11 @@ impl<'a> RemoteRegion<'a> {
         let refusal: Refusal = serde_json::from_slice(&body)
             .map_err(|error| Failed::Unreachable(format!("its refusal does not read: {error}")))?;
         match Code::named(&refusal.code) {
-            Some(code) if status < 500 => {
-                Err(Failed::Refused(Fault::new(code, cut(&refusal.message))))
-            }
-            _ => Err(Failed::Unreachable(cut(&refusal.message))),
+            Some(code) if status < 500 => Err(Failed::Refused(Fault::new(
+                code,
+                limits::echo(&refusal.message),
+            ))),
+            _ => Err(Failed::Unreachable(limits::echo(&refusal.message))),
         }
     }
 
@@ -321,8 +322,4 @@ impl HttpLink<'_> {
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(limits::ECHO_CHARS_MAX).collect()
 }

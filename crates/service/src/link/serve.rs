@@ -189,11 +189,7 @@ impl LinkServer {
     /// The snapshot, if the caller may copy it.
     async fn source(&self, message: &Proved<'_>, ask: &TicketAsk) -> Result<Snapshot, Fault> {
         let missing = || {
-            let given: String = ask
-                .source_given
-                .chars()
-                .take(model::limits::ECHO_CHARS_MAX)
-                .collect();
+            let given = model::limits::echo(&ask.source_given);
             Fault::new(
                 Code::DbClusterSnapshotNotFound,
                 format!("DBClusterSnapshot not found: {given}"),

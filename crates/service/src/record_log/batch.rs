@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use catalog::recorded::Recorded;
 use kms::{MasterKey, OpenError};
-use model::{Entropy, limits::ECHO_CHARS_MAX};
+use model::{Entropy, limits::echo};
 use serde::{Deserialize, Serialize};
 use vault::{
     Vault, VaultError,
@@ -218,7 +218,7 @@ impl<'a> Packer<'a> {
         let text = serde_json::to_vec(line).expect("records serialize");
         if RECORD_BYTES_MAX - BATCH_BYTES < text.len() {
             return Err(VaultError::BadPath {
-                path: line.path.chars().take(ECHO_CHARS_MAX).collect(),
+                path: echo(&line.path),
                 why: "names a record that is too large for the record log",
             });
         }

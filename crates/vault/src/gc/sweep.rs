@@ -100,7 +100,7 @@ fn name<T: std::str::FromStr>(path: &Path) -> Option<T> {
 /// The store's; [`VaultError::BadPath`] for anything that is not an object of a volume.
 pub async fn delete(vault: &Vault, path: &str) -> Result<(), VaultError> {
     let refused = || VaultError::BadPath {
-        path: path.chars().take(model::limits::ECHO_CHARS_MAX).collect(),
+        path: model::limits::echo(path),
         why: "does not name an object of a volume",
     };
     let parsed = Path::parse(path).map_err(|_| refused())?;

@@ -35,7 +35,7 @@ impl Bucket {
         options: BucketOptions,
     ) -> Result<Self, VaultError> {
         let prefix = Path::parse(prefix).map_err(|_| VaultError::BadPath {
-            path: prefix.chars().take(model::limits::ECHO_CHARS_MAX).collect(),
+            path: model::limits::echo(prefix),
             why: "cannot be the prefix of objects' names",
         })?;
         Ok(Self(Place {

@@ -25,7 +25,7 @@ pub struct RecordEntry {
 
 fn checked(path: &str) -> Result<Path, VaultError> {
     let refused = |why| VaultError::BadPath {
-        path: path.chars().take(model::limits::ECHO_CHARS_MAX).collect(),
+        path: model::limits::echo(path),
         why,
     };
     let folder = path.split_once('/').map(|(folder, _)| folder);

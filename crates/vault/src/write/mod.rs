@@ -307,7 +307,7 @@ impl SnapshotWriter {
         let at = self.files.iter().position(|file| file.path == path);
         let Some(at) = at else {
             return Err(VaultError::BadPath {
-                path: path.chars().take(model::limits::ECHO_CHARS_MAX).collect(),
+                path: model::limits::echo(path),
                 why: "is no file of the snapshot",
             });
         };
@@ -320,7 +320,7 @@ impl SnapshotWriter {
 
     fn check(&self, path: &str) -> Result<(), VaultError> {
         let refused = |why| VaultError::BadPath {
-            path: path.chars().take(model::limits::ECHO_CHARS_MAX).collect(),
+            path: model::limits::echo(path),
             why,
         };
         check_path(path).map_err(refused)?;

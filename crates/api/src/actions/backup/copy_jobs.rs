@@ -15,7 +15,7 @@ use crate::{
         points,
         vaults::{self, VAULT_TYPE},
     },
-    keys::lookup::seconds,
+    keys::metadata::seconds,
 };
 use service::fault::Fault;
 

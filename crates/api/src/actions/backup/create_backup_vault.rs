@@ -12,7 +12,7 @@ use crate::{
         tags::{self, TagMap},
         vaults,
     },
-    keys::lookup::seconds,
+    keys::metadata::seconds,
 };
 use service::{
     fault::{Code, Fault},

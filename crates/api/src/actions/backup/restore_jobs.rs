@@ -19,7 +19,7 @@ use crate::{
         restore::{self, Metadata},
         vaults,
     },
-    keys::lookup::seconds,
+    keys::metadata::seconds,
 };
 use service::fault::Fault;
 

@@ -16,7 +16,7 @@ use crate::{
         tags::{self, TagMap},
         vaults,
     },
-    keys::lookup::seconds,
+    keys::metadata::seconds,
     shapes::ClusterRef,
 };
 use service::{backup_jobs::backup, fault::Fault};

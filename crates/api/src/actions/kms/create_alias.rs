@@ -4,7 +4,7 @@ use model::Arn;
 use serde::Deserialize;
 
 use crate::action::{Action, ActionContext, Api};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup};
 use service::fault::{Code, Fault};
 
 /// The input.
@@ -21,9 +21,9 @@ impl Action for CreateAlias {
     type Output = ();
 
     async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
-        lookup::alias_name(&self.alias_name)?;
+        checks::alias_name(&self.alias_name)?;
         let key = lookup::find_own(cx, &self.target_key_id, "kms:CreateAlias").await?;
-        lookup::not_pending(&key)?;
+        checks::not_pending(&key)?;
         let now = cx.service.now();
         let alias = rows::Alias {
             region: key.region,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Output};
 use crate::keys::{
+    checks,
     crypto::{self, Extras, unless_dry},
     lookup,
 };
@@ -81,7 +82,7 @@ impl Action for CreateGrant {
         }
         .check(cx)
         .await?;
-        lookup::refuse_alias(&self.key_id)?;
+        checks::refuse_alias(&self.key_id)?;
         let key = lookup::find(cx, &self.key_id, "kms:CreateGrant").await?;
         Keys::usable(&key).map_err(kms_fault)?;
         let dry_run = self.dry_run;
@@ -117,7 +118,10 @@ impl CreateGrant {
                 format!(
                     "Operations must be some of {}, which a key of this kind has{}.",
                     known.join(", "),
-                    unknown.map_or(String::new(), |one| format!(": not {}", lookup::cut(one)))
+                    unknown.map_or(String::new(), |one| format!(
+                        ": not {}",
+                        model::limits::echo(one)
+                    ))
                 ),
             ));
         }
@@ -187,7 +191,7 @@ fn principal(text: &str) -> Result<Account, Fault> {
             Code::KmsInvalidArn,
             format!(
                 "{} is no principal: give an account's number, or the ARN of its root, a user or a role.",
-                lookup::cut(text)
+                model::limits::echo(text)
             ),
         )
     })

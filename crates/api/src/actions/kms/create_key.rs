@@ -6,7 +6,11 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Output};
-use crate::keys::lookup::{self, KeyMetadata, KmsTag};
+use crate::keys::{
+    checks,
+    metadata::KeyMetadata,
+    tags::{self, KmsTag},
+};
 use service::{
     fault::{Code, Fault},
     keys::{NewKey, kms_fault},
@@ -47,7 +51,7 @@ impl Action for CreateKey {
         }
         let (spec, usage) = self.kind()?;
         if let Some(policy) = &self.policy {
-            lookup::policy(policy)?;
+            checks::policy(policy)?;
         }
         let new = NewKey {
             account: cx.caller.account.clone(),
@@ -55,7 +59,7 @@ impl Action for CreateKey {
             manager: KeyManager::Customer,
             description: self.description.unwrap_or_default(),
             policy: self.policy,
-            tags: lookup::tags(&self.tags)?,
+            tags: tags::tags(&self.tags)?,
             multi_region: self.multi_region == Some(true),
             spec,
             usage,
@@ -112,7 +116,7 @@ impl CreateKey {
             Some(usage) => Ok(usage),
             None => wrong(format!(
                 "KeyUsage {} is not compatible with KeySpec {}",
-                lookup::cut(word),
+                model::limits::echo(word),
                 spec.as_str()
             )),
         }
@@ -120,7 +124,7 @@ impl CreateKey {
 }
 
 fn unsupported(member: &str, given: &str, only: &str) -> Fault {
-    let given = lookup::cut(given);
+    let given = model::limits::echo(given);
     Fault::new(
         Code::KmsUnsupported,
         format!("{member} {given} is not supported here: only {only}."),

@@ -4,7 +4,7 @@ use model::Arn;
 use serde::Deserialize;
 
 use crate::action::{Action, ActionContext, Api};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup};
 use service::fault::{Code, Fault};
 
 /// The input.
@@ -20,7 +20,7 @@ impl Action for DeleteAlias {
     type Output = ();
 
     async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
-        lookup::alias_name(&self.alias_name)?;
+        checks::alias_name(&self.alias_name)?;
         let key = lookup::find_own(cx, &self.alias_name, "kms:DeleteAlias").await?;
         let name = self.alias_name;
         cx.service

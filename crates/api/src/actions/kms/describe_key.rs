@@ -2,7 +2,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Output};
-use crate::keys::lookup::{self, KeyMetadata};
+use crate::keys::{lookup, metadata::KeyMetadata};
 use service::fault::Fault;
 use service::keys::kms_fault;
 

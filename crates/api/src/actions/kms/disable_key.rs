@@ -3,7 +3,7 @@ use model::KeyState;
 use serde::Deserialize;
 
 use crate::action::{Action, ActionContext, Api};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup};
 use service::fault::Fault;
 
 /// The input.
@@ -20,7 +20,7 @@ impl Action for DisableKey {
 
     async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
         lookup::change(cx, &self.key_id, "kms:DisableKey", |key, _| {
-            lookup::not_pending(key)?;
+            checks::not_pending(key)?;
             key.state = KeyState::Disabled;
             Ok(())
         })

@@ -2,7 +2,7 @@
 use serde::Deserialize;
 
 use crate::action::{Action, ActionContext, Api};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup};
 use service::{fault::Fault, keys::Keys, keys::kms_fault};
 
 /// The input.
@@ -19,8 +19,8 @@ impl Action for DisableKeyRotation {
 
     async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
         lookup::change(cx, &self.key_id, "kms:DisableKeyRotation", |key, _| {
-            lookup::rotates(key)?;
-            lookup::not_replica(key)?;
+            checks::rotates(key)?;
+            checks::not_replica(key)?;
             Keys::usable(key).map_err(kms_fault)?;
             key.rotation = None;
             Ok(())

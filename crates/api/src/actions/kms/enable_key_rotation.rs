@@ -3,7 +3,7 @@ use model::key::RotationPlan;
 use serde::Deserialize;
 
 use crate::action::{Action, ActionContext, Api};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup};
 use service::{
     fault::{Code, Fault},
     keys::kms_fault,
@@ -46,8 +46,8 @@ impl Action for EnableKeyRotation {
             &self.key_id,
             "kms:EnableKeyRotation",
             move |key, now| {
-                lookup::rotates(key)?;
-                lookup::not_replica(key)?;
+                checks::rotates(key)?;
+                checks::not_replica(key)?;
                 Keys::usable(key).map_err(kms_fault)?;
                 // Asked again, it changes the period only when one is given.
                 let period_days = match (period_days, key.rotation) {

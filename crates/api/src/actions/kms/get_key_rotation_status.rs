@@ -3,7 +3,7 @@ use model::KeyState;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Output};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup, metadata};
 use service::fault::Fault;
 use service::keys::kms_fault;
 
@@ -35,9 +35,9 @@ impl Action for GetKeyRotationStatus {
     type Output = RotationStatus;
 
     async fn run(self, cx: &ActionContext) -> Result<RotationStatus, Fault> {
-        lookup::refuse_alias(&self.key_id)?;
+        checks::refuse_alias(&self.key_id)?;
         let key = lookup::find(cx, &self.key_id, "kms:GetKeyRotationStatus").await?;
-        lookup::rotates(&key)?;
+        checks::rotates(&key)?;
         // Of a multi-Region key the primary has the plan, which all share.
         let family = cx.service.kms.family(&key).await.map_err(kms_fault)?;
         let plan = family.iter().find_map(|one| one.rotation);
@@ -48,7 +48,7 @@ impl Action for GetKeyRotationStatus {
             rotation_period_in_days: plan.map(|plan| plan.period_days),
             next_rotation_date: plan
                 .filter(|_| key.state == KeyState::Enabled)
-                .map(|plan| lookup::seconds(plan.next_at)),
+                .map(|plan| metadata::seconds(plan.next_at)),
         })
     }
 }

@@ -6,7 +6,7 @@ use wire::json::Blob;
 use crate::action::{Action, ActionContext, Api, Output};
 use crate::keys::{
     crypto::{self, Extras},
-    lookup,
+    metadata,
 };
 use service::fault::{Code, Fault};
 use service::keys::kms_fault;
@@ -74,8 +74,8 @@ impl Action for GetPublicKey {
             customer_master_key_spec: key.spec.as_str(),
             key_spec: key.spec.as_str(),
             key_usage: key.usage.as_str(),
-            encryption_algorithms: lookup::encryption_algorithms(&key),
-            signing_algorithms: lookup::signing_algorithms(&key),
+            encryption_algorithms: metadata::encryption_algorithms(&key),
+            signing_algorithms: metadata::signing_algorithms(&key),
         })
     }
 }

@@ -4,7 +4,7 @@ use model::Arn;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Label, Layout, Output};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup, metadata};
 use service::{fault::Fault, keys::AwsService};
 
 /// The input.
@@ -35,8 +35,8 @@ impl AliasListEntry {
             alias_name: alias.name.clone(),
             alias_arn: alias.arn().to_string(),
             target_key_id: Some(alias.key_id.clone()),
-            creation_date: Some(lookup::seconds(alias.created_at)),
-            last_updated_date: Some(lookup::seconds(alias.updated_at)),
+            creation_date: Some(metadata::seconds(alias.created_at)),
+            last_updated_date: Some(metadata::seconds(alias.updated_at)),
         }
     }
 
@@ -79,7 +79,7 @@ impl Action for ListAliases {
     type Output = Aliases;
 
     async fn run(self, cx: &ActionContext) -> Result<Aliases, Fault> {
-        let rows_asked = lookup::rows(self.limit)?;
+        let rows_asked = checks::rows(self.limit)?;
         let key = match &self.key_id {
             Some(key_id) => Some(lookup::find(cx, key_id, "kms:ListAliases").await?.id),
             None => None,
@@ -110,7 +110,7 @@ impl Action for ListAliases {
             entries.insert(at, AliasListEntry::predefined(cx, alias));
         }
         let (aliases, next_marker) =
-            lookup::paged(entries, rows_asked, |entry| entry.alias_name.clone());
+            checks::paged(entries, rows_asked, |entry| entry.alias_name.clone());
         Ok(Aliases {
             aliases,
             truncated: next_marker.is_some(),

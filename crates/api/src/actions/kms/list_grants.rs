@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::create_grant::Constraints;
 use crate::action::{Action, ActionContext, Api, Label, Layout, Output};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup, metadata};
 use service::fault::Fault;
 
 /// The input.
@@ -43,7 +43,7 @@ impl GrantListEntry {
             key_id: grant.key.to_string(),
             grant_id: grant.id.clone(),
             name: grant.name.clone(),
-            creation_date: lookup::seconds(grant.created_at),
+            creation_date: metadata::seconds(grant.created_at),
             grantee_principal: grant.grantee.clone(),
             retiring_principal: grant.retiring.clone(),
             issuing_account: format!("arn:{partition}:iam::{}:root", grant.issuer),
@@ -80,8 +80,8 @@ impl Action for ListGrants {
     type Output = Grants;
 
     async fn run(self, cx: &ActionContext) -> Result<Grants, Fault> {
-        let rows_asked = lookup::rows(self.limit)?;
-        lookup::refuse_alias(&self.key_id)?;
+        let rows_asked = checks::rows(self.limit)?;
+        checks::refuse_alias(&self.key_id)?;
         let key = lookup::find(cx, &self.key_id, "kms:ListGrants").await?;
         let (arn, after) = (key.arn(), self.marker);
         let found = cx
@@ -98,7 +98,7 @@ impl Action for ListGrants {
                     .as_ref()
                     .is_none_or(|principal| *principal == grant.grantee)
         });
-        let (found, next_marker) = lookup::paged(found, rows_asked, |grant| grant.id.clone());
+        let (found, next_marker) = checks::paged(found, rows_asked, |grant| grant.id.clone());
         Ok(Grants {
             grants: found.iter().map(GrantListEntry::of).collect(),
             truncated: next_marker.is_some(),

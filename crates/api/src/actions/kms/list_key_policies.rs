@@ -2,7 +2,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Output};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup};
 use service::fault::Fault;
 
 /// The input. There is but one page.
@@ -32,8 +32,8 @@ impl Action for ListKeyPolicies {
     type Output = Policies;
 
     async fn run(self, cx: &ActionContext) -> Result<Policies, Fault> {
-        lookup::rows(self.limit)?;
-        lookup::refuse_alias(&self.key_id)?;
+        checks::rows(self.limit)?;
+        checks::refuse_alias(&self.key_id)?;
         lookup::find_own(cx, &self.key_id, "kms:ListKeyPolicies").await?;
         Ok(Policies {
             policy_names: ["default"],

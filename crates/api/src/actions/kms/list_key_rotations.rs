@@ -3,7 +3,7 @@ use model::Key;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Label, Layout, Output};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup, metadata};
 use service::fault::{Code, Fault};
 
 /// The input.
@@ -41,7 +41,7 @@ impl RotationsListEntry {
             } else {
                 "NON_CURRENT"
             },
-            rotation_date: rotation.map(|rotation| lookup::seconds(rotation.at)),
+            rotation_date: rotation.map(|rotation| metadata::seconds(rotation.at)),
             rotation_type: rotation.map(|rotation| match rotation.on_demand {
                 true => "ON_DEMAND",
                 false => "AUTOMATIC",
@@ -77,18 +77,18 @@ impl Action for ListKeyRotations {
     type Output = Rotations;
 
     async fn run(self, cx: &ActionContext) -> Result<Rotations, Fault> {
-        let rows_asked = lookup::rows(self.limit)?;
+        let rows_asked = checks::rows(self.limit)?;
         let first = match self.include_key_material.as_deref() {
             None | Some("ROTATIONS_ONLY") => 1,
             Some("ALL_KEY_MATERIAL") => 0,
             Some(other) => {
                 let rule = "satisfy enum value set: [ALL_KEY_MATERIAL, ROTATIONS_ONLY]";
-                return Err(lookup::bound(other, "includeKeyMaterial", rule));
+                return Err(checks::bound(other, "includeKeyMaterial", rule));
             }
         };
-        lookup::refuse_alias(&self.key_id)?;
+        checks::refuse_alias(&self.key_id)?;
         let key = lookup::find_own(cx, &self.key_id, "kms:ListKeyRotations").await?;
-        lookup::rotates(&key)?;
+        checks::rotates(&key)?;
         let skipped = match &self.marker {
             None => 0,
             Some(marker) => marker.parse::<usize>().map_err(|_| {
@@ -97,7 +97,7 @@ impl Action for ListKeyRotations {
         };
         let newest_first = (first..=key.current_material).rev();
         let left = newest_first.skip(skipped).collect();
-        let (page, next_marker) = lookup::paged(left, rows_asked, |_| {
+        let (page, next_marker) = checks::paged(left, rows_asked, |_| {
             skipped.saturating_add(rows_asked).to_string()
         });
         let rotations = page

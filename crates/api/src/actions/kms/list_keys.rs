@@ -3,7 +3,7 @@ use catalog::{CatalogExt, keys as rows};
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Label, Layout, Output};
-use crate::keys::lookup;
+use crate::keys::checks;
 use service::fault::Fault;
 
 /// The input.
@@ -48,7 +48,7 @@ impl Action for ListKeys {
     type Output = Keys;
 
     async fn run(self, cx: &ActionContext) -> Result<Keys, Fault> {
-        let rows_asked = lookup::rows(self.limit)?;
+        let rows_asked = checks::rows(self.limit)?;
         let (account, region, after) = (cx.caller.account.clone(), cx.region.clone(), self.marker);
         let found = cx
             .service
@@ -56,7 +56,7 @@ impl Action for ListKeys {
             .read(move |tx| rows::list(tx, &region, &account, after.as_deref(), rows_asked + 1))
             .await
             .map_err(|error: catalog::CatalogError| Fault::from(error))?;
-        let (found, next_marker) = lookup::paged(found, rows_asked, |row| row.value.id.clone());
+        let (found, next_marker) = checks::paged(found, rows_asked, |row| row.value.id.clone());
         let keys = found
             .iter()
             .map(|row| KeyListEntry {

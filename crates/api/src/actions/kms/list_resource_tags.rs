@@ -2,7 +2,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Label, Layout, Output};
-use crate::keys::lookup::{self, ShownTag};
+use crate::keys::{checks, lookup, tags::ShownTag};
 use service::fault::{Code, Fault};
 
 /// The input.
@@ -41,8 +41,8 @@ impl Action for ListResourceTags {
     type Output = Tags;
 
     async fn run(self, cx: &ActionContext) -> Result<Tags, Fault> {
-        let rows_asked = lookup::rows(self.limit)?;
-        lookup::refuse_alias(&self.key_id)?;
+        let rows_asked = checks::rows(self.limit)?;
+        checks::refuse_alias(&self.key_id)?;
         let key = lookup::find_own(cx, &self.key_id, "kms:ListResourceTags").await?;
         // The marker is the number of tags before the page: a key has few.
         let skipped = match &self.marker {
@@ -52,7 +52,7 @@ impl Action for ListResourceTags {
             })?,
         };
         let left: Vec<model::Tag> = key.tags.into_iter().skip(skipped).collect();
-        let (page, next_marker) = lookup::paged(left, rows_asked, |_| {
+        let (page, next_marker) = checks::paged(left, rows_asked, |_| {
             skipped.saturating_add(rows_asked).to_string()
         });
         Ok(Tags {

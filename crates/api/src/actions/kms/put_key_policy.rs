@@ -2,7 +2,7 @@
 use serde::Deserialize;
 
 use crate::action::{Action, ActionContext, Api};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup};
 use service::fault::{Code, Fault};
 
 /// The input.
@@ -26,16 +26,16 @@ impl Action for PutKeyPolicy {
                 Code::KmsNotFound,
                 format!(
                     "No policy of the name {}: the only one is default.",
-                    lookup::cut(name)
+                    model::limits::echo(name)
                 ),
             ));
         }
-        lookup::policy(&self.policy)?;
+        checks::policy(&self.policy)?;
         let (policy, caller) = (self.policy, cx.caller.account.clone());
         let bypass = self.bypass_policy_lockout_safety_check;
         lookup::change(cx, &self.key_id, "kms:PutKeyPolicy", move |key, _| {
             key.policy.clone_from(&policy);
-            lookup::not_locked_out(key, &caller, bypass)
+            checks::not_locked_out(key, &caller, bypass)
         })
         .await
         .map(drop)

@@ -3,7 +3,11 @@ use model::Region;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Output};
-use crate::keys::lookup::{self, KeyMetadata, KmsTag, ShownTag};
+use crate::keys::{
+    checks, lookup,
+    metadata::KeyMetadata,
+    tags::{self, KmsTag, ShownTag},
+};
 use service::{
     fault::{Code, Fault},
     keys::NewReplica,
@@ -42,11 +46,11 @@ impl Action for ReplicateKey {
     async fn run(self, cx: &ActionContext) -> Result<Replicated, Fault> {
         let region = region(cx, "replicaRegion", &self.replica_region)?;
         if let Some(policy) = &self.policy {
-            lookup::policy(policy)?;
+            checks::policy(policy)?;
         }
-        let tags = lookup::tags(&self.tags)?;
+        let tags = tags::tags(&self.tags)?;
         let primary = lookup::find_changeable(cx, &self.key_id, "kms:ReplicateKey").await?;
-        lookup::not_replica(&primary)?;
+        checks::not_replica(&primary)?;
         let new = NewReplica {
             region,
             description: self.description.unwrap_or_default(),
@@ -60,7 +64,7 @@ impl Action for ReplicateKey {
                 ..primary.clone()
             };
             let bypass = self.bypass_policy_lockout_safety_check;
-            lookup::not_locked_out(&draft, &cx.caller.account, bypass)?;
+            checks::not_locked_out(&draft, &cx.caller.account, bypass)?;
         }
         let replica = cx.service.kms.replicate(&primary.arn(), new).await?;
         let family = cx.service.kms.family(&replica).await.map_err(kms_fault)?;
@@ -80,7 +84,7 @@ pub(super) fn region(cx: &ActionContext, member: &str, text: &str) -> Result<Reg
     let region = region
         .filter(|region| settings.knows(region))
         .ok_or_else(|| {
-            lookup::bound(
+            checks::bound(
                 text,
                 member,
                 "satisfy regular expression pattern: ^([a-z]+-){2,3}\\d+$",

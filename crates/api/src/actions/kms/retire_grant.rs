@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::action::{Action, ActionContext, Api};
 use crate::keys::{
     crypto::{no_such_token, read_token, unless_dry},
-    grants, lookup,
+    grants,
 };
 use service::{
     fault::{Code, Fault},
@@ -78,7 +78,7 @@ fn key_arn(text: &str) -> Result<Arn, Fault> {
         .ok_or_else(|| {
             Fault::new(
                 Code::KmsInvalidArn,
-                format!("{} is not a key's ARN.", lookup::cut(text)),
+                format!("{} is not a key's ARN.", model::limits::echo(text)),
             )
         })
 }

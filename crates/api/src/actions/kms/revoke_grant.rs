@@ -2,7 +2,7 @@
 use serde::Deserialize;
 
 use crate::action::{Action, ActionContext, Api};
-use crate::keys::{crypto::unless_dry, grants, lookup};
+use crate::keys::{checks, crypto::unless_dry, grants, lookup};
 use service::fault::Fault;
 
 /// The input.
@@ -20,7 +20,7 @@ impl Action for RevokeGrant {
     type Output = ();
 
     async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
-        lookup::refuse_alias(&self.key_id)?;
+        checks::refuse_alias(&self.key_id)?;
         let key = lookup::find(cx, &self.key_id, "kms:RevokeGrant").await?;
         let grant = grants::get(cx, &key.arn(), &self.grant_id).await?;
         unless_dry(self.dry_run)?;

@@ -2,7 +2,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Output};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup};
 use service::{
     fault::Fault,
     keys::kms_fault,
@@ -32,8 +32,8 @@ impl Action for RotateKeyOnDemand {
 
     async fn run(self, cx: &ActionContext) -> Result<Rotated, Fault> {
         let key = lookup::find_changeable(cx, &self.key_id, "kms:RotateKeyOnDemand").await?;
-        lookup::rotates(&key)?;
-        lookup::not_replica(&key)?;
+        checks::rotates(&key)?;
+        checks::not_replica(&key)?;
         Keys::usable(&key).map_err(kms_fault)?;
         let rotated = cx.service.kms.rotate(&key.arn(), Reason::Asked).await?;
         Ok(Rotated {

@@ -7,7 +7,7 @@ use model::{KeyState, key::MultiRegion};
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Output};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup, metadata};
 use service::fault::{Code, Fault};
 
 /// The input.
@@ -52,7 +52,7 @@ impl Action for ScheduleKeyDeletion {
             &self.key_id,
             "kms:ScheduleKeyDeletion",
             move |tx, key, now| {
-                lookup::not_pending(key)?;
+                checks::not_pending(key)?;
                 let has_replicas = key.multi_region == Some(MultiRegion::Primary)
                     && 1 < rows::family(tx, key)?.len();
                 if has_replicas {
@@ -69,7 +69,7 @@ impl Action for ScheduleKeyDeletion {
         .await?;
         Ok(Scheduled {
             key_id: key.arn().to_string(),
-            deletion_date: key.deletion_at.map(lookup::seconds),
+            deletion_date: key.deletion_at.map(metadata::seconds),
             key_state: key.state.as_str(),
             pending_window_in_days: days,
         })

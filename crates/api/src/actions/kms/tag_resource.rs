@@ -2,7 +2,10 @@
 use serde::Deserialize;
 
 use crate::action::{Action, ActionContext, Api};
-use crate::keys::lookup::{self, KmsTag};
+use crate::keys::{
+    lookup,
+    tags::{self, KmsTag},
+};
 use service::fault::{Code, Fault};
 
 /// The input.
@@ -19,7 +22,7 @@ impl Action for TagResource {
     type Output = ();
 
     async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
-        let added = lookup::tags(&self.tags)?;
+        let added = tags::tags(&self.tags)?;
         lookup::change(cx, &self.key_id, "kms:TagResource", move |key, _| {
             model::tag::merge(&mut key.tags, &added)
                 .map_err(|_| Fault::new(Code::KmsTag, "Too many tags"))

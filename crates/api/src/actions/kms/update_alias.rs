@@ -4,7 +4,7 @@ use model::Arn;
 use serde::Deserialize;
 
 use crate::action::{Action, ActionContext, Api};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup};
 use service::fault::{Code, Fault};
 
 /// The input.
@@ -21,12 +21,12 @@ impl Action for UpdateAlias {
     type Output = ();
 
     async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
-        lookup::alias_name(&self.alias_name)?;
+        checks::alias_name(&self.alias_name)?;
         // Both the key that the alias stands for and the one it is to stand for have a say.
         let old = lookup::find_own(cx, &self.alias_name, "kms:UpdateAlias").await?;
-        lookup::refuse_alias(&self.target_key_id)?;
+        checks::refuse_alias(&self.target_key_id)?;
         let key = lookup::find_own(cx, &self.target_key_id, "kms:UpdateAlias").await?;
-        lookup::not_pending(&key)?;
+        checks::not_pending(&key)?;
         let name = self.alias_name;
         cx.service
             .catalog

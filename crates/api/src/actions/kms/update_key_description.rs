@@ -2,7 +2,7 @@
 use serde::Deserialize;
 
 use crate::action::{Action, ActionContext, Api};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup};
 use service::fault::{Code, Fault};
 
 /// A description's characters at most.
@@ -34,7 +34,7 @@ impl Action for UpdateKeyDescription {
             &self.key_id,
             "kms:UpdateKeyDescription",
             move |key, _| {
-                lookup::not_pending(key)?;
+                checks::not_pending(key)?;
                 key.description.clone_from(&description);
                 Ok(())
             },

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::replicate_key;
 use crate::action::{Action, ActionContext, Api};
-use crate::keys::lookup;
+use crate::keys::{checks, lookup};
 use service::{
     fault::{Code, Fault},
     keys::KeyUser,
@@ -28,7 +28,7 @@ impl Action for UpdatePrimaryRegion {
         const ACTION: &str = "kms:UpdatePrimaryRegion";
         let region = replicate_key::region(cx, "primaryRegion", &self.primary_region)?;
         let primary = lookup::find_changeable(cx, &self.key_id, ACTION).await?;
-        lookup::not_replica(&primary)?;
+        checks::not_replica(&primary)?;
         if region == primary.region {
             return Err(Fault::new(
                 Code::KmsUnsupported,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     action::{Action, ActionContext, Api},
-    clusters::{change::alter_record, rules::echo},
+    clusters::change::alter_record,
 };
 use service::fault::{Code, Fault};
 
@@ -73,7 +73,7 @@ fn role_arn(given: &str) -> Result<String, Fault> {
         }
         _ => Err(Fault::value(format!(
             "Invalid role ARN: {}. It has the form arn:aws:iam::123456789012:role/name.",
-            echo(given)
+            model::limits::echo(given)
         ))),
     }
 }

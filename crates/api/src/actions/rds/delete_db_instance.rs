@@ -6,12 +6,10 @@ use catalog::{CatalogExt, Stored, Tx, clusters, instances, jobs};
 use model::{Cluster, ClusterStatus, Instance, InstanceStatus};
 use serde::Deserialize;
 
-use super::{
-    create_db_instance::{not_available, wrong_state},
-    describe_db_instances::find_to_change,
-};
+use super::describe_db_instances::find_to_change;
 use crate::{
     action::{Action, ActionContext, Api},
+    clusters::instance_rules::{not_available, wrong_state},
     shapes::{InstanceOutput, InstanceRef, groups::of_instance},
 };
 use service::{

@@ -73,7 +73,7 @@ impl Action for DescribeCertificates {
         let fits = |_: &Facts| asked.is_none_or(|asked| asked == authority::IDENTIFIER);
         let shown = facts.filter(fits);
         if let Some(asked) = asked.filter(|_| shown.is_none()) {
-            let asked: String = asked.chars().take(model::limits::ECHO_CHARS_MAX).collect();
+            let asked: String = model::limits::echo(asked);
             return Err(Fault::new(
                 Code::CertificateNotFound,
                 format!("Certificate not found: {asked}"),

@@ -96,7 +96,7 @@ impl Action for DescribeDbClusterAutomatedBackups {
 
 /// What RDS says of automated backups that are not there.
 pub(super) fn missing(given: &str) -> Fault {
-    let shown: String = given.chars().take(model::limits::ECHO_CHARS_MAX).collect();
+    let shown: String = model::limits::echo(given);
     Fault::new(
         Code::DbClusterAutomatedBackupNotFound,
         format!("DBClusterAutomatedBackup {shown} not found."),

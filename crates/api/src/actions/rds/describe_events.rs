@@ -220,7 +220,7 @@ impl DescribeEvents {
 pub(super) fn moment(parameter: &str, given: Option<&str>) -> Result<Option<Timestamp>, Fault> {
     let read = |text: &str| {
         Timestamp::parse(text).ok_or_else(|| {
-            let shown: String = text.chars().take(limits::ECHO_CHARS_MAX).collect();
+            let shown: String = limits::echo(text);
             Fault::value(format!(
                 "Invalid value {shown} for {parameter}. Must be a moment in ISO 8601, such as 2009-07-08T18:00Z"
             ))
@@ -237,7 +237,7 @@ pub(super) fn check_source_type(given: &str) -> Result<(), Fault> {
     if SOURCE_TYPES.contains(&given) {
         return Ok(());
     }
-    let shown: String = given.chars().take(limits::ECHO_CHARS_MAX).collect();
+    let shown: String = limits::echo(given);
     Err(Fault::value(format!(
         "Invalid SourceType {shown}. The source types are {}.",
         SOURCE_TYPES.join(", ")

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Action, ActionContext, Api, Label, Layout, Output},
-    clusters::rules::echo,
     shapes::{Filter, Page},
 };
 use service::fault::{Code, Fault};
@@ -54,7 +53,7 @@ impl Action for DescribeGlobalClusters {
         match self.global_cluster_identifier {
             Some(id) => Err(Fault::new(
                 Code::GlobalClusterNotFound,
-                format!("Global cluster {} not found.", echo(&id)),
+                format!("Global cluster {} not found.", model::limits::echo(&id)),
             )),
             None => Ok(GlobalClusters {
                 global_clusters: Vec::new(),

@@ -104,7 +104,7 @@ impl DescribeSourceRegions {
             .ok()
             .filter(|region| cx.service.settings.knows(region));
         known.map(Some).ok_or_else(|| {
-            let shown: String = given.chars().take(limits::ECHO_CHARS_MAX).collect();
+            let shown: String = limits::echo(given);
             Fault::value(format!(
                 "Invalid RegionName {shown}: it must be the name of a region, such as us-east-1."
             ))

@@ -275,7 +275,7 @@ impl Action for RemoveSourceIdentifierFromSubscription {
             match before == one.sources.len() {
                 false => Ok(()),
                 true => {
-                    let shown: String = given.chars().take(limits::ECHO_CHARS_MAX).collect();
+                    let shown: String = limits::echo(&given);
                     Err(Fault::new(
                         Code::SourceNotFound,
                         format!("The source {shown} is not among the subscription's."),

@@ -5,13 +5,10 @@ use catalog::{CatalogExt, Tx, clusters, instances, jobs};
 use model::{Account, Cluster, ClusterStatus, Instance, InstanceStatus, Region};
 use serde::Deserialize;
 
-use super::{
-    create_db_instance::{not_available, wrong_state},
-    delete_db_instance::can_be_followed,
-    describe_db_clusters::find,
-};
+use super::{delete_db_instance::can_be_followed, describe_db_clusters::find};
 use crate::{
     action::{Action, ActionContext, Api},
+    clusters::instance_rules::{not_available, wrong_state},
     shapes::{ClusterOutput, ClusterRef, InstanceRef, groups::of_instance},
 };
 use service::{

@@ -9,12 +9,10 @@ use catalog::{
 use model::{Instance, InstanceName, InstanceStatus};
 use serde::Deserialize;
 
-use super::{
-    create_db_instance::{class, is_free, tier, window, wrong_state},
-    describe_db_instances::find_to_change,
-};
+use super::describe_db_instances::find_to_change;
 use crate::{
     action::{Action, ActionContext, Api},
+    clusters::instance_rules::{class, is_free, tier, window, wrong_state},
     shapes::{self, InstanceOutput, InstanceRef, groups::of_instance},
 };
 use service::fault::Fault;

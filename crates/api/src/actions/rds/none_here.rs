@@ -11,7 +11,7 @@ use crate::{
 use service::fault::{Code, Fault};
 
 fn missing(code: Code, what: &str, given: &str) -> Fault {
-    let shown: String = given.chars().take(model::limits::ECHO_CHARS_MAX).collect();
+    let shown: String = model::limits::echo(given);
     Fault::new(code, format!("{what} {shown} not found."))
 }
 

@@ -5,12 +5,10 @@ use catalog::{CatalogExt, instances, jobs};
 use model::{ClusterStatus, InstanceStatus};
 use serde::Deserialize;
 
-use super::{
-    create_db_instance::{not_available, wrong_state},
-    describe_db_instances::find_to_change,
-};
+use super::describe_db_instances::find_to_change;
 use crate::{
     action::{Action, ActionContext, Api},
+    clusters::instance_rules::{not_available, wrong_state},
     shapes::{InstanceOutput, InstanceRef, groups::of_instance},
 };
 use service::{

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     action::{Action, ActionContext, Api},
-    clusters::{change::alter_record, rules::echo},
+    clusters::change::alter_record,
 };
 use service::fault::{Code, Fault};
 
@@ -39,7 +39,7 @@ impl Action for RemoveRoleFromDbCluster {
                     Code::DbClusterRoleNotFound,
                     format!(
                         "Role ARN {} cannot be found for DB Cluster: {}",
-                        echo(&role.arn),
+                        model::limits::echo(&role.arn),
                         cluster.name
                     ),
                 ));

@@ -174,7 +174,7 @@ impl RestoreDbClusterToPointInTime {
                     .await
             }
             (None, Some(id)) => {
-                let shown: String = id.chars().take(model::limits::ECHO_CHARS_MAX).collect();
+                let shown: String = model::limits::echo(id);
                 let not_found = || {
                     Fault::new(
                         Code::DbClusterAutomatedBackupNotFound,

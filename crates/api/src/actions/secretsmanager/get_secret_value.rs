@@ -1,10 +1,10 @@
 //! `GetSecretValue`: the password, for who may use the secret's key.
-use model::{SecretVersion, Stage, limits::ECHO_CHARS_MAX};
+use model::{SecretVersion, Stage, limits::echo};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Action, ActionContext, Api, Output},
-    keys::lookup::seconds,
+    keys::metadata::seconds,
     secrets::lookup::{self, Found},
 };
 use service::{
@@ -84,7 +84,7 @@ impl GetSecretValue {
 }
 
 fn missing(what: &str, given: &str) -> Fault {
-    let shown: String = given.chars().take(ECHO_CHARS_MAX).collect();
+    let shown: String = echo(given);
     Fault::new(
         Code::SecretNotFound,
         format!("Secrets Manager can't find the specified secret value for {what}: {shown}"),

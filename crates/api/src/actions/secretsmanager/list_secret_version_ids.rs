@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Action, ActionContext, Api, Output},
-    keys::lookup::seconds,
+    keys::metadata::seconds,
     secrets::lookup,
 };
 use service::fault::Fault;

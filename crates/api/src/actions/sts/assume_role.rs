@@ -159,7 +159,7 @@ impl AssumeRole {
     }
 
     fn no_role(&self, partition: &str) -> Fault {
-        let shown: String = self.role_arn.chars().take(limits::ECHO_CHARS_MAX).collect();
+        let shown: String = limits::echo(&self.role_arn);
         Fault::new(
             Code::ValidationError,
             format!("{shown} is invalid: a role's ARN is arn:{partition}:iam::ACCOUNT:role/NAME."),
@@ -167,7 +167,7 @@ impl AssumeRole {
     }
 
     fn denied(&self, cx: &ActionContext) -> Fault {
-        let shown: String = self.role_arn.chars().take(limits::ECHO_CHARS_MAX).collect();
+        let shown: String = limits::echo(&self.role_arn);
         Fault::new(
             Code::AccessDenied,
             format!(

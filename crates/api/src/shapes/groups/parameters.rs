@@ -108,7 +108,7 @@ pub(crate) fn installed(cx: &ActionContext, name: &str) -> Result<Family, Fault>
     let families = family::installed(&cx.service.engines);
     let names: Vec<&str> = families.iter().map(|family| family.name.as_str()).collect();
     let refused = || {
-        let shown: String = name.chars().take(limits::ECHO_CHARS_MAX).collect();
+        let shown: String = limits::echo(name);
         Fault::value(format!(
             "The parameter DBParameterGroupFamily {shown} is not a valid parameter group family. Installed here: {}.",
             names.join(", ")
@@ -231,7 +231,7 @@ impl Asked {
             .iter()
             .find(|one| one.name.eq_ignore_ascii_case(name))
             .ok_or_else(|| {
-                let shown: String = name.chars().take(limits::ECHO_CHARS_MAX).collect();
+                let shown: String = limits::echo(name);
                 Fault::value(format!("Could not find parameter with name: {shown}"))
             })?;
         if let Some(why) = found.kept {
@@ -267,7 +267,7 @@ impl Asked {
             )
         })?;
         if limits::PARAMETER_VALUE_BYTES_MAX < value.len() || !of.takes(value) {
-            let shown: String = value.chars().take(limits::ECHO_CHARS_MAX).collect();
+            let shown: String = limits::echo(value);
             return Err(Fault::value(format!(
                 "Invalid parameter value: {shown} for: {} allowed values are: {}",
                 of.name,
@@ -480,7 +480,7 @@ pub(crate) async fn parameters(
     Filter::check(which.filters, FILTERS)?;
     let sources = ["user", "system", "engine-default"];
     if let Some(source) = which.source.filter(|source| !sources.contains(source)) {
-        let shown: String = source.chars().take(limits::ECHO_CHARS_MAX).collect();
+        let shown: String = limits::echo(source);
         return Err(Fault::value(format!(
             "Invalid value {shown} for Source. It is user, system or engine-default."
         )));

@@ -44,7 +44,7 @@ pub(crate) fn subnets(region: &Region, given: &[String]) -> Result<Vec<Subnet>, 
         })
     };
     if let Some(wrong) = ids.iter().find(|id| !is_legal(id)) {
-        let shown: String = wrong.chars().take(limits::ECHO_CHARS_MAX).collect();
+        let shown: String = limits::echo(wrong);
         return Err(Fault::new(
             Code::InvalidSubnet,
             format!("The subnet ID '{shown}' does not exist: subnets are named subnet-…."),

@@ -39,10 +39,6 @@ const CATEGORIES: &[&str] = &[
     "serverless",
 ];
 
-fn shown(text: &str) -> String {
-    text.chars().take(limits::ECHO_CHARS_MAX).collect()
-}
-
 /// A topic that the settings give an address.
 ///
 /// # Errors
@@ -51,7 +47,7 @@ pub(crate) fn topic(cx: &ActionContext, given: &str) -> Result<String, Fault> {
     if !given.contains(":sns:") || Arn::parse(given).is_err() {
         return Err(Fault::new(
             Code::SnsInvalidTopic,
-            format!("{} is not the ARN of an SNS topic.", shown(given)),
+            format!("{} is not the ARN of an SNS topic.", limits::echo(given)),
         ));
     }
     let mut hooks = cx.service.settings.webhooks.iter();
@@ -61,7 +57,7 @@ pub(crate) fn topic(cx: &ActionContext, given: &str) -> Result<String, Fault> {
             Code::SnsTopicArnNotFound,
             format!(
                 "The topic {} leads nowhere here: give it an address in the server's settings, as a webhook with this topic.",
-                shown(given)
+                limits::echo(given)
             ),
         )),
     }
@@ -77,7 +73,10 @@ pub(crate) fn categories(given: &[String]) -> Result<Vec<String>, Fault> {
         None => Ok(given.iter().map(|one| one.to_ascii_lowercase()).collect()),
         Some(unknown) => Err(Fault::new(
             Code::SubscriptionCategoryNotFound,
-            format!("The event category {} does not exist.", shown(unknown)),
+            format!(
+                "The event category {} does not exist.",
+                limits::echo(unknown)
+            ),
         )),
     }
 }
@@ -117,7 +116,7 @@ pub(crate) fn source(
         true => Ok(given.to_ascii_lowercase()),
         false => Err(Fault::new(
             Code::SourceNotFound,
-            format!("The source {} was not found.", shown(given)),
+            format!("The source {} was not found.", limits::echo(given)),
         )),
     }
 }

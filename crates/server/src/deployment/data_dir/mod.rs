@@ -1,11 +1,14 @@
 //! The data folder: its place, its mode, its format, and the lock that keeps a second server out.
 //!
 //! It does not know what the files in it hold.
+mod error;
+mod private_files;
+
 use std::{
     env, fmt,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -16,6 +19,9 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 use service::Mode;
+
+pub(crate) use error::DataDirError;
+pub(crate) use private_files::{check_private, keep_private, rename_private, write_private};
 
 /// The layout of the folder that this program writes and reads.
 const FORMAT: u32 = 1;
@@ -217,55 +223,6 @@ pub(crate) fn default_path(mode: Mode) -> Result<PathBuf, DataDirError> {
     Ok(above.join(name))
 }
 
-/// Writes a small private file as a whole or not at all, durably.
-///
-/// # Errors
-/// The first step that failed.
-pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), DataDirError> {
-    let wrong = |source| DataDirError::io("write", path, source);
-    let folder = path.parent().expect("a file in a folder");
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.new", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)
-        .map_err(wrong)?;
-    let written = file
-        .write_all(content)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&beside, path));
-    if let Err(source) = written {
-        // The error that stopped the write is the one to tell.
-        let _ = fs::remove_file(&beside);
-        return Err(wrong(source));
-    }
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(wrong)
-}
-
-/// Gives a private file another name, durably.
-///
-/// # Errors
-/// The first step that failed.
-pub(crate) fn rename_private(from: &Path, to: &Path) -> Result<(), DataDirError> {
-    let folder = to.parent().expect("a file in a folder");
-    fs::rename(from, to)
-        .and_then(|()| File::open(folder)?.sync_all())
-        .map_err(|source| DataDirError::io("rename", from, source))
-}
-
-/// Takes from this process's new files and folders what nobody else needs.
-pub(crate) fn keep_private() {
-    // As root, cluster users pass through folders whose mode allows it; they list and read none.
-    let mask = if geteuid().is_root() { 0o066 } else { 0o077 };
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
-}
-
 /// As root, clusters run as other users that have to pass through; else nobody else has to.
 fn folder_mode() -> u32 {
     if geteuid().is_root() { 0o711 } else { 0o700 }
@@ -331,6 +288,7 @@ fn read_mark(path: &Path) -> Result<Option<Mark>, DataDirError> {
         return Err(DataDirError::NewerFormat {
             path: path.to_owned(),
             format,
+            known: FORMAT,
         });
     }
     toml::from_str(&text).map(Some).map_err(damaged)
@@ -412,141 +370,10 @@ fn refused(path: &Path, errno: Errno, holder: Option<&File>) -> DataDirError {
     }
 }
 
-/// Refuses a secret file that others can read or replace.
-///
-/// # Errors
-/// When its permissions are wider than its owner.
-pub(crate) fn check_private(path: &Path, file: &File) -> Result<(), DataDirError> {
-    let metadata = file
-        .metadata()
-        .map_err(|source| DataDirError::io("read", path, source))?;
-    if metadata.mode() & 0o077 != 0 {
-        return Err(DataDirError::OpenSecret(path.to_owned()));
-    }
-    Ok(())
-}
-
-/// What is wrong with a data folder.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DataDirError {
-    /// A step failed.
-    #[error("cannot {verb} {}", path.display())]
-    Io {
-        /// What was to be done.
-        verb: &'static str,
-        /// To what.
-        path: PathBuf,
-        source: io::Error,
-    },
-    /// No home, no default.
-    #[error("there is no home folder to put data into")]
-    NoHome,
-    /// Nothing was ever served from here.
-    #[error("there is no Snapferry data folder at {}", .0.display())]
-    NotThere(PathBuf),
-    /// Another program's files.
-    #[error("{} holds files that are not Snapferry's", .0.display())]
-    Foreign(PathBuf),
-    /// The mark does not read.
-    #[error("{} does not read as a data folder's mark", path.display())]
-    Mark {
-        /// The mark.
-        path: PathBuf,
-        source: Box<toml::de::Error>,
-    },
-    /// Written by a later Snapferry.
-    #[error("the data folder {} has format {format}, and this Snapferry knows formats up to {FORMAT}", path.display())]
-    NewerFormat {
-        /// The folder.
-        path: PathBuf,
-        /// Its format.
-        format: u32,
-    },
-    /// Closed and dev folders are never mixed.
-    #[error("the data folder {} {}", path.display(), if *dev { "was made in dev mode, which checks no signatures, and this server would run in closed mode" } else { "was made in closed mode, where signatures are checked, and this server would run in dev mode" })]
-    OtherMode {
-        /// The folder.
-        path: PathBuf,
-        /// Whether it is a dev folder.
-        dev: bool,
-    },
-    /// A second server.
-    #[error("another server{} has the data folder {}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display())]
-    Locked {
-        /// The folder.
-        path: PathBuf,
-        /// The server, if it said who it is.
-        pid: Option<u32>,
-    },
-    /// A secret that is none.
-    #[error("{} can be read or changed by other users", .0.display())]
-    OpenSecret(PathBuf),
-}
-
-impl DataDirError {
-    pub(crate) fn io(verb: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            verb,
-            path: path.to_owned(),
-            source,
-        }
-    }
-
-    /// What to do about it.
-    pub(crate) fn hint(&self) -> Option<String> {
-        match self {
-            Self::Io { path, source, .. }
-                if matches!(
-                    source.kind(),
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-                ) =>
-            {
-                Some(format!(
-                    "choose a folder that you may write with --data DIR, or give yourself {}",
-                    path.display()
-                ))
-            }
-            Self::Io { source, .. }
-                if matches!(
-                    source.kind(),
-                    io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                Some("a file is there; choose another folder with --data DIR".to_owned())
-            }
-            Self::Io { .. } | Self::Mark { .. } => None,
-            Self::NoHome => Some("name a folder with --data DIR".to_owned()),
-            Self::NotThere(_) => Some(
-                "`snapferry serve` makes it at its first start; name another one with --data DIR"
-                    .to_owned(),
-            ),
-            Self::Foreign(_) => Some("choose an empty or new folder with --data DIR".to_owned()),
-            Self::NewerFormat { .. } => {
-                Some("use the Snapferry that wrote it, or a later one".to_owned())
-            }
-            Self::OtherMode { dev: true, .. } => Some(
-                "add --dev to go on with it, or choose another folder with --data DIR".to_owned(),
-            ),
-            Self::OtherMode { dev: false, .. } => Some(
-                "leave --dev out to go on with it, or choose another folder with --data DIR"
-                    .to_owned(),
-            ),
-            Self::Locked { pid, .. } => Some(match pid {
-                Some(pid) => {
-                    format!("stop it with `kill {pid}`, or choose another folder with --data DIR")
-                }
-                None => "stop it, or choose another folder with --data DIR".to_owned(),
-            }),
-            Self::OpenSecret(path) => Some(format!(
-                "`chmod 600 {}`, if you trust what it holds",
-                path.display()
-            )),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
@@ -633,19 +460,5 @@ mod tests {
         .expect("written");
         let error = DataDir::acquire(above.path(), Mode::Closed).expect_err("newer");
         assert!(error.to_string().contains("format 2"), "{error}");
-    }
-
-    #[test]
-    fn private_files_are_private_and_whole() {
-        let above = tempfile::tempdir().expect("a folder");
-        let path = above.path().join("secret");
-        write_private(&path, b"one").expect("written");
-        write_private(&path, b"two").expect("written again");
-        assert_eq!(fs::read(&path).expect("there"), b"two");
-        assert!(check_private(&path, &File::open(&path).expect("there")).is_ok());
-        assert_eq!(fs::read_dir(above.path()).expect("there").count(), 1);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("changed");
-        let open = check_private(&path, &File::open(&path).expect("there"));
-        assert!(matches!(open, Err(DataDirError::OpenSecret(_))));
     }
 }
