@@ -20,10 +20,12 @@ os.environ |= {
 
 pytest_plugins = ["whole_run"]
 
-# The files that take longest begin first, so that of several processes none is left alone with one at the end.
+# The files that take longest begin first, the longest before all, so that of several processes none is left alone with
+# one at the end.
 LONG_FILES = (
-    "test_kills.py", "test_rebuild.py", "test_nodes.py", "test_verify.py", "test_tagging.py", "test_sts.py",
-    "test_regions.py", "test_webhooks.py",
+    "test_kills.py", "test_points_in_time.py", "test_aws_cli.py", "test_rebuild.py", "test_demo.py", "test_nodes.py",
+    "test_backup.py", "test_isolation.py", "test_processes.py", "test_mysql.py", "test_verify.py", "test_tagging.py",
+    "test_sts.py", "test_regions.py", "test_webhooks.py",
 )
 
 # What must be free in memory where a test's folders are to lie there: room for those of a whole run.
@@ -54,7 +56,8 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     """Puts the long files first, each in its own order."""
-    items.sort(key=lambda item: item.path.name not in LONG_FILES)
+    places = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")
