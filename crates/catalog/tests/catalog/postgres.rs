@@ -203,25 +203,31 @@ async fn a_killed_server_loses_nothing_that_was_answered() {
         server,
     };
     let catalog = database.open();
-    let (stop, next) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU32::new(0)),
-    );
+    let stop = Arc::new(AtomicBool::new(false));
+    let (next, well) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let tasks: Vec<_> = (0..6)
         .map(|_| {
-            let (catalog, stop, next) =
-                (Arc::clone(&catalog), Arc::clone(&stop), Arc::clone(&next));
+            let (catalog, stop) = (Arc::clone(&catalog), Arc::clone(&stop));
+            let (next, well) = (Arc::clone(&next), Arc::clone(&well));
             tokio::spawn(async move {
                 let mut answered = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     let round = next.fetch_add(1, Ordering::Relaxed);
-                    answered.push((round, write_counted(&catalog, round).await.is_ok()));
+                    let good = write_counted(&catalog, round).await.is_ok();
+                    well.fetch_add(u32::from(good), Ordering::Relaxed);
+                    answered.push((round, good));
                 }
                 answered
             })
         })
         .collect();
     for pause in [137, 211, 83] {
+        // However slow the machine is, there is something to lose.
+        let (enough, begun) = (well.load(Ordering::Relaxed) + 8, std::time::Instant::now());
+        while well.load(Ordering::Relaxed) < enough {
+            assert!(begun.elapsed().as_secs() < 120, "writes are answered");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
         tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
         database.server.kill();
         database.server.start();
