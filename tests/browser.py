@@ -46,7 +46,7 @@ class Page(html.parser.HTMLParser):
 
     def form(self, action):
         """The one form whose action ends so; an action that is not said is the page's own address."""
-        found = [form for form in self.forms if (form.action or self.path.partition("?")[0]).partition("?")[0].endswith(action)]
+        found = [form for form in self.forms if (form.action or self.path).partition("?")[0].endswith(action)]
         assert len(found) == 1, (action, [form.action for form in self.forms])
         return found[0]
 

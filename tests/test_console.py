@@ -62,8 +62,8 @@ def test_a_cookie_is_kept_from_scripts_and_other_sites(closed):
     assert re.fullmatch(rf"snapferry-{clients.OWNER}=[\w-]{{43}}; Path=/; HttpOnly; SameSite=Strict", cookie)
 
 
-def test_every_page_has_the_policy_and_no_code_in_it(browser):
-    for path in ("", "clusters", "snapshots", "snapshot?id=none", "nothing"):
+def test_every_page_has_the_policy_and_no_code_in_it(browser, plain):
+    for path in ("", "clusters", "snapshots", "snapshot?id=none", "take?id=plain", "jobs", "keys", "health", "nothing"):
         page = browser.get(HOME + path)
         assert page.headers["content-security-policy"] == POLICY, path
         assert page.headers["cache-control"] == "no-store"
@@ -290,11 +290,12 @@ def test_what_is_stored_is_text(deploy):
     deployment.server.start()
     browser = Browser(deployment.server)
     browser.sign_in(deployment)
-    for path in ("", "clusters", "cluster?id=hostile", "snapshots", "snapshot?id=hostile-snapshot"):
+    ids = "?id=hostile-snapshot"
+    for path in ("", "clusters", "cluster?id=hostile", "snapshots", f"snapshot{ids}", f"copy{ids}&name=x", f"restore{ids}", f"delete{ids}", "health"):
         page = browser.get(HOME + path)
         assert page.status == 200 and not page.handlers, path
         assert all("src" in attributes for tag, attributes in page.tags if tag == "script"), path
-        assert HOSTILE in page.text or path == "", path
+        assert HOSTILE in page.text or not path.partition("?")[0] in ("cluster", "clusters", "snapshots", "snapshot"), path
 
 
 @pytest.mark.parametrize("path", ["cluster?id=", "cluster?id=none", "snapshot", "snapshot?id=none", "nothing", "snapshots/x"])
@@ -311,6 +312,41 @@ def test_hostile_addresses_are_text(browser, path):
     page = browser.get(HOME + path)
     assert page.status < 500 and not page.handlers
     assert all("src" in attributes for tag, attributes in page.tags if tag == "script")
+
+
+def test_many_snapshots_come_page_by_page(deploy):
+    deployment = deploy("--dev")
+    deployment.new_cluster("busy")
+    deployment.new_snapshot("first", "busy")
+    multiply(deployment, "first", 350)
+    browser = Browser(deployment.server)
+    browser.sign_in(deployment)
+    page, seen = browser.get(HOME + "snapshots"), []
+    while True:
+        assert len(page.source.encode()) < 100_000
+        seen += [name for name, link in page.links.items() if "snapshot?id=" in link]
+        if "Next page" not in page.links:
+            break
+        page = browser.get(page.links["Next page"])
+    assert len(seen) == len(set(seen)) == 351
+    page = browser.get(HOME)
+    assert len(page.source.encode()) < 100_000 and "more manual ones than were looked at" in page.text
+
+
+def multiply(deployment, name, count):
+    """Writes a snapshot's record many times under other names, beside the server."""
+    deployment.server.stop()
+    with contextlib.closing(sqlite3.connect(deployment.server.data / "catalog.sqlite")) as catalog:
+        columns = [row[1] for row in catalog.execute("pragma table_info(snapshots)")]
+        row = dict(zip(columns, catalog.execute("select * from snapshots where name = ?", (name,)).fetchone()))
+        body = json.loads(row["body"])
+        copies = [row | {"name": f"copy-{number:06}"} for number in range(count)]
+        for copy in copies:
+            copy["body"] = json.dumps(body | {"name": copy["name"]})
+        marks = ", ".join("?" * len(columns))
+        catalog.executemany(f"insert into snapshots values ({marks})", [tuple(copy[column] for column in columns) for copy in copies])
+        catalog.commit()
+    deployment.server.start()
 
 
 def test_methods_that_pages_have_not(browser):

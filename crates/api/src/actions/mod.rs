@@ -198,6 +198,7 @@ actions! {
         describe_cluster_authority::DescribeClusterAuthority,
         describe_db_cluster_snapshot_costs::DescribeDbClusterSnapshotCosts,
         describe_db_cluster_snapshot_diff::DescribeDbClusterSnapshotDiff,
+        describe_jobs::DescribeJobs,
     }
 }
 

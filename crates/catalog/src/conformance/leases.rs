@@ -526,6 +526,14 @@ pub async fn jobs_are_listed_and_pruned(fixture: &impl Fixture) {
     assert_eq!(of_subject, [new.clone(), old.clone()]);
     assert_eq!(open, 2);
     assert_eq!(all, [other, new.clone()]);
+    let (region, account) = (samples::region(), samples::account(1));
+    let open_of = read(&catalog, move |tx| {
+        let stranger = samples::account(2);
+        assert!(jobs::open_of(tx, &region, &stranger, 10)?.is_empty());
+        jobs::open_of(tx, &region, &account, 2)
+    })
+    .await;
+    assert_eq!(open_of, all, "the newest two");
     let (open, canceled, young) = write(&catalog, move |tx| {
         assert!(jobs::cancel(tx, new.id)?);
         assert!(!jobs::cancel(tx, new.id)?);

@@ -1,17 +1,21 @@
 //! What is behind the pages: the API, and who is signed in.
 use std::sync::Arc;
 
-use api::Dispatch;
+use api::{Api, Dispatch};
+use http::StatusCode;
 use model::{Account, Region, Timestamp};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use service::{Mode, Service, auth::caller::Caller};
 
-use super::{reached::ROOT, sessions::Sessions};
+use super::{live::Live, reached::ROOT, refusal::Refusal, sessions::Sessions};
 
 /// What is behind the pages.
 pub(super) struct Backend {
     pub(super) api: Dispatch,
     pub(super) service: Arc<Service>,
     pub(super) sessions: Sessions,
+    pub(super) live: Live,
 }
 
 impl Backend {
@@ -21,7 +25,37 @@ impl Backend {
             api: Dispatch::new(&service),
             service,
             sessions: Sessions::default(),
+            live: Live::default(),
         }
+    }
+
+    /// Asks the API as a caller. Members without a value are left out.
+    ///
+    /// # Errors
+    /// The API's fault, or an answer that is not of this shape.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        region: &Region,
+        (api, action): (Api, &str),
+        input: Value,
+    ) -> Result<T, Refusal> {
+        let given: Map<String, Value> = match input {
+            Value::Object(members) => {
+                let given = members.into_iter();
+                given.filter(|(_, value)| !value.is_null()).collect()
+            }
+            _ => Map::new(),
+        };
+        let input = Value::Object(given);
+        let asked = self.api.act(caller, region, (api, action), &input);
+        serde_json::from_value(asked.await?).map_err(|error| {
+            tracing::error!(action, %error, "an answer is not of the shape that the console knows");
+            Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The console does not know this answer of the API; the server's log says more.",
+            )
+        })
     }
 
     /// Now.

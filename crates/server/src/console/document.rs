@@ -15,7 +15,7 @@ use super::{
 pub(super) fn document(
     title: &str,
     theme: Theme,
-    again_secs: Option<u32>,
+    refresh_secs: Option<u32>,
     body: &Markup,
 ) -> Markup {
     html! {
@@ -26,8 +26,8 @@ pub(super) fn document(
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 // No style of its own, which the policy would not let, and no code in attributes.
-                meta name="htmx-config" content="{\"includeIndicatorCSS\":false,\"history\":false}";
-                @if let Some(seconds) = again_secs {
+                meta name="htmx-config" content="{\"includeIndicatorCSS\":false,\"history\":false,\"noSwap\":[204,304,\"4xx\",\"5xx\"]}";
+                @if let Some(seconds) = refresh_secs {
                     meta http-equiv="refresh" content=(seconds);
                 }
                 title { (title) }
@@ -43,11 +43,16 @@ pub(super) fn document(
 }
 
 /// A page for whoever is not signed in; it may ask for itself after some seconds.
-pub(super) fn bare(title: &str, theme: Theme, again_secs: Option<u32>, content: &Markup) -> Markup {
+pub(super) fn bare(
+    title: &str,
+    theme: Theme,
+    refresh_secs: Option<u32>,
+    content: &Markup,
+) -> Markup {
     document(
         title,
         theme,
-        again_secs,
+        refresh_secs,
         &html! { main id="content" class="bare" { (content) } },
     )
 }

@@ -10,7 +10,9 @@ mod document;
 mod form;
 mod format;
 mod layout;
+mod live;
 mod pages;
+mod rates;
 mod reached;
 mod refusal;
 mod reply;
@@ -26,6 +28,7 @@ use http::{HeaderMap, Method, Response, StatusCode, header};
 use maud::html;
 use model::{Account, Region};
 use service::{Service, auth::caller::Proved};
+use tokio::sync::mpsc;
 use wire::{Parameters, RawRequest};
 
 pub(crate) use self::reached::{Reached, owns};
@@ -40,9 +43,23 @@ use self::{
     visit::Visit,
 };
 
+/// What the console answers.
+pub(crate) enum Answer {
+    /// A page, or something else that is there.
+    Page(Response<Bytes>),
+    /// Events as they come.
+    Stream(Response<mpsc::Receiver<Bytes>>),
+}
+
+impl From<Response<Bytes>> for Answer {
+    fn from(page: Response<Bytes>) -> Self {
+        Self::Page(page)
+    }
+}
+
 /// The console of one server.
 pub(crate) struct Console {
-    backend: Backend,
+    backend: Arc<Backend>,
     reached: Reached,
     attempts: Attempts,
 }
@@ -78,35 +95,32 @@ impl Console {
     /// A console that nobody has signed in to.
     pub(crate) fn new(service: Arc<Service>, reached: Reached) -> Self {
         Self {
-            backend: Backend::new(service),
+            backend: Arc::new(Backend::new(service)),
             reached,
             attempts: Attempts::default(),
         }
     }
 
     /// Answers a request that came from an address; none when a proxy stands between.
-    pub(crate) async fn answer(
-        &self,
-        request: &RawRequest,
-        from: Option<IpAddr>,
-    ) -> Response<Bytes> {
+    pub(crate) async fn answer(&self, request: &RawRequest, from: Option<IpAddr>) -> Answer {
         if request.method == Method::POST {
             if let Err(refusal) = comes_from_a_page(&request.headers) {
-                return document::refused(&refusal);
+                return document::refused(&refusal).into();
             }
         } else if request.method != Method::GET && request.method != Method::HEAD {
             let why = "Pages are asked for by GET, and changed by POST.";
-            return document::refused(&Refusal::new(StatusCode::METHOD_NOT_ALLOWED, why));
+            return document::refused(&Refusal::new(StatusCode::METHOD_NOT_ALLOWED, why)).into();
         }
         let path = request.path.strip_prefix(ROOT).unwrap_or_default();
         match path {
-            "sign-in" => self.sign_in(request, from).await,
-            "sign-out" if request.method == Method::POST => self.sign_out(request).await,
-            "theme" if request.method == Method::POST => choose_theme(request),
-            "" => self.front(request).await,
+            "sign-in" => self.sign_in(request, from).await.into(),
+            "sign-out" if request.method == Method::POST => self.sign_out(request).await.into(),
+            "theme" if request.method == Method::POST => choose_theme(request).into(),
+            "" => self.front(request).await.into(),
             _ => match path.strip_prefix("assets/") {
                 Some(name) => assets::answer(name, &request.headers)
-                    .unwrap_or_else(|| document::refused(&Refusal::no_page())),
+                    .unwrap_or_else(|| document::refused(&Refusal::no_page()))
+                    .into(),
                 None => self.within(path, request).await,
             },
         }
@@ -153,14 +167,14 @@ impl Console {
     }
 
     /// A page of an account: `ACCOUNT/REGION/PAGE`.
-    async fn within(&self, path: &str, request: &RawRequest) -> Response<Bytes> {
+    async fn within(&self, path: &str, request: &RawRequest) -> Answer {
         match self.visit(path, request).await {
-            Ok(response) => response,
-            Err(refusal) => document::refused(&refusal),
+            Ok(answer) => answer,
+            Err(refusal) => document::refused(&refusal).into(),
         }
     }
 
-    async fn visit(&self, path: &str, request: &RawRequest) -> Result<Response<Bytes>, Refusal> {
+    async fn visit(&self, path: &str, request: &RawRequest) -> Result<Answer, Refusal> {
         let mut parts = path.splitn(3, '/');
         let account: Account = parts
             .next()
@@ -168,7 +182,7 @@ impl Console {
             .ok_or_else(Refusal::no_page)?;
         let cookies = Cookies::of(&request.headers);
         let Some(signed_in) = self.signed_in(&cookies, &account).await? else {
-            return Ok(signed_out(request));
+            return Ok(signed_out(request).into());
         };
         let query = Parameters::parse(&request.query, "").map_err(|_| Refusal::unreadable())?;
         let settings = &self.backend.service.context().settings;
@@ -177,7 +191,7 @@ impl Console {
         let region: Option<Region> = named.parse().ok();
         let Some(region) = region.filter(|region| settings.knows(region)) else {
             return match named.is_empty() {
-                true => Ok(reply::see_other(&self.backend.home_of(&account))),
+                true => Ok(reply::see_other(&self.backend.home_of(&account)).into()),
                 false => Err(Refusal::new(
                     StatusCode::NOT_FOUND,
                     "There is no such region.",
@@ -185,9 +199,11 @@ impl Console {
             };
         };
         let Some(name) = parts.next().filter(|_| chosen.is_none()) else {
-            return Ok(reply::see_other(&format!("{ROOT}{account}/{region}/")));
+            return Ok(reply::see_other(&format!("{ROOT}{account}/{region}/")).into());
         };
-        let (page, entry) = pages::find(name).ok_or_else(Refusal::no_page)?;
+        let stream = name.strip_suffix("/live");
+        let found = pages::find(stream.unwrap_or(name));
+        let (page, entry) = found.ok_or_else(Refusal::no_page)?;
         let proved = Proved(account.to_string());
         let visit = Visit {
             backend: &self.backend,
@@ -199,9 +215,15 @@ impl Console {
             page: entry,
             navigation: ENTRIES,
         };
+        if stream.is_some() {
+            let watch = page.watch.ok_or_else(Refusal::no_page)?;
+            let mut stream = reply::stream(watch(&visit)?);
+            stream.extensions_mut().insert(proved);
+            return Ok(Answer::Stream(stream));
+        }
         let mut response = self.page(page, &visit, request).await?;
         response.extensions_mut().insert(proved);
-        Ok(response)
+        Ok(response.into())
     }
 
     async fn page(
@@ -296,7 +318,7 @@ fn is_from_elsewhere(headers: &HeaderMap) -> bool {
 
 /// The answer to whoever is not signed in, or not any more.
 fn signed_out(request: &RawRequest) -> Response<Bytes> {
-    if request.method == Method::POST {
+    if request.method == Method::POST || request.path.ends_with("/live") {
         return document::refused(&Refusal::signed_out());
     }
     if is_from_elsewhere(&request.headers) {

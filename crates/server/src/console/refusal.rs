@@ -50,7 +50,7 @@ impl Refusal {
 
     /// A change by someone who is not signed in any more.
     pub(super) fn signed_out() -> Self {
-        let message = "Nothing was changed: you are not signed in, or not any more.";
+        let message = "You are not signed in, or not any more: nothing was changed.";
         Self::new(StatusCode::UNAUTHORIZED, message)
     }
 

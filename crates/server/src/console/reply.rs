@@ -2,6 +2,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use maud::Markup;
+use tokio::sync::mpsc;
 
 use super::reached::ROOT;
 
@@ -27,6 +28,12 @@ pub(super) fn see_other(to: &str) -> Response<Bytes> {
     let to = HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static(ROOT));
     response.headers_mut().insert(header::LOCATION, to);
     response
+}
+
+/// Events as they come.
+pub(super) fn stream(events: mpsc::Receiver<Bytes>) -> Response<mpsc::Receiver<Bytes>> {
+    let head = answer(StatusCode::OK, "text/event-stream", Bytes::new());
+    head.map(|_| events)
 }
 
 /// An answer that nobody keeps.

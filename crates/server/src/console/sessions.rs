@@ -123,6 +123,14 @@ impl Sessions {
         })
     }
 
+    /// Whether a session is still there; that is no use of it.
+    pub(super) fn lasts(&self, of: &SignedIn, now: Timestamp) -> bool {
+        let by_id = self.lock();
+        by_id
+            .get(&of.hash)
+            .is_some_and(|session| session.lasts(now))
+    }
+
     /// Leaves what a change has to say to the next page.
     pub(super) fn leave_notice(&self, of: &SignedIn, notice: String) {
         if let Some(session) = self.lock().get_mut(&of.hash) {
@@ -228,8 +236,11 @@ mod tests {
     fn a_key_ends_all_its_sessions_and_no_other() {
         let sessions = Sessions::default();
         let ids = ["A", "A", "B"].map(|key| sessions.begin(caller(key), START).expect("room"));
+        let one = sessions.of(&ids[0], START).expect("there");
+        assert!(sessions.lasts(&one, START) && !sessions.lasts(&one, START.plus(LIFE)));
         sessions.end_all_of("A");
         let there = ids.map(|id| sessions.of(&id, START).is_some());
+        assert!(!sessions.lasts(&one, START));
         assert_eq!(there, [false, false, true]);
     }
 

@@ -1,5 +1,5 @@
 //! The API's answers, as far as pages show them.
-use model::Timestamp;
+use model::{Account, Timestamp};
 use serde::Deserialize;
 
 /// A page of clusters.
@@ -48,7 +48,16 @@ pub(super) struct Cluster {
     #[serde(default)]
     pub(super) deletion_protection: bool,
     #[serde(default)]
+    pub(super) master_user_secret: Option<MasterUserSecret>,
+    #[serde(default)]
     pub(super) tag_list: Vec<Tag>,
+}
+
+/// The master user's secret, when it is managed.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct MasterUserSecret {
+    pub(super) kms_key_id: String,
 }
 
 /// A server of a cluster.
@@ -101,11 +110,18 @@ pub(super) struct Snapshot {
     #[serde(rename = "SourceDBClusterSnapshotArn", default)]
     pub(super) source_arn: Option<String>,
     pub(super) db_cluster_resource_id: String,
+    /// GiB.
+    pub(super) allocated_storage: u32,
     #[serde(default)]
     pub(super) tag_list: Vec<Tag>,
 }
 
 impl Snapshot {
+    /// Whether it is an account's own.
+    pub(super) fn is_of(&self, account: &Account) -> bool {
+        self.arn.split(':').nth(4) == Some(account.as_str())
+    }
+
     /// Whether it can be restored.
     pub(super) fn is_good(&self) -> bool {
         self.status == "available"
@@ -129,4 +145,137 @@ pub(super) struct SourceRegions {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct SourceRegion {
     pub(super) region_name: String,
+}
+
+/// Whom a snapshot is shared with.
+#[derive(Debug, Deserialize)]
+pub(super) struct Attributes {
+    #[serde(rename = "DBClusterSnapshotAttributesResult")]
+    pub(super) result: AttributesResult,
+}
+
+/// The list in it.
+#[derive(Debug, Deserialize)]
+pub(super) struct AttributesResult {
+    #[serde(rename = "DBClusterSnapshotAttributes")]
+    pub(super) attributes: Vec<Attribute>,
+}
+
+/// One attribute; the only one there is tells who may restore.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Attribute {
+    #[serde(default)]
+    pub(super) attribute_values: Vec<String>,
+}
+
+/// A page of keys' names.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Aliases {
+    pub(super) aliases: Vec<Alias>,
+}
+
+/// A key's name.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Alias {
+    pub(super) alias_name: String,
+    #[serde(default)]
+    pub(super) target_key_id: Option<String>,
+}
+
+/// What is known of a key.
+#[derive(Debug, Deserialize)]
+pub(super) struct KeyMetadata {
+    #[serde(rename = "KeyMetadata")]
+    pub(super) key: Key,
+}
+
+/// A key.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Key {
+    pub(super) key_id: String,
+    pub(super) arn: String,
+    pub(super) key_state: String,
+    pub(super) key_spec: String,
+    pub(super) key_manager: String,
+    #[serde(default)]
+    pub(super) description: String,
+}
+
+/// A page of keys.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Keys {
+    #[serde(default)]
+    pub(super) next_marker: Option<String>,
+    pub(super) keys: Vec<ListedKey>,
+}
+
+/// One of them.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListedKey {
+    pub(super) key_arn: String,
+}
+
+/// A page of events.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Events {
+    #[serde(default)]
+    pub(super) marker: Option<String>,
+    pub(super) events: Vec<Event>,
+}
+
+/// An event.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Event {
+    #[serde(default)]
+    pub(super) source_identifier: String,
+    pub(super) message: String,
+    pub(super) date: String,
+}
+
+/// What runs.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Jobs {
+    pub(super) jobs: Vec<Job>,
+}
+
+/// A job that is not over.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Job {
+    #[serde(rename = "JobIdentifier")]
+    pub(super) id: String,
+    pub(super) job_type: String,
+    pub(super) source_type: String,
+    pub(super) source_identifier: String,
+    pub(super) create_time: String,
+    pub(super) bytes_total: u64,
+    pub(super) bytes_done: u64,
+    pub(super) percent_progress: u8,
+    pub(super) attempts: u32,
+}
+
+/// What snapshots cost.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Costs {
+    pub(super) snapshots: Vec<Cost>,
+}
+
+/// What one costs.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Cost {
+    #[serde(default)]
+    pub(super) bytes_referenced: Option<u64>,
+    #[serde(default)]
+    pub(super) bytes_freed: Option<u64>,
 }

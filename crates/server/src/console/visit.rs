@@ -1,9 +1,11 @@
 //! One request of someone who is signed in: who, where, and what the API answers them.
+use std::sync::Arc;
+
 use api::Api;
 use maud::{Markup, html};
 use model::{Account, Region, Timestamp};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use wire::Parameters;
 
 use super::{
@@ -31,7 +33,7 @@ pub(super) struct Done {
 
 /// A request of someone who is signed in.
 pub(super) struct Visit<'c> {
-    pub(super) backend: &'c Backend,
+    pub(super) backend: &'c Arc<Backend>,
     /// Who.
     pub(super) signed_in: SignedIn,
     /// The region that is looked at.
@@ -73,22 +75,8 @@ impl Visit<'_> {
         action: &str,
         input: Value,
     ) -> Result<T, Refusal> {
-        let given: Map<String, Value> = match input {
-            Value::Object(members) => {
-                let given = members.into_iter();
-                given.filter(|(_, value)| !value.is_null()).collect()
-            }
-            _ => Map::new(),
-        };
-        let (caller, input) = (&self.signed_in.caller, Value::Object(given));
-        let asked = self.backend.api.act(caller, region, (api, action), &input);
-        serde_json::from_value(asked.await?).map_err(|error| {
-            tracing::error!(action, %error, "an answer is not of the shape that the console knows");
-            Refusal::new(
-                http::StatusCode::INTERNAL_SERVER_ERROR,
-                "The console does not know this answer of the API; the server's log says more.",
-            )
-        })
+        let caller = &self.signed_in.caller;
+        self.backend.ask(caller, region, (api, action), input).await
     }
 
     /// The account that is signed in.

@@ -18,7 +18,6 @@ use std::{
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::Full;
 use hyper::{
     body::{Body, Frame, Incoming, SizeHint},
     service::service_fn,
@@ -43,6 +42,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::http::{
     connection_slots::{ConnectionSlot, ConnectionSlots, Stage},
+    content::Content,
     pace::{PACE, Paced},
     router::Router,
 };
@@ -207,14 +207,14 @@ impl Deadlines {
 
 /// An answer on its way to the client.
 struct Sent {
-    body: Full<Bytes>,
+    body: Content,
     number: u64,
     deadlines: Arc<Deadlines>,
     _stage: Stage,
 }
 
 impl Sent {
-    fn new(body: Full<Bytes>, deadlines: Arc<Deadlines>, mut stage: Stage) -> Self {
+    fn new(body: Content, deadlines: Arc<Deadlines>, mut stage: Stage) -> Self {
         stage.sending();
         let number = deadlines.next.fetch_add(1, Ordering::Relaxed);
         let bytes = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -238,7 +238,13 @@ impl Body for Sent {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if self.body.is_live() && matches!(polled, Poll::Ready(Some(_))) {
+            // Each piece has to be taken in its time, and not all of them.
+            let deadline = Instant::now() + TAKE_TIMEOUT;
+            self.deadlines.lock().insert(self.number, deadline);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

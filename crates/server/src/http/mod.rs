@@ -2,6 +2,7 @@
 pub(crate) mod body;
 pub(crate) mod buffers;
 pub(crate) mod connection_slots;
+pub(crate) mod content;
 pub(crate) mod home_page;
 pub(crate) mod host_check;
 pub(crate) mod listen;

@@ -9,7 +9,6 @@ use std::{
 use api::Dispatch;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper::body::Body;
 use model::limits;
 use service::{
@@ -20,11 +19,12 @@ use service::{
 };
 use wire::RawRequest;
 
-use crate::console::{self, Console};
+use crate::console::{self, Answer, Console};
 use crate::http::{
     body::{RequestLimiter, Sending},
     buffers::{Buffer, Buffers, ROOM},
     connection_slots::{ConnectionSlots, Group, Stage, Visitor},
+    content::{Content, whole},
     home_page::HomePage,
     host_check::{HostCheck, Refusal},
     response::{PLAIN_TEXT, text, typed},
@@ -80,7 +80,7 @@ impl Router {
         request: Request<B>,
         visitor: &Visitor,
         stage: &mut Stage,
-    ) -> Response<Full<Bytes>>
+    ) -> Response<Content>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -94,7 +94,7 @@ impl Router {
         }
         let status = response.status().as_u16();
         self.service.metrics().http_response(status);
-        response.map(Full::new)
+        response
     }
 
     async fn route<B>(
@@ -102,7 +102,7 @@ impl Router {
         request: Request<B>,
         visitor: &Visitor,
         stage: &mut Stage,
-    ) -> Response<Bytes>
+    ) -> Response<Content>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -126,30 +126,33 @@ impl Router {
             body: Bytes::new(),
         };
         if !has_room {
-            return self.dispatch.refuse(&raw, EarlyRefusal::Busy.into());
+            return whole(self.dispatch.refuse(&raw, EarlyRefusal::Busy.into()));
         }
         let console = self.console.as_ref().filter(|_| console::owns(&raw.path));
         if let Err(refusal) = passed {
             if console.is_some() {
-                return console::refused(StatusCode::FORBIDDEN, &refusal.to_string());
+                return whole(console::refused(
+                    StatusCode::FORBIDDEN,
+                    &refusal.to_string(),
+                ));
             }
             let fault = Fault::new(Code::AccessDenied, refusal.to_string());
-            return self.dispatch.refuse(&raw, fault);
+            return whole(self.dispatch.refuse(&raw, fault));
         }
         if visitor.group() == Group::Health && raw.path != "/healthz" {
-            return self.dispatch.refuse(&raw, EarlyRefusal::Busy.into());
+            return whole(self.dispatch.refuse(&raw, EarlyRefusal::Busy.into()));
         }
         if let Some(console) = console {
             return self.show(console, raw, body, buffer, visitor, stage).await;
         }
         if let Some(page) = self.own_page(&raw, stage).await {
-            return page;
+            return whole(page);
         }
         let methods = self.dispatch.methods(&raw);
         if !methods.contains(&raw.method) {
-            return other_method(methods);
+            return whole(other_method(methods));
         }
-        self.hand_on(raw, body, buffer, stage).await
+        whole(self.hand_on(raw, body, buffer, stage).await)
     }
 
     /// Reads the body, when it is the request's turn, and asks the console.
@@ -161,7 +164,7 @@ impl Router {
         buffer: Buffer,
         visitor: &Visitor,
         stage: &mut Stage,
-    ) -> Response<Bytes>
+    ) -> Response<Content>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -170,12 +173,18 @@ impl Router {
             Err(refusal) => {
                 let fault = Fault::from(refusal);
                 let status = StatusCode::from_u16(fault.code.status());
-                return console::refused(status.unwrap_or(StatusCode::BAD_REQUEST), &fault.message);
+                return whole(console::refused(
+                    status.unwrap_or(StatusCode::BAD_REQUEST),
+                    &fault.message,
+                ));
             }
         };
         stage.answering();
         raw.body = std::mem::take(&mut turn.body);
-        console.answer(&raw, visitor.address()).await
+        match console.answer(&raw, visitor.address()).await {
+            Answer::Page(page) => whole(page),
+            Answer::Stream(stream) => stream.map(Content::Live),
+        }
     }
 
     /// Reads the body, when it is the request's turn, and asks the service.

@@ -223,6 +223,26 @@ pub fn count_open(
     rows.first().map_or(Ok(0), |row| row.count(0))
 }
 
+/// An account's jobs in a region that are not over, the newest first; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn open_of(
+    tx: &mut dyn Tx,
+    region: &Region,
+    account: &Account,
+    limit: usize,
+) -> Result<Vec<Job>, CatalogError> {
+    let rows = tx.query(
+        &format!(
+            "SELECT {COLUMNS} FROM jobs WHERE state = 'open' AND region = ?1 AND account = ?2 \
+             ORDER BY created_at DESC, id DESC LIMIT ?3"
+        ),
+        args![region, account, limit],
+    )?;
+    read(&rows)
+}
+
 /// The newest job of a kind, whatever it works on.
 ///
 /// # Errors

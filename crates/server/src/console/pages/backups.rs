@@ -17,6 +17,8 @@ use crate::console::{
 
 /// Pages of a list of snapshots that are looked at.
 const LOOKS_MAX: usize = 3;
+/// The same where all of an account's are asked for.
+const LOOKS_AT_ALL_MAX: usize = 20;
 
 /// The last good snapshots, by the clusters' names for life.
 #[derive(Debug)]
@@ -79,6 +81,53 @@ async fn all_of(visit: &Visit<'_>, cluster: &str) -> Result<(Vec<Snapshot>, bool
     Ok((found, all))
 }
 
+/// What hangs together with a snapshot.
+pub(super) struct Family {
+    /// Copies of it, with their regions.
+    pub(super) copies: Vec<(Region, Snapshot)>,
+    /// Other snapshots of its cluster in its region that can be restored.
+    pub(super) others_good: usize,
+    /// Whether all there are were looked at.
+    pub(super) all: bool,
+}
+
+/// The copies of a snapshot here and elsewhere, and how many others its cluster has.
+///
+/// # Errors
+/// The API's.
+pub(super) async fn family(visit: &Visit<'_>, snapshot: &Snapshot) -> Result<Family, Refusal> {
+    let (here, mut all) = all_of(visit, &snapshot.db_cluster_resource_id).await?;
+    let is_copy = |other: &Snapshot| other.source_arn.as_ref() == Some(&snapshot.arn);
+    let others = here.iter().filter(|other| other.arn != snapshot.arn);
+    let others_good = others.filter(|other| other.is_good()).count();
+    let in_region = |region: &Region, found: Vec<Snapshot>| {
+        let copies = found.into_iter().filter(is_copy);
+        copies
+            .map(|copy| (region.clone(), copy))
+            .collect::<Vec<_>>()
+    };
+    let mut copies = in_region(&visit.region, here);
+    for region in other_regions(visit).await? {
+        let asked = named(&[&snapshot.cluster]);
+        let (found, whole) = look(visit, &region, asked).await?;
+        copies.extend(in_region(&region, found));
+        all &= whole;
+    }
+    Ok(Family {
+        copies,
+        others_good,
+        all,
+    })
+}
+
+/// The account's snapshots in the region; false when there are more than were looked at.
+///
+/// # Errors
+/// The API's.
+pub(super) async fn everything(visit: &Visit<'_>) -> Result<(Vec<Snapshot>, bool), Refusal> {
+    look_at(visit, &visit.region, json!({}), LOOKS_AT_ALL_MAX).await
+}
+
 /// What asks for the snapshots of clusters of these names.
 fn named(clusters: &[&str]) -> Value {
     json!({ "Filters": [{ "Name": "db-cluster-id", "Values": clusters }] })
@@ -87,10 +136,19 @@ fn named(clusters: &[&str]) -> Value {
 async fn look(
     visit: &Visit<'_>,
     region: &Region,
+    asked: Value,
+) -> Result<(Vec<Snapshot>, bool), Refusal> {
+    look_at(visit, region, asked, LOOKS_MAX).await
+}
+
+async fn look_at(
+    visit: &Visit<'_>,
+    region: &Region,
     mut asked: Value,
+    looks: usize,
 ) -> Result<(Vec<Snapshot>, bool), Refusal> {
     let mut found = Vec::new();
-    for _ in 0..LOOKS_MAX {
+    for _ in 0..looks {
         let action = "DescribeDBClusterSnapshots";
         let page: Snapshots = visit
             .ask_in(region, Api::Rds, action, asked.clone())

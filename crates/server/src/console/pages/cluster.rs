@@ -21,7 +21,10 @@ pub(super) async fn show(visit: &Visit<'_>) -> Result<Markup, Refusal> {
         h2 { "Members" }
         (members(&cluster))
         h2 { "Backups" }
-        p { a href=(visit.link_with("snapshots", &[("cluster", &cluster.id)])) { "Its snapshots" } }
+        p class="row" {
+            a class="button" href=(visit.link_with("take", &[("id", &cluster.id)])) { "Take a snapshot" }
+            a href=(visit.link_with("snapshots", &[("cluster", &cluster.id)])) { "Its snapshots" }
+        }
         h2 { "Tags" }
         (tags(&cluster.tag_list))
     })

@@ -2,13 +2,23 @@
 mod backups;
 mod cluster;
 mod clusters;
+mod copy;
+mod delete;
+mod health;
+mod jobs;
+mod key;
+mod keys;
 mod overview;
+mod restore;
 mod snapshot;
 mod snapshots;
+mod take;
 
 use std::{future::Future, pin::Pin};
 
+use bytes::Bytes;
 use maud::Markup;
+use tokio::sync::mpsc;
 use wire::Parameters;
 
 use super::{
@@ -17,6 +27,7 @@ use super::{
 };
 
 type Shown<'a> = Pin<Box<dyn Future<Output = Result<Markup, Refusal>> + Send + 'a>>;
+type Watch = for<'a> fn(&'a Visit<'a>) -> Result<mpsc::Receiver<Bytes>, Refusal>;
 type Submitted<'a> = Pin<Box<dyn Future<Output = Result<Done, Refusal>> + Send + 'a>>;
 
 /// A page.
@@ -25,10 +36,12 @@ pub(super) struct Page {
     pub(super) show: for<'a> fn(&'a Visit<'a>) -> Shown<'a>,
     /// What its forms do.
     pub(super) submit: Option<for<'a> fn(&'a Visit<'a>, &'a Parameters) -> Submitted<'a>>,
+    /// What there is to watch, as a stream of its own.
+    pub(super) watch: Option<Watch>,
 }
 
 macro_rules! pages {
-    ($($module:ident $path:literal $title:literal $($key:literal)? $(=> $submit:ident)?;)*) => {
+    ($($module:ident $path:literal $title:literal $($key:literal)? $(=> $submit:ident)? $(, $watch:ident)?;)*) => {
         /// All of them, in the order of the navigation.
         pub(super) static ENTRIES: &[Entry] = &[$(Entry {
             path: $path,
@@ -40,10 +53,13 @@ macro_rules! pages {
         static PAGES: &[Page] = &[$(Page {
             show: |visit| Box::pin($module::show(visit)),
             submit: pages!(@submit $module $($submit)?),
+            watch: pages!(@watch $module $($watch)?),
         },)*];
     };
     (@key) => { None };
     (@key $key:literal) => { Some($key) };
+    (@watch $module:ident) => { None };
+    (@watch $module:ident $watch:ident) => { Some(|visit| $module::$watch(visit)) };
     (@submit $module:ident) => { None };
     (@submit $module:ident $submit:ident) => {
         Some(|visit, form| Box::pin($module::$submit(visit, form)))
@@ -55,7 +71,15 @@ pages! {
     clusters "clusters" "Clusters" "c";
     cluster "cluster" "Cluster";
     snapshots "snapshots" "Snapshots" "s";
-    snapshot "snapshot" "Snapshot";
+    snapshot "snapshot" "Snapshot" => share;
+    take "take" "Take a snapshot" => submit;
+    copy "copy" "Copy a snapshot" => submit;
+    restore "restore" "Restore a snapshot" => submit;
+    delete "delete" "Delete a snapshot" => submit;
+    jobs "jobs" "Jobs" "j" => cancel, watch;
+    keys "keys" "Keys" "k";
+    key "key" "Key";
+    health "health" "Health" "h";
 }
 
 /// The page of an address, with its entry.
