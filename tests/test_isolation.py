@@ -10,6 +10,7 @@ import botocore.exceptions
 import pytest
 
 import clients
+import contract
 from clients import HOME, OWNER, STRANGER, unique
 from snapferry_tools import running
 
@@ -193,9 +194,9 @@ def ghosts(closed, owned):
 
 
 def actions(binary):
-    """(api, action) of all that is implemented."""
+    """(api, action) of all of AWS's that is implemented; our own, which no client has a model of, ask as strangers in their tests."""
     text = running.subprocess.check_output([binary, "actions", "--format", "json"])
-    return [(row["api"], row["action"]) for row in json.loads(text)]
+    return [(row["api"], row["action"]) for row in json.loads(text) if row["api"] != contract.OWN]
 
 
 def calls(model, ids):

@@ -189,20 +189,18 @@ mod tests {
     fn a_session_ends_idle_and_in_any_case() {
         let sessions = Sessions::default();
         let id = sessions.begin(caller("A"), START).expect("room");
-        let idle = START.plus(IDLE).plus(Duration::from_secs(1));
-        assert!(sessions.of(&id, START.plus(IDLE)).is_some());
-        assert!(sessions.of(&id, idle).is_some(), "its use was seen");
-        let mut now = idle;
+        let pause = IDLE.saturating_sub(Duration::from_secs(1));
+        let mut now = START;
         while now.since(START) < LIFE {
-            assert!(sessions.of(&id, now).is_some());
-            now = now.plus(IDLE);
+            assert!(sessions.of(&id, now).is_some(), "each use was seen");
+            now = now.plus(pause);
         }
         assert!(
             sessions.of(&id, now).is_none(),
             "used all the time, and over"
         );
         let other = sessions.begin(caller("A"), START).expect("room");
-        assert!(sessions.of(&other, idle).is_none());
+        assert!(sessions.of(&other, START.plus(IDLE)).is_none());
         assert!(
             sessions.of(&other, START).is_none(),
             "what is over stays so"
@@ -213,23 +211,20 @@ mod tests {
     fn a_key_has_some_sessions_and_all_have_a_bound() {
         let sessions = Sessions::default();
         let first = sessions.begin(caller("A"), START).expect("room");
-        for second in 1..=SESSIONS_OF_KEY_MAX as u64 {
-            let now = START.plus(Duration::from_secs(second));
+        let mut now = START;
+        for _ in 0..SESSIONS_OF_KEY_MAX {
+            now = now.plus(Duration::from_secs(1));
             sessions.begin(caller("A"), now).expect("room");
         }
-        assert!(sessions.of(&first, START).is_none());
+        assert!(sessions.of(&first, now).is_none(), "the idlest made room");
         assert_eq!(sessions.lock().len(), SESSIONS_OF_KEY_MAX);
         for number in SESSIONS_OF_KEY_MAX..SESSIONS_MAX {
-            sessions
-                .begin(caller(&number.to_string()), START)
-                .expect("room");
+            let other = caller(&number.to_string());
+            sessions.begin(other, now).expect("room");
         }
-        assert_eq!(sessions.begin(caller("B"), START), Err(BeginError::Full));
-        let later = START.plus(IDLE).plus(Duration::from_secs(60));
-        assert!(
-            sessions.begin(caller("B"), later).is_ok(),
-            "the idle ones went"
-        );
+        assert_eq!(sessions.begin(caller("B"), now), Err(BeginError::Full));
+        let later = sessions.begin(caller("B"), now.plus(IDLE));
+        assert!(later.is_ok(), "the idle ones went");
     }
 
     #[test]
