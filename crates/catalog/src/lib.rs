@@ -24,10 +24,10 @@ pub use error::{CatalogError, DAMAGE_HINT, ErrorKind, damage_seen};
 pub use postgres::PostgresCatalog;
 pub use sqlite::SqliteCatalog;
 pub use tables::{
-    Stored, access_keys, accounts, automated, backup_jobs, clusters, counts, dirty_volumes, events,
-    grants, holdings, instances, jobs, keyed, keys, meta, node_tasks, nodes, outbox,
-    parameter_status, pins, rebuild_state, record::Record, recorded, retained_backups, snapshots,
-    tombstones, transfer_holds, uids, verified, webhooks,
+    Stored, access_keys, accounts, automated, backup_jobs, backup_plans, clusters, counts,
+    dirty_volumes, events, grants, holdings, instances, jobs, keyed, keys, meta, node_tasks, nodes,
+    outbox, parameter_status, pins, rebuild_state, record::Record, recorded, retained_backups,
+    snapshots, tombstones, transfer_holds, uids, verified, webhooks,
 };
 pub use transaction::{Catalog, CatalogExt, Touched, Tx, Verdict, Work};
 pub use value::{Arg, Row, Value};

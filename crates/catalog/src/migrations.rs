@@ -45,6 +45,7 @@ migrations![
     "0018_backup_vaults",
     "0019_retained_backups",
     "0020_backup_jobs",
+    "0021_backup_plans",
 ];
 
 #[cfg(test)]

@@ -32,11 +32,13 @@ pub enum Kind {
     Secret,
     /// An AWS Backup vault.
     BackupVault,
+    /// An AWS Backup plan.
+    BackupPlan,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Cluster,
         Self::ClusterSnapshot,
         Self::Instance,
@@ -48,6 +50,7 @@ impl Kind {
         Self::Alias,
         Self::Secret,
         Self::BackupVault,
+        Self::BackupPlan,
     ];
 
     /// The service, and what stands before a resource's name.
@@ -64,6 +67,7 @@ impl Kind {
             Self::Alias => ("kms", "alias/"),
             Self::Secret => ("secretsmanager", "secret:"),
             Self::BackupVault => ("backup", "backup-vault:"),
+            Self::BackupPlan => ("backup", "backup-plan:"),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! (docs/decisions/0003-sqlite-shared-commits.md); new fields carry `#[serde(default)]`.
 pub mod arn;
 pub mod backup_job;
+pub mod backup_plan;
 pub mod backup_vault;
 pub mod backups;
 pub mod clock;
@@ -23,6 +24,7 @@ pub mod pages;
 pub mod parameter_group;
 pub mod recovery_point;
 pub mod retained_backup;
+pub mod schedule;
 pub mod secret;
 pub mod snapshot;
 pub mod subnet_group;
@@ -32,6 +34,7 @@ pub mod told;
 
 pub use arn::{Arn, Kind as ArnKind};
 pub use backup_job::{BackupJob, BackupJobKind, BackupJobState, CopyOf, RestoreOf};
+pub use backup_plan::{BackupPlan, BackupSelection, PlanBody, PlanRule, PlanVersion};
 pub use backup_vault::BackupVault;
 pub use backups::BackupState;
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};

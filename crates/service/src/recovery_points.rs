@@ -1,6 +1,9 @@
 //! Recovery points of AWS Backup: what becomes of their jobs, and how they are forgotten.
 use catalog::{CatalogError, Tx, keyed, snapshots};
-use model::{BackupJob, BackupJobState, Snapshot, SnapshotStatus};
+use model::{
+    ArnKind, BackupJob, BackupJobKind, BackupJobState, BackupVaultName, CopyOf, Snapshot,
+    SnapshotName, SnapshotStatus,
+};
 
 use crate::events::kinds;
 
@@ -36,7 +39,46 @@ pub fn settle(tx: &mut dyn Tx, snapshot: &mut Snapshot) -> Result<(), CatalogErr
         .as_ref()
         .map(|content| content.logical_bytes);
     job.message = snapshot.failure.as_ref().map(|why| why.as_str().to_owned());
-    keyed::update(tx, stored).map(drop)
+    let job = keyed::update(tx, stored)?.value;
+    if job.state == BackupJobState::Completed {
+        ask_for_copies(tx, &job, snapshot)?;
+    }
+    Ok(())
+}
+
+/// Asks for the copies that a plan's rule wants of a recovery point that is whole.
+fn ask_for_copies(
+    tx: &mut dyn Tx,
+    job: &BackupJob,
+    snapshot: &Snapshot,
+) -> Result<(), CatalogError> {
+    let now = tx.now();
+    let Some(point) = &snapshot.recovery_point else {
+        return Ok(());
+    };
+    for (id, action) in &job.copies {
+        let to = action.to.locate(ArnKind::BackupVault);
+        let name = to.and_then(|to| BackupVaultName::parse(to.name).ok());
+        let (Some(name), Ok(uuid)) = (name, uuid::Uuid::parse_str(id)) else {
+            continue;
+        };
+        let lifecycle = action.lifecycle.as_ref().unwrap_or(&point.lifecycle);
+        let copy = BackupJob {
+            vault: name,
+            snapshot: SnapshotName::of_backup("copyjob", &uuid),
+            iam_role: point.iam_role.clone(),
+            lifecycle: lifecycle.clone(),
+            copy: Some(CopyOf {
+                source: snapshot.arn(),
+                from: point.vault.clone(),
+                to: action.to.clone(),
+                backup_job: Some(job.id.clone()),
+            }),
+            ..BackupJob::of_point(BackupJobKind::Copy, snapshot, point, (&uuid, now))
+        };
+        keyed::insert(tx, copy)?;
+    }
+    Ok(())
 }
 
 /// Forgets a recovery point; what nothing reaches any more is swept later.

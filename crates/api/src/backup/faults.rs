@@ -54,9 +54,20 @@ pub(crate) fn of_rds(told: Fault) -> Fault {
     Fault { code, ..told }
 }
 
-/// `AlreadyExistsException` of a resource, which it names.
+/// `AlreadyExistsException` of a vault, which it names.
 pub(crate) fn exists(arn: &str, creator_request_id: Option<&str>, context: &str) -> Fault {
     let message = format!("A Backup vault with the name {context} already exists");
+    there((arn, creator_request_id), context, message)
+}
+
+/// `AlreadyExistsException` of a plan or a selection, which was made by the same request id and says
+/// something else.
+pub(crate) fn exists_otherwise(arn: &str, creator_request_id: Option<&str>, what: &str) -> Fault {
+    let message = format!("Another {what} was created with the same CreatorRequestId");
+    there((arn, creator_request_id), arn, message)
+}
+
+fn there((arn, creator_request_id): (&str, Option<&str>), context: &str, message: String) -> Fault {
     let there = fault(Code::KmsAlreadyExists, context, message).with("Arn", arn);
     match creator_request_id {
         Some(id) => there.with("CreatorRequestId", id),

@@ -4,7 +4,9 @@ use catalog::{
     backup_jobs::{self, After},
     keyed, snapshots,
 };
-use model::{Account, Arn, BackupJob, BackupJobKind, BackupJobState, Region, SnapshotStatus};
+use model::{
+    Account, Arn, ArnKind, BackupJob, BackupJobKind, BackupJobState, MadeBy, Region, SnapshotStatus,
+};
 use serde::Serialize;
 
 use super::{
@@ -175,6 +177,41 @@ pub(crate) fn role(given: &str) -> Result<(), Fault> {
     }
 }
 
+/// The rule of a plan that asked for something.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreatedBy {
+    backup_plan_id: String,
+    backup_plan_arn: String,
+    backup_plan_name: String,
+    backup_plan_version: String,
+    backup_rule_id: String,
+    backup_rule_name: String,
+    backup_rule_cron: String,
+    backup_rule_timezone: String,
+}
+
+impl CreatedBy {
+    /// Of what such a rule made in an account and region.
+    pub(crate) fn of(
+        (region, account): (&Region, &Account),
+        rule: Option<&MadeBy>,
+    ) -> Option<Self> {
+        let rule = rule?;
+        let arn = Arn::of(ArnKind::BackupPlan, region, account, &rule.plan);
+        Some(Self {
+            backup_plan_id: rule.plan.clone(),
+            backup_plan_arn: arn.to_string(),
+            backup_plan_name: rule.plan_name.clone(),
+            backup_plan_version: rule.version.clone(),
+            backup_rule_id: rule.rule.clone(),
+            backup_rule_name: rule.rule_name.clone(),
+            backup_rule_cron: rule.schedule.clone(),
+            backup_rule_timezone: rule.time_zone.clone(),
+        })
+    }
+}
+
 /// A job in an answer.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -206,6 +243,8 @@ pub struct ShownJob {
     #[serde(skip_serializing_if = "Option::is_none")]
     backup_size_in_bytes: Option<u64>,
     iam_role_arn: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<CreatedBy>,
     is_parent: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     message_category: Option<&'static str>,
@@ -241,6 +280,7 @@ impl ShownJob {
             percent_done: format!("{percent}.0"),
             backup_size_in_bytes: job.bytes,
             iam_role_arn: job.iam_role.clone(),
+            created_by: CreatedBy::of((&job.region, &job.account), job.rule.as_ref()),
             is_parent: false,
             message_category: category(job),
         }

@@ -5,6 +5,7 @@ pub mod filters;
 pub mod jobs;
 pub mod lifecycle;
 pub mod page;
+pub mod plans;
 pub mod points;
 pub mod restore;
 pub mod tags;

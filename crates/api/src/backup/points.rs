@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{
     faults::{invalid, not_found, shown},
+    jobs::CreatedBy,
     lifecycle::{CalculatedLifecycle, Lifecycle},
     vaults::VAULT_TYPE,
 };
@@ -135,6 +136,8 @@ pub struct ShownPoint {
     pub(crate) lifecycle: Option<Lifecycle>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) encryption_key_arn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) created_by: Option<CreatedBy>,
     pub(crate) is_encrypted: bool,
     pub(crate) is_parent: bool,
     pub(crate) vault_type: &'static str,
@@ -144,6 +147,14 @@ pub struct ShownPoint {
 pub(crate) fn show(snapshot: &Snapshot) -> Option<ShownPoint> {
     let point = snapshot.recovery_point.as_ref()?;
     Some(ShownPoint::of(snapshot, point))
+}
+
+/// Where the plan is that a recovery point follows: where its job is.
+fn owner_of<'a>(snapshot: &'a Snapshot, point: &'a RecoveryPoint) -> (&'a Region, &'a Account) {
+    match &point.job_at {
+        Some(place) => (&place.region, &place.account),
+        None => (&snapshot.region, &snapshot.account),
+    }
 }
 
 impl ShownPoint {
@@ -171,6 +182,7 @@ impl ShownPoint {
             calculated_lifecycle: CalculatedLifecycle::of(point.delete_at(snapshot.recorded_at)),
             lifecycle: Lifecycle::of(&point.lifecycle),
             encryption_key_arn: snapshot.kms_key.as_ref().map(Arn::to_string),
+            created_by: CreatedBy::of(owner_of(snapshot, point), point.rule.as_ref()),
             is_encrypted: snapshot.storage_encrypted,
             is_parent: false,
             vault_type: VAULT_TYPE,

@@ -45,7 +45,11 @@ impl Target {
             ArnKind::ParameterGroup => Self::ParameterGroup(ParameterGroupRef::of_arn(arn, given)?),
             ArnKind::Subscription => Self::Subscription(SubscriptionRef::of_arn(arn, given)?),
             // Other APIs' resources have other tag actions.
-            ArnKind::Key | ArnKind::Alias | ArnKind::Secret | ArnKind::BackupVault => return None,
+            ArnKind::Key
+            | ArnKind::Alias
+            | ArnKind::Secret
+            | ArnKind::BackupVault
+            | ArnKind::BackupPlan => return None,
         })
     }
 }

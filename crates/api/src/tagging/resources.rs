@@ -6,8 +6,8 @@ use catalog::{
 };
 use data_encoding::BASE64URL_NOPAD;
 use model::{
-    Account, Arn, ArnKind, BackupVault, ClusterName, GroupScope, KeyManager, ParameterGroup,
-    Region, SnapshotName, SubnetGroup, Subscription, Tag,
+    Account, Arn, ArnKind, BackupPlan, BackupVault, ClusterName, GroupScope, KeyManager,
+    ParameterGroup, Region, SnapshotName, SubnetGroup, Subscription, Tag,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -42,7 +42,7 @@ pub(crate) struct Place {
 }
 
 /// The kinds, in the order of the walk.
-const KINDS: [ArnKind; 9] = [
+const KINDS: [ArnKind; 10] = [
     ArnKind::Key,
     ArnKind::Cluster,
     ArnKind::ClusterSnapshot,
@@ -52,6 +52,7 @@ const KINDS: [ArnKind; 9] = [
     ArnKind::ParameterGroup,
     ArnKind::Subscription,
     ArnKind::BackupVault,
+    ArnKind::BackupPlan,
 ];
 
 /// The type that callers filter by.
@@ -67,6 +68,7 @@ pub(crate) fn type_of(kind: ArnKind) -> &'static str {
         ArnKind::Subscription => "rds:es",
         ArnKind::Secret => "secretsmanager:secret",
         ArnKind::BackupVault => "backup:backup-vault",
+        ArnKind::BackupPlan => "backup:backup-plan",
     }
 }
 
@@ -147,6 +149,10 @@ pub(crate) async fn batch(
                 ArnKind::Secret => Vec::new(),
                 ArnKind::BackupVault => {
                     of_groups(tx, &region, &[account.as_str()], &after, BackupVault::arn)?
+                }
+                // One that was deleted has none.
+                ArnKind::BackupPlan => {
+                    of_groups(tx, &region, &[account.as_str()], &after, BackupPlan::arn)?
                 }
                 ArnKind::Key | ArnKind::Alias => of_keys(tx, &region, &account, &after)?,
             })

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     action::{ActionContext, Output},
-    backup::vaults,
+    backup::{plans, vaults},
     keys::lookup as kms,
     shapes::tagged,
 };
@@ -136,6 +136,13 @@ async fn one(cx: &ActionContext, text: &str, change: &Change) -> Result<(), Faul
             let (action, change) = (change.backup_action(), change.clone());
             let changed = vaults::retag(cx, text, action, move |tags| change.apply(tags));
             changed.await
+        }
+        Some(ArnKind::BackupPlan) => {
+            let change = change.clone();
+            match plans::of_arn(cx, text)? {
+                Some(plan) => plans::retag(cx, &plan, move |tags| change.apply(tags)).await,
+                None => Err(plans::missing(text)),
+            }
         }
         Some(ArnKind::Alias | ArnKind::Secret) | None => {
             let shown: String = limits::echo(text);

@@ -46,6 +46,9 @@ fn fill(tx: &mut dyn Tx) -> Result<(), CatalogError> {
         keyed::insert(tx, samples::backup_vault(name))?;
         keyed::insert(tx, samples::retained_backup(name))?;
         keyed::insert(tx, samples::backup_job(name))?;
+        keyed::insert(tx, samples::backup_plan(name))?;
+        keyed::insert(tx, samples::plan_version(name))?;
+        keyed::insert(tx, samples::backup_selection(name))?;
         grants::insert(
             tx,
             Grant {

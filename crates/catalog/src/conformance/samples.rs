@@ -2,12 +2,13 @@
 //!
 //! They do not come from an action: fields that the catalog does not search have plain values.
 use model::{
-    Account, ApplyMethod, Arn, ArnKind, BackupJob, BackupJobKind, BackupJobState, BackupVault,
-    BackupVaultName, Cluster, ClusterName, ClusterStatus, Content, Entropy, GroupScope, Hash,
-    Instance, Job, JobId, JobKind, Key, KeyManager, KeyState, ParameterGroup, ParameterSetting,
-    Placement, Region, ResourceId, RetainedBackup, Snapshot, SnapshotKind, SnapshotName,
-    SnapshotStatus, Subnet, SubnetGroup, SubnetGroupName, Subscription, SubscriptionName,
-    SystemEntropy, Timestamp, VolumeId, VolumeRef, job::Subject, recovery_point::Lifecycle,
+    Account, ApplyMethod, Arn, ArnKind, BackupJob, BackupJobKind, BackupJobState, BackupPlan,
+    BackupSelection, BackupVault, BackupVaultName, Cluster, ClusterName, ClusterStatus, Content,
+    CopyAction, Entropy, GroupScope, Hash, Instance, Job, JobId, JobKind, Key, KeyManager,
+    KeyState, ParameterGroup, ParameterSetting, Placement, PlanBody, PlanRule, PlanVersion, Region,
+    ResourceId, RetainedBackup, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus, Subnet,
+    SubnetGroup, SubnetGroupName, Subscription, SubscriptionName, SystemEntropy, Timestamp,
+    VolumeId, VolumeRef, job::Subject, recovery_point::Lifecycle,
 };
 
 /// A region.
@@ -262,6 +263,72 @@ pub fn backup_job(name: &str) -> BackupJob {
         copies: [].into(),
         copy: None,
         restore: None,
+    }
+}
+
+/// A backup plan of account 1, which is due at moment 5.
+pub fn backup_plan(name: &str) -> BackupPlan {
+    BackupPlan {
+        region: region(),
+        account: account(1),
+        id: name.to_owned(),
+        body: plan_version(name).body,
+        creator_request_id: None,
+        tags: Vec::new(),
+        created_at: Timestamp(1),
+        deleted_at: None,
+        last_run: None,
+        looked_to: Timestamp(4),
+        due: Some(Timestamp(5)),
+    }
+}
+
+/// The first version of such a plan: a backup each minute, with a copy.
+pub fn plan_version(name: &str) -> PlanVersion {
+    let copy = CopyAction {
+        to: backup_vault("far").arn(),
+        lifecycle: None,
+    };
+    PlanVersion {
+        region: region(),
+        account: account(1),
+        plan: name.to_owned(),
+        body: PlanBody {
+            version: format!("{name}-1"),
+            written_at: Timestamp(1),
+            name: name.to_owned(),
+            rules: vec![PlanRule {
+                id: format!("{name}-rule"),
+                name: "each-minute".to_owned(),
+                since: Timestamp(1),
+                vault: backup_vault("near").name,
+                schedule: "cron(* * * * ? *)".to_owned(),
+                time_zone: "Etc/UTC".to_owned(),
+                start_window_mins: 60,
+                completion_window_mins: 120,
+                lifecycle: Lifecycle::default(),
+                tags: Vec::new(),
+                copies: vec![copy],
+            }],
+        },
+    }
+}
+
+/// What such a plan backs up: all of the account's.
+pub fn backup_selection(name: &str) -> BackupSelection {
+    BackupSelection {
+        region: region(),
+        account: account(1),
+        plan: name.to_owned(),
+        id: format!("{name}-all"),
+        name: "all".to_owned(),
+        iam_role: String::new(),
+        resources: vec!["*".to_owned()],
+        not_resources: Vec::new(),
+        any_tags: Vec::new(),
+        conditions: Vec::new(),
+        created_at: Timestamp(1),
+        creator_request_id: None,
     }
 }
 

@@ -1,7 +1,9 @@
 //! Records whose row is their key, a version and their document, all by the same few functions.
 //!
 //! Adding one is a line in `keyed!`.
-use model::{BackupVault, ParameterGroup, Region, SubnetGroup, Subscription};
+use model::{
+    BackupSelection, BackupVault, ParameterGroup, PlanVersion, Region, SubnetGroup, Subscription,
+};
 use serde_json::Value;
 
 use crate::{
@@ -88,6 +90,20 @@ keyed! {
         tag: "backup_vault",
         word: "backup vault",
         key: ["account", "name"] = |vault| vec![vault.account.as_str(), vault.name.as_str()],
+    }
+    PlanVersion {
+        table: "backup_plan_versions",
+        tag: "backup_plan_version",
+        word: "version of a backup plan",
+        key: ["account", "plan", "id"] =
+            |one| vec![one.account.as_str(), one.plan.as_str(), one.body.version.as_str()],
+    }
+    BackupSelection {
+        table: "backup_selections",
+        tag: "backup_selection",
+        word: "backup selection",
+        key: ["account", "plan", "id"] =
+            |one| vec![one.account.as_str(), one.plan.as_str(), one.id.as_str()],
     }
 }
 

@@ -3,6 +3,7 @@ pub mod access_keys;
 pub mod accounts;
 pub mod automated;
 pub mod backup_jobs;
+pub mod backup_plans;
 pub mod clusters;
 pub mod counts;
 pub mod dirty_volumes;

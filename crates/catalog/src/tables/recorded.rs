@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use model::{
-    Account, BackupJob, BackupVault, Cluster, Grant, Instance, Key, ParameterGroup, Region,
-    RetainedBackup, Snapshot, SubnetGroup, Subscription,
+    Account, BackupJob, BackupPlan, BackupSelection, BackupVault, Cluster, Grant, Instance, Key,
+    ParameterGroup, PlanVersion, Region, RetainedBackup, Snapshot, SubnetGroup, Subscription,
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -46,6 +46,9 @@ pub static RECORDS: &[Kind] = &[
     kind::<Snapshot>(),
     kind::<BackupVault>(),
     kind::<BackupJob>(),
+    kind::<BackupPlan>(),
+    kind::<PlanVersion>(),
+    kind::<BackupSelection>(),
 ];
 
 type Page = fn(&mut dyn Tx, Option<&Region>, Option<&Recorded>, usize) -> Found<Vec<Versioned>>;

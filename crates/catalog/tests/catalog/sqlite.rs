@@ -3,7 +3,7 @@ use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
 
 use catalog::{
     Arg, Catalog, CatalogError, CatalogExt, ErrorKind, Row, SqliteCatalog, Tx, access_keys,
-    automated, backup_jobs, clusters,
+    automated, backup_jobs, backup_plans, clusters,
     conformance::{Fixture, samples},
     conformance_tests, dirty_volumes, instances, jobs, keys, meta, pins, retained_backups,
     snapshots::{self, NameFilter, Selection},
@@ -386,6 +386,7 @@ async fn looks_go_through_indexes() {
             let state = model::BackupJobState::Running;
             backup_jobs::in_state(tx, &region, state, Some(&after), 20)?;
             backup_jobs::of_token(tx, owner, kind, "token")?;
+            backup_plans::due(tx, &region, model::Timestamp(1), 20)?;
             instances::on_node(tx, "node-1")?;
             instances::writer(tx, &cluster.resource_id)?;
             instances::of_cluster(tx, &cluster.resource_id)?;

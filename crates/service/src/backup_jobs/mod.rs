@@ -1,10 +1,11 @@
 //! Jobs of AWS Backup that were asked for: begun one after another, on whichever node leads, and
 //! followed to their end.
 //!
-//! A job's record is its queue: what stands at `Created` is tried again until it has begun, failed
+//! Plans make jobs, too (`plans`). A job's record is its queue: what stands at `Created` is tried again until it has begun, failed
 //! or expired. It does not know who asks for them.
 pub mod backup;
 mod copy;
+pub(crate) mod plans;
 mod record;
 mod restore;
 pub mod vaults;
@@ -50,6 +51,9 @@ impl Task for BackupJobs {
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
         let mut first = Ok(Next::Period);
         for region in context.vaults.regions() {
+            if let Err(error) = plans::run(context, &region).await {
+                first = first.and(Err(error));
+            }
             for state in [BackupJobState::Created, BackupJobState::Running] {
                 if let Err(error) = see_to(context, &region, state).await {
                     first = first.and(Err(error));
@@ -62,7 +66,7 @@ impl Task for BackupJobs {
 
 /// Begins each job of a region that waits for it, and ends those that are through; answers the first
 /// error when all had their turn.
-async fn see_to(
+pub(crate) async fn see_to(
     context: &ServiceContext,
     region: &Region,
     state: BackupJobState,

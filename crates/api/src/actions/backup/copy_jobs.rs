@@ -10,7 +10,7 @@ use crate::{
     backup::{
         faults::{refused, shown},
         filters::{OfJobs, is, span},
-        jobs,
+        jobs::{self, CreatedBy},
         lifecycle::Lifecycle,
         points,
         vaults::{self, VAULT_TYPE},
@@ -141,6 +141,10 @@ pub struct ShownCopyJob {
     #[serde(skip_serializing_if = "Option::is_none")]
     backup_size_in_bytes: Option<u64>,
     iam_role_arn: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<CreatedBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by_backup_job_id: Option<String>,
     is_parent: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     message_category: Option<&'static str>,
@@ -180,6 +184,8 @@ impl ShownCopyJob {
             status_message: job.message.clone(),
             backup_size_in_bytes: job.bytes,
             iam_role_arn: job.iam_role.clone(),
+            created_by: CreatedBy::of((&job.region, &job.account), job.rule.as_ref()),
+            created_by_backup_job_id: copy.backup_job.clone(),
             is_parent: false,
             message_category: jobs::category(job),
         })

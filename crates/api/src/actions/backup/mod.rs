@@ -1,6 +1,8 @@
 //! AWS Backup actions (REST-JSON).
 pub(super) mod access_policy;
 pub(super) mod backup_jobs;
+pub(super) mod backup_plans;
+pub(super) mod backup_selections;
 pub(super) mod copy_jobs;
 pub(super) mod create_backup_vault;
 pub(super) mod delete_backup_vault;

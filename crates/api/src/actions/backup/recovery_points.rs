@@ -117,8 +117,8 @@ impl Action for ListRecoveryPointsByBackupVault {
                 .map(|point| point.resource.to_string());
             is(self.by_resource_arn.as_ref(), &resource.unwrap_or_default())
                 && is(self.by_resource_type.as_ref(), resource_type(&snapshot.engine))
-                // None is of a plan, nor of a composite.
-                && self.by_backup_plan_id.is_none()
+                && is_of_plan(snapshot, self.by_backup_plan_id.as_deref())
+                // None is of a composite.
                 && self.by_parent_recovery_point_arn.is_none()
                 && between(Some(snapshot.recorded_at), after, before)
         });
@@ -131,6 +131,13 @@ impl Action for ListRecoveryPointsByBackupVault {
             next_token,
         })
     }
+}
+
+/// Whether a recovery point follows the plan that is asked for, where one is.
+fn is_of_plan(snapshot: &Snapshot, asked: Option<&str>) -> bool {
+    let point = snapshot.recovery_point.as_ref();
+    let rule = point.and_then(|point| point.rule.as_ref());
+    asked.is_none_or(|asked| rule.is_some_and(|rule| rule.plan == asked))
 }
 
 /// Deletes one.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     action::{Action, ActionContext, Api, Output},
     backup::{
-        page, points,
+        page, plans, points,
         tags::{self, TagMap},
         vaults,
     },
@@ -40,12 +40,13 @@ impl Action for ListTags {
 
     async fn run(self, cx: &ActionContext) -> Result<Tags, Fault> {
         let arn = &self.resource_arn;
-        let found = match points::is_arn(arn) {
-            true => points::tags(cx, arn).await?,
-            false => {
-                let name = vaults::of_arn(cx, arn)?;
-                vaults::find(cx, &name, "backup:ListTags").await?.tags
-            }
+        let found = if points::is_arn(arn) {
+            points::tags(cx, arn).await?
+        } else if let Some(plan) = plans::of_arn(cx, arn)? {
+            plans::find(cx, &plan).await?.tags
+        } else {
+            let name = vaults::of_arn(cx, arn)?;
+            vaults::find(cx, &name, "backup:ListTags").await?.tags
         };
         let all: Vec<(String, String)> = tags::map(&found).into_iter().collect();
         let token = self.next_token.as_deref();
@@ -106,15 +107,18 @@ impl Action for UntagResource {
     }
 }
 
-/// Changes the tags of a vault or a recovery point.
+/// Changes the tags of a vault, a recovery point or a plan.
 async fn retag(
     cx: &ActionContext,
     arn: &str,
     action: &'static str,
     change: impl Fn(&mut Vec<Tag>) -> Result<(), Fault> + Send + Sync + 'static,
 ) -> Result<(), Fault> {
-    match points::is_arn(arn) {
-        true => points::retag(cx, arn, change).await,
-        false => vaults::retag(cx, arn, action, change).await,
+    if points::is_arn(arn) {
+        points::retag(cx, arn, change).await
+    } else if let Some(plan) = plans::of_arn(cx, arn)? {
+        plans::retag(cx, &plan, change).await
+    } else {
+        vaults::retag(cx, arn, action, change).await
     }
 }
