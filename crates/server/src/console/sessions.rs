@@ -18,7 +18,10 @@ const IDLE: Duration = Duration::from_secs(30 * 60);
 const LIFE: Duration = Duration::from_secs(12 * 3600);
 /// Sessions at once, of all.
 const SESSIONS_MAX: usize = 256;
-/// Sessions at once of one access key; another one ends the one that was idle longest.
+/// Sessions at once of one account, so that no account keeps the others out. Another one ends the one
+/// that was idle longest, of the same key if that has many.
+const SESSIONS_OF_ACCOUNT_MAX: usize = 32;
+/// Sessions at once of one access key.
 const SESSIONS_OF_KEY_MAX: usize = 16;
 /// An id, and a token of forms.
 const SECRET_BYTES: usize = 32;
@@ -82,16 +85,12 @@ impl Sessions {
         let (id, token) = (draw()?, draw()?);
         let mut by_id = self.lock();
         by_id.retain(|_, session| session.lasts(now));
-        let of_key = by_id
-            .iter()
-            .filter(|(_, session)| session.caller.access_key_id == caller.access_key_id);
-        if SESSIONS_OF_KEY_MAX <= of_key.clone().count()
-            && let Some(idlest) = of_key
-                .min_by_key(|(_, session)| session.used_at)
-                .map(|(id, _)| *id)
-        {
-            by_id.remove(&idlest);
-        }
+        make_room(&mut by_id, SESSIONS_OF_KEY_MAX, |session| {
+            session.caller.access_key_id == caller.access_key_id
+        });
+        make_room(&mut by_id, SESSIONS_OF_ACCOUNT_MAX, |session| {
+            session.caller.account == caller.account
+        });
         if SESSIONS_MAX <= by_id.len() {
             return Err(BeginError::Full);
         }
@@ -159,6 +158,18 @@ impl Sessions {
     }
 }
 
+/// Ends the session that was idle longest of those that count, if there are as many as may be.
+fn make_room(by_id: &mut HashMap<Hash, Session>, most: usize, counts: impl Fn(&Session) -> bool) {
+    let counted = by_id.iter().filter(|(_, session)| counts(session));
+    if most <= counted.clone().count()
+        && let Some(idlest) = counted
+            .min_by_key(|(_, session)| session.used_at)
+            .map(|(id, _)| *id)
+    {
+        by_id.remove(&idlest);
+    }
+}
+
 fn hash(id: &str) -> Hash {
     let mut hash = Hash::default();
     hash.copy_from_slice(digest::digest(&digest::SHA256, id.as_bytes()).as_ref());
@@ -178,8 +189,12 @@ mod tests {
     const START: Timestamp = Timestamp(1_000_000_000_000_000);
 
     fn caller(key: &str) -> Caller {
+        caller_of("000000000000", key)
+    }
+
+    fn caller_of(account: &str, key: &str) -> Caller {
         Caller {
-            account: "000000000000".parse().expect("an account"),
+            account: account.parse().expect("an account"),
             access_key_id: key.to_owned(),
             session: None,
         }
@@ -218,12 +233,19 @@ mod tests {
         }
         assert!(sessions.of(&first, now).is_none(), "the idlest made room");
         assert_eq!(sessions.lock().len(), SESSIONS_OF_KEY_MAX);
-        for number in SESSIONS_OF_KEY_MAX..SESSIONS_MAX {
+        for number in 0..SESSIONS_MAX {
             let other = caller(&number.to_string());
             sessions.begin(other, now).expect("room");
         }
-        assert_eq!(sessions.begin(caller("B"), now), Err(BeginError::Full));
-        let later = sessions.begin(caller("B"), now.plus(IDLE));
+        assert_eq!(sessions.lock().len(), SESSIONS_OF_ACCOUNT_MAX);
+        for number in SESSIONS_OF_ACCOUNT_MAX..SESSIONS_MAX {
+            let account = format!("{number:012}");
+            let other = caller_of(&account, &account);
+            sessions.begin(other, now).expect("room");
+        }
+        let another = || caller_of("999999999999", "B");
+        assert_eq!(sessions.begin(another(), now), Err(BeginError::Full));
+        let later = sessions.begin(another(), now.plus(IDLE));
         assert!(later.is_ok(), "the idle ones went");
     }
 
