@@ -349,6 +349,22 @@ class Load(threading.Thread):
             pass
 
 
+def lose_disk(deployment, cluster):
+    """Kills all that runs on a cluster's folder, and removes it; answers when."""
+    folder = next(
+        pathlib.Path(f"/proc/{pid}/cwd").resolve() for pid in running.postmasters_within(deployment.server.data)
+        if cluster["DbClusterResourceId"] in str(pathlib.Path(f"/proc/{pid}/cwd").resolve())
+    )
+    killed = datetime.datetime.now(datetime.UTC)
+    for pid in running.processes_within(folder):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    shutil.rmtree(folder, ignore_errors=True)
+    return killed
+
+
 def test_nothing_that_was_told_is_lost_with_the_disk(home):
     """Killed under load, and its folder removed: what was told before the latest time is there. (SOAK_ROUNDS=100)"""
     chance = random.Random(SEED)
@@ -358,17 +374,7 @@ def test_nothing_that_was_told_is_lost_with_the_disk(home):
         load = Load(cluster, turn * 1_000_000)
         load.start()
         time.sleep(chance.uniform(1.5, 3))
-        folder = next(
-            pathlib.Path(f"/proc/{pid}/cwd").resolve() for pid in running.postmasters_within(home.server.data)
-            if cluster["DbClusterResourceId"] in str(pathlib.Path(f"/proc/{pid}/cwd").resolve())
-        )
-        killed = datetime.datetime.now(datetime.UTC)
-        for pid in running.processes_within(folder):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        shutil.rmtree(folder, ignore_errors=True)
+        killed = lose_disk(home, cluster)
         load.ending.set()
         load.join()
         _, latest = window(home, name)
@@ -380,3 +386,77 @@ def test_nothing_that_was_told_is_lost_with_the_disk(home):
         assert load.told and found
         drop(home, made)
         drop(home, cluster)
+
+
+@pytest.fixture(scope="module")
+def safe(home):
+    """The name of a parameter group with which commits wait for the vault."""
+    home.rds().create_db_cluster_parameter_group(
+        DBClusterParameterGroupName="safe", DBParameterGroupFamily="aurora-postgresql15", Description="loses nothing"
+    )
+    wait_for_vault(home, "safe", "1")
+    return "safe"
+
+
+def wait_for_vault(deployment, group, value):
+    """Says whether commits of a group's clusters wait for the vault."""
+    deployment.rds().modify_db_cluster_parameter_group(DBClusterParameterGroupName=group, Parameters=[
+        {"ParameterName": "snapferry.synchronous_backup", "ParameterValue": value, "ApplyMethod": "immediate"}
+    ])
+
+
+def waits_for_vault(deployment, cluster):
+    """Whether the server's commits wait for a stream that confirms them now."""
+    with administrator(deployment, cluster) as connection:
+        found = connection.execute("select sync_state from pg_stat_replication where application_name = 'vault_log'")
+        return found.fetchall() == [("quorum",)]
+
+
+def test_no_commit_that_was_told_is_lost_with_the_disk_by_choice(home, safe):
+    """Killed under load, and its folder removed: every commit that was told is there. (SOAK_ROUNDS=100)"""
+    chance = random.Random(SEED)
+    for turn in range(ROUNDS):
+        name = unique("kept")
+        cluster = based(home, name, DBClusterParameterGroupName=safe)
+        running.wait_until(lambda: waits_for_vault(home, cluster), 60, "commits wait for the vault")
+        loads = [Load(cluster, turn * 10_000_000 + one * 1_000_000) for one in range(4)]
+        for load in loads:
+            load.start()
+        time.sleep(chance.uniform(0.3, 2))
+        lose_disk(home, cluster)
+        for load in loads:
+            load.ending.set()
+            load.join()
+        made = restored(home, name, UseLatestRestorableTime=True)
+        found = set(rows(made))
+        told = {number for load in loads for _, number in load.told}
+        print(f"round {turn}: {len(told)} commits were told, {len(told - found)} of them are lost")
+        assert told and not told - found, f"seed {SEED}: {sorted(told - found)[:5]} of {len(told)}"
+        drop(home, made)
+        drop(home, cluster)
+
+
+def test_commits_wait_while_the_vault_takes_nothing(deploy):
+    """None is told before the vault has it; they go on when it is back, or when the choice is taken back."""
+    place = deploy(environment=ON | {"SNAPFERRY_STOP_CLUSTERS_ON_EXIT": None})
+    place.rds().create_db_cluster_parameter_group(
+        DBClusterParameterGroupName="safe", DBParameterGroupFamily="aurora-postgresql15", Description="loses nothing"
+    )
+    wait_for_vault(place, "safe", "1")
+    cluster = based(place, "waits", DBClusterParameterGroupName="safe")
+    running.wait_until(lambda: waits_for_vault(place, cluster), 60, "commits wait for the vault")
+    place.server.kill()
+    load = Load(cluster, 0)
+    load.start()
+    time.sleep(3)
+    assert not load.told, "nobody has it but its own disk"
+    place.server.start()
+    running.wait_until(lambda: load.told, 60, "commits go on")
+    wait_for_vault(place, "safe", "0")
+    running.wait_until(lambda: not waits_for_vault(place, cluster), 60, "commits wait no more")
+    place.server.kill()
+    count = len(load.told)
+    running.wait_until(lambda: len(load.told) > count + 10, 60, "commits go on without the vault")
+    load.ending.set()
+    load.join()
+    place.server.run("data", "stop-clusters", check=False)

@@ -41,7 +41,9 @@ pub use interface::{DumpInfo, DumpSink, Engine, Examined, NewCluster, Replica, S
 pub use left_behind::{LeftBehindError, end_left_behind, left_behind, users_left_behind};
 pub use log::{LogPiece, LogSource, LogTail, ReplayTarget};
 pub use os_users::{FIRST_OS_USER, OsUsers, OsUsersError, SharedUser};
-pub use parameters::{Configured, Parameter, ParameterType, WantedParameters, WantedValue};
+pub use parameters::{
+    Configured, Parameter, ParameterType, SYNCHRONOUS_BACKUP, WantedParameters, WantedValue,
+};
 pub use postgres::{Eviction, EvictionError, Evictor, Occupant, shown_occupants};
 pub use profile::{FilePart, NameRules, Profile};
 pub use programs::Programs;

@@ -58,6 +58,12 @@ pub trait LogTail: Send {
     /// another tail goes on where this one was.
     async fn next(&mut self, durable: LogPlace, bytes_max: usize) -> Result<LogPiece, EngineError>;
 
+    /// Whether commits wait for what is said to be durable: the next piece is asked for at once then,
+    /// and comes when there is one.
+    fn is_waited_for(&self) -> bool {
+        false
+    }
+
     /// Where the next piece begins.
     fn place(&self) -> LogPlace;
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// The parameter of Snapferry's own that has commits wait until their log is in the vault.
+pub const SYNCHRONOUS_BACKUP: &str = "snapferry.synchronous_backup";
+
 /// What a parameter's values are.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ParameterType {

@@ -12,6 +12,7 @@ use crate::{
         files::{make_folder, replace},
         identity,
     },
+    parameters::SYNCHRONOUS_BACKUP,
 };
 
 /// The role and the database of Snapferry's own sessions.
@@ -19,6 +20,10 @@ pub(super) const ADMIN: &str = "rdsadmin";
 
 /// The role of servers that follow another one. It has no password, and is let in at the socket alone.
 pub(super) const REPLICATOR: &str = "rdsrepladmin";
+
+/// The slot that keeps the log until it is kept elsewhere, and the name of the connection that commits
+/// may wait for.
+pub(super) const SLOT: &str = "vault_log";
 
 /// Bytes of a socket's full name at most: the system has 108 with the closing zero, and some
 /// tools fewer.
@@ -132,7 +137,8 @@ pub(super) fn write(
         // A dump is recovered by our own settings alone.
         Purpose::Recover | Purpose::Replay | Purpose::Alone => Values::new(),
     };
-    let mut settings = server_settings(home, purpose, tls) + &chosen_settings(&chosen);
+    let mut settings =
+        server_settings(home, purpose, tls, waits_for_vault(&chosen)) + &chosen_settings(&chosen);
     if purpose == Purpose::Replay {
         let path = quoted(&dir.join(REPLAY).display().to_string());
         settings.push_str(&format!("include = {path}\n"));
@@ -194,7 +200,12 @@ fn tls_settings(home: &Home, tls: Option<&Tls>) -> String {
     }
 }
 
-fn server_settings(home: &Home, purpose: Purpose, tls: Option<&Tls>) -> String {
+fn server_settings(
+    home: &Home,
+    purpose: Purpose,
+    tls: Option<&Tls>,
+    waits_for_vault: bool,
+) -> String {
     let path = |path: &Path| quoted(&path.display().to_string());
     let conf = home.conf();
     let host = match purpose {
@@ -259,7 +270,7 @@ lc_time = 'C.UTF-8'
 default_text_search_config = 'pg_catalog.english'
 ",
         host = quoted(host),
-        replication = replication_settings(home, purpose),
+        replication = replication_settings(home, purpose, waits_for_vault),
         tls = tls_settings(home, tls),
         port = home.port,
         sockets = path(&home.socket_dir),
@@ -278,29 +289,42 @@ fn log_kept() -> String {
     format!("wal_keep_size = '{}MB'", LOG_KEPT_BYTES >> 20)
 }
 
+/// Whether commits wait until their log is in the vault.
+pub(super) fn waits_for_vault(chosen: &Values) -> bool {
+    let chosen = chosen.get(SYNCHRONOUS_BACKUP);
+    chosen.is_some_and(|value| chosen::is_yes(value))
+}
+
+/// Whom commits wait for. The server knows one list with one number: the vault and one of several
+/// readers cannot be said, so with the vault all readers are waited for.
+fn waited_for(synchronous: &[String], waits_for_vault: bool) -> String {
+    let vault = waits_for_vault.then_some(SLOT).into_iter();
+    let names = vault.chain(synchronous.iter().map(String::as_str));
+    let names: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
+    let count = match waits_for_vault {
+        true => names.len(),
+        false => 1,
+    };
+    match names.is_empty() {
+        true => String::new(),
+        false => format!("ANY {count} ({})", names.join(", ")),
+    }
+}
+
 /// Whom the server follows, and which of those that follow it its commits wait for.
-fn replication_settings(home: &Home, purpose: Purpose) -> String {
+fn replication_settings(home: &Home, purpose: Purpose, waits_for_vault: bool) -> String {
     let replication = &home.replication;
     if purpose != Purpose::Serve {
         return "hot_standby = off".to_owned();
     }
     let Some(upstream) = &replication.upstream else {
-        let names: Vec<String> = replication
-            .synchronous
-            .iter()
-            .map(|name| format!("\"{name}\""))
-            .collect();
-        let waited_for = match names.is_empty() {
-            true => String::new(),
-            false => format!("ANY 1 ({})", names.join(", ")),
-        };
         let kept = match replication.followers.is_empty() {
             true => String::new(),
             false => format!("\n{}", log_kept()),
         };
         return format!(
             "hot_standby = off\nsynchronous_standby_names = {}{kept}",
-            quoted(&waited_for)
+            quoted(&waited_for(&replication.synchronous, waits_for_vault))
         );
     };
     format!(
@@ -331,7 +355,7 @@ fn chosen_settings(chosen: &Values) -> String {
     let mut text = String::new();
     for (name, value) in chosen {
         match name.as_str() {
-            FORCE_TLS => {}
+            FORCE_TLS | SYNCHRONOUS_BACKUP => {}
             LOGICAL if chosen::is_yes(value) => text.push_str("wal_level = logical\n"),
             LOGICAL => {}
             name => text.push_str(&format!("{name} = {}\n", quoted(value))),
@@ -355,7 +379,7 @@ pub(super) fn own_values() -> HashMap<String, String> {
         version: String::new(),
         replication: Replication::default(),
     };
-    let settings = server_settings(&home, Purpose::Serve, None);
+    let settings = server_settings(&home, Purpose::Serve, None, false);
     let lines = settings.lines().filter_map(|line| line.split_once(" = "));
     lines
         .map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()))
@@ -441,7 +465,7 @@ mod tests {
     #[test]
     fn the_address_is_found_in_the_settings() {
         for host in ["127.77.1.2", "::1"] {
-            let text = server_settings(&home("/d/a", "/s", host), Purpose::Serve, None);
+            let text = server_settings(&home("/d/a", "/s", host), Purpose::Serve, None, false);
             let found = address_in(&text).map(|found| (found.ip().to_string(), found.port()));
             assert_eq!(found, Some((host.to_owned(), 15_432)));
         }
@@ -451,14 +475,18 @@ mod tests {
     #[test]
     fn a_server_follows_or_has_followers_that_its_commits_wait_for() {
         let alone = home("/d/a", "/s", "127.0.0.1");
-        let text = server_settings(&alone, Purpose::Serve, None);
+        let text = server_settings(&alone, Purpose::Serve, None, false);
         assert!(text.contains("synchronous_standby_names = ''") && !text.contains("primary"));
         assert!(!text.contains(&log_kept()));
         assert!(!access_rules(&alone, None, &Values::new()).contains("trust"));
         let mut writer = alone.clone();
         writer.replication.followers = vec!["member_b".to_owned(), "member_c".to_owned()];
         writer.replication.synchronous = writer.replication.followers.clone();
-        let text = server_settings(&writer, Purpose::Serve, None);
+        let text = server_settings(&writer, Purpose::Serve, None, false);
+        let with_vault = server_settings(&writer, Purpose::Serve, None, true);
+        let all = r#"synchronous_standby_names = 'ANY 3 ("vault_log", "member_b", "member_c")'"#;
+        assert!(with_vault.contains(all), "{with_vault}");
+        assert_eq!(waited_for(&[], true), r#"ANY 1 ("vault_log")"#);
         let expected = r#"synchronous_standby_names = 'ANY 1 ("member_b", "member_c")'"#;
         assert!(
             text.contains(expected) && text.contains(&log_kept()),
@@ -469,7 +497,7 @@ mod tests {
                 .contains("local replication rdsrepladmin trust")
         );
         for purpose in [Purpose::Recover, Purpose::Alone] {
-            let text = server_settings(&writer, purpose, None);
+            let text = server_settings(&writer, purpose, None, true);
             assert!(!text.contains("synchronous_standby"), "nothing may wait");
         }
         let mut reader = alone;
@@ -478,7 +506,7 @@ mod tests {
             socket_dir: "/it's".into(),
             port: 5,
         });
-        let text = server_settings(&reader, Purpose::Serve, None);
+        let text = server_settings(&reader, Purpose::Serve, None, false);
         let expected = r"primary_conninfo = 'host=''/it\\''s'' port=5 user=rdsrepladmin dbname=rdsadmin application_name=member_b'";
         assert!(
             text.contains(expected) && text.contains(&log_kept()),

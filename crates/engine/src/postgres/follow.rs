@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::Command, process::Stdio, time::Duration};
 use tokio::time::sleep;
 
 use super::{
-    conf::{self, ADMIN, Purpose, REPLICATOR},
+    conf::{self, ADMIN, Purpose, REPLICATOR, SLOT},
     control::{CONTROL_BYTES, Control},
     fence,
     handle::Postgres,
@@ -15,7 +15,6 @@ use super::{
     profile::PROFILE,
     run::RESTART_WAIT,
     session::{Session, column, quoted_text},
-    walsender::SLOT,
 };
 use crate::hosting::{
     child::{last_lines, run_as, run_quietly},

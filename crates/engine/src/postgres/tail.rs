@@ -8,22 +8,26 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::LogPlace;
+use tokio::time::Instant;
 
 use super::{
-    conf::ADMIN,
+    conf::{self, ADMIN, SLOT},
     follow::control_of,
     session::{Session, quoted_text},
-    walsender::{IS_THERE_ALREADY, Pull, Row, SLOT, WalSender, WireError},
+    walsender::{IS_THERE_ALREADY, MESSAGE_WAIT, Pull, Row, WalSender, WireError},
 };
 use crate::{
     error::EngineError,
     home::Home,
+    hosting::chosen,
     log::{LogPiece, LogTail},
 };
 
 const DOING: &str = "send its log";
 /// How long the server may take to let a slot go whose user has ended.
 const SLOT_WAIT: Duration = Duration::from_secs(5);
+/// How often the server is asked where its log ends while commits wait for what is sent.
+const ASK_EVERY: Duration = Duration::from_millis(800);
 const SLOT_POLL: Duration = Duration::from_millis(100);
 
 /// A timeline on the way to the server's own.
@@ -39,7 +43,11 @@ struct Ahead {
 /// Reads on and on.
 #[derive(Debug)]
 pub(super) struct Tail {
+    home: Home,
     sender: WalSender,
+    /// The connection that the log is sent over on and on, while commits wait for it.
+    live: Option<WalSender>,
+    asked_at: Instant,
     place: LogPlace,
     /// How the timeline came to be, until it was told.
     history: Vec<u8>,
@@ -56,7 +64,7 @@ impl Tail {
                 why: "the server says no size of its log's files".to_owned(),
             });
         }
-        let mut sender = WalSender::connect(home).await?;
+        let mut sender = WalSender::connect(home, "snapferry").await?;
         if from.is_none() {
             drop_slot(home).await?;
         }
@@ -66,22 +74,21 @@ impl Tail {
             made => drop(made.map_err(|error| error.doing(DOING))?),
         }
         let end = identify(&mut sender).await?;
-        let Some(from) = from else {
-            return Ok(Self {
-                sender,
-                place: LogPlace {
-                    position: end.position - end.position % bytes,
-                    ..end
-                },
-                history: Vec::new(),
-                ahead: Vec::new(),
-            });
+        let begin = LogPlace {
+            position: end.position - end.position % bytes,
+            ..end
         };
         let mut tail = Self {
+            home: home.clone(),
             sender,
-            place: from,
+            live: None,
+            asked_at: Instant::now(),
+            place: from.unwrap_or(begin),
             history: Vec::new(),
             ahead: Vec::new(),
+        };
+        let Some(from) = from else {
+            return Ok(tail);
         };
         if from.timeline != end.timeline {
             let history = tail.history_of(end.timeline).await?;
@@ -109,6 +116,76 @@ impl Tail {
         })
     }
 
+    /// Where the server's log ends on the disk, asked now.
+    async fn end(&mut self) -> Result<u64, EngineError> {
+        self.asked_at = Instant::now();
+        let end = identify(&mut self.sender).await?;
+        match end.timeline == self.place.timeline {
+            true => Ok(end.position),
+            false => Err(EngineError::SqlTimeout {
+                doing: "stay on its timeline",
+                secs: 0,
+            }),
+        }
+    }
+
+    /// A connection over which the log is sent on and on from here.
+    async fn go_live(&mut self) -> Result<WalSender, EngineError> {
+        let mut live = WalSender::connect(&self.home, SLOT).await?;
+        let LogPlace { timeline, position } = self.place;
+        let started = live.start(SLOT, position, timeline).await;
+        match started.map_err(|error| error.doing(DOING))? {
+            true => Ok(live),
+            false => Err(EngineError::LogGone {
+                why: format!("timeline {timeline} ends at {position:#x}"),
+            }),
+        }
+    }
+
+    /// The next piece while commits wait: the server is told at once what is durable, and what it
+    /// sends is taken as it comes. Now and then it is asked where its log ends.
+    async fn next_live(
+        &mut self,
+        mut live: WalSender,
+        durable: LogPlace,
+        bytes_max: usize,
+    ) -> Result<LogPiece, EngineError> {
+        if durable.timeline == self.place.timeline {
+            let confirmed = live.confirm(durable.position).await;
+            confirmed.map_err(|error| error.doing(DOING))?;
+        }
+        let until = match ASK_EVERY <= self.asked_at.elapsed() {
+            true => Some(self.end().await?),
+            false => None,
+        };
+        let from = self.place.position;
+        let mut piece = LogPiece {
+            start: self.place,
+            bytes: Vec::new(),
+            history: Vec::new(),
+            is_last: false,
+        };
+        while piece.bytes.len() < bytes_max {
+            let wait = match until {
+                Some(until) if piece.end().position < until => MESSAGE_WAIT,
+                None if piece.bytes.is_empty() => ASK_EVERY.saturating_sub(self.asked_at.elapsed()),
+                // What has come already goes with it.
+                _ => Duration::ZERO,
+            };
+            let came = live.take(from, &mut piece.bytes, wait).await;
+            if !came.map_err(|error| error.doing(DOING))? {
+                break;
+            }
+        }
+        piece.is_last = until.is_some_and(|until| until <= piece.end().position);
+        if !piece.bytes.is_empty() {
+            piece.history = std::mem::take(&mut self.history);
+        }
+        self.place = piece.end();
+        self.live = Some(live);
+        Ok(piece)
+    }
+
     /// Goes over to the next timelines that begin at or before where this one was read to.
     async fn turn(&mut self) -> Result<(), EngineError> {
         while let Some(next) = self.ahead.first().cloned()
@@ -129,18 +206,17 @@ impl Tail {
 impl LogTail for Tail {
     async fn next(&mut self, durable: LogPlace, bytes_max: usize) -> Result<LogPiece, EngineError> {
         self.turn().await?;
+        let live = self.live.take();
+        if self.ahead.is_empty() && conf::waits_for_vault(&chosen::in_effect(&self.home)?) {
+            let live = match live {
+                Some(live) => live,
+                None => self.go_live().await?,
+            };
+            return self.next_live(live, durable, bytes_max).await;
+        }
         let until = match self.ahead.first() {
             Some(next) => next.parts_at,
-            None => {
-                let end = identify(&mut self.sender).await?;
-                if end.timeline != self.place.timeline {
-                    return Err(EngineError::SqlTimeout {
-                        doing: "stay on its timeline",
-                        secs: 0,
-                    });
-                }
-                end.position
-            }
+            None => self.end().await?,
         };
         let mut piece = LogPiece {
             start: self.place,
@@ -179,6 +255,10 @@ impl LogTail for Tail {
 
     fn place(&self) -> LogPlace {
         self.place
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.live.is_some()
     }
 }
 

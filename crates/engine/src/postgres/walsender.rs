@@ -24,10 +24,8 @@ use super::{
 };
 use crate::{error::EngineError, home::Home, hosting::child::own_uid};
 
-/// The slot that keeps the log until it is kept elsewhere.
-pub(super) const SLOT: &str = "vault_log";
 /// How long the server may take for one message.
-const MESSAGE_WAIT: Duration = Duration::from_secs(60);
+pub(super) const MESSAGE_WAIT: Duration = Duration::from_secs(60);
 /// Bytes of one message at most: the log comes in messages of some 128 KiB; a timeline's history may
 /// be longer.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -100,11 +98,11 @@ fn nonsense(why: &str) -> io::Error {
 }
 
 impl WalSender {
-    /// Connects as the administrator's role.
+    /// Connects as the administrator's role. A server's commits may wait for whoever has this name.
     ///
     /// # Errors
     /// What the system or the server answers, or that it does not.
-    pub(super) async fn connect(home: &Home) -> Result<Self, EngineError> {
+    pub(super) async fn connect(home: &Home, name: &str) -> Result<Self, EngineError> {
         let path = conf::socket_path(home);
         let connected = timeout(MESSAGE_WAIT, UnixStream::connect(&path)).await;
         let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
@@ -122,17 +120,20 @@ impl WalSender {
             input: BytesMut::new(),
         };
         let doing = "take a replication connection";
-        sender.begin().await.map_err(|error| error.doing(doing))?;
+        sender
+            .begin(name)
+            .await
+            .map_err(|error| error.doing(doing))?;
         Ok(sender)
     }
 
-    async fn begin(&mut self) -> Result<(), WireError> {
+    async fn begin(&mut self, name: &str) -> Result<(), WireError> {
         let mut out = BytesMut::new();
         frontend::startup_message(
             [
                 ("user", ADMIN),
                 ("replication", "true"),
-                ("application_name", "snapferry"),
+                ("application_name", name),
                 ("client_encoding", "UTF8"),
             ],
             &mut out,
@@ -215,15 +216,31 @@ impl WalSender {
     /// # Errors
     /// What the server refuses; a connection that is lost.
     pub(super) async fn pull(&mut self, wanted: &Pull<'_>) -> Result<Vec<u8>, WireError> {
-        let Pull {
-            slot,
-            from,
-            timeline,
-            ..
-        } = wanted;
+        if !self
+            .start(wanted.slot, wanted.from, wanted.timeline)
+            .await?
+        {
+            return Ok(Vec::new());
+        }
+        if let Some(kept) = wanted.kept {
+            self.send(status(kept)).await?;
+        }
+        self.gather(wanted).await
+    }
+
+    /// Has the log sent from a place on; false when there is none on that timeline.
+    ///
+    /// # Errors
+    /// What the server refuses; a connection that is lost.
+    pub(super) async fn start(
+        &mut self,
+        slot: &str,
+        from: u64,
+        timeline: u32,
+    ) -> Result<bool, WireError> {
         let start = format!(
             "START_REPLICATION SLOT {slot} PHYSICAL {} TIMELINE {timeline}",
-            lsn_text(*from)
+            lsn_text(from)
         );
         let mut out = BytesMut::new();
         frontend::query(&start, &mut out)?;
@@ -231,22 +248,46 @@ impl WalSender {
         // It may have nothing to send on that timeline, and answers at once.
         let message = self.receive().await?;
         match message.tag {
-            b'W' => {}
+            b'W' => Ok(true),
             b'E' => {
                 let error = refused(&message.body);
                 self.answer().await?;
-                return Err(error.into());
+                Err(error.into())
             }
-            b'T' | b'C' => {
-                self.answer().await?;
-                return Ok(Vec::new());
-            }
-            _ => return Err(nonsense("it does not begin to send the log").into()),
+            b'T' | b'C' => self.answer().await.map(|_| false),
+            _ => Err(nonsense("it does not begin to send the log").into()),
         }
-        if let Some(kept) = wanted.kept {
-            self.send(status(kept)).await?;
+    }
+
+    /// Says that all before a place is kept elsewhere, while the log is sent.
+    ///
+    /// # Errors
+    /// A connection that is lost.
+    pub(super) async fn confirm(&mut self, kept: u64) -> Result<(), WireError> {
+        Ok(self.send(status(kept)).await?)
+    }
+
+    /// Adds what is sent within a time to the log that was sent from `from` on; false when nothing was.
+    ///
+    /// # Errors
+    /// What the server refuses; a connection that is lost, or that the server ends.
+    pub(super) async fn take(
+        &mut self,
+        from: u64,
+        log: &mut Vec<u8>,
+        wait: Duration,
+    ) -> Result<bool, WireError> {
+        let Ok(message) = timeout(wait, self.next_message()).await else {
+            return Ok(false);
+        };
+        let message = message?;
+        match message.tag {
+            b'd' => sent(message.body, from, log)?,
+            b'E' => return Err(refused(&message.body).into()),
+            b'c' | b'C' => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            _ => {}
         }
-        self.gather(wanted).await
+        Ok(true)
     }
 
     async fn gather(&mut self, wanted: &Pull<'_>) -> Result<Vec<u8>, WireError> {
@@ -262,23 +303,11 @@ impl WalSender {
                 self.send(out).await?;
                 is_done = true;
             }
-            let mut message = self.receive().await?;
+            let message = self.receive().await?;
             match message.tag {
                 // What was on its way is asked for again.
                 b'd' if is_done => {}
-                b'd' => match message.body.first() {
-                    Some(b'w') => {
-                        let at = message.body.get(1..9).and_then(|at| at.try_into().ok());
-                        let at = at.map(u64::from_be_bytes);
-                        if at != Some(wanted.from + log.len() as u64) || message.body.len() < 25 {
-                            return Err(nonsense("it sends another stretch of the log").into());
-                        }
-                        message.body.advance(25);
-                        log.extend_from_slice(&message.body);
-                    }
-                    Some(b'k') => {}
-                    _ => return Err(nonsense("it sends something else than the log").into()),
-                },
+                b'd' => sent(message.body, wanted.from, &mut log)?,
                 b'c' => {
                     if !is_done {
                         let mut out = BytesMut::new();
@@ -310,6 +339,24 @@ pub(super) struct Pull<'a> {
     pub(super) bytes_max: usize,
     /// Before this the log need not be kept any more.
     pub(super) kept: Option<u64>,
+}
+
+/// Adds a message's stretch to the log that was sent from a place on.
+fn sent(mut body: BytesMut, from: u64, log: &mut Vec<u8>) -> io::Result<()> {
+    match body.first() {
+        Some(b'w') => {
+            let at = body.get(1..9).and_then(|at| at.try_into().ok());
+            let at = at.map(u64::from_be_bytes);
+            if at != Some(from + log.len() as u64) || body.len() < 25 {
+                return Err(nonsense("it sends another stretch of the log"));
+            }
+            body.advance(25);
+            log.extend_from_slice(&body);
+            Ok(())
+        }
+        Some(b'k') => Ok(()),
+        _ => Err(nonsense("it sends something else than the log")),
+    }
 }
 
 /// A message that says how far the log was kept.

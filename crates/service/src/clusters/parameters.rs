@@ -11,7 +11,9 @@ use catalog::{
     keyed,
     parameter_status::{self, ParameterStatus},
 };
-use engine::{Configured, EngineError, EngineRegistry, WantedParameters, WantedValue};
+use engine::{
+    Configured, EngineError, EngineRegistry, SYNCHRONOUS_BACKUP, WantedParameters, WantedValue,
+};
 use model::{
     ApplyMethod, Cluster, ClusterStatus, GroupScope, InstanceId, ParameterGroup, Placement, Told,
 };
@@ -58,6 +60,14 @@ fn wanted_of(
     Ok(found)
 }
 
+/// What a server gets: where no log goes to the vault, no commit can wait for it.
+fn possible(context: &ServiceContext, mut wanted: WantedParameters) -> WantedParameters {
+    if context.settings.no_automated_backups {
+        wanted.remove(SYNCHRONOUS_BACKUP);
+    }
+    wanted
+}
+
 /// What a group of the cluster's account sets.
 fn named(
     tx: &mut dyn Tx,
@@ -101,7 +111,7 @@ pub(crate) async fn settle(
     }
     let asked = cluster.clone();
     let read = move |tx: &mut dyn Tx| wanted(tx, &asked);
-    let wanted = context.catalog.read(read).await?;
+    let wanted = possible(context, context.catalog.read(read).await?);
     let (engine, home) = (context.engine_of(cluster)?, home(context, cluster, &place));
     if !engine.configure(&home, &wanted).await?.waits {
         return Ok(place);
@@ -199,6 +209,7 @@ impl ParameterKeeper {
             return Ok(());
         }
         let home = home(context, cluster, &instance.placement);
+        let wanted = possible(context, wanted);
         let configured = match context.engine_of(cluster)?.configure(&home, &wanted).await {
             // Its server is being started or stopped: the next look sees how that went.
             Err(EngineError::Busy { .. } | EngineError::CannotTell { .. }) => return Ok(()),

@@ -102,6 +102,7 @@ pub(super) async fn ship(
     loop {
         match shipper.step().await? {
             Step::More => {}
+            Step::Done if shipper.tail.is_waited_for() => {}
             Step::Done => tokio::time::sleep(tick).await,
             Step::Ended => return Ok(()),
         }

@@ -24,7 +24,7 @@ use crate::hosting::{
 use crate::{
     blocking::blocking,
     error::EngineError,
-    parameters::{Parameter, ParameterType},
+    parameters::{Parameter, ParameterType, SYNCHRONOUS_BACKUP},
     postgres::{
         conf, create::run_initdb, extensions, handle::Postgres, install::Install, profile::PROFILE,
     },
@@ -79,7 +79,7 @@ async fn ask(install: &Install, tls_is_forced: bool) -> Result<Vec<Parameter>, E
         .lines()
         .filter_map(|line| read(line, &libraries, &own))
         .collect();
-    found.extend(amazons(tls_is_forced));
+    found.extend(beside(tls_is_forced));
     found.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(found)
 }
@@ -212,8 +212,8 @@ fn in_units(value: &str, unit: &str) -> String {
     scaled().unwrap_or_else(|| value.to_owned())
 }
 
-/// What RDS has beside the server's own.
-fn amazons(tls_is_forced: bool) -> [Parameter; 2] {
+/// What RDS and Snapferry have beside the server's own.
+fn beside(tls_is_forced: bool) -> [Parameter; 3] {
     let yes_or_no = |name: &str, description: &str, is_on: bool, is_static| Parameter {
         name: name.to_owned(),
         description: description.to_owned(),
@@ -234,7 +234,13 @@ fn amazons(tls_is_forced: bool) -> [Parameter; 2] {
         force.values = ParameterType::Choice(vec!["1".to_owned()]);
     }
     let about = "Whether the write-ahead log tells what logical decoding needs.";
-    [force, yes_or_no(LOGICAL, about, false, true)]
+    let logical = yes_or_no(LOGICAL, about, false, true);
+    let about = "Whether a commit waits until its log is in the vault.";
+    [
+        force,
+        logical,
+        yes_or_no(SYNCHRONOUS_BACKUP, about, false, false),
+    ]
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl Postgres {
         // It reads its settings, answers one of them, and has touched nothing.
         asked.args(["-C", "data_directory", "-D", "/"]);
         asked.args(["-c", "config_file=/dev/null"]);
-        for (name, value) in values.iter().filter(|(name, _)| !owned::is_amazons(name)) {
+        for (name, value) in values.iter().filter(|(name, _)| !owned::is_beside(name)) {
             asked.arg("-c").arg(format!("{name}={value}"));
         }
         asked.current_dir("/").stdin(Stdio::null());

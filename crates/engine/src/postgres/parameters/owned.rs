@@ -1,6 +1,9 @@
 //! Which parameters nobody but Snapferry sets, and why.
 
-use crate::postgres::{install::Install, places};
+use crate::{
+    parameters::SYNCHRONOUS_BACKUP,
+    postgres::{install::Install, places},
+};
 
 /// What RDS has beside PostgreSQL's own: whether clients without TLS are refused.
 pub(in crate::postgres) const FORCE_TLS: &str = "rds.force_ssl";
@@ -95,9 +98,9 @@ pub(super) fn kept(name: &str, category: &str, kind: &str) -> Option<&'static st
     }
 }
 
-/// Whether a parameter is RDS's and not the server's own.
-pub(super) fn is_amazons(name: &str) -> bool {
-    [FORCE_TLS, LOGICAL].contains(&name)
+/// Whether a parameter is RDS's or Snapferry's, and not the server's own.
+pub(super) fn is_beside(name: &str) -> bool {
+    [FORCE_TLS, LOGICAL, SYNCHRONOUS_BACKUP].contains(&name)
 }
 
 /// Parameters of which a server that follows needs as much as its writer has, or it stops replaying and
