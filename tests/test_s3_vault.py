@@ -1,5 +1,6 @@
 """A vault in a bucket: the main job, copies inside the store, and a store that fails now and then."""
 import collections
+import datetime
 import hashlib
 import itertools
 import re
@@ -149,6 +150,45 @@ def test_the_main_job_in_a_bucket(bucketed, snapshot, store):
     assert packs == [], "the store copied the packs itself"
     assert any(name.startswith(f"ferry/one/{FAR}/volumes/") for name in store.names("ferry/one/"))
     restores(bucketed, FAR, "stored-far", "stored-there")
+
+
+@pytest.mark.long
+def test_a_log_is_in_the_bucket_within_five_seconds(deploy, store):
+    """Commits are restorable 5 s after they were told, of an idle cluster too, and come back from there."""
+    place = deploy(
+        "--vault", "s3://vault/ferry/log", "--vault-endpoint", store.relay.url,
+        environment=ACCOUNT | {"SNAPFERRY_NO_AUTOMATED_BACKUPS": None},
+    )
+    cluster = place.new_cluster("logged", StorageEncrypted=True, KmsKeyId=place.new_key())
+    running.wait_until(lambda: chunks(store), 60, "its log goes to the bucket")
+    place.new_snapshot("logged-base", "logged")
+    with clients.connect(cluster) as connection:
+        connection.execute("create table t (i bigint)")
+        for number in range(3):
+            connection.execute("insert into t values (%s)", [number])
+            told = datetime.datetime.now(datetime.UTC)
+            running.wait_until(lambda: latest(place, "logged") >= told, 60, "it can be restored")
+    assert chunks(store), "where the bucket is"
+    place.rds().restore_db_cluster_to_point_in_time(
+        DBClusterIdentifier="logged-again", SourceDBClusterIdentifier="logged", UseLatestRestorableTime=True
+    )
+    with clients.connect(clients.wait_cluster(place.rds(), "logged-again")) as connection:
+        assert connection.execute("select array_agg(i order by i) from t").fetchone()[0] == [0, 1, 2]
+    # Now and then for as long as it takes a slow machine to be fast once.
+    running.wait_until(
+        lambda: datetime.datetime.now(datetime.UTC) - latest(place, "logged") < datetime.timedelta(seconds=5), 60, "5 s behind"
+    )
+
+
+def chunks(store):
+    """Objects of clusters' logs."""
+    return [name for name in store.names("ferry/log/") if "/log/" in name]
+
+
+def latest(deployment, name):
+    """The latest moment that a cluster can be restored to; long ago when there is none."""
+    found = clients.cluster_of(deployment.rds(), name).get("LatestRestorableTime")
+    return found or datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
 def test_large_objects_go_in_parts_and_come_in_ranges(deploy, store):

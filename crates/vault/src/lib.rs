@@ -33,6 +33,7 @@ pub use log::{
     chunks::{
         ChunkEntry, check_chunk, chunk_owners, chunks, delete_chunk, read_chunk, write_chunk,
     },
+    join::{CHUNKS_JOINED, join, joinable, superseded},
 };
 pub use observer::{Observer, Unobserved};
 pub use read::{

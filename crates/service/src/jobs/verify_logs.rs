@@ -2,8 +2,11 @@
 //! one before, from the first snapshot on that one is needed for.
 //!
 //! It does not know how what is wrong is told.
+use std::collections::VecDeque;
+
 use catalog::{CatalogExt, clusters as rows};
-use model::{Cluster, Hash, Region};
+use model::{Cluster, Hash, LogPlace, Region};
+use uuid::Uuid;
 use vault::{Chain, ChainError, ChunkEntry, Vault, VaultError};
 
 use super::{JobError, run::Run};
@@ -57,36 +60,41 @@ async fn of_cluster(
     if cluster.logs.is_empty() {
         return Ok(());
     }
+    for stream in &cluster.logs {
+        match way(run, vault, cluster, stream.id, None).await? {
+            Ok(chunks) => links(run, vault, region, cluster, chunks, report).await?,
+            Err(error) => {
+                let why = error.to_string();
+                tell(run, region, cluster, Hash([0; 32]), why, report);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The chunks that are to follow one another in a stream, from the first snapshot on that it is needed
+/// for, or from a later place; none when there is no such snapshot yet.
+async fn way(
+    run: &Run,
+    vault: &Vault,
+    cluster: &Cluster,
+    stream: Uuid,
+    from: Option<LogPlace>,
+) -> Result<Result<VecDeque<ChunkEntry>, ChainError>, JobError> {
     let asked = cluster.clone();
     let read = run
         .context
         .catalog
         .read(move |tx| bases::of_cluster(tx, &asked));
     let bases = read.await?;
-    let all = vault::chunks(vault, &cluster.volume, &cluster.resource_id).await?;
     let (days, now) = (cluster.backup_retention_days, run.context.now());
-    for stream in &cluster.logs {
-        // Without a snapshot it leads nowhere yet.
-        let Some(base) = bases::first_needed(&bases, stream.id, days, now) else {
-            continue;
-        };
-        let chunks = match Chain::of(&all, stream.id, base.in_log.start) {
-            Ok(chain) => chain.chunks().to_vec(),
-            Err(error) => {
-                tell(
-                    run,
-                    region,
-                    cluster,
-                    Hash([0; 32]),
-                    error.to_string(),
-                    report,
-                );
-                continue;
-            }
-        };
-        links(run, vault, region, cluster, &chunks, report).await?;
-    }
-    Ok(())
+    // Without a snapshot it leads nowhere yet.
+    let Some(base) = bases::first_needed(&bases, stream, days, now) else {
+        return Ok(Ok(VecDeque::new()));
+    };
+    let from = from.map_or(base.in_log.start, |from| from.max(base.in_log.start));
+    let all = vault::chunks(vault, &cluster.volume, &cluster.resource_id).await?;
+    Ok(Chain::of(&all, stream, from).map(|chain| chain.chunks().to_vec().into()))
 }
 
 /// Looks at chunks that are to follow one another.
@@ -95,15 +103,15 @@ async fn links(
     vault: &Vault,
     region: &Region,
     cluster: &Cluster,
-    chunks: &[ChunkEntry],
+    mut chunks: VecDeque<ChunkEntry>,
     report: &mut Report,
 ) -> Result<(), JobError> {
     let mut before = None;
-    for chunk in chunks {
+    while let Some(chunk) = chunks.pop_front() {
         if run.progress.is_stopping() {
             return Err(JobError::Stopping);
         }
-        match vault::check_chunk(vault, &cluster.volume, chunk).await {
+        match vault::check_chunk(vault, &cluster.volume, &chunk).await {
             Ok(head) => {
                 let link = before.as_ref().map(|(head, hash)| (head, *hash));
                 let linked: Result<(), ChainError> = Chain::check_link(link, (&head, chunk.hash));
@@ -119,15 +127,16 @@ async fn links(
                 | VaultError::Damaged { .. }
                 | VaultError::Format { .. }),
             ) => {
-                tell(
-                    run,
-                    region,
-                    cluster,
-                    chunk.hash,
-                    crate::fault::chain(&error),
-                    report,
-                );
                 before = None;
+                // It may have been joined, or be needed no longer, since it was listed.
+                let now = way(run, vault, cluster, chunk.stream, Some(chunk.start)).await?;
+                match now {
+                    Ok(now) if now.front().is_none_or(|one| one.path != chunk.path) => chunks = now,
+                    _ => {
+                        let why = crate::fault::chain(&error);
+                        tell(run, region, cluster, chunk.hash, why, report);
+                    }
+                }
             }
             Err(error) => return Err(error.into()),
         }

@@ -23,8 +23,10 @@ use crate::{
 };
 
 const PERIOD: Duration = Duration::from_secs(2);
-/// How long it rests after failures in a row, at most.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How long it rests after failures in a row, at most: commits may wait for it.
+const PAUSE_MAX: Duration = Duration::from_secs(8);
+/// After so long without a failure it is well again.
+const WELL_AFTER: Duration = Duration::from_secs(30);
 /// After so many failures in a row the cluster's owner is told.
 const FAILURES_MAX: u32 = 4;
 
@@ -123,7 +125,7 @@ impl LogKeeper {
             (way.failures, way.next) = (0, now);
         }
         if way.task.as_ref().is_some_and(|task| !task.is_finished()) {
-            if FAILURES_MAX <= way.failures && way.next + PAUSE_MAX < now {
+            if FAILURES_MAX <= way.failures && way.begun_at + WELL_AFTER < now {
                 way.failures = 0;
                 tell(context, &member, OfCluster::LogResumed).await;
             }
@@ -177,7 +179,7 @@ impl Way {
         failed: Result<Result<(), JobError>, tokio::task::JoinError>,
     ) {
         // One that went well for long begins anew.
-        if PAUSE_MAX < self.begun_at.elapsed() {
+        if WELL_AFTER < self.begun_at.elapsed() {
             self.failures = 0;
         }
         self.failures += 1;

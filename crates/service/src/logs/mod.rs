@@ -2,6 +2,7 @@
 //!
 //! It does not know how an engine lays out its log: pieces of it go into chunks, and come back.
 pub mod bases;
+pub(crate) mod house;
 pub(crate) mod keeper;
 pub(crate) mod shipper;
 pub mod source;

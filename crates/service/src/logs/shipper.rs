@@ -13,7 +13,10 @@ use model::{Cluster, Hash, Instance, LogPlace, LogStream, Timestamp, Told};
 use uuid::Uuid;
 use vault::{Chain, ChainError, Chunk, ChunkHead, Sealing, Vault};
 
-use super::{bases, trim};
+use super::{
+    bases,
+    house::{House, Pass},
+};
 use crate::{
     clusters::files,
     context::ServiceContext,
@@ -30,8 +33,6 @@ const BUCKET_TICK: Duration = Duration::from_secs(4);
 const PIECE_BYTES: usize = 8 << 20;
 /// How often a record tells how far its stream is, while it grows.
 const TELL_EVERY: Duration = Duration::from_secs(60);
-/// How often it is looked what of a stream is needed no longer.
-const TRIM_EVERY: Duration = Duration::from_secs(600);
 /// Streams of a cluster that its record keeps.
 const STREAMS_MAX: usize = 16;
 
@@ -52,7 +53,7 @@ pub(super) struct Shipper {
     told_at: Timestamp,
     /// Whether it has grown since.
     untold: bool,
-    trimmed_at: Timestamp,
+    house: House,
 }
 
 /// What a step did.
@@ -200,7 +201,7 @@ impl Shipper {
             at: now,
             told_at: now,
             untold: false,
-            trimmed_at: now,
+            house: House::new(context, now, true),
         })
     }
 
@@ -259,7 +260,7 @@ impl Shipper {
             at: last.map_or(stream.began_at, |last| last.at),
             told_at: now,
             untold: false,
-            trimmed_at: now.minus(TRIM_EVERY),
+            house: House::new(context, now, false),
         })
     }
 
@@ -321,10 +322,14 @@ impl Shipper {
                 tell(&self.context, &self.cluster, self.stream).await?;
             }
         }
-        if !now.is_within(TRIM_EVERY, self.trimmed_at) {
-            self.trimmed_at = now;
-            trim::trim(&self.context, &self.vault, &self.cluster.resource_id).await?;
-        }
+        let pass = || Pass {
+            context: self.context.clone(),
+            vault: self.vault.clone(),
+            cluster: self.cluster.clone(),
+            stream: self.stream,
+            sealing: self.sealing.clone(),
+        };
+        self.house.see_to(has_grown, pass, now);
         Ok(())
     }
 }

@@ -46,8 +46,18 @@ fn is_needed(chunk: &ChunkEntry, needs: &Needs, now: Timestamp) -> bool {
     }
 }
 
+/// What of a cluster's log stays.
+pub(super) struct Kept {
+    /// All of it.
+    pub(super) chunks: Vec<ChunkEntry>,
+    /// Whether somebody may be reading it who listed it before `looked_at`.
+    pub(super) in_use: bool,
+    /// When it was asked who reads it.
+    pub(super) looked_at: Timestamp,
+}
+
 /// Removes chunks of a cluster's log that no moment within its retention needs, and forgets streams
-/// that have ended and have nothing to lead on from.
+/// that have ended and have nothing to lead on from. None when there is no such cluster.
 ///
 /// # Errors
 /// The catalog's and the vault's.
@@ -55,27 +65,36 @@ pub(super) async fn trim(
     context: &ServiceContext,
     vault: &Vault,
     id: &ResourceId,
-) -> Result<(), JobError> {
-    let asked = id.clone();
+) -> Result<Option<Kept>, JobError> {
+    let (asked, now) = (id.clone(), context.now());
     let known = context.catalog.read(move |tx| needs(tx, &asked)).await?;
-    let Some(known) = known.filter(|known| !known.in_use) else {
-        return Ok(());
+    let Some(known) = known else {
+        return Ok(None);
     };
-    forget_ended(context, &known).await?;
+    if !known.in_use {
+        forget_ended(context, &known).await?;
+    }
     let cluster = &known.cluster;
-    let (now, grace) = (context.now(), context.settings.sweep_grace);
-    let mut removed = 0;
+    let grace = context.settings.sweep_grace;
+    let (mut chunks, mut removed) = (Vec::new(), 0);
     for chunk in vault::chunks(vault, &cluster.volume, id).await? {
         // What was just written may belong to a stream that the record read above does not have yet.
-        if chunk.modified.plus(grace) < now && !is_needed(&chunk, &known, now) {
+        let is_old = chunk.modified.plus(grace) < now;
+        if is_old && !known.in_use && !is_needed(&chunk, &known, now) {
             vault::delete_chunk(vault, &chunk).await?;
             removed += 1;
+        } else {
+            chunks.push(chunk);
         }
     }
     if 0 < removed {
         tracing::info!(cluster = %cluster.name, removed, "chunks of the log are needed no longer");
     }
-    Ok(())
+    Ok(Some(Kept {
+        chunks,
+        in_use: known.in_use,
+        looked_at: now,
+    }))
 }
 
 async fn forget_ended(context: &ServiceContext, known: &Needs) -> Result<(), CatalogError> {

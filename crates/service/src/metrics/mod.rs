@@ -134,6 +134,7 @@ metrics! {
     record_log_entries: Gauge = Gauge::default(), "record_log_lag_entries", "Record changes of the catalog that are not in the record log yet";
     record_log_seconds: Gauge = Gauge::default(), "record_log_lag_seconds", "Age of the oldest record change that is not in the record log yet";
     log_chunks: Counter = Counter::default(), "log_chunks_written", "Chunks of clusters' logs written into the vaults";
+    log_joins: Counter = Counter::default(), "log_joins", "Chunks of clusters' logs that were put together from many smaller ones";
     log_failures: Counter = Counter::default(), "log_failures", "Times that a cluster's log did not get to its vault and was begun again";
     log_gaps: Counter = Counter::default(), "log_gaps", "Streams of clusters' logs that ended because the server no longer had what comes next";
     log_behind: Gauge = Gauge::default(), "log_behind_seconds", "How old the latest restorable moment is of the cluster of this node that is farthest behind";

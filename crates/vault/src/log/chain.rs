@@ -1,7 +1,7 @@
 //! Which chunks of a stream follow one another from a place on, by their names.
 //!
 //! It does not know what is in them; whoever reads them checks that each names the one before it.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use model::{Hash, LogPlace, Timestamp};
 use uuid::Uuid;
@@ -38,30 +38,24 @@ impl Chain {
     /// # Errors
     /// [`ChainError::NoStart`]; [`ChainError::Gap`].
     pub fn of(all: &[ChunkEntry], stream: Uuid, from: LogPlace) -> Result<Self, ChainError> {
-        let of_stream = || all.iter().filter(|chunk| chunk.stream == stream);
-        // Of tries whose end was not known there may be several with one beginning.
-        let mut by_start: BTreeMap<LogPlace, Vec<&ChunkEntry>> = BTreeMap::new();
-        for chunk in of_stream() {
-            by_start.entry(chunk.start).or_default().push(chunk);
-        }
-        let has_from = |chunk: &&ChunkEntry| {
+        let web = Web::of(all, stream);
+        let has_from = |chunk: &ChunkEntry| {
             chunk.start <= from
                 && chunk.start.timeline == from.timeline
                 && from.position < chunk.end
         };
-        let mut next = of_stream()
-            .filter(has_from)
-            .max_by_key(|chunk| preference(&by_start, chunk));
+        let having = (0..web.chunks.len()).filter(|at| has_from(web.chunks[*at]));
+        let mut next = web.best(having);
         let mut chunks: Vec<ChunkEntry> = Vec::new();
-        while let Some(chunk) = next {
-            chunks.push(chunk.clone());
-            next = successor(&by_start, chunk);
+        while let Some(at) = next {
+            chunks.push(web.chunks[at].clone());
+            next = web.successor(at);
         }
         let Some(last) = chunks.last() else {
             return Err(ChainError::NoStart(from));
         };
         let end = end_of(last);
-        let behind = by_start.range(end..).next().map(|(start, _)| *start);
+        let behind = web.by_start.range(end..).next().map(|(start, _)| *start);
         match behind {
             Some(behind) => Err(ChainError::Gap(end, behind)),
             None => Ok(Self { chunks }),
@@ -118,35 +112,60 @@ fn end_of(chunk: &ChunkEntry) -> LogPlace {
     }
 }
 
-/// One that others follow is better than one that none does; then the longer one is.
-fn preference(by_start: &BTreeMap<LogPlace, Vec<&ChunkEntry>>, chunk: &ChunkEntry) -> (bool, u64) {
-    (by_start.contains_key(&end_of(chunk)), chunk.end)
+/// The chunks of a stream, and how far each leads. Of one stretch there may be several: of tries whose
+/// end was not known, and joined ones beside those that they were made of.
+struct Web<'a> {
+    /// Sorted by their places, then by their names.
+    chunks: Vec<&'a ChunkEntry>,
+    by_start: BTreeMap<LogPlace, Range<usize>>,
+    /// Of each chunk: where the farthest way from it ends. Known from the last chunk back.
+    reaches: Vec<LogPlace>,
 }
 
-/// What follows a chunk: on its timeline where it ends; else the first chunk of the next timeline
-/// that there is, which parts from this one at or before its end.
-fn successor<'a>(
-    by_start: &BTreeMap<LogPlace, Vec<&'a ChunkEntry>>,
-    chunk: &ChunkEntry,
-) -> Option<&'a ChunkEntry> {
-    let end = end_of(chunk);
-    let best = |candidates: &Vec<&'a ChunkEntry>| {
-        let best = candidates
-            .iter()
-            .max_by_key(|one| preference(by_start, one));
-        best.copied()
-    };
-    if let Some(candidates) = by_start.get(&end) {
-        return best(candidates);
+impl<'a> Web<'a> {
+    fn of(all: &'a [ChunkEntry], stream: Uuid) -> Self {
+        let of_stream = all.iter().filter(|chunk| chunk.stream == stream);
+        let mut chunks: Vec<&ChunkEntry> = of_stream.collect();
+        chunks.sort_by_key(|chunk| (chunk.start, chunk.end, &chunk.path));
+        let mut by_start: BTreeMap<LogPlace, Range<usize>> = BTreeMap::new();
+        for (at, chunk) in chunks.iter().enumerate() {
+            by_start.entry(chunk.start).or_insert(at..at).end = at + 1;
+        }
+        let reaches = chunks.iter().map(|chunk| end_of(chunk)).collect();
+        let mut web = Self {
+            chunks,
+            by_start,
+            reaches,
+        };
+        for at in (0..web.chunks.len()).rev() {
+            if let Some(next) = web.successor(at) {
+                web.reaches[at] = web.reaches[next];
+            }
+        }
+        web
     }
-    let later = LogPlace {
-        timeline: end.timeline.checked_add(1)?,
-        position: 0,
-    };
-    let (start, candidates) = by_start.range(later..).next()?;
-    (start.position <= end.position)
-        .then(|| best(candidates))
-        .flatten()
+
+    /// The one that leads farthest; of several the longest one.
+    fn best(&self, candidates: impl Iterator<Item = usize>) -> Option<usize> {
+        candidates.max_by_key(|at| (self.reaches[*at], self.chunks[*at].log_bytes(), *at))
+    }
+
+    /// What follows a chunk: on its timeline where it ends; else the first chunk of the next timeline
+    /// that there is, which parts from this one at or before its end.
+    fn successor(&self, at: usize) -> Option<usize> {
+        let end = end_of(self.chunks[at]);
+        if let Some(candidates) = self.by_start.get(&end) {
+            return self.best(candidates.clone());
+        }
+        let later = LogPlace {
+            timeline: end.timeline.checked_add(1)?,
+            position: 0,
+        };
+        let (start, candidates) = self.by_start.range(later..).next()?;
+        (start.position <= end.position)
+            .then(|| self.best(candidates.clone()))
+            .flatten()
+    }
 }
 
 #[cfg(test)]
@@ -232,6 +251,29 @@ mod tests {
             entry(place(1, 20), 25),
         ];
         assert_eq!(ends(&all, place(1, 0)), Ok(vec![10, 20, 25]));
+    }
+
+    #[test]
+    fn a_way_that_ends_sooner_is_not_taken() {
+        // Two joined the same stretch at other seams, and each removed what it had joined.
+        let all = [
+            entry(place(1, 0), 20),
+            entry(place(1, 0), 30),
+            entry(place(1, 20), 40),
+            entry(place(1, 30), 50),
+            entry(place(1, 40), 60),
+        ];
+        assert_eq!(ends(&all, place(1, 0)), Ok(vec![20, 40, 60]));
+        // What was joined is taken before what it was made of.
+        let all = [
+            entry(place(1, 0), 10),
+            entry(place(1, 0), 20),
+            entry(place(1, 10), 20),
+            entry(place(1, 20), 30),
+        ];
+        assert_eq!(ends(&all, place(1, 0)), Ok(vec![20, 30]));
+        let chain = Chain::of(&all, Uuid::nil(), place(1, 15)).expect("it is one");
+        assert_eq!(chain.chunks()[0].start, place(1, 0));
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl ChunkEntry {
         }
     }
 
+    /// Bytes of the log that it holds.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.end.saturating_sub(self.start.position)
+    }
+
     fn listing(&self) -> VolumeListing {
         let held = ObjectVersion {
             path: Path::from(self.path.as_str()),
@@ -110,14 +115,17 @@ fn parse(path: &Path, size: u64, modified: Timestamp) -> Option<ChunkEntry> {
     data_encoding::HEXLOWER
         .decode(incarnation.as_bytes())
         .ok()?;
+    let (position, end) = (long(start)?, long(end)?);
+    // Each leads on from where it begins.
+    (position < end).then_some(())?;
     Some(ChunkEntry {
         path: path.to_string(),
         stream: Uuid::try_parse(stream).ok()?,
         start: LogPlace {
             timeline: u32::from_str_radix(timeline, 16).ok()?,
-            position: long(start)?,
+            position,
         },
-        end: long(end)?,
+        end,
         at: Timestamp(long(at)?.cast_signed()),
         hash: hash.parse().ok()?,
         size,

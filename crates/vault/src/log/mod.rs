@@ -3,3 +3,4 @@
 //! It does not know which chunks are needed, nor how an engine's log is laid out.
 pub(crate) mod chain;
 pub(crate) mod chunks;
+pub(crate) mod join;

@@ -4,7 +4,8 @@
 //! visible under its name before it is whole and, in a local folder, synced.
 use std::{
     io::ErrorKind,
-    path::Path as FsPath,
+    os::unix::fs::MetadataExt,
+    path::{Path as FsPath, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -33,11 +34,50 @@ pub struct Vault {
     store: Arc<dyn ObjectStore>,
     /// Takes large objects in a local folder.
     large: Option<Arc<LargeObjects>>,
+    /// The local folder, when it lies in one.
+    folder: Option<Arc<Folder>>,
     /// Waits for the disk that one new object costs.
     syncs_per_object: u64,
     /// Where in a bucket it lies, when it does.
     place: Option<Place>,
     counters: Arc<Counters>,
+}
+
+/// A folder as it was when it was opened. At its path there may be another one later, as after an
+/// unmount: what is written there would be nowhere once the right one is back, and what is not found
+/// there is not gone.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Folder {
+    fn of(path: &FsPath) -> std::io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            device: found.dev(),
+            inode: found.ino(),
+        })
+    }
+
+    async fn is_there(&self) -> object_store::Result<()> {
+        let found = tokio::fs::metadata(&self.path).await;
+        let found = found.and_then(|found| {
+            let is_it = (found.dev(), found.ino()) == (self.device, self.inode);
+            is_it.then_some(()).ok_or_else(|| {
+                let why =
+                    "the vault's folder is not the one that was opened: was a disk unmounted?";
+                std::io::Error::other(why)
+            })
+        });
+        found.map_err(|error| object_store::Error::Generic {
+            store: "vault folder",
+            source: Box::new(error),
+        })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +104,7 @@ impl Vault {
         Self {
             store,
             large: None,
+            folder: None,
             syncs_per_object: 0,
             place: None,
             counters: Arc::default(),
@@ -135,6 +176,7 @@ impl Vault {
         Ok(Self {
             syncs_per_object: 2,
             large: Some(Arc::new(LargeObjects::below(path))),
+            folder: Some(Arc::new(Folder::of(path).map_err(failed("look at", path))?)),
             ..Self::new(Arc::new(store.with_fsync(true)))
         })
     }
@@ -154,16 +196,27 @@ impl Vault {
     /// The only way into the store: under a name that is free, and durable when this returns.
     pub(crate) async fn create(&self, path: &Path, bytes: Bytes) -> object_store::Result<()> {
         let count = bytes.len() as u64;
+        self.is_there().await?;
         if let Some(place) = &self.place {
             bucket_place::put((&*self.store, place), path, bytes).await?;
         } else if !self.create_large(path, &bytes).await? {
             let options = PutOptions::from(PutMode::Create);
             self.store.put_opts(path, bytes.into(), options).await?;
         }
+        // It may have gone meanwhile, and the object lie in what is there now.
+        self.is_there().await?;
         let Counters { bytes, syncs } = &*self.counters;
         bytes.fetch_add(count, Ordering::Relaxed);
         syncs.fetch_add(self.syncs_per_object, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether its folder is where it was opened.
+    async fn is_there(&self) -> object_store::Result<()> {
+        match &self.folder {
+            Some(folder) => folder.is_there().await,
+            None => Ok(()),
+        }
     }
 
     /// Creates a large object past the page cache; false when the store is to do it.
@@ -224,7 +277,11 @@ impl Vault {
                         last = Some(meta.location.clone());
                         each(meta);
                     }
-                    Ok(None) => return Ok(()),
+                    // A list of another folder is none of this vault's.
+                    Ok(None) => match self.is_there().await {
+                        Ok(()) => return Ok(()),
+                        Err(error) => break error,
+                    },
                     Err(error) => break error,
                 }
             };
@@ -239,9 +296,10 @@ impl Vault {
     pub(crate) async fn folders(&self, under: &Path) -> Result<Vec<Path>, VaultError> {
         let mut round = 0;
         loop {
-            let error = match self.store.list_with_delimiter(Some(under)).await {
-                Ok(found) => return Ok(found.common_prefixes),
-                Err(error) => error,
+            let found = self.store.list_with_delimiter(Some(under)).await;
+            let error = match (found, self.is_there().await) {
+                (Ok(found), Ok(())) => return Ok(found.common_prefixes),
+                (Err(error), _) | (_, Err(error)) => error,
             };
             if !self.ask_again(round).await {
                 return Err(VaultError::store("list", under, error));

@@ -70,15 +70,7 @@ fn a_stream_comes_back_as_it_was_kept() {
             Sealing::Sealed(key) => Some(key),
             Sealing::Open => None,
         };
-        let (mut log, mut before) = (Vec::new(), None);
-        for entry in chain.chunks() {
-            let read = vault::read_chunk(&world.vault, &world.volume, entry, data_key);
-            let chunk = world.runtime.block_on(read).expect("it opens");
-            let link = before.as_ref().map(|(head, hash)| (head, *hash));
-            Chain::check_link(link, (&chunk.head, entry.hash)).expect("they are linked");
-            log.extend(chunk.log);
-            before = Some((chunk.head, entry.hash));
-        }
+        let log = log_of(&world, &chain, data_key);
         assert_eq!(log, [vec![1; 3000], vec![2; 10], vec![3; 5]].concat());
     }
 }
@@ -160,4 +152,133 @@ fn a_sweep_of_snapshots_does_not_see_chunks() {
     let delete = vault::delete_chunk(&world.vault, &entries[0]);
     world.runtime.block_on(delete).expect("it is gone already");
     assert_eq!(listed(&world, &owner('A')).len(), 2);
+}
+
+/// What a chain holds, each chunk checked to follow the one before.
+fn log_of(world: &World, chain: &Chain, key: Option<&vault::DataKey>) -> Vec<u8> {
+    let (mut log, mut before) = (Vec::new(), None);
+    for entry in chain.chunks() {
+        let read = vault::read_chunk(&world.vault, &world.volume, entry, key);
+        let chunk = world.runtime.block_on(read).expect("it opens");
+        let link = before.as_ref().map(|(head, hash)| (head, *hash));
+        Chain::check_link(link, (&chunk.head, entry.hash)).expect("they are linked");
+        log.extend(chunk.log);
+        before = Some((chunk.head, entry.hash));
+    }
+    log
+}
+
+#[test]
+fn a_joined_log_is_the_same_log_at_every_moment() {
+    let (world, sealing, owner) = (World::new(), sealed(), owner('A'));
+    let (stream, key) = (Uuid::from_u128(1), key(1));
+    let (mut expected, mut last): (Vec<u8>, Option<ChunkEntry>) = (Vec::new(), None);
+    // Tiers are joined again, and what goes on names the last one that was streamed, joined since or not.
+    for round in 0..8_u8 {
+        for number in 0..48 {
+            let at = expected.len() as u64;
+            let bytes = vec![round; if number % 2 == 0 { 90 } else { 5_000 }];
+            let chunk = chunk(stream, at, &bytes, last.as_ref());
+            expected.extend(&chunk.log);
+            let written = vault::write_chunk(&world.vault, &world.volume, &owner, chunk, &sealing);
+            last = Some(world.runtime.block_on(written).expect("it is written"));
+        }
+        let from = LogPlace {
+            timeline: 1,
+            position: 0,
+        };
+        let all = listed(&world, &owner);
+        let chain = Chain::of(&all, stream, from).expect("a chain");
+        for group in vault::joinable(&chain) {
+            let joined = vault::join(&world.vault, &world.volume, &owner, group, &sealing);
+            world.runtime.block_on(joined).expect("they are joined");
+        }
+        let all = listed(&world, &owner);
+        let chain = Chain::of(&all, stream, from).expect("a chain beside what it was made of");
+        if round % 3 == 1 {
+            assert_eq!(log_of(&world, &chain, Some(&key)), expected);
+        }
+        // Any that go, go in any order.
+        for (chunk, _) in vault::superseded(&all, &chain).into_iter().rev().skip(1) {
+            let delete = vault::delete_chunk(&world.vault, chunk);
+            world.runtime.block_on(delete).expect("it is deleted");
+        }
+    }
+    let all = listed(&world, &owner);
+    let chain = Chain::of(
+        &all,
+        stream,
+        LogPlace {
+            timeline: 1,
+            position: 0,
+        },
+    )
+    .expect("a chain");
+    assert_eq!(log_of(&world, &chain, Some(&key)), expected);
+    assert!(
+        chain.chunks().len() < 2 * vault::CHUNKS_JOINED,
+        "{}",
+        chain.chunks().len()
+    );
+    assert!(all.len() < 3 * vault::CHUNKS_JOINED, "{}", all.len());
+}
+
+#[test]
+fn what_is_damaged_or_out_of_place_is_not_joined() {
+    let (world, sealing, owner) = (World::new(), sealed(), owner('A'));
+    let (stream, entries) = kept(&world, &sealing);
+    let join = |group: &[ChunkEntry], next: &ChunkEntry| {
+        let joined = vault::join(&world.vault, &world.volume, &owner, (group, next), &sealing);
+        world.runtime.block_on(joined)
+    };
+    // One that names another one before it: swapped in by who can write to the vault.
+    let swapped = chunk(stream, 3000, &[9; 10], Some(&entries[2]));
+    let written = vault::write_chunk(&world.vault, &world.volume, &owner, swapped, &sealing);
+    let swapped = world.runtime.block_on(written).expect("it is written");
+    for (group, next) in [
+        (vec![entries[0].clone(), swapped.clone()], &entries[2]),
+        (vec![entries[0].clone()], &swapped),
+        (vec![entries[0].clone(), entries[2].clone()], &entries[2]),
+    ] {
+        assert!(matches!(
+            join(&group, next),
+            Err(VaultError::Damaged { .. })
+        ));
+    }
+    let path = world.folder.path().join("here").join(&entries[1].path);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[120] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let damaged = join(&entries[..2], &entries[2]);
+    assert!(matches!(damaged, Err(VaultError::Damaged { .. })));
+    assert_eq!(listed(&world, &owner).len(), 4, "nothing was written");
+}
+
+#[test]
+fn a_folder_that_is_gone_or_another_one_takes_and_tells_nothing() {
+    let (world, sealing, owner) = (World::new(), sealed(), owner('A'));
+    let (stream, entries) = kept(&world, &sealing);
+    let (here, aside) = (
+        world.folder.path().join("here"),
+        world.folder.path().join("aside"),
+    );
+    let fails = || {
+        let chunk = chunk(stream, 3015, &[4; 10], entries.last());
+        let written = vault::write_chunk(&world.vault, &world.volume, &owner, chunk, &sealing);
+        let listed = vault::chunks(&world.vault, &world.volume, &owner);
+        let owners = vault::chunk_owners(&world.vault, &world.volume);
+        world.runtime.block_on(written).is_err()
+            && world.runtime.block_on(listed).is_err()
+            && world.runtime.block_on(owners).is_err()
+    };
+    std::fs::rename(&here, &aside).unwrap();
+    assert!(fails() && !here.exists(), "none is made in its place");
+    // As a mount point is without its disk.
+    std::fs::create_dir(&here).unwrap();
+    assert!(fails());
+    assert_eq!(std::fs::read_dir(&here).unwrap().count(), 0);
+    std::fs::remove_dir(&here).unwrap();
+    std::fs::rename(&aside, &here).unwrap();
+    assert!(!fails());
+    assert_eq!(listed(&world, &owner).len(), 4);
 }

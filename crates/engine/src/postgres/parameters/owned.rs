@@ -57,6 +57,7 @@ const FREE: &[&str] = &[
     "superuser_reserved_connections", "tcp_keepalives_count", "tcp_keepalives_idle", "tcp_keepalives_interval",
     "tcp_user_timeout",
     "hot_standby_feedback", "max_standby_archive_delay", "max_standby_streaming_delay", "track_commit_timestamp",
+    "max_slot_wal_keep_size",
     "wal_receiver_status_interval", "wal_receiver_timeout", "wal_sender_timeout",
     "commit_delay", "commit_siblings", "synchronous_commit", "wal_buffers", "wal_compression", "wal_skip_threshold",
     "wal_writer_delay", "wal_writer_flush_after",
