@@ -34,6 +34,8 @@ pub(crate) mod logs;
 #[cfg(test)]
 mod month;
 pub(crate) mod ownership;
+#[cfg(test)]
+mod plan_runs;
 pub(crate) mod prune;
 pub(crate) mod recovery_points;
 #[cfg(test)]
