@@ -15,7 +15,7 @@ use vault::{Chain, ChainError, Chunk, ChunkHead, Sealing, Vault};
 
 use super::{
     bases,
-    house::{House, Pass},
+    upkeep::{Pass, Upkeep},
 };
 use crate::{
     clusters::files,
@@ -53,7 +53,7 @@ pub(super) struct Shipper {
     told_at: Timestamp,
     /// Whether it has grown since.
     untold: bool,
-    house: House,
+    upkeep: Upkeep,
 }
 
 /// What a step did.
@@ -201,7 +201,7 @@ impl Shipper {
             at: now,
             told_at: now,
             untold: false,
-            house: House::new(context, now, true),
+            upkeep: Upkeep::new(context, now, true),
         })
     }
 
@@ -260,7 +260,7 @@ impl Shipper {
             at: last.map_or(stream.began_at, |last| last.at),
             told_at: now,
             untold: false,
-            house: House::new(context, now, false),
+            upkeep: Upkeep::new(context, now, false),
         })
     }
 
@@ -304,7 +304,7 @@ impl Shipper {
             let (id, stream) = (&self.cluster.resource_id, self.stream);
             self.context.log_windows.reach(id, stream, at);
         }
-        self.keep_house(has_grown).await?;
+        self.keep_up(has_grown).await?;
         match piece.is_last {
             true => Ok(Step::Done),
             false => Ok(Step::More),
@@ -312,7 +312,7 @@ impl Shipper {
     }
 
     /// What is to be done now and then.
-    async fn keep_house(&mut self, has_grown: bool) -> Result<(), JobError> {
+    async fn keep_up(&mut self, has_grown: bool) -> Result<(), JobError> {
         let now = self.context.now();
         self.untold |= has_grown;
         if !now.is_within(TELL_EVERY, self.told_at) {
@@ -329,7 +329,7 @@ impl Shipper {
             stream: self.stream,
             sealing: self.sealing.clone(),
         };
-        self.house.see_to(has_grown, pass, now);
+        self.upkeep.see_to(has_grown, pass, now);
         Ok(())
     }
 }

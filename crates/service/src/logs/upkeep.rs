@@ -20,7 +20,7 @@ const PASS_REST: Duration = Duration::from_secs(5);
 const JOINED_GRACE: Duration = Duration::from_secs(60);
 
 /// The passes over one stream.
-pub(super) struct House {
+pub(super) struct Upkeep {
     /// The one that is under way; it says whether it left what goes after its grace. It ends with this.
     under_way: JoinSet<bool>,
     begun_at: Timestamp,
@@ -40,7 +40,7 @@ pub(super) struct Pass {
     pub(super) sealing: Sealing,
 }
 
-impl House {
+impl Upkeep {
     /// The first pass is due at once where there is something already.
     pub(super) fn new(context: &ServiceContext, now: Timestamp, is_new: bool) -> Self {
         Self {
