@@ -128,7 +128,7 @@ pub(crate) struct Layer {
         value_delimiter = ','
     )]
     host: Vec<String>,
-    /// Address that browsers have this server by, where a proxy stands before it: https://ferry.example.net
+    /// Address that browsers have this server by, where a proxy stands before it: `https://ferry.example.net`
     ///
     /// The console takes changes from pages of that origin only, and of the address that it listens on.
     #[arg(long, env = "SNAPFERRY_EXTERNAL_URL", value_name = "URL")]
