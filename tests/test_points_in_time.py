@@ -247,6 +247,21 @@ def able(deployment, name):
         return None
 
 
+def test_a_multi_az_cluster_is_restored_too(home):
+    name = unique("multi")
+    multi_az = {"Engine": "postgres", "DBClusterInstanceClass": "db.m5d.large", "AllocatedStorage": 100}
+    cluster = based(home, name, **multi_az)
+    with clients.connect(cluster) as connection:
+        connection.execute("insert into t values (1)")
+        moment = connection.execute("select clock_timestamp()").fetchone()[0]
+        connection.execute("insert into t values (2)")
+    wait_for(home, name, moment)
+    made = restored(home, name, RestoreToTime=moment, DBClusterInstanceClass="db.m5d.large")
+    assert rows(made) == [1] and len(made["DBClusterMembers"]) == 3
+    for one in (made, cluster):
+        drop(home, one)
+
+
 def test_a_writer_that_took_over_goes_on(home):
     rds, cluster = home.rds(), based(home, "two")
     for name in ("two-1", "two-2"):

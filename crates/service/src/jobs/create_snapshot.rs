@@ -23,6 +23,7 @@ use crate::{
     clusters::{addresses, files},
     events::kinds,
     keys::{KeyUser, cluster_context},
+    logs::bases,
     recovery_points,
 };
 
@@ -188,9 +189,12 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
 /// The servers that a cluster can be read from, the first choice first. Of a Multi-AZ DB cluster that
 /// is a reader, to spare the writer, as in RDS: always the same one while it is there, since the pages
 /// of servers differ in what is in no log.
+///
+/// What is read from a reader begins at its last restartpoint, which may be long ago, and before the
+/// log that is kept. So the first snapshot from which that log leads on is read from the writer.
 async fn sources(run: &Run, cluster: &Cluster, writer: Home) -> Result<Vec<Home>, JobError> {
     let mut found = Vec::new();
-    if cluster.is_multi_az() {
+    if cluster.is_multi_az() && !lacks_base(run, cluster).await? {
         let members = run.members(cluster).await?;
         let ready = failover::candidates(&run.context, cluster, &members).await?;
         let first = ready
@@ -201,6 +205,18 @@ async fn sources(run: &Run, cluster: &Cluster, writer: Home) -> Result<Vec<Home>
     }
     found.push(writer);
     Ok(found)
+}
+
+/// Whether the cluster's log is kept, and leads on from no snapshot yet.
+async fn lacks_base(run: &Run, cluster: &Cluster) -> Result<bool, JobError> {
+    let now = run.cluster(&cluster.resource_id).await?;
+    let stream = now.logs.last().filter(|stream| stream.ended_at.is_none());
+    let Some(stream) = stream.map(|stream| stream.id) else {
+        return Ok(false);
+    };
+    let read = move |tx: &mut dyn Tx| bases::of_cluster(tx, &now);
+    let found = run.context.catalog.read(read).await?;
+    Ok(found.iter().all(|base| base.in_log.stream != stream))
 }
 
 /// Where in the cluster's log a dump lies that was just taken, if the stream that has begun before it
