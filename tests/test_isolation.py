@@ -13,6 +13,10 @@ import clients
 import contract
 from clients import HOME, OWNER, STRANGER, unique
 from snapferry_tools import running
+from test_backup_copies import copied, copy
+from test_backup_jobs import ROLE, ended, points, start
+from test_backup_plans import plan_of
+from test_backup_restores import restored
 
 # Members that name a resource, and which of the owner's identifiers they are given.
 NAMES = {
@@ -43,22 +47,36 @@ NAMES = {
     "GrantId": ("grant",),
     "GrantToken": ("token",),
     "BackupVaultName": ("vault",),
-    "ResourceArn": ("vault_arn",),
+    "SourceBackupVaultName": ("vault",),
+    "DestinationBackupVaultArn": ("vault_arn",),
+    "BackupPlanId": ("plan",),
+    "SelectionId": ("selection",),
+    "BackupJobId": ("backup_job",),
+    "CopyJobId": ("copy_job",),
+    "RestoreJobId": ("restore_job",),
+    "RecoveryPointArn": ("point",),
+    "ResourceArn": ("vault_arn", "cluster_arn", "plan_arn", "point"),
     "SecretId": ("secret", "secret_arn"),
 }
 # What other members that are required get.
 FILL = {
     "AttributeName": lambda: "restore",
+    "BackupPlan": lambda: plan_of("stolen"),
+    "BackupPlanTemplateJson": lambda: json.dumps(plan_of("stolen")),
+    "BackupSelection": lambda: {"SelectionName": unique("stolen"), "IamRoleArn": ROLE, "Resources": ["*"]},
     "DBInstanceClass": lambda: "db.r6g.large",
     "DBParameterGroupFamily": lambda: "aurora-postgresql15",
     "DBSubnetGroupDescription": lambda: "mine",
     "Description": lambda: "mine",
     "Engine": lambda: "aurora-postgresql",
+    "GlobalSettings": lambda: {},
     "GranteePrincipal": lambda: STRANGER,
+    "IamRoleArn": lambda: ROLE,
     "Key": lambda: "team",
     "Mac": lambda: b"x" * 32,
     "MacAlgorithm": lambda: "HMAC_SHA_256",
     "Message": lambda: b"x",
+    "Metadata": lambda: {"DBClusterIdentifier": unique("stolen"), "Engine": "aurora-postgresql"},
     "Operations": lambda: ["Decrypt"],
     "Parameters": lambda: [{"ParameterName": "work_mem", "ParameterValue": "8192", "ApplyMethod": "immediate"}],
     "Plaintext": lambda: b"x",
@@ -125,6 +143,7 @@ def owned(closed, sealed, sealed_snapshot):
     home = unique("owned")
     secret = closed.new_cluster(home, MasterUserPassword=None, ManageMasterUserPassword=True)["MasterUserSecret"]["SecretArn"]
     vault = closed.client("backup").create_backup_vault(BackupVaultName=home, BackupVaultTags={"team": "blue"})["BackupVaultArn"]
+    backups = backed_up(closed.client("backup"), home, cluster["DBClusterArn"])
     instance = rds.create_db_instance(
         DBInstanceIdentifier=f"{home}-1", DBClusterIdentifier=home, Engine="aurora-postgresql", DBInstanceClass="db.r6g.large"
     )["DBInstance"]
@@ -137,7 +156,7 @@ def owned(closed, sealed, sealed_snapshot):
     rds.create_db_subnet_group(
         DBSubnetGroupName=f"{home}-subnets", DBSubnetGroupDescription="mine", SubnetIds=["subnet-1", "subnet-2"]
     )
-    return {
+    yield {
         "instance": instance["DBInstanceIdentifier"],
         "instance_arn": instance["DBInstanceArn"],
         "parameters": f"{home}-parameters",
@@ -161,7 +180,41 @@ def owned(closed, sealed, sealed_snapshot):
         "vault_arn": vault,
         "secret": secret.rpartition(":secret:")[2][:-7],
         "secret_arn": secret,
+    } | backups
+    forget(closed.client("backup"), home, backups)
+
+
+def backed_up(backup, vault, resource):
+    """What AWS Backup makes of a cluster: a recovery point, jobs of all kinds, a plan and its selection."""
+    job = ended(backup, start(backup, vault, {"DBClusterArn": resource}))
+    point = job["RecoveryPointArn"]
+    other = backup.create_backup_vault(BackupVaultName=f"{vault}-other")["BackupVaultArn"]
+    copied_by = copied(backup, copy(backup, job, other))
+    metadata = backup.get_recovery_point_restore_metadata(BackupVaultName=vault, RecoveryPointArn=point)["RestoreMetadata"]
+    metadata["DBClusterIdentifier"] = f"{vault}-back"
+    restore = backup.start_restore_job(RecoveryPointArn=point, Metadata=metadata, IamRoleArn=ROLE)["RestoreJobId"]
+    restored(backup, restore)
+    plan = backup.create_backup_plan(BackupPlan=plan_of(vault))
+    selection = {"SelectionName": "all", "IamRoleArn": ROLE, "Resources": [resource]}
+    selected = backup.create_backup_selection(BackupPlanId=plan["BackupPlanId"], BackupSelection=selection)
+    return {
+        "backup_job": job["BackupJobId"],
+        "copy_job": copied_by["CopyJobId"],
+        "restore_job": restore,
+        "point": point,
+        "plan": plan["BackupPlanId"],
+        "plan_arn": plan["BackupPlanArn"],
+        "selection": selected["SelectionId"],
     }
+
+
+def forget(backup, vault, made):
+    """Takes away what only AWS Backup may."""
+    backup.delete_backup_selection(BackupPlanId=made["plan"], SelectionId=made["selection"])
+    backup.delete_backup_plan(BackupPlanId=made["plan"])
+    for name in (vault, f"{vault}-other"):
+        for row in points(backup, name):
+            backup.delete_recovery_point(BackupVaultName=name, RecoveryPointArn=row["RecoveryPointArn"])
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +227,8 @@ def ghosts(closed, owned):
     key = f"arn:aws:kms:{HOME}:{OWNER}:key/{key_id}"
     gone = kms.create_grant(KeyId=owned["key"], GranteePrincipal=clients.PARTNER, Operations=["Decrypt"])
     kms.revoke_grant(KeyId=owned["key"], GrantId=gone["GrantId"])
+    numbered = enumerate(("plan", "selection", "backup_job", "copy_job", "restore_job"), 1)
+    jobs = {name: f"{key_id[:-1]}{number}" for number, name in numbered}
     new = ("instance", "parameters", "instance_parameters", "subnets", "vault")
     return {name: f"{what}-ghost" for name, what in owned.items() if name.removesuffix("_arn") in new} | {
         "cluster": "sealed-ghost",
@@ -190,7 +245,8 @@ def ghosts(closed, owned):
         "token": gone["GrantToken"],
         "secret": f"{owned['secret'][:-5]}ghost",
         "secret_arn": f"{owned['secret_arn'][:-12]}ghost-AbCdEf",
-    }
+        "point": f"{owned['point'][:-12]}{'0' * 12}",
+    } | jobs | {"plan_arn": owned["plan_arn"].replace(owned["plan"], jobs["plan"])}
 
 
 def actions(binary):
@@ -261,7 +317,14 @@ def everything(closed, owned):
         rds.describe_db_cluster_parameter_groups(),
         rds.describe_db_parameter_groups(),
         closed.client("backup").list_backup_vaults(),
-        closed.client("backup").list_tags(ResourceArn=owned["vault_arn"]),
+        *[closed.client("backup").list_tags(ResourceArn=owned[name]) for name in ("vault_arn", "plan_arn", "point")],
+        closed.client("backup").list_backup_plans(),
+        closed.client("backup").get_backup_plan(BackupPlanId=owned["plan"]),
+        closed.client("backup").list_backup_selections(BackupPlanId=owned["plan"]),
+        closed.client("backup").list_recovery_points_by_backup_vault(BackupVaultName=owned["vault"]),
+        closed.client("backup").list_backup_jobs(),
+        closed.client("backup").list_copy_jobs(),
+        closed.client("backup").list_restore_jobs(),
         closed.client("secretsmanager").list_secrets(),
         rds.describe_db_cluster_parameters(DBClusterParameterGroupName=owned["parameters"], Source="user"),
         rds.describe_db_cluster_snapshots(),
@@ -299,7 +362,7 @@ def test_a_foreign_account_reaches_nothing(closed, binary, owned, ghosts):
                 strip = str.maketrans("", "", "0123456789")
                 assert isinstance(absent, str), f"{where}: refused, but of nothing it is {absent}"
                 assert learnt.translate(strip) == absent.translate(strip), where
-            for name in ("cluster_arn", "resource", "snapshot_arn", "instance_arn", "parameters_arn", "key", "key_id", "token", "secret_arn"):
+            for name in ("cluster_arn", "resource", "snapshot_arn", "instance_arn", "parameters_arn", "key", "key_id", "token", "secret_arn", "point", "plan"):
                 assert owned[name] not in told, f"{where} told the owner's {name}: {told}"
             walked += 1
     assert walked > 150

@@ -32,7 +32,7 @@ SAID = {
     "AccessDeniedException": "",
     "AccessDenied": "",
     "InvalidParameterValueException": "must be the ARN of a KMS key|does not exist, is not enabled|not the ARN of",
-    "ResourceNotFoundException": "cannot be found|not found",
+    "ResourceNotFoundException": "cannot be found|not found|Cannot find",
     "ValidationError": "is invalid: a role's ARN",
 }
 
