@@ -332,7 +332,7 @@ struct Place {
 }
 
 /// Whether the cluster has a user that runs nothing else.
-fn is_alone(home: &Home) -> bool {
+pub(crate) fn is_alone(home: &Home) -> bool {
     home.os_uid.is_some() && !home.os_uid_shared
 }
 

@@ -36,6 +36,7 @@ mod review;
 mod rights;
 mod run;
 mod session;
+mod shared_memory;
 mod tail;
 mod template;
 mod wal;
@@ -55,6 +56,7 @@ use crate::{
     profile::Profile,
 };
 use conf::ADMIN;
+use shared_memory::Left;
 
 pub use eviction::{Eviction, EvictionError, Evictor, Occupant, shown as shown_occupants};
 pub use handle::Postgres;
@@ -219,7 +221,14 @@ impl Engine for Postgres {
     }
 
     async fn remove(&self, home: &Home) -> Result<(), EngineError> {
-        process::SERVER.remove(&self.limited, home).await
+        let at = home.clone();
+        let left = blocking(move || Ok(Left::by(&at))).await?;
+        process::SERVER.remove(&self.limited, home).await?;
+        blocking(move || {
+            left.remove();
+            Ok(())
+        })
+        .await
     }
 
     async fn trim_log(&self, home: &Home) -> Result<(), EngineError> {

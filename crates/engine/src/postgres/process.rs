@@ -62,6 +62,8 @@ pub(super) struct LockFile {
     pub(super) socket_dir: Option<String>,
     /// The first address that it listens on.
     pub(super) host: Option<String>,
+    /// The segment of shared memory that it made.
+    pub(super) shared_memory: Option<u64>,
 }
 
 /// Reads `postmaster.pid`, if it is there and makes sense. The server's user may have put anything
@@ -90,6 +92,9 @@ pub(super) fn read_lock_file(home: &Home) -> Result<Option<LockFile>, Unreadable
         port: lines.nth(2).and_then(|line| line.trim().parse().ok()),
         socket_dir: lines.next().map(|line| line.trim().to_owned()),
         host: lines.next().map(|line| line.trim().to_owned()),
+        shared_memory: lines
+            .next()
+            .and_then(|line| line.split_whitespace().nth(1)?.parse().ok()),
     }))
 }
 

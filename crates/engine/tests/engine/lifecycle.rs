@@ -349,3 +349,22 @@ async fn a_cluster_is_whole_in_its_control_group_and_the_group_ends_with_it() {
     assert!(!group.exists(), "the group is gone");
     fs::remove_dir(&above).expect("nothing is left in it");
 }
+
+/// The system has room for few segments, and nobody but a next start would remove one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_servers_shared_memory_goes_with_its_cluster() {
+    let rig = Rig::new();
+    let home = rig.created("killed").await;
+    let lock = fs::read_to_string(home.data().join("postmaster.pid")).expect("it runs");
+    let line = lock.lines().nth(6).expect("a line of shared memory");
+    let segment = line.split_whitespace().nth(1).expect("an id").to_owned();
+    let is_there = || {
+        let listed = fs::read_to_string("/proc/sysvipc/shm").expect("a list");
+        let mut rows = listed.lines();
+        rows.any(|row| row.split_whitespace().nth(1) == Some(&segment))
+    };
+    kill(postmaster(&home), Signal::KILL);
+    assert!(is_there());
+    rig.engine.remove(&home).await.expect("removes");
+    assert!(!is_there(), "segment {segment} stays");
+}
