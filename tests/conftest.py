@@ -62,8 +62,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def binary(request):
-    """The binary under test."""
-    return request.config.getoption("--snapferry")
+    """The binary under test, also for those who run it in another folder."""
+    return os.path.abspath(request.config.getoption("--snapferry"))
 
 
 @pytest.fixture(scope="session")
