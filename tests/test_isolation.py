@@ -182,6 +182,8 @@ def owned(closed, sealed, sealed_snapshot):
         "secret_arn": secret,
     } | backups
     forget(closed.client("backup"), home, backups)
+    rds.delete_db_cluster(DBClusterIdentifier=f"{home}-back", SkipFinalSnapshot=True)
+    clients.wait_cluster_gone(rds, f"{home}-back")
 
 
 def backed_up(backup, vault, resource):
