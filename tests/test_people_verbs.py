@@ -7,6 +7,7 @@ import select
 import shutil
 import signal
 import subprocess
+import termios
 import time
 
 import jsonschema
@@ -51,6 +52,11 @@ def read_until(leader, wanted):
                 break
     assert wanted in shown, shown
     return shown
+
+
+def until_hidden(leader):
+    """Waits until a terminal does not show what is typed, which begins after the question is shown."""
+    running.wait_until(lambda: not termios.tcgetattr(leader)[3] & termios.ECHO, 60, "the terminal hides what is typed", every=0.02)
 
 
 def completed(binary, *words, environment):
@@ -220,6 +226,7 @@ def test_a_login_is_tried_kept_and_used(closed, binary, tmp_path):
     shown = read_until(leader, "Access key id")
     os.write(leader, f"{identity}\n".encode())
     shown += read_until(leader, "Secret access key")
+    until_hidden(leader)
     os.write(leader, f"{secret}\n".encode())
     shown += read_until(leader, "logged in")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
