@@ -259,7 +259,7 @@ def test_a_snapshot_its_copies_and_a_restore(provider, closed, applied, far_key)
     )
     far.wait_cluster(restored)
     # The provider modifies at once what a restore cannot be told.
-    later = {"BackupRetentionPeriod": 3, "PreferredMaintenanceWindow": "wed:03:00-wed:03:30"}
+    later = {"BackupRetentionPeriod": 3, "PreferredMaintenanceWindow": "wed:12:00-wed:12:30"}
     far.rds.modify_db_cluster(DBClusterIdentifier=restored, ApplyImmediately=True, MasterUserPassword=PASSWORD, **later)
     far.wait_cluster(restored, settled=True)
     state = far.read_cluster(restored)
