@@ -210,7 +210,7 @@ pub(crate) fn settle(
         before: had,
         now: running.clone(),
         configured: Configured {
-            waits: lives && whole != *running,
+            waits: whole != *running,
             refused: names,
         },
     })

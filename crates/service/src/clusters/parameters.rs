@@ -11,11 +11,10 @@ use catalog::{
     keyed,
     parameter_status::{self, ParameterStatus},
 };
-use engine::{
-    Configured, EngineError, EngineRegistry, SYNCHRONOUS_BACKUP, WantedParameters, WantedValue,
-};
+use engine::{Configured, EngineError, SYNCHRONOUS_BACKUP, WantedParameters, WantedValue};
 use model::{
-    ApplyMethod, Cluster, ClusterStatus, GroupScope, InstanceId, ParameterGroup, Placement, Told,
+    ApplyMethod, Cluster, ClusterStatus, GroupScope, Instance, InstanceId, ParameterGroup,
+    Placement, Told,
 };
 
 use super::{addresses, files::home};
@@ -44,20 +43,31 @@ fn wanted(tx: &mut dyn Tx, cluster: &Cluster) -> Result<WantedParameters, Catalo
     )
 }
 
-/// What is wanted of the server of a member: what its own group sets comes before its cluster's.
-fn wanted_of(
-    tx: &mut dyn Tx,
-    engines: &EngineRegistry,
-    member: &Member,
-) -> Result<WantedParameters, CatalogError> {
-    let Member { cluster, instance } = member;
-    let mut found = wanted(tx, cluster)?;
-    let own = instance.options.parameter_group.as_deref();
-    let own = named(tx, cluster, GroupScope::Instance, own)?;
-    let engine = engines.named(&cluster.engine).ok();
-    let may_differ = |name: &str| engine.is_some_and(|engine| !engine.is_cluster_wide(name));
-    found.extend(own.into_iter().filter(|(name, _)| may_differ(name)));
-    Ok(found)
+/// What the groups of a member set.
+#[derive(Debug)]
+struct Groups {
+    cluster: WantedParameters,
+    own: WantedParameters,
+}
+
+impl Groups {
+    fn of(tx: &mut dyn Tx, member: &Member) -> Result<Self, CatalogError> {
+        let Member { cluster, instance } = member;
+        let own = instance.options.parameter_group.as_deref();
+        Ok(Self {
+            cluster: wanted(tx, cluster)?,
+            own: named(tx, cluster, GroupScope::Instance, own)?,
+        })
+    }
+
+    /// What is wanted of the member's server: what its own group sets comes before its cluster's.
+    fn wanted(self, context: &ServiceContext, cluster: &Cluster) -> WantedParameters {
+        let mut found = self.cluster;
+        let engine = context.engines.named(&cluster.engine).ok();
+        let may_differ = |name: &str| engine.is_some_and(|engine| !engine.is_cluster_wide(name));
+        found.extend(self.own.into_iter().filter(|(name, _)| may_differ(name)));
+        possible(context, found)
+    }
 }
 
 /// What a server gets: where no log goes to the vault, no commit can wait for it.
@@ -120,6 +130,42 @@ pub(crate) async fn settle(
     addresses::start(context, cluster, place).await
 }
 
+/// Starts the server of a member, or adopts it, with all that its groups set by now: the keeper may not
+/// have got to a change that was made just before. One that cannot be told starts with what it had.
+///
+/// # Errors
+/// As [`addresses::start`].
+pub(crate) async fn start(
+    context: &ServiceContext,
+    cluster: &Cluster,
+    instance: &Instance,
+) -> Result<Placement, JobError> {
+    if let Err(error) = give_next(context, cluster, instance).await {
+        tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "a server starts without the latest values of its parameters");
+    }
+    addresses::start(context, cluster, instance.placement.clone()).await
+}
+
+async fn give_next(
+    context: &ServiceContext,
+    cluster: &Cluster,
+    instance: &Instance,
+) -> Result<(), JobError> {
+    let member = Member {
+        cluster: cluster.clone(),
+        instance: instance.clone(),
+    };
+    let read = move |tx: &mut dyn Tx| Groups::of(tx, &member);
+    let groups: Groups = context.catalog.read(read).await?;
+    let wanted = groups.wanted(context, cluster);
+    let home = home(context, cluster, &instance.placement);
+    context
+        .engine_of(cluster)?
+        .configure(&home, &wanted)
+        .await?;
+    Ok(())
+}
+
 /// What was last wanted of a server, and how it stood to that.
 #[derive(Debug)]
 struct Given {
@@ -148,14 +194,14 @@ impl Task for ParameterKeeper {
     }
 
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
-        let (node, asked) = (context.settings.node.clone(), context.clone());
+        let node = context.settings.node.clone();
         let members = context.catalog.read(move |tx| {
             let members = instances::on_node(tx, &node)?.into_iter();
             let served = members.filter(is_served);
             served
                 .map(|member| {
                     let status = parameter_status::of(tx, &member.instance.id)?;
-                    Ok((wanted_of(tx, &asked.engines, &member)?, status, member))
+                    Ok((Groups::of(tx, &member)?, status, member))
                 })
                 .collect::<Result<Vec<_>, CatalogError>>()
         });
@@ -167,7 +213,8 @@ impl Task for ParameterKeeper {
         };
         self.given.retain(|id, _| here(id));
         let mut failed = None;
-        for (wanted, status, member) in members {
+        for (groups, status, member) in members {
+            let wanted = groups.wanted(context, &member.cluster);
             if let Err(error) = self.give(context, &member, wanted, status).await {
                 tracing::warn!(cluster = %member.cluster.name, cause = %chain(&error), "the cluster's server is not given its parameters");
                 failed.get_or_insert(error);
@@ -209,7 +256,6 @@ impl ParameterKeeper {
             return Ok(());
         }
         let home = home(context, cluster, &instance.placement);
-        let wanted = possible(context, wanted);
         let configured = match context.engine_of(cluster)?.configure(&home, &wanted).await {
             // Its server is being started or stopped: the next look sees how that went.
             Err(EngineError::Busy { .. } | EngineError::CannotTell { .. }) => return Ok(()),

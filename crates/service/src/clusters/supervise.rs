@@ -16,12 +16,11 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
     files::home,
-    here,
+    here, parameters,
     roles::{Bond, bond, copy_again, give_over, is_still_so, unfence},
 };
 use crate::{
     background::{Next, Task, TaskError},
-    clusters::addresses,
     context::ServiceContext,
     events::kinds::{self, OfCluster},
     fault::chain,
@@ -377,7 +376,7 @@ async fn see_to(
             note(false);
             unfence(context, member).await?;
             tracing::info!(cluster = %cluster.name, "starting the cluster's server");
-            addresses::start(context, cluster, instance.placement.clone()).await?;
+            parameters::start(context, cluster, instance).await?;
             note(true);
             Ok(Seen::Started)
         }
@@ -402,7 +401,7 @@ async fn keep_following(
         Bond::None if !bounds.may_start || !is_still_so(context, member).await? => Ok(Seen::Found),
         Bond::None => {
             tracing::warn!(cluster = %cluster.name, instance = %instance.id.as_str(), "a reader's server does not follow, so it is started anew");
-            addresses::start(context, cluster, instance.placement.clone()).await?;
+            parameters::start(context, cluster, instance).await?;
             Ok(Seen::Started)
         }
     }

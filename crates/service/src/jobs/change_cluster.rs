@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     backups::ends,
-    clusters::{addresses, files},
+    clusters::{files, parameters},
     context::ServiceContext,
     events::kinds::{self, OfCluster},
     fault::chain,
@@ -192,7 +192,7 @@ async fn start_servers(run: &Run, cluster: &Cluster) -> Result<(), JobError> {
 }
 
 async fn start_in_turn(run: &Run, cluster: &Cluster, member: &Instance) -> Result<(), JobError> {
-    let start = addresses::start(&run.context, cluster, member.placement.clone());
+    let start = parameters::start(&run.context, cluster, member);
     match run.slot.waiting(start).await {
         Ok(_) => {
             // The engine has just had a session with its server.

@@ -10,7 +10,7 @@ use super::{
     run::{JobType, Run},
 };
 use crate::{
-    clusters::{addresses, files},
+    clusters::{files, parameters},
     events::kinds::{self, OfInstance},
 };
 
@@ -50,7 +50,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
     let engine = context.engine_of(&cluster)?;
     context.answering.note_of(instance, false);
     run.slot.waiting(engine.stop(&home, PATIENCE)).await?;
-    let start = addresses::start(context, &cluster, instance.placement.clone());
+    let start = parameters::start(context, &cluster, instance);
     run.slot.waiting(start).await?;
     context.answering.note_of(instance, true);
     let lease = run.lease.clone();
