@@ -48,15 +48,19 @@ fn is_any_or(asked: Option<&String>, value: &str) -> bool {
     asked.is_none_or(|asked| asked == "*" || asked == value)
 }
 
+/// A query's `After` and `Before`.
+type Asked<'a> = (&'a Option<String>, &'a Option<String>);
+
 /// Two moments of the query, between which a job's lies.
 ///
 /// # Errors
 /// `InvalidParameterValueException`.
 pub(crate) fn span(
     (after, before): (&str, &str),
-    given: (Option<&str>, Option<&str>),
+    given: Asked<'_>,
 ) -> Result<(Option<Timestamp>, Option<Timestamp>), Fault> {
-    Ok((moment(after, given.0)?, moment(before, given.1)?))
+    let of = |member, given: &Option<String>| moment(member, given.as_deref());
+    Ok((of(after, given.0)?, of(before, given.1)?))
 }
 
 /// What every list of jobs is narrowed by.
@@ -73,6 +77,18 @@ pub(crate) struct OfJobs {
 }
 
 impl OfJobs {
+    /// Those that were created and came to their end between these moments.
+    ///
+    /// # Errors
+    /// `InvalidParameterValueException`.
+    pub(crate) fn between(created: Asked<'_>, ended: Asked<'_>) -> Result<Self, Fault> {
+        Ok(Self {
+            created: span(("ByCreatedAfter", "ByCreatedBefore"), created)?,
+            ended: span(("ByCompleteAfter", "ByCompleteBefore"), ended)?,
+            ..Self::default()
+        })
+    }
+
     pub(crate) fn passes(&self, job: &BackupJob) -> bool {
         is(self.resource_arn.as_ref(), &job.resource.to_string())
             && is(self.state.as_ref(), job.state.as_str())

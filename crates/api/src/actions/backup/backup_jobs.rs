@@ -6,7 +6,7 @@ use crate::{
     action::{Action, ActionContext, Api, Label, Layout, Output},
     backup::{
         faults,
-        filters::{OfJobs, is, span},
+        filters::{OfJobs, is},
         jobs::{self, ShownJob},
     },
 };
@@ -116,25 +116,17 @@ impl Action for ListBackupJobs {
 impl ListBackupJobs {
     /// Which jobs it asks for.
     fn filter(self) -> Result<impl Fn(&BackupJob) -> bool + Send + Sync + 'static, Fault> {
-        let text = Option::as_deref;
         let common = OfJobs {
-            created: span(
-                ("ByCreatedAfter", "ByCreatedBefore"),
-                (text(&self.by_created_after), text(&self.by_created_before)),
-            )?,
-            ended: span(
-                ("ByCompleteAfter", "ByCompleteBefore"),
-                (
-                    text(&self.by_complete_after),
-                    text(&self.by_complete_before),
-                ),
-            )?,
             resource_arn: self.by_resource_arn,
             state: self.by_state,
             resource_type: self.by_resource_type,
             account_id: self.by_account_id,
             message_category: self.by_message_category,
             parent_job_id: self.by_parent_job_id,
+            ..OfJobs::between(
+                (&self.by_created_after, &self.by_created_before),
+                (&self.by_complete_after, &self.by_complete_before),
+            )?
         };
         let vault = self.by_backup_vault_name;
         Ok(move |job: &BackupJob| is(vault.as_ref(), job.vault.as_str()) && common.passes(job))

@@ -431,23 +431,14 @@ impl Action for ListRestoreJobs {
 impl ListRestoreJobs {
     /// Which jobs it asks for. None is of a restore testing plan.
     fn filter(self) -> Result<impl Fn(&BackupJob) -> bool + Send + Sync + 'static, Fault> {
-        let text = Option::as_deref;
         let common = OfJobs {
-            created: span(
-                ("ByCreatedAfter", "ByCreatedBefore"),
-                (text(&self.by_created_after), text(&self.by_created_before)),
-            )?,
-            ended: span(
-                ("ByCompleteAfter", "ByCompleteBefore"),
-                (
-                    text(&self.by_complete_after),
-                    text(&self.by_complete_before),
-                ),
-            )?,
             resource_type: self.by_resource_type,
             account_id: self.by_account_id,
             parent_job_id: self.by_parent_job_id,
-            ..OfJobs::default()
+            ..OfJobs::between(
+                (&self.by_created_after, &self.by_created_before),
+                (&self.by_complete_after, &self.by_complete_before),
+            )?
         };
         let (asked, plan) = (self.by_status, self.by_restore_testing_plan_arn);
         Ok(move |job: &BackupJob| {
@@ -482,8 +473,8 @@ impl Action for ListRestoreJobsByProtectedResource {
                 "ByRecoveryPointCreationDateBefore",
             ),
             (
-                self.by_recovery_point_creation_date_after.as_deref(),
-                self.by_recovery_point_creation_date_before.as_deref(),
+                &self.by_recovery_point_creation_date_after,
+                &self.by_recovery_point_creation_date_before,
             ),
         )?;
         let asked = self.by_status;
