@@ -24,13 +24,14 @@ use crate::{
         invocation::Outcome,
         offline,
         output::{print, run},
-        progress_bar::{self, Bar, counted, size},
+        progress_bar::{self, Bar},
     },
     deployment::{
         catalogs::{self, NodeMark},
         data_dir::{DataDir, DataDirError},
         master_key,
     },
+    units::{counted, size},
 };
 
 /// How often the bar moves.

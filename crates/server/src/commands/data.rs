@@ -21,12 +21,12 @@ use crate::{
         failure::Failure,
         invocation::{Invocation, Outcome, Run},
         output::{print, run},
-        progress_bar::counted,
     },
     deployment::{
         data_dir::{DataDir, DataDirError, default_path},
         erase,
     },
+    units::counted,
 };
 
 /// A database has this long to stop in order; then it is made to.

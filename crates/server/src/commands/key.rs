@@ -13,8 +13,8 @@ use crate::{
         failure::Failure,
         invocation::{Invocation, Outcome, Run},
         output::{pairs, print, run, table},
-        progress_bar::counted,
     },
+    units::counted,
 };
 
 /// Look at what needs a KMS key, over the API

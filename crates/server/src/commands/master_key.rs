@@ -18,9 +18,9 @@ use crate::{
         invocation::{Invocation, Outcome, Run},
         offline,
         output::{print, run},
-        progress_bar::counted,
     },
     deployment::{catalogs, master_key},
+    units::counted,
 };
 
 /// Change the master key

@@ -22,9 +22,9 @@ use crate::{
         failure::Failure,
         invocation::{Invocation, Outcome, Run},
         output::{attach, lines_of_json, print, run, table},
-        progress_bar::counted,
     },
     deployment::catalogs,
+    units::counted,
 };
 
 /// Look at the nodes that share a catalog, drain one, or forget one

@@ -1,4 +1,4 @@
-//! How far a verb is, on one line of the terminal, and how amounts are written there.
+//! How far a verb is, on one line of the terminal.
 //!
 //! It does not know what is counted.
 use std::{
@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::commands::arguments::Format;
+use crate::units::{counted, size};
 
 /// The bar's width.
 const BAR_CHARS: usize = 30;
@@ -115,37 +116,12 @@ impl Paced {
     }
 }
 
-/// `1.5 GiB`.
-pub(crate) fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            let digits = usize::from(unit != "B");
-            return format!("{value:.digits$} {unit}");
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} TiB")
-}
-
-/// `1 snapshot`, `2 snapshots`.
-pub(crate) fn counted(count: u64, what: &str) -> String {
-    let plural = match (count, what.strip_suffix("ias")) {
-        (1, _) => what.to_owned(),
-        (_, Some(_)) => format!("{what}es"),
-        _ => format!("{what}s"),
-    };
-    format!("{count} {plural}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_bars_read_well() {
-        assert_eq!(size(1_023), "1023 B");
-        assert_eq!(size(1_536 << 20), "1.5 GiB");
+    fn bars_read_well() {
         let line = of_bytes(1 << 20, 4 << 20, 1e6);
         assert!(line.starts_with("[#######-----------------------]  25%  1.0 MiB of 4.0 MiB"));
         assert!(of_percent(50, "x copying", Some(3)).ends_with(" 50%  x copying  3 s left"));

@@ -19,12 +19,13 @@ use crate::{
         failure::Failure,
         invocation::{Invocation, Outcome, Run},
         output::{attach, print, run},
-        progress_bar::{self, Bar, counted, size},
+        progress_bar::{self, Bar},
     },
     deployment::{
         catalogs,
         data_dir::{DataDir, DataDirError},
     },
+    units::{counted, size},
 };
 
 /// How often the job is looked at.

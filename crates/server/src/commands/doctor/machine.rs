@@ -10,8 +10,8 @@ use rustix::{fs::statvfs, process::geteuid};
 
 use super::{finding::Finding, site::Site};
 use crate::{
-    commands::progress_bar::size,
     process::open_files::{OpenFiles, TooFew},
+    units::size,
 };
 
 /// The variable that names the only folder with engines' programs.

@@ -8,12 +8,13 @@ use service::Mode;
 
 use super::{finding::Finding, site::Site};
 use crate::{
-    commands::{failure::Failure, progress_bar::counted},
+    commands::failure::Failure,
     deployment::{
         catalogs,
         data_dir::{DataDir, DataDirError, check_private},
         master_key, vaults,
     },
+    units::counted,
 };
 
 /// Clocks differ by less than this, seconds.

@@ -16,8 +16,9 @@ use crate::commands::{
     arguments::Format,
     failure::Failure,
     output::{ROWS_MAX, print, run},
-    progress_bar::{Paced, size},
+    progress_bar::Paced,
 };
+use crate::units::size;
 
 /// Between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);

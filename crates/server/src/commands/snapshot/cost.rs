@@ -6,12 +6,8 @@ use serde_json::{Value, json};
 use super::rows::{name_of, number, parameters};
 use crate::{
     client::Api,
-    commands::{
-        arguments::Format,
-        failure::Failure,
-        output::table,
-        progress_bar::{counted, size},
-    },
+    commands::{arguments::Format, failure::Failure, output::table},
+    units::{counted, size},
 };
 
 /// Of which snapshots it is asked.

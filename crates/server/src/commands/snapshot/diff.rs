@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::rows::{number, parameters, text};
 use crate::{
     client::Api,
-    commands::{arguments::Format, failure::Failure, output::table, progress_bar::size},
+    commands::{arguments::Format, failure::Failure, output::table},
+    units::size,
 };
 
 /// Asks what changed.

@@ -8,12 +8,13 @@ use wire::Parameters;
 
 use super::{keys, snapshot};
 use crate::console::{
-    format::{size, status},
+    format::status,
     layout,
     refusal::Refusal,
     shapes::{KeyMetadata, Snapshot},
     visit::{Done, Visit, with_query},
 };
+use crate::units::size;
 
 /// What is wanted.
 struct Wanted {

@@ -7,11 +7,12 @@ use wire::Parameters;
 
 use super::{backups, snapshot};
 use crate::console::{
-    format::{moment, size},
+    format::moment,
     refusal::Refusal,
     shapes::Snapshot,
     visit::{Done, Visit},
 };
+use crate::units::size;
 
 /// The page.
 pub(super) async fn show(visit: &Visit<'_>) -> Result<Markup, Refusal> {

@@ -6,11 +6,12 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use crate::console::{
-    format::{Standing, age, moment, size, state},
+    format::{Standing, age, moment, state},
     refusal::Refusal,
     shapes::Events,
     visit::Visit,
 };
+use crate::units::size;
 
 const DAY_MINUTES: u32 = 24 * 60;
 

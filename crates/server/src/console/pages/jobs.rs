@@ -12,7 +12,7 @@ use wire::Parameters;
 use super::snapshot;
 use crate::console::{
     backend::Backend,
-    format::{Standing, age, size, state},
+    format::{Standing, age, state},
     live::Look,
     rates::Rates,
     refusal::Refusal,
@@ -20,6 +20,7 @@ use crate::console::{
     shapes::{Job, Jobs},
     visit::{Done, Visit},
 };
+use crate::units::size;
 
 const ACTION: &str = "DescribeJobs";
 /// What can be ended before its time.
