@@ -83,6 +83,8 @@ def test_a_plan_lives(closed, backup, vault, new_plan, aws):  # noqa: F811
     assert (old["BackupPlan"], old["VersionId"]) == (shown["BackupPlan"], made["VersionId"])
     versions = aws("backup", "list-backup-plan-versions", "--backup-plan-id", plan)["BackupPlanVersionsList"]
     assert [row["VersionId"] for row in versions] == [made["VersionId"], changed["VersionId"]]
+    pages = backup.get_paginator("list_backup_plan_versions").paginate(BackupPlanId=plan, PaginationConfig={"PageSize": 1})
+    assert [row["VersionId"] for page in pages for row in page["BackupPlanVersionsList"]] == [row["VersionId"] for row in versions]
     # Tags, by the plan's ARN.
     backup.tag_resource(ResourceArn=made["BackupPlanArn"], Tags={"more": "y"})
     backup.untag_resource(ResourceArn=made["BackupPlanArn"], TagKeyList=["team"])
