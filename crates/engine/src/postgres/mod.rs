@@ -8,6 +8,7 @@
 //! what lies in `data/` is never trusted: it is entered without following links, and files of
 //! another owner are refused.
 mod bounded;
+mod changes;
 mod client;
 mod conf;
 mod control;
@@ -62,6 +63,8 @@ pub use eviction::{Eviction, EvictionError, Evictor, Occupant, shown as shown_oc
 pub use handle::Postgres;
 pub(crate) use profile::PROFILE;
 
+#[doc(hidden)]
+pub use changes::changes_between;
 #[doc(hidden)]
 pub use page::checksum as page_checksum;
 #[doc(hidden)]

@@ -136,7 +136,7 @@ impl Review {
             }
         }
         match record.event()? {
-            Event::None => {}
+            Event::None | Event::Begun { .. } => {}
             Event::Made { relation, fork } => {
                 self.touch(relation.database);
                 if fork == INIT_FORK {
@@ -144,7 +144,7 @@ impl Review {
                     self.count()?;
                 }
             }
-            Event::Cut { relation } => self.touch(relation.database),
+            Event::Cut { relation, .. } => self.touch(relation.database),
             Event::Removed(removed) => {
                 for relation in removed.relations() {
                     self.touch(relation.database);

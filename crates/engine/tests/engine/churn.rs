@@ -21,10 +21,10 @@ const TRIES: u32 = 8;
 const CHECKS_AT_ONCE: usize = 2;
 
 /// Numbers that look random and are the same for the same seed.
-struct Draw(u64);
+pub(crate) struct Draw(pub(crate) u64);
 
 impl Draw {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -33,7 +33,7 @@ impl Draw {
 }
 
 /// A session of the administrator's, which may read everything.
-async fn admin(home: &Home, database: &str) -> Client {
+pub(crate) async fn admin(home: &Home, database: &str) -> Client {
     let mut config = tokio_postgres::Config::new();
     config
         .host_path(&home.socket_dir)
@@ -46,7 +46,7 @@ async fn admin(home: &Home, database: &str) -> Client {
 }
 
 /// A statement on one of a writer's relations.
-fn statement(draw: &mut Draw, writer: u64) -> String {
+pub(crate) fn statement(draw: &mut Draw, writer: u64) -> String {
     let name = format!("w{writer}_{}", draw.below(5));
     let rows = [0, 200, 5_000, 60_000][draw.below(4) as usize];
     let kept = ["", "UNLOGGED "][draw.below(2) as usize];
@@ -96,7 +96,7 @@ fn statement(draw: &mut Draw, writer: u64) -> String {
 }
 
 /// A statement that makes, removes or changes a database.
-fn of_databases(draw: &mut Draw) -> (&'static str, String) {
+pub(crate) fn of_databases(draw: &mut Draw) -> (&'static str, String) {
     let name = format!("d{}", draw.below(2));
     let strategy = ["wal_log", "file_copy"][draw.below(2) as usize];
     match draw.below(8) {
@@ -211,7 +211,7 @@ async fn check(home: &Home, before: &[i64], after: &[i64]) {
     }
 }
 
-async fn furnish(home: &Home) {
+pub(crate) async fn furnish(home: &Home) {
     // What template1 has, every database gets.
     let first = admin(home, "template1").await;
     first

@@ -26,8 +26,8 @@ pub(in crate::postgres) enum Event<'a> {
     None,
     /// Makes a fork of a relation.
     Made { relation: Relation, fork: u32 },
-    /// Cuts a relation.
-    Cut { relation: Relation },
+    /// Cuts a relation: this block and those behind it go.
+    Cut { relation: Relation, first: u32 },
     /// Ends a transaction, and removes relations with it.
     Removed(Removed<'a>),
     /// Makes a database by copying another one's files.
@@ -37,6 +37,8 @@ pub(in crate::postgres) enum Event<'a> {
         from: u32,
         from_tablespace: u32,
     },
+    /// Makes a database, whose relations are then made one by one.
+    Begun { database: u32 },
     /// Removes a database.
     Dropped { database: u32 },
     /// Writes a database's relation map; 0 for the shared one.
@@ -71,6 +73,7 @@ impl<'a> Record<'a> {
             (RM_SMGR, 0x10) => made(&mut data),
             (RM_SMGR, 0x20) => cut(&mut data),
             (RM_DBASE, 0x00) => copied(&mut data),
+            (RM_DBASE, 0x10) => data.word().map(|database| Event::Begun { database }),
             (RM_DBASE, 0x20) => data.word().map(|database| Event::Dropped { database }),
             (RM_RELMAP, 0x00) => data.word().map(|database| Event::Mapped { database }),
             (RM_TBLSPC, _) => Some(Event::Tablespace),
@@ -91,9 +94,10 @@ fn made<'a>(data: &mut Cursor<'_>) -> Option<Event<'a>> {
 }
 
 fn cut<'a>(data: &mut Cursor<'_>) -> Option<Event<'a>> {
-    data.skip(4)?;
+    let first = data.word()?;
     Some(Event::Cut {
         relation: data.relation()?,
+        first,
     })
 }
 

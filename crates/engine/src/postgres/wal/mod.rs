@@ -13,9 +13,11 @@ mod segments;
 
 pub(super) use event::Event;
 pub use listing::list_log;
-pub(super) use reader::{Files, LogFault, Reader};
-pub(super) use record::Record;
-pub(super) use segments::{HEAD_BYTES, Segments, is_history};
+pub(super) use reader::{Files, LogFault, Pages, Reader};
+pub(super) use record::{Record, Relation};
+pub(super) use segments::{HEAD_BYTES, PAGE_BYTES, Segments, is_history};
 
+#[cfg(test)]
+pub(super) mod sample;
 #[cfg(test)]
 mod tests;

@@ -143,6 +143,11 @@ impl<P: Pages> Reader<P> {
         }
     }
 
+    /// The pages, which may become more.
+    pub(in crate::postgres) fn pages_mut(&mut self) -> &mut P {
+        &mut self.pages
+    }
+
     /// Where the next record would begin.
     pub(in crate::postgres) fn at(&self) -> u64 {
         self.at

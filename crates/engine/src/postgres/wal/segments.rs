@@ -6,7 +6,7 @@ use crate::postgres::control::Control;
 /// Bytes at a segment's beginning that say which segment it is.
 pub(in crate::postgres) const HEAD_BYTES: usize = 40;
 /// Bytes of a page of the log.
-pub(super) const PAGE_BYTES: usize = 8192;
+pub(in crate::postgres) const PAGE_BYTES: usize = 8192;
 
 /// The segments of one timeline.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,18 @@ impl Segments {
             bytes: u64::from(control.wal_segment_bytes),
             system_identifier: control.system_identifier,
         }
+    }
+
+    /// Those that a segment's head tells of; none when it is no head.
+    pub(in crate::postgres) fn of_head(head: &[u8; HEAD_BYTES], timeline: u32) -> Option<Self> {
+        let bytes = u32::from_ne_bytes(head[32..36].try_into().expect("four bytes"));
+        let is_possible = bytes.is_power_of_two() && (1 << 20..=1 << 30).contains(&bytes);
+        let segments = Self {
+            timeline,
+            bytes: bytes.into(),
+            system_identifier: u64::from_ne_bytes(head[24..32].try_into().expect("eight bytes")),
+        };
+        (is_possible && segments.is_ours(head)).then_some(segments)
     }
 
     /// The number of the segment that holds this place.
