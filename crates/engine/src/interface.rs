@@ -82,8 +82,26 @@ pub struct Examined {
     pub indexes: u64,
 }
 
+/// Whether an engine knows from a cluster's log which pages changed since an earlier dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChangeMaps {
+    /// It does not: every file that was written to is read.
+    #[default]
+    Off,
+    /// It does, and only those are read.
+    On,
+    /// It does, all are read, and a dump fails when one is another than in the earlier dump though the
+    /// log does not say so.
+    Check,
+}
+
 /// Takes a dump's folders and files, in the order of the dump.
 pub trait DumpSink: Send {
+    /// The document of the earlier dump whose bytes can stand for those of this one; none without.
+    fn base_document(&self) -> Option<&str> {
+        None
+    }
+
     /// About how many bytes will come: said before the first file, and again when more is known.
     fn expect_total(&mut self, bytes: u64);
 
@@ -361,6 +379,10 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// For how long a dump may make statements wait that change tables or accounts, in engines where it does;
     /// one that takes longer is void. Said once; without, it is an hour.
     fn bound_dumps(&self, _wait_max: Duration) {}
+
+    /// Has the engine know from the logs that it reads by [`Engine::tail`] which pages change. Said once;
+    /// without, and by engines that read no log, it does not.
+    fn know_changes(&self, _how: ChangeMaps) {}
 
     /// Lets servers speak TLS from their next start or [`Engine::renew`] on. Said once.
     fn use_tls(&self, tls: Tls);

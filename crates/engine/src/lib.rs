@@ -37,7 +37,9 @@ pub use error::{Cause, EngineError, SinkError};
 #[cfg(feature = "conformance")]
 pub use fake::FakeEngine;
 pub use home::{Home, Replication, Upstream};
-pub use interface::{DumpInfo, DumpSink, Engine, Examined, NewCluster, Replica, ServerState};
+pub use interface::{
+    ChangeMaps, DumpInfo, DumpSink, Engine, Examined, NewCluster, Replica, ServerState,
+};
 pub use left_behind::{LeftBehindError, end_left_behind, left_behind, users_left_behind};
 pub use log::{LogPiece, LogSource, LogTail, ReplayTarget};
 pub use os_users::{FIRST_OS_USER, OsUsers, OsUsersError, SharedUser};

@@ -21,6 +21,17 @@ pub enum PageCheck {
     Torn,
 }
 
+/// What is known of a page beside the snapshot that a new one refers to, before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinceBase {
+    /// Nothing.
+    Unknown,
+    /// It is as it was there, and need not be read.
+    Same,
+    /// It is said to be as it was there, and must be read all the same: see [`Pages::contradict`].
+    SaidSame,
+}
+
 /// A file to be read, by as many threads as the reader likes.
 pub trait Content: Send + Sync {
     /// Its bytes when it was opened; nothing behind them belongs to it.
@@ -64,6 +75,16 @@ pub trait Pages: Send + Sync {
     /// Whatever ends the reading of the whole; and when it is given anything but one whole page:
     /// see [`whole_page`].
     fn check(&self, page: &mut [u8], offset: u64) -> io::Result<PageCheck>;
+
+    /// What is known of the page at this offset beside the base. More than nothing only of pages
+    /// that are no longer than a block, and of a base that is the one whose document the engine was
+    /// given.
+    fn since_base(&self, _offset: u64) -> SinceBase {
+        SinceBase::Unknown
+    }
+
+    /// Hears that a page which is [`SinceBase::SaidSame`] was read and is another than in the base.
+    fn contradict(&self, _offset: u64) {}
 }
 
 /// Whether pages of this size can be checked: whole ones lie in a block, or are several blocks of

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use model::LogPlace;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{control::Control, page::PAGE_BYTES};
 use crate::EngineError;
@@ -28,6 +29,9 @@ pub(super) enum Method {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Document {
     pub(super) engine: String,
+    /// Drawn for each dump; none in those of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) dump: Option<Uuid>,
     pub(super) version: String,
     pub(super) major: u32,
     pub(super) method: Method,
@@ -55,6 +59,7 @@ pub(super) struct Document {
 
 /// What the server's side adds to pg_control's.
 pub(super) struct Circumstances {
+    pub(super) dump: Option<Uuid>,
     pub(super) version: String,
     pub(super) major: u32,
     pub(super) method: Method,
@@ -70,6 +75,7 @@ impl Document {
     pub(super) fn new(control: &Control, about: Circumstances) -> Self {
         Self {
             engine: ENGINE.to_owned(),
+            dump: about.dump,
             version: about.version,
             major: about.major,
             method: about.method,

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    changes::Known,
     conf,
     install::{Install, Installs},
     own_programs::OwnPrograms,
@@ -26,6 +27,7 @@ pub struct Postgres {
     pub(super) own_programs: OwnPrograms,
     pub(super) limited: Limited,
     pub(super) lists: Lists,
+    pub(super) known: Known,
 }
 
 impl Postgres {

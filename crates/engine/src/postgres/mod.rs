@@ -49,8 +49,8 @@ use async_trait::async_trait;
 use model::LogPlace;
 
 use crate::{
-    Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home, LogSource,
-    LogTail, NewCluster, Parameter, Programs, ReplayTarget, Replica, ServerState, Tls,
+    ChangeMaps, Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home,
+    LogSource, LogTail, NewCluster, Parameter, Programs, ReplayTarget, Replica, ServerState, Tls,
     WantedParameters,
     blocking::blocking,
     hosting::{child::own_uid, hold::Hold, server_log, users, whole::is_whole},
@@ -194,7 +194,7 @@ impl Engine for Postgres {
     }
 
     fn dump(&self, home: &Home, sink: &mut dyn DumpSink) -> Result<DumpInfo, EngineError> {
-        dump::dump(&self.installs, home, sink)
+        dump::dump(&self.installs, &self.known, home, sink)
     }
 
     async fn tail(
@@ -202,10 +202,11 @@ impl Engine for Postgres {
         home: &Home,
         from: Option<LogPlace>,
     ) -> Result<Box<dyn LogTail>, EngineError> {
-        Ok(Box::new(tail::Tail::open(home, from).await?))
+        Ok(Box::new(tail::Tail::open(home, from, &self.known).await?))
     }
 
     async fn end_tail(&self, home: &Home) -> Result<(), EngineError> {
+        self.known.forget(&home.dir);
         tail::end(home).await
     }
 
@@ -224,6 +225,7 @@ impl Engine for Postgres {
     }
 
     async fn remove(&self, home: &Home) -> Result<(), EngineError> {
+        self.known.forget(&home.dir);
         let at = home.clone();
         let left = blocking(move || Ok(Left::by(&at))).await?;
         process::SERVER.remove(&self.limited, home).await?;
@@ -277,6 +279,10 @@ impl Engine for Postgres {
 
     fn confine(&self, confinement: Confinement) {
         self.limited.set(confinement);
+    }
+
+    fn know_changes(&self, how: ChangeMaps) {
+        self.known.set(how);
     }
 
     fn use_tls(&self, tls: Tls) {

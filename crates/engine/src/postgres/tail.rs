@@ -11,6 +11,7 @@ use model::LogPlace;
 use tokio::time::Instant;
 
 use super::{
+    changes::{Feed, Known},
     conf::{self, ADMIN, SLOT},
     follow::control_of,
     session::{Session, quoted_text},
@@ -53,11 +54,17 @@ pub(super) struct Tail {
     history: Vec<u8>,
     /// Those that follow the timeline; empty on the server's own.
     ahead: Vec<Ahead>,
+    /// Takes note of what it changes.
+    feed: Feed,
 }
 
 impl Tail {
     /// Begins at a place, or at the file that the server writes now.
-    pub(super) async fn open(home: &Home, from: Option<LogPlace>) -> Result<Self, EngineError> {
+    pub(super) async fn open(
+        home: &Home,
+        from: Option<LogPlace>,
+        known: &Known,
+    ) -> Result<Self, EngineError> {
         let bytes = u64::from(control_of(home).await?.wal_segment_bytes);
         if bytes == 0 {
             return Err(EngineError::LogGone {
@@ -74,18 +81,20 @@ impl Tail {
             made => drop(made.map_err(|error| error.doing(DOING))?),
         }
         let end = identify(&mut sender).await?;
-        let begin = LogPlace {
+        let file = LogPlace {
             position: end.position - end.position % bytes,
             ..end
         };
+        let place = from.unwrap_or(file);
         let mut tail = Self {
             home: home.clone(),
             sender,
             live: None,
             asked_at: Instant::now(),
-            place: from.unwrap_or(begin),
+            place,
             history: Vec::new(),
             ahead: Vec::new(),
+            feed: known.follow(home, place),
         };
         let Some(from) = from else {
             return Ok(tail);
@@ -181,6 +190,7 @@ impl Tail {
         if !piece.bytes.is_empty() {
             piece.history = std::mem::take(&mut self.history);
         }
+        self.feed.take(piece.start, &piece.bytes);
         self.place = piece.end();
         self.live = Some(live);
         Ok(piece)
@@ -237,6 +247,7 @@ impl LogTail for Tail {
         };
         let pulled = self.sender.pull(&pull).await;
         piece.bytes = pulled.map_err(|error| error.doing(DOING))?;
+        self.feed.take(piece.start, &piece.bytes);
         let end = piece.end();
         if end.position < until {
             piece.is_last = false;

@@ -16,7 +16,7 @@ use std::{
 };
 
 use engine::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, SinkError};
-use model::pages::{ChangeToken, Content, check_pages};
+use model::pages::{ChangeToken, Content, Pages, SinceBase, check_pages};
 
 pub(crate) use folder::Folder;
 
@@ -152,6 +152,11 @@ pub(crate) struct FolderSink {
     pub(crate) base: Option<(PathBuf, Known)>,
     /// Files that were.
     pub(crate) unread: Vec<String>,
+    /// The folder and document of an earlier dump: pages that are known to be as they were there are
+    /// taken from there, unread.
+    pub(crate) earlier: Option<(PathBuf, String)>,
+    /// Pages that were, or are said to be the same.
+    pub(crate) same: u64,
     /// Files that were taken back.
     pub(crate) left_out: Vec<String>,
     /// Whether it does what it is told of them; earlier releases had no such word.
@@ -170,13 +175,57 @@ impl FolderSink {
             stop: false,
             base: None,
             unread: Vec::new(),
+            earlier: None,
+            same: 0,
             left_out: Vec::new(),
             takes_back: true,
+        }
+    }
+
+    /// As [`FolderSink::new`], with an earlier dump.
+    pub(crate) fn behind(dir: &Path, earlier: Option<&(PathBuf, String)>) -> Self {
+        Self {
+            earlier: earlier.cloned(),
+            ..Self::new(dir)
+        }
+    }
+
+    /// The earlier dump's file, or nothing.
+    fn earlier_bytes(&self, path: &str) -> Vec<u8> {
+        let earlier = self.earlier.as_ref();
+        let bytes = earlier.map(|(dir, _)| fs::read(dir.join(path)));
+        bytes.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Puts pages of the earlier dump in the place of those that are known to be the same, as a vault
+    /// does: where it has all of them, and they are not of zeros alone.
+    fn leave_same(&mut self, pages: &dyn Pages, buffer: &mut [u8], at: u64, earlier: &[u8]) {
+        let bytes = pages.page_bytes();
+        for (page, offset) in buffer.chunks_exact_mut(bytes).zip((at..).step_by(bytes)) {
+            let start = usize::try_from(offset).expect("fits");
+            let Some(before) = earlier.get(start..start + bytes) else {
+                return;
+            };
+            let known = pages.since_base(offset);
+            if known == SinceBase::Unknown || before.iter().all(|byte| *byte == 0) {
+                continue;
+            }
+            self.same += 1;
+            match known {
+                SinceBase::Same => page.copy_from_slice(before),
+                _ if page != before => pages.contradict(offset),
+                _ => {}
+            }
         }
     }
 }
 
 impl DumpSink for FolderSink {
+    fn base_document(&self) -> Option<&str> {
+        let earlier = self.earlier.as_ref();
+        earlier.map(|(_, document)| document.as_str())
+    }
+
     fn expect_total(&mut self, bytes: u64) {
         match self.expected_bytes.replace(bytes) {
             None => assert!(self.files.is_empty(), "said before the first file"),
@@ -208,12 +257,14 @@ impl DumpSink for FolderSink {
             return Ok(());
         }
         let mut file = fs::File::create_new(self.dir.join(path))?;
+        let earlier = self.earlier_bytes(path);
         // Whole pages of every engine.
         let (mut buffer, mut at) = (vec![0; 5 * (16 << 10)], 0);
         loop {
             let got = content.read_at(&mut buffer, at)?;
             if let Some(pages) = content.pages() {
                 check_pages(pages, &mut buffer[..got], at)?;
+                self.leave_same(pages, &mut buffer[..got], at, &earlier);
             }
             file.write_all(&buffer[..got])?;
             at += got as u64;

@@ -7,14 +7,17 @@ use std::{
 };
 
 use crate::{
-    churn::{Draw, admin, furnish, of_databases, statement},
-    support::{MASTER, PASSWORD, Rig, client_as, kill, number, postmaster},
+    churn::{Draw, admin, furnish, of_databases, pass_log, statement},
+    support::{FolderSink, MASTER, PASSWORD, Rig, client_as, kill, number, postmaster},
 };
-use engine::{Engine, Home, postgres::changes_between};
+use engine::{
+    ChangeMaps, Engine, EngineError, Home,
+    postgres::{changes_between, page_checksum},
+};
 use rustix::process::Signal;
 use tokio_postgres::Client;
 
-const ROUNDS: u64 = 4;
+const ROUNDS: u64 = 1;
 const STATEMENTS: u64 = 25;
 const PAGE: usize = 8192;
 const QUIET_BLOCKS: u32 = 300;
@@ -251,16 +254,6 @@ async fn every_block_that_differs_on_the_disk_is_in_the_map() {
         let old = relations(&home.data());
         attack(&home, |(_, _, behind)| (*behind).to_owned()).await;
         churn(&home, &mut draw).await;
-        let session = match round % 2 {
-            0 => session,
-            _ => {
-                // Half of what is done is not on the disk, and some of it half-written.
-                kill(postmaster(&home), Signal::KILL);
-                rig.engine.start(&home).await.expect("recovers");
-                churn(&home, &mut draw).await;
-                admin(&home, "postgres").await
-            }
-        };
         let stop = checkpoint(&session).await;
         let new = relations(&home.data());
         let piece_bytes = [3_000_017, 8192, 777_777][(round % 3) as usize];
@@ -279,4 +272,149 @@ async fn every_block_that_differs_on_the_disk_is_in_the_map() {
     }
     eprintln!("{rounds} rounds: {all:?}; seed {seed}");
     assert!(1_000 * rounds < all.same && 1_000 < all.differ, "{all:?}");
+}
+
+/// A cluster whose log passes, with a table of 400 pages that nobody changes by itself.
+struct Steady {
+    rig: Rig,
+    home: Home,
+    passes: tokio::task::JoinHandle<()>,
+    dumps: u32,
+}
+
+impl Drop for Steady {
+    fn drop(&mut self) {
+        self.passes.abort();
+    }
+}
+
+impl Steady {
+    async fn new(maps: ChangeMaps) -> Self {
+        let rig = Rig::new();
+        rig.engine.know_changes(maps);
+        let home = rig.created("source").await;
+        let passes = pass_log(&rig, &home).await;
+        let steady = Self {
+            rig,
+            home,
+            passes,
+            dumps: 0,
+        };
+        steady
+            .run("CREATE TABLE rows AS SELECT g a, repeat('q', 7000) b FROM generate_series(1, 1) g; \
+                  ALTER TABLE rows ALTER b SET STORAGE PLAIN; \
+                  INSERT INTO rows SELECT g, repeat('q', 7000) FROM generate_series(2, 400) g")
+            .await;
+        steady.run("VACUUM (FREEZE) rows").await;
+        steady
+    }
+
+    async fn run(&self, sql: &str) {
+        let session = client_as(&self.home, MASTER, PASSWORD, "app").await;
+        let done = session.expect("connects").batch_execute(sql).await;
+        done.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    /// A dump behind an earlier one: how it went, and how many pages of it were known.
+    async fn dump(&mut self, earlier: Option<&Earlier>) -> (Result<Earlier, EngineError>, u64) {
+        self.dumps += 1;
+        let dir = self.rig.path().join(format!("dump{}", self.dumps));
+        let sink = FolderSink::behind(&dir, earlier);
+        let (result, sink) = self.rig.dump_through(&self.home, sink).await;
+        (result.map(|info| (sink.dir, info.document)), sink.same)
+    }
+
+    /// A dump behind this one or that knows pages: the log may have begun to pass a moment ago.
+    async fn first_known(&mut self) -> Earlier {
+        let mut earlier = self.dump(None).await.0.expect("dumps");
+        for _ in 0..60 {
+            let (next, same) = self.dump(Some(&earlier)).await;
+            earlier = next.expect("dumps");
+            if 0 < same {
+                return earlier;
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        panic!("no dump knows what the one before it has");
+    }
+}
+
+type Earlier = (std::path::PathBuf, String);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_next_dump_takes_what_did_not_change_from_the_one_before_until_the_server_ends() {
+    let mut steady = Steady::new(ChangeMaps::On).await;
+    let earlier = steady.first_known().await;
+    steady
+        .run("UPDATE rows SET a = a + 1000 WHERE a BETWEEN 100 AND 109")
+        .await;
+    let (next, same) = steady.dump(Some(&earlier)).await;
+    let next = next.expect("dumps");
+    assert!((380..4000).contains(&same), "{same} pages were known");
+    // What it has not read is what is there.
+    let copy = steady.rig.home("copy");
+    fs::create_dir(&copy.dir).expect("a folder");
+    crate::support::copy_tree(&next.0, &copy.data());
+    steady.rig.engine.load(&copy, &next.1).await.expect("loads");
+    let session = client_as(&copy, MASTER, PASSWORD, "app")
+        .await
+        .expect("connects");
+    let sum = number(
+        &session,
+        "SELECT sum(a)::int8 FROM rows WHERE length(b) = 7000",
+    )
+    .await;
+    assert_eq!(sum, 400 * 401 / 2 + 10 * 1000);
+    // A dump of another cluster is none to go out from, though it has the same log up to here.
+    let sink = FolderSink::behind(&steady.rig.path().join("other"), Some(&next));
+    let (result, sink) = steady.rig.dump_through(&copy, sink).await;
+    result.expect("dumps");
+    assert_eq!(sink.same, 0, "of a cluster whose log does not pass");
+    // Nor is one from before the server's end.
+    kill(postmaster(&steady.home), Signal::KILL);
+    steady
+        .rig
+        .engine
+        .start(&steady.home)
+        .await
+        .expect("recovers");
+    let (again, same) = steady.dump(Some(&next)).await;
+    again.expect("dumps");
+    assert_eq!(same, 0, "the server was killed meanwhile");
+    steady.first_known().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_page_that_changes_with_no_record_fails_a_dump_that_checks() {
+    let mut steady = Steady::new(ChangeMaps::Check).await;
+    let earlier = steady.first_known().await;
+    let session = client_as(&steady.home, MASTER, PASSWORD, "app")
+        .await
+        .expect("connects");
+    let path: String = session
+        .query_one("SELECT pg_relation_filepath('rows')", &[])
+        .await
+        .expect("a path")
+        .get(0);
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(steady.home.data().join(&path))
+        .expect("a file");
+    let mut page = [0; PAGE];
+    std::os::unix::fs::FileExt::read_exact_at(&file, &mut page, 200 * PAGE as u64).expect("reads");
+    page[PAGE - 100] ^= 1;
+    let checksum = page_checksum(&page, 200);
+    page[8..10].copy_from_slice(&checksum.to_ne_bytes());
+    std::os::unix::fs::FileExt::write_all_at(&file, &page, 200 * PAGE as u64).expect("writes");
+    let (next, _) = steady.dump(Some(&earlier)).await;
+    let error = next.expect_err("a page is another");
+    assert!(
+        matches!(&error, EngineError::FileDamaged { file, .. } if *file == path)
+            && error.to_string().contains("block 200"),
+        "{error}"
+    );
+    // With a record that names it, it may be whatever it is.
+    steady.run("UPDATE rows SET a = a").await;
+    steady.dump(Some(&earlier)).await.0.expect("dumps");
 }

@@ -1,5 +1,7 @@
 //! Dumps under every statement that makes, rewrites, empties or removes relations and databases:
 //! each that is kept loads, and holds together. `SNAPFERRY_SOAK_SNAPSHOTS` is how many are taken.
+//! With `SNAPFERRY_SOAK_CHANGES` (`on` or `check`) each goes out from the one before by what the log
+//! says of changes.
 use std::{
     fs,
     sync::{
@@ -9,11 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{FolderSink, MASTER, PASSWORD, Rig, client_as};
-use engine::{Engine, EngineError, Home};
+use crate::support::{FolderSink, MASTER, PASSWORD, Rig, client_as, copy_tree};
+use engine::{ChangeMaps, Engine, EngineError, Home};
 use tokio_postgres::{Client, NoTls};
 
 const SNAPSHOTS: u64 = 3;
+/// Rows of a table that stays, whose rows change without changing their sum.
+const STEADY: u64 = 30_000;
 const WRITERS: u64 = 3;
 /// How often a dump that is void is taken again, as a job's tries are.
 const TRIES: u32 = 8;
@@ -58,12 +62,15 @@ pub(crate) fn statement(draw: &mut Draw, writer: u64) -> String {
         "hash (a)",
         "brin (a)",
         "gin (to_tsvector('simple', b))",
+        "spgist (b)",
+        "gist (point(a, a))",
     ];
-    let using = using[draw.below(5) as usize];
+    let using = using[draw.below(7) as usize];
+    let (from, to) = (draw.below(STEADY), draw.below(STEADY));
     let table = format!(
         "CREATE {kept}TABLE {name} AS SELECT g a, repeat(md5(g::text), 9) b FROM generate_series(1, {rows}) g"
     );
-    match draw.below(30) {
+    match draw.below(38) {
         0..=3 => table,
         4 => format!(
             "BEGIN; CREATE {kept}TABLE passing_{name} (a int PRIMARY KEY, b text); INSERT INTO passing_{name} SELECT generate_series(1, 500); ROLLBACK"
@@ -91,7 +98,16 @@ pub(crate) fn statement(draw: &mut Draw, writer: u64) -> String {
         28 => format!(
             "CREATE TEMP TABLE IF NOT EXISTS p{name} AS SELECT generate_series(1, 2000) a; CREATE INDEX ON p{name} (a)"
         ),
-        _ => format!("DROP MATERIALIZED VIEW m{name}"),
+        29 => format!("DROP MATERIALIZED VIEW m{name}"),
+        // Sums stay, rows and pages do not.
+        30..=33 => format!(
+            "UPDATE steady SET v = v + CASE a WHEN {from} THEN 1 ELSE -1 END WHERE a IN ({from}, {to}) AND {from} <> {to}"
+        ),
+        34 => format!("UPDATE steady SET b = md5(b) WHERE a BETWEEN {from} AND {from} + 99"),
+        35 => "VACUUM steady".to_owned(),
+        // Readers leave hints.
+        36 => format!("SELECT count(*) FROM {name}"),
+        _ => "SELECT sum(v) FROM steady".to_owned(),
     }
 }
 
@@ -205,6 +221,10 @@ async fn check(home: &Home, before: &[i64], after: &[i64]) {
             "writer {writer}: {before} {last} {after}"
         );
     }
+    let sums = "SELECT sum(v)::int8, count(*) FROM steady";
+    let row = session.query_one(sums, &[]).await.expect("sums");
+    let seen: (i64, i64) = (row.get(0), row.get(1));
+    assert_eq!(seen, (0, STEADY as i64), "rows of several moments");
     let sql = "SELECT datname::text FROM pg_database WHERE datallowconn AND datconnlimit <> -2";
     for row in session.query(sql, &[]).await.expect("lists databases") {
         check_database(home, row.get(0)).await;
@@ -234,6 +254,14 @@ pub(crate) async fn furnish(home: &Home) {
         .batch_execute("CREATE TABLE ledger (writer int, turn bigint, PRIMARY KEY (writer, turn))")
         .await
         .expect("ledger");
+    let steady = format!(
+        "CREATE TABLE steady AS SELECT g a, 0 v, repeat(md5(g::text), 9) b FROM generate_series(0, {STEADY} - 1) g; \
+         CREATE UNIQUE INDEX ON steady (a)"
+    );
+    session
+        .batch_execute(&steady)
+        .await
+        .expect("rows that stay");
     session
         .batch_execute("CREATE DATABASE tmpl")
         .await
@@ -254,25 +282,58 @@ fn turns(done: &Done) -> Vec<i64> {
     done.turns.iter().map(|turn| turn.load(SeqCst)).collect()
 }
 
+/// Has a cluster's log pass from now on, as whoever ships it does.
+pub(crate) async fn pass_log(rig: &Rig, home: &Home) -> tokio::task::JoinHandle<()> {
+    let (engine, home) = (rig.engine.clone(), home.clone());
+    let mut tail = engine.tail(&home, None).await.expect("has a log");
+    tail.next(tail.place(), 8 << 20).await.expect("passes");
+    let mut from = Some(tail.place());
+    drop(tail);
+    tokio::spawn(async move {
+        loop {
+            if let Ok(mut tail) = engine.tail(&home, from).await {
+                while tail.next(tail.place(), 8 << 20).await.is_ok() {
+                    from = Some(tail.place());
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_dump_under_churn_loads_and_holds_together() {
     let wanted = std::env::var("SNAPFERRY_SOAK_SNAPSHOTS").ok();
     let wanted = wanted.map_or(SNAPSHOTS, |text| text.parse().expect("a number"));
+    let maps = match std::env::var("SNAPFERRY_SOAK_CHANGES").as_deref() {
+        Err(_) => ChangeMaps::Off,
+        Ok("on") => ChangeMaps::On,
+        Ok("check") => ChangeMaps::Check,
+        Ok(other) => panic!("{other} is neither on nor check"),
+    };
     let seed = u64::from(std::process::id());
     let rig = Rig::new();
+    rig.engine.know_changes(maps);
     let home = rig.created("source").await;
     furnish(&home).await;
+    let passes = match maps {
+        ChangeMaps::Off => None,
+        ChangeMaps::On | ChangeMaps::Check => Some(pass_log(&rig, &home).await),
+    };
     let (done, begun) = (Arc::new(Done::default()), Instant::now());
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| tokio::spawn(write(home.clone(), writer, seed, done.clone())))
         .collect();
-    let (mut voids, mut taken_back, mut checks) = (0, 0, tokio::task::JoinSet::new());
+    let (mut voids, mut taken_back, mut same) = (0, 0, 0);
+    let (mut checks, mut earlier) = (tokio::task::JoinSet::new(), None);
     for number in 0..wanted {
         let mut tries = 0;
         let (document, sink, before) = loop {
             tries += 1;
             let before = turns(&done);
-            let mut sink = FolderSink::new(&rig.path().join(format!("dump{number}-{tries}")));
+            let dir = rig.path().join(format!("dump{number}-{tries}"));
+            let mut sink = FolderSink::behind(&dir, earlier.as_ref());
             // Every fifth is as an earlier release would have made it.
             sink.takes_back = number % 5 != 4;
             // A slow taker, so that much happens meanwhile.
@@ -295,16 +356,29 @@ async fn every_dump_under_churn_loads_and_holds_together() {
             }
         };
         taken_back += sink.left_out.len();
+        same += sink.same;
         let after = turns(&done);
         let copy = rig.home(&format!("copy{number}"));
         fs::create_dir(&copy.dir).expect("a folder");
-        fs::rename(&sink.dir, copy.data()).expect("moves");
+        if maps == ChangeMaps::Off {
+            fs::rename(&sink.dir, copy.data()).expect("moves");
+        } else {
+            copy_tree(&sink.dir, &copy.data());
+            if let Some((dir, _)) = earlier.replace((sink.dir, document.clone())) {
+                engine::remove_tree(&dir).expect("removes");
+            }
+        }
         while CHECKS_AT_ONCE <= checks.len() {
             checks
                 .join_next()
                 .await
                 .expect("some")
                 .expect("holds together");
+        }
+        // All of these was read and compared.
+        if maps == ChangeMaps::Check && number % 5 != 0 {
+            engine::remove_tree(&copy.dir).expect("removes");
+            continue;
         }
         let engine = rig.engine.clone();
         checks.spawn(async move {
@@ -324,11 +398,16 @@ async fn every_dump_under_churn_loads_and_holds_together() {
     for writer in writers {
         writer.await.expect("ends");
     }
+    if let Some(passes) = passes {
+        passes.abort();
+        assert!(500 < same, "{same} pages were known to be the same");
+    }
     eprintln!(
         "{wanted} dumps in {:?}, each loaded and checked, under {} statements ({} more were refused); {voids} dumps were void, \
-         {taken_back} files were taken back; seed {seed}",
+         {taken_back} files were taken back, {same} pages were known to be the same ({:?}); seed {seed}",
         begun.elapsed(),
         done.worked.load(SeqCst),
-        done.refused.load(SeqCst)
+        done.refused.load(SeqCst),
+        maps,
     );
 }

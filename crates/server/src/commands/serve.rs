@@ -179,6 +179,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         let name = engine.profile().title.to_lowercase();
         engine.keep_templates(dir.path().join("templates").join(&name));
         engine.keep_programs(dir.path().join("programs").join(name));
+        engine.know_changes(layer.change_maps.unwrap_or_default().into());
         if let Some(seconds) = &layer.mysql_lock_seconds {
             engine.bound_dumps(Duration::from_secs(seconds.0));
         }

@@ -212,6 +212,17 @@ pub(crate) struct Layer {
     /// that takes longer gives up, lets them go on, and is taken again later.
     #[arg(long, env = "SNAPFERRY_MYSQL_LOCK_SECONDS", value_name = "SECONDS")]
     mysql_lock_seconds: Option<Seconds>,
+    /// Whether the next snapshot of a PostgreSQL cluster reads only the pages that its log says changed [default: off]
+    ///
+    /// Of clusters with one server whose log goes to the vault. check reads all files that were written to, as
+    /// off does, and fails a snapshot in which a page changed that the log does not name.
+    #[arg(
+        long,
+        env = "SNAPFERRY_CHANGE_MAPS",
+        value_name = "HOW",
+        value_enum
+    )]
+    change_maps: Option<ChangeMaps>,
     /// Without root: let one OS user run the clusters of several accounts
     ///
     /// An account's master user can then reach the other accounts' files through PostgreSQL, and
@@ -352,6 +363,29 @@ impl Layer {
     /// Where to listen.
     pub(crate) fn listen(&self) -> SocketAddr {
         self.listen.map_or(LISTEN, |listen| listen.0)
+    }
+}
+
+/// What is made of what a cluster's log says of changed pages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ChangeMaps {
+    /// Nothing: every file that was written to is read
+    #[default]
+    Off,
+    /// Other pages are not read
+    On,
+    /// All are read, and compared with it
+    Check,
+}
+
+impl From<ChangeMaps> for engine::ChangeMaps {
+    fn from(how: ChangeMaps) -> Self {
+        match how {
+            ChangeMaps::Off => Self::Off,
+            ChangeMaps::On => Self::On,
+            ChangeMaps::Check => Self::Check,
+        }
     }
 }
 

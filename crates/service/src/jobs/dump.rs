@@ -140,6 +140,10 @@ struct VaultSink {
 }
 
 impl DumpSink for VaultSink {
+    fn base_document(&self) -> Option<&str> {
+        self.writer.base_document()
+    }
+
     fn expect_total(&mut self, bytes: u64) {
         self.progress.total(bytes);
     }

@@ -97,6 +97,11 @@ impl BaseSnapshot {
         &self.layers.manifest.body.id_key
     }
 
+    /// What the engine said of itself in the base.
+    pub(crate) fn document(&self) -> &str {
+        &self.layers.manifest.body.engine_document
+    }
+
     /// The base's file of this path, and its number.
     pub(crate) fn file(&self, path: &str) -> Option<(usize, &File)> {
         let number = *self.files.get(path)?;

@@ -10,6 +10,7 @@ mod manifest_tables;
 mod pack_writer;
 mod queue;
 mod segment_worker;
+mod unread;
 mod uploads;
 
 use std::{
@@ -222,6 +223,11 @@ impl SnapshotWriter {
         Ok(())
     }
 
+    /// The engine's document of the base that unchanged blocks refer to; none without a base.
+    pub fn base_document(&self) -> Option<&str> {
+        self.shared.base.as_ref().map(BaseSnapshot::document)
+    }
+
     /// Adds a directory. The one it lies in was added before.
     ///
     /// # Errors
@@ -238,8 +244,9 @@ impl SnapshotWriter {
     }
 
     /// Adds a file, which is read by several threads, now or a little later; [`Self::settle`]
-    /// waits for it. A file whose change token and size are as in the base is not read at all. The
-    /// directory it lies in was added before.
+    /// waits for it. A file whose change token and size are as in the base is not read at all, nor
+    /// are pages that are [`SinceBase::Same`](model::pages::SinceBase::Same). The directory it lies
+    /// in was added before.
     ///
     /// # Errors
     /// [`VaultError::BadPath`], [`VaultError::TooMany`] and [`VaultError::PageSize`], which leave the

@@ -21,7 +21,7 @@ use crate::{
     observer::Observer,
     write::{
         base::BaseSnapshot,
-        draft::{FileDraft, Found, REFERENCES_MAX, References, Task},
+        draft::{Found, REFERENCES_MAX, References, Task},
         manifest_tables::ManifestTables,
         pack_writer::PackWriter,
         queue::Queue,
@@ -38,14 +38,16 @@ pub(crate) struct Shared {
 }
 
 pub(crate) struct SegmentWorker {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     packs: PackWriter,
     buffer: Vec<u8>,
     /// The segment as the base has it.
-    slots: Vec<Slot>,
-    entries: Vec<Entry>,
+    pub(super) slots: Vec<Slot>,
+    /// The end of the file in the base.
+    pub(super) base_bytes: u64,
+    pub(super) entries: Vec<Entry>,
     /// For each block of the segment, whether it is listed otherwise than in the base.
-    changed: Vec<bool>,
+    pub(super) changed: Vec<bool>,
     /// Blocks of the segment that the next snapshot must check again.
     torn: Vec<u32>,
 }
@@ -57,6 +59,7 @@ impl SegmentWorker {
             packs,
             buffer: vec![0; FRAME_BYTES],
             slots: Vec::with_capacity(SEGMENT_BLOCKS),
+            base_bytes: 0,
             entries: Vec::with_capacity(SEGMENT_BLOCKS),
             changed: Vec::with_capacity(SEGMENT_BLOCKS),
             torn: Vec::new(),
@@ -87,12 +90,14 @@ impl SegmentWorker {
     fn segment(&mut self, task: &Task) -> Result<Found, VaultError> {
         let shared = Arc::clone(&self.shared);
         self.slots.clear();
+        self.base_bytes = 0;
         let mut from = None;
         if let Some(base) = &shared.base
             && let Some(known) = base.file(&task.file.path)
         {
             let file = known.1;
             from = base.segment(known, task.segment, &mut self.slots)?;
+            self.base_bytes = file.size;
             let same = file.change_token.is_some()
                 && (file.change_token, file.size) == (task.file.change_token, task.file.size);
             if let (true, Some(segment)) = (same, from)
@@ -124,41 +129,6 @@ impl SegmentWorker {
         })
     }
 
-    /// Takes a segment of a file that did not change from the base without reading it; none when
-    /// one of its blocks cannot stay where it is. Gives its bytes and where its blocks lie.
-    fn leave(
-        &mut self,
-        base: &BaseSnapshot,
-        file: &FileDraft,
-        segment: usize,
-    ) -> Option<(u64, References)> {
-        let stays = |slot: &Slot| match slot {
-            Slot::Unknown => false,
-            Slot::Zero => true,
-            Slot::Stored { pack, .. } => pack.is_some_and(|pack| base.is_usable(pack)),
-        };
-        if !self.slots.iter().all(stays) {
-            return None;
-        }
-        let tables = &self.shared.tables;
-        self.entries.clear();
-        self.entries
-            .extend(self.slots.iter().map(|slot| match *slot {
-                Slot::Stored {
-                    id,
-                    pack: Some(pack),
-                    place,
-                } => Entry::Stored {
-                    id,
-                    pack: base.adopt_pack(pack, tables),
-                    place,
-                },
-                _ => Entry::Zero,
-            }));
-        let bytes = (file.size - segment as u64 * SEGMENT_BYTES).min(SEGMENT_BYTES);
-        Some((bytes, self.count()))
-    }
-
     /// Reads the segment into entries, and gives its bytes.
     fn read(&mut self, task: &Task) -> Result<u64, VaultError> {
         let start = task.segment as u64 * SEGMENT_BYTES;
@@ -172,9 +142,14 @@ impl SegmentWorker {
             if self.shared.queue.has_failed() {
                 return Err(VaultError::Spent);
             }
-            let most = usize::try_from(size - read).unwrap_or(usize::MAX);
-            let wanted = &mut buffer[..most.min(FRAME_BYTES)];
-            let length = wanted.len();
+            let same = self.leave_same(task, start + read, size - read);
+            if 0 < same {
+                read += same;
+                self.shared.observer.done(same);
+                continue;
+            }
+            let length = self.to_next_same(task, start + read, size - read);
+            let wanted = &mut buffer[..length];
             let got = task
                 .content
                 .read_at(wanted, start + read)
@@ -218,6 +193,7 @@ impl SegmentWorker {
                 None => PageCheck::Ok,
             };
             for (block, id) in bytes.chunks(BLOCK_BYTES).zip(ids) {
+                self.compare(task, *id);
                 self.place(block, *id, checked == PageCheck::Torn)?;
             }
         }
@@ -251,7 +227,7 @@ impl SegmentWorker {
 
     /// Whether the base has the same block at the same file and offset, and it can stay there. A
     /// block without an id is all zero.
-    fn is_in_base(&self, at: usize, id: Option<BlockId>) -> bool {
+    pub(super) fn is_in_base(&self, at: usize, id: Option<BlockId>) -> bool {
         match (self.slots.get(at), id) {
             (Some(Slot::Zero), None) => true,
             (Some(Slot::Stored { id: old, pack, .. }), Some(id)) => {
@@ -266,7 +242,7 @@ impl SegmentWorker {
     }
 
     /// A block's entry when it is as in the base.
-    fn as_in_base(&self, at: usize, id: Option<BlockId>) -> Option<Entry> {
+    pub(super) fn as_in_base(&self, at: usize, id: Option<BlockId>) -> Option<Entry> {
         if !self.is_in_base(at, id) {
             return None;
         }
@@ -357,7 +333,7 @@ impl SegmentWorker {
     }
 
     /// Tells the tables which packs the segment's blocks lie in, and gives that.
-    fn count(&mut self) -> References {
+    pub(super) fn count(&mut self) -> References {
         let mut references = References::new();
         for entry in &self.entries {
             if let Entry::Stored { pack, .. } = entry {

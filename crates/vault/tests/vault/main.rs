@@ -18,4 +18,5 @@ mod reencrypt;
 mod reuse;
 mod ship;
 mod snapshot;
+mod unread;
 mod world;

@@ -15,6 +15,8 @@ use super::{
 
 /// Log that waits for the end of a record, bytes at most: a record that is longer ends the map.
 const WAITING_BYTES_MAX: usize = 64 << 20;
+/// Room that is kept for what arrives, bytes.
+const KEPT_BYTES: usize = 64 << 10;
 /// Bytes of a page's header that is not a file's first, and flags of headers.
 const SHORT_HEADER: u64 = 24;
 const LONG_HEADER: u64 = HEAD_BYTES as u64;
@@ -41,6 +43,8 @@ impl Arrived {
         let gone = usize::try_from(page.saturating_sub(self.start)).unwrap_or(usize::MAX);
         let gone = gone.min(self.bytes.len());
         self.bytes.drain(..gone);
+        // A piece is large, and what is left of it mostly less than a page.
+        self.bytes.shrink_to(KEPT_BYTES);
         self.start += gone as u64;
     }
 }
@@ -62,6 +66,7 @@ enum State {
     Reads {
         reader: Box<Reader<Arrived>>,
         map: ChangeMap,
+        segments: Segments,
     },
 }
 
@@ -110,13 +115,14 @@ impl Gatherer {
     fn step(&mut self) -> bool {
         let next = match &mut self.state {
             State::Seeks(arrived) => match begin(arrived, self.end.timeline) {
-                Some((reader, map)) => State::Reads {
+                Some((reader, map, segments)) => State::Reads {
                     reader: Box::new(reader),
                     map,
+                    segments,
                 },
                 None => return false,
             },
-            State::Reads { reader, map } => {
+            State::Reads { reader, map, .. } => {
                 let why = match reader.next() {
                     Ok(record) => map.note(&record).err(),
                     Err(LogFault::Ends(_)) => {
@@ -145,15 +151,17 @@ impl Gatherer {
         true
     }
 
-    /// What changed since a place, and how far the map reaches: the next record begins there. None when
-    /// the map begins later. What changed earlier is forgotten.
-    pub(super) fn since(&mut self, place: LogPlace) -> Option<(ChangeMap, u64)> {
+    /// What changed since a place, and how far the map reaches: the next record begins there, in a file
+    /// of this log. None when the map begins later. What changed earlier is forgotten.
+    pub(super) fn since(&mut self, place: LogPlace) -> Option<(ChangeMap, u64, Segments)> {
         match &mut self.state {
-            State::Reads { reader, map }
-                if place.timeline == self.end.timeline && map.from() <= place.position =>
-            {
+            State::Reads {
+                reader,
+                map,
+                segments,
+            } if place.timeline == self.end.timeline && map.from() <= place.position => {
                 map.forget_before(place.position);
-                Some((map.clone(), reader.at()))
+                Some((map.clone(), reader.at(), *segments))
             }
             _ => None,
         }
@@ -182,15 +190,17 @@ impl Arrived {
 }
 
 /// Begins at the first of the log's files that begins in what has arrived.
-fn begin(arrived: &mut Arrived, timeline: u32) -> Option<(Reader<Arrived>, ChangeMap)> {
-    while let Some(page) = arrived.whole_page(arrived.start) {
-        let at = arrived.start;
+fn begin(arrived: &mut Arrived, timeline: u32) -> Option<(Reader<Arrived>, ChangeMap, Segments)> {
+    let mut at = arrived.start;
+    while let Some(page) = arrived.whole_page(at) {
         if let Some((segments, first)) = head(page, at, timeline) {
+            arrived.forget_before(at);
             let reader = Reader::new(std::mem::take(arrived), segments, first);
-            return Some((reader, ChangeMap::new(first)));
+            return Some((reader, ChangeMap::new(first), segments));
         }
-        arrived.forget_before(at + PAGE_BYTES as u64);
+        at += PAGE_BYTES as u64;
     }
+    arrived.forget_before(at);
     None
 }
 
@@ -261,7 +271,7 @@ pub fn changes_between(
             gatherer.take(place(at), piece);
         }
     }
-    let (map, reached) = gatherer.since(place(start)).ok_or("the map begins later")?;
+    let (map, reached, _) = gatherer.since(place(start)).ok_or("the map begins later")?;
     // A record that would begin a page begins behind its header.
     let header = match reached.is_multiple_of(PAGE_BYTES as u64) {
         true => LONG_HEADER,

@@ -8,11 +8,11 @@ use super::super::{
     wal::{Event, Record, Relation},
 };
 
-/// Blocks that are kept in mind one by one, at most: some 30 MB. A relation whose blocks are more
-/// counts as changed from its first block on.
-const BLOCKS_MAX: usize = 2_000_000;
+/// Blocks that are kept in mind one by one, at most: some 10 MB for 4 GiB that changed. Beyond, the
+/// relation with the most of them counts as changed from its first block on.
+const BLOCKS_MAX: usize = 500_000;
 /// Relations and databases at most.
-const RELATIONS_MAX: usize = 1_000_000;
+const RELATIONS_MAX: usize = 100_000;
 /// The forks whose numbers are known: main, free space, visible pages, template.
 const MAIN_FORK: u8 = 0;
 const INIT_FORK: u8 = 3;
@@ -21,10 +21,11 @@ const DEFAULT_TABLESPACE: u32 = 1663;
 const GLOBAL_TABLESPACE: u32 = 1664;
 /// Resource managers behind this one are extensions', whose records may mean anything.
 const LAST_MANAGER: u8 = 21;
-/// Records of the log's own manager behind which other rules may hold: whether pages are written
-/// whole, which settings the server has, and that it has been promoted.
+/// Records of the log's own manager behind which other rules may hold: that the server ended or came
+/// back, which settings it has, whether pages are written whole, and that it was promoted. Whoever may
+/// change files of a server that does not run leaves no record of it.
 const RM_XLOG: u8 = 0;
-const RULES_CHANGE: [u8; 3] = [0x60, 0x80, 0x90];
+const RULES_CHANGE: [u8; 4] = [0x00, 0x60, 0x80, 0x90];
 /// A moment is kept as a page of the log, in 32 bits.
 const MOMENT_BITS: u32 = 13;
 
@@ -110,7 +111,7 @@ impl ChangeMap {
             return Err("a record is of an extension's resource manager");
         }
         if record.manager == RM_XLOG && RULES_CHANGE.contains(&record.info) {
-            return Err("the rules change by which the log is written");
+            return Err("the server ended, or the rules change by which the log is written");
         }
         let at = Moment::of(record.lsn);
         for block in &record.blocks {
@@ -153,6 +154,9 @@ impl ChangeMap {
             self.blocks += 1;
         }
         if self.blocks_max < self.blocks {
+            let all = self.relations.iter();
+            let most = all.max_by_key(|(_, changed)| changed.blocks.len());
+            let place = most.map_or(place, |(place, _)| *place);
             self.cut(place, 0, at);
         }
     }

@@ -159,7 +159,7 @@ proptest! {
         let since = places[since.index(places.len())];
         let mut gatherer = Gatherer::new(place(3 * SEGMENT));
         feed(&mut gatherer, &log, &cuts);
-        let (map, reached) = gatherer.since(place(since)).expect("it begins before");
+        let (map, reached, _) = gatherer.since(place(since)).expect("it begins before");
         prop_assert!(places.last().expect("some") < &reached);
         for block in all_blocks() {
             let later = all.iter().zip(&places).filter(|(_, at)| since >> 13 <= **at >> 13);
@@ -214,7 +214,7 @@ proptest! {
             }
         }
         // Some bytes are of no record; where one was, the map does not reach over it.
-        if let Some((map, reached)) = gatherer.since(place(START)) {
+        if let Some((map, reached, _)) = gatherer.since(place(START)) {
             prop_assert!(!is_gap);
             let read = all.iter().zip(&places).filter(|(_, lsn)| **lsn < reached);
             for (does, _) in read {
@@ -262,7 +262,8 @@ fn around(manager: u8, info: u8, parts: &[u8]) -> Log {
 fn what_is_not_understood_ends_the_map_and_the_next_file_begins_another() {
     let elsewhere = |numbers: [u32; 3]| [vec![0, 0, 0, 0], words(&numbers), words(&[9])].concat();
     let data = |words: Vec<u8>| [vec![255, words.len() as u8], words].concat();
-    let unknown: [(u8, u8, Vec<u8>); 9] = [
+    let unknown: [(u8, u8, Vec<u8>); 10] = [
+        (0, 0x00, Vec::new()),
         (0, 0x60, Vec::new()),
         (0, 0x80, Vec::new()),
         (0, 0x90, Vec::new()),
@@ -281,14 +282,14 @@ fn what_is_not_understood_ends_the_map_and_the_next_file_begins_another() {
             gatherer.since(place(START)).is_none(),
             "{manager} {info:#x}"
         );
-        let (map, _) = gatherer.since(place(4 * SEGMENT)).expect("another began");
+        let (map, ..) = gatherer.since(place(4 * SEGMENT)).expect("another began");
         let changed = [1, 2, 3].map(|block| map.is_changed((1, 1), block));
         assert_eq!(changed, [false, false, true], "{manager} {info:#x}");
     }
     let log = around(0, 0x20, &[]);
     let mut gatherer = Gatherer::new(place(3 * SEGMENT));
     feed(&mut gatherer, &log, &[]);
-    let (map, _) = gatherer.since(place(START)).expect("all is understood");
+    let (map, ..) = gatherer.since(place(START)).expect("all is understood");
     assert!([1, 2, 3].iter().all(|block| map.is_changed((1, 1), *block)));
 }
 
@@ -318,6 +319,6 @@ fn a_map_begins_behind_the_record_that_reaches_into_its_file() {
     let mut gatherer = Gatherer::new(place(3 * SEGMENT + 9));
     gatherer.take(place(3 * SEGMENT + 9), &log.bytes[9..]);
     assert!(gatherer.since(place(reaches_to - 1)).is_none());
-    let (map, _) = gatherer.since(place(reaches_to)).expect("from there on");
+    let (map, ..) = gatherer.since(place(reaches_to)).expect("from there on");
     assert!(map.is_changed((1, 1), 3) && !map.is_changed((1, 1), 2));
 }

@@ -15,8 +15,9 @@ use model::pages::Content;
 
 use super::{
     super::{
+        changes::Changes,
         control::{CONTROL_BYTES, CONTROL_PATH, Control, ControlFault, relation_map_holds},
-        review::Review,
+        review::{Place, Review},
         wal::{HEAD_BYTES, Segments, is_history},
     },
     names::{self, Role},
@@ -50,6 +51,8 @@ pub(super) struct Copier<'a> {
     /// Tells unchanged files; set once the dump has begun.
     pub(super) witness: Option<Witness>,
     pub(super) findings: Arc<Findings>,
+    /// What changed since the base, where that is known.
+    pub(super) changes: Option<Arc<Changes>>,
     /// The file that was given last, for errors of the sink.
     last: String,
     /// What the plan left out and a person should hear of.
@@ -68,10 +71,15 @@ impl<'a> Copier<'a> {
             current: None,
             witness: None,
             findings: Arc::default(),
+            changes: None,
             last: String::new(),
             left_out: Vec::new(),
             gone: HashSet::new(),
         }
+    }
+
+    pub(super) fn data(&self) -> &'a Folder {
+        self.data
     }
 
     pub(super) fn check_stop(&self) -> Result<(), EngineError> {
@@ -104,7 +112,9 @@ impl<'a> Copier<'a> {
                 may_shrink: may_vanish,
             },
         };
-        self.data_file(path, file, &facts, facts.len(), kind)
+        let place = names::main_fork_of(folder, name);
+        let changes = self.changes.clone().zip(place);
+        self.data_file(path, file, &facts, facts.len(), (kind, changes))
     }
 
     /// Takes back what was given of relations that turned out to be unlogged, all but their
@@ -200,15 +210,20 @@ impl<'a> Copier<'a> {
         file: File,
         facts: &Metadata,
         size: u64,
-        kind: FileKind,
+        (kind, changes): (FileKind, Option<(Arc<Changes>, Place)>),
     ) -> Result<(), EngineError> {
         // Advice only: a file system that takes none reads as well.
-        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
+        let advice = match &changes {
+            Some((changes, _)) if !changes.is_checked => rustix::fs::Advice::Random,
+            _ => rustix::fs::Advice::Sequential,
+        };
+        let _ = rustix::fs::fadvise(&file, 0, None, advice);
         let content = DataFile {
             file,
             size,
             change_token: self.witness.as_ref().and_then(|w| w.of_file(facts)),
             kind,
+            changes,
             findings: Arc::clone(&self.findings),
             path,
         };
@@ -281,7 +296,7 @@ impl<'a> Copier<'a> {
             return Ok(false);
         }
         let kind = FileKind::Plain { may_shrink: false };
-        self.data_file(path, file, &facts, facts.len(), kind)?;
+        self.data_file(path, file, &facts, facts.len(), (kind, None))?;
         Ok(true)
     }
 
@@ -296,7 +311,7 @@ impl<'a> Copier<'a> {
             if let Some((file, facts)) = self.open("pg_wal", &entry.name, false)? {
                 let (path, size) = (join("pg_wal", &entry.name), facts.len());
                 let kind = FileKind::Plain { may_shrink: false };
-                self.data_file(path, file, &facts, size.min(SMALL_BYTES_MAX), kind)?;
+                self.data_file(path, file, &facts, size.min(SMALL_BYTES_MAX), (kind, None))?;
             }
         }
         Ok(())

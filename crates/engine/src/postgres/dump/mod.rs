@@ -11,12 +11,15 @@ pub(super) mod names;
 mod pages;
 mod plan;
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
+use model::{Entropy, LogPlace, SystemEntropy};
 use tokio::{runtime::Handle, time::timeout};
 use tokio_postgres::types::PgLsn;
+use uuid::Uuid;
 
 use super::{
+    changes::{Changes, Known},
     conf::ADMIN,
     control::{CONTROL_PATH, Control},
     document::{Circumstances, Document, Method},
@@ -45,6 +48,7 @@ const LABEL_BYTES_MAX: usize = 64 << 10;
 /// Reads the cluster into `sink`. Blocks; must be called inside a tokio runtime.
 pub(super) fn dump(
     installs: &Installs,
+    known: &Known,
     home: &Home,
     sink: &mut dyn DumpSink,
 ) -> Result<DumpInfo, EngineError> {
@@ -69,7 +73,7 @@ pub(super) fn dump(
         copier.witness = Witness::of(home, &data, EVIDENCE);
         dump_stopped(&data, &mut copier, &version.version, version.major)?
     } else {
-        dump_online(&runtime, home, &data, &mut copier)?
+        dump_online(&runtime, (home, known), &data, &mut copier)?
     };
     document.libc = installs.libc_version().map(str::to_owned);
     Ok(DumpInfo {
@@ -116,6 +120,7 @@ fn dump_stopped(
         });
     }
     let about = Circumstances {
+        dump: None,
         version: version.to_owned(),
         major,
         method: Method::Stopped,
@@ -138,7 +143,7 @@ struct Stopped {
 /// Reads a cluster under its running server.
 fn dump_online(
     runtime: &Handle,
-    home: &Home,
+    (home, known): (&Home, &Known),
     data: &Folder,
     copier: &mut Copier,
 ) -> Result<Document, EngineError> {
@@ -153,6 +158,10 @@ fn dump_online(
         wait(runtime, copier, follower::check(&session))?.map_err(lost)?;
     }
     copier.start_lsn = Some(facts.start_lsn);
+    let name = SystemEntropy.uuid();
+    if upstream.is_none() {
+        copier.changes = changes(known, home, copier, (name, facts.start_lsn))?;
+    }
     copier.witness = Witness::of(home, data, EVIDENCE);
     let plan = Plan::of(data)?;
     copier.sink.expect_total(plan.bytes);
@@ -185,6 +194,9 @@ fn dump_online(
     if let Some(disturbance) = review.disturbance() {
         return Err(disturbance.into());
     }
+    if let Some(changes) = &copier.changes {
+        changes.judge(data, stopped.lsn)?;
+    }
     review.add_unlogged(templates);
     let turned_out_unlogged = copier.leave_out(&plan, &review)?;
     copier.bytes("backup_label", stopped.label.as_bytes())?;
@@ -206,6 +218,7 @@ fn dump_online(
     copier.bytes(CONTROL_PATH, &control_bytes)?;
     copier.settle()?;
     let about = Circumstances {
+        dump: Some(name),
         version: format!("{}.{}", facts.version / 10_000, facts.version % 10_000),
         major: facts.version / 10_000,
         method: Method::Online,
@@ -217,6 +230,23 @@ fn dump_online(
         databases: facts.databases,
     };
     Ok(Document::new(&control, about))
+}
+
+/// What changed since the sink's base, where that is known.
+fn changes(
+    known: &Known,
+    home: &Home,
+    copier: &mut Copier,
+    (name, position): (Uuid, u64),
+) -> Result<Option<Arc<Changes>>, EngineError> {
+    let timeline = copier.control()?.1.timeline;
+    let start = LogPlace { timeline, position };
+    let base = copier.sink.base_document().map(Document::parse);
+    // A document that is none is of no dump that is known.
+    let base = base.and_then(Result::ok).and_then(|base| base.dump);
+    let found = known.changes(home, (name, start), base, copier.data());
+    tracing::debug!(home = %home.dir.display(), is_known = found.is_some(), "what changed since the base");
+    Ok(found.map(Arc::new))
 }
 
 fn open_session(

@@ -192,6 +192,19 @@ pub(in crate::postgres) fn part_of(path: &str) -> Option<FilePart> {
     })
 }
 
+/// The database, 0 for what all share, and number of the relation of whose main fork a file is a part.
+pub(super) fn main_fork_of(folder: &str, name: &str) -> Option<Place> {
+    let database = match folder {
+        "global" => "0",
+        _ => folder.strip_prefix("base/")?,
+    };
+    let relation = Relation::parse(name)?;
+    match relation.fork {
+        None => place_of(database, relation.number),
+        Some(_) => None,
+    }
+}
+
 /// The database and number of the unlogged relation whose template a file is.
 pub(super) fn template_of(folder: &str, name: &str) -> Option<Place> {
     let database = folder.strip_prefix("base/")?;
@@ -311,6 +324,23 @@ mod tests {
             ("base", "7"),
         ] {
             assert_eq!(content_of(folder, name), None, "{folder}/{name}");
+        }
+    }
+
+    #[test]
+    fn a_main_fork_is_told_from_the_others() {
+        for (folder, name, place) in [
+            ("base/5", "16384", Some((5, 16384))),
+            ("base/5", "16384.2", Some((5, 16384))),
+            ("global", "1262", Some((0, 1262))),
+            ("base/5", "16384_fsm", None),
+            ("base/5", "16384_vm.1", None),
+            ("base/5", "16384_init", None),
+            ("base/5", "t3_16384", None),
+            ("base/x", "16384", None),
+            ("pg_xact", "0000", None),
+        ] {
+            assert_eq!(main_fork_of(folder, name), place, "{folder}/{name}");
         }
     }
 

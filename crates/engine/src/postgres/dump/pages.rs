@@ -10,9 +10,13 @@ use std::{
     time::Duration,
 };
 
-use model::pages::{ChangeToken, Content, PageCheck, Pages, whole_page};
+use model::pages::{ChangeToken, Content, PageCheck, Pages, SinceBase, whole_page};
 
-use super::super::page::{PAGE_BYTES, Verdict, judge};
+use super::super::{
+    changes::Changes,
+    page::{PAGE_BYTES, Verdict, judge},
+    review::Place,
+};
 use crate::EngineError;
 
 /// How often a page whose checksum does not hold is read again: a server may be writing it.
@@ -68,6 +72,8 @@ pub(super) struct DataFile {
     pub(super) change_token: Option<ChangeToken>,
     pub(super) kind: FileKind,
     pub(super) findings: Arc<Findings>,
+    /// Which of its pages changed since the base, where that is known.
+    pub(super) changes: Option<(Arc<Changes>, Place)>,
 }
 
 /// What is checked of a file while it is read.
@@ -149,9 +155,36 @@ impl Pages for DataFile {
             Verdict::Bad { .. } => self.check_again(page, block, in_relation, start_lsn),
         }
     }
+
+    fn since_base(&self, offset: u64) -> SinceBase {
+        match (&self.changes, self.block(offset)) {
+            (Some((changes, place)), Some(block)) if changes.is_same(*place, block) => {
+                match changes.is_checked {
+                    true => SinceBase::SaidSame,
+                    false => SinceBase::Same,
+                }
+            }
+            _ => SinceBase::Unknown,
+        }
+    }
+
+    fn contradict(&self, offset: u64) {
+        if let (Some((changes, place)), Some(block)) = (&self.changes, self.block(offset)) {
+            changes.contradict(&self.path, *place, block);
+        }
+    }
 }
 
 impl DataFile {
+    /// The relation's block at this offset.
+    fn block(&self, offset: u64) -> Option<u32> {
+        let FileKind::Relation { first_block, .. } = self.kind else {
+            return None;
+        };
+        let block = u32::try_from(offset / PAGE_BYTES as u64).ok()?;
+        block.checked_add(first_block)
+    }
+
     fn unreadable(&self, error: io::Error) -> io::Error {
         self.findings
             .fail(EngineError::io("read", self.path.clone(), error))
@@ -229,6 +262,7 @@ mod tests {
                 start_lsn,
             },
             findings: Arc::default(),
+            changes: None,
         }
     }
 
