@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: attack audit test-console tools help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-ready bench-idle bench-model bench-mysql soak soak-nodes
+.PHONY: attack audit test-console tools help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-ready bench-maps bench-idle bench-model bench-mysql soak soak-nodes
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ bench-sparse: ## What thresholds for leaving sparse packs keep, write and cost (
 
 bench-idle: ## Memory of idle clusters, 10 and then 50; writes docs/benchmarks/idle.md (BENCH_ARGS="--counts 10")
 	@scripts/bench-idle $(BENCH_ARGS)
+
+bench-maps: ## Next snapshots with change maps and without, at two sizes; writes docs/benchmarks/maps.md (BENCH_ARGS="--scale 5 --rounds 1" for a look)
+	@scripts/bench-maps $(BENCH_ARGS)
 
 bench-ready: ## Time until a new cluster is ready, with one server and Multi-AZ; writes docs/benchmarks/ready.md (BENCH_ARGS="--rounds 1" for a look)
 	@scripts/bench-ready $(BENCH_ARGS)

@@ -96,6 +96,12 @@ def is_postgres(pid):
         return False
 
 
+def read_bytes(pid):
+    """Bytes that a process has read so far, of files and sockets, from the page cache too."""
+    text = pathlib.Path(f"/proc/{pid}/io").read_text(encoding="utf-8")
+    return int(re.search(r"^rchar:\s+(\d+)", text, re.MULTILINE).group(1))
+
+
 def servers_on(folder):
     """Ids of Snapferry servers whose command line names a folder below this one."""
     folder = str(pathlib.Path(folder).resolve())
