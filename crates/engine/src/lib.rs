@@ -9,6 +9,7 @@ mod client_call;
 mod confinement;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod dump;
 mod error;
 #[cfg(feature = "conformance")]
 mod fake;

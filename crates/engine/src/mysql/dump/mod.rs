@@ -20,8 +20,7 @@ use tokio::runtime::Handle;
 use super::{MySql, process::SERVER};
 use crate::{
     DumpInfo, DumpSink, EngineError, Home,
-    folder::Folder,
-    hosting::{hold::Hold, whole::is_whole},
+    dump::{data_of, hold_stopped},
 };
 use copy::Copier;
 
@@ -35,29 +34,19 @@ pub(super) fn dump(
     sink: &mut dyn DumpSink,
 ) -> Result<DumpInfo, EngineError> {
     let runtime = Handle::current();
-    if !is_whole(home)? {
-        return Err(EngineError::NotWhole {
-            home: home.dir.clone(),
-        });
-    }
-    let data = Folder::open(&home.data())
-        .map_err(|source| EngineError::io("open", home.data(), source))?;
+    let data = data_of(home)?;
     let mut copier = Copier::new(home, &data, sink);
     let has_server = || Ok::<_, EngineError>(SERVER.look(home)?.has_server());
-    let document = if has_server()? {
-        let lock_max = engine.lock_max.get().copied().unwrap_or(LOCK_MAX);
-        online::dump(&runtime, home, &data, &mut copier, lock_max, has_server)?
-    } else {
-        // Held to the end of the dump: no start may come between.
-        let _held = runtime.block_on(Hold::take(home))?;
-        if has_server()? {
-            return Err(EngineError::Busy {
-                home: home.dir.clone(),
-            });
+    let document = match hold_stopped(&runtime, home, has_server)? {
+        None => {
+            let lock_max = engine.lock_max.get().copied().unwrap_or(LOCK_MAX);
+            online::dump(&runtime, home, &data, &mut copier, lock_max, has_server)?
         }
-        let version = engine.installs.of(&home.version)?;
-        copier.look_at(home);
-        stopped::dump(&data, &mut copier, &version.version)?
+        Some(_held) => {
+            let version = engine.installs.of(&home.version)?;
+            copier.look_at(home);
+            stopped::dump(&data, &mut copier, &version.version)?
+        }
     };
     Ok(DumpInfo {
         in_log: None,

@@ -5,12 +5,9 @@
 //! Invariant: all files are read while one session keeps the redo log and shuts out changes of tables. The log
 //! goes with the dump from a checkpoint before the first read to a place behind the last one. When the session is
 //! lost the log may go, so the dump is void.
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
-use tokio::{
-    runtime::Handle,
-    time::{sleep, timeout},
-};
+use tokio::{runtime::Handle, time::sleep};
 
 use super::{
     super::{
@@ -25,12 +22,8 @@ use super::{
     spool::Spool,
     tail::Tail,
 };
-use crate::{EngineError, Home, folder::Folder, hosting::serving::Refusal as _};
+use crate::{EngineError, Home, dump::STOP_POLL, folder::Folder};
 
-/// How often a wait looks whether it should end.
-const STOP_POLL: Duration = Duration::from_millis(250);
-/// How long a server that is just starting may take to give a session.
-const SESSION_WAIT: Duration = Duration::from_secs(60);
 /// How long another dump of the cluster is waited for.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// The folder beside the data folder for what a dump needs.
@@ -47,7 +40,7 @@ pub(super) fn dump(
     is_there: impl Fn() -> Result<bool, EngineError>,
 ) -> Result<Document, EngineError> {
     let dir = home.dir.join(SPOOL);
-    let _lock = wait(runtime, copier, async {
+    let _lock = copier.writer.wait(runtime, async {
         let deadline = tokio::time::Instant::now() + BUSY_WAIT;
         loop {
             match DumpLock::try_take(home, &dir)? {
@@ -61,24 +54,27 @@ pub(super) fn dump(
             }
         }
     })??;
-    let session = open_session(runtime, home, copier, is_there)?;
-    let session = wait(runtime, copier, DumpSession::begin(session))??;
+    let session =
+        copier
+            .writer
+            .open_session(runtime, async || Session::open(home).await, is_there)?;
+    let session = copier.writer.wait(runtime, DumpSession::begin(session))??;
     let (checkpoint, version) = (session.checkpoint(), session.version().to_owned());
     let spool = Spool::begin(data, &dir, checkpoint)?;
     let mut tail = Tail::begin(runtime, session, spool, lock_max);
     copier.look_at(home);
     let plan = Plan::of(data)?;
-    copier.sink.expect_total(plan.bytes);
+    copier.writer.expect_total(plan.bytes);
     for item in &plan.items {
         let result = copier.item(item);
         // What became of the session explains all else.
         if tail.has_failed() {
-            wait(runtime, copier, tail.finish())??;
+            copier.writer.wait(runtime, tail.finish())??;
         }
         result?;
     }
-    copier.settle()?;
-    let tailed = wait(runtime, copier, tail.finish())??;
+    copier.writer.settle()?;
+    let tailed = copier.writer.wait(runtime, tail.finish())??;
     give_redo(copier, tailed.spool, checkpoint, plan.bytes)?;
     let series = profile::series(&version).to_owned();
     Ok(Document::new(Circumstances {
@@ -103,59 +99,12 @@ fn give_redo(
     use model::pages::Content;
     let files = spool.into_files(checkpoint);
     let redo_bytes: u64 = files.iter().map(|(_, content)| content.size()).sum();
-    copier.sink.expect_total(bytes + redo_bytes);
-    copier.folder(redo::FOLDER)?;
+    copier.writer.expect_total(bytes + redo_bytes);
+    copier.writer.folder(redo::FOLDER)?;
     for (name, content) in files {
-        copier.check_stop()?;
+        copier.writer.check_stop()?;
         let path = format!("{}/{name}", redo::FOLDER);
-        copier.give(path, std::sync::Arc::new(content))?;
+        copier.writer.give(path, std::sync::Arc::new(content))?;
     }
-    copier.settle()
-}
-
-fn open_session(
-    runtime: &Handle,
-    home: &Home,
-    copier: &Copier,
-    is_there: impl Fn() -> Result<bool, EngineError>,
-) -> Result<Session, EngineError> {
-    let patient = async {
-        loop {
-            match Session::open(home).await {
-                Ok(session) => return Ok(session),
-                // A server that has just begun; one that is gone will not come back.
-                Err(refusal) if refusal.is_passing() && is_there()? => sleep(STOP_POLL).await,
-                Err(refusal) => return Err(refusal.into()),
-            }
-        }
-    };
-    match wait(runtime, copier, timeout(SESSION_WAIT, patient))? {
-        Ok(result) => result,
-        Err(_) => Err(EngineError::SqlTimeout {
-            doing: "take a connection",
-            secs: SESSION_WAIT.as_secs(),
-        }),
-    }
-}
-
-/// Waits for the server, and looks now and then whether the dump should stop.
-fn wait<F: Future>(runtime: &Handle, copier: &Copier, future: F) -> Result<F::Output, EngineError> {
-    let mut waits = false;
-    let output = runtime.block_on(async {
-        let mut future = std::pin::pin!(future);
-        loop {
-            match timeout(STOP_POLL, &mut future).await {
-                Ok(output) => return Ok::<_, EngineError>(output),
-                Err(_) => copier.check_stop()?,
-            }
-            if !waits {
-                waits = true;
-                copier.sink.waits(true);
-            }
-        }
-    })?;
-    if waits {
-        copier.sink.waits(false);
-    }
-    Ok(output)
+    copier.writer.settle()
 }

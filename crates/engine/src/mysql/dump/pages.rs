@@ -1,19 +1,12 @@
 //! A dump's files as they are read: cut at their size, and checked on the way.
 //!
 //! It does not know where the bytes go, nor which threads ask for them.
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
-    sync::{Arc, Mutex},
-    thread,
-    time::Duration,
-};
+use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc, thread, time::Duration};
 
 use model::pages::{ChangeToken, Content, PageCheck, Pages};
 
 use super::super::page::{Layout, LayoutFault, PAGE_BYTES, PAGE_BYTES_MIN, Verdict};
-use crate::EngineError;
+use crate::{EngineError, dump::FirstFailure, folder::read_full};
 
 /// How often a page whose sum does not hold is read again: a server may be writing it, and nothing but its next
 /// writing makes up for a half-written one.
@@ -24,28 +17,6 @@ const PAUSE: Duration = Duration::from_millis(2);
 const DAMAGE_ADVICE: &str = "CHECK TABLE tells which table it is of";
 pub(super) const ENCRYPTED: &str = "is encrypted, which dumps cannot keep";
 
-/// What reading a dump's files came upon, on whichever thread it was.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    failure: Mutex<Option<EngineError>>,
-}
-
-impl Findings {
-    /// Keeps the first failure and gives what a sink hears of it.
-    fn fail(&self, error: EngineError) -> io::Error {
-        let told = io::Error::other(error.to_string());
-        let mut failure = self.failure.lock().unwrap_or_else(|e| e.into_inner());
-        failure.get_or_insert(error);
-        told
-    }
-
-    /// The first failure, once.
-    pub(super) fn take_failure(&self) -> Option<EngineError> {
-        let mut failure = self.failure.lock().unwrap_or_else(|e| e.into_inner());
-        failure.take()
-    }
-}
-
 /// A file of the data folder, cut at the size it had when it was opened.
 #[derive(Debug)]
 pub(super) struct DataFile {
@@ -55,7 +26,7 @@ pub(super) struct DataFile {
     pub(super) change_token: Option<ChangeToken>,
     /// Its pages; none: it has none.
     pub(super) layout: Option<Layout>,
-    pub(super) findings: Arc<Findings>,
+    pub(super) failure: Arc<FirstFailure>,
 }
 
 /// How long to wait before the next try.
@@ -94,24 +65,6 @@ pub(in crate::mysql) fn read_beginning(file: &File) -> io::Result<Vec<u8>> {
     Ok(beginning)
 }
 
-/// Fills the buffer as far as the file goes.
-pub(in crate::mysql) fn read_full(
-    file: &File,
-    buffer: &mut [u8],
-    offset: u64,
-) -> io::Result<usize> {
-    let mut got = 0;
-    while got < buffer.len() {
-        match file.read_at(&mut buffer[got..], offset + got as u64) {
-            Ok(0) => break,
-            Ok(more) => got += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(got)
-}
-
 fn damaged(path: &str, block: u64) -> EngineError {
     EngineError::PageDamaged {
         file: path.to_owned(),
@@ -132,7 +85,7 @@ impl Content for DataFile {
             .map_err(|error| self.unreadable(error))?;
         match got < wanted {
             // Nothing makes a file shorter while a dump runs.
-            true => Err(self.findings.fail(EngineError::FileDamaged {
+            true => Err(self.failure.keep(EngineError::FileDamaged {
                 file: self.path.clone(),
                 why: "it shrank while it was read".to_owned(),
             })),
@@ -181,8 +134,7 @@ impl Pages for DataFile {
 
 impl DataFile {
     fn unreadable(&self, error: io::Error) -> io::Error {
-        self.findings
-            .fail(EngineError::io("read", self.path.clone(), error))
+        self.failure.unreadable(&self.path, error)
     }
 
     /// Reads a page again whose sum did not hold, until it does.
@@ -205,7 +157,7 @@ impl DataFile {
                 return Ok(PageCheck::Reread);
             }
         }
-        Err(self.findings.fail(match verdict {
+        Err(self.failure.keep(match verdict {
             Verdict::Encrypted => EngineError::Unexpected {
                 file: self.path.clone(),
                 why: ENCRYPTED,
@@ -242,7 +194,7 @@ mod tests {
             path: "f".to_owned(),
             size,
             change_token: None,
-            findings: Arc::default(),
+            failure: Arc::default(),
         }
     }
 
@@ -274,7 +226,7 @@ mod tests {
         let mut buffer = bytes[PAGE_BYTES..].to_vec();
         file.check(&mut buffer, PAGE_BYTES as u64)
             .expect_err("damaged");
-        let failure = file.findings.take_failure();
+        let failure = file.failure.take();
         assert!(
             matches!(failure, Some(EngineError::PageDamaged { block: 1, .. })),
             "{failure:?}"
@@ -292,7 +244,7 @@ mod tests {
         );
         let long = file(&bytes, 4 * PAGE_BYTES as u64);
         assert!(long.read_at(&mut buffer, 0).is_err());
-        let failure = long.findings.take_failure();
+        let failure = long.failure.take();
         assert!(matches!(failure, Some(EngineError::FileDamaged { .. })));
     }
 

@@ -4,19 +4,12 @@
 use super::names::{self, Role};
 use crate::{
     EngineError,
+    dump::join,
     folder::{Folder, Kind},
 };
 
 /// One step of a dump.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Item {
-    Folder(String),
-    File {
-        folder: String,
-        name: String,
-        role: Role,
-    },
-}
+pub(super) type Item = crate::dump::Item<Role>;
 
 /// What a dump reads, folders before their content, in the order of names.
 #[derive(Debug, Default)]
@@ -74,14 +67,6 @@ impl Plan {
         let inner = inner.map_err(|source| EngineError::io("enter", name, source))?;
         self.items.push(Item::Folder(name.to_owned()));
         self.walk(&inner, name)
-    }
-}
-
-/// A path below the data folder.
-pub(super) fn join(folder: &str, name: &str) -> String {
-    match folder {
-        "" => name.to_owned(),
-        _ => format!("{folder}/{name}"),
     }
 }
 

@@ -17,9 +17,12 @@ use model::Told;
 use super::{
     super::redo::{self, FileHead, HEAD_BYTES, HeadFault, Named, block_of, whole_blocks},
     content::RedoContent,
-    pages::{ENCRYPTED, read_full},
+    pages::ENCRYPTED,
 };
-use crate::{EngineError, folder::Folder};
+use crate::{
+    EngineError,
+    folder::{Folder, read_full},
+};
 
 /// Bytes that are copied at once.
 const CHUNK_BYTES: usize = 1 << 20;

@@ -24,16 +24,16 @@ pub(super) fn dump(
     let (checkpoint, redo_files) = look(data, copier)?;
     let plan = Plan::of(data)?;
     let redo_bytes: u64 = redo_files.iter().map(|(_, size)| size).sum();
-    copier.sink.expect_total(plan.bytes + redo_bytes);
+    copier.writer.expect_total(plan.bytes + redo_bytes);
     for item in &plan.items {
         copier.item(item)?;
     }
-    copier.folder(redo::FOLDER)?;
+    copier.writer.folder(redo::FOLDER)?;
     for (name, _) in &redo_files {
-        copier.check_stop()?;
+        copier.writer.check_stop()?;
         copier.file(redo::FOLDER, name, Role::Plain)?;
     }
-    copier.settle()?;
+    copier.writer.settle()?;
     if look(data, copier)?.0 != checkpoint {
         return Err(EngineError::FileDamaged {
             file: SYSTEM_TABLESPACE.to_owned(),
@@ -70,7 +70,7 @@ fn look(data: &Folder, copier: &mut Copier) -> Result<(u64, Vec<(String, u64)>),
                 });
             }
         };
-        let (file, _) = copier.open(redo::FOLDER, &entry.name)?;
+        let (file, _) = copier.writer.open(redo::FOLDER, &entry.name)?;
         let found = read_head(&file, number).map_err(failed)?;
         let found = found.map_err(|fault| EngineError::FileDamaged {
             file: format!("{}/{}", redo::FOLDER, entry.name),
@@ -79,7 +79,7 @@ fn look(data: &Folder, copier: &mut Copier) -> Result<(u64, Vec<(String, u64)>),
         checkpoint = checkpoint.max(found.head.checkpoint().unwrap_or(0));
         files.push((entry.name, found.size));
     }
-    let (system, _) = copier.open("", SYSTEM_TABLESPACE)?;
+    let (system, _) = copier.writer.open("", SYSTEM_TABLESPACE)?;
     let first = read_beginning(&system)
         .map_err(|source| EngineError::io("read", SYSTEM_TABLESPACE, source))?;
     match page::flush_lsn(&first) {

@@ -14,14 +14,14 @@ use std::{
 use super::super::{
     dump::{
         names::{self, Role},
-        pages::{read_beginning, read_full},
+        pages::read_beginning,
     },
     page::{Layout, LayoutFault, Verdict},
     redo,
 };
 use crate::{
     EngineError,
-    folder::{Folder, Kind},
+    folder::{Folder, Kind, read_full},
 };
 
 /// Bytes that are read at once.

@@ -4,15 +4,12 @@
 //! It does not know tablespaces.
 use super::super::{
     document::Places,
-    dump::{
-        pages::read_full,
-        spool::{RedoFile, read_head},
-    },
+    dump::spool::{RedoFile, read_head},
     redo::{self, HEAD_BYTES, Named, block_of, blocks_end, whole_blocks},
 };
 use crate::{
     EngineError,
-    folder::{Folder, Kind},
+    folder::{Folder, Kind, read_full},
 };
 
 /// Bytes that are read at once.

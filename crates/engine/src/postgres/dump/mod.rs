@@ -11,10 +11,10 @@ pub(super) mod names;
 mod pages;
 mod plan;
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use model::{Entropy, LogPlace, SystemEntropy};
-use tokio::{runtime::Handle, time::timeout};
+use tokio::runtime::Handle;
 use tokio_postgres::types::PgLsn;
 use uuid::Uuid;
 
@@ -30,16 +30,15 @@ use super::{
     session::{self, CHECKPOINT_WAIT, Session, column},
     wal::{LogFault, Segments},
 };
-use crate::hosting::{change_token::Witness, hold::Hold, serving::Refusal as _, whole::is_whole};
-use crate::{DumpInfo, DumpSink, EngineError, Home, folder::Folder};
+use crate::{
+    DumpInfo, DumpSink, EngineError, Home,
+    dump::{data_of, hold_stopped},
+    folder::Folder,
+};
 use copy::Copier;
 use pages::DAMAGE_ADVICE;
 use plan::Plan;
 
-/// How often a wait looks whether it should end.
-const STOP_POLL: Duration = Duration::from_millis(250);
-/// How long a server that is just starting may take to give a session.
-const SESSION_WAIT: Duration = Duration::from_secs(60);
 /// What tells change tokens of this engine from others.
 const EVIDENCE: &str = "snapferry engine postgres evidence 1";
 /// Bytes of a backup label at most; real ones have some 300.
@@ -53,27 +52,16 @@ pub(super) fn dump(
     sink: &mut dyn DumpSink,
 ) -> Result<DumpInfo, EngineError> {
     let runtime = Handle::current();
-    if !is_whole(home)? {
-        return Err(EngineError::NotWhole {
-            home: home.dir.clone(),
-        });
-    }
-    let data = Folder::open(&home.data())
-        .map_err(|source| EngineError::io("open", home.data(), source))?;
+    let data = data_of(home)?;
     let mut copier = Copier::new(home, &data, sink);
-    let mut document = if !process::look(home)?.has_server() {
-        // Held to the end of the dump: no start may come between.
-        let _held = runtime.block_on(Hold::take(home))?;
-        if process::look(home)?.has_server() {
-            return Err(EngineError::Busy {
-                home: home.dir.clone(),
-            });
+    let has_server = || Ok::<_, EngineError>(process::look(home)?.has_server());
+    let mut document = match hold_stopped(&runtime, home, has_server)? {
+        None => dump_online(&runtime, (home, known), &data, &mut copier)?,
+        Some(_held) => {
+            let version = installs.of(&home.version)?;
+            copier.writer.look_at(home, EVIDENCE);
+            dump_stopped(&data, &mut copier, &version.version, version.major)?
         }
-        let version = installs.of(&home.version)?;
-        copier.witness = Witness::of(home, &data, EVIDENCE);
-        dump_stopped(&data, &mut copier, &version.version, version.major)?
-    } else {
-        dump_online(&runtime, (home, known), &data, &mut copier)?
     };
     document.libc = installs.libc_version().map(str::to_owned);
     Ok(DumpInfo {
@@ -98,7 +86,7 @@ fn dump_stopped(
         });
     }
     let plan = Plan::of(data)?;
-    copier.sink.expect_total(plan.bytes);
+    copier.writer.expect_total(plan.bytes);
     copier.left_out.clone_from(&plan.odd);
     for item in &plan.items {
         copier.item(item)?;
@@ -112,7 +100,7 @@ fn dump_stopped(
     copier.segment(&segments, first + 1)?;
     copier.histories()?;
     copier.bytes(CONTROL_PATH, &bytes)?;
-    copier.settle()?;
+    copier.writer.settle()?;
     if copier.control()?.1 != control {
         return Err(EngineError::FileDamaged {
             file: CONTROL_PATH.to_owned(),
@@ -147,24 +135,31 @@ fn dump_online(
     data: &Folder,
     copier: &mut Copier,
 ) -> Result<Document, EngineError> {
-    let session = open_session(runtime, home, copier)?;
+    let session = copier.writer.open_session(
+        runtime,
+        async || Session::open(home, ADMIN).await,
+        || Ok(process::postmaster(home)?.is_some()),
+    )?;
     let upstream = home.replication.upstream.as_ref();
     if let Some(upstream) = upstream {
         let caught_up = follower::catch_up(home, upstream, &session);
-        wait(runtime, copier, caught_up)?.map_err(lost)?;
+        copier.writer.wait(runtime, caught_up)?.map_err(lost)?;
     }
     let facts = begin(runtime, &session, copier)?;
     if upstream.is_some() {
-        wait(runtime, copier, follower::check(&session))?.map_err(lost)?;
+        copier
+            .writer
+            .wait(runtime, follower::check(&session))?
+            .map_err(lost)?;
     }
     copier.start_lsn = Some(facts.start_lsn);
     let name = SystemEntropy.uuid();
     if upstream.is_none() {
         copier.changes = changes(known, home, copier, (name, facts.start_lsn))?;
     }
-    copier.witness = Witness::of(home, data, EVIDENCE);
+    copier.writer.look_at(home, EVIDENCE);
     let plan = Plan::of(data)?;
-    copier.sink.expect_total(plan.bytes);
+    copier.writer.expect_total(plan.bytes);
     copier.left_out.clone_from(&plan.odd);
     for item in &plan.items {
         copier.item(item)?;
@@ -172,7 +167,7 @@ fn dump_online(
             return Err(EngineError::SessionLost { source: None });
         }
     }
-    copier.settle()?;
+    copier.writer.settle()?;
     let templates = plan::templates(data)?;
     // The last of the files, so that no other is older than what it says.
     let (control_bytes, control) = copier.control()?;
@@ -180,10 +175,13 @@ fn dump_online(
     let segments = segments_of(&control)?;
     let stopped = end(runtime, &session, copier)?;
     if upstream.is_some() {
-        wait(runtime, copier, follower::check(&session))?.map_err(lost)?;
+        copier
+            .writer
+            .wait(runtime, follower::check(&session))?
+            .map_err(lost)?;
     }
     // A page's claim to be newer than the start holds only within the log of the dump.
-    if let Some(page) = copier.findings.torn_after(stopped.lsn) {
+    if let Some(page) = copier.torn.after(stopped.lsn) {
         return Err(EngineError::PageDamaged {
             file: page.file,
             block: page.block,
@@ -203,20 +201,20 @@ fn dump_online(
     // The place where the log stops is the first byte after it.
     let log = segments.number(facts.start_lsn)..=segments.number(stopped.lsn - 1);
     let log_bytes = (log.end() + 1).saturating_sub(*log.start()) * segments.bytes;
-    copier.sink.expect_total(plan.bytes + log_bytes);
+    copier.writer.expect_total(plan.bytes + log_bytes);
     for number in log {
         if !copier.segment(&segments, number)? {
             return Err(log_missing(&segments, number));
         }
     }
     copier.histories()?;
-    copier.settle()?;
+    copier.writer.settle()?;
     // The slot kept the log until here only if its session lives.
     let alive = session.row("keep the log", "SELECT true", &[]);
-    wait(runtime, copier, alive)?.map_err(lost)?;
+    copier.writer.wait(runtime, alive)?.map_err(lost)?;
     runtime.block_on(session.close());
     copier.bytes(CONTROL_PATH, &control_bytes)?;
-    copier.settle()?;
+    copier.writer.settle()?;
     let about = Circumstances {
         dump: Some(name),
         version: format!("{}.{}", facts.version / 10_000, facts.version % 10_000),
@@ -241,38 +239,12 @@ fn changes(
 ) -> Result<Option<Arc<Changes>>, EngineError> {
     let timeline = copier.control()?.1.timeline;
     let start = LogPlace { timeline, position };
-    let base = copier.sink.base_document().map(Document::parse);
+    let base = copier.writer.base_document().map(Document::parse);
     // A document that is none is of no dump that is known.
     let base = base.and_then(Result::ok).and_then(|base| base.dump);
-    let found = known.changes(home, (name, start), base, copier.data());
+    let found = known.changes(home, (name, start), base, copier.writer.data());
     tracing::debug!(home = %home.dir.display(), is_known = found.is_some(), "what changed since the base");
     Ok(found.map(Arc::new))
-}
-
-fn open_session(
-    runtime: &Handle,
-    home: &Home,
-    copier: &mut Copier,
-) -> Result<Session, EngineError> {
-    let patient = async {
-        loop {
-            match Session::open(home, ADMIN).await {
-                Ok(session) => return Ok(session),
-                // A server that has just begun; one that is gone will not come back.
-                Err(refusal) if refusal.is_passing() && process::postmaster(home)?.is_some() => {
-                    tokio::time::sleep(STOP_POLL).await;
-                }
-                Err(refusal) => return Err(refusal.into()),
-            }
-        }
-    };
-    match wait(runtime, copier, timeout(SESSION_WAIT, patient))? {
-        Ok(result) => result,
-        Err(_) => Err(EngineError::SqlTimeout {
-            doing: "take a connection",
-            secs: SESSION_WAIT.as_secs(),
-        }),
-    }
 }
 
 /// What the server said when the backup began.
@@ -295,7 +267,7 @@ fn begin(runtime: &Handle, session: &Session, copier: &Copier) -> Result<Began, 
                     'snapferry_' || pg_backend_pid(), true, true))",
         &[],
     );
-    let row = wait(runtime, copier, reserve)?.map_err(lost)?;
+    let row = copier.writer.wait(runtime, reserve)?.map_err(lost)?;
     let version = u32::try_from(column::<i32>(&row, 0)?).unwrap_or(0);
     let icu_collation = column(&row, 2)?;
     if column::<&str>(&row, 1)? != "on" {
@@ -311,7 +283,7 @@ fn begin(runtime: &Handle, session: &Session, copier: &Copier) -> Result<Began, 
         "SELECT pg_backup_start('snapferry', true)",
         &[],
     );
-    let row = wait(runtime, copier, start)?.map_err(lost)?;
+    let row = copier.writer.wait(runtime, start)?.map_err(lost)?;
     Ok(Began {
         start_lsn: column::<PgLsn>(&row, 0)?.into(),
         version,
@@ -332,7 +304,7 @@ fn database_names(
          (SELECT oid, datname FROM pg_database ORDER BY oid LIMIT 100) AS named",
         &[],
     );
-    let row = wait(runtime, copier, named)?.ok();
+    let row = copier.writer.wait(runtime, named)?.ok();
     let text = row.and_then(|row| column::<String>(&row, 0).ok());
     let names = text.and_then(|text| serde_json::from_str(&text).ok());
     Ok(names.unwrap_or_default())
@@ -347,7 +319,7 @@ fn end(runtime: &Handle, session: &Session, copier: &Copier) -> Result<Stopped, 
         "SELECT greatest(lsn, pg_last_wal_replay_lsn()), labelfile, spcmapfile FROM pg_backup_stop(false)",
         &[],
     );
-    let row = wait(runtime, copier, stop)?.map_err(lost)?;
+    let row = copier.writer.wait(runtime, stop)?.map_err(lost)?;
     let lsn: u64 = column::<PgLsn>(&row, 0)?.into();
     let label: String = column(&row, 1)?;
     let map: Option<String> = column(&row, 2)?;
@@ -364,28 +336,6 @@ fn end(runtime: &Handle, session: &Session, copier: &Copier) -> Result<Stopped, 
         });
     }
     Ok(Stopped { lsn, label })
-}
-
-/// Waits for the server, and looks now and then whether the dump should stop.
-fn wait<F: Future>(runtime: &Handle, copier: &Copier, future: F) -> Result<F::Output, EngineError> {
-    let mut waits = false;
-    let output = runtime.block_on(async {
-        let mut future = std::pin::pin!(future);
-        loop {
-            match timeout(STOP_POLL, &mut future).await {
-                Ok(output) => return Ok::<_, EngineError>(output),
-                Err(_) => copier.check_stop()?,
-            }
-            if !waits {
-                waits = true;
-                copier.sink.waits(true);
-            }
-        }
-    })?;
-    if waits {
-        copier.sink.waits(false);
-    }
-    Ok(output)
 }
 
 /// Tells a lost session from a refusal.
@@ -431,7 +381,7 @@ fn review_log(
 ) -> Result<Review, EngineError> {
     let failed = |source| EngineError::io("enter", "pg_wal", source);
     let pg_wal = data.enter("pg_wal").map_err(failed)?;
-    Review::of(&pg_wal, segments, places, || copier.check_stop())
+    Review::of(&pg_wal, segments, places, || copier.writer.check_stop())
 }
 
 impl From<LogFault> for EngineError {

@@ -17,7 +17,7 @@ use super::super::{
     page::{PAGE_BYTES, Verdict, judge},
     review::Place,
 };
-use crate::EngineError;
+use crate::{EngineError, dump::FirstFailure, folder::read_full};
 
 /// How often a page whose checksum does not hold is read again: a server may be writing it.
 const TRIES: u32 = 6;
@@ -34,31 +34,19 @@ pub(super) struct TornPage {
     pub(super) lsn: u64,
 }
 
-/// What reading a dump's files came upon, on whichever thread it was.
+/// The pages that were caught half-written, on whichever thread.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
-    torn: Mutex<Vec<TornPage>>,
-    failure: Mutex<Option<EngineError>>,
-}
+pub(super) struct TornPages(Mutex<Vec<TornPage>>);
 
-impl Findings {
-    /// Keeps the first failure and gives what a sink hears of it.
-    fn fail(&self, error: EngineError) -> io::Error {
-        let told = io::Error::other(error.to_string());
-        let mut failure = self.failure.lock().unwrap_or_else(|e| e.into_inner());
-        failure.get_or_insert(error);
-        told
-    }
-
-    /// The first failure, once.
-    pub(super) fn take_failure(&self) -> Option<EngineError> {
-        let mut failure = self.failure.lock().unwrap_or_else(|e| e.into_inner());
-        failure.take()
+impl TornPages {
+    fn add(&self, page: TornPage) {
+        let mut torn = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        torn.push(page);
     }
 
     /// A half-written page that says it was changed after this place in the log.
-    pub(super) fn torn_after(&self, lsn: u64) -> Option<TornPage> {
-        let torn = self.torn.lock().unwrap_or_else(|e| e.into_inner());
+    pub(super) fn after(&self, lsn: u64) -> Option<TornPage> {
+        let torn = self.0.lock().unwrap_or_else(|e| e.into_inner());
         torn.iter().find(|page| lsn < page.lsn).cloned()
     }
 }
@@ -71,7 +59,8 @@ pub(super) struct DataFile {
     pub(super) size: u64,
     pub(super) change_token: Option<ChangeToken>,
     pub(super) kind: FileKind,
-    pub(super) findings: Arc<Findings>,
+    pub(super) failure: Arc<FirstFailure>,
+    pub(super) torn: Arc<TornPages>,
     /// Which of its pages changed since the base, where that is known.
     pub(super) changes: Option<(Arc<Changes>, Place)>,
 }
@@ -96,26 +85,16 @@ impl Content for DataFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);
-        let mut got = 0;
-        while got < wanted {
-            let read = self
-                .file
-                .read_at(&mut buffer[got..wanted], offset + got as u64);
-            match read {
-                // The file has shrunk: the log has that, too.
-                Ok(0) => break,
-                Ok(more) => got += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.unreadable(error)),
-            }
-        }
+        let got = read_full(&self.file, &mut buffer[..wanted], offset)
+            .map_err(|error| self.unreadable(error))?;
         match self.kind {
             FileKind::Plain { may_shrink: false } if got < wanted => {
-                Err(self.findings.fail(EngineError::FileDamaged {
+                Err(self.failure.keep(EngineError::FileDamaged {
                     file: self.path.clone(),
                     why: "it shrank while it was read".to_owned(),
                 }))
             }
+            // A file that has shrunk: the log has that, too.
             _ => Ok(got),
         }
     }
@@ -186,8 +165,7 @@ impl DataFile {
     }
 
     fn unreadable(&self, error: io::Error) -> io::Error {
-        self.findings
-            .fail(EngineError::io("read", self.path.clone(), error))
+        self.failure.unreadable(&self.path, error)
     }
 
     /// Reads a page again whose checksum did not hold, until it does or the log must have it.
@@ -218,16 +196,14 @@ impl DataFile {
         }
         match (verdict, start_lsn) {
             (Verdict::Bad { lsn }, Some(start)) if start < lsn => {
-                let mut torn = self.findings.torn.lock();
-                let torn = torn.as_mut().unwrap_or_else(|e| e.get_mut());
-                torn.push(TornPage {
+                self.torn.add(TornPage {
                     file: self.path.clone(),
                     block,
                     lsn,
                 });
                 Ok(PageCheck::Torn)
             }
-            _ => Err(self.findings.fail(EngineError::PageDamaged {
+            _ => Err(self.failure.keep(EngineError::PageDamaged {
                 file: self.path.clone(),
                 block,
                 advice: DAMAGE_ADVICE,
@@ -261,7 +237,8 @@ mod tests {
                 first_block: 0,
                 start_lsn,
             },
-            findings: Arc::default(),
+            failure: Arc::default(),
+            torn: Arc::default(),
             changes: None,
         }
     }
@@ -300,7 +277,7 @@ mod tests {
         assert_eq!(short.read_at(&mut buffer, 0).expect("reads"), 8192);
         short.kind = FileKind::Plain { may_shrink: false };
         assert!(short.read_at(&mut buffer, 0).is_err());
-        let failure = short.findings.take_failure();
+        let failure = short.failure.take();
         assert!(matches!(failure, Some(EngineError::FileDamaged { .. })));
     }
 
@@ -314,13 +291,13 @@ mod tests {
         };
         let torn = file(&[[0; PAGE_BYTES], newer(500)], b"", size, Some(499));
         assert_eq!(look(&torn).expect("passes"), PageCheck::Torn);
-        assert_eq!(torn.findings.torn_after(500), None);
-        let page = torn.findings.torn_after(499).expect("one was torn");
+        assert_eq!(torn.torn.after(500), None);
+        let page = torn.torn.after(499).expect("one was torn");
         assert_eq!((page.file.as_str(), page.block, page.lsn), ("f", 1, 500));
         for start in [Some(500), None] {
             let bad = file(&[[0; PAGE_BYTES], newer(500)], b"", size, start);
             assert!(look(&bad).is_err());
-            let failure = bad.findings.take_failure();
+            let failure = bad.failure.take();
             assert!(
                 matches!(failure, Some(EngineError::PageDamaged { block: 1, .. })),
                 "{failure:?}"

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     EngineError,
+    dump::join,
     folder::{DEPTH_MAX, Folder, Kind},
 };
 
@@ -18,15 +19,7 @@ const ODD_MAX: usize = 5;
 const ENTRIES_MAX: usize = 20_000_000;
 
 /// One step of a dump.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Item {
-    Folder(String),
-    File {
-        folder: String,
-        name: String,
-        role: Role,
-    },
-}
+pub(super) type Item = crate::dump::Item<Role>;
 
 /// What a dump reads, folders before their content, in the order of names.
 #[derive(Debug, Default)]
@@ -172,12 +165,4 @@ pub(super) fn templates(data: &Folder) -> Result<HashSet<Place>, EngineError> {
         found.extend(templates.filter_map(|entry| names::template_of(&path, &entry.name)));
     }
     Ok(found)
-}
-
-/// A path below the data folder.
-pub(super) fn join(folder: &str, name: &str) -> String {
-    match folder {
-        "" => name.to_owned(),
-        _ => format!("{folder}/{name}"),
-    }
 }
