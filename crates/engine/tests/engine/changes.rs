@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     churn::{Draw, admin, furnish, of_databases, pass_log, statement},
-    support::{FolderSink, MASTER, PASSWORD, Rig, client_as, kill, number, postmaster},
+    support::{FolderSink, MASTER, PASSWORD, Rig, client_as, copy_tree, kill, number, postmaster},
 };
 use engine::{
     ChangeMaps, Engine, EngineError, Home,
@@ -324,6 +324,16 @@ impl Steady {
         (result.map(|info| (sink.dir, info.document)), sink.same)
     }
 
+    /// A cluster made of a dump, and a session of it.
+    async fn load(&self, name: &str, dump: &Earlier) -> (Home, Client) {
+        let copy = self.rig.home(name);
+        fs::create_dir(&copy.dir).expect("a folder");
+        copy_tree(&dump.0, &copy.data());
+        self.rig.engine.load(&copy, &dump.1).await.expect("loads");
+        let session = client_as(&copy, MASTER, PASSWORD, "app").await;
+        (copy, session.expect("connects"))
+    }
+
     /// A dump behind this one or that knows pages: the log may have begun to pass a moment ago.
     async fn first_known(&mut self) -> Earlier {
         let mut earlier = self.dump(None).await.0.expect("dumps");
@@ -352,13 +362,7 @@ async fn a_next_dump_takes_what_did_not_change_from_the_one_before_until_the_ser
     let next = next.expect("dumps");
     assert!((380..4000).contains(&same), "{same} pages were known");
     // What it has not read is what is there.
-    let copy = steady.rig.home("copy");
-    fs::create_dir(&copy.dir).expect("a folder");
-    crate::support::copy_tree(&next.0, &copy.data());
-    steady.rig.engine.load(&copy, &next.1).await.expect("loads");
-    let session = client_as(&copy, MASTER, PASSWORD, "app")
-        .await
-        .expect("connects");
+    let (copy, session) = steady.load("copy", &next).await;
     let sum = number(
         &session,
         "SELECT sum(a)::int8 FROM rows WHERE length(b) = 7000",
@@ -417,4 +421,53 @@ async fn a_page_that_changes_with_no_record_fails_a_dump_that_checks() {
     // With a record that names it, it may be whatever it is.
     steady.run("UPDATE rows SET a = a").await;
     steady.dump(Some(&earlier)).await.0.expect("dumps");
+}
+
+/// An index of SP-GiST gets the records of its pages when all of it is built. This one waits at two of its rows.
+const BUILT: [&str; 3] = [
+    "CREATE FUNCTION waits(i int) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN \
+         IF i IN (20000, 40000) THEN PERFORM pg_advisory_xact_lock_shared(i); END IF; RETURN md5(i::text); END $$",
+    "CREATE TABLE words AS SELECT g a FROM generate_series(1, 50000) g",
+    "CREATE INDEX built ON words USING spgist (waits(a))",
+];
+const WAITERS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_index_that_is_built_through_two_dumps_is_whole_in_the_third() {
+    let mut steady = Steady::new(ChangeMaps::On).await;
+    let mut earlier = steady.first_known().await;
+    let held = client_as(&steady.home, MASTER, PASSWORD, "app").await;
+    let held = held.expect("connects");
+    for sql in &BUILT[..2] {
+        held.batch_execute(sql).await.expect("words");
+    }
+    held.batch_execute("SELECT pg_advisory_lock(20000), pg_advisory_lock(40000)")
+        .await
+        .expect("holds it up");
+    let builder = client_as(&steady.home, MASTER, PASSWORD, "app").await;
+    let builder = builder.expect("connects");
+    let build = tokio::spawn(async move { builder.batch_execute(BUILT[2]).await });
+    for row in [20_000, 40_000] {
+        let waits = format!("{WAITERS} AND objid = {row}");
+        while number(&held, &waits).await == 0 {
+            assert!(!build.is_finished(), "it waits at {row}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let (next, same) = steady.dump(Some(&earlier)).await;
+        earlier = next.expect("dumps");
+        assert!(300 < same, "{same} pages were known");
+        let go = format!("SELECT pg_advisory_unlock({row})");
+        held.batch_execute(&go).await.expect("goes on");
+    }
+    build.await.expect("ends").expect("builds");
+    let (_, session) = steady.load("early", &earlier).await;
+    let there = "SELECT count(*) FROM pg_class WHERE relname IN ('built', 'words')";
+    assert_eq!(number(&session, there).await, 1, "the table alone");
+    let (last, same) = steady.dump(Some(&earlier)).await;
+    assert!(300 < same, "{same} pages were known");
+    let (_, session) = steady.load("late", &last.expect("dumps")).await;
+    let by_index = "SET enable_seqscan = off; SET enable_bitmapscan = off";
+    session.batch_execute(by_index).await.expect("sets");
+    let found = "SELECT count(*) FROM generate_series(1, 50000, 7) g WHERE EXISTS (SELECT FROM words WHERE waits(a) = md5(g::text))";
+    assert_eq!(number(&session, found).await, 7143);
 }
