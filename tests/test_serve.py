@@ -52,6 +52,23 @@ def test_standard_output_carries_only_the_ready_line(deploy):
     assert deployment.server.stdout == [f"snapferry is ready at {deployment.server.url}"]
 
 
+def test_a_service_manager_hears_of_start_life_and_end(deploy, folder):
+    """The protocol of sd_notify(3), as a unit with Type=notify and WatchdogSec= has it."""
+    deployment = deploy(start=False, environment={"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "200000"})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(folder / "notify"))
+        manager.settimeout(60)
+        deployment.server.start()
+        told = [manager.recv(4096).decode()]
+        assert told[0].splitlines() == ["READY=1", f"STATUS=Serving at {deployment.server.url}"]
+        told += [manager.recv(4096).decode() for _ in range(3)]
+        assert told[1:] == ["WATCHDOG=1"] * 3
+        assert deployment.server.stop() == 0
+        while not told[-1].startswith("STOPPING=1"):
+            told.append(manager.recv(4096).decode())
+        assert set(told[1:-1]) == {"WATCHDOG=1"}
+
+
 def test_logs_are_json_when_asked_for(deploy):
     deployment = deploy("--log-format", "json")
     deployment.rds().describe_db_clusters()

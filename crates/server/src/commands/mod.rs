@@ -30,5 +30,6 @@ mod progress_bar;
 mod reference;
 mod schemas;
 mod serve;
+mod settings_file;
 mod snapshot;
 mod vault;

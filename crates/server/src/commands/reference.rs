@@ -1,5 +1,5 @@
 //! The reference pages that the program makes of itself: its command line, from the same
-//! definitions as its help, and its JSON door.
+//! definitions as its help, its JSON door, and a settings file.
 //!
 //! It does not know what the verbs do.
 use std::fmt::Write;
@@ -11,7 +11,7 @@ use crate::commands::{
     failure::Failure,
     invocation::{Invocation, Outcome, Run},
     output::print,
-    schemas,
+    schemas, settings_file,
 };
 
 /// What holds for all verbs; the table of `ExitStatus` follows.
@@ -29,13 +29,17 @@ pub(crate) struct Reference {
     /// What verbs print with --json, as JSON Schema, instead
     #[arg(long)]
     schemas: bool,
+    /// A settings file with every setting commented out, instead
+    #[arg(long, conflicts_with = "schemas")]
+    settings: bool,
 }
 
 impl Run for Reference {
     fn run(self, invocation: &Invocation) -> Result<Outcome, Failure> {
-        print(&match self.schemas {
-            true => schemas::text(),
-            false => page((invocation.command_line)()),
+        print(&match (self.schemas, self.settings) {
+            (true, _) => schemas::text(),
+            (_, true) => settings_file::text(),
+            _ => page((invocation.command_line)()),
         })?;
         Ok(Outcome::Done)
     }

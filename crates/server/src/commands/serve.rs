@@ -50,7 +50,10 @@ use crate::{
     outbound::{
         kms_client, peer_transport::HttpPeerTransport, webhook_sender::HttpWebhookTransport,
     },
-    process::{cluster_limits, conceal, descriptors, memory, open_files::OpenFiles, user_limits},
+    process::{
+        cluster_limits, conceal, descriptors, memory, open_files::OpenFiles,
+        service_manager::ServiceManager, user_limits,
+    },
     settings::{Layer, catalog_place::CatalogUrl},
 };
 
@@ -256,6 +259,10 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
     );
     let connections = tokio::spawn(listen::run(listener, tls, router, slots, stopped));
     say_ready(&endpoint);
+    let manager = Arc::new(ServiceManager::of_environment());
+    manager.say_ready(&endpoint);
+    let told = Arc::clone(&manager);
+    tokio::spawn(async move { told.keep_alive().await });
     tokio::spawn(memory::settle());
     // One engine is enough to start with. To ask the others for their versions would take nearly as long as the start.
     tokio::task::spawn_blocking(move || looked_for.iter().for_each(|one| tell_installed(&**one)));
@@ -265,6 +272,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         name = signals.next() => tracing::info!(signal = name, "stopping"),
         () = service.ended() => tracing::error!("stopping"),
     }
+    manager.say_stopping();
     tokio::spawn(async move {
         let name = signals.next().await;
         tracing::warn!(

@@ -5,4 +5,5 @@ pub(crate) mod descriptors;
 pub(crate) mod memory;
 pub(crate) mod open_files;
 pub(crate) mod replace;
+pub(crate) mod service_manager;
 pub(crate) mod user_limits;
