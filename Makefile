@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: attack audit test-console tools help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-ready bench-maps bench-idle bench-model bench-mysql soak soak-nodes
+.PHONY: attack audit deb test-console tools help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-ready bench-maps bench-idle bench-model bench-mysql soak soak-nodes
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ soak-nodes: ## Kill and freeze nodes, the database and the S3 server at random (
 
 lint: ## Format check, clippy, the allowed directions between crates, names in the documents
 	@scripts/test lint
+
+deb: ## A package for Debian 12 in target/debian: binary, units, settings, man pages, completions (DEB_ARGS=--no-build takes the binary that is there)
+	@scripts/deb $(DEB_ARGS)
 
 audit: ## Licences, sources and versions of all dependencies, and known faults of them where their list can be fetched (cargo-deny)
 	@scripts/audit
