@@ -4,10 +4,12 @@ use std::{
     collections::{BTreeMap, HashSet},
     fs,
     path::Path,
+    time::Duration,
 };
 
 use crate::{
     churn::{Draw, admin, furnish, of_databases, pass_log, statement},
+    members::{as_writer, cluster},
     support::{FolderSink, MASTER, PASSWORD, Rig, client_as, copy_tree, kill, number, postmaster},
 };
 use engine::{
@@ -293,6 +295,10 @@ impl Steady {
         let rig = Rig::new();
         rig.engine.know_changes(maps);
         let home = rig.created("source").await;
+        Self::of(rig, home).await
+    }
+
+    async fn of(rig: Rig, home: Home) -> Self {
         let passes = pass_log(&rig, &home).await;
         let steady = Self {
             rig,
@@ -343,7 +349,7 @@ impl Steady {
             if 0 < same {
                 return earlier;
             }
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
         panic!("no dump knows what the one before it has");
     }
@@ -385,6 +391,40 @@ async fn a_next_dump_takes_what_did_not_change_from_the_one_before_until_the_ser
     let (again, same) = steady.dump(Some(&next)).await;
     again.expect("dumps");
     assert_eq!(same, 0, "the server was killed meanwhile");
+    steady.first_known().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_map_reaches_to_a_reader_nor_over_a_failover() {
+    let rig = Rig::new();
+    rig.engine.know_changes(ChangeMaps::On);
+    let (writer, readers) = cluster(&rig, &["next"]).await;
+    let mut steady = Steady::of(rig, writer.clone()).await;
+    let known = steady.first_known().await;
+    steady.home = readers[0].clone();
+    let (of_reader, same) = steady.dump(Some(&known)).await;
+    assert_eq!(same, 0, "its log is not the one that passes");
+    steady.home = writer.clone();
+    let (behind, same) = steady.dump(Some(&of_reader.expect("dumps"))).await;
+    behind.expect("dumps");
+    assert_eq!(same, 0, "behind a reader's");
+    let (last, same) = steady.dump(Some(&known)).await;
+    assert!(380 < same, "{same} pages were known");
+
+    kill(postmaster(&writer), Signal::KILL);
+    let engine = steady.rig.engine.clone();
+    let fenced = engine.fence(&writer, "1", Duration::ZERO).await;
+    fenced.expect("ends");
+    engine.release(&writer);
+    let new = as_writer(&readers[0], &writer);
+    let promoted = engine.promote(&new, Some(&writer)).await;
+    promoted.expect("takes writes");
+    steady.passes.abort();
+    steady.passes = pass_log(&steady.rig, &new).await;
+    steady.home = new;
+    let (over, same) = steady.dump(Some(&last.expect("dumps"))).await;
+    over.expect("dumps");
+    assert_eq!(same, 0, "of the writer that was");
     steady.first_known().await;
 }
 
@@ -451,7 +491,7 @@ async fn an_index_that_is_built_through_two_dumps_is_whole_in_the_third() {
         let waits = format!("{WAITERS} AND objid = {row}");
         while number(&held, &waits).await == 0 {
             assert!(!build.is_finished(), "it waits at {row}");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let (next, same) = steady.dump(Some(&earlier)).await;
         earlier = next.expect("dumps");

@@ -12,7 +12,7 @@ const MUCH: &str =
     "INSERT INTO t SELECT i, repeat(md5(i::text), 64) FROM generate_series(1, 8000) i";
 
 /// A writer with a table, and readers that follow it.
-async fn cluster(rig: &Rig, readers: &[&str]) -> (Home, Vec<Home>) {
+pub(crate) async fn cluster(rig: &Rig, readers: &[&str]) -> (Home, Vec<Home>) {
     let mut writer = rig.home("writer");
     writer.os_uid_shared = !readers.is_empty();
     writer.replication.name = "member_writer".to_owned();
@@ -46,7 +46,7 @@ fn upstream(writer: &Home) -> Upstream {
 }
 
 /// The same home as a writer, at another one's address.
-fn as_writer(home: &Home, at: &Home) -> Home {
+pub(crate) fn as_writer(home: &Home, at: &Home) -> Home {
     let mut writer = home.clone();
     writer.replication.upstream = None;
     (writer.host, writer.port) = (at.host.clone(), at.port);
