@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: attack audit deb test-console tools help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-ready bench-maps bench-idle bench-model bench-mysql soak soak-nodes
+.PHONY: attack audit deb test-console test-ops tools help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-ready bench-maps bench-idle bench-model bench-mysql soak soak-nodes
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ attack: ## Strangers, tenants and unlucky operators against the release binary; 
 
 test-console: ## The console in Debian's Chromium: by mouse, by keyboard, without scripts, axe (installs Chromium, and Playwright into .venv-console; PICTURES=docs/images keeps pictures)
 	@CONSOLE_PICTURES=$(PICTURES) scripts/test console $(PYTEST_ARGS)
+
+test-ops: ## Alerts fire and do not, dashboards have data: with Prometheus itself (fetches Debian's package into .prometheus, 19 MB; no service)
+	@scripts/test ops $(PYTEST_ARGS)
 
 tools: ## Tools as they are, against this server: an Ansible playbook, twice; the SDK for JavaScript (installs Ansible into .venv-tools, the SDK into .test)
 	@scripts/test tools $(PYTEST_ARGS)

@@ -1,4 +1,5 @@
 """What /metrics says, and the page that tells what it means."""
+import os
 import pathlib
 import re
 
@@ -6,15 +7,19 @@ import botocore.exceptions
 import pytest
 
 import clients
+from snapferry_tools import running
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs/reference/metrics.md"
 ROW = r"(?m)^\| `(\w+)` \| (\w+) \|([^|]*)\| .+ \|$"
 SAMPLE = r"(\w+)(?:\{(.*)\})? ([-+0-9.e]+|NaN)"
 
 
-def scrape(deployment):
+TOKEN = "a-token-for-prometheus"
+
+
+def scrape(deployment, headers=None):
     """The metrics of a server: {name: (type, {labels: value})}, a histogram's samples by their count."""
-    answer = clients.send(deployment.server, "GET", "/metrics")
+    answer = clients.send(deployment.server, "GET", "/metrics", headers)
     assert answer.status == 200
     kinds, found = {}, {}
     for line in answer.text.splitlines():
@@ -39,20 +44,38 @@ def value(deployment, name, **labels):
     return sum(count for of, count in samples.items() if wanted <= set(of.split(",")))
 
 
-def test_the_page_names_what_a_server_tells_and_nothing_else(dev):
-    dev.rds().describe_db_clusters()
+@pytest.fixture(scope="module")
+def told(deploy_for_module):
+    """A closed deployment with a token, and a cluster."""
+    deployment = deploy_for_module(environment={"SNAPFERRY_METRICS_TOKEN": TOKEN, "SNAPFERRY_NO_AUTOMATED_BACKUPS": None})
+    with clients.connect(deployment.new_cluster("told-by-name")) as connection:
+        connection.execute("create table t (i bigint)")
+    chunks = "snapferry_log_chunks_written_total"
+    running.wait_until(lambda: value(deployment, chunks) > 0, 60, "its log goes to the vault")
+    # Its log restores from here on.
+    deployment.new_snapshot("of-told-by-name", "told-by-name")
+    return deployment
+
+
+def test_the_page_names_what_a_server_tells_and_nothing_else(told):
+    shown = {"Authorization": f"Bearer {TOKEN}"}
+    # What its log restores is known once the first snapshot is there.
+    window = "snapferry_cluster_latest_restorable_timestamp_seconds"
+    running.wait_until(lambda: window in scrape(told, shown), 60, "metrics of a cluster")
     documented = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in re.findall(ROW, PAGE.read_text(encoding="utf-8"))}
-    told = {
+    found = {
         name: (kind, set().union(*({pair.partition("=")[0] for pair in of.split(",") if pair} for of in samples)))
-        for name, (kind, samples) in scrape(dev).items()
+        for name, (kind, samples) in scrape(told, shown).items()
     }
-    assert told == documented
+    assert found == documented
 
 
 def test_requests_are_counted_by_outcome(dev):
     def counted(action, code):
         return value(dev, "snapferry_requests_total", api="rds", action=action, code=code)
 
+    # A family without samples is not told.
+    dev.rds().describe_db_clusters()
     before = counted("DescribeDBClusters", "OK"), counted("DescribeDBClusters", "DBClusterNotFoundFault"), counted("none", "InvalidAction")
     timed = value(dev, "snapferry_request_duration_seconds", api="rds", action="DescribeDBClusters")
     dev.rds().describe_db_clusters()
@@ -64,3 +87,63 @@ def test_requests_are_counted_by_outcome(dev):
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 20]
     assert value(dev, "snapferry_request_duration_seconds", api="rds", action="DescribeDBClusters") == timed + 2
     assert not any("Invented" in labels for labels in scrape(dev)["snapferry_requests_total"][1])
+
+
+def by_name(deployment, name, shown=TOKEN):
+    """The samples of a metric for a scrape that shows a token, by cluster."""
+    samples = scrape(deployment, {"Authorization": f"Bearer {shown}"}).get(name, (None, {}))[1]
+    return {re.search(r'cluster="([^"]*)"', labels).group(1): value for labels, value in samples.items()}
+
+
+def test_names_are_told_to_whoever_shows_the_token(told):
+    name = "snapferry_cluster_last_snapshot_timestamp_seconds"
+    labels = f'account="{clients.OWNER}",region="{clients.HOME}",cluster="told-by-name"'
+    assert labels in scrape(told, {"Authorization": f"Bearer {TOKEN}"})[name][1]
+    assert name not in scrape(told)
+    assert "told-by-name" not in clients.send(told.server, "GET", "/metrics").text
+    for wrong in (f"Bearer {TOKEN}x", TOKEN, "Bearer", "Basic eDp5"):
+        answer = clients.send(told.server, "GET", "/metrics", {"Authorization": wrong})
+        assert answer.status == 401 and "snapferry_" not in answer.text
+    assert TOKEN not in told.server.log.read_text()
+
+
+def test_the_age_of_the_last_good_snapshot_is_told(told):
+    last, sums = "snapferry_cluster_last_snapshot_timestamp_seconds", "snapferry_oldest_last_snapshot_timestamp_seconds"
+    told.new_cluster("told-later")
+    told.new_snapshot("of-told-later", "told-later")
+    taken = clients.snapshot_of(told.rds(), "of-told-later")["SnapshotCreateTime"].timestamp()
+    running.wait_until(lambda: int(taken) <= by_name(told, last)["told-later"], 60, "the snapshot's time")
+    # Each cluster also has an automated one soon.
+    running.wait_until(lambda: value(told, "snapferry_clusters_without_snapshot") == 0, 60, "a snapshot of each cluster")
+    running.wait_until(lambda: value(told, sums) == min(by_name(told, last).values()) > 0, 60, "the oldest of them")
+    window = "snapferry_cluster_latest_restorable_timestamp_seconds"
+    running.wait_until(lambda: "told-by-name" in by_name(told, window), 60, "what its log restores")
+    succeeded = value(told, "snapferry_job_last_success_timestamp_seconds", kind="create-snapshot")
+    assert int(taken) <= succeeded
+    assert value(told, "snapferry_job_last_failure_timestamp_seconds", kind="create-snapshot") == 0
+
+
+def test_too_many_clusters_are_told_as_sums(told):
+    told.server.stop()
+    told.server.flags += ["--metrics-clusters-max", "0"]
+    told.server.start()
+    running.wait_until(lambda: value(told, "snapferry_oldest_last_snapshot_timestamp_seconds") > 0, 60, "sums")
+    assert by_name(told, "snapferry_cluster_last_snapshot_timestamp_seconds") == {}
+    assert value(told, "snapferry_clusters_told") == 0
+
+
+def test_a_verification_is_told(told):
+    verified = "snapferry_vault_verified_timestamp_seconds"
+    assert value(told, verified) == 0
+    told.server.run("vault", "verify")
+    running.wait_until(lambda: value(told, verified) > 0, 60, "the verification's end")
+    assert value(told, "snapferry_vault_damaged_objects") == 0
+
+
+def test_the_disk_and_the_release_are_told(told):
+    free = os.statvfs(told.server.data)
+    told_free = value(told, "snapferry_disk_available_bytes", of="data")
+    assert 0 < told_free <= free.f_blocks * free.f_frsize
+    assert value(told, "snapferry_disk_available_bytes", of="vault") > 0
+    assert value(told, "snapferry_build_info") == 1
+    assert value(told, "snapferry_tls_not_after_timestamp_seconds") == 0

@@ -171,6 +171,8 @@ def test_a_drained_node_takes_on_nothing(fleet, noise):
     assert fleet.listed()["north"]["state"] == "drained"
     try:
         north = fleet.nodes["north"]
+        told = clients.send(north.server, "GET", "/readyz")
+        assert told.status == 503 and "drained" in told.text
         name = unique("far")
         request = copy_request(noise[0]["DBClusterSnapshotArn"], name, SourceRegion=HOME)
         north.rds(FAR).copy_db_cluster_snapshot(**request)

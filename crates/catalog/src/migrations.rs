@@ -46,6 +46,7 @@ migrations![
     "0019_retained_backups",
     "0020_backup_jobs",
     "0021_backup_plans",
+    "0022_snapshot_times",
 ];
 
 #[cfg(test)]

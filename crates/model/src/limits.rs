@@ -51,6 +51,9 @@ pub const ROTATIONS_ON_DEMAND_MAX: usize = 25;
 /// How long events are kept (API_DescribeEvents).
 pub const EVENTS_KEPT: Duration = Duration::from_secs(14 * 24 * 3_600);
 
+/// Clusters that have metrics of their own: with more, only sums are told.
+pub const METRICS_CLUSTERS_MAX: usize = 2_000;
+
 /// How long a job's lease lasts unless it is renewed.
 pub const LEASE: Duration = Duration::from_secs(15);
 /// The longest lease that a deployment may choose.

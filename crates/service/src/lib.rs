@@ -18,6 +18,7 @@ pub mod logs;
 pub mod metrics;
 pub mod nodes;
 pub mod outcome;
+pub mod readiness;
 pub mod record_log;
 pub mod recovery_points;
 pub mod secrets;
@@ -63,6 +64,7 @@ use crate::{
     link::LinkServer,
     metrics::{Metrics, gauges},
     nodes::membership,
+    readiness::Readiness,
 };
 
 /// What background tasks have to end at their next step.
@@ -189,10 +191,20 @@ impl Service {
         &self.context.metrics
     }
 
-    /// All metrics as they are now, in Prometheus' text format.
-    pub async fn scrape(&self) -> String {
+    /// All metrics as they are now, in Prometheus' text format; with those of each cluster, which
+    /// name it and its account, when `named`.
+    pub async fn scrape(&self, named: bool) -> String {
         gauges::refresh(&self.context).await;
-        self.context.metrics.text()
+        let mut text = self.context.metrics.text();
+        if named {
+            text.push_str(&self.context.scraped.named());
+        }
+        text
+    }
+
+    /// Whether this node can do its work, and if not, why.
+    pub async fn readiness(&self) -> Readiness {
+        readiness::look(&self.context).await
     }
 
     /// Lets the record log look at once: records were changed beside the service.

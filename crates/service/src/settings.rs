@@ -120,6 +120,8 @@ pub struct Settings {
     pub webhooks: Vec<Webhook>,
     /// Whether no automated snapshots are taken.
     pub no_automated_backups: bool,
+    /// Clusters that have metrics of their own, at most: with more, only sums are told.
+    pub metrics_clusters_max: usize,
     /// How long a job's lease lasts unless it is renewed.
     pub lease: Duration,
     /// How long what nothing reaches is kept.
@@ -171,6 +173,7 @@ impl Settings {
             roles: Vec::new(),
             webhooks: Vec::new(),
             no_automated_backups: false,
+            metrics_clusters_max: limits::METRICS_CLUSTERS_MAX,
             lease: limits::LEASE,
             sweep_grace: limits::SWEEP_GRACE,
         }

@@ -55,7 +55,7 @@ macro_rules! conformance_tests {
             pins_end_with_their_job, tickets_are_redeemed_once);
         $crate::conformance_tests!(@each $fixture, snapshots:
             pages_meet_every_snapshot_once, scopes_and_filters_select, sharing_follows_updates,
-            roots_are_what_is_needed);
+            roots_are_what_is_needed, the_last_snapshot_of_each_cluster_is_told);
         $crate::conformance_tests!(@each $fixture, dirty_volumes:
             the_last_to_need_a_manifest_marks, jobs_mark_what_they_leave, marks_go_as_they_were_read);
         $crate::conformance_tests!(@each $fixture, nodes:

@@ -3,12 +3,12 @@
 //! It does not know which of these an action offers.
 use std::sync::Arc;
 
-use model::{SnapshotKind, cluster::Base};
+use model::{Snapshot, SnapshotKind, SnapshotStatus, Timestamp, cluster::Base};
 
 use super::{Fixture, read, samples, write};
 use crate::{
     tables::{
-        clusters,
+        clusters, last_snapshots,
         snapshots::{self, After, NameFilter, Selection},
         stored::Stored,
     },
@@ -336,4 +336,56 @@ pub async fn roots_are_what_is_needed(fixture: &impl Fixture) {
         [1, 2, 5].map(samples::hash),
         "the copy needs it still"
     );
+}
+
+/// Whole snapshots count, by the time of their bytes; a cluster of another name or owner has its own.
+pub async fn the_last_snapshot_of_each_cluster_is_told(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let one = samples::cluster("one");
+    let with = |name: &str, at: i64, status: SnapshotStatus| Snapshot {
+        created_at: Timestamp(at),
+        status,
+        cluster_resource_id: one.resource_id.clone(),
+        ..samples::snapshot(name)
+    };
+    for cluster in [one.clone(), samples::cluster("two")] {
+        write(&catalog, move |tx| clusters::insert(tx, cluster.clone())).await;
+    }
+    let told = || {
+        read(&catalog, |tx| {
+            let each = last_snapshots::of_clusters(tx, 9)?;
+            let each = each
+                .into_iter()
+                .map(|(cluster, at)| (cluster.name.to_string(), at));
+            Ok((each.collect::<Vec<_>>(), last_snapshots::sums(tx, 9)?))
+        })
+    };
+    let named = |one: Option<i64>| {
+        vec![
+            ("one".to_owned(), one.map(Timestamp)),
+            ("two".to_owned(), None),
+        ]
+    };
+    let sums = |without, oldest: Option<i64>| last_snapshots::Sums {
+        without,
+        oldest: oldest.map(Timestamp),
+    };
+    assert_eq!(told().await, (named(None), sums(2, None)));
+    add(&catalog, with("a", 70, SnapshotStatus::Available)).await;
+    add(&catalog, with("b", 50, SnapshotStatus::Available)).await;
+    add(&catalog, with("failed", 90, SnapshotStatus::Failed)).await;
+    let creating = with("later", 80, SnapshotStatus::Creating);
+    add(&catalog, creating.clone()).await;
+    assert_eq!(told().await, (named(Some(70)), sums(1, Some(70))));
+    write(&catalog, move |tx| {
+        let key = (&creating.region, &creating.account, &creating.name);
+        let mut stored = snapshots::get(tx, key.0, key.1, key.2)?.expect("it is there");
+        stored.value.status = SnapshotStatus::Available;
+        stored.value.created_at = Timestamp(81);
+        snapshots::update(tx, stored)
+    })
+    .await;
+    assert_eq!(told().await, (named(Some(81)), sums(1, Some(81))));
+    let first = read(&catalog, |tx| last_snapshots::of_clusters(tx, 1)).await;
+    assert_eq!(first.len(), 1, "no more than is asked for");
 }

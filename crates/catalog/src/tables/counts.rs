@@ -7,6 +7,8 @@ use model::{Timestamp, limits};
 
 use crate::{error::CatalogError, transaction::Tx, value::args};
 
+/// Of jobs that ended, so many are looked at, the last ones.
+const ENDED_MAX: u64 = 2_000;
 /// The most that is counted of one thing.
 pub const COUNT_MAX: u64 = 100_000;
 
@@ -40,6 +42,9 @@ impl Standing {
 pub struct Counts {
     /// Open jobs by kind and standing; those that there are.
     pub open_jobs: Vec<(String, Standing, u64)>,
+    /// When the last job of a kind failed, or was done, among the last that ended; by kind and
+    /// state, those that there are.
+    pub last_ends: Vec<(String, String, Timestamp)>,
     /// Clusters by status; those that there are.
     pub clusters: Vec<(String, u64)>,
     /// Record changes that are not in the record log yet.
@@ -72,6 +77,15 @@ pub fn read(tx: &mut dyn Tx) -> Result<Counts, CatalogError> {
         let standing = standing.expect("the words are those of the statement above");
         let kind = row.text(0)?.to_owned();
         counts.open_jobs.push((kind, standing, row.count(2)?));
+    }
+    let rows = tx.query(
+        "SELECT kind, state, max(finished_at) FROM (SELECT kind, state, finished_at FROM jobs \
+         WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT ?1) AS j GROUP BY 1, 2",
+        args![ENDED_MAX],
+    )?;
+    for row in &rows {
+        let (kind, state) = (row.text(0)?.to_owned(), row.text(1)?.to_owned());
+        counts.last_ends.push((kind, state, Timestamp(row.int(2)?)));
     }
     let rows = tx.query(
         "SELECT status, count(*) FROM (SELECT status FROM clusters LIMIT ?1) AS c GROUP BY 1",

@@ -14,6 +14,7 @@ pub mod instances;
 pub mod jobs;
 pub mod keyed;
 pub mod keys;
+pub mod last_snapshots;
 pub mod meta;
 pub mod node_tasks;
 pub mod nodes;

@@ -120,6 +120,7 @@ impl Record for Snapshot {
             "manifest",
             "version",
             "body",
+            "created_at",
         ],
     );
     const DERIVED: &'static [Table] = &[
@@ -156,8 +157,8 @@ pub fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Stored<Snapshot>, C
     let stored = insert_versioned(tx, snapshot, what, |tx, snapshot, version| {
         tx.execute(
             "INSERT INTO snapshots (region, account, name, kind, status, engine, cluster_name, \
-             cluster_resource_id, volume, manifest, version, body) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
+             cluster_resource_id, volume, manifest, version, body, created_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING",
             args![
                 &snapshot.region,
                 &snapshot.account,
@@ -170,7 +171,8 @@ pub fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Stored<Snapshot>, C
                 snapshot.content.as_ref().map(|content| &content.volume),
                 snapshot.content.as_ref().map(|content| content.manifest),
                 version,
-                encode(snapshot)
+                encode(snapshot),
+                snapshot.created_at
             ],
         )
     })?;
@@ -242,7 +244,8 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Snapshot>) -> Result<Stored<Snapsh
         let snapshot = &stored.value;
         tx.execute(
             "UPDATE snapshots SET status = ?5, engine = ?6, cluster_name = ?7, \
-             cluster_resource_id = ?8, volume = ?9, manifest = ?10, version = ?11, body = ?12 \
+             cluster_resource_id = ?8, volume = ?9, manifest = ?10, version = ?11, body = ?12, \
+             created_at = ?13 \
              WHERE region = ?1 AND account = ?2 AND name = ?3 AND version = ?4",
             args![
                 &snapshot.region,
@@ -256,7 +259,8 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Snapshot>) -> Result<Stored<Snapsh
                 snapshot.content.as_ref().map(|content| &content.volume),
                 snapshot.content.as_ref().map(|content| content.manifest),
                 version,
-                encode(snapshot)
+                encode(snapshot),
+                snapshot.created_at
             ],
         )
     })?;

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 use crate::support::Server;
 use catalog::{
     Catalog, CatalogError, CatalogExt, PostgresCatalog, SqliteCatalog, conformance::samples,
-    instances, nodes, outbox, pins,
+    instances, last_snapshots, nodes, outbox, pins,
 };
 use model::{Cluster, Hash, Instance, SystemClock};
 use serde_json::json;
@@ -74,6 +74,22 @@ fn rows(placed: &Cluster, unplaced: &Cluster) -> String {
             quoted(volume.to_string())
         ));
     }
+    let snapshot = model::Snapshot {
+        cluster_resource_id: placed.resource_id.clone(),
+        status: model::SnapshotStatus::Available,
+        created_at: model::Timestamp(1_700_000_000_123_456),
+        ..samples::snapshot("kept")
+    };
+    sql.push_str(&format!(
+        "INSERT INTO snapshots (region, account, name, kind, status, engine, cluster_name, \
+         cluster_resource_id, version, body) VALUES ('{}', '{}', 'kept', 'manual', 'available', \
+         '{}', 'c', '{}', 6, {});\n",
+        snapshot.region,
+        snapshot.account,
+        snapshot.engine,
+        snapshot.cluster_resource_id.as_str(),
+        quoted(json!(snapshot).to_string()),
+    ));
     sql
 }
 
@@ -110,6 +126,10 @@ async fn check(catalog: Arc<dyn Catalog>, placed: Cluster, unplaced: Cluster) {
                     format!("instances/us-east-1/{account}/{}", writer.value.id.as_str()),
                 ]
             );
+            let lasts = last_snapshots::of_clusters(tx, 9)?;
+            let lasts: Vec<_> = lasts.into_iter().map(|(_, last)| last).collect();
+            let last = Some(model::Timestamp(1_700_000_000_123_456));
+            assert_eq!(lasts, [last, None], "as its document says");
             assert!(tx.version()? > 8, "what is told now is newer than before");
             Ok(())
         })

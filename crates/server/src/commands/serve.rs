@@ -44,6 +44,7 @@ use crate::{
         home_page::HomePage,
         host_check::HostCheck,
         listen,
+        metrics_page::MetricsPage,
         router::Router,
     },
     logging,
@@ -54,7 +55,7 @@ use crate::{
         cluster_limits, conceal, descriptors, memory, open_files::OpenFiles,
         service_manager::ServiceManager, user_limits,
     },
-    settings::{Layer, catalog_place::CatalogUrl},
+    settings::{Layer, catalog_place::CatalogUrl, vault_place::VaultPlace},
 };
 
 /// When it is set, it alone is searched for databases' programs.
@@ -245,6 +246,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
             layer.external_url.clone(),
         ),
         HomePage::new(mode, scheme, &shown_credentials(address, &dir)),
+        metrics_page(&layer, &dir),
         console(&layer, &service, address.ip().is_loopback(), tls.is_some()),
         Arc::clone(&service),
         Arc::clone(&slots),
@@ -295,6 +297,26 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         Err(_) => tracing::warn!("stopped before everything had ended; the next start takes it up"),
     }
     Ok(())
+}
+
+/// Who is told which metrics, and the disks that they are of.
+fn metrics_page(layer: &Layer, dir: &DataDir) -> MetricsPage {
+    let vault = match &layer.vault {
+        Some(VaultPlace::Bucket(_)) => None,
+        Some(VaultPlace::Folder(folder)) => Some(folder.clone()),
+        None => Some(dir.vaults()),
+    };
+    let vault = vault.map(|folder| ("vault", folder));
+    let certificate = layer.tls_certificate.as_ref();
+    MetricsPage {
+        token: layer.metrics_token.clone().map(|token| token.0),
+        is_open: layer.mode() == Mode::Dev,
+        disks: [("data", dir.path().to_owned())]
+            .into_iter()
+            .chain(vault)
+            .collect(),
+        not_after: certificate.and_then(|file| listen::not_after(file)),
+    }
 }
 
 /// The console, if it is wanted.

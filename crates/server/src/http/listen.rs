@@ -26,7 +26,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use model::limits;
+use model::{Timestamp, limits};
 use rustls::ServerConfig;
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer,
@@ -112,6 +112,15 @@ pub(crate) fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ListenE
         })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// When the first certificate of a chain ends; none when it does not read.
+pub(crate) fn not_after(certificate: &Path) -> Option<Timestamp> {
+    let der = CertificateDer::pem_file_iter(certificate)
+        .ok()?
+        .next()?
+        .ok()?;
+    service::clusters::authority::not_after(&der)
 }
 
 /// Serves connections, `at_once` of them at most, until `stop` changes; then lets requests under way finish, within a bound.

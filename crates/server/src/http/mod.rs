@@ -6,6 +6,8 @@ pub(crate) mod content;
 pub(crate) mod home_page;
 pub(crate) mod host_check;
 pub(crate) mod listen;
+pub(crate) mod metrics_page;
 pub(crate) mod pace;
+mod probes;
 pub(crate) mod response;
 pub(crate) mod router;

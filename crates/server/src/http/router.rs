@@ -3,7 +3,7 @@
 //! It does not know any action; what is not a page of its own goes to the service.
 use std::{
     fmt,
-    sync::{Arc, OnceLock, atomic::Ordering},
+    sync::{Arc, OnceLock},
 };
 
 use api::Dispatch;
@@ -15,7 +15,6 @@ use service::{
     Service,
     auth::caller::Proved,
     fault::{Code, EarlyRefusal, Fault},
-    metrics::Of,
 };
 use wire::RawRequest;
 
@@ -27,6 +26,8 @@ use crate::http::{
     content::{Content, whole},
     home_page::HomePage,
     host_check::{HostCheck, Refusal},
+    metrics_page::MetricsPage,
+    probes::Probe,
     response::{PLAIN_TEXT, text, typed},
 };
 
@@ -34,6 +35,7 @@ use crate::http::{
 pub(crate) struct Router {
     host_check: HostCheck,
     help_page: HomePage,
+    metrics_page: MetricsPage,
     /// None where it is not wanted.
     console: Option<Console>,
     service: Arc<Service>,
@@ -57,6 +59,7 @@ impl Router {
     pub(crate) fn new(
         host_check: HostCheck,
         help_page: HomePage,
+        metrics_page: MetricsPage,
         console: Option<Console>,
         service: Arc<Service>,
         slots: Arc<ConnectionSlots>,
@@ -64,6 +67,7 @@ impl Router {
         Self {
             host_check,
             help_page,
+            metrics_page,
             console,
             dispatch: Dispatch::new(&service),
             service,
@@ -139,7 +143,7 @@ impl Router {
             let fault = Fault::new(Code::AccessDenied, refusal.to_string());
             return whole(self.dispatch.refuse(&raw, fault));
         }
-        if visitor.group() == Group::Health && raw.path != "/healthz" {
+        if visitor.group() == Group::Health && Probe::at(&raw.path).is_none() {
             return whole(self.dispatch.refuse(&raw, EarlyRefusal::Busy.into()));
         }
         if let Some(console) = console {
@@ -214,14 +218,15 @@ impl Router {
         if request.method != Method::GET && request.method != Method::HEAD {
             return None;
         }
+        if let Some(probe) = Probe::at(&request.path) {
+            stage.answering();
+            return Some(probe.answer(&self.service).await);
+        }
         match request.path.as_str() {
-            "/healthz" => {
-                stage.answering();
-                Some(self.health().await)
-            }
             "/metrics" => {
                 stage.answering();
-                Some(self.metrics().await)
+                let page = &self.metrics_page;
+                Some(page.answer(request, &self.service, &self.slots).await)
             }
             "/openapi.json" => Some(typed(
                 StatusCode::OK,
@@ -235,38 +240,6 @@ impl Router {
             "/favicon.ico" => Some(text(StatusCode::NOT_FOUND, "there is no icon\n")),
             _ => None,
         }
-    }
-
-    async fn health(&self) -> Response<Bytes> {
-        let (status, body) = if self.service.is_healthy().await {
-            (StatusCode::OK, "{\"status\":\"ok\"}\n")
-        } else {
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "{\"status\":\"the catalog does not answer\"}\n",
-            )
-        };
-        typed(status, "application/json", body)
-    }
-
-    async fn metrics(&self) -> Response<Bytes> {
-        let metrics = self.service.metrics();
-        let [strangers, accounts, proxies, displaced] = self.slots.counts();
-        for (of, count) in [
-            ("strangers", strangers),
-            ("accounts", accounts),
-            ("proxies", proxies),
-        ] {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            metrics.connections.get_or_create(&Of { of }).set(count);
-        }
-        let counted = metrics.connections_displaced.inner();
-        counted.store(displaced, Ordering::Relaxed);
-        typed(
-            StatusCode::OK,
-            "text/plain; version=0.0.4",
-            self.service.scrape().await,
-        )
     }
 }
 

@@ -13,7 +13,11 @@ use std::{
 /// Begins the names of the variables that hold an argument each, by its place.
 const VARIABLE: &str = "SNAPFERRY_ARGUMENT_";
 /// Flags whose value is a secret.
-const SECRETS: [&str; 2] = ["--webhook-secret", "--kms-secret-access-key"];
+const SECRETS: [&str; 3] = [
+    "--webhook-secret",
+    "--kms-secret-access-key",
+    "--metrics-token",
+];
 /// Stands for a secret.
 const HIDDEN: &str = "xxxxx";
 /// What is to be done instead.

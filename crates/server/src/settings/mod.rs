@@ -301,6 +301,21 @@ pub(crate) struct Layer {
     /// An outside KMS.
     #[command(flatten)]
     kms: KmsLayer,
+    /// What scrapes of /metrics show to be told names, 16 characters or more [default: only sums are told]
+    ///
+    /// As in `Authorization: Bearer TOKEN`. Who shows none is told sums, who shows another nothing. With
+    /// --dev everyone on the machine is told names. Rather set the variable: other users of the machine can
+    /// see a command line.
+    #[arg(
+        long,
+        env = "SNAPFERRY_METRICS_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    metrics_token: Option<Secret>,
+    /// Clusters that have metrics of their own; with more, only sums are told [default: 2000]
+    #[arg(long, env = "SNAPFERRY_METRICS_CLUSTERS_MAX", value_name = "COUNT")]
+    metrics_clusters_max: Option<u32> => metrics_clusters_max,
     /// Seconds after which the work of a process that died is taken over [default: 15]
     #[arg(long, env = "SNAPFERRY_LEASE_SECONDS", value_name = "SECONDS")]
     lease_seconds: Option<Seconds> => lease,

@@ -9,6 +9,10 @@ use service::Mode;
 use super::{Layer, SettingsError};
 use crate::settings::{values::ByteCount, vault_place::VaultPlace};
 
+/// Series of more clusters than this are no scrape's any more.
+const METRICS_CLUSTERS_MAX: u32 = 20_000;
+/// A shorter token is guessed.
+const METRICS_TOKEN_CHARS_MIN: usize = 16;
 /// A lease shorter than this would run out between two heartbeats on a busy disk.
 const LEASE_SECS: RangeInclusive<u64> = 2..=limits::LEASE_MAX.as_secs();
 /// Below this a snapshot of a busy machine's would rarely end; above it nobody would wait any more.
@@ -117,6 +121,16 @@ impl Layer {
                     .is_some_and(|count| !CLUSTER_PROCESSES.contains(&count)),
             ),
             (
+                "metrics-clusters-max",
+                "at most 20000",
+                (self.metrics_clusters_max).is_some_and(|count| METRICS_CLUSTERS_MAX < count),
+            ),
+            (
+                "metrics-token",
+                "16 or more letters, digits and signs",
+                (self.metrics_token.as_ref()).is_some_and(|token| !is_token(&token.0)),
+            ),
+            (
                 "lease-seconds",
                 "2 to 3600",
                 leases.is_some_and(|secs| !LEASE_SECS.contains(&secs.0)),
@@ -159,6 +173,11 @@ impl Layer {
         }
         Ok(())
     }
+}
+
+/// What a header's field can carry whole.
+fn is_token(text: &str) -> bool {
+    METRICS_TOKEN_CHARS_MIN <= text.len() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// A name or address without a port, as a Host header has it.
@@ -208,6 +227,18 @@ mod tests {
         assert!(flags(&["--cluster-memory-max", "64MiB"]).check().is_err());
         assert!(flags(&["--cluster-processes-max", "100"]).check().is_err());
         assert!(flags(&["--vault-streams", "4"]).check().is_err());
+        assert!(flags(&["--metrics-clusters-max", "20001"]).check().is_err());
+        assert!(flags(&["--metrics-token", "short"]).check().is_err());
+        assert!(
+            flags(&["--metrics-token", "sixteen and more"])
+                .check()
+                .is_err()
+        );
+        assert!(
+            flags(&["--metrics-token", "sixteen-and-more"])
+                .check()
+                .is_ok()
+        );
         let bucket = |flag, value| flags(&["--vault", "s3://b", flag, value]).check();
         assert!(bucket("--vault-streams", "0").is_err());
         assert!(bucket("--vault-part-size", "4MiB").is_err());

@@ -151,6 +151,11 @@ fn facts_of(pem: &str) -> Result<Facts, AuthorityError> {
     })
 }
 
+/// Until when a certificate is good; none when it does not read.
+pub fn not_after(der: &[u8]) -> Option<Timestamp> {
+    validity(der).ok().map(|(_, till)| till)
+}
+
 /// From when and until when a certificate is good (RFC 5280, 4.1).
 fn validity(der: &[u8]) -> yasna::ASN1Result<(Timestamp, Timestamp)> {
     let rest = |fields: &mut yasna::BERReaderSeq<'_, '_>, count| {

@@ -66,6 +66,11 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
+    /// Names the master key that this process has, without telling it.
+    pub(crate) fn master_key_fingerprint(&self) -> String {
+        self.master_key.fingerprint()
+    }
+
     pub(crate) fn new(
         catalog: Arc<dyn Catalog>,
         vaults: Arc<Vaults>,

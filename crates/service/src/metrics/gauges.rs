@@ -1,28 +1,29 @@
 //! Metrics that are read when somebody asks: what the catalog has, and what other rooms count.
 //!
-//! Invariant: however many ask, the catalog is read once in [`FRESH`], and waited for no longer
-//! than [`PATIENCE`].
+//! Invariant: however many ask, the catalog is read once a second, and waited for no longer than
+//! [`PATIENCE`].
 use std::{
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use catalog::{
-    CatalogError, CatalogExt,
+    CatalogError, CatalogExt, Tx,
     counts::{self, Counts, Standing},
 };
-use model::ClusterStatus;
+use model::{ClusterStatus, Region};
 
-use super::{JobEnd, Kind, Metrics, Status};
-use crate::context::ServiceContext;
+use super::{JobEnd, Kind, Metrics, Status, clusters, scraped::Scraped};
+use crate::{
+    context::ServiceContext,
+    verify::{self, Verified},
+};
 
-/// What was read is good for so long.
-const FRESH: Duration = Duration::from_secs(1);
 /// How long a scrape waits for the catalog.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Brings all that is not counted as it happens up to date.
-pub(crate) async fn refresh(context: &ServiceContext) {
+pub(crate) async fn refresh(context: &Arc<ServiceContext>) {
     let metrics = &context.metrics;
     let (commits, intake) = (context.catalog.commits(), context.vaults.intake());
     let (damaged, repaired) = context.vaults.damage.counts();
@@ -41,22 +42,48 @@ pub(crate) async fn refresh(context: &ServiceContext) {
         i64::try_from(now.since(at).as_secs()).unwrap_or(i64::MAX)
     });
     metrics.log_behind.set(behind);
-    let mut scraped = context.scraped.0.lock().await;
-    if scraped.is_some_and(|at| at.elapsed() < FRESH) {
+    clusters::refresh(context).await;
+    let mut read_at = context.scraped.sums.lock().await;
+    if Scraped::is_fresh(*read_at) {
         return;
     }
-    let read = context.catalog.read(counts::read);
+    let regions = context.vaults.regions();
+    let read = context.catalog.read(move |tx| read(tx, &regions));
     match tokio::time::timeout(PATIENCE, read).await {
-        Ok(Ok(counts)) => show(metrics, &counts),
-        Ok(Err(error)) => {
-            let _: CatalogError = error;
+        Ok(Ok((counts, verified))) => {
+            show(metrics, &counts);
+            show_verified(metrics, &verified);
+        }
+        Ok(Err(_)) => {
             metrics.catalog_unread.inc();
         }
         Err(_) => {
             metrics.catalog_unread.inc();
         }
     }
-    *scraped = Some(Instant::now());
+    *read_at = Some(Instant::now());
+}
+
+fn read(
+    tx: &mut dyn Tx,
+    regions: &[Region],
+) -> Result<(Counts, Vec<Option<Verified>>), CatalogError> {
+    let counts = counts::read(tx)?;
+    let verified = regions.iter().map(|region| verify::last(tx, region));
+    let verified = verified.collect::<Result<_, _>>()?;
+    Ok((counts, verified))
+}
+
+/// What holds for all regions: the oldest verification, and all damage.
+fn show_verified(metrics: &Metrics, verified: &[Option<Verified>]) {
+    let oldest = verified
+        .iter()
+        .map(|one| one.as_ref().map_or(0, |one| one.at.seconds()));
+    metrics.vault_verified.set(oldest.min().unwrap_or(0));
+    let damaged: u64 = verified.iter().flatten().map(|one| one.damaged).sum();
+    metrics
+        .vault_damage
+        .set(i64::try_from(damaged).unwrap_or(i64::MAX));
 }
 
 fn show(metrics: &Metrics, counts: &Counts) {
@@ -68,6 +95,17 @@ fn show(metrics: &Metrics, counts: &Counts) {
         }
         drop(metrics.job_seconds.get_or_create(&Kind { kind }));
         drop(metrics.job_retries.get_or_create(&Kind { kind }));
+        for (state, gauge) in [
+            ("done", &metrics.job_success),
+            ("failed", &metrics.job_failure),
+        ] {
+            let ends = counts.last_ends.iter();
+            let mut ends = ends.filter(|(one, ended, _)| one == kind && ended == state);
+            let last = ends.next().map_or(0, |(.., at)| at.seconds());
+            let gauge = gauge.get_or_create(&Kind { kind });
+            // Of what ended long ago the catalog tells no more; it was so all the same.
+            gauge.set(last.max(gauge.get()));
+        }
         for state in Standing::ALL {
             let open = counts.open_jobs.iter();
             let open = open.filter(|(one, standing, _)| one == kind && *standing == state);

@@ -3,6 +3,7 @@
 //!
 //! It does not know who counts. Labels are words of this program, never of a request, so that
 //! nobody can make it remember more by asking for more.
+mod clusters;
 pub(crate) mod gauges;
 pub(crate) mod scraped;
 
@@ -15,6 +16,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+/// What all names begin with.
+const PREFIX: &str = "snapferry";
 /// The upper bounds of a request's seconds.
 const REQUEST_BOUNDS: [f64; 11] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
@@ -89,6 +92,13 @@ pub struct Task {
     pub task: String,
 }
 
+/// The release.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Build {
+    /// Its number.
+    pub version: &'static str,
+}
+
 /// Whose a connection is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Of {
@@ -106,7 +116,7 @@ macro_rules! metrics {
 
         impl Default for Metrics {
             fn default() -> Self {
-                let mut registry = Registry::with_prefix("snapferry");
+                let mut registry = Registry::with_prefix(PREFIX);
                 $(
                     let $field: $kind = $new;
                     registry.register($name, $help, $field.clone());
@@ -130,7 +140,12 @@ metrics! {
     jobs_open: Gauges<JobEnd> = Family::default(), "jobs_open", "Open jobs of the catalog, by kind and state";
     task_runs: Counters<TaskRun> = Family::default(), "task_runs", "Runs of background tasks on this node, by outcome";
     task_success: Gauges<Task> = Family::default(), "task_last_success_timestamp_seconds", "When a background task last did all it was to on this node";
+    job_success: Gauges<Kind> = Family::default(), "job_last_success_timestamp_seconds", "When a job of the kind was done last; 0: none is known of";
+    job_failure: Gauges<Kind> = Family::default(), "job_last_failure_timestamp_seconds", "When a job of the kind failed last; 0: none is known of";
     clusters: Gauges<Status> = Family::default(), "clusters", "Clusters of the catalog, by status";
+    clusters_without_snapshot: Gauge = Gauge::default(), "clusters_without_snapshot", "Clusters that have no whole snapshot in their region";
+    oldest_last_snapshot: Gauge = Gauge::default(), "oldest_last_snapshot_timestamp_seconds", "When the newest snapshot was taken of the cluster whose newest one is the oldest; 0: there is none";
+    clusters_told: Gauge = Gauge::default(), "clusters_told", "Clusters that have metrics of their own; 0 when there are more than --metrics-clusters-max";
     record_log_entries: Gauge = Gauge::default(), "record_log_lag_entries", "Record changes of the catalog that are not in the record log yet";
     record_log_seconds: Gauge = Gauge::default(), "record_log_lag_seconds", "Age of the oldest record change that is not in the record log yet";
     log_chunks: Counter = Counter::default(), "log_chunks_written", "Chunks of clusters' logs written into the vaults";
@@ -145,6 +160,11 @@ metrics! {
     vault_written: Counter = Counter::default(), "vault_written_bytes", "Bytes of objects and records written into the vaults";
     vault_damaged: Counter = Counter::default(), "vault_objects_damaged", "Damaged or missing objects that verifications met";
     vault_repaired: Counter = Counter::default(), "vault_objects_repaired", "Objects that were fetched again from another region";
+    vault_verified: Gauge = Gauge::default(), "vault_verified_timestamp_seconds", "When the last verification of all records ended, of the region whose last one is the oldest; 0: some region has none";
+    vault_damage: Gauge = Gauge::default(), "vault_damaged_objects", "What the last verification of each region left damaged or gone";
+    disk_available: Gauges<Of> = Family::default(), "disk_available_bytes", "What is free for this process on the disk of the data folder, and of the vault where it is a folder";
+    tls_not_after: Gauge = Gauge::default(), "tls_not_after_timestamp_seconds", "When the certificate ends that this server shows; 0: it serves no HTTPS";
+    build: Gauges<Build> = Family::default(), "build_info", "1; the release is a label";
 }
 
 impl fmt::Debug for Metrics {

@@ -1,6 +1,7 @@
 //! Looking at what is kept: what was asked, what was found, and the job that does it.
 //!
 //! It does not know who asks, nor how a report is shown.
+mod last;
 mod repair;
 mod report;
 
@@ -8,6 +9,7 @@ use catalog::{CatalogError, Tx, jobs};
 use model::{Account, Entropy, Job, JobId, JobKind, JobState, Region, SnapshotName, job::Subject};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use last::{Verified, last};
 pub(crate) use repair::{Repairers, absent, repair_snapshot};
 pub use report::{Affected, Finding, Range, Remedy, Report};
 

@@ -257,6 +257,34 @@ pub fn newest(tx: &mut dyn Tx, kind: &JobKind) -> Result<Option<Job>, CatalogErr
     Ok(read(&rows)?.pop())
 }
 
+/// The last jobs of a kind that were done of one subject, each with its end; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn last_done(
+    tx: &mut dyn Tx,
+    subject: &Subject,
+    kind: &JobKind,
+    limit: usize,
+) -> Result<Vec<(Job, Timestamp)>, CatalogError> {
+    let rows = tx.query(
+        &format!(
+            "SELECT {COLUMNS}, finished_at FROM jobs WHERE region = ?1 AND account = ?2 \
+             AND subject = ?3 AND kind = ?4 AND state = 'done' AND finished_at IS NOT NULL \
+             ORDER BY created_at DESC LIMIT ?5"
+        ),
+        args![
+            subject.region().map_or("", Region::as_str),
+            subject.account().map_or("", Account::as_str),
+            subject.name(),
+            kind.as_str(),
+            limit
+        ],
+    )?;
+    let ended = |row: &Row| Ok((from_row(row)?, Timestamp(row.int(19)?)));
+    rows.iter().map(ended).collect()
+}
+
 /// The newest jobs, in one state or in any; at most `limit`.
 ///
 /// # Errors

@@ -31,10 +31,15 @@ enum Kind {
     Count,
 }
 
-const FIGURES: [Figure; 9] = [
+const FIGURES: [Figure; 10] = [
     figure(
         "snapferry_vault_objects_damaged",
         "Damaged or missing objects that verifications met",
+        Kind::NoneGood,
+    ),
+    figure(
+        "snapferry_clusters_without_snapshot",
+        "Clusters of all accounts that have no whole snapshot",
         Kind::NoneGood,
     ),
     figure(
@@ -91,7 +96,7 @@ const fn figure(metric: &'static str, shown: &'static str, kind: Kind) -> Figure
 pub(super) async fn show(visit: &Visit<'_>) -> Result<Markup, Refusal> {
     let service = &visit.backend.service;
     let healthy = service.is_healthy().await;
-    let text = service.scrape().await;
+    let text = service.scrape(false).await;
     let events: Events = visit
         .ask(
             Api::Rds,

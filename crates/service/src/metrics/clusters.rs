@@ -1,0 +1,141 @@
+//! Metrics of each cluster: how old its last good snapshot is, and what it can be restored to.
+//!
+//! They have names of accounts and clusters in them, and so are text of their own, told to whoever
+//! may read names. Beyond a number of clusters that settings bound, only sums are told.
+//!
+//! Invariant: a scrape waits for no more than [`PATIENCE`] once there is something to tell; what is
+//! read after that is told by the next one. Reading many clusters takes a bounded part of the time.
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use catalog::{
+    CatalogError, CatalogExt,
+    counts::COUNT_MAX,
+    last_snapshots::{self, Sums},
+};
+use model::{Cluster, Timestamp};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, prometheus_text},
+    metrics::{family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use super::PREFIX;
+use crate::context::ServiceContext;
+
+/// How long a scrape waits for what the last one's told already.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// How long the first scrape waits.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Named {
+    account: String,
+    region: String,
+    cluster: String,
+}
+
+/// What was read of the clusters.
+struct Clusters {
+    /// None when there are too many.
+    each: Option<Vec<(Cluster, Option<Timestamp>)>>,
+    sums: Sums,
+}
+
+/// Brings them up to date.
+pub(super) async fn refresh(context: &Arc<ServiceContext>) {
+    let (is_due, is_known) = context.scraped.begin_each();
+    if !is_due {
+        return;
+    }
+    let reader = Arc::clone(context);
+    let reading = tokio::spawn(async move {
+        let begun = Instant::now();
+        let text = match read(&reader).await {
+            Ok(clusters) => Some(show(&reader, &clusters)),
+            Err(error) => {
+                tracing::debug!(%error, "clusters were not read for metrics");
+                reader.metrics.catalog_unread.inc();
+                None
+            }
+        };
+        reader.scraped.end_each(begun, text);
+    });
+    let patience = if is_known { PATIENCE } else { FIRST_PATIENCE };
+    // What takes longer goes on, and is told by the next scrape.
+    drop(tokio::time::timeout(patience, reading).await);
+}
+
+async fn read(context: &ServiceContext) -> Result<Clusters, CatalogError> {
+    let most = context.settings.metrics_clusters_max;
+    let read = move |tx: &mut dyn catalog::Tx| {
+        let each = last_snapshots::of_clusters(tx, most.saturating_add(1))?;
+        if most < each.len() {
+            let sums = last_snapshots::sums(tx, COUNT_MAX)?;
+            return Ok(Clusters { each: None, sums });
+        }
+        let lasts = each.iter().map(|(_, last)| *last);
+        let without = lasts.clone().filter(Option::is_none).count();
+        let sums = Sums {
+            without: without as u64,
+            oldest: lasts.flatten().min(),
+        };
+        Ok(Clusters {
+            each: Some(each),
+            sums,
+        })
+    };
+    context.catalog.read(read).await
+}
+
+/// Sets the sums, and writes what is told of each.
+fn show(context: &ServiceContext, clusters: &Clusters) -> String {
+    let metrics = &context.metrics;
+    let without = i64::try_from(clusters.sums.without).unwrap_or(i64::MAX);
+    metrics.clusters_without_snapshot.set(without);
+    let oldest = clusters.sums.oldest.map_or(0, Timestamp::seconds);
+    metrics.oldest_last_snapshot.set(oldest);
+    let told = clusters.each.as_ref().map_or(0, Vec::len);
+    let told = i64::try_from(told).unwrap_or(i64::MAX);
+    metrics.clusters_told.set(told);
+
+    let mut registry = Registry::with_prefix(PREFIX);
+    let mut family = |name: &str, help: &str| {
+        let family = Family::<Named, Gauge>::default();
+        registry.register(name, help, family.clone());
+        family
+    };
+    let snapshot = family(
+        "cluster_last_snapshot_timestamp_seconds",
+        "When the newest whole snapshot of the cluster in its region was taken; 0: there is none",
+    );
+    let earliest = family(
+        "cluster_earliest_restorable_timestamp_seconds",
+        "The first moment that the cluster can be restored to by its log",
+    );
+    let latest = family(
+        "cluster_latest_restorable_timestamp_seconds",
+        "The last moment that the cluster can be restored to by its log",
+    );
+    for (cluster, last) in clusters.each.iter().flatten() {
+        let named = Named {
+            account: cluster.account.to_string(),
+            region: cluster.region.to_string(),
+            cluster: cluster.name.to_string(),
+        };
+        let last = last.map_or(0, Timestamp::seconds);
+        snapshot.get_or_create(&named).set(last);
+        if let Some(window) = context.log_windows.of(cluster) {
+            earliest
+                .get_or_create(&named)
+                .set(window.earliest.seconds());
+            latest.get_or_create(&named).set(window.latest.seconds());
+        }
+    }
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &registry).expect("a String takes all");
+    text
+}
