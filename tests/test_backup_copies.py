@@ -129,6 +129,16 @@ def test_copies_into_another_account(closed, backup, vault, sealed, new_vault): 
     refused("ResourceNotFoundException", backup.delete_recovery_point, MISSING, BackupVaultName=vault, RecoveryPointArn=arn)
     assert theirs.list_copy_jobs()["CopyJobs"] == []
     refused("ResourceNotFoundException", theirs.describe_copy_job, MISSING, CopyJobId=job["CopyJobId"])
+    # They can switch off that theirs go elsewhere; second reads equal the first.
+    ours, _ = new_vault()
+    for value in ("false", "true"):
+        theirs.update_global_settings(GlobalSettings={"isCrossAccountBackupEnabled": value, "isMpaEnabled": "false"})
+        for region in (HOME, FAR):
+            told = closed.client("backup", region, PARTNER).describe_global_settings()
+            assert told["GlobalSettings"] == {"isCrossAccountBackupEnabled": value} and told["LastUpdateTime"]
+        told = copied(theirs, copy(theirs, {"RecoveryPointArn": arn, "BackupVaultName": name_of(target)}, ours), "FAILED")
+        assert ("isCrossAccountBackupEnabled" in told["StatusMessage"]) == (value == "false"), told
+    assert backup.describe_global_settings()["GlobalSettings"] == {"isCrossAccountBackupEnabled": "true"}
     # It is theirs: under their key, and restored by them.
     rds, back = closed.rds(account=PARTNER), unique("theirs")
     rds.restore_db_cluster_from_snapshot(DBClusterIdentifier=back, Engine="aurora-postgresql", SnapshotIdentifier=arn)

@@ -47,6 +47,7 @@ migrations![
     "0020_backup_jobs",
     "0021_backup_plans",
     "0022_snapshot_times",
+    "0023_recovery_points",
 ];
 
 #[cfg(test)]

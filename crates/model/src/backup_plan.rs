@@ -211,11 +211,11 @@ impl BackupSelection {
     }
 
     /// Whether it has a resource: one that is named or has one of the tags, fulfils all conditions
-    /// and is not left out.
-    pub fn has(&self, resource: &Arn, tags: &[Tag]) -> bool {
+    /// and is not left out. By tags alone it has only what its account has opted in to.
+    pub fn has(&self, resource: &Arn, tags: &[Tag], opted_in: bool) -> bool {
         let arn = resource.to_string();
         let named = |patterns: &[String]| patterns.iter().any(|pattern| is_like(pattern, &arn));
-        (named(&self.resources) || self.any_tags.iter().any(|one| one.holds(tags)))
+        (named(&self.resources) || opted_in && self.any_tags.iter().any(|one| one.holds(tags)))
             && self.conditions.iter().all(|one| one.holds(tags))
             && !named(&self.not_resources)
     }
@@ -351,8 +351,12 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(selection.has(&arn, &tags), tagged, "{selection:?}");
-            assert_eq!(selection.has(&arn, &[]), bare, "{selection:?}");
+            assert_eq!(selection.has(&arn, &tags, true), tagged, "{selection:?}");
+            assert_eq!(selection.has(&arn, &[], true), bare, "{selection:?}");
+            // What its account has not opted in to it has only by name.
+            let named = !selection.resources.is_empty();
+            let out = selection.has(&arn, &tags, false);
+            assert_eq!(out, tagged && named, "{selection:?}");
         }
     }
 }

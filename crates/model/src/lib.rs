@@ -6,6 +6,7 @@
 pub mod arn;
 pub mod backup_job;
 pub mod backup_plan;
+pub mod backup_settings;
 pub mod backup_vault;
 pub mod backups;
 pub mod clock;
@@ -35,6 +36,7 @@ pub mod told;
 pub use arn::{Arn, Kind as ArnKind};
 pub use backup_job::{BackupJob, BackupJobKind, BackupJobState, CopyOf, RestoreOf};
 pub use backup_plan::{BackupPlan, BackupSelection, PlanBody, PlanRule, PlanVersion};
+pub use backup_settings::BackupSettings;
 pub use backup_vault::BackupVault;
 pub use backups::BackupState;
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};

@@ -96,7 +96,7 @@ impl OfJobs {
             && is_any_or(self.account_id.as_ref(), job.account.as_str())
             && is_any_or(
                 self.message_category.as_ref(),
-                category(job).unwrap_or_default(),
+                category(job.state).unwrap_or_default(),
             )
             // No job has a parent.
             && self.parent_job_id.is_none()

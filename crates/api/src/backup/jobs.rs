@@ -250,9 +250,9 @@ pub struct ShownJob {
     message_category: Option<&'static str>,
 }
 
-/// What `MessageCategory` says of a job.
-pub(crate) fn category(job: &BackupJob) -> Option<&'static str> {
-    (job.state == BackupJobState::Completed).then_some("SUCCESS")
+/// What `MessageCategory` says of a job that stands there.
+pub(crate) fn category(state: BackupJobState) -> Option<&'static str> {
+    (state == BackupJobState::Completed).then_some("SUCCESS")
 }
 
 impl ShownJob {
@@ -282,7 +282,7 @@ impl ShownJob {
             iam_role_arn: job.iam_role.clone(),
             created_by: CreatedBy::of((&job.region, &job.account), job.rule.as_ref()),
             is_parent: false,
-            message_category: category(job),
+            message_category: category(job.state),
         }
     }
 }

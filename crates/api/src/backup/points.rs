@@ -1,11 +1,8 @@
 //! Recovery points: the snapshots that AWS Backup keeps in vaults.
-use catalog::{
-    CatalogError, CatalogExt, Stored, Tx,
-    snapshots::{self, Selection},
-};
+use catalog::{CatalogError, CatalogExt, Stored, Tx, recovery_points as rows, snapshots};
 use model::{
     Account, Arn, ArnKind, BackupVault, BackupVaultName, RecoveryPoint, Region, Snapshot,
-    SnapshotKind, SnapshotStatus, Tag, backup_job::resource_type,
+    SnapshotName, SnapshotStatus, Tag, backup_job::resource_type,
 };
 use serde::Serialize;
 
@@ -13,52 +10,50 @@ use super::{
     faults::{invalid, not_found, shown},
     jobs::CreatedBy,
     lifecycle::{CalculatedLifecycle, Lifecycle},
+    page,
     vaults::VAULT_TYPE,
 };
-use crate::{action::ActionContext, keys::metadata::seconds, shapes::SnapshotRef};
+use crate::{
+    action::ActionContext,
+    keys::metadata::seconds,
+    shapes::{Page, SnapshotRef},
+};
 use service::fault::Fault;
 
 /// Rows that are read at once.
 const BATCH: usize = 500;
 
-/// The caller's recovery points of a region that pass, by name.
-pub(crate) fn list(
-    tx: &mut dyn Tx,
-    region: &Region,
-    account: &Account,
-    passes: impl Fn(&Snapshot, &RecoveryPoint) -> bool,
-) -> Result<Vec<Snapshot>, CatalogError> {
-    let selection = Selection {
-        owned_by: Some(account.clone()),
-        kinds: vec![SnapshotKind::Backup],
-        ..Selection::default()
-    };
-    let (mut found, mut after) = (Vec::new(), None);
-    loop {
-        let rows = snapshots::page(tx, region, &selection, after.as_ref(), BATCH)?;
-        let is_last = rows.len() < BATCH;
-        after = rows
-            .last()
-            .map(|row| (account.clone(), row.value.name.clone()));
-        let rows = rows.into_iter().map(|row| row.value);
-        found.extend(rows.filter(|one| {
-            let point = one.recovery_point.as_ref();
-            point.is_some_and(|point| passes(one, point))
-        }));
-        if is_last {
-            return Ok(found);
+/// A page of a vault's recovery points that pass, by name, and the token of the next.
+///
+/// # Errors
+/// `InvalidParameterValueException`.
+pub(crate) async fn page(
+    cx: &ActionContext,
+    vault: BackupVault,
+    (max_results, token): (Option<i64>, Option<&str>),
+    passes: impl Fn(&Snapshot) -> bool + Send + Sync + 'static,
+) -> Result<(Vec<Snapshot>, Option<String>), Fault> {
+    let page: Page<SnapshotName> = page::asked(max_results, token)?;
+    let rows = page.rows;
+    let found = cx.service.catalog.read(move |tx| {
+        let (mut found, mut after) = (Vec::new(), page.after.clone());
+        let owner = (&vault.region, &vault.account);
+        // One more than the page tells that there is another.
+        while found.len() <= rows {
+            let batch = rows::in_vault(tx, owner, &vault.name, after.as_ref(), BATCH)?;
+            let Some(last) = batch.last() else { break };
+            after = Some(last.value.name.clone());
+            let batch = batch.into_iter().map(|row| row.value);
+            found.extend(batch.filter(|one| passes(one)));
         }
-    }
-}
-
-/// The recovery points of a vault.
-pub(crate) fn in_vault(
-    tx: &mut dyn Tx,
-    vault: &BackupVault,
-) -> Result<Vec<Snapshot>, CatalogError> {
-    list(tx, &vault.region, &vault.account, |_, point| {
-        point.vault == vault.name
-    })
+        Ok::<_, CatalogError>(found)
+    });
+    let mut found = found.await?;
+    let more = rows < found.len();
+    found.truncate(rows);
+    let last = found.last().filter(|_| more);
+    let next = last.map(|last| Page::marker(&last.name));
+    Ok((found, next))
 }
 
 /// Which recovery point an ARN names.

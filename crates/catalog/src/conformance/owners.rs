@@ -2,7 +2,7 @@
 //!
 //! It does not know what a grant permits, nor how a key is rotated.
 use model::{
-    Cluster, Grant, Key, KeyManager, KeyState, Snapshot, Timestamp,
+    BackupSettings, Cluster, Grant, Key, KeyManager, KeyState, Snapshot, Timestamp,
     key::{MultiRegion, RotationPlan},
 };
 
@@ -11,7 +11,7 @@ use crate::{
     error::CatalogError,
     tables::{
         access_keys::{self, AccessKey, AccessKeyStatus},
-        accounts, clusters, grants, keys,
+        accounts, clusters, grants, keyed, keys,
         stored::Stored,
     },
 };
@@ -214,6 +214,7 @@ pub async fn accounts_and_their_holdings(fixture: &impl Fixture) {
         let new = accounts::ensure(tx, &one, "first")?;
         let again = accounts::ensure(tx, &one, "other")?;
         accounts::ensure(tx, &two, "")?;
+        keyed::insert(tx, BackupSettings::of(&samples::region(), &two))?;
         clusters::insert(tx, samples::cluster("c"))?;
         keys::insert(tx, samples::key("own"))?;
         let mut managed = samples::key("managed");
@@ -242,6 +243,8 @@ pub async fn accounts_and_their_holdings(fixture: &impl Fixture) {
     let (gone, unknown, left, keys_left) = write(&catalog, |tx| {
         let gone = accounts::delete(tx, &samples::account(2))?;
         let unknown = accounts::delete(tx, &samples::account(2))?;
+        let settings = keyed::list::<BackupSettings>(tx, &samples::region(), &[], 9)?;
+        assert_eq!(settings, []);
         Ok((
             gone,
             unknown,

@@ -3,7 +3,7 @@
 //! It does not know how the record log keeps them.
 use std::sync::Arc;
 
-use model::{Grant, Timestamp};
+use model::{BackupSettings, Grant, Timestamp};
 
 use super::{Fixture, read, samples, write};
 use crate::{
@@ -23,6 +23,8 @@ fn fill(tx: &mut dyn Tx) -> Result<(), CatalogError> {
     let account = samples::account(1);
     for digit in 1..4 {
         accounts::ensure(tx, &samples::account(digit), "")?;
+        let settings = BackupSettings::of(&samples::region(), &samples::account(digit));
+        keyed::insert(tx, settings)?;
     }
     for name in ["a", "b-b", "c"] {
         snapshots::insert(tx, samples::snapshot(name))?;

@@ -5,10 +5,10 @@ use model::{
     Account, ApplyMethod, Arn, ArnKind, BackupJob, BackupJobKind, BackupJobState, BackupPlan,
     BackupSelection, BackupVault, BackupVaultName, Cluster, ClusterName, ClusterStatus, Content,
     CopyAction, Entropy, GroupScope, Hash, Instance, Job, JobId, JobKind, Key, KeyManager,
-    KeyState, ParameterGroup, ParameterSetting, Placement, PlanBody, PlanRule, PlanVersion, Region,
-    ResourceId, RetainedBackup, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus, Subnet,
-    SubnetGroup, SubnetGroupName, Subscription, SubscriptionName, SystemEntropy, Timestamp,
-    VolumeId, VolumeRef, job::Subject, recovery_point::Lifecycle,
+    KeyState, ParameterGroup, ParameterSetting, Placement, PlanBody, PlanRule, PlanVersion,
+    RecoveryPoint, Region, ResourceId, RetainedBackup, Snapshot, SnapshotKind, SnapshotName,
+    SnapshotStatus, Subnet, SubnetGroup, SubnetGroupName, Subscription, SubscriptionName,
+    SystemEntropy, Timestamp, VolumeId, VolumeRef, job::Subject, recovery_point::Lifecycle,
 };
 
 /// A region.
@@ -138,6 +138,27 @@ pub fn snapshot(name: &str) -> Snapshot {
         tags: Vec::new(),
         failure: None,
         recovery_point: None,
+    }
+}
+
+/// A snapshot that is a whole recovery point of a cluster, in the vault of that name.
+pub fn recovery_point(name: &str, cluster: &str, vault: &str, at: Timestamp) -> Snapshot {
+    Snapshot {
+        kind: SnapshotKind::Backup,
+        status: SnapshotStatus::Available,
+        recorded_at: at,
+        kms_key: Some(key_arn(vault)),
+        recovery_point: Some(RecoveryPoint {
+            vault: backup_vault(vault).name,
+            job: name.to_owned(),
+            resource: Arn::of(ArnKind::Cluster, &region(), &account(1), cluster),
+            iam_role: String::new(),
+            lifecycle: Lifecycle::default(),
+            completed_at: Some(at),
+            job_at: None,
+            rule: None,
+        }),
+        ..snapshot(name)
     }
 }
 

@@ -2,14 +2,14 @@
 //!
 //! It does not know who may make one. Servers that check no signatures serve any account and
 //! keep none here.
-use model::{Account, Region, Timestamp};
+use model::{Account, BackupSettings, Region, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     error::CatalogError,
     tables::{
-        access_keys, keys,
+        access_keys, keyed, keys,
         record::{self, Record, Table},
         stored::Stored,
     },
@@ -131,8 +131,8 @@ pub fn behind(tx: &mut dyn Tx, after: &str, limit: usize) -> Result<Vec<AccountR
     rows.iter().map(from_row).collect()
 }
 
-/// Forgets an account that owns nothing, with its access keys and the KMS keys that the service
-/// managed for it; answers whether there was one.
+/// Forgets an account that owns nothing, with its access keys, its settings and the KMS keys that the
+/// service managed for it; answers whether there was one.
 ///
 /// # Errors
 /// The database's.
@@ -145,6 +145,13 @@ pub fn delete(tx: &mut dyn Tx, id: &Account) -> Result<bool, CatalogError> {
         args![id],
     )? {
         keys::delete(tx, &row.parsed(0)?, id, row.text(1)?)?;
+    }
+    let settings = tx.query(
+        "SELECT region FROM backup_settings WHERE account = ?1",
+        args![id],
+    )?;
+    for row in settings {
+        keyed::delete(tx, &BackupSettings::of(&row.parsed(0)?, id))?;
     }
     let deleted = tx.execute("DELETE FROM accounts WHERE id = ?1", args![id])? == 1;
     if deleted {

@@ -1,5 +1,7 @@
 //! Jobs of AWS Backup: by their ids, newest first, by where they stand, and by what their callers
 //! named them.
+use std::time::Duration;
+
 use model::{Account, BackupJob, BackupJobKind, BackupJobState, Region, Timestamp};
 use serde_json::Value;
 
@@ -11,7 +13,7 @@ use crate::{
         stored::Stored,
     },
     transaction::Tx,
-    value::{Arg, args},
+    value::{Arg, Row, args},
 };
 
 /// Where a walk is: a job's time and id.
@@ -32,6 +34,7 @@ impl Record for BackupJob {
             "state",
             "created_at",
             "token",
+            "resource_type",
             "version",
             "body",
         ],
@@ -62,6 +65,7 @@ impl Keyed for BackupJob {
             self.state.as_str().into(),
             self.created_at.0.into(),
             token.map_or(Arg::Null, Arg::from),
+            self.resource_type.as_str().into(),
         ]
     }
 }
@@ -123,4 +127,47 @@ pub fn of_token(
         args![region, account, kind.as_str(), token],
     )?;
     Ok(read(&rows)?.pop())
+}
+
+/// Jobs that are alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sum {
+    /// What they back up, copy or make: `Aurora` or `RDS`.
+    pub resource_type: String,
+    /// Where they stand.
+    pub state: String,
+    /// In which period they were asked for, counted from `from`.
+    pub period: u64,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// Counts an account's jobs of a kind that were asked for from one moment on and before another, by
+/// their types, where they stand, and periods of that length.
+///
+/// # Errors
+/// The database's.
+pub fn sums(
+    tx: &mut dyn Tx,
+    (region, account): (&Region, &Account),
+    kind: BackupJobKind,
+    (from, to): (Timestamp, Timestamp),
+    period: Duration,
+) -> Result<Vec<Sum>, CatalogError> {
+    let micros = i64::try_from(period.as_micros()).unwrap_or(i64::MAX);
+    let rows = tx.query(
+        "SELECT resource_type, state, (created_at - ?4) / ?6 AS period, count(*) FROM backup_jobs \
+         WHERE region = ?1 AND account = ?2 AND kind = ?3 AND ?4 <= created_at AND created_at < ?5 \
+         GROUP BY resource_type, state, period ORDER BY period, resource_type, state",
+        args![region, account, kind.as_str(), from, to, micros.max(1)],
+    )?;
+    let one = |row: &Row| {
+        Ok(Sum {
+            resource_type: row.text(0)?.to_owned(),
+            state: row.text(1)?.to_owned(),
+            period: row.count(2)?,
+            count: row.count(3)?,
+        })
+    };
+    rows.iter().map(one).collect()
 }

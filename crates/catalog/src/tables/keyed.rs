@@ -2,7 +2,8 @@
 //!
 //! Adding one is a line in `keyed!`.
 use model::{
-    BackupSelection, BackupVault, ParameterGroup, PlanVersion, Region, SubnetGroup, Subscription,
+    BackupSelection, BackupSettings, BackupVault, ParameterGroup, PlanVersion, Region, SubnetGroup,
+    Subscription,
 };
 use serde_json::Value;
 
@@ -33,6 +34,7 @@ macro_rules! keyed {
         tag: $tag:literal,
         word: $word:literal,
         key: [$($column:literal),+] = $key:expr,
+        $(keeps_account: $keeps:expr,)?
     })*) => {$(
         impl Record for $record {
             const KIND: &'static str = $table;
@@ -42,6 +44,8 @@ macro_rules! keyed {
                 let columns = &["region", $($column,)+ "version", "body"];
                 Table::new($table, columns.len() - 2, columns)
             };
+
+            $(const KEEPS_ACCOUNT: Option<&'static str> = $keeps;)?
 
             fn region(&self) -> Option<&Region> {
                 Some(&self.region)
@@ -97,6 +101,13 @@ keyed! {
         word: "version of a backup plan",
         key: ["account", "plan", "id"] =
             |one| vec![one.account.as_str(), one.plan.as_str(), one.body.version.as_str()],
+    }
+    BackupSettings {
+        table: "backup_settings",
+        tag: "backup_settings",
+        word: "settings of AWS Backup",
+        key: ["account"] = |one| vec![one.account.as_str()],
+        keeps_account: None,
     }
     BackupSelection {
         table: "backup_selections",

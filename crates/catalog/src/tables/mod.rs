@@ -24,6 +24,7 @@ pub mod pins;
 pub mod rebuild_state;
 pub mod record;
 pub mod recorded;
+pub mod recovery_points;
 pub mod retained_backups;
 pub mod snapshots;
 pub(crate) mod stored;

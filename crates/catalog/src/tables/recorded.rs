@@ -5,8 +5,9 @@
 use std::{collections::BTreeMap, fmt};
 
 use model::{
-    Account, BackupJob, BackupPlan, BackupSelection, BackupVault, Cluster, Grant, Instance, Key,
-    ParameterGroup, PlanVersion, Region, RetainedBackup, Snapshot, SubnetGroup, Subscription,
+    Account, BackupJob, BackupPlan, BackupSelection, BackupSettings, BackupVault, Cluster, Grant,
+    Instance, Key, ParameterGroup, PlanVersion, Region, RetainedBackup, Snapshot, SubnetGroup,
+    Subscription,
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -45,6 +46,7 @@ pub static RECORDS: &[Kind] = &[
     kind::<RetainedBackup>(),
     kind::<Snapshot>(),
     kind::<BackupVault>(),
+    kind::<BackupSettings>(),
     kind::<BackupJob>(),
     kind::<BackupPlan>(),
     kind::<PlanVersion>(),

@@ -19,6 +19,7 @@ use crate::{
     tables::{
         dirty_volumes,
         record::{self, Record, Table, read},
+        recovery_points,
         stored::{Stored, encode, insert_versioned, one_of, update_versioned, word},
     },
     transaction::Tx,
@@ -134,6 +135,7 @@ impl Record for Snapshot {
             3,
             &["region", "account", "kind", "tally"],
         ),
+        recovery_points::TABLE,
     ];
 
     fn region(&self) -> Option<&Region> {
@@ -177,6 +179,7 @@ pub fn insert(tx: &mut dyn Tx, snapshot: Snapshot) -> Result<Stored<Snapshot>, C
         )
     })?;
     write_shares(tx, &stored.value)?;
+    recovery_points::write(tx, &stored.value)?;
     tally(tx, &stored.value, 1)?;
     log(tx, &stored.value, stored.version)?;
     Ok(stored)
@@ -267,6 +270,7 @@ pub fn update(tx: &mut dyn Tx, stored: Stored<Snapshot>) -> Result<Stored<Snapsh
     let snapshot = &stored.value;
     clear_shares(tx, &snapshot.region, &snapshot.account, &snapshot.name)?;
     write_shares(tx, snapshot)?;
+    recovery_points::write(tx, snapshot)?;
     log(tx, snapshot, stored.version)?;
     let after = snapshot.content.as_ref();
     if let Some((volume, manifest)) = before.and_then(|row| row.root)
@@ -322,6 +326,7 @@ pub fn delete(
         args![region, account, name.as_str()],
     )?;
     clear_shares(tx, region, account, name)?;
+    recovery_points::forget(tx, &stored.value)?;
     tally(tx, &stored.value, -1)?;
     let version = tx.next_version()?;
     log(tx, &stored.value, version)?;

@@ -5,7 +5,8 @@ use catalog::{
     Arg, Catalog, CatalogError, CatalogExt, ErrorKind, Row, SqliteCatalog, Tx, access_keys,
     automated, backup_jobs, backup_plans, clusters,
     conformance::{Fixture, samples},
-    conformance_tests, dirty_volumes, instances, jobs, keys, meta, pins, retained_backups,
+    conformance_tests, dirty_volumes, instances, jobs, keys, meta, pins, recovery_points,
+    retained_backups,
     snapshots::{self, NameFilter, Selection},
     tombstones,
 };
@@ -387,6 +388,15 @@ async fn looks_go_through_indexes() {
             backup_jobs::in_state(tx, &region, state, Some(&after), 20)?;
             backup_jobs::of_token(tx, owner, kind, "token")?;
             backup_plans::due(tx, &region, model::Timestamp(1), 20)?;
+            let arn = model::Arn::of(model::ArnKind::Cluster, &region, &account, "c");
+            let (owner, vault) = ((&region, &account), samples::backup_vault("v").name);
+            recovery_points::in_vault(tx, owner, &vault, Some(&sample.name), 20)?;
+            let after = (model::Timestamp(1), "s".to_owned());
+            recovery_points::of_resource(tx, owner, &arn, Some(&after), 20)?;
+            recovery_points::counts(tx, &region, &account)?;
+            recovery_points::count(tx, owner, &vault)?;
+            recovery_points::protected(tx, owner, None, "", 20)?;
+            recovery_points::protected(tx, owner, Some(&vault), "", 20)?;
             instances::on_node(tx, "node-1")?;
             instances::writer(tx, &cluster.resource_id)?;
             instances::of_cluster(tx, &cluster.resource_id)?;

@@ -9,7 +9,7 @@ use model::{
 
 use super::{
     record::{BeginError, end, waiting},
-    vaults,
+    settings, vaults,
 };
 use crate::{
     backups::records,
@@ -84,6 +84,17 @@ fn look(
         )));
     };
     let (region, account) = job.goes_to();
+    if *account != job.account
+        && !settings::get(tx, &job.region, &job.account)?
+            .value
+            .cross_account
+    {
+        return Ok(Found::Cannot(format!(
+            "Copies into vaults of other accounts are switched off for the account {}, by the global \
+             setting isCrossAccountBackupEnabled.",
+            job.account
+        )));
+    }
     let found = vaults::get(tx, region, account, &job.vault)?;
     let vault = match found {
         Some(vault) => vault,

@@ -8,6 +8,7 @@ mod copy;
 pub(crate) mod plans;
 mod record;
 mod restore;
+pub mod settings;
 pub mod vaults;
 
 pub use restore::restored;

@@ -10,9 +10,10 @@ use catalog::{
 };
 use model::{
     BackupJob, BackupJobKind, BackupJobState, BackupPlan, BackupSelection, Cluster, ClusterStatus,
-    MadeBy, PlanRule, Region, Timestamp,
+    MadeBy, PlanRule, Region, Timestamp, backup_job::resource_type,
 };
 
+use super::settings;
 use crate::{background::TaskError, context::ServiceContext};
 
 /// Plans that are read at once.
@@ -153,6 +154,7 @@ async fn jobs(
         let selections = keyed::list::<BackupSelection>(tx, &region, &above, usize::MAX)?;
         let selections = selections.into_iter().map(|stored| stored.value);
         let selections: Vec<BackupSelection> = selections.collect();
+        let settings = settings::get(tx, &region, &account)?.value;
         let (mut found, mut after) = (Vec::new(), None);
         while !selections.is_empty() {
             let batch = clusters::list(tx, &region, &account, after.as_ref(), CLUSTERS)?;
@@ -160,7 +162,9 @@ async fn jobs(
             after = Some(last.value.name.clone());
             for cluster in batch.into_iter().map(|stored| stored.value) {
                 let arn = cluster.arn();
-                let by = selections.iter().find(|one| one.has(&arn, &cluster.tags));
+                let opted_in = settings.opts_in(resource_type(&cluster.engine));
+                let mut by = selections.iter();
+                let by = by.find(|one| one.has(&arn, &cluster.tags, opted_in));
                 if let Some(by) = by.filter(|_| cluster.status != ClusterStatus::Deleting) {
                     found.push((cluster, by.iam_role.clone()));
                 }

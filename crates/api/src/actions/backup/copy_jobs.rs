@@ -187,7 +187,7 @@ impl ShownCopyJob {
             created_by: CreatedBy::of((&job.region, &job.account), job.rule.as_ref()),
             created_by_backup_job_id: copy.backup_job.clone(),
             is_parent: false,
-            message_category: jobs::category(job),
+            message_category: jobs::category(job.state),
         })
     }
 }

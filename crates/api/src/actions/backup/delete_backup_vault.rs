@@ -1,11 +1,11 @@
 //! `DeleteBackupVault`.
-use catalog::{CatalogExt, keyed};
+use catalog::{CatalogExt, keyed, recovery_points};
 use model::backup_vault::DEFAULT;
 use serde::Deserialize;
 
 use crate::{
     action::{Action, ActionContext, Api},
-    backup::{faults, points, vaults},
+    backup::{faults, vaults},
 };
 use service::fault::Fault;
 
@@ -35,7 +35,7 @@ impl Action for DeleteBackupVault {
             .write(move |tx| {
                 let vault = vaults::get(tx, &region, &account, &name)?.value;
                 vaults::not_denied(&vault, "backup:DeleteBackupVault")?;
-                if !points::in_vault(tx, &vault)?.is_empty() {
+                if recovery_points::count(tx, (&region, &account), &name)? != 0 {
                     return Err(faults::refused(
                         name.as_str(),
                         format!(

@@ -1,13 +1,10 @@
 //! `DescribeBackupVault`.
-use catalog::CatalogExt;
+use catalog::{CatalogExt, recovery_points};
 use serde::Deserialize;
 
 use crate::{
     action::{Action, ActionContext, Api, Output},
-    backup::{
-        points,
-        vaults::{self, ShownVault},
-    },
+    backup::vaults::{self, ShownVault},
 };
 use service::fault::Fault;
 
@@ -35,7 +32,7 @@ impl Action for DescribeBackupVault {
         let points = cx
             .service
             .catalog
-            .read(move |tx| points::in_vault(tx, &held));
-        Ok(ShownVault::of(&vault, points.await?.len() as u64))
+            .read(move |tx| recovery_points::count(tx, (&held.region, &held.account), &held.name));
+        Ok(ShownVault::of(&vault, points.await?))
     }
 }

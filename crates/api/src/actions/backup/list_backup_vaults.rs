@@ -1,14 +1,12 @@
 //! `ListBackupVaults`.
-use std::collections::HashMap;
-
-use catalog::{CatalogError, CatalogExt, keyed};
-use model::{BackupVault, BackupVaultName, backup_vault::DEFAULT};
+use catalog::{CatalogError, CatalogExt, keyed, recovery_points};
+use model::{BackupVault, backup_vault::DEFAULT};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Action, ActionContext, Api, Label, Layout, Output},
     backup::{
-        faults, page, points,
+        faults, page,
         vaults::{ShownVault, VAULT_TYPE},
     },
 };
@@ -71,18 +69,13 @@ impl Action for ListBackupVaults {
         let (found, next_token) =
             page::cut(all, self.max_results, token, |vault| vault.name.to_string())?;
         let (account, region) = (cx.caller.account.clone(), cx.region.clone());
-        let points = cx.service.catalog.read(move |tx| {
-            let all = points::list(tx, &region, &account, |_, _| true)?;
-            let vaults = all
-                .into_iter()
-                .filter_map(|one| Some(one.recovery_point?.vault));
-            Ok::<Vec<BackupVaultName>, CatalogError>(vaults.collect())
-        });
-        let mut counts: HashMap<BackupVaultName, u64> = HashMap::new();
-        for vault in points.await? {
-            *counts.entry(vault).or_default() += 1;
-        }
-        let count = |vault: &BackupVault| counts.get(&vault.name).copied().unwrap_or_default();
+        let counts = cx
+            .service
+            .catalog
+            .read(move |tx| recovery_points::counts(tx, &region, &account));
+        let counts = counts.await?;
+        let count =
+            |vault: &BackupVault| counts.get(vault.name.as_str()).copied().unwrap_or_default();
         Ok(Vaults {
             backup_vault_list: found
                 .iter()

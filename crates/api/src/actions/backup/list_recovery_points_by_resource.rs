@@ -1,5 +1,9 @@
 //! `ListRecoveryPointsByResource`.
-use catalog::CatalogExt;
+use catalog::{
+    CatalogExt,
+    recovery_points::{self, After},
+};
+use model::Snapshot;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -8,6 +12,7 @@ use crate::{
         page,
         points::{self, ShownPoint, show},
     },
+    shapes::Page,
 };
 use service::fault::Fault;
 
@@ -85,14 +90,20 @@ impl Action for ListRecoveryPointsByResource {
 
     async fn run(self, cx: &ActionContext) -> Result<PointsOfResource, Fault> {
         let resource = points::resource_arn(&self.resource_arn)?;
+        let page: Page<After> = page::asked(self.max_results, self.next_token.as_deref())?;
         let (account, region) = (cx.caller.account.clone(), cx.region.clone());
+        let rows = page.rows;
         let found = cx.service.catalog.read(move |tx| {
-            points::list(tx, &region, &account, |_, point| point.resource == resource)
+            let owner = (&region, &account);
+            // One more than the page tells that there is another.
+            recovery_points::of_resource(tx, owner, &resource, page.after.as_ref(), rows + 1)
         });
-        let token = self.next_token.as_deref();
-        let (found, next_token) = page::cut(found.await?, self.max_results, token, |snapshot| {
-            snapshot.name.to_string()
-        })?;
+        let found = found.await?.into_iter().map(|row| row.value);
+        let mut found: Vec<Snapshot> = found.collect();
+        let more = rows < found.len();
+        found.truncate(rows);
+        let last = found.last().filter(|_| more);
+        let next_token = last.map(|one| Page::marker(&(one.recorded_at, one.name.to_string())));
         let shown = found.iter().filter_map(show);
         Ok(PointsOfResource {
             recovery_points: shown.map(PointOfResource::of).collect(),

@@ -9,7 +9,6 @@ use crate::{
         faults,
         filters::{between, is, moment},
         lifecycle::{CalculatedLifecycle, Lifecycle},
-        page,
         points::{self, ShownPoint, show},
         vaults,
     },
@@ -105,12 +104,8 @@ impl Action for ListRecoveryPointsByBackupVault {
         let vault = vaults::find(cx, &self.backup_vault_name, action).await?;
         let after = moment("ByCreatedAfter", self.by_created_after.as_deref())?;
         let before = moment("ByCreatedBefore", self.by_created_before.as_deref())?;
-        let found = cx
-            .service
-            .catalog
-            .read(move |tx| points::in_vault(tx, &vault));
-        let mut found = found.await?;
-        found.retain(|snapshot| {
+        let page = (self.max_results, self.next_token.clone());
+        let passes = move |snapshot: &Snapshot| {
             let resource = snapshot
                 .recovery_point
                 .as_ref()
@@ -121,11 +116,9 @@ impl Action for ListRecoveryPointsByBackupVault {
                 // None is of a composite.
                 && self.by_parent_recovery_point_arn.is_none()
                 && between(Some(snapshot.recorded_at), after, before)
-        });
-        let token = self.next_token.as_deref();
-        let (found, next_token) = page::cut(found, self.max_results, token, |snapshot| {
-            snapshot.name.to_string()
-        })?;
+        };
+        let asked = (page.0, page.1.as_deref());
+        let (found, next_token) = points::page(cx, vault, asked, passes).await?;
         Ok(Points {
             recovery_points: found.iter().filter_map(show).collect(),
             next_token,

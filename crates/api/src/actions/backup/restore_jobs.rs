@@ -277,7 +277,7 @@ pub struct ShownRestoreJob {
 impl Output for ShownRestoreJob {}
 
 /// The word for where a restore job stands.
-fn status(state: BackupJobState) -> &'static str {
+pub(super) fn status(state: BackupJobState) -> &'static str {
     match state {
         BackupJobState::Created => "PENDING",
         other => other.as_str(),

@@ -53,7 +53,7 @@ pub(crate) async fn all<R: Named>(
 }
 
 /// Keeps a record that was changed, also one that was only always there.
-pub(crate) fn keep<R: Named>(tx: &mut dyn Tx, stored: Stored<R>) -> Result<R, CatalogError> {
+pub(crate) fn keep<R: keyed::Keyed>(tx: &mut dyn Tx, stored: Stored<R>) -> Result<R, CatalogError> {
     let kept = match stored.version {
         0 => keyed::insert(tx, stored.value)?,
         _ => keyed::update(tx, stored)?,
