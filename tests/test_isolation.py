@@ -54,6 +54,7 @@ NAMES = {
     "BackupJobId": ("backup_job",),
     "CopyJobId": ("copy_job",),
     "RestoreJobId": ("restore_job",),
+    "LegalHoldId": ("hold",),
     "RecoveryPointArn": ("point",),
     "ResourceArn": ("vault_arn", "cluster_arn", "plan_arn", "point"),
     "SecretId": ("secret", "secret_arn"),
@@ -64,6 +65,7 @@ FILL = {
     "BackupPlan": lambda: plan_of("stolen"),
     "BackupPlanTemplateJson": lambda: json.dumps(plan_of("stolen")),
     "BackupSelection": lambda: {"SelectionName": unique("stolen"), "IamRoleArn": ROLE, "Resources": ["*"]},
+    "CancelDescription": lambda: "mine",
     "DBInstanceClass": lambda: "db.r6g.large",
     "DBParameterGroupFamily": lambda: "aurora-postgresql15",
     "DBSubnetGroupDescription": lambda: "mine",
@@ -97,6 +99,7 @@ FILL = {
     "Policy": lambda: clients.cross_account_policy(owner=STRANGER),
     "TargetDBClusterSnapshotIdentifier": lambda: unique("stolen"),
     "TagKeyList": lambda: ["team"],
+    "Title": lambda: "mine",
     "TagKeys": lambda: ["team"],
 }
 # What makes a call get as far as the resource.
@@ -106,6 +109,7 @@ MORE = {
         "MasterUsername": clients.USER,
         "MasterUserPassword": clients.PASSWORD,
     },
+    "CreateLegalHold": {"RecoveryPointSelection": {"ResourceIdentifiers": [f"arn:aws:rds:{HOME}:{OWNER}:cluster:sealed"]}},
     "DeleteDBCluster": {"SkipFinalSnapshot": True},
     "GenerateDataKey": {"KeySpec": "AES_256"},
     "GenerateDataKeyWithoutPlaintext": {"KeySpec": "AES_256"},
@@ -207,11 +211,14 @@ def backed_up(backup, vault, resource):
         "plan": plan["BackupPlanId"],
         "plan_arn": plan["BackupPlanArn"],
         "selection": selected["SelectionId"],
+        "hold": backup.create_legal_hold(Title="ours", Description="ours", RecoveryPointSelection={
+            "VaultNames": [vault]})["LegalHoldId"],
     }
 
 
 def forget(backup, vault, made):
     """Takes away what only AWS Backup may."""
+    backup.cancel_legal_hold(LegalHoldId=made["hold"], CancelDescription="over", RetainRecordInDays=0)
     backup.delete_backup_selection(BackupPlanId=made["plan"], SelectionId=made["selection"])
     backup.delete_backup_plan(BackupPlanId=made["plan"])
     for name in (vault, f"{vault}-other"):
@@ -229,7 +236,7 @@ def ghosts(closed, owned):
     key = f"arn:aws:kms:{HOME}:{OWNER}:key/{key_id}"
     gone = kms.create_grant(KeyId=owned["key"], GranteePrincipal=clients.PARTNER, Operations=["Decrypt"])
     kms.revoke_grant(KeyId=owned["key"], GrantId=gone["GrantId"])
-    numbered = enumerate(("plan", "selection", "backup_job", "copy_job", "restore_job"), 1)
+    numbered = enumerate(("plan", "selection", "backup_job", "copy_job", "restore_job", "hold"), 1)
     jobs = {name: f"{key_id[:-1]}{number}" for number, name in numbered}
     new = ("instance", "parameters", "instance_parameters", "subnets", "vault")
     return {name: f"{what}-ghost" for name, what in owned.items() if name.removesuffix("_arn") in new} | {
@@ -330,6 +337,8 @@ def everything(closed, owned):
         closed.client("backup").list_protected_resources(),
         closed.client("backup").describe_region_settings(),
         closed.client("backup").describe_global_settings(),
+        closed.client("backup").list_legal_holds(),
+        closed.client("backup").get_legal_hold(LegalHoldId=owned["hold"]),
         closed.client("secretsmanager").list_secrets(),
         rds.describe_db_cluster_parameters(DBClusterParameterGroupName=owned["parameters"], Source="user"),
         rds.describe_db_cluster_snapshots(),

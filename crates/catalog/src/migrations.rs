@@ -48,6 +48,7 @@ migrations![
     "0021_backup_plans",
     "0022_snapshot_times",
     "0023_recovery_points",
+    "0024_locks",
 ];
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod instance;
 pub mod job;
 pub mod key;
 pub mod key_spec;
+pub mod legal_hold;
 pub mod limits;
 pub mod log;
 pub mod names;
@@ -37,7 +38,7 @@ pub use arn::{Arn, Kind as ArnKind};
 pub use backup_job::{BackupJob, BackupJobKind, BackupJobState, CopyOf, RestoreOf};
 pub use backup_plan::{BackupPlan, BackupSelection, PlanBody, PlanRule, PlanVersion};
 pub use backup_settings::BackupSettings;
-pub use backup_vault::BackupVault;
+pub use backup_vault::{BackupVault, VaultLock};
 pub use backups::BackupState;
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 pub use cluster::{Cluster, ClusterStatus};
@@ -47,6 +48,7 @@ pub use ids::{Account, Hash, InstanceId, JobId, Region, ResourceId, VolumeId, Vo
 pub use instance::{Instance, InstanceRole, InstanceStatus, Placement};
 pub use job::{Job, JobKind, JobState};
 pub use key::{Grant, Key, KeyManager, KeyState, WrappedKey};
+pub use legal_hold::LegalHold;
 pub use log::{InLog, LogPlace, LogStream, RestoreWindow};
 pub use names::{
     BackupVaultName, ClusterName, ClusterParameterGroupName, InstanceName, NameError,

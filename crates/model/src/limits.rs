@@ -39,6 +39,8 @@ pub const SUBSCRIPTIONS_MAX: usize = 20;
 pub const SUBSCRIPTION_SOURCES_MAX: usize = 100;
 /// Backup vaults of one account in one region ("AWS Backup quotas").
 pub const BACKUP_VAULTS_MAX: usize = 300;
+/// Legal holds that an account has at once in a region.
+pub const LEGAL_HOLDS_MAX: usize = 50;
 /// Rows on one page of a Describe action: the least, and the most and default.
 pub const PAGE_ROWS: std::ops::RangeInclusive<usize> = 20..=100;
 /// Grants on one KMS key. KMS allows 50,000; each is looked at when a policy does not decide.

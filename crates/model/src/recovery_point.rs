@@ -69,6 +69,12 @@ pub struct RecoveryPoint {
     /// The rule of a plan that it follows.
     #[serde(default)]
     pub rule: Option<MadeBy>,
+    /// How much time this deployment had lived through when it was whole, as a moment.
+    #[serde(default)]
+    pub lived_at: Option<Timestamp>,
+    /// Why it is still there though its time is over.
+    #[serde(default)]
+    pub kept: Option<String>,
 }
 
 /// Where a job's record is.

@@ -2,9 +2,10 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use catalog::{Catalog, Touched, WatchedCatalog};
@@ -13,7 +14,7 @@ use model::{
     Clock, Cluster, Entropy, InstanceId, JobKind, ResourceId, Timestamp,
     limits::LOOK_HEADERS_BYTES_MAX,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use vault::Headers;
 
 use crate::{
@@ -87,6 +88,8 @@ pub struct ServiceContext {
     pub(crate) headers: Headers,
     /// Reaches regions that other deployments host.
     pub peer_transport: Arc<dyn PeerTransport>,
+    /// When this process looked at the clock last.
+    looked: Mutex<Option<Instant>>,
     stopping: AtomicBool,
     draining: AtomicBool,
     stop_signal: Notify,
@@ -166,6 +169,7 @@ impl ServiceContext {
             looks: Turns::new(1),
             headers: Headers::remembering(LOOK_HEADERS_BYTES_MAX),
             peer_transport: parts.peer_transport,
+            looked: Mutex::default(),
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             stop_signal: Notify::new(),
@@ -175,6 +179,14 @@ impl ServiceContext {
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// How long ago this process looked at the clock, by a clock that nobody sets; it looks now. Nothing
+    /// at its first look.
+    pub(crate) fn lived_since_last(&self, now: Instant) -> Duration {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = looked.replace(now);
+        before.map_or(Duration::ZERO, |before| now.duration_since(before))
     }
 
     /// What runs a cluster.

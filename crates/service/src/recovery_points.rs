@@ -5,7 +5,7 @@ use model::{
     SnapshotName, SnapshotStatus,
 };
 
-use crate::events::kinds;
+use crate::{events::kinds, lived};
 
 /// Writes into a recovery point and its job that the snapshot has come to its end, in the
 /// transaction that says so of the snapshot. Other snapshots are left alone.
@@ -19,6 +19,7 @@ pub fn settle(tx: &mut dyn Tx, snapshot: &mut Snapshot) -> Result<(), CatalogErr
     };
     if snapshot.status == SnapshotStatus::Available {
         point.completed_at = Some(now);
+        point.lived_at = lived::so_far(tx)?;
     }
     let (region, account) = match &point.job_at {
         Some(place) => (&place.region, &place.account),

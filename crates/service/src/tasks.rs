@@ -43,9 +43,9 @@ pub(crate) async fn begin(
         spawn(context, Checkpoints),
         spawn(context, VaultOwnership),
         spawn(context, GarbageCollection::default()),
-        spawn(context, Prune::default()),
+        spawn(context, Prune),
         spawn(context, KeyRotation),
-        spawn(context, RecoveryPointExpiry::default()),
+        spawn(context, RecoveryPointExpiry),
         spawn(context, BackupJobs),
         spawn(context, Report::default()),
     ];

@@ -169,6 +169,11 @@ actions! {
         job_summaries::ListBackupJobSummaries,
         job_summaries::ListCopyJobSummaries,
         job_summaries::ListRestoreJobSummaries,
+        legal_holds::CancelLegalHold,
+        legal_holds::CreateLegalHold,
+        legal_holds::GetLegalHold,
+        legal_holds::ListLegalHolds,
+        legal_holds::ListRecoveryPointsByLegalHold,
         list_backup_vaults::ListBackupVaults,
         list_recovery_points_by_resource::ListRecoveryPointsByResource,
         protected_resources::DescribeProtectedResource,
@@ -193,6 +198,8 @@ actions! {
         tags::ListTags,
         tags::TagResource,
         tags::UntagResource,
+        vault_lock::DeleteBackupVaultLockConfiguration,
+        vault_lock::PutBackupVaultLockConfiguration,
     }
     tagging {
         get_resources::GetResources,

@@ -2,6 +2,7 @@
 //! policies, recovery points and jobs.
 pub mod faults;
 pub mod filters;
+pub mod holds;
 pub mod jobs;
 pub mod lifecycle;
 pub mod page;

@@ -1,8 +1,8 @@
 //! Recovery points: the snapshots that AWS Backup keeps in vaults.
 use catalog::{CatalogError, CatalogExt, Stored, Tx, recovery_points as rows, snapshots};
 use model::{
-    Account, Arn, ArnKind, BackupVault, BackupVaultName, RecoveryPoint, Region, Snapshot,
-    SnapshotName, SnapshotStatus, Tag, backup_job::resource_type,
+    Account, Arn, ArnKind, BackupVaultName, RecoveryPoint, Region, Snapshot, SnapshotName,
+    SnapshotStatus, Tag, backup_job::resource_type,
 };
 use serde::Serialize;
 
@@ -23,24 +23,29 @@ use service::fault::Fault;
 /// Rows that are read at once.
 const BATCH: usize = 500;
 
-/// A page of a vault's recovery points that pass, by name, and the token of the next.
+/// A page of a vault's recovery points that pass, or of all of the caller's, by name, and the token of
+/// the next.
 ///
 /// # Errors
 /// `InvalidParameterValueException`.
 pub(crate) async fn page(
     cx: &ActionContext,
-    vault: BackupVault,
+    vault: Option<BackupVaultName>,
     (max_results, token): (Option<i64>, Option<&str>),
     passes: impl Fn(&Snapshot) -> bool + Send + Sync + 'static,
 ) -> Result<(Vec<Snapshot>, Option<String>), Fault> {
     let page: Page<SnapshotName> = page::asked(max_results, token)?;
-    let rows = page.rows;
+    let (account, region, rows) = (cx.caller.account.clone(), cx.region.clone(), page.rows);
     let found = cx.service.catalog.read(move |tx| {
         let (mut found, mut after) = (Vec::new(), page.after.clone());
-        let owner = (&vault.region, &vault.account);
+        let owner = (&region, &account);
         // One more than the page tells that there is another.
         while found.len() <= rows {
-            let batch = rows::in_vault(tx, owner, &vault.name, after.as_ref(), BATCH)?;
+            let after_name = after.as_ref();
+            let batch = match &vault {
+                Some(vault) => rows::in_vault(tx, owner, vault, after_name, BATCH)?,
+                None => rows::of_account(tx, owner, None, after_name, BATCH)?,
+            };
             let Some(last) = batch.last() else { break };
             after = Some(last.value.name.clone());
             let batch = batch.into_iter().map(|row| row.value);
@@ -97,13 +102,22 @@ pub(crate) fn get(
     found.filter(is_there).ok_or_else(|| missing(given))
 }
 
-/// The word for where a recovery point stands. One that could not be made whole is `PARTIAL`.
-fn status(snapshot: &Snapshot) -> &'static str {
+/// The word for where a recovery point stands. One that could not be made whole is `PARTIAL`, one that
+/// is kept beyond its time `EXPIRED`.
+fn status(snapshot: &Snapshot, point: &RecoveryPoint) -> &'static str {
     match snapshot.status {
+        _ if point.kept.is_some() => "EXPIRED",
         SnapshotStatus::Creating | SnapshotStatus::Copying => "CREATING",
         SnapshotStatus::Available => "COMPLETED",
         SnapshotStatus::Failed => "PARTIAL",
     }
+}
+
+/// Why it stands there, where that needs a word.
+fn message(snapshot: &Snapshot, point: &RecoveryPoint) -> Option<String> {
+    let kept = point.kept.as_ref();
+    let kept = kept.map(|why| format!("Its lifecycle is over, and it is kept: {why}."));
+    kept.or_else(|| snapshot.failure.as_ref().map(|why| why.as_str().to_owned()))
 }
 
 /// A recovery point in an answer.
@@ -169,8 +183,8 @@ impl ShownPoint {
             resource_type: resource_type(&snapshot.engine),
             resource_name: snapshot.cluster_name.to_string(),
             iam_role_arn: point.iam_role.clone(),
-            status: status(snapshot),
-            status_message: snapshot.failure.as_ref().map(|why| why.as_str().to_owned()),
+            status: status(snapshot, point),
+            status_message: message(snapshot, point),
             creation_date: seconds(snapshot.recorded_at),
             completion_date: point.completed_at.map(seconds),
             backup_size_in_bytes: snapshot.content.as_ref().map(|one| one.logical_bytes),

@@ -250,6 +250,12 @@ pub struct ShownVault {
     creator_request_id: Option<String>,
     number_of_recovery_points: u64,
     locked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_retention_days: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_retention_days: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock_date: Option<f64>,
 }
 
 /// The one type of vault that is here.
@@ -258,6 +264,7 @@ pub(crate) const VAULT_TYPE: &str = "BACKUP_VAULT";
 impl ShownVault {
     /// Its owner's view.
     pub(crate) fn of(vault: &BackupVault, recovery_points: u64) -> Self {
+        let lock = vault.lock.as_ref();
         Self {
             backup_vault_name: vault.name.to_string(),
             backup_vault_arn: vault.arn().to_string(),
@@ -267,7 +274,10 @@ impl ShownVault {
             creation_date: vault.created_at.map(seconds),
             creator_request_id: vault.creator_request_id.clone(),
             number_of_recovery_points: recovery_points,
-            locked: false,
+            locked: vault.lock.is_some(),
+            min_retention_days: lock.and_then(|lock| lock.min_days),
+            max_retention_days: lock.and_then(|lock| lock.max_days),
+            lock_date: lock.and_then(|lock| lock.lock_date).map(seconds),
         }
     }
 }

@@ -2,6 +2,7 @@
 use catalog::{CatalogExt, grants, keys};
 use model::{Arn, Grant};
 
+use super::pins;
 use crate::action::ActionContext;
 use service::fault::{Code, Fault};
 
@@ -33,14 +34,20 @@ pub(crate) fn no_such_grant(id: &str) -> Fault {
     )
 }
 
-/// Ends a grant.
+/// Ends a grant, unless kept recovery points can be read by nothing else.
+///
+/// # Errors
+/// `NotFoundException`, `KMSInvalidStateException`.
 pub(crate) async fn end(cx: &ActionContext, grant: Grant) -> Result<(), Fault> {
-    cx.service
-        .catalog
-        .write(move |tx| match grants::delete(tx, &grant.key, &grant.id)? {
+    let kms = cx.service.kms.clone();
+    let ended = cx.service.catalog.write(move |tx| {
+        if let Some(key) = keys::get_by_arn(tx, &grant.key)? {
+            pins::still_opens(&kms, tx, &key.value, Some(&grant.id))?;
+        }
+        match grants::delete(tx, &grant.key, &grant.id)? {
             true => Ok(()),
             false => Err(no_such_grant(&grant.id)),
-        })
-        .await?;
-    Ok(())
+        }
+    });
+    ended.await
 }

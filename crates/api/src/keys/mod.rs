@@ -5,5 +5,6 @@ pub mod grants;
 pub mod lookup;
 pub mod macs;
 pub mod metadata;
+pub mod pins;
 pub mod signing;
 pub mod tags;

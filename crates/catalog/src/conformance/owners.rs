@@ -2,8 +2,9 @@
 //!
 //! It does not know what a grant permits, nor how a key is rotated.
 use model::{
-    BackupSettings, Cluster, Grant, Key, KeyManager, KeyState, Snapshot, Timestamp,
+    BackupSettings, Cluster, Grant, Key, KeyManager, KeyState, LegalHold, Snapshot, Timestamp,
     key::{MultiRegion, RotationPlan},
+    legal_hold::Cancelled,
 };
 
 use super::{Fixture, read, samples, write};
@@ -215,6 +216,16 @@ pub async fn accounts_and_their_holdings(fixture: &impl Fixture) {
         let again = accounts::ensure(tx, &one, "other")?;
         accounts::ensure(tx, &two, "")?;
         keyed::insert(tx, BackupSettings::of(&samples::region(), &two))?;
+        let mut hold = samples::legal_hold("h");
+        hold.account = two.clone();
+        let mut hold = keyed::insert(tx, hold)?;
+        assert_eq!(crate::holdings::of_account(tx, &two)?.of::<LegalHold>(), 1);
+        hold.value.cancelled = Some(Cancelled {
+            at: Timestamp(1),
+            why: String::new(),
+            retain_until: None,
+        });
+        keyed::update(tx, hold)?;
         clusters::insert(tx, samples::cluster("c"))?;
         keys::insert(tx, samples::key("own"))?;
         let mut managed = samples::key("managed");
@@ -245,6 +256,8 @@ pub async fn accounts_and_their_holdings(fixture: &impl Fixture) {
         let unknown = accounts::delete(tx, &samples::account(2))?;
         let settings = keyed::list::<BackupSettings>(tx, &samples::region(), &[], 9)?;
         assert_eq!(settings, []);
+        let holds = keyed::list::<LegalHold>(tx, &samples::region(), &[], 9)?;
+        assert_eq!(holds, []);
         Ok((
             gone,
             unknown,

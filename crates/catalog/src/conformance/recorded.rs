@@ -46,6 +46,7 @@ fn fill(tx: &mut dyn Tx) -> Result<(), CatalogError> {
         keyed::insert(tx, samples::parameter_group(name))?;
         keyed::insert(tx, samples::subscription(name))?;
         keyed::insert(tx, samples::backup_vault(name))?;
+        keyed::insert(tx, samples::legal_hold(name))?;
         keyed::insert(tx, samples::retained_backup(name))?;
         keyed::insert(tx, samples::backup_job(name))?;
         keyed::insert(tx, samples::backup_plan(name))?;

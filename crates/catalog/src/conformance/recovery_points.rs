@@ -8,7 +8,7 @@ use crate::{
     CatalogError, Stored, Tx,
     tables::{
         backup_jobs, keyed,
-        recovery_points::{self, After},
+        recovery_points::{self, After, NeedsKey},
         snapshots,
     },
 };
@@ -78,6 +78,34 @@ pub async fn recovery_points_are_their_vaults_and_resources(fixture: &impl Fixtu
         snapshots::delete(tx, &region, &account, &last)?;
         assert_eq!(protected(tx, Some(&x), "", 9)?, ["p1", "p4"]);
         assert_eq!(recovery_points::count(tx, owner, &x)?, 2);
+
+        // What needs a key: of a vault until the last of it goes, and for ever where one stays.
+        let row = |until| {
+            vec![NeedsKey {
+                region: region.clone(),
+                account: account.clone(),
+                vault: vault("x"),
+                one: samples::snapshot("p1").name,
+                until,
+            }]
+        };
+        let key = samples::key_arn("x");
+        assert_eq!(recovery_points::under_key(tx, &key)?, row(None));
+        for (name, days) in [("p1", 1), ("p4", 2)] {
+            let name = samples::snapshot(name).name;
+            let found = snapshots::get(tx, &region, &account, &name)?;
+            let mut found = found.expect("it is kept");
+            let point = found.value.recovery_point.as_mut().expect("it is one");
+            point.lifecycle.delete_after_days = Some(days);
+            snapshots::update(tx, found)?;
+        }
+        let until = Timestamp(3 + 2 * 24 * 3_600 * 1_000_000);
+        assert_eq!(recovery_points::under_key(tx, &key)?, row(Some(until)));
+        let of = |tx: &mut dyn Tx, key, after, limit| {
+            names(recovery_points::of_account(tx, owner, key, after, limit))
+        };
+        assert_eq!(of(tx, Some(&key), None, 9)?, ["p1", "p4"]);
+        assert_eq!(of(tx, None, Some(&after), 2)?, ["p3", "p4"]);
         Ok(())
     })
     .await;

@@ -5,10 +5,11 @@ use model::{
     Account, ApplyMethod, Arn, ArnKind, BackupJob, BackupJobKind, BackupJobState, BackupPlan,
     BackupSelection, BackupVault, BackupVaultName, Cluster, ClusterName, ClusterStatus, Content,
     CopyAction, Entropy, GroupScope, Hash, Instance, Job, JobId, JobKind, Key, KeyManager,
-    KeyState, ParameterGroup, ParameterSetting, Placement, PlanBody, PlanRule, PlanVersion,
-    RecoveryPoint, Region, ResourceId, RetainedBackup, Snapshot, SnapshotKind, SnapshotName,
-    SnapshotStatus, Subnet, SubnetGroup, SubnetGroupName, Subscription, SubscriptionName,
-    SystemEntropy, Timestamp, VolumeId, VolumeRef, job::Subject, recovery_point::Lifecycle,
+    KeyState, LegalHold, ParameterGroup, ParameterSetting, Placement, PlanBody, PlanRule,
+    PlanVersion, RecoveryPoint, Region, ResourceId, RetainedBackup, Snapshot, SnapshotKind,
+    SnapshotName, SnapshotStatus, Subnet, SubnetGroup, SubnetGroupName, Subscription,
+    SubscriptionName, SystemEntropy, Timestamp, VolumeId, VolumeRef, job::Subject,
+    recovery_point::Lifecycle,
 };
 
 /// A region.
@@ -157,6 +158,8 @@ pub fn recovery_point(name: &str, cluster: &str, vault: &str, at: Timestamp) -> 
             completed_at: Some(at),
             job_at: None,
             rule: None,
+            lived_at: None,
+            kept: None,
         }),
         ..snapshot(name)
     }
@@ -364,6 +367,25 @@ pub fn backup_vault(name: &str) -> BackupVault {
         creator_request_id: Some("request".to_owned()),
         policy: None,
         tags: Vec::new(),
+        lock: None,
+    }
+}
+
+/// A legal hold of account 1 on the vault of that name.
+pub fn legal_hold(name: &str) -> LegalHold {
+    LegalHold {
+        region: region(),
+        account: account(1),
+        id: name.to_owned(),
+        title: name.to_owned(),
+        description: String::new(),
+        vaults: vec![backup_vault(name).name],
+        resources: Vec::new(),
+        made_between: None,
+        idempotency_token: None,
+        tags: Vec::new(),
+        created_at: Timestamp(1),
+        cancelled: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It does not know who may make one. Servers that check no signatures serve any account and
 //! keep none here.
-use model::{Account, BackupSettings, Region, Timestamp};
+use model::{Account, BackupSettings, LegalHold, Region, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -131,8 +131,8 @@ pub fn behind(tx: &mut dyn Tx, after: &str, limit: usize) -> Result<Vec<AccountR
     rows.iter().map(from_row).collect()
 }
 
-/// Forgets an account that owns nothing, with its access keys, its settings and the KMS keys that the
-/// service managed for it; answers whether there was one.
+/// Forgets an account that owns nothing, with its access keys, what is left of its settings and of legal
+/// holds, and the KMS keys that the service managed for it; answers whether there was one.
 ///
 /// # Errors
 /// The database's.
@@ -146,13 +146,8 @@ pub fn delete(tx: &mut dyn Tx, id: &Account) -> Result<bool, CatalogError> {
     )? {
         keys::delete(tx, &row.parsed(0)?, id, row.text(1)?)?;
     }
-    let settings = tx.query(
-        "SELECT region FROM backup_settings WHERE account = ?1",
-        args![id],
-    )?;
-    for row in settings {
-        keyed::delete(tx, &BackupSettings::of(&row.parsed(0)?, id))?;
-    }
+    keyed::forget_of_account::<BackupSettings>(tx, id)?;
+    keyed::forget_of_account::<LegalHold>(tx, id)?;
     let deleted = tx.execute("DELETE FROM accounts WHERE id = ?1", args![id])? == 1;
     if deleted {
         record::log_unversioned::<AccountRow>(tx, None, &[id.as_str()])?;

@@ -2,8 +2,8 @@
 //!
 //! Adding one is a line in `keyed!`.
 use model::{
-    BackupSelection, BackupSettings, BackupVault, ParameterGroup, PlanVersion, Region, SubnetGroup,
-    Subscription,
+    Account, BackupSelection, BackupSettings, BackupVault, LegalHold, ParameterGroup, PlanVersion,
+    Region, SubnetGroup, Subscription,
 };
 use serde_json::Value;
 
@@ -35,14 +35,16 @@ macro_rules! keyed {
         word: $word:literal,
         key: [$($column:literal),+] = $key:expr,
         $(keeps_account: $keeps:expr,)?
+        $(searched: [$($searched:literal),+] = $values:expr,)?
     })*) => {$(
         impl Record for $record {
             const KIND: &'static str = $table;
             const TAG: &'static str = $tag;
             const WORD: &'static str = $word;
             const TABLE: Table = {
-                let columns = &["region", $($column,)+ "version", "body"];
-                Table::new($table, columns.len() - 2, columns)
+                let key = &["region", $($column,)+];
+                let columns = &["region", $($column,)+ $($($searched,)+)? "version", "body"];
+                Table::new($table, key.len(), columns)
             };
 
             $(const KEEPS_ACCOUNT: Option<&'static str> = $keeps;)?
@@ -65,6 +67,11 @@ macro_rules! keyed {
             fn what(&self) -> String {
                 format!("the {} {}", $word, self.arn())
             }
+
+            $(fn searched(&self) -> Vec<Arg<'_>> {
+                let values: fn(&Self) -> Vec<Arg<'_>> = $values;
+                values(self)
+            })?
         }
     )*};
 }
@@ -94,6 +101,14 @@ keyed! {
         tag: "backup_vault",
         word: "backup vault",
         key: ["account", "name"] = |vault| vec![vault.account.as_str(), vault.name.as_str()],
+    }
+    LegalHold {
+        table: "legal_holds",
+        tag: "legal_hold",
+        word: "legal hold",
+        key: ["account", "id"] = |hold| vec![hold.account.as_str(), hold.id.as_str()],
+        keeps_account: Some("active = 1"),
+        searched: ["active"] = |hold| vec![i64::from(hold.cancelled.is_none()).into()],
     }
     PlanVersion {
         table: "backup_plan_versions",
@@ -233,6 +248,25 @@ pub fn delete<R: Keyed>(tx: &mut dyn Tx, record: &R) -> Result<bool, CatalogErro
         record::log_unversioned::<R>(tx, record.region(), &record.key())?;
     }
     Ok(deleted == 1)
+}
+
+/// Forgets an account's records, in all regions.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn forget_of_account<R: Keyed>(
+    tx: &mut dyn Tx,
+    account: &Account,
+) -> Result<(), CatalogError> {
+    let sql = format!(
+        "SELECT {} FROM {} WHERE account = ?1",
+        R::COLUMNS,
+        R::TABLE.name
+    );
+    for stored in read::<R>(&tx.query(&sql, &[account.into()])?)? {
+        delete(tx, &stored.value)?;
+    }
+    Ok(())
 }
 
 /// The records whose key begins with `above`, in the order of their keys; at most `limit`. They are

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, fmt};
 
 use model::{
     Account, BackupJob, BackupPlan, BackupSelection, BackupSettings, BackupVault, Cluster, Grant,
-    Instance, Key, ParameterGroup, PlanVersion, Region, RetainedBackup, Snapshot, SubnetGroup,
-    Subscription,
+    Instance, Key, LegalHold, ParameterGroup, PlanVersion, Region, RetainedBackup, Snapshot,
+    SubnetGroup, Subscription,
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -47,6 +47,7 @@ pub static RECORDS: &[Kind] = &[
     kind::<Snapshot>(),
     kind::<BackupVault>(),
     kind::<BackupSettings>(),
+    kind::<LegalHold>(),
     kind::<BackupJob>(),
     kind::<BackupPlan>(),
     kind::<PlanVersion>(),

@@ -23,7 +23,7 @@ pub(super) const TABLE: Table = Table::new(
     "recovery_points",
     3,
     &[
-        "region", "account", "name", "vault", "resource", "kms_key", "made_at", "whole",
+        "region", "account", "name", "vault", "resource", "kms_key", "made_at", "whole", "goes_at",
     ],
 );
 
@@ -38,9 +38,10 @@ pub(super) fn write(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), CatalogE
     let key = snapshot.kms_key.as_ref().map(Arn::to_string);
     tx.execute(
         "INSERT INTO recovery_points \
-         (region, account, name, vault, resource, kms_key, made_at, whole) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (region, account, name) DO UPDATE \
-         SET kms_key = excluded.kms_key, whole = excluded.whole",
+         (region, account, name, vault, resource, kms_key, made_at, whole, goes_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (region, account, name) DO UPDATE \
+         SET kms_key = excluded.kms_key, whole = excluded.whole, \
+         goes_at = excluded.goes_at",
         args![
             &snapshot.region,
             &snapshot.account,
@@ -49,7 +50,8 @@ pub(super) fn write(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), CatalogE
             point.resource.to_string(),
             key,
             snapshot.recorded_at,
-            i64::from(snapshot.status == SnapshotStatus::Available)
+            i64::from(snapshot.status == SnapshotStatus::Available),
+            point.delete_at(snapshot.recorded_at)
         ],
     )?;
     Ok(())
@@ -187,4 +189,81 @@ pub fn protected(
 fn resource(snapshot: &Snapshot) -> Option<String> {
     let point = snapshot.recovery_point.as_ref();
     point.map(|point| point.resource.to_string())
+}
+
+/// The recovery points of a vault that need a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeedsKey {
+    /// The vault's region.
+    pub region: Region,
+    /// Its account.
+    pub account: Account,
+    /// Its name.
+    pub vault: BackupVaultName,
+    /// The name of one of them.
+    pub one: SnapshotName,
+    /// When the last of them goes; none: some stay for ever.
+    pub until: Option<Timestamp>,
+}
+
+/// Whose recovery points need a key, by vaults.
+///
+/// # Errors
+/// The database's.
+pub fn under_key(tx: &mut dyn Tx, key: &Arn) -> Result<Vec<NeedsKey>, CatalogError> {
+    let rows = tx.query(
+        "SELECT region, account, vault, min(name), count(*) - count(goes_at), max(goes_at) \
+         FROM recovery_points WHERE kms_key = ?1 GROUP BY region, account, vault",
+        args![key.to_string()],
+    )?;
+    let one = |row: &Row| {
+        Ok(NeedsKey {
+            region: row.parsed(0)?,
+            account: row.parsed(1)?,
+            vault: named(row, 2, BackupVaultName::parse)?,
+            one: named(row, 3, SnapshotName::parse_existing)?,
+            until: match row.count(4)? {
+                0 => row.int_or_null(5)?.map(Timestamp),
+                _ => None,
+            },
+        })
+    };
+    rows.iter().map(one).collect()
+}
+
+fn named<T, E>(
+    row: &Row,
+    column: usize,
+    parse: fn(&str) -> Result<T, E>,
+) -> Result<T, CatalogError> {
+    let text = row.text(column)?;
+    parse(text).map_err(|_| CatalogError::damaged(format!("the name {text:?}"), None))
+}
+
+/// An account's recovery points in a region by name, all of them or those that need a key, from the
+/// one behind `after` on; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn of_account(
+    tx: &mut dyn Tx,
+    (region, account): (&Region, &Account),
+    key: Option<&Arn>,
+    after: Option<&SnapshotName>,
+    limit: usize,
+) -> Result<Vec<Stored<Snapshot>>, CatalogError> {
+    let of_key = if key.is_some() {
+        " AND p.kms_key = ?5"
+    } else {
+        ""
+    };
+    let sql = format!(
+        "SELECT s.version, s.body FROM recovery_points AS p JOIN snapshots AS s \
+         ON s.region = p.region AND s.account = p.account AND s.name = p.name \
+         WHERE p.region = ?1 AND p.account = ?2 AND ?3 < p.name{of_key} ORDER BY p.name LIMIT ?4"
+    );
+    let after = after.map_or("", SnapshotName::as_str);
+    let mut values = args![region, account, after, limit].to_vec();
+    values.extend(key.map(|key| key.to_string().into()));
+    read(&tx.query(&sql, &values)?)
 }

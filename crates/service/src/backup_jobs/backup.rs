@@ -45,6 +45,8 @@ pub async fn prepare(
         completed_at: None,
         job_at: None,
         rule: job.rule.clone(),
+        lived_at: None,
+        kept: None,
     });
     Ok((snapshot, work))
 }
@@ -118,9 +120,16 @@ fn look(tx: &mut dyn Tx, job: &BackupJob) -> Result<Found, CatalogError> {
     let Some(cluster) = found.map(|stored| stored.value) else {
         return Ok(Found::Cannot(format!("Resource {arn} cannot be found.")));
     };
-    if vaults::get(tx, &job.region, &job.account, &job.vault)?.is_none() {
-        let why = format!("Backup vault {} cannot be found.", job.vault);
-        return Ok(Found::Cannot(why));
+    match vaults::get(tx, &job.region, &job.account, &job.vault)? {
+        None => {
+            let why = format!("Backup vault {} cannot be found.", job.vault);
+            return Ok(Found::Cannot(why));
+        }
+        Some(vault) => {
+            if let Some(why) = vaults::lock_refusal(&vault, job) {
+                return Ok(Found::Cannot(why));
+            }
+        }
     }
     if cluster.status != ClusterStatus::Available {
         let why = format!("DB cluster {} is not in the available state.", cluster.name);

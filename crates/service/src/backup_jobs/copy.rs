@@ -108,6 +108,9 @@ fn look(
     if let Err(why) = allowed(&vault, copy, &job.account) {
         return Ok(Found::Cannot(why));
     }
+    if let Some(why) = vaults::lock_refusal(&vault, job) {
+        return Ok(Found::Cannot(why));
+    }
     if *region != job.region {
         let copies = JobKind::of(CopySnapshot::NAME);
         if limit <= jobs::count_open(tx, region, account, &copies)? {
@@ -214,6 +217,8 @@ async fn prepare(
             account: job.account.clone(),
         }),
         rule: job.rule.clone(),
+        lived_at: None,
+        kept: None,
     });
     Ok((made, work))
 }

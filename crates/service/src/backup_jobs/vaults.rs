@@ -1,7 +1,7 @@
 //! Backup vaults, as jobs need them.
 use catalog::{CatalogError, Tx, keyed};
 use kms::policy::{Conditions, Decision, Policy, PolicyError, Request};
-use model::{Account, BackupVault, BackupVaultName, Region, backup_vault::DEFAULT};
+use model::{Account, BackupJob, BackupVault, BackupVaultName, Region, backup_vault::DEFAULT};
 
 /// Finds a vault; the default one is always there.
 ///
@@ -16,6 +16,12 @@ pub fn get(
     let kept = keyed::get::<BackupVault>(tx, region, &[account.as_str(), name.as_str()])?;
     let default = || (name.as_str() == DEFAULT).then(|| BackupVault::default_of(region, account));
     Ok(kept.map(|stored| stored.value).or_else(default))
+}
+
+/// Why a vault's lock does not take a job's recovery point, if so.
+pub fn lock_refusal(vault: &BackupVault, job: &BackupJob) -> Option<String> {
+    let refusal = vault.lock.as_ref()?.refusal(&job.lifecycle)?;
+    Some(format!("{refusal} The vault is {}.", vault.arn()))
 }
 
 /// What a vault's policy says of an account's doing.

@@ -28,7 +28,6 @@ const ALL_EVERY: Duration = Duration::from_secs(24 * 3_600);
 #[cfg(test)]
 mod checker;
 pub(crate) mod checkpoints;
-mod clock;
 pub(crate) mod key_rotation;
 pub(crate) mod logs;
 #[cfg(test)]

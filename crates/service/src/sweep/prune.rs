@@ -5,21 +5,20 @@ use async_trait::async_trait;
 use catalog::{CatalogError, CatalogExt, events, jobs, keys, tombstones, verified};
 use model::limits::EVENTS_KEPT;
 
-use super::{BATCH, clock::Clock};
+use super::BATCH;
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
     backups::retention,
     context::ServiceContext,
+    lived, pins,
 };
 
 /// How long finished jobs and deleted names are remembered.
 const MEMORY: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// The task.
-#[derive(Debug, Default)]
-pub(crate) struct Prune {
-    clock: Clock,
-}
+#[derive(Debug)]
+pub(crate) struct Prune;
 
 #[async_trait]
 impl Task for Prune {
@@ -36,7 +35,7 @@ impl Task for Prune {
 
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
         let failed = |error| TaskError::doing("old rows were not removed", &error);
-        if self.clock.is_believed(context).await.map_err(failed)? {
+        if lived::look(context).await.map_err(failed)?.is_believed {
             let forgotten = forget(context).await.map_err(failed);
             let expired = retention::expire(context).await;
             forgotten?;
@@ -76,6 +75,11 @@ async fn forget(context: &ServiceContext) -> Result<(), CatalogError> {
             let mut gone = BTreeMap::new();
             for stored in keys::due_for_deletion(tx, BATCH)? {
                 let key = stored.value;
+                // Its period may have begun before the vault was locked.
+                if let Some(pin) = pins::of_key(tx, &key.arn())?.first() {
+                    tracing::warn!(key = %key.arn(), "not deleted at the end of its waiting period: {}", pin.why);
+                    continue;
+                }
                 keys::delete(tx, &key.region, &key.account, &key.id)?;
                 keys::replica_gone(tx, &key)?;
                 gone.insert(key.arn().to_string(), key.arn());

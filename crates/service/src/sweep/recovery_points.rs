@@ -3,13 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use catalog::{CatalogError, CatalogExt, backup_jobs, keyed, snapshots};
-use model::{BackupJobState, Region, SnapshotKind, SnapshotStatus, Timestamp};
+use catalog::{CatalogError, CatalogExt, Stored, Tx, backup_jobs, keyed, snapshots};
+use model::{
+    BackupJobState, BackupVault, LegalHold, Region, Snapshot, SnapshotKind, SnapshotStatus,
+    Timestamp,
+};
 
-use super::{BATCH, clock::Clock};
+use super::BATCH;
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
     context::ServiceContext,
+    lived,
+    pins::{self, Pin},
     recovery_points,
 };
 
@@ -17,10 +22,8 @@ use crate::{
 const JOBS_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// The task.
-#[derive(Debug, Default)]
-pub(crate) struct RecoveryPointExpiry {
-    clock: Clock,
-}
+#[derive(Debug)]
+pub(crate) struct RecoveryPointExpiry;
 
 #[async_trait]
 impl Task for RecoveryPointExpiry {
@@ -37,17 +40,80 @@ impl Task for RecoveryPointExpiry {
 
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
         let failed = |error| TaskError::doing("old recovery points were not deleted", &error);
-        if !self.clock.is_believed(context).await.map_err(failed)? {
+        let look = lived::look(context).await.map_err(failed)?;
+        if !look.is_believed {
             return Ok(Next::Period);
         }
         for region in context.vaults.regions() {
-            expire(context, &region).await.map_err(failed)?;
+            fix_locks(context, &region).await.map_err(failed)?;
+            expire(context, &region, look.lived).await.map_err(failed)?;
+            forget_holds(context, &region).await.map_err(failed)?;
         }
         Ok(Next::Period)
     }
 }
 
-async fn expire(context: &ServiceContext, region: &Region) -> Result<(), CatalogError> {
+/// Writes into vaults whose lock date has come that it has, so that no clock which goes back undoes it.
+async fn fix_locks(context: &ServiceContext, region: &Region) -> Result<(), CatalogError> {
+    let (here, now) = (region.clone(), context.now());
+    let is_due = move |vault: &BackupVault| {
+        let lock = vault.lock.as_ref();
+        lock.is_some_and(|lock| lock.is_fixed(now) && !lock.is_fixed)
+    };
+    let vaults = context
+        .catalog
+        .read(move |tx| keyed::list::<BackupVault>(tx, &here, &[], usize::MAX));
+    if !vaults.await?.iter().any(|vault| is_due(&vault.value)) {
+        return Ok(());
+    }
+    let here = region.clone();
+    let fixed = context.catalog.write(move |tx| {
+        let mut fixed = Vec::new();
+        for mut stored in keyed::list::<BackupVault>(tx, &here, &[], usize::MAX)? {
+            if is_due(&stored.value)
+                && let Some(lock) = &mut stored.value.lock
+            {
+                lock.is_fixed = true;
+                fixed.push(keyed::update(tx, stored)?.value.arn());
+            }
+        }
+        Ok::<_, CatalogError>(fixed)
+    });
+    for vault in fixed.await? {
+        tracing::info!(%vault, "its lock can be changed no more");
+    }
+    Ok(())
+}
+
+/// Forgets legal holds that were cancelled, and whose records were to be kept until now.
+async fn forget_holds(context: &ServiceContext, region: &Region) -> Result<(), CatalogError> {
+    let (here, now) = (region.clone(), context.now());
+    let is_over = move |hold: &LegalHold| {
+        let until = hold.cancelled.as_ref().and_then(|end| end.retain_until);
+        until.is_some_and(|until| until <= now)
+    };
+    let holds = context
+        .catalog
+        .read(move |tx| keyed::list::<LegalHold>(tx, &here, &[], usize::MAX));
+    let holds = holds.await?.into_iter().map(|stored| stored.value);
+    let over: Vec<LegalHold> = holds.filter(is_over).collect();
+    if over.is_empty() {
+        return Ok(());
+    }
+    let gone = context.catalog.write(move |tx| {
+        for hold in &over {
+            keyed::delete(tx, hold)?;
+        }
+        Ok::<_, CatalogError>(())
+    });
+    gone.await
+}
+
+async fn expire(
+    context: &ServiceContext,
+    region: &Region,
+    lived: Timestamp,
+) -> Result<(), CatalogError> {
     let now = context.now();
     let mut after = None;
     while !context.is_stopping() {
@@ -62,10 +128,10 @@ async fn expire(context: &ServiceContext, region: &Region) -> Result<(), Catalog
                     .filter(|_| rows.len() == BATCH)
                     .map(|row| (row.value.account.clone(), row.value.name.clone()));
                 let mut gone = Vec::new();
-                for snapshot in rows.into_iter().map(|row| row.value) {
-                    if is_over(&snapshot, now) {
-                        recovery_points::forget(tx, &snapshot)?;
-                        gone.push(snapshot.arn());
+                for stored in rows {
+                    if is_over(&stored.value, now) && !keep(tx, &stored, lived)? {
+                        recovery_points::forget(tx, &stored.value)?;
+                        gone.push(stored.value.arn());
                     }
                 }
                 Ok::<_, CatalogError>((gone, last))
@@ -108,8 +174,42 @@ async fn forget_jobs(
     Ok(())
 }
 
+/// Whether a recovery point stays though its time is over: under a legal hold, and in a locked vault
+/// until its days were lived through. It then says why.
+fn keep(
+    tx: &mut dyn Tx,
+    stored: &Stored<Snapshot>,
+    lived: Timestamp,
+) -> Result<bool, CatalogError> {
+    let snapshot = &stored.value;
+    let why = match pins::of_point(tx, snapshot)? {
+        None => return Ok(false),
+        Some(Pin::Lock(_)) if is_lived_through(snapshot, lived) => return Ok(false),
+        Some(pin) => pin.to_string(),
+    };
+    let point = snapshot.recovery_point.as_ref();
+    if point.is_some_and(|point| point.kept.as_ref() != Some(&why)) {
+        let mut stored = stored.clone();
+        if let Some(point) = &mut stored.value.recovery_point {
+            point.kept = Some(why);
+        }
+        snapshots::update(tx, stored)?;
+    }
+    Ok(true)
+}
+
+/// Whether the days of a recovery point's lifecycle have gone by while a server ran.
+fn is_lived_through(snapshot: &Snapshot, lived: Timestamp) -> bool {
+    let point = snapshot.recovery_point.as_ref();
+    let end = point.and_then(|point| {
+        // One that an older build made counts from its own time.
+        point.delete_at(point.lived_at.unwrap_or(snapshot.recorded_at))
+    });
+    end.is_some_and(|end| end <= lived)
+}
+
 /// Whether a recovery point that is whole, or failed, has outlived its lifecycle.
-fn is_over(snapshot: &model::Snapshot, now: Timestamp) -> bool {
+fn is_over(snapshot: &Snapshot, now: Timestamp) -> bool {
     let rests = matches!(
         snapshot.status,
         SnapshotStatus::Available | SnapshotStatus::Failed
@@ -123,7 +223,7 @@ fn is_over(snapshot: &model::Snapshot, now: Timestamp) -> bool {
 mod tests {
     use catalog::conformance::samples;
     use model::{
-        Account, BackupJob, Clock as _, RecoveryPoint, Snapshot, Told, recovery_point::Lifecycle,
+        Account, BackupJob, Clock as _, RecoveryPoint, Told, VaultLock, recovery_point::Lifecycle,
     };
 
     use super::*;
@@ -151,6 +251,8 @@ mod tests {
                 completed_at: None,
                 job_at: None,
                 rule: None,
+                lived_at: None,
+                kept: None,
             }),
             ..samples::snapshot(name)
         }
@@ -192,7 +294,7 @@ mod tests {
         fixture.runtime.block_on(kept).expect("it is kept");
         let look = || {
             let region = home();
-            let looked = expire(&context, &region);
+            let looked = expire(&context, &region, fixture.clock.now());
             fixture.runtime.block_on(looked).expect("it looks");
             names(&fixture)
         };
@@ -213,6 +315,87 @@ mod tests {
         fixture.clock.set(now.plus(DAY * 31));
         assert_eq!(look(), ["for-ever", "running"]);
         assert_eq!(jobs(), 0);
+    }
+
+    /// Whatever the clock says, a locked vault keeps its days, and a hold until it is cancelled.
+    #[test]
+    fn a_lock_counts_days_that_were_lived_through_and_a_hold_none() {
+        let fixture = Fixture::new();
+        let context = month::context(&fixture);
+        let now = fixture.clock.now();
+        let mut held = point("held", Some(1), now);
+        if let Some(point) = &mut held.recovery_point {
+            point.vault = samples::backup_vault("held").name;
+        }
+        let all = [point("locked", Some(10), now), held];
+        let kept = fixture.catalog.write(move |tx| {
+            for snapshot in &all {
+                snapshots::insert(tx, snapshot.clone())?;
+            }
+            keyed::insert(tx, samples::legal_hold("held"))?;
+            let mut vault = samples::backup_vault("v");
+            vault.lock = Some(VaultLock {
+                min_days: Some(1),
+                max_days: None,
+                lock_date: Some(now),
+                is_fixed: false,
+            });
+            keyed::insert(tx, vault).map(drop)
+        });
+        fixture.runtime.block_on(kept).expect("it is kept");
+        let look = |lived: Timestamp| {
+            let region = home();
+            let looked = async {
+                fix_locks(&context, &region).await?;
+                expire(&context, &region, lived).await
+            };
+            fixture.runtime.block_on(looked).expect("it looks");
+            names(&fixture)
+        };
+        // The clock goes a year ahead: nobody lived through it.
+        fixture.clock.set(now.plus(DAY * 365));
+        assert_eq!(look(now.plus(DAY * 9)), ["held", "locked"]);
+        let told = fixture.catalog.read(move |tx| {
+            let rows = snapshots::of_kind(tx, &home(), SnapshotKind::Backup, None, 9)?;
+            let vault = keyed::list::<BackupVault>(tx, &home(), &[], 9)?;
+            Ok::<_, CatalogError>((rows, vault))
+        });
+        let (rows, vaults) = fixture.runtime.block_on(told).expect("it answers");
+        let words = ["legal hold", "locked"];
+        for (row, word) in rows.iter().zip(words) {
+            let point = row.value.recovery_point.as_ref().expect("it is one");
+            let why = point.kept.as_deref().unwrap_or_default();
+            assert!(why.contains(word), "{why}");
+        }
+        assert!(vaults.iter().all(|vault| {
+            // Once its date has come, no clock that goes back undoes it.
+            vault
+                .value
+                .lock
+                .as_ref()
+                .is_some_and(|lock| lock.is_fixed(Timestamp(0)))
+        }));
+        assert_eq!(look(now.plus(DAY * 10)), ["held"]);
+        let cancelled = fixture.catalog.write(move |tx| {
+            for mut hold in keyed::list::<LegalHold>(tx, &home(), &[], 9)? {
+                hold.value.cancelled = Some(model::legal_hold::Cancelled {
+                    at: now,
+                    why: String::new(),
+                    retain_until: Some(now),
+                });
+                keyed::update(tx, hold)?;
+            }
+            Ok::<_, CatalogError>(())
+        });
+        fixture.runtime.block_on(cancelled).expect("it is kept");
+        assert_eq!(look(now), [""; 0]);
+        let region = home();
+        let forgotten = forget_holds(&context, &region);
+        fixture.runtime.block_on(forgotten).expect("it looks");
+        let left = fixture
+            .catalog
+            .read(|tx| keyed::list::<LegalHold>(tx, &home(), &[], 9));
+        assert_eq!(fixture.runtime.block_on(left).expect("it answers"), []);
     }
 
     #[test]

@@ -61,6 +61,7 @@ impl Action for CreateBackupVault {
             kms_key: Some(key(cx, self.encryption_key_arn.as_deref()).await?),
             creator_request_id: self.creator_request_id,
             policy: None,
+            lock: None,
             tags: tags::records(&self.backup_vault_tags)?,
         };
         let kept = cx.service.catalog.write(move |tx| {

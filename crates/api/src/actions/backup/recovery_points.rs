@@ -1,5 +1,5 @@
 //! Recovery points: shown, listed, given another lifecycle, deleted.
-use catalog::{CatalogError, CatalogExt, Tx, snapshots};
+use catalog::{CatalogExt, Tx, snapshots};
 use model::{Snapshot, SnapshotStatus, backup_job::resource_type};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use crate::{
 };
 use service::{
     fault::{Code, Fault},
+    pins::{self, Pin},
     recovery_points,
 };
 
@@ -118,7 +119,7 @@ impl Action for ListRecoveryPointsByBackupVault {
                 && between(Some(snapshot.recorded_at), after, before)
         };
         let asked = (page.0, page.1.as_deref());
-        let (found, next_token) = points::page(cx, vault, asked, passes).await?;
+        let (found, next_token) = points::page(cx, Some(vault.name), asked, passes).await?;
         Ok(Points {
             recovery_points: found.iter().filter_map(show).collect(),
             next_token,
@@ -155,6 +156,9 @@ impl Action for DeleteRecoveryPoint {
             action,
             |tx, stored| {
                 let point = stored.value;
+                if let Some(pin) = pins::of_point(tx, &point)? {
+                    return Err(kept(&point, &pin));
+                }
                 recovery_points::forget(tx, &point)?;
                 Ok(point)
             },
@@ -201,8 +205,14 @@ impl Action for UpdateRecoveryPointLifecycle {
             self.recovery_point_arn,
             action,
             move |tx, mut stored| {
+                let pin = pins::of_point(tx, &stored.value)?;
+                if let Some(pin @ Pin::Lock(_)) = pin {
+                    return Err(kept(&stored.value, &pin));
+                }
                 if let Some(point) = &mut stored.value.recovery_point {
                     point.lifecycle = lifecycle.clone();
+                    // What it says of its end is looked at anew.
+                    point.kept = None;
                 }
                 Ok(snapshots::update(tx, stored)?.value)
             },
@@ -217,13 +227,20 @@ impl Action for UpdateRecoveryPointLifecycle {
     }
 }
 
+/// What is said of a recovery point that is to stay as it is.
+fn kept(point: &Snapshot, pin: &Pin) -> Fault {
+    let arn = point.arn().to_string();
+    let message = format!("Recovery point {arn} can be neither deleted nor changed: {pin}.");
+    faults::refused(&arn, message)
+}
+
 /// Does something with a recovery point that is not being made.
 async fn change(
     cx: &ActionContext,
     vault: &str,
     given: String,
     action: &'static str,
-    change: impl Fn(&mut dyn Tx, catalog::Stored<Snapshot>) -> Result<Snapshot, CatalogError>
+    change: impl Fn(&mut dyn Tx, catalog::Stored<Snapshot>) -> Result<Snapshot, Fault>
     + Send
     + Sync
     + 'static,
@@ -238,7 +255,7 @@ async fn change(
                 format!("Recovery point {} is being created.", faults::shown(&given)),
             )
             .with("Context", faults::shown(&given))),
-            SnapshotStatus::Available | SnapshotStatus::Failed => Ok(change(tx, stored)?),
+            SnapshotStatus::Available | SnapshotStatus::Failed => change(tx, stored),
         }
     });
     changed.await

@@ -19,7 +19,10 @@ use crate::{
     keys::metadata::seconds,
     shapes::ClusterRef,
 };
-use service::{backup_jobs::backup, fault::Fault};
+use service::{
+    backup_jobs::{backup, vaults::lock_refusal},
+    fault::Fault,
+};
 
 /// The shortest window, and how long a job may wait for its beginning by default, minutes.
 const WINDOW_MIN: i64 = 60;
@@ -101,8 +104,11 @@ impl Action for StartBackupJob {
             start_by,
             complete_by,
             tags: given_tags,
-            ..BackupJob::of_cluster(cluster, vault.name, &id, now)
+            ..BackupJob::of_cluster(cluster, vault.name.clone(), &id, now)
         };
+        if let Some(why) = lock_refusal(&vault, &job) {
+            return fail(cx, job, why).await;
+        }
         let place = found.place();
         let prepared = backup::prepare(&cx.service, &job, cluster, place).await;
         let (snapshot, work) = prepared.map_err(faults::of_rds)?;
@@ -123,6 +129,27 @@ impl Action for StartBackupJob {
         });
         Ok(Started::of(&kept.await?))
     }
+}
+
+/// Keeps a job that cannot be done, with the reason, as AWS Backup does.
+async fn fail(cx: &ActionContext, job: BackupJob, why: String) -> Result<Started, Fault> {
+    let failed = BackupJob {
+        state: BackupJobState::Failed,
+        ended_at: Some(job.created_at),
+        message: Some(why),
+        ..job
+    };
+    let kept = cx.service.catalog.write(move |tx| {
+        let (owner, token) = (
+            (&failed.region, &failed.account),
+            failed.idempotency_token.as_deref(),
+        );
+        if let Some(begun) = jobs::of_token(tx, owner, failed.kind, token)? {
+            return Ok(begun);
+        }
+        Ok::<_, Fault>(keyed::insert(tx, failed.clone())?.value)
+    });
+    Ok(Started::of(&kept.await?))
 }
 
 impl StartBackupJob {

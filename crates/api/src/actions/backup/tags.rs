@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     action::{Action, ActionContext, Api, Output},
     backup::{
-        page, plans, points,
+        holds, page, plans, points,
         tags::{self, TagMap},
         vaults,
     },
@@ -44,6 +44,8 @@ impl Action for ListTags {
             points::tags(cx, arn).await?
         } else if let Some(plan) = plans::of_arn(cx, arn)? {
             plans::find(cx, &plan).await?.tags
+        } else if let Some(hold) = holds::of_arn(cx, arn) {
+            holds::find(cx, &hold).await?.tags
         } else {
             let name = vaults::of_arn(cx, arn)?;
             vaults::find(cx, &name, "backup:ListTags").await?.tags
@@ -107,7 +109,7 @@ impl Action for UntagResource {
     }
 }
 
-/// Changes the tags of a vault, a recovery point or a plan.
+/// Changes the tags of a vault, a recovery point, a plan or a legal hold.
 async fn retag(
     cx: &ActionContext,
     arn: &str,
@@ -118,6 +120,8 @@ async fn retag(
         points::retag(cx, arn, change).await
     } else if let Some(plan) = plans::of_arn(cx, arn)? {
         plans::retag(cx, &plan, change).await
+    } else if let Some(hold) = holds::of_arn(cx, arn) {
+        holds::retag(cx, &hold, change).await
     } else {
         vaults::retag(cx, arn, action, change).await
     }

@@ -3,7 +3,7 @@ use model::KeyState;
 use serde::Deserialize;
 
 use crate::action::{Action, ActionContext, Api};
-use crate::keys::{checks, lookup};
+use crate::keys::{checks, lookup, pins};
 use service::fault::Fault;
 
 /// The input.
@@ -19,8 +19,9 @@ impl Action for DisableKey {
     type Output = ();
 
     async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
-        lookup::change(cx, &self.key_id, "kms:DisableKey", |key, _| {
+        lookup::change_within(cx, &self.key_id, "kms:DisableKey", |tx, key, _| {
             checks::not_pending(key)?;
+            pins::not_pinned(tx, key)?;
             key.state = KeyState::Disabled;
             Ok(())
         })

@@ -2,7 +2,7 @@
 use serde::Deserialize;
 
 use crate::action::{Action, ActionContext, Api};
-use crate::keys::{checks, lookup};
+use crate::keys::{checks, lookup, pins};
 use service::fault::{Code, Fault};
 
 /// The input.
@@ -33,9 +33,12 @@ impl Action for PutKeyPolicy {
         checks::policy(&self.policy)?;
         let (policy, caller) = (self.policy, cx.caller.account.clone());
         let bypass = self.bypass_policy_lockout_safety_check;
-        lookup::change(cx, &self.key_id, "kms:PutKeyPolicy", move |key, _| {
+        let kms = cx.service.kms.clone();
+        let action = "kms:PutKeyPolicy";
+        lookup::change_within(cx, &self.key_id, action, move |tx, key, _| {
             key.policy.clone_from(&policy);
-            checks::not_locked_out(key, &caller, bypass)
+            checks::not_locked_out(key, &caller, bypass)?;
+            pins::still_opens(&kms, tx, key, None)
         })
         .await
         .map(drop)

@@ -7,7 +7,7 @@ use model::{KeyState, key::MultiRegion};
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionContext, Api, Output};
-use crate::keys::{checks, lookup, metadata};
+use crate::keys::{checks, lookup, metadata, pins};
 use service::fault::{Code, Fault};
 
 /// The input.
@@ -53,6 +53,7 @@ impl Action for ScheduleKeyDeletion {
             "kms:ScheduleKeyDeletion",
             move |tx, key, now| {
                 checks::not_pending(key)?;
+                pins::not_pinned(tx, key)?;
                 let has_replicas = key.multi_region == Some(MultiRegion::Primary)
                     && 1 < rows::family(tx, key)?.len();
                 if has_replicas {
