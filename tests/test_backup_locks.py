@@ -124,6 +124,7 @@ def test_a_locked_point_outlives_everything(deploy):
     sql(server, f"update snapshots set body = json_set(body, '$.recorded_at', {long_ago}) where kind = 'awsbackup'")
     sql(server, f"update backup_vaults set body = json_set(body, '$.lock.lock_date', {long_ago}) where name = 'locked'")
     server.start()
+    backup, kms, rds = deployment.client("backup"), deployment.kms(), deployment.rds()
     ask = {"BackupVaultName": "locked", "RecoveryPointArn": arn}
     running.wait_until(lambda: not clients.exists(rds, gone), 60, "what is not locked goes")
     running.wait_until(lambda: backup.describe_recovery_point(**ask)["Status"] == "EXPIRED", 60, "its lifecycle is over")
@@ -132,6 +133,8 @@ def test_a_locked_point_outlives_everything(deploy):
     running.wait_until(lambda: sql(server, fixed), 60, "the lock's date is written down")
 
     def attack():
+        """All ways to be rid of it."""
+        backup, kms, rds = deployment.client("backup"), deployment.kms(), deployment.rds()
         refused(REQUEST, backup.put_backup_vault_lock_configuration, FIXED, 400, BackupVaultName="locked", MinRetentionDays=1)
         refused(REQUEST, backup.put_backup_vault_lock_configuration, FIXED, 400, BackupVaultName="locked", ChangeableForDays=3)
         refused(REQUEST, backup.delete_backup_vault_lock_configuration, FIXED, 400, BackupVaultName="locked")
@@ -154,7 +157,7 @@ def test_a_locked_point_outlives_everything(deploy):
     assert rebuild(server)["records"]["backup_vaults"] >= 1
     server.start()
     attack()
-    back = unique("back")
+    back, rds = unique("back"), deployment.rds()
     rds.restore_db_cluster_from_snapshot(DBClusterIdentifier=back, SnapshotIdentifier=arn, Engine="aurora-postgresql")
     with clients.connect(clients.wait_cluster(rds, back)) as connection:
         assert connection.execute("select count(*) from goods").fetchone()[0] == 100
@@ -194,8 +197,9 @@ def test_a_legal_hold(closed, backup, vault, plain, sealed, key, aws):  # noqa: 
     """Made, read, read again alike, tagged, listed, cancelled; and meanwhile it keeps what it names."""
     free = ended(backup, start(backup, vault, plain))
     first = ended(backup, start(backup, vault, sealed))
-    selection = {"VaultNames": [vault], "DateRange": {"FromDate": first["CreationDate"] - DAY, "ToDate": first["CreationDate"] + DAY}}
-    gone_by = {"VaultNames": [vault], "DateRange": {"FromDate": first["CreationDate"] - 2 * DAY, "ToDate": first["CreationDate"] - DAY}}
+    now = first["CreationDate"].replace(microsecond=0)  # as boto3 sends it
+    selection = {"VaultNames": [vault], "DateRange": {"FromDate": now - DAY, "ToDate": now + DAY}}
+    gone_by = {"VaultNames": [vault], "DateRange": {"FromDate": now - 2 * DAY, "ToDate": now - DAY}}
     ask = {"Title": "a case", "Description": "what it is about", "IdempotencyToken": unique("hold"), "Tags": {"case": "7"}}
     past = backup.create_legal_hold(**ask | {"IdempotencyToken": unique("hold")}, RecoveryPointSelection=gone_by)["LegalHoldId"]
     assert backup.list_recovery_points_by_legal_hold(LegalHoldId=past)["RecoveryPoints"] == []
@@ -247,7 +251,7 @@ def test_a_legal_hold(closed, backup, vault, plain, sealed, key, aws):  # noqa: 
         (INVALID, {"RecoveryPointSelection": {"VaultNames": ["nowhere"]}}),
         (INVALID, {"RecoveryPointSelection": {"ResourceIdentifiers": ["x"]}}),
         (INVALID, {"RecoveryPointSelection": selection | {"DateRange": {
-            "FromDate": first["CreationDate"], "ToDate": first["CreationDate"] - DAY}}}),
+            "FromDate": now, "ToDate": now - DAY}}}),
     ]:
         fresh = {"RecoveryPointSelection": selection, "IdempotencyToken": unique("hold")}
         refused(code, backup.create_legal_hold, None, 400, **ask | fresh | more)

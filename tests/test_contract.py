@@ -46,7 +46,9 @@ def differences(schema, shape, path, numbers=False):
         known = schema.get("properties", {})
         for name, member in shape.members.items():
             if name in known:
-                yield from differences(known[name], member, f"{path}.{name}", numbers)
+                # Moments are numbers in bodies and texts in queries.
+                is_number = numbers and member.serialization.get("location") != "querystring"
+                yield from differences(known[name], member, f"{path}.{name}", is_number)
             else:
                 yield f"{path}.{name}", "is missing"
         for name in known.keys() - shape.members.keys():
@@ -90,7 +92,7 @@ def test_every_request_member_is_handled_or_listed(service, action):
     """One list of what is ignored, with reasons; nothing on it that is not true any more."""
     shape = contract.operation(service, action).input_shape
     schema = SCHEMAS[f"{action}Input"]
-    found = dict(differences(schema, shape, action)) if shape else {}
+    found = dict(differences(schema, shape, action, numbers=service == "backup")) if shape else {}
     missing = {path.partition(".")[2] for path, what in found.items() if what == "is missing"}
     assert (missing | put_aside().get(action, set())) - ignored(action).keys() == set()
     others = {path: what for path, what in found.items() if what != "is missing" and not loosened(path)}

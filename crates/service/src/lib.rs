@@ -54,7 +54,7 @@ pub use record_log::{
     read::Findings,
     rebuild::{self, RebuildError},
 };
-pub use settings::{ClusterTls, Membership, Mode, Settings, Webhook};
+pub use settings::{ClusterTls, EventSource, Membership, Mode, Settings, Webhook};
 
 use crate::{
     auth::authenticate::Access,

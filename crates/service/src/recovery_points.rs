@@ -5,7 +5,11 @@ use model::{
     SnapshotName, SnapshotStatus,
 };
 
-use crate::{events::kinds, lived};
+use crate::{
+    backup_jobs::record,
+    events::{backup, kinds},
+    lived,
+};
 
 /// Writes into a recovery point and its job that the snapshot has come to its end, in the
 /// transaction that says so of the snapshot. Other snapshots are left alone.
@@ -21,6 +25,14 @@ pub fn settle(tx: &mut dyn Tx, snapshot: &mut Snapshot) -> Result<(), CatalogErr
         point.completed_at = Some(now);
         point.lived_at = lived::so_far(tx)?;
     }
+    let status = match snapshot.status {
+        SnapshotStatus::Available => "COMPLETED",
+        _ => "PARTIAL",
+    };
+    backup::point(tx, snapshot, status)?;
+    let Some(point) = &snapshot.recovery_point else {
+        return Ok(());
+    };
     let (region, account) = match &point.job_at {
         Some(place) => (&place.region, &place.account),
         None => (&snapshot.region, &snapshot.account),
@@ -40,7 +52,7 @@ pub fn settle(tx: &mut dyn Tx, snapshot: &mut Snapshot) -> Result<(), CatalogErr
         .as_ref()
         .map(|content| content.logical_bytes);
     job.message = snapshot.failure.as_ref().map(|why| why.as_str().to_owned());
-    let job = keyed::update(tx, stored)?.value;
+    let job = record::update(tx, stored)?.value;
     if job.state == BackupJobState::Completed {
         ask_for_copies(tx, &job, snapshot)?;
     }
@@ -77,7 +89,7 @@ fn ask_for_copies(
             }),
             ..BackupJob::of_point(BackupJobKind::Copy, snapshot, point, (&uuid, now))
         };
-        keyed::insert(tx, copy)?;
+        record::insert(tx, copy)?;
     }
     Ok(())
 }
@@ -89,6 +101,7 @@ fn ask_for_copies(
 pub fn forget(tx: &mut dyn Tx, point: &Snapshot) -> Result<(), CatalogError> {
     if snapshots::delete(tx, &point.region, &point.account, &point.name)? {
         kinds::snapshot_gone(tx, point)?;
+        backup::point(tx, point, "DELETING")?;
     }
     Ok(())
 }

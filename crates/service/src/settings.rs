@@ -30,6 +30,29 @@ pub struct Webhook {
     /// The topic that it stands for: it then gets what event subscriptions of that topic want, else
     /// every event.
     pub topic: Option<String>,
+    /// Whose events they are said to be.
+    pub source: EventSource,
+}
+
+/// Whose events a webhook's are said to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventSource {
+    /// `snapferry.rds` and `snapferry.backup`: nobody takes them for Amazon's.
+    #[default]
+    Snapferry,
+    /// `aws.rds` and `aws.backup`, for programs that know no others.
+    Aws,
+}
+
+impl EventSource {
+    /// The word before the service's.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Snapferry => "snapferry",
+            Self::Aws => "aws",
+        }
+    }
 }
 
 impl std::fmt::Debug for Webhook {

@@ -2,7 +2,7 @@
 //!
 //! A vault's policy cannot allow its own account more than that may anyway; what it denies is
 //! refused. Its owner can always read and change the policy itself, as with a key's.
-use catalog::{CatalogExt, Stored, Tx, keyed};
+use catalog::{CatalogError, CatalogExt, Stored, Tx, keyed};
 use kms::policy::{Decision, Policy};
 use model::{
     Account, Arn, ArnKind, BackupVault, BackupVaultName, Region, Tag, backup_vault::DEFAULT,
@@ -133,13 +133,25 @@ pub(crate) async fn change(
     given: &str,
     change: impl Fn(&mut BackupVault) -> Result<(), Fault> + Send + Sync + 'static,
 ) -> Result<BackupVault, Fault> {
+    change_and(cx, given, change, |_, _| Ok(())).await
+}
+
+/// The same, with what follows from it.
+pub(crate) async fn change_and(
+    cx: &ActionContext,
+    given: &str,
+    change: impl Fn(&mut BackupVault) -> Result<(), Fault> + Send + Sync + 'static,
+    then: fn(&mut dyn Tx, &BackupVault) -> Result<(), CatalogError>,
+) -> Result<BackupVault, Fault> {
     let (account, region, name) = (cx.caller.account.clone(), cx.region.clone(), name(given)?);
     cx.service
         .catalog
         .write(move |tx| {
             let mut stored = get(tx, &region, &account, &name)?;
             change(&mut stored.value)?;
-            Ok::<_, Fault>(keep(tx, stored)?)
+            let kept = keep(tx, stored)?;
+            then(tx, &kept)?;
+            Ok::<_, Fault>(kept)
         })
         .await
 }

@@ -170,6 +170,10 @@ pub async fn events_are_paged(fixture: &impl Fixture) {
         ] {
             events::insert(tx, &event(id, source, at))?;
         }
+        // One that has no category goes to webhooks alone.
+        let mut other = event("other", "s", 40);
+        other.categories.clear();
+        events::insert(tx, &other)?;
         Ok(())
     })
     .await;

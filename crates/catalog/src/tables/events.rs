@@ -110,7 +110,8 @@ fn from_row(row: &Row) -> Result<(After, Event), CatalogError> {
     Ok(((at, row.int(9)?), event))
 }
 
-/// An account's events by time, each with the place to go on from; at most `limit`.
+/// An account's events by time, each with the place to go on from; at most `limit`. Those that have no
+/// category are not RDS's, and not among them.
 ///
 /// # Errors
 /// The database's.
@@ -125,7 +126,7 @@ pub fn list(
     let (at, seq) = after.unwrap_or((filter.from, 0));
     let mut sql = "SELECT region, account, source_type, source_id, source_arn, categories, \
          message, event_id, at, seq FROM events WHERE region = ?1 AND account = ?2 \
-         AND ?3 <= at AND at < ?4 AND (?5, ?6) < (at, seq)"
+         AND ?3 <= at AND at < ?4 AND (?5, ?6) < (at, seq) AND categories <> '[]'"
         .to_owned();
     let mut args: Vec<Arg<'_>> = vec![
         region.into(),

@@ -16,6 +16,7 @@ impl Layer {
             url,
             secret,
             topic: None,
+            source: service::EventSource::default(),
         });
         self.webhook.clone().into_iter().chain(one)
     }
@@ -54,6 +55,7 @@ impl Layer {
                 url: hook.url,
                 secret: hook.secret.0,
                 topic: hook.topic,
+                source: hook.source,
             })
             .collect();
         to.roles = self

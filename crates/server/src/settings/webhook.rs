@@ -2,6 +2,7 @@
 //!
 //! It does not know how it is posted to.
 use serde::Deserialize;
+use service::EventSource;
 
 use super::{SettingsError, address::Address, values::Secret};
 
@@ -19,6 +20,9 @@ pub(crate) struct WebhookRow {
     /// The ARN of the topic that it stands for in event subscriptions.
     #[serde(default)]
     pub(crate) topic: Option<String>,
+    /// Whose events they are said to be: `snapferry` or `aws`.
+    #[serde(default)]
+    pub(crate) source: EventSource,
 }
 
 impl WebhookRow {

@@ -1,12 +1,12 @@
 //! Begins a backup job: a snapshot of a cluster, taken as CreateDBClusterSnapshot takes one.
-use catalog::{CatalogError, CatalogExt, Tx, clusters, instances, jobs, keyed, snapshots};
+use catalog::{CatalogError, CatalogExt, Tx, clusters, instances, jobs, snapshots};
 use model::{
     ArnKind, BackupJob, BackupJobState, Cluster, ClusterName, ClusterStatus, ErrorKind, Job,
     Placement, RecoveryPoint, Snapshot, SnapshotKind, tag,
 };
 
 use super::{
-    record::{BeginError, end, waiting},
+    record::{BeginError, end, update, waiting},
     vaults,
 };
 use crate::{
@@ -102,7 +102,7 @@ pub(super) async fn begin(context: &ServiceContext, job: &BackupJob) -> Result<(
         }
         stored.value.state = BackupJobState::Running;
         stored.value.kms_key.clone_from(&snapshot.kms_key);
-        keyed::update(tx, stored)?;
+        update(tx, stored)?;
         keep(tx, &snapshot, &work)
     });
     Ok(kept.await?)

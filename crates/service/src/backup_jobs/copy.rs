@@ -1,5 +1,5 @@
 //! Begins a copy job: a recovery point into another vault, be it of another region or account.
-use catalog::{CatalogError, CatalogExt, Tx, jobs, keyed, snapshots};
+use catalog::{CatalogError, CatalogExt, Tx, jobs, snapshots};
 use kms::policy::Decision;
 use model::{
     Account, ArnKind, BackupJob, BackupJobState, BackupVault, CopyOf, ErrorKind, Job, JobKind,
@@ -8,7 +8,7 @@ use model::{
 };
 
 use super::{
-    record::{BeginError, end, waiting},
+    record::{BeginError, end, update, waiting},
     settings, vaults,
 };
 use crate::{
@@ -275,7 +275,7 @@ fn keep(
     };
     stored.value.state = BackupJobState::Running;
     stored.value.kms_key.clone_from(&made.kms_key);
-    keyed::update(tx, stored)?;
+    update(tx, stored)?;
     match work {
         Some(work) => {
             let work = reencrypt::with_base(tx, work.clone(), &made).map_err(BeginError::Fault)?;

@@ -6,7 +6,7 @@
 pub mod backup;
 mod copy;
 pub(crate) mod plans;
-mod record;
+pub mod record;
 mod restore;
 pub mod settings;
 pub mod vaults;

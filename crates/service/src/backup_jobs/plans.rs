@@ -13,7 +13,7 @@ use model::{
     MadeBy, PlanRule, Region, Timestamp, backup_job::resource_type,
 };
 
-use super::settings;
+use super::{record, settings};
 use crate::{background::TaskError, context::ServiceContext};
 
 /// Plans that are read at once.
@@ -233,7 +233,7 @@ fn keep(tx: &mut dyn Tx, job: &BackupJob) -> Result<(), CatalogError> {
     let (owner, kind) = ((&job.region, &job.account), BackupJobKind::Backup);
     let token = job.idempotency_token.as_deref().unwrap_or_default();
     if rows::of_token(tx, owner, kind, token)?.is_none() {
-        match keyed::insert(tx, job.clone()) {
+        match record::insert(tx, job.clone()) {
             // Another process was faster.
             Ok(_) | Err(CatalogError::Conflict { .. }) => {}
             Err(error) => return Err(error),

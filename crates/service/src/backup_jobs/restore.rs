@@ -6,7 +6,7 @@ use model::{
     ArnKind, BackupJob, BackupJobState, Cluster, ClusterName, ClusterStatus, RestoreOf, Timestamp,
 };
 
-use super::record::BeginError;
+use super::record::{BeginError, update};
 use crate::context::ServiceContext;
 
 /// When a request that was to ask for the cluster is over, whatever became of it.
@@ -46,7 +46,7 @@ pub(super) async fn follow(context: &ServiceContext, job: &BackupJob) -> Result<
         if state != BackupJobState::Running {
             stored.value.ended_at = Some(tx.now());
         }
-        keyed::update(tx, stored).map(drop)
+        update(tx, stored).map(drop)
     });
     Ok(followed.await?)
 }

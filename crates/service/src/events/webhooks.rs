@@ -15,13 +15,18 @@ use catalog::{
 use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use model::Subscription;
+use serde_json::Value;
 
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
     context::ServiceContext,
-    events::{kinds, transport::WebhookTransport},
+    events::{
+        backup::{BACKUP, Told},
+        kinds,
+        transport::WebhookTransport,
+    },
     fault::chain,
-    settings::Webhook,
+    settings::{EventSource, Webhook},
 };
 
 /// How often the catalog is asked for new events.
@@ -167,6 +172,10 @@ impl Route {
         let Some(topic) = self.hook.topic.clone() else {
             return Ok(true);
         };
+        // RDS's subscriptions are to RDS's events.
+        if event.source_type == BACKUP {
+            return Ok(false);
+        }
         let (region, account) = (event.region.clone(), event.account.clone());
         let read = self.context.catalog.read(move |tx| {
             keyed::list::<Subscription>(tx, &region, &[account.as_str()], usize::MAX)
@@ -180,7 +189,7 @@ impl Route {
 
     async fn send(&self, seq: i64, event: &Event) -> Result<(), String> {
         let id = format!("{}-{seq}", event.at.0);
-        let body = document(&id, event);
+        let body = document(&id, event, self.hook.source);
         let at = self.context.now().seconds();
         let mut headers = HeaderMap::new();
         headers.insert(
@@ -222,33 +231,45 @@ fn signature(secret: &str, at_secs: i64, body: &str) -> String {
     format!("t={at_secs},v1={}", HEXLOWER.encode(tag.as_ref()))
 }
 
-/// An event in the shape that EventBridge gives RDS's.
-fn document(id: &str, event: &Event) -> String {
+/// An event in the shape that EventBridge gives it.
+fn document(id: &str, event: &Event, source: EventSource) -> String {
+    let (service, detail_type, resources, detail) = told(event);
+    serde_json::json!({
+        "version": "0",
+        "id": id,
+        "detail-type": detail_type,
+        "source": format!("{}.{service}", source.as_str()),
+        "account": event.account.as_str(),
+        "time": event.at.to_rfc3339_secs(),
+        "region": event.region.as_str(),
+        "resources": resources,
+        "detail": detail,
+    })
+    .to_string()
+}
+
+/// Whose event it is, its type, its resources, and what it tells.
+fn told(event: &Event) -> (&'static str, String, Value, Value) {
+    if event.source_type == BACKUP {
+        let told = Told::of(event);
+        return ("backup", told.detail_type, told.resources, told.detail);
+    }
     let (detail_type, source_type) = if event.source_type == kinds::CLUSTER {
         ("RDS DB Cluster Event", "CLUSTER")
     } else {
         ("RDS DB Cluster Snapshot Event", "CLUSTER_SNAPSHOT")
     };
-    serde_json::json!({
-        "version": "0",
-        "id": id,
-        "detail-type": detail_type,
-        "source": "snapferry.rds",
-        "account": event.account.as_str(),
-        "time": event.at.to_rfc3339_secs(),
-        "region": event.region.as_str(),
-        "resources": [event.source_arn.to_string()],
-        "detail": {
-            "EventCategories": event.categories,
-            "SourceType": source_type,
-            "SourceArn": event.source_arn.to_string(),
-            "SourceIdentifier": event.source_id,
-            "Date": event.at.to_rfc3339_micros(),
-            "Message": event.message,
-            "EventID": event.event_id,
-        },
-    })
-    .to_string()
+    let detail = serde_json::json!({
+        "EventCategories": event.categories,
+        "SourceType": source_type,
+        "SourceArn": event.source_arn.to_string(),
+        "SourceIdentifier": event.source_id,
+        "Date": event.at.to_rfc3339_micros(),
+        "Message": event.message,
+        "EventID": event.event_id,
+    });
+    let resources = serde_json::json!([event.source_arn.to_string()]);
+    ("rds", detail_type.to_owned(), resources, detail)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::BATCH;
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
     context::ServiceContext,
-    lived,
+    events, lived,
     pins::{self, Pin},
     recovery_points,
 };
@@ -193,7 +193,8 @@ fn keep(
         if let Some(point) = &mut stored.value.recovery_point {
             point.kept = Some(why);
         }
-        snapshots::update(tx, stored)?;
+        let kept = snapshots::update(tx, stored)?;
+        events::backup::point(tx, &kept.value, "EXPIRED")?;
     }
     Ok(true)
 }

@@ -13,7 +13,10 @@ use crate::{
     },
     keys::metadata::seconds,
 };
-use service::fault::Fault;
+use service::{
+    events::{self, backup::Change},
+    fault::Fault,
+};
 
 /// Plans of an account in a region, and versions of a plan ("Quotas", AWS Backup Developer Guide).
 const PLANS_MAX: usize = 300;
@@ -94,6 +97,7 @@ impl Action for CreateBackupPlan {
                 return Err(limit(&plan.body.name, message));
             }
             keyed::insert(tx, version_of(&plan))?;
+            events::backup::plan(tx, &plan, Change::Created)?;
             Ok(keyed::insert(tx, plan.clone())?.value)
         });
         Ok(Written::of(&kept.await?))
@@ -161,6 +165,7 @@ impl Action for UpdateBackupPlan {
             }
             plan.body = body.clone();
             keyed::insert(tx, version_of(plan))?;
+            events::backup::plan(tx, plan, Change::Modified)?;
             Ok(())
         });
         Ok(Written::of(&changed.await?))
@@ -204,6 +209,7 @@ impl Action for DeleteBackupPlan {
             }
             plan.deleted_at = Some(now);
             plan.tags.clear();
+            events::backup::plan(tx, plan, Change::Deleted)?;
             Ok(())
         });
         let plan = deleted.await?;

@@ -1,5 +1,5 @@
 //! Copy jobs: asked for, and shown. `service::backup_jobs` begins them.
-use catalog::{CatalogExt, keyed};
+use catalog::CatalogExt;
 use model::{
     Arn, ArnKind, BackupJob, BackupJobKind, BackupJobState, CopyOf, SnapshotName, SnapshotStatus,
 };
@@ -17,7 +17,7 @@ use crate::{
     },
     keys::metadata::seconds,
 };
-use service::fault::Fault;
+use service::{backup_jobs::record, fault::Fault};
 
 /// The input.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -105,7 +105,7 @@ impl Action for StartCopyJob {
                 rule: None,
                 ..BackupJob::of_point(kind, &source, point, (&id, now))
             };
-            Ok::<_, Fault>(keyed::insert(tx, job)?.value)
+            Ok::<_, Fault>(record::insert(tx, job)?.value)
         });
         let job = begun.await?;
         cx.service.backup_jobs.notify_one();

@@ -15,6 +15,7 @@ use crate::{
     keys::metadata::seconds,
 };
 use service::{
+    events::{self, backup::Change},
     fault::{Code, Fault},
     keys::RdsUse,
 };
@@ -81,7 +82,9 @@ impl Action for CreateBackupVault {
                     format!("An account has at most {VAULTS_MAX} backup vaults in a region."),
                 ));
             }
-            Ok(keyed::insert(tx, new.clone())?.value)
+            let made = keyed::insert(tx, new.clone())?.value;
+            events::backup::vault(tx, &made, Change::Created)?;
+            Ok(made)
         });
         let kept = kept.await?;
         Ok(Created {

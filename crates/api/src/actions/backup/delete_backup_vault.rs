@@ -7,7 +7,10 @@ use crate::{
     action::{Action, ActionContext, Api},
     backup::{faults, vaults},
 };
-use service::fault::Fault;
+use service::{
+    events::{self, backup::Change},
+    fault::Fault,
+};
 
 /// The input.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -44,6 +47,7 @@ impl Action for DeleteBackupVault {
                     ));
                 }
                 keyed::delete(tx, &vault)?;
+                events::backup::vault(tx, &vault, Change::Deleted)?;
                 Ok(())
             })
             .await

@@ -42,21 +42,19 @@ pub struct CreateLegalHold {
     tags: TagMap,
 }
 
-/// A hold in an answer.
+/// A hold that was made.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-pub struct ShownHold {
+struct Hold {
     title: String,
     status: &'static str,
     description: String,
     legal_hold_id: String,
     legal_hold_arn: String,
     creation_date: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cancellation_date: Option<f64>,
 }
 
-impl ShownHold {
+impl Hold {
     fn of(hold: &LegalHold) -> Self {
         Self {
             title: hold.title.clone(),
@@ -68,12 +66,41 @@ impl ShownHold {
             legal_hold_id: hold.id.clone(),
             legal_hold_arn: hold.arn(),
             creation_date: seconds(hold.created_at),
-            cancellation_date: hold.cancelled.as_ref().map(|end| seconds(end.at)),
         }
     }
 }
 
 /// The same, with what it holds.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreatedHold {
+    #[serde(flatten)]
+    hold: Hold,
+    recovery_point_selection: Selected,
+}
+
+impl Output for CreatedHold {}
+
+/// A hold in a list.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ShownHold {
+    #[serde(flatten)]
+    hold: Hold,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancellation_date: Option<f64>,
+}
+
+impl ShownHold {
+    fn of(hold: &LegalHold) -> Self {
+        Self {
+            hold: Hold::of(hold),
+            cancellation_date: hold.cancelled.as_ref().map(|end| seconds(end.at)),
+        }
+    }
+}
+
+/// All of it.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct WholeHold {
@@ -114,9 +141,9 @@ fn text(name: &str, given: &str) -> Result<(), Fault> {
 impl Action for CreateLegalHold {
     const NAME: &'static str = "CreateLegalHold";
     const API: Api = Api::Backup;
-    type Output = WholeHold;
+    type Output = CreatedHold;
 
-    async fn run(self, cx: &ActionContext) -> Result<WholeHold, Fault> {
+    async fn run(self, cx: &ActionContext) -> Result<CreatedHold, Fault> {
         text("Title", &self.title)?;
         text("Description", &self.description)?;
         let selected = self.recovery_point_selection.unwrap_or_default();
@@ -168,7 +195,11 @@ impl Action for CreateLegalHold {
             }
             Ok(keyed::insert(tx, new.clone())?.value)
         });
-        Ok(WholeHold::of(&kept.await?))
+        let kept = kept.await?;
+        Ok(CreatedHold {
+            hold: Hold::of(&kept),
+            recovery_point_selection: Selected::of(&kept),
+        })
     }
 }
 

@@ -93,7 +93,10 @@ impl Action for DescribeProtectedResource {
             let given = &self.resource_arn;
             faults::not_found(
                 given,
-                format!("Resource {} was not backed up.", faults::shown(given)),
+                format!(
+                    "Resource {} cannot be found among those that were backed up.",
+                    faults::shown(given)
+                ),
             )
         })?;
         let took = restore.as_ref().and_then(|job| {

@@ -21,7 +21,7 @@ use crate::{
     },
     keys::metadata::seconds,
 };
-use service::fault::Fault;
+use service::{backup_jobs::record, fault::Fault};
 
 /// What a recovery point's restore is given if nothing else is said.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -208,7 +208,7 @@ async fn keep(cx: &ActionContext, new: BackupJob) -> Result<BackupJob, Fault> {
         if let Some(begun) = jobs::of_token(tx, owner, new.kind, token)? {
             return Ok(begun);
         }
-        Ok::<_, CatalogError>(keyed::insert(tx, new.clone())?.value)
+        Ok::<_, CatalogError>(record::insert(tx, new.clone())?.value)
     });
     Ok(kept.await?)
 }
@@ -242,7 +242,7 @@ async fn begun(
             stored.value.ended_at = Some(tx.now());
         }
         stored.value.message.clone_from(&told);
-        keyed::update(tx, stored).map(drop)
+        record::update(tx, stored).map(drop)
     });
     Ok(written.await?)
 }

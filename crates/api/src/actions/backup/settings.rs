@@ -12,7 +12,7 @@ use crate::{
     keys::metadata::seconds,
     shapes::groups::keep,
 };
-use service::{backup_jobs::settings, fault::Fault};
+use service::{backup_jobs::settings, events, fault::Fault};
 
 /// The types of resources that are backed up here.
 const TYPES: [&str; 2] = ["Aurora", "RDS"];
@@ -35,8 +35,12 @@ async fn write(
     let changed = cx.service.catalog.write(move |tx| {
         for region in &regions {
             let mut stored = settings::get(tx, region, &account)?;
+            let before = stored.value.opt_in.clone();
             change(&mut stored.value);
-            keep(tx, stored)?;
+            let kept = keep(tx, stored)?;
+            if kept.opt_in != before {
+                events::backup::region_settings(tx, &kept)?;
+            }
         }
         Ok::<_, CatalogError>(())
     });

@@ -2,7 +2,7 @@
 //! CreateDBClusterSnapshot takes one.
 use std::{collections::BTreeMap, time::Duration};
 
-use catalog::{CatalogExt, clusters, keyed};
+use catalog::{CatalogExt, clusters};
 use model::{Arn, BackupJob, BackupJobKind, BackupJobState, ClusterStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ use crate::{
     shapes::ClusterRef,
 };
 use service::{
-    backup_jobs::{backup, vaults::lock_refusal},
+    backup_jobs::{backup, record, vaults::lock_refusal},
     fault::Fault,
 };
 
@@ -125,7 +125,7 @@ impl Action for StartBackupJob {
             let still = still.ok_or_else(|| missing(&job.resource.to_string()))?;
             available(&still.value)?;
             backup::keep(tx, &snapshot, &work)?;
-            Ok::<_, Fault>(keyed::insert(tx, job.clone())?.value)
+            Ok::<_, Fault>(record::insert(tx, job.clone())?.value)
         });
         Ok(Started::of(&kept.await?))
     }
@@ -147,7 +147,7 @@ async fn fail(cx: &ActionContext, job: BackupJob, why: String) -> Result<Started
         if let Some(begun) = jobs::of_token(tx, owner, failed.kind, token)? {
             return Ok(begun);
         }
-        Ok::<_, Fault>(keyed::insert(tx, failed.clone())?.value)
+        Ok::<_, Fault>(record::insert(tx, failed.clone())?.value)
     });
     Ok(Started::of(&kept.await?))
 }

@@ -13,7 +13,10 @@ use crate::{
         vaults,
     },
 };
-use service::fault::Fault;
+use service::{
+    events::{self, backup::Change},
+    fault::Fault,
+};
 
 /// How long a lock that will be fixed can be changed at least, days.
 const CHANGEABLE_DAYS_MIN: u32 = 3;
@@ -60,6 +63,18 @@ fn changeable(vault: &BackupVault, now: Timestamp) -> Result<(), Fault> {
     }
 }
 
+/// Changes a vault's lock, and tells of it.
+async fn change(
+    cx: &ActionContext,
+    given: &str,
+    change: impl Fn(&mut BackupVault) -> Result<(), Fault> + Send + Sync + 'static,
+) -> Result<(), Fault> {
+    let changed = vaults::change_and(cx, given, change, |tx, vault| {
+        events::backup::vault(tx, vault, Change::Modified)
+    });
+    changed.await.map(drop)
+}
+
 impl Action for PutBackupVaultLockConfiguration {
     const NAME: &'static str = "PutBackupVaultLockConfiguration";
     const API: Api = Api::Backup;
@@ -89,13 +104,13 @@ impl Action for PutBackupVaultLockConfiguration {
             lock_date: changeable_for.map(|days| now.plus(day * days)),
             is_fixed: false,
         };
-        let changed = vaults::change(cx, &self.backup_vault_name, move |vault| {
+        let changed = change(cx, &self.backup_vault_name, move |vault| {
             vaults::not_denied(vault, "backup:PutBackupVaultLockConfiguration")?;
             changeable(vault, now)?;
             vault.lock = Some(lock.clone());
             Ok(())
         });
-        changed.await.map(drop)
+        changed.await
     }
 }
 
@@ -113,12 +128,12 @@ impl Action for DeleteBackupVaultLockConfiguration {
 
     async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
         let now = cx.service.now();
-        let changed = vaults::change(cx, &self.backup_vault_name, move |vault| {
+        let changed = change(cx, &self.backup_vault_name, move |vault| {
             vaults::not_denied(vault, "backup:DeleteBackupVaultLockConfiguration")?;
             changeable(vault, now)?;
             vault.lock = None;
             Ok(())
         });
-        changed.await.map(drop)
+        changed.await
     }
 }
