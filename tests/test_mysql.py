@@ -6,6 +6,8 @@ import os
 import pathlib
 import shutil
 import subprocess
+import threading
+import time
 
 import mysql.connector
 import pymysql
@@ -106,7 +108,7 @@ def test_a_cluster_is_what_was_asked_for(here, cluster):
         ({"MasterUsername": "select"}, "InvalidParameterValue", "reserved word"),
         ({"DatabaseName": "performance_schema"}, "InvalidParameterValue", "reserved word"),
         ({"DatabaseName": "a-b"}, "InvalidParameterValue", "alphanumeric"),
-        ({"Engine": "mysql", "DBClusterInstanceClass": "db.m5d.large"}, "InvalidParameterCombination", "one instance here"),
+        ({"Engine": "mysql", "DBClusterInstanceClass": "db.m5d.large"}, "InvalidParameterCombination", "are not there"),
         ({"MasterUserPassword": "x" * 42}, "InvalidParameterValue", "longer than 41 characters"),
     ],
 )
@@ -117,13 +119,164 @@ def test_what_is_refused(here, change, code, says):
     assert says in error["Message"] and code in (None, error["Code"])
 
 
-def test_readers_are_refused_in_words(here, cluster):
-    rds = here.rds()
-    member = {"DBClusterIdentifier": "sea", "Engine": ENGINE, "DBInstanceClass": "db.r6g.large"}
-    rds.create_db_instance(DBInstanceIdentifier="sea-writer", **member)
-    with pytest.raises(rds.exceptions.ClientError, match="one instance here"):
-        rds.create_db_instance(DBInstanceIdentifier="sea-reader", **member)
-    rds.delete_db_instance(DBInstanceIdentifier="sea-writer")
+def member(rds, cluster, name):
+    """A new instance of a cluster, available."""
+    rds.create_db_instance(
+        DBInstanceIdentifier=name, DBClusterIdentifier=cluster, Engine=ENGINE, DBInstanceClass="db.r6g.large")
+    return wait_instance(rds, name)
+
+
+def wait_instance(rds, name):
+    """An instance once it is available, by boto3's own waiter."""
+    rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 600})
+    return rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
+
+
+def delete_member(rds, name):
+    """Deletes an instance, and waits until it is gone."""
+    rds.delete_db_instance(DBInstanceIdentifier=name)
+    rds.get_waiter("db_instance_deleted").wait(DBInstanceIdentifier=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 600})
+
+
+def at(instance):
+    """An instance's endpoint as `connect` takes it."""
+    return {"Endpoint": instance["Endpoint"]["Address"], "Port": instance["Endpoint"]["Port"]}
+
+
+def writer_of(rds, cluster):
+    """The name of a cluster's writer."""
+    members = clients.cluster_of(rds, cluster)["DBClusterMembers"]
+    return next(one["DBInstanceIdentifier"] for one in members if one["IsClusterWriter"])
+
+
+def marks_at(place):
+    """The numbers that are seen there; none while nobody answers."""
+    try:
+        with connect(place) as connection, connection.cursor() as cursor:
+            cursor.execute("select i from marks")
+            return {row[0] for row in cursor.fetchall()}
+    except pymysql.err.Error:
+        return None
+
+
+def until_marks(place, wanted, what):
+    """Waits until all of them are seen there."""
+    running.wait_until(lambda: (marks_at(place) or set()) >= wanted, 90, what, every=0.2)
+
+
+class Marks(threading.Thread):
+    """Writes numbers through a cluster's endpoint, one commit each, and notes which were acknowledged."""
+
+    def __init__(self, cluster):
+        super().__init__(daemon=True)
+        self.cluster, self.told, self.next = cluster, set(), 0
+        self.ending = threading.Event()
+
+    def run(self):
+        while not self.ending.is_set():
+            try:
+                with connect(self.cluster) as connection, connection.cursor() as cursor:
+                    while not self.ending.is_set():
+                        self.next += 1
+                        cursor.execute("insert into marks values (%s)", [self.next])
+                        self.told.add(self.next)
+            except pymysql.err.Error:
+                time.sleep(0.05)
+
+    def goes_on(self, more=50):
+        """Waits until so many more were acknowledged."""
+        wanted = len(self.told) + more
+        running.wait_until(lambda: len(self.told) >= wanted, 90, "commits go on", every=0.05)
+
+    def end(self):
+        """Those that were acknowledged."""
+        self.ending.set()
+        self.join(60)
+        return self.told
+
+
+def kill_server(here, place):
+    """SIGKILL for the server at an endpoint."""
+    (process,) = [pid for pid in running.processes_within(here.server.data) if is_server_of(pid, place)]
+    os.kill(process, 9)
+
+
+def test_readers_follow_and_take_over(here):
+    """No acknowledged commit is lost when the writer is killed, and the old one comes back."""
+    rds, name = here.rds(), unique("fleet")
+    cluster = here.new_cluster(name, Engine=ENGINE)
+    with connect(cluster) as connection, connection.cursor() as cursor:
+        cursor.execute("create table marks (i int primary key)")
+        cursor.execute("insert into marks values (0)")
+    member(rds, name, f"{name}-a")
+    reader = member(rds, name, f"{name}-b")
+    until_marks(at(reader), {0}, "the reader")
+    with connect(at(reader)) as connection, connection.cursor() as cursor, pytest.raises(pymysql.err.OperationalError, match="super-read-only"):
+        cursor.execute("insert into marks values (-1)")
+    described = clients.cluster_of(rds, name)
+    assert described["ReaderEndpoint"] in (reader["Endpoint"]["Address"], cluster["Endpoint"])
+
+    marks = Marks(cluster)
+    marks.start()
+    marks.goes_on()
+    kill_server(here, cluster)
+    running.wait_until(lambda: writer_of(rds, name) == f"{name}-b", 90, "the failover", every=0.2)
+    marks.goes_on()
+    after = clients.wait_cluster(rds, name)
+    assert (after["Endpoint"], after["Port"]) == (cluster["Endpoint"], cluster["Port"]), "the endpoint stays"
+    told = marks.end()
+    assert told <= marks_at(cluster)
+    until_marks(at(wait_instance(rds, f"{name}-a")), told, "the old writer's return")
+
+    delete_member(rds, f"{name}-a")
+    assert told <= marks_at(cluster)
+    rds.delete_db_instance(DBInstanceIdentifier=f"{name}-b")
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_writer_that_is_killed_again_and_again_loses_nothing(deploy):
+    """Snapferry itself is killed in the middle of some failovers."""
+    deployment = deploy(environment={"SNAPFERRY_MYSQL_DIR": PREFIX, "SNAPFERRY_CLUSTER_FORCE_TLS": "true"})
+    rds, name = deployment.rds(), unique("killed")
+    if not rds.describe_db_engine_versions(Engine=ENGINE)["DBEngineVersions"]:
+        pytest.skip("there is no MySQL on this machine: scripts/get-mysql gets one")
+    cluster = deployment.new_cluster(name, Engine=ENGINE)
+    with connect(cluster) as connection, connection.cursor() as cursor:
+        cursor.execute("create table marks (i int primary key)")
+    for letter in "abc":
+        member(rds, name, f"{name}-{letter}")
+    marks = Marks(cluster)
+    marks.start()
+    for number in range(6):
+        before = writer_of(rds, name)
+        marks.goes_on(100)
+        kill_server(deployment, cluster)
+        if number % 3 == 2:
+            time.sleep(number / 2)
+            deployment.server.kill()
+            deployment.server.start()
+            rds = deployment.rds()
+        running.wait_until(lambda: writer_of(rds, name) != before, 120, "the failover", every=0.2)
+        clients.wait_cluster(rds, name)
+        marks.goes_on(20)
+        until_marks(at(wait_instance(rds, before)), set(marks.told), "the old writer's return")
+    target = f"{name}-a" if writer_of(rds, name) != f"{name}-a" else f"{name}-b"
+    rds.failover_db_cluster(DBClusterIdentifier=name, TargetDBInstanceIdentifier=target)
+    clients.wait_cluster(rds, name)
+    assert writer_of(rds, name) == target
+    marks.goes_on(20)
+    told = marks.end()
+    assert told <= marks_at(cluster)
+    for letter in "abc":
+        until_marks(at(wait_instance(rds, f"{name}-{letter}")), told, "all have all")
+    rds.create_db_cluster_snapshot(DBClusterSnapshotIdentifier="of-all", DBClusterIdentifier=name)
+    clients.wait_snapshot(rds, "of-all")
+    delete_member(rds, target)
+    assert writer_of(rds, name) != target and told <= marks_at(cluster)
+    rds.restore_db_cluster_from_snapshot(DBClusterIdentifier="again", SnapshotIdentifier="of-all", Engine=ENGINE)
+    assert told <= marks_at(clients.wait_cluster(rds, "again"))
 
 
 def test_clients_with_and_without_tls(here, cluster, tmp_path):
@@ -282,9 +435,9 @@ def test_a_new_snapferry_adopts_its_servers(deploy):
 
 
 def is_server_of(pid, cluster):
-    """Whether a process is the server at a cluster's port."""
+    """Whether a process is the server at a cluster's address."""
     try:
         words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return False
-    return f"--port={cluster['Port']}" in words
+    return {f"--port={cluster['Port']}", f"--bind_address={cluster['Endpoint']}"} <= set(words)

@@ -78,6 +78,7 @@ static PROFILE: Profile = Profile {
     },
     client_password: str::to_owned,
     replicates: false,
+    waits_for_followers: false,
 };
 
 /// The engine without a database.

@@ -46,8 +46,26 @@ pub struct Replication {
 pub struct Upstream {
     /// The folder of its socket.
     pub socket_dir: PathBuf,
-    /// Its port, by which the socket is named.
+    /// Its port; the socket may be named by it.
     pub port: u16,
+    /// The address that it listens on.
+    pub host: String,
+    /// Its [`Home::dir`].
+    pub dir: PathBuf,
+}
+
+impl Upstream {
+    /// A server of the same cluster as the one in `home`, as far as sessions and readers of its files need it.
+    pub(crate) fn home(&self, home: &Home) -> Home {
+        Home {
+            dir: self.dir.clone(),
+            socket_dir: self.socket_dir.clone(),
+            host: self.host.clone(),
+            port: self.port,
+            replication: Replication::default(),
+            ..home.clone()
+        }
+    }
 }
 
 impl Replication {

@@ -59,6 +59,8 @@ pub struct Profile {
     pub client_password: fn(&str) -> String,
     /// Whether its servers can follow one another.
     pub replicates: bool,
+    /// Whether a commit can wait until another server has it.
+    pub waits_for_followers: bool,
 }
 
 /// What names of one kind may be. All begin with a letter, and go on with letters, digits and

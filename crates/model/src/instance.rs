@@ -64,7 +64,7 @@ pub struct Placement {
 pub struct Replication {
     /// The writer, when this one is a reader.
     #[serde(default)]
-    pub follows: Option<Followed>,
+    pub follows: Option<Box<Followed>>,
     /// The replication names of the readers, when this one is the writer.
     #[serde(default)]
     pub followers: Vec<String>,
@@ -78,8 +78,26 @@ pub struct Replication {
 pub struct Followed {
     /// Its [`Placement::member`].
     pub member: String,
-    /// Its port, by which its socket is named.
+    /// The port that it listens on; a socket may be named by it.
     pub port: u16,
+    /// The host that it listens on.
+    #[serde(default)]
+    pub host: String,
+    /// The attempt whose folder holds its data.
+    #[serde(default)]
+    pub attempt: String,
+}
+
+impl Followed {
+    /// A writer at this place.
+    pub fn at(place: &Placement) -> Self {
+        Self {
+            member: place.member.clone(),
+            port: place.port,
+            host: place.host.clone(),
+            attempt: place.attempt.clone(),
+        }
+    }
 }
 
 impl Placement {
@@ -252,10 +270,7 @@ pub fn link(instances: &mut [Instance], synchronous: bool) {
     let writer = instances
         .iter()
         .find(|one| one.role == InstanceRole::Writer);
-    let followed = writer.map(|writer| Followed {
-        member: writer.placement.member.clone(),
-        port: writer.placement.port,
-    });
+    let followed = writer.map(|writer| Box::new(Followed::at(&writer.placement)));
     for one in instances {
         one.placement.replication = match one.role {
             InstanceRole::Writer => Replication {

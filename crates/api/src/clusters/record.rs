@@ -79,10 +79,11 @@ pub(crate) fn new_cluster(
 
 /// A Multi-AZ DB cluster has readers from its creation.
 fn may_be_multi_az(cluster: &Cluster) -> Result<(), Fault> {
-    let replicates = engine::profile(&cluster.engine).is_none_or(|profile| profile.replicates);
-    match cluster.is_multi_az() && !replicates {
+    let profile = engine::profile(&cluster.engine);
+    let can_wait = profile.is_none_or(|profile| profile.waits_for_followers);
+    match cluster.is_multi_az() && !can_wait {
         true => Err(Fault::combination(format!(
-            "Clusters of the engine {} have one instance here: leave out DBClusterInstanceClass.",
+            "Multi-AZ DB clusters of the engine {} are not there: leave out DBClusterInstanceClass.",
             cluster.engine
         ))),
         false => Ok(()),

@@ -5,6 +5,10 @@ use std::{fs, io, os::unix::fs::OpenOptionsExt, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
+use super::{
+    files::{home_mode, make_folder, make_parents},
+    whole::is_whole,
+};
 use crate::{error::EngineError, home::Home};
 
 /// How long an operation waits for another one on the same cluster.
@@ -32,6 +36,26 @@ impl Hold {
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(source)) => Err(failed(source)),
         }
+    }
+
+    /// Makes the folder of a home that is to get a cluster, and takes its lock.
+    ///
+    /// # Errors
+    /// [`EngineError::AlreadyWhole`] when it has one; as [`Self::take`].
+    pub(crate) async fn take_new(home: &Home) -> Result<Self, EngineError> {
+        let check = || match is_whole(home)? {
+            true => Err(EngineError::AlreadyWhole {
+                home: home.dir.clone(),
+            }),
+            false => Ok(()),
+        };
+        check()?;
+        let failed = |source| EngineError::io("make the folder", &home.dir, source);
+        make_parents(&home.dir, home_mode(home)).map_err(failed)?;
+        make_folder(&home.dir, home_mode(home)).map_err(failed)?;
+        let held = Self::take(home).await?;
+        check()?;
+        Ok(held)
     }
 
     /// Takes the lock as [`Self::take`] does; none when there is no such folder.

@@ -14,10 +14,11 @@ use super::{
     handle::MySql,
     install::Install,
     master,
-    options::{self, HASHING_MODULE, Purpose, option},
+    options::{self, HASHING_MODULE, option},
     process::SERVER,
     profile::PROFILE,
     quoted::quoted_name,
+    replicating::Purpose,
     session::Session,
 };
 use crate::{
@@ -27,10 +28,10 @@ use crate::{
     home::Home,
     hosting::{
         child::{last_lines, run_as, run_quietly},
-        files::{home_mode, make_folder, make_parents},
+        files::make_folder,
         hold::Hold,
         template::{Template, Templates},
-        whole::{is_whole, mark_whole},
+        whole::mark_whole,
     },
     interface::NewCluster,
     removal::remove_tree,
@@ -53,19 +54,7 @@ impl MySql {
     ) -> Result<(), EngineError> {
         self.check(home)?;
         check_spec(spec)?;
-        let already_whole = || EngineError::AlreadyWhole {
-            home: home.dir.clone(),
-        };
-        if is_whole(home)? {
-            return Err(already_whole());
-        }
-        let failed = |source| EngineError::io("make the folder", &home.dir, source);
-        make_parents(&home.dir, home_mode(home)).map_err(failed)?;
-        make_folder(&home.dir, home_mode(home)).map_err(failed)?;
-        let _held = Hold::take(home).await?;
-        if is_whole(home)? {
-            return Err(already_whole());
-        }
+        let _held = Hold::take_new(home).await?;
         SERVER.end(home, Duration::ZERO).await?;
         self.make_data(home).await?;
         let furnished = async {
@@ -154,7 +143,7 @@ async fn initialize(install: &Install, home: &Home, staging: &Path) -> Result<()
     }
     let mut command = crate::programs::command(&install.program);
     command.args(options::of_install(install));
-    command.arg("--initialize-insecure");
+    command.args(["--initialize-insecure", "--skip_log_bin"]);
     command.arg(option("datadir", staging));
     command.arg(option("tmpdir", &scratch));
     for (name, value) in options::OWN {

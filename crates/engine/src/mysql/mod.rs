@@ -14,14 +14,18 @@ mod handle;
 mod install;
 mod load;
 mod master;
+mod members;
 mod options;
+mod own_accounts;
 mod page;
 mod parameters;
 mod ping;
 mod process;
 mod profile;
+mod purge;
 mod quoted;
 mod redo;
+mod replicating;
 mod rights;
 mod run;
 mod session;
@@ -36,11 +40,16 @@ use crate::{
     Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster,
     Parameter, Programs, Replica, ServerState, Tls, WantedParameters,
     blocking::blocking,
-    hosting::{hold::Hold, server_log, whole::is_whole},
+    hosting::{
+        fence::{self, FENCED},
+        hold::Hold,
+        server_log,
+        whole::is_whole,
+    },
     profile::Profile,
 };
-use options::Purpose;
 use process::SERVER;
+use replicating::Purpose;
 
 pub use handle::MySql;
 pub(crate) use profile::PROFILE;
@@ -48,15 +57,6 @@ pub(crate) use profile::PROFILE;
 /// The engine, with the programs in these places.
 pub(crate) fn open(programs: &Programs) -> Arc<dyn Engine> {
     Arc::new(MySql::of_programs(programs))
-}
-
-/// Its servers do not follow one another in this release.
-fn refuse_to_follow<T>() -> Result<T, EngineError> {
-    Err(EngineError::BadValue {
-        what: "the server to follow",
-        value: String::new(),
-        why: "is of an engine whose servers do not follow one another",
-    })
 }
 
 #[async_trait]
@@ -96,43 +96,52 @@ impl Engine for MySql {
         let not_whole = || EngineError::NotWhole {
             home: home.dir.clone(),
         };
-        if !is_whole(home)? {
+        // One that follows can be made anew.
+        let can_start =
+            || Ok::<_, EngineError>(home.replication.upstream.is_some() || is_whole(home)?);
+        if !can_start()? {
             return Err(not_whole());
         }
         let held = Hold::take_if_there(home).await?;
         // Looked at again: a removal may have held the lock.
-        if held.is_none() || !is_whole(home)? {
+        if held.is_none() || !can_start()? {
             return Err(not_whole());
         }
-        self.launch(home, Purpose::Serve).await
+        match home.replication.upstream {
+            Some(_) => self.start_follower(home).await,
+            None => {
+                self.may_write(home).await?;
+                self.launch(home, Purpose::Serve).await
+            }
+        }
     }
 
-    async fn fence(&self, _: &Home, _: &str, _: Duration) -> Result<(), EngineError> {
-        refuse_to_follow()
+    async fn fence(&self, home: &Home, token: &str, patience: Duration) -> Result<(), EngineError> {
+        SERVER.fence(home, token, patience).await
     }
 
-    async fn fenced(&self, _: &Home) -> Result<Option<String>, EngineError> {
-        Ok(None)
+    async fn fenced(&self, home: &Home) -> Result<Option<String>, EngineError> {
+        FENCED.text(home).await
     }
 
-    async fn unfence(&self, _: &Home, _: &str) -> Result<(), EngineError> {
-        Ok(())
+    async fn unfence(&self, home: &Home, token: &str) -> Result<(), EngineError> {
+        fence::unfence(home, token).await
     }
 
-    async fn follow(&self, _: &Home) -> Result<(), EngineError> {
-        refuse_to_follow()
+    async fn follow(&self, home: &Home) -> Result<(), EngineError> {
+        self.follow_upstream(home).await
     }
 
-    async fn follow_again(&self, _: &Home) -> Result<(), EngineError> {
-        refuse_to_follow()
+    async fn follow_again(&self, home: &Home) -> Result<(), EngineError> {
+        self.copy_again(home).await
     }
 
-    async fn promote(&self, _: &Home, _: Option<&Home>) -> Result<(), EngineError> {
-        refuse_to_follow()
+    async fn promote(&self, home: &Home, fenced: Option<&Home>) -> Result<(), EngineError> {
+        self.promote_follower(home, fenced).await
     }
 
-    async fn replica(&self, _: &Home) -> Result<Replica, EngineError> {
-        refuse_to_follow()
+    async fn replica(&self, home: &Home) -> Result<Replica, EngineError> {
+        self.replica_state(home).await
     }
 
     async fn stop(&self, home: &Home, patience: Duration) -> Result<(), EngineError> {
@@ -152,7 +161,7 @@ impl Engine for MySql {
     }
 
     fn dump(&self, home: &Home, sink: &mut dyn DumpSink) -> Result<DumpInfo, EngineError> {
-        dump::dump(self, home, sink)
+        dump::dump(&self.dump_terms(home)?, home, sink)
     }
 
     async fn load(&self, home: &Home, document: &str) -> Result<(), EngineError> {
@@ -164,8 +173,9 @@ impl Engine for MySql {
     }
 
     async fn trim_log(&self, home: &Home) -> Result<(), EngineError> {
-        let home = home.clone();
-        blocking(move || server_log::trim(&home, &PROFILE)).await
+        let at = home.clone();
+        blocking(move || server_log::trim(&at, &PROFILE)).await?;
+        purge::purge(home).await
     }
 
     fn hold(&self, home: &Home) -> Result<(), EngineError> {
@@ -189,7 +199,11 @@ impl Engine for MySql {
     }
 
     async fn give_rights(&self, home: &Home, master_username: &str) -> Result<(), EngineError> {
-        rights::ensure(home, master_username).await
+        match home.replication.upstream {
+            // It follows in this, too.
+            Some(_) => Ok(()),
+            None => rights::ensure(home, master_username).await,
+        }
     }
 
     fn confine(&self, confinement: Confinement) {
@@ -216,7 +230,10 @@ impl Engine for MySql {
                 .await?;
             session.close().await;
         }
-        Ok(())
+        match home.replication.upstream {
+            Some(_) => self.attach(home).await,
+            None => self.keep_followers(home).await,
+        }
     }
 
     async fn parameters(&self, version: &str) -> Result<Arc<Vec<Parameter>>, EngineError> {

@@ -5,6 +5,7 @@ use std::{ffi::OsString, fs, os::unix::fs::symlink, path::PathBuf};
 use super::{
     install::{Install, SOCKET_MODULE},
     quoted::quoted_text,
+    replicating::{Purpose, replicating},
 };
 use crate::{
     certify::Tls,
@@ -47,17 +48,6 @@ const MODULES: &str = "modules";
 /// tools fewer.
 const SOCKET_PATH_BYTES_MAX: usize = 103;
 
-/// What the server is about to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Serve clients.
-    Serve,
-    /// Recover from the files of a dump: nobody but the administrator is let in, and no event runs.
-    Recover,
-    /// Answer the administrator what it is: it has no address.
-    Ask,
-}
-
 /// The settings of every server that say more than its own defaults. What parameters may set of them is what
 /// `parameters` does not keep.
 pub(super) const OWN: &[(&str, &str)] = &[
@@ -68,7 +58,8 @@ pub(super) const OWN: &[(&str, &str)] = &[
     ("skip_name_resolve", "ON"),
     ("log_output", "NONE"),
     ("log_error_verbosity", "2"),
-    ("skip_log_bin", "1"),
+    // Rows that name another server may lie in a snapshot.
+    ("skip_replica_start", "ON"),
     ("innodb_flush_log_at_trx_commit", "1"),
     ("innodb_flush_method", "fsync"),
     ("innodb_doublewrite", "ON"),
@@ -127,13 +118,6 @@ pub(super) fn check(home: &Home) -> Result<(), EngineError> {
             "the socket's path",
             &shown(&socket),
             "is longer than 103 bytes, which the system cannot use",
-        );
-    }
-    if home.replication.is_shared() {
-        return refuse(
-            "the cluster's servers",
-            &home.replication.name,
-            "are several, and MySQL's do not follow one another in this release",
         );
     }
     Ok(())
@@ -214,7 +198,7 @@ pub(super) fn words(
     }
     let pool = match purpose {
         Purpose::Serve | Purpose::Ask => POOL_BYTES,
-        Purpose::Recover => RECOVERY_POOL_BYTES,
+        Purpose::Recover | Purpose::Alone => RECOVERY_POOL_BYTES,
     };
     words.push(option("innodb_buffer_pool_size", pool.to_string()));
     match purpose {
@@ -225,13 +209,15 @@ pub(super) fn words(
             words.push(option("event_scheduler", "OFF"));
             words.push(option("log_error_verbosity", "3"));
         }
-        Purpose::Ask => words.push("--skip-networking".into()),
+        Purpose::Alone | Purpose::Ask => words.push("--skip-networking".into()),
     }
     if purpose == Purpose::Serve {
         // A dump is recovered by our own settings alone. The last word counts.
         let chosen: Values = chosen::in_effect(home)?;
         words.extend(chosen.iter().map(|(name, value)| of_parameter(name, value)));
     }
+    let replicating = replicating(home, purpose)?;
+    words.extend(replicating.iter().map(|(name, value)| option(name, value)));
     Ok(words)
 }
 
@@ -294,19 +280,21 @@ fn link_modules(home: &Home, install: &Install) -> std::io::Result<()> {
 fn first_statements(own_user: &str) -> String {
     let (admin, own_user) = (quoted_text(ADMIN), quoted_text(own_user));
     let way = format!("IDENTIFIED WITH auth_socket AS {own_user}");
+    // Every server of a cluster sees to its own.
     format!(
-        "CREATE USER IF NOT EXISTS {admin}@'localhost' {way};\n\
+        "SET sql_log_bin = 0;\n\
+         CREATE USER IF NOT EXISTS {admin}@'localhost' {way};\n\
          ALTER USER {admin}@'localhost' {way} ACCOUNT UNLOCK PASSWORD EXPIRE NEVER;\n\
          GRANT ALL PRIVILEGES ON *.* TO {admin}@'localhost' WITH GRANT OPTION;\n\
          DROP USER IF EXISTS 'root'@'localhost';\n"
     )
 }
 
-/// Notes where the server that is about to begin listens.
+/// Notes where the server that is about to begin listens, if it is for clients.
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) fn note_address(home: &Home) -> Result<(), EngineError> {
+pub(super) fn note_address(home: &Home, purpose: Purpose) -> Result<(), EngineError> {
     let path = home.dir.join(address::NOTE);
     let failed = |source| EngineError::io("write the server's settings in", &path, source);
     let (Some(dir), Some(name)) = (
@@ -315,7 +303,11 @@ pub(super) fn note_address(home: &Home) -> Result<(), EngineError> {
     ) else {
         return Ok(());
     };
-    replace(dir, name, address::note(home).as_bytes(), None)
+    let note = match purpose.has_address() {
+        true => address::note(home),
+        false => String::new(),
+    };
+    replace(dir, name, note.as_bytes(), None)
         .map(drop)
         .map_err(failed)
 }
@@ -404,7 +396,7 @@ mod tests {
     fn names_in_the_first_statements_are_quoted() {
         let text = first_statements("o'hara");
         assert!(
-            text.contains("AS 'o''hara'") && text.lines().count() == 4,
+            text.contains("AS 'o''hara'") && text.lines().count() == 5,
             "{text}"
         );
     }

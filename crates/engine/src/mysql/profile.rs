@@ -49,7 +49,8 @@ pub(crate) static PROFILE: Profile = Profile {
     install: "scripts/get-mysql",
     client,
     client_password,
-    replicates: false,
+    replicates: true,
+    waits_for_followers: false,
 };
 
 /// Users that every cluster has, and names of RDS's own.

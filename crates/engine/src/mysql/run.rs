@@ -6,12 +6,8 @@ use std::time::Duration;
 use tokio::process::Child;
 
 use super::{
-    handle::MySql,
-    options::{self, Purpose},
-    parameters::complaint,
-    process::SERVER,
-    profile::PROFILE,
-    session::Session,
+    handle::MySql, options, parameters::complaint, process::SERVER, profile::PROFILE,
+    replicating::Purpose, session::Session,
 };
 use crate::{
     blocking::blocking,
@@ -32,7 +28,7 @@ const START_WAIT: Duration = Duration::from_secs(15 * 60);
 /// How long the recovery of a dump may take.
 const RECOVER_WAIT: Duration = Duration::from_secs(60 * 60);
 /// How long a server that listens elsewhere may take to stop.
-const RESTART_WAIT: Duration = Duration::from_secs(30);
+pub(super) const RESTART_WAIT: Duration = Duration::from_secs(30);
 /// What a server says that could not bind its address; its messages are not translated.
 const NO_SOCKET: &str = "Can't start server: Bind on TCP/IP port";
 
@@ -51,7 +47,7 @@ impl MySql {
             let at = home.clone();
             blocking(move || chosen::begin(&at)).await?;
         }
-        if purpose != Purpose::Ask {
+        if purpose.has_address() {
             self.addresses.take_back(home);
             self.addresses.hold(home)?;
         }
@@ -62,7 +58,7 @@ impl MySql {
                 let again = self.begin(home, Purpose::Serve);
                 settle_parameters(home, begun, why, again).await
             }
-            Purpose::Recover | Purpose::Ask => begun,
+            Purpose::Recover | Purpose::Alone | Purpose::Ask => begun,
         }
     }
 
@@ -90,7 +86,7 @@ impl MySql {
     /// Begins a server, and watches it once it has come up. Of one that has not, the address is held again.
     async fn begin(&self, home: &Home, purpose: Purpose) -> Result<(), EngineError> {
         let begun = self.begin_unwatched(home, purpose).await;
-        if purpose == Purpose::Ask {
+        if !purpose.has_address() {
             return begun;
         }
         settle_address(&self.addresses, home, begun, NO_SOCKET)?;
@@ -102,7 +98,7 @@ impl MySql {
         let (at, tls) = (home.clone(), self.tls.get().cloned());
         let words = blocking(move || {
             options::write(&at, &install, tls.as_ref())?;
-            prepare(&at)?;
+            prepare(&at, purpose)?;
             options::words(&at, &install, purpose, tls.as_ref())
         });
         let words = words.await?;
@@ -110,12 +106,12 @@ impl MySql {
         let server = self.spawn(home, &words)?;
         let patience = match purpose {
             Purpose::Serve | Purpose::Ask => START_WAIT,
-            Purpose::Recover => RECOVER_WAIT,
+            Purpose::Recover | Purpose::Alone => RECOVER_WAIT,
         };
         wait_ready(home, patience, Some(server)).await?;
-        match purpose {
-            Purpose::Serve | Purpose::Recover => address::check_owner(home),
-            Purpose::Ask => Ok(()),
+        match purpose.has_address() {
+            true => address::check_owner(home),
+            false => Ok(()),
         }
     }
 
@@ -129,10 +125,10 @@ impl MySql {
 }
 
 /// Clears the way of a new server.
-fn prepare(home: &Home) -> Result<(), EngineError> {
+fn prepare(home: &Home, purpose: Purpose) -> Result<(), EngineError> {
     SERVER.check_ended(home)?;
     options::clear_traces(home)?;
-    options::note_address(home)?;
+    options::note_address(home, purpose)?;
     make_socket_folder(home)?;
     let temporary = options::temporary(home);
     let failed = |source| EngineError::io("make the folder", &temporary, source);

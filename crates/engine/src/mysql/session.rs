@@ -3,14 +3,14 @@
 //! It does not know what the session is for.
 //!
 //! Invariant: whatever the server sends, and however slowly, costs a bounded amount of memory and time.
-use std::{io, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
 
 use model::ErrorKind;
 use tokio::time::timeout;
 
 use super::{
     options::{ADMIN, socket_path},
-    wire::{Connection, Rows, ServerError, WireError},
+    wire::{Answer, Connection, Rows, ServerError, WireError},
 };
 use crate::{
     error::EngineError,
@@ -25,7 +25,7 @@ const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// "Too many connections", "Server shutdown in progress".
 const PASSING: [u16; 2] = [1_040, 1_053];
 /// "Lock wait timeout exceeded", which the lock of a dump may be behind.
-const LOCK_WAIT_TIMEOUT: u16 = 1_205;
+pub(super) const LOCK_WAIT_TIMEOUT: u16 = 1_205;
 
 /// Nothing that a database's owner chose may steer the administrator's session. Texts in single quotes then
 /// end at a quote that is not doubled, and at nothing else.
@@ -159,6 +159,34 @@ impl Session {
         doing: &'static str,
         sql: &str,
     ) -> Result<Rows, EngineError> {
+        Ok(self.answer_within(wait, doing, sql).await?.rows)
+    }
+
+    /// The first row that a query answers, by the names of its columns; cells without a value are left out.
+    ///
+    /// # Errors
+    /// What the server answers, or that it does not.
+    pub(super) async fn record(
+        &mut self,
+        doing: &'static str,
+        sql: &str,
+    ) -> Result<Option<BTreeMap<String, String>>, EngineError> {
+        let answer = self.answer_within(STATEMENT_WAIT, doing, sql).await?;
+        let (names, row) = (answer.names, answer.rows.into_iter().next());
+        Ok(row.map(|row| {
+            let cells = names.into_iter().zip(row);
+            cells
+                .filter_map(|(name, cell)| Some((name, cell?)))
+                .collect()
+        }))
+    }
+
+    async fn answer_within(
+        &mut self,
+        wait: Duration,
+        doing: &'static str,
+        sql: &str,
+    ) -> Result<Answer, EngineError> {
         if self.lost {
             let gone = io::Error::from(io::ErrorKind::NotConnected);
             return Err(refused(doing, gone.into()));

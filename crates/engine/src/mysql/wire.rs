@@ -66,6 +66,15 @@ pub(super) enum WireError {
 /// The rows of an answer, all cells as text.
 pub(super) type Rows = Vec<Vec<Option<String>>>;
 
+/// An answer.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// What its columns are called.
+    pub(super) names: Vec<String>,
+    /// Its rows.
+    pub(super) rows: Rows,
+}
+
 /// A connection that is signed on.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -113,7 +122,7 @@ impl Connection {
     ///
     /// # Errors
     /// The server's refusal; whatever ends the connection.
-    pub(super) async fn query(&mut self, sql: &str) -> Result<Rows, WireError> {
+    pub(super) async fn query(&mut self, sql: &str) -> Result<Answer, WireError> {
         self.next = 0;
         let mut command = vec![QUERY];
         command.extend(sql.as_bytes());
@@ -121,24 +130,26 @@ impl Connection {
         let mut left = ANSWER_BYTES_MAX;
         let head = self.packet_of(&mut left).await?;
         let columns = match head.first() {
-            Some(&OK) => return Ok(Rows::new()),
+            Some(&OK) => return Ok(Answer::default()),
             Some(&ERROR) => return Err(refusal_or_nonsense(&head)),
             _ => Reader(&head).length()?,
         };
         if !(1..=COLUMNS_MAX).contains(&columns) {
             return Err(nonsense(format!("an answer of {columns} columns")).into());
         }
+        let mut answer = Answer::default();
         for _ in 0..columns {
-            // What a column is called and is: all are read as text.
-            self.packet_of(&mut left).await?;
+            // All are read as text, whatever they are.
+            answer
+                .names
+                .push(column_name(&self.packet_of(&mut left).await?)?);
         }
-        let mut rows = Rows::new();
         loop {
             let row = self.packet_of(&mut left).await?;
             match row.first() {
-                Some(&END) => return Ok(rows),
+                Some(&END) => return Ok(answer),
                 Some(&ERROR) => return Err(refusal_or_nonsense(&row)),
-                _ => rows.push(read_row(&row, columns)?),
+                _ => answer.rows.push(read_row(&row, columns)?),
             }
         }
     }
@@ -239,6 +250,16 @@ fn refusal_or_nonsense(packet: &[u8]) -> WireError {
     })
 }
 
+/// What a column is called, by its description.
+fn column_name(packet: &[u8]) -> io::Result<String> {
+    let mut reader = Reader(packet);
+    // A catalogue, a schema, and a table's two names come before it.
+    for _ in 0..4 {
+        reader.cell()?;
+    }
+    Ok(reader.cell()?.unwrap_or_default())
+}
+
 fn read_row(row: &[u8], columns: u64) -> io::Result<Vec<Option<String>>> {
     let mut reader = Reader(row);
     (0..columns).map(|_| reader.cell()).collect()
@@ -303,6 +324,13 @@ mod tests {
         ] {
             assert!(read_row(wrong, 1).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_columns_name_is_read() {
+        let packet = b"\x03def\x00\x00\x00\x04name\x00\x0c";
+        assert_eq!(column_name(packet).expect("a description"), "name");
+        assert!(column_name(&packet[..9]).is_err());
     }
 
     #[test]

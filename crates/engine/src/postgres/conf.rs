@@ -505,6 +505,8 @@ mod tests {
         reader.replication.upstream = Some(Upstream {
             socket_dir: "/it's".into(),
             port: 5,
+            host: "h".to_owned(),
+            dir: "/d".into(),
         });
         let text = server_settings(&reader, Purpose::Serve, None, false);
         let expected = r"primary_conninfo = 'host=''/it\\''s'' port=5 user=rdsrepladmin dbname=rdsadmin application_name=member_b'";

@@ -21,11 +21,11 @@ use super::{
 };
 use crate::hosting::{
     child::{last_lines, run_as, run_quietly},
-    files::{self, home_mode},
+    files,
     hold::Hold,
     template::Template,
     users,
-    whole::{is_whole, mark_whole},
+    whole::mark_whole,
 };
 use crate::{
     blocking::blocking, error::EngineError, folder::Folder, home::Home, interface::NewCluster,
@@ -45,19 +45,7 @@ impl Postgres {
     ) -> Result<(), EngineError> {
         self.check(home)?;
         check_spec(spec)?;
-        let already_whole = || EngineError::AlreadyWhole {
-            home: home.dir.clone(),
-        };
-        if is_whole(home)? {
-            return Err(already_whole());
-        }
-        let failed = |source| EngineError::io("make the folder", &home.dir, source);
-        files::make_parents(&home.dir, home_mode(home)).map_err(failed)?;
-        files::make_folder(&home.dir, home_mode(home)).map_err(failed)?;
-        let _held = Hold::take(home).await?;
-        if is_whole(home)? {
-            return Err(already_whole());
-        }
+        let _held = Hold::take_new(home).await?;
         process::end(home, Duration::ZERO).await?;
         let staging = self.init(home).await?;
         let (owner, data) = (home.os_uid, home.data());

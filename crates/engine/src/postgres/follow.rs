@@ -9,7 +9,6 @@ use tokio::time::sleep;
 use super::{
     conf::{self, ADMIN, Purpose, REPLICATOR, SLOT},
     control::{CONTROL_BYTES, Control},
-    fence,
     handle::Postgres,
     process,
     profile::PROFILE,
@@ -18,7 +17,8 @@ use super::{
 };
 use crate::hosting::{
     child::{last_lines, run_as, run_quietly},
-    files::{self, home_mode},
+    fence::FENCED,
+    files,
     hold::Hold,
     whole::{is_whole, mark_whole, unmark_whole},
 };
@@ -57,15 +57,6 @@ fn upstream(home: &Home) -> Result<&Upstream, EngineError> {
     })
 }
 
-/// The home of the server that this one follows, as far as sessions need it.
-pub(super) fn home_of(upstream: &Upstream, home: &Home) -> Home {
-    Home {
-        socket_dir: upstream.socket_dir.clone(),
-        port: upstream.port,
-        ..home.clone()
-    }
-}
-
 /// The home as its running server has it: its socket is named by the port that it began with. None
 /// when no server runs.
 pub(super) async fn running(home: &Home) -> Result<Option<Home>, EngineError> {
@@ -86,7 +77,7 @@ pub(super) async fn running(home: &Home) -> Result<Option<Home>, EngineError> {
 /// alone copies over its files. One that is to follow was fenced before. The caller holds the lock.
 async fn may_follow(home: &Home) -> Result<(), EngineError> {
     let took_writes = is_whole(home)? && control_of(home).await?.took_writes();
-    match took_writes && fence::token(home).await?.is_none() {
+    match took_writes && FENCED.text(home).await?.is_none() {
         true => Err(EngineError::TakesWrites {
             home: home.dir.clone(),
         }),
@@ -124,19 +115,7 @@ impl Postgres {
     /// Makes a new server that follows.
     pub(super) async fn follow_upstream(&self, home: &Home) -> Result<(), EngineError> {
         self.check(home)?;
-        let already_whole = || EngineError::AlreadyWhole {
-            home: home.dir.clone(),
-        };
-        if is_whole(home)? {
-            return Err(already_whole());
-        }
-        let failed = |source| EngineError::io("make the folder", &home.dir, source);
-        files::make_parents(&home.dir, home_mode(home)).map_err(failed)?;
-        files::make_folder(&home.dir, home_mode(home)).map_err(failed)?;
-        let _held = Hold::take(home).await?;
-        if is_whole(home)? {
-            return Err(already_whole());
-        }
+        let _held = Hold::take_new(home).await?;
         self.copy_upstream(home).await
     }
 
@@ -178,7 +157,7 @@ impl Postgres {
     async fn copy_upstream(&self, home: &Home) -> Result<(), EngineError> {
         let upstream = upstream(home)?;
         process::end(home, Duration::ZERO).await?;
-        admit(&home_of(upstream, home), &home.replication.name).await?;
+        admit(&upstream.home(home), &home.replication.name).await?;
         let program = self.installs.of(&home.version)?.program("pg_basebackup");
         let mut tries = 0;
         loop {
@@ -222,7 +201,7 @@ impl Postgres {
             self.settle(home).await?;
         }
         unmark_whole(home)?;
-        admit(&home_of(upstream, home), &home.replication.name).await?;
+        admit(&upstream.home(home), &home.replication.name).await?;
         let mut command = command(self.installs.of(&home.version)?.program("pg_rewind"));
         command
             .arg("--target-pgdata")

@@ -18,7 +18,6 @@ mod dump;
 mod eviction;
 mod examine;
 mod extensions;
-mod fence;
 mod follow;
 mod handle;
 mod install;
@@ -53,7 +52,13 @@ use crate::{
     LogSource, LogTail, NewCluster, Parameter, Programs, ReplayTarget, Replica, ServerState, Tls,
     WantedParameters,
     blocking::blocking,
-    hosting::{child::own_uid, hold::Hold, server_log, users, whole::is_whole},
+    hosting::{
+        child::own_uid,
+        fence::{self, FENCED},
+        hold::Hold,
+        server_log, users,
+        whole::is_whole,
+    },
     profile::Profile,
 };
 use conf::ADMIN;
@@ -135,7 +140,7 @@ impl Engine for Postgres {
             None => {
                 // Whoever asks may know of an older state of things: two must never take writes.
                 let follows = !follow::control_of(home).await?.took_writes();
-                if follows || fence::token(home).await?.is_some() {
+                if follows || FENCED.text(home).await?.is_some() {
                     return Err(EngineError::Fenced {
                         home: home.dir.clone(),
                     });
@@ -146,18 +151,15 @@ impl Engine for Postgres {
     }
 
     async fn fence(&self, home: &Home, token: &str, patience: Duration) -> Result<(), EngineError> {
-        fence::fence(home, token, patience).await
+        process::SERVER.fence(home, token, patience).await
     }
 
     async fn fenced(&self, home: &Home) -> Result<Option<String>, EngineError> {
-        fence::token(home).await
+        FENCED.text(home).await
     }
 
     async fn unfence(&self, home: &Home, token: &str) -> Result<(), EngineError> {
-        match fence::token(home).await? {
-            Some(found) if found == token => fence::clear(home).await,
-            _ => Ok(()),
-        }
+        fence::unfence(home, token).await
     }
 
     async fn follow(&self, home: &Home) -> Result<(), EngineError> {

@@ -42,6 +42,7 @@ pub(crate) static PROFILE: Profile = Profile {
     client,
     client_password,
     replicates: true,
+    waits_for_followers: true,
 };
 
 /// Words that name neither a user nor a database: those that PostgreSQL reserves, those that

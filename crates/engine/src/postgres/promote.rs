@@ -15,7 +15,6 @@ use super::{
     conf::{ADMIN, LOG_KEPT_BYTES, Purpose},
     control::Control,
     document::lsn_text,
-    fence,
     follow::{control_of, is_in_recovery, running},
     handle::Postgres,
     process,
@@ -23,7 +22,7 @@ use super::{
     session::{CHECKPOINT_WAIT, Session, column},
     wal::{Files, LogFault, Reader, Segments},
 };
-use crate::hosting::{hold::Hold, whole::is_whole};
+use crate::hosting::{fence::FENCED, hold::Hold, whole::is_whole};
 use crate::{blocking::blocking, error::EngineError, folder::Folder, home::Home};
 
 /// Bytes of a log file's first page that say where in the log it is.
@@ -55,7 +54,7 @@ impl Postgres {
         if let Some(fenced) = fenced {
             process::check_ended(fenced)?;
         }
-        fence::clear(home).await?;
+        FENCED.clear(home).await?;
         match running(home).await? {
             Some(at) if take_writes(&at, fenced).await? => {}
             Some(_) => {

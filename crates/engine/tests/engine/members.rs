@@ -42,6 +42,8 @@ fn upstream(writer: &Home) -> Upstream {
     Upstream {
         socket_dir: writer.socket_dir.clone(),
         port: writer.port,
+        host: writer.host.clone(),
+        dir: writer.dir.clone(),
     }
 }
 

@@ -246,6 +246,8 @@ async fn takes_over(is_read_before_the_reader_is_made: bool) {
     reader.replication.upstream = Some(Upstream {
         socket_dir: writer.socket_dir.clone(),
         port: writer.port,
+        host: writer.host.clone(),
+        dir: writer.dir.clone(),
     });
     let mut pieces = Pieces::default();
     let place = if is_read_before_the_reader_is_made {

@@ -11,5 +11,6 @@ mod damage;
 mod dumps;
 mod figures;
 mod lifecycle;
+mod members;
 mod soak;
 mod support;

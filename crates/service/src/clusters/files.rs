@@ -32,6 +32,8 @@ fn replication(context: &ServiceContext, cluster: &Cluster, place: &Placement) -
     let upstream = told.follows.as_ref().map(|writer| Upstream {
         socket_dir: socket_dir(&context.settings.data_dir, cluster, &writer.member),
         port: writer.port,
+        host: writer.host.clone(),
+        dir: folder(context, cluster).join(&writer.attempt),
     });
     Replication {
         name: place.replication_name(),

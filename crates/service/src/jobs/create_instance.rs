@@ -1,7 +1,8 @@
 //! Makes a reader of a cluster: a server that follows the writer, and then the commit that names it.
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
 use model::{
-    Cluster, Instance, InstanceId, InstanceStatus, Job, Placement, ResourceId, Told, instance::link,
+    Cluster, Instance, InstanceId, InstanceStatus, Job, Placement, ResourceId, Told,
+    instance::{Followed, link},
 };
 
 use super::{
@@ -48,7 +49,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
     let instance = instance.ok_or(JobError::Gone)?;
     let writer = run.placed(&cluster).await?;
     renew(run, &cluster, &writer).await?;
-    let made = make(run, &cluster, instance).await?;
+    let made = make(run, &cluster, instance, &writer).await?;
     let lease = run.lease.clone();
     let id = body.cluster.clone();
     run.context
@@ -80,13 +81,20 @@ pub(super) async fn renew(
     Ok(run.slot.waiting(engine.renew(&home)).await?)
 }
 
-/// Makes an instance's server in a folder of this try's own.
-async fn make(run: &Run, cluster: &Cluster, instance: &Instance) -> Result<Made, JobError> {
+/// Makes an instance's server in a folder of this try's own, which follows the one at `writer`.
+async fn make(
+    run: &Run,
+    cluster: &Cluster,
+    instance: &Instance,
+    writer: &Placement,
+) -> Result<Made, JobError> {
     let context = &run.context;
-    let place = Placement {
+    let mut place = Placement {
         attempt: instance.placement.attempt_of(run.lease.fence),
         ..instance.placement.clone()
     };
+    // The records do not know yet where a new cluster's writer is.
+    place.replication.follows = Some(Box::new(Followed::at(writer)));
     run.clear_other_attempts(cluster, &place).await?;
     let place = addresses::secure(context, cluster, place).await?;
     let home = files::home(context, cluster, &place);
@@ -113,7 +121,9 @@ pub(super) async fn make_all(
         return Ok(Vec::new());
     }
     renew(run, cluster, writer).await?;
-    let all = readers.iter().map(|reader| make(run, cluster, reader));
+    let all = readers
+        .iter()
+        .map(|reader| make(run, cluster, reader, writer));
     let made: Vec<Made> = futures_util::future::try_join_all(all).await?;
     let mut then = members.clone();
     for one in &mut then {

@@ -27,25 +27,49 @@ use copy::Copier;
 /// For how long changes of tables and accounts may be shut out when nothing else was said.
 const LOCK_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// What a dump goes by that is the engine's.
+#[derive(Debug)]
+pub(super) struct Terms {
+    /// The version of the programs.
+    version: String,
+    lock_max: Duration,
+}
+
+impl MySql {
+    /// The terms for dumps of a home.
+    ///
+    /// # Errors
+    /// [`EngineError::NotInstalled`].
+    pub(super) fn dump_terms(&self, home: &Home) -> Result<Terms, EngineError> {
+        Ok(Terms {
+            version: self.installs.of(&home.version)?.version.clone(),
+            lock_max: self.lock_max.get().copied().unwrap_or(LOCK_MAX),
+        })
+    }
+}
+
 /// Reads the cluster into `sink`. Blocks; must be called inside a tokio runtime.
 pub(super) fn dump(
-    engine: &MySql,
+    terms: &Terms,
     home: &Home,
     sink: &mut dyn DumpSink,
 ) -> Result<DumpInfo, EngineError> {
     let runtime = Handle::current();
+    if home.replication.upstream.is_some() {
+        // Its pages are not its writer's: the next snapshot would have to keep all of them again.
+        return Err(EngineError::Behind);
+    }
     let data = data_of(home)?;
     let mut copier = Copier::new(home, &data, sink);
     let has_server = || Ok::<_, EngineError>(SERVER.look(home)?.has_server());
     let document = match hold_stopped(&runtime, home, has_server)? {
         None => {
-            let lock_max = engine.lock_max.get().copied().unwrap_or(LOCK_MAX);
+            let lock_max = terms.lock_max;
             online::dump(&runtime, home, &data, &mut copier, lock_max, has_server)?
         }
         Some(_held) => {
-            let version = engine.installs.of(&home.version)?;
             copier.look_at(home);
-            stopped::dump(&data, &mut copier, &version.version)?
+            stopped::dump(&data, &mut copier, &terms.version)?
         }
     };
     Ok(DumpInfo {

@@ -4,16 +4,16 @@
 //! theirs is used, and the server that reads them has no rights beyond them.
 mod files;
 mod log;
-mod verify;
+pub(super) mod verify;
 
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use super::{
     MySql,
     document::{Document, Places},
-    options::Purpose,
     process::SERVER,
     profile,
+    replicating::Purpose,
 };
 use crate::{
     EngineError, Home,
@@ -49,7 +49,7 @@ impl MySql {
         blocking(move || prepare(&job_home, &job_document, places)).await?;
         let recovered = async {
             self.launch(home, Purpose::Recover).await?;
-            verify::verify(home, places).await?;
+            verify::serve(home, places).await?;
             mark_whole(home).await
         };
         SERVER.or_end(home, recovered.await).await
@@ -68,7 +68,10 @@ fn can_read(installed: &str, document: &Document) -> bool {
 }
 
 /// Checks the files, and hands them to the server's user.
-fn prepare(home: &Home, document: &Document, places: Places) -> Result<(), EngineError> {
+///
+/// # Errors
+/// [`EngineError::BadDump`]; the system's.
+pub(super) fn prepare(home: &Home, document: &Document, places: Places) -> Result<(), EngineError> {
     let data = home.data();
     let failed = |source| EngineError::io("prepare", &data, source);
     // The attempt's folder is ours, whoever made it, before anything in it is given away.

@@ -3,7 +3,7 @@
 //! It does not know files, but for the server's own log.
 use std::{fs::File, io::Read};
 
-use super::super::{PROFILE, document::Places, options, session::Session};
+use super::super::{PROFILE, document::Places, options, own_accounts, session::Session};
 use crate::{EngineError, Home, blocking::blocking, hosting::server_log};
 
 /// Bytes of the server's log that are read at most: it has a line for each thing that recovery says.
@@ -17,14 +17,12 @@ const OWN_ACCOUNTS: &str = "'rdsadmin@localhost', 'mysql.session@localhost', 'my
                             'mysql.infoschema@localhost'";
 
 /// Asks the recovered server, and lets it serve.
-pub(super) async fn verify(home: &Home, places: Places) -> Result<(), EngineError> {
-    let mut session = Session::open(home).await?;
-    let faults = faults(&mut session, home, places).await?;
-    if let Some(why) = faults {
-        tracing::warn!(home = %home.dir.display(), log = server_log::tail(home, &PROFILE), why, "a load failed");
-        return Err(EngineError::bad_dump(why));
-    }
+pub(super) async fn serve(home: &Home, places: Places) -> Result<(), EngineError> {
+    let mut session = checked(home, places).await?;
+    own_accounts::forget_followers(&mut session, &[]).await?;
     for sql in [
+        // The snapshot may be one of a server that followed another.
+        "RESET REPLICA ALL".to_owned(),
         format!(
             "SET GLOBAL innodb_buffer_pool_size = {}",
             options::POOL_BYTES
@@ -36,6 +34,26 @@ pub(super) async fn verify(home: &Home, places: Places) -> Result<(), EngineErro
         session.run("take clients", &sql).await?;
     }
     session.close().await;
+    Ok(())
+}
+
+/// A session of the recovered server, which is asked whether it is what the dump describes.
+async fn checked(home: &Home, places: Places) -> Result<Session, EngineError> {
+    let mut session = Session::open(home).await?;
+    let faults = faults(&mut session, home, places).await?;
+    if let Some(why) = faults {
+        tracing::warn!(home = %home.dir.display(), log = server_log::tail(home, &PROFILE), why, "a load failed");
+        return Err(EngineError::bad_dump(why));
+    }
+    Ok(session)
+}
+
+/// Asks the recovered server, which nobody is to use yet.
+///
+/// # Errors
+/// [`EngineError::BadDump`]; what the server answers.
+pub(in crate::mysql) async fn check(home: &Home, places: Places) -> Result<(), EngineError> {
+    checked(home, places).await?.close().await;
     Ok(())
 }
 

@@ -20,10 +20,11 @@ use crate::{
     mysql::{
         handle::MySql,
         install::Install,
-        options::{self, OWN, POOL_BYTES, Purpose, option_name},
+        options::{self, OWN, POOL_BYTES, option_name},
         process::SERVER,
         profile::PROFILE,
         quoted::quoted_name,
+        replicating::Purpose,
         session::{Session, code_of},
     },
     parameters::{Parameter, ParameterType},

@@ -12,7 +12,6 @@ use tokio_postgres::types::PgLsn;
 
 use super::super::{
     conf::ADMIN,
-    follow::home_of,
     session::{Session, column},
 };
 use crate::{EngineError, Home, home::Upstream};
@@ -31,7 +30,7 @@ pub(super) async fn catch_up(
     session: &Session,
 ) -> Result<(), EngineError> {
     let doing = "say how far it is";
-    let writer = Session::open(&home_of(upstream, home), ADMIN).await?;
+    let writer = Session::open(&upstream.home(home), ADMIN).await?;
     let row = writer
         .row(doing, "SELECT pg_current_wal_flush_lsn()", &[])
         .await?;

@@ -1,0 +1,188 @@
+//! Servers that follow another one of their cluster: made as copies of it, and taken back when they had writes of
+//! their own.
+//!
+//! It does not know who takes writes in their place.
+use std::time::Duration;
+
+use super::{
+    super::{
+        document::Document,
+        handle::MySql,
+        load,
+        process::SERVER,
+        quoted::quoted_text,
+        replicating::{self, Purpose},
+        run::RESTART_WAIT,
+        session::Session,
+    },
+    FOLLOWS, gtids,
+    link::{Link, detach},
+};
+use crate::{
+    blocking::blocking,
+    error::EngineError,
+    home::{Home, Upstream},
+    hosting::{
+        chosen,
+        fence::FENCED,
+        hold::Hold,
+        whole::{is_whole, mark_whole, unmark_whole},
+    },
+    interface::Replica,
+};
+
+/// The parameter by which what was committed is on the disk, and its value.
+const DURABLE: (&str, &str) = ("innodb_flush_log_at_trx_commit", "1");
+
+fn upstream(home: &Home) -> Result<&Upstream, EngineError> {
+    let upstream = home.replication.upstream.as_ref();
+    upstream.ok_or_else(|| EngineError::BadValue {
+        what: "the server to follow",
+        value: String::new(),
+        why: "is missing",
+    })
+}
+
+/// Whether a server took writes when it last ran.
+async fn took_writes(home: &Home) -> Result<bool, EngineError> {
+    Ok(is_whole(home)? && FOLLOWS.text(home).await?.is_none())
+}
+
+/// Makes sure that nobody who knows of an older state of things ends a server that takes writes, let
+/// alone copies over its files. One that is to follow was fenced before. The caller holds the lock.
+async fn may_follow(home: &Home) -> Result<(), EngineError> {
+    match took_writes(home).await? && FENCED.text(home).await?.is_none() {
+        true => Err(EngineError::TakesWrites {
+            home: home.dir.clone(),
+        }),
+        false => Ok(()),
+    }
+}
+
+impl MySql {
+    /// Makes a new server that follows.
+    pub(in crate::mysql) async fn follow_upstream(&self, home: &Home) -> Result<(), EngineError> {
+        self.check(home)?;
+        upstream(home)?;
+        let _held = Hold::take_new(home).await?;
+        self.copy_upstream(home).await
+    }
+
+    /// Makes a follower that cannot go on anew.
+    pub(in crate::mysql) async fn copy_again(&self, home: &Home) -> Result<(), EngineError> {
+        self.check(home)?;
+        upstream(home)?;
+        let _held = Hold::take(home).await?;
+        may_follow(home).await?;
+        self.copy_upstream(home).await
+    }
+
+    /// Starts a follower, or adopts it. One that took writes when it last ran is taken back to what the server has
+    /// that it follows now. The caller holds the lock.
+    pub(in crate::mysql) async fn start_follower(&self, home: &Home) -> Result<(), EngineError> {
+        if !is_whole(home)? {
+            return self.copy_upstream(home).await;
+        }
+        may_follow(home).await?;
+        if took_writes(home).await? {
+            tracing::info!(home = %home.dir.display(), "a server that took writes comes back as a follower");
+            if let Err(error) = self.rejoin(home).await {
+                tracing::warn!(home = %home.dir.display(), %error, "a server cannot follow with what it has, so it is copied anew");
+                return self.copy_upstream(home).await;
+            }
+        }
+        self.launch(home, Purpose::Serve).await?;
+        self.attach(home).await
+    }
+
+    /// Copies the server to follow while that runs, and makes a follower of it. The caller holds the lock.
+    async fn copy_upstream(&self, home: &Home) -> Result<(), EngineError> {
+        let upstream = upstream(home)?;
+        SERVER.end(home, Duration::ZERO).await?;
+        unmark_whole(home)?;
+        let document = self.copy_files(&upstream.home(home), home).await?;
+        let (document, places) = Document::parse(&document)?;
+        let at = home.clone();
+        blocking(move || load::prepare(&at, &document, places)).await?;
+        let made = async {
+            self.launch(home, Purpose::Recover).await?;
+            load::verify::check(home, places).await?;
+            FOLLOWS.set(home, "").await?;
+            SERVER.end(home, RESTART_WAIT).await?;
+            self.launch(home, Purpose::Serve).await?;
+            mark_whole(home).await?;
+            self.attach(home).await
+        };
+        SERVER.or_end(home, made.await).await
+    }
+
+    /// Makes a follower of a server that took writes, if all of them are where it is to follow.
+    async fn rejoin(&self, home: &Home) -> Result<(), EngineError> {
+        let upstream = upstream(home)?;
+        let refuse = |why| {
+            Err(EngineError::BadValue {
+                what: "the server that took writes",
+                value: String::new(),
+                why,
+            })
+        };
+        let (durable, value) = DURABLE;
+        let chosen = chosen::in_effect(home)?;
+        if chosen.get(durable).is_some_and(|chosen| chosen != value) {
+            return refuse("may have lost what its log has");
+        }
+        if !replicating::has_logged(home)? {
+            return refuse("has no log of what it committed");
+        }
+        SERVER.end(home, RESTART_WAIT).await?;
+        self.launch(home, Purpose::Alone).await?;
+        let is_contained = async {
+            let mut session = Session::open(home).await?;
+            let own = executed(&mut session).await?;
+            detach(&mut session).await?;
+            session.close().await;
+            let mut source = Session::open(&upstream.home(home)).await?;
+            let subset = format!("SELECT GTID_SUBSET({}, @@gtid_executed)", quoted_text(&own));
+            let answer = source.cell("tell its transactions", &subset).await?;
+            source.close().await;
+            Ok::<_, EngineError>(answer == "1")
+        };
+        let is_contained = is_contained.await;
+        SERVER.end(home, RESTART_WAIT).await?;
+        match is_contained? {
+            true => FOLLOWS.set(home, "").await,
+            false => refuse("has transactions that the one to follow has not"),
+        }
+    }
+
+    /// How far a server is.
+    pub(in crate::mysql) async fn replica_state(
+        &self,
+        home: &Home,
+    ) -> Result<Replica, EngineError> {
+        let mut session = Session::open(home).await?;
+        let doing = "say how far it is";
+        let is_shut = session.cell(doing, "SELECT @@super_read_only").await? == "1";
+        let link = Link::of(&mut session).await?;
+        let retrieved = link.as_ref().map_or("", |link| &link.retrieved);
+        let ahead = format!(
+            "SELECT GTID_SUBTRACT({}, @@gtid_executed)",
+            quoted_text(retrieved)
+        );
+        let ahead = session.cell(doing, &ahead).await?;
+        let executed = executed(&mut session).await?;
+        session.close().await;
+        Ok(Replica {
+            follows: is_shut && link.is_some(),
+            position: gtids::count(&executed).saturating_add(gtids::count(&ahead)),
+            is_connected: link.is_some_and(|link| link.receives && link.applies),
+        })
+    }
+}
+
+/// The transactions that a server has.
+pub(super) async fn executed(session: &mut Session) -> Result<String, EngineError> {
+    let doing = "tell its transactions";
+    let told = session.cell(doing, "SELECT @@GLOBAL.gtid_executed").await?;
+    Ok(told.replace('\n', ""))
+}

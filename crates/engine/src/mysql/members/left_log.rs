@@ -1,0 +1,121 @@
+//! What a server that ended had logged and others may lack, put where one that followed it finds it as if it had
+//! been sent.
+//!
+//! It does not know which transactions are lacking but by what it is told.
+use std::{
+    fs::File,
+    io::{self, Read},
+};
+
+use super::{
+    super::replicating::{RELAY_LOG, log_number},
+    gtids::Gtids,
+    log,
+};
+use crate::{blocking::blocking, error::EngineError, folder::Folder, home::Home};
+
+/// The list of the logs that a follower heard.
+const HEARD: &str = "relay.index";
+
+/// The logs that a server left.
+#[derive(Debug)]
+pub(super) struct LeftLog {
+    home: Home,
+    /// Their names, in order, each with the transactions of all before it, where it says them.
+    files: Vec<(String, Option<Gtids>)>,
+}
+
+/// Logs that were put before a follower.
+#[derive(Debug)]
+pub(super) struct Put {
+    /// The first one's name; none when there was nothing.
+    pub(super) first: Option<String>,
+    /// The transactions in them.
+    pub(super) gtids: Gtids,
+}
+
+impl LeftLog {
+    /// Finds what the server left in its folder.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) async fn of(home: &Home) -> Result<Self, EngineError> {
+        let home = home.clone();
+        blocking(move || {
+            let files = list(&home).map_err(|error| unreadable(&home, error))?;
+            Ok(Self { home, files })
+        })
+        .await
+    }
+
+    /// For each of the logs, the latest first: the transactions of all before it, where it says them.
+    pub(super) fn latest_first(&self) -> impl Iterator<Item = (usize, Option<&Gtids>)> {
+        let files = self.files.iter().enumerate().rev();
+        files.map(|(number, (_, previous))| (number, previous.as_ref()))
+    }
+
+    /// Puts them, from one of them on, before a server that hears nobody meanwhile, in the place of all that it
+    /// heard. Of the last one it is as much as is whole.
+    ///
+    /// # Errors
+    /// When they cannot be read or written.
+    pub(super) async fn put(&self, from: usize, to: &Home) -> Result<Put, EngineError> {
+        let names = self.files[from.min(self.files.len())..].iter();
+        let names: Vec<String> = names.map(|(name, _)| name.clone()).collect();
+        let (home, to) = (self.home.clone(), to.clone());
+        blocking(move || put(&home, &names, &to).map_err(|error| unreadable(&home, error))).await
+    }
+}
+
+fn unreadable(home: &Home, error: io::Error) -> EngineError {
+    EngineError::io(
+        "take over the log of the server that ended in",
+        &home.dir,
+        error,
+    )
+}
+
+fn list(home: &Home) -> io::Result<Vec<(String, Option<Gtids>)>> {
+    let folder = Folder::open(&home.data())?;
+    let mut numbers = Vec::new();
+    for entry in folder.entries()? {
+        numbers.extend(log_number(&entry.name).map(|number| (number, entry.name)));
+    }
+    numbers.sort_unstable();
+    let files = numbers.into_iter().map(|(_, name)| {
+        let previous = log::previous(&folder.file(&name)?)?;
+        Ok((name, previous))
+    });
+    files.collect()
+}
+
+fn put(from: &Home, names: &[String], to: &Home) -> io::Result<Put> {
+    let (source, target) = (Folder::open(&from.data())?, Folder::open(&to.data())?);
+    for entry in target.entries()? {
+        let heard = entry.name.strip_prefix(RELAY_LOG);
+        if heard.is_some_and(|rest| rest.starts_with('.')) {
+            target.unlink(&entry.name)?;
+        }
+    }
+    let (mut put, mut index) = (None, String::new());
+    let mut gtids = Gtids::default();
+    for (number, name) in (1_u32..).zip(names) {
+        let file = source.file(name)?;
+        let logged = log::read(&file)?;
+        let heard = format!("{RELAY_LOG}.{number:06}");
+        copy(&file, logged.end, &target.write(&heard, to.os_uid)?)?;
+        gtids.join(logged.gtids);
+        index.push_str(&format!("./{heard}\n"));
+        put.get_or_insert(heard);
+    }
+    let mut list = target.write(HEARD, to.os_uid)?;
+    io::Write::write_all(&mut list, index.as_bytes())?;
+    list.sync_data()?;
+    target.sync()?;
+    Ok(Put { first: put, gtids })
+}
+
+fn copy(from: &File, bytes: u64, mut to: &File) -> io::Result<()> {
+    io::copy(&mut from.take(bytes), &mut to)?;
+    to.sync_data()
+}

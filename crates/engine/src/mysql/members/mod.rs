@@ -1,0 +1,17 @@
+//! The servers of a cluster that has several: how they come to follow one, and how another one takes its writes.
+//!
+//! It does not know why one is wanted, nor which of them is to take writes.
+mod copy;
+mod events;
+mod follow;
+mod gtids;
+mod lead;
+mod left_log;
+mod link;
+mod log;
+mod promote;
+
+use crate::hosting::mark::Mark;
+
+/// Says that a server follows: nothing but a promotion makes a writer of it.
+pub(super) const FOLLOWS: Mark = Mark("follows");

@@ -1,0 +1,115 @@
+//! What a server is begun for, and what that and its place in its cluster make of its settings.
+//!
+//! It does not know how settings become options.
+use crate::{error::EngineError, folder::Folder, home::Home};
+
+/// What the server is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Serve clients.
+    Serve,
+    /// Recover from the files of a dump: nobody but the administrator is let in, and no event runs.
+    Recover,
+    /// Recover as a member of a cluster, and take over what another member had logged: it has no address, and
+    /// nobody writes.
+    Alone,
+    /// Answer the administrator what it is: it has no address.
+    Ask,
+}
+
+impl Purpose {
+    /// Whether clients reach it.
+    pub(super) fn has_address(self) -> bool {
+        matches!(self, Self::Serve | Self::Recover)
+    }
+}
+
+/// What the names of a server's logs for its followers begin with, and of those that it has of another one.
+const LOG: &str = "binlog";
+pub(super) const RELAY_LOG: &str = "relay";
+/// The list of a server's logs: where there is one, the server has logged.
+const LOGS: &str = "binlog.index";
+
+/// The settings of a server whose cluster has several, or had: what is committed is in the log first.
+const LOGGING: &[(&str, &str)] = &[
+    ("log_bin", LOG),
+    ("sync_binlog", "1"),
+    ("gtid_mode", "ON"),
+    ("enforce_gtid_consistency", "ON"),
+    // Rows are logged, so it does not matter what a function does.
+    ("log_bin_trust_function_creators", "ON"),
+    // It goes by size: see `purge`.
+    ("binlog_expire_logs_seconds", "0"),
+    ("max_binlog_size", "33554432"),
+    ("relay_log", RELAY_LOG),
+    ("max_relay_log_size", "33554432"),
+    ("replica_net_timeout", "20"),
+];
+/// The settings of one that follows.
+const FOLLOWING: &[(&str, &str)] = &[
+    ("read_only", "ON"),
+    ("super_read_only", "ON"),
+    ("event_scheduler", "OFF"),
+];
+
+/// Whether a server logs what it commits, for others to follow. One that did goes on: after a crash its log
+/// decides what was committed.
+///
+/// # Errors
+/// When its folder cannot be read.
+fn logs(home: &Home) -> Result<bool, EngineError> {
+    Ok(home.replication.is_shared() || has_logged(home)?)
+}
+
+/// Whether a server has a log of what it committed.
+///
+/// # Errors
+/// When its folder cannot be read.
+pub(super) fn has_logged(home: &Home) -> Result<bool, EngineError> {
+    let data = home.data();
+    let found = Folder::open(&data).and_then(|data| data.has_file(LOGS));
+    found.map_err(|source| EngineError::io("look into", data, source))
+}
+
+/// The number of a log by its name.
+pub(super) fn log_number(name: &str) -> Option<u64> {
+    name.strip_prefix(LOG)?.strip_prefix('.')?.parse().ok()
+}
+
+/// A server's number, another one than those of its cluster's others.
+fn server_number(home: &Home) -> u32 {
+    crc32c::crc32c(home.replication.name.as_bytes()).max(1)
+}
+
+/// The settings by which a server is to the others of its cluster what it is. Nothing that was chosen for it counts
+/// for more.
+///
+/// # Errors
+/// When its folder cannot be read.
+pub(super) fn replicating(
+    home: &Home,
+    purpose: Purpose,
+) -> Result<Vec<(&'static str, String)>, EngineError> {
+    let fixed = |settings: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
+        let pairs = settings.iter();
+        pairs
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect()
+    };
+    let is_member = matches!(purpose, Purpose::Serve | Purpose::Alone);
+    let mut settings = match is_member && logs(home)? {
+        true => fixed(LOGGING),
+        false => fixed(&[("skip_log_bin", "1")]),
+    };
+    settings.push(("server_id", server_number(home).to_string()));
+    // A follower that crashed asks anew for what it had not come to, but where nobody is left to be asked.
+    let asks_anew = match purpose {
+        Purpose::Alone => "OFF",
+        Purpose::Serve | Purpose::Recover | Purpose::Ask => "ON",
+    };
+    settings.push(("relay_log_recovery", asks_anew.to_owned()));
+    if purpose == Purpose::Alone || home.replication.upstream.is_some() {
+        settings.extend(fixed(FOLLOWING));
+    }
+    Ok(settings)
+}
