@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: attack audit deb test-packages test-console test-ops tools help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-ready bench-maps bench-idle bench-model bench-mysql soak soak-nodes
+.PHONY: attack audit deb dist test-packages test-console test-ops tools help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-ready bench-maps bench-idle bench-model bench-mysql soak soak-nodes
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ lint: ## Format check, clippy, the allowed directions between crates, names in t
 
 deb: ## A package for Debian 12 in target/debian: binary, units, settings, man pages, completions (DEB_ARGS=--no-build takes the binary that is there)
 	@scripts/deb $(DEB_ARGS)
+
+dist: ## A tar of binary, units, man pages and completions in target/dist, with its list of components and SHA256SUMS (MINISIGN_KEY=FILE signs them; DIST_ARGS=--check makes it again elsewhere and compares)
+	@scripts/dist $(DIST_ARGS)
 
 test-packages: ## Packages of the release binary that is there, in a bare Debian 12 under its own systemd; lintian (root; some minutes)
 	@scripts/test-packages
