@@ -38,8 +38,15 @@ def test_rules_fire_and_do_not():
 @pytest.fixture(scope="module")
 def scraped(deploy_for_module, tmp_path_factory):
     """A server with a cluster, and a Prometheus that scrapes it: both, and a function that asks Prometheus."""
-    deployment = deploy_for_module("--metrics-token", TOKEN)
-    deployment.new_cluster("orders")
+    settings = {"SNAPFERRY_METRICS_TOKEN": TOKEN, "SNAPFERRY_NO_AUTOMATED_BACKUPS": None}
+    deployment = deploy_for_module(environment=settings)
+    with clients.connect(deployment.new_cluster("orders")) as connection:
+        connection.execute("create table t (i bigint)")
+    # A snapshot that is taken from here on has a log to lead on from.
+    chunks = re.compile(r"(?m)^snapferry_log_chunks_written_total [1-9]")
+    running.wait_until(
+        lambda: chunks.search(clients.send(deployment.server, "GET", "/metrics").text), 60, "the log of the cluster goes to the vault"
+    )
     folder, port = tmp_path_factory.mktemp("prometheus"), network.free_port()
     settings = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
