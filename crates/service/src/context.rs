@@ -19,6 +19,7 @@ use vault::Headers;
 
 use crate::{
     Dependencies, Settings,
+    account_limiter::AccountLimiter,
     background::status::Tasks,
     clusters::{answering::Answering, users::Users},
     jobs::{deaths::Deaths, keyed_queues::KeyedQueues, slots::JobSlots},
@@ -27,7 +28,6 @@ use crate::{
     logs::windows::LogWindows,
     metrics::{Metrics, scraped::Scraped},
     record_log::{batch::Seal, checkpoint::RecordLogWriter},
-    turns::Turns,
     vaults::Vaults,
 };
 
@@ -83,7 +83,7 @@ pub struct ServiceContext {
     /// The right to begin or end an instance's server, one at a time.
     pub server_turns: KeyedQueues<InstanceId>,
     /// One look into the vaults on a caller's behalf at a time.
-    pub(crate) looks: Turns,
+    pub(crate) looks: AccountLimiter,
     /// What manifests reach, as such looks remember it.
     pub(crate) headers: Headers,
     /// Reaches regions that other deployments host.
@@ -166,7 +166,7 @@ impl ServiceContext {
             scraped: Scraped::default(),
             queues: KeyedQueues::default(),
             server_turns: KeyedQueues::default(),
-            looks: Turns::new(1),
+            looks: AccountLimiter::new(1),
             headers: Headers::remembering(LOOK_HEADERS_BYTES_MAX),
             peer_transport: parts.peer_transport,
             looked: Mutex::default(),

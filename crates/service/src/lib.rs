@@ -1,6 +1,7 @@
 //! What the product does: API actions, background jobs, and the links between regions.
 //!
 //! It names traits only: which catalog, vault and engine stand behind them is the server's choice.
+mod account_limiter;
 pub mod analysis;
 pub mod auth;
 pub mod background;
@@ -27,7 +28,6 @@ pub mod secrets;
 pub mod settings;
 pub mod sweep;
 mod tasks;
-mod turns;
 mod vaults;
 pub mod verify;
 

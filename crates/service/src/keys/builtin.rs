@@ -21,7 +21,7 @@ use super::{
     period::{self, PERIOD_DAYS},
     policy_cache::Policies,
 };
-use crate::{turns::Turns, vaults::Vaults};
+use crate::{account_limiter::AccountLimiter, vaults::Vaults};
 
 const TOKEN_PURPOSE: &str = "link-token";
 
@@ -56,7 +56,7 @@ pub struct Keys {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policies: Policies,
-    pub(super) pair_work: Turns,
+    pub(super) pair_work: AccountLimiter,
 }
 
 impl std::fmt::Debug for Keys {
@@ -85,7 +85,7 @@ impl Keys {
             clock,
             entropy,
             policies: Policies::default(),
-            pair_work: Turns::of_half_the_processors(),
+            pair_work: AccountLimiter::of_half_the_processors(),
         }
     }
 

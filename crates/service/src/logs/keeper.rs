@@ -82,6 +82,9 @@ impl Task for LogKeeper {
             }
             stays
         });
+        if writers.is_empty() {
+            return Ok(Next::Changed);
+        }
         for member in writers {
             self.look(context, member).await;
         }

@@ -1,7 +1,7 @@
-//! Turns at the processor for what takes a caller's request long: a new pair of keys, a comparison of
-//! two snapshots.
+//! Bounds for each account what takes the processor long for one request: a new pair of keys, a
+//! comparison of two snapshots.
 //!
-//! It does not know what is done in a turn. An account has one turn at a time, so one that asks
+//! It does not know what that work is. An account has one turn at a time, so one that asks
 //! for a thousand waits for itself, and all of them together leave the processor to others.
 use std::{
     collections::HashMap,
@@ -13,12 +13,12 @@ use tokio::sync::Semaphore;
 
 /// Who is working, and who waits.
 #[derive(Debug)]
-pub struct Turns {
+pub struct AccountLimiter {
     accounts: Mutex<HashMap<Account, Arc<Semaphore>>>,
     all: Arc<Semaphore>,
 }
 
-impl Turns {
+impl AccountLimiter {
     /// So many at once.
     pub(crate) fn new(at_once: usize) -> Self {
         Self {
@@ -70,14 +70,14 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn an_account_has_one_turn_at_a_time() {
-        let turns = Arc::new(Turns::new(2));
+        let limiter = Arc::new(AccountLimiter::new(2));
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let account: Account = "123456789012".parse().expect("legal");
         let asked = (0..20).map(|_| {
-            let (turns, account) = (Arc::clone(&turns), account.clone());
+            let (limiter, account) = (Arc::clone(&limiter), account.clone());
             let (now, most) = (Arc::clone(&now), Arc::clone(&most));
             tokio::spawn(async move {
-                turns
+                limiter
                     .run(&account, move || {
                         let there = now.fetch_add(1, Ordering::SeqCst) + 1;
                         most.fetch_max(there, Ordering::SeqCst);
@@ -91,7 +91,7 @@ mod tests {
             one.await.expect("done");
         }
         assert_eq!(most.load(Ordering::SeqCst), 1);
-        turns.own(&"000000000000".parse().expect("legal"));
-        assert_eq!(turns.accounts.lock().expect("whole").len(), 1);
+        limiter.own(&"000000000000".parse().expect("legal"));
+        assert_eq!(limiter.accounts.lock().expect("whole").len(), 1);
     }
 }
