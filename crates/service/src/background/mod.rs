@@ -6,7 +6,12 @@
 pub(crate) mod report;
 pub mod status;
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use catalog::CatalogError;
@@ -37,8 +42,8 @@ pub(crate) enum Next {
     Period,
     /// At once: there is more to do.
     Now,
-    /// As [`Next::Period`], and not before the catalog has changed: nothing it has is waited for.
-    /// For work that only a commit can bring, neither time nor a server.
+    /// As [`Next::Period`], and not before a job was added or a record changed: nothing that is
+    /// there is waited for. For work that only that can bring, neither time nor a server.
     Changed,
 }
 
@@ -112,7 +117,7 @@ pub(crate) fn spawn<T: Task>(context: &Arc<ServiceContext>, task: T) -> JoinHand
 async fn keep_running<T: Task>(context: Arc<ServiceContext>, mut task: T) {
     let name = task.name();
     let mut failures = 0;
-    // The catalog's commits when the task found nothing in it.
+    // Changes of the catalog when the task found nothing in it.
     let mut unchanged = None;
     let mut wait = match T::AT_START {
         true => Duration::ZERO,
@@ -127,7 +132,7 @@ async fn keep_running<T: Task>(context: Arc<ServiceContext>, mut task: T) {
                 () = rest(&context, wait, unchanged) => {}
             }
         }
-        let commits = context.catalog.commits();
+        let changes = context.changes.load(Ordering::Relaxed);
         unchanged = None;
         wait = match attempt(&context, &mut task, &name).await {
             Ok(Some(Next::Now)) => {
@@ -140,7 +145,7 @@ async fn keep_running<T: Task>(context: Arc<ServiceContext>, mut task: T) {
             }
             Ok(Some(Next::Changed)) => {
                 failures = 0;
-                unchanged = Some(commits);
+                unchanged = Some(changes);
                 jittered(&context, task.period(&context))
             }
             Ok(None) => jittered(&context, task.period(&context)),
@@ -157,15 +162,15 @@ async fn keep_running<T: Task>(context: Arc<ServiceContext>, mut task: T) {
     Box::new(task).end().await;
 }
 
-/// Sleeps for `wait`, and on while the catalog still has so many commits. Others' commits are not
-/// counted here, so where nodes share a catalog a task runs after each period.
+/// Sleeps for `wait`, and on while the catalog has changed so often. What others change is not counted
+/// here, so where nodes share a catalog a task runs after each period.
 async fn rest(context: &ServiceContext, wait: Duration, unchanged: Option<u64>) {
     tokio::time::sleep(wait).await;
-    let Some(commits) = unchanged.filter(|_| context.settings.membership.is_none()) else {
+    let Some(changes) = unchanged.filter(|_| context.settings.membership.is_none()) else {
         return;
     };
     let mut waited = wait;
-    while waited < UNCHANGED_MAX && context.catalog.commits() == commits {
+    while waited < UNCHANGED_MAX && context.changes.load(Ordering::Relaxed) == changes {
         tokio::time::sleep(wait).await;
         waited += wait;
     }
