@@ -17,6 +17,9 @@ use crate::{
     settings::LogFormat,
 };
 
+/// What stands before lines for a shell.
+const PASTE: &str = "\nTo connect, paste:\n";
+
 /// As root, clusters run as users of their own, which takes several of root's rights.
 pub(crate) fn tell_missing_capabilities() {
     if !geteuid().is_root() {
@@ -53,10 +56,15 @@ pub(crate) fn introduce(
             "--dev: signatures are not checked; whoever reaches this port can do everything"
         );
     }
-    if format == LogFormat::Json || mode == Mode::Dev {
+    if format == LogFormat::Json {
         return;
     }
     let mut text = String::new();
+    if mode == Mode::Dev {
+        text.push_str(PASTE);
+        text.push_str(&credentials::dev_export_lines(endpoint));
+        text.push('\n');
+    }
     if let Some(key) = administrator {
         text.push_str(&format!(
             "\nMade the administrator's access key {} of account {}, in {}.\n",
@@ -75,8 +83,8 @@ pub(crate) fn introduce(
             dir.master_key().display()
         ));
     }
-    if dir.credentials().try_exists().is_ok_and(|there| there) {
-        text.push_str("\nTo connect, paste:\n");
+    if mode == Mode::Closed && dir.credentials().try_exists().is_ok_and(|there| there) {
+        text.push_str(PASTE);
         text.push_str(&credentials::export_lines(endpoint, &dir.credentials()));
         text.push('\n');
     }

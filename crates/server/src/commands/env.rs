@@ -13,7 +13,7 @@ use crate::{
         output::print,
     },
     deployment::{
-        credentials::{ADMINISTRATOR_ACCOUNT, export_lines},
+        credentials::{dev_export_lines, export_lines},
         data_dir::default_path,
     },
 };
@@ -40,10 +40,7 @@ pub(crate) struct Env {
 impl Run for Env {
     fn run(self, _: &Invocation) -> Result<Outcome, Failure> {
         if self.dev {
-            print(&format!(
-                "export AWS_ENDPOINT_URL={}\nexport AWS_ACCESS_KEY_ID={ADMINISTRATOR_ACCOUNT}\nexport AWS_SECRET_ACCESS_KEY=dev\nexport AWS_DEFAULT_REGION=us-east-1\n",
-                self.endpoint
-            ))?;
+            print(&dev_export_lines(&self.endpoint))?;
             return Ok(Outcome::Done);
         }
         let folder = match self.data {

@@ -20,7 +20,7 @@ use crate::deployment::data_dir::{DataDir, DataDirError, write_private};
 /// The profile in the credentials file.
 pub(crate) const PROFILE: &str = "snapferry";
 /// The account of the first administrator.
-pub(crate) const ADMINISTRATOR_ACCOUNT: &str = "000000000000";
+const ADMINISTRATOR_ACCOUNT: &str = "000000000000";
 
 /// A key as its owner gets it, once.
 pub(crate) struct NewAccessKey {
@@ -237,6 +237,13 @@ pub(crate) fn export_lines(endpoint: &str, credentials: &Path) -> String {
     format!(
         "export AWS_ENDPOINT_URL={endpoint}\nexport AWS_PROFILE={PROFILE}\nexport AWS_SHARED_CREDENTIALS_FILE={}\n",
         shell_word(&credentials.display().to_string())
+    )
+}
+
+/// The same for a server with --dev, which takes any key.
+pub(crate) fn dev_export_lines(endpoint: &str) -> String {
+    format!(
+        "export AWS_ENDPOINT_URL={endpoint}\nexport AWS_ACCESS_KEY_ID={ADMINISTRATOR_ACCOUNT}\nexport AWS_SECRET_ACCESS_KEY=dev\nexport AWS_DEFAULT_REGION=us-east-1\n"
     )
 }
 
