@@ -41,3 +41,10 @@ def test_an_unknown_region_creates_nothing(dev):
             MasterUserPassword=clients.PASSWORD,
         )
     assert "mars-north-1" in caught.value.response["Error"]["Message"]
+
+
+def test_the_start_says_what_to_paste(dev):
+    said = dev.server.log.read_text(encoding="utf-8")
+    line = f"export AWS_ENDPOINT_URL={dev.server.url}\n"
+    assert "To connect, paste:\n" + line in said
+    assert "export AWS_SECRET_ACCESS_KEY=dev\n" in said
