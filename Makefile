@@ -53,6 +53,7 @@ soak: ## Longer property tests, more seeds of a failing bucket, dumps under chur
 soak-nodes: ## Kill and freeze nodes, the database and the S3 server at random (ROUNDS=200), and check what was acknowledged
 	SOAK_ROUNDS=$(or $(ROUNDS),200) scripts/test clients tests/test_kills.py -s
 	SOAK_ROUNDS=$(or $(ROUNDS),200) scripts/test clients tests/test_members.py -m long -s
+	SOAK_ROUNDS=$(or $(ROUNDS),200) scripts/test clients tests/test_zones.py -m long -s
 
 lint: ## Format check, clippy, the allowed directions between crates, names in the documents
 	@scripts/test lint

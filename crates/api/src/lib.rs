@@ -17,6 +17,7 @@ mod routes;
 mod schema;
 mod secrets;
 mod shapes;
+mod spread;
 mod tagging;
 
 pub use actions::{ACTIONS, find};

@@ -7,10 +7,12 @@ use model::{
     job::{Pin, Subject},
 };
 
-use crate::{action::ActionContext, shapes::groups};
+use crate::{
+    action::ActionContext,
+    shapes::groups,
+    spread::{self, READERS},
+};
 
-/// Readers of a Multi-AZ DB cluster.
-const READERS: usize = 2;
 /// Characters of a Multi-AZ DB cluster's identifier. Source: API_CreateDBCluster.
 const MULTI_AZ_NAME_MAX: usize = 52;
 
@@ -123,7 +125,7 @@ fn goes_on(snapshot: &Snapshot, content: &Content, cluster: &Cluster) -> bool {
 /// The name is taken, the quota is reached, or no address or port is free.
 pub async fn insert(
     cx: &ActionContext,
-    cluster: Cluster,
+    mut cluster: Cluster,
     wanted: PortRequest,
     job: Job,
 ) -> Result<(Cluster, Instance), Fault> {
@@ -140,9 +142,20 @@ pub async fn insert(
         .catalog
         .read(move |tx| check_new(tx, &asked, clusters_max))
         .await?;
+    let nodes = match cluster.is_multi_az() {
+        true => spread::nodes(cx, &cluster).await?,
+        false => None,
+    };
+    if let Some(nodes) = &nodes {
+        cluster.spread = Some(Box::default());
+        spread::zones(&mut cluster, nodes);
+    }
     let place = addresses::choose(&cx.service, &cluster, "", wanted).await?;
     let (asked, at) = (cluster.clone(), place.clone());
-    let readers = readers(cx, &cluster, &place).await;
+    let readers = match &nodes {
+        Some(nodes) => Ok(spread::readers(cx, &cluster, &place, nodes)),
+        None => readers(cx, &cluster, &place).await,
+    };
     let held = readers.as_ref().map_or_else(|_| Vec::new(), Clone::clone);
     let let_go = |_: &Fault| {
         addresses::release(&cx.service, &asked, &at);
@@ -177,11 +190,19 @@ pub async fn insert(
             if !readers.is_empty() {
                 name(tx, &kept, &mut writer, 1)?;
             }
+            if let Some(nodes) = &nodes {
+                writer.availability_zone = Some(nodes.own_zone.clone());
+            }
             let writer = instances::insert(tx, writer)?.value;
             for (at, reader) in readers.iter().enumerate() {
                 let mut reader = reader.clone();
-                reader.placement.os_uid = os_uid;
+                let zone = reader.availability_zone.take();
                 name(tx, &kept, &mut reader, at + 2)?;
+                match &nodes {
+                    // Its own node gives it a user and an address.
+                    Some(_) => reader.availability_zone = zone,
+                    None => reader.placement.os_uid = os_uid,
+                }
                 instances::insert(tx, reader)?;
             }
             instances::relink(tx, &kept)?;

@@ -49,6 +49,7 @@ migrations![
     "0022_snapshot_times",
     "0023_recovery_points",
     "0024_locks",
+    "0025_node_zones",
 ];
 
 #[cfg(test)]

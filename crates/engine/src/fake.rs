@@ -386,6 +386,7 @@ impl Engine for FakeEngine {
             follows: false,
             position: 0,
             is_connected: false,
+            heard_by: 0,
         })
     }
 

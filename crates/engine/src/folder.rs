@@ -232,7 +232,8 @@ impl Folder {
     }
 }
 
-fn give_one(fd: impl std::os::fd::AsFd, owner: Option<u32>) -> io::Result<()> {
+/// Gives an open file or folder to a user.
+pub(crate) fn give_one(fd: impl std::os::fd::AsFd, owner: Option<u32>) -> io::Result<()> {
     if let Some(owner) = owner {
         let (uid, gid) = (
             rustix::fs::Uid::from_raw(owner),

@@ -1,7 +1,12 @@
 //! Where one try at a cluster lives.
 //!
 //! It knows no particular database.
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
 
 use crate::profile::Profile;
 
@@ -27,7 +32,7 @@ pub struct Home {
     pub replication: Replication,
 }
 
-/// What a home's server is to the other servers of its cluster. All of them run as the same user.
+/// What a home's server is to the other servers of its cluster. Those on one node run as the same user.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Replication {
     /// Its name among them: lower-case letters, digits and underscores.
@@ -39,6 +44,26 @@ pub struct Replication {
     /// Those of them of which one must have a commit before its client hears of it. Empty: no commit
     /// waits.
     pub synchronous: Vec<String>,
+    /// What they prove themselves with to one another over the network. None: all are on one node, and
+    /// reach each other by their sockets.
+    pub secret: Option<PeerSecret>,
+}
+
+/// What the servers of one cluster know, on several nodes, and nobody else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PeerSecret {
+    /// The password of their role.
+    pub password: Zeroizing<String>,
+    /// What tells this password from others without telling anything of it: letters and digits.
+    pub mark: String,
+}
+
+impl fmt::Debug for PeerSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerSecret")
+            .field("mark", &self.mark)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where the server is that another one follows.
@@ -52,6 +77,10 @@ pub struct Upstream {
     pub host: String,
     /// Its [`Home::dir`].
     pub dir: PathBuf,
+    /// Its term when it is on another node, which is reached over the network: which of its cluster's
+    /// writers it is, counted. A server that has left one of them ([`crate::Engine::leave`]) follows later
+    /// ones only.
+    pub term: Option<u64>,
 }
 
 impl Upstream {
@@ -72,6 +101,11 @@ impl Replication {
     /// Whether there are other servers.
     pub fn is_shared(&self) -> bool {
         self.upstream.is_some() || !self.followers.is_empty()
+    }
+
+    /// Whether they are on several nodes.
+    pub fn is_spread(&self) -> bool {
+        self.secret.is_some()
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use model::{LogPlace, pages::Content};
+use model::{LogPlace, Standing, pages::Content};
 
 use crate::{
     certify::Tls,
@@ -56,6 +56,8 @@ pub struct Replica {
     pub position: u64,
     /// Whether it hears from the one that it follows.
     pub is_connected: bool,
+    /// How many servers of its cluster hear from it, or are being copied from it.
+    pub heard_by: u64,
 }
 
 /// What a dump says about itself.
@@ -230,6 +232,33 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`EngineError::Busy`] while the fenced one may run; what the server answers.
     async fn promote(&self, home: &Home, fenced: Option<&Home>) -> Result<(), EngineError>;
+
+    /// Whether servers of a version can follow one on another node.
+    fn follows_afar(&self, _version: &str) -> bool {
+        false
+    }
+
+    /// Whether a server's files are those of one that took writes when it last ran.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    async fn took_writes(&self, _home: &Home) -> Result<bool, EngineError> {
+        Ok(false)
+    }
+
+    /// Ends a follower's connection to the writer with that term on another node, and to those before it,
+    /// for good: from here on it has nothing new of theirs, whoever starts it. Starts it where it is down.
+    /// Doing it again is nothing. Answers how far it is; of one that never followed that writer, nowhere.
+    ///
+    /// # Errors
+    /// [`EngineError::NotWhole`]; whatever keeps it from being sure; that the engine cannot do it.
+    async fn leave(&self, home: &Home, _term: u64) -> Result<Standing, EngineError> {
+        Err(EngineError::BadValue {
+            what: "the server to follow",
+            value: home.dir.display().to_string(),
+            why: "is on another node, which this engine does not know",
+        })
+    }
 
     /// How far a running server is.
     ///

@@ -37,7 +37,7 @@ pub use confinement::{Confinement, Limits, NoGroups};
 pub use error::{Cause, EngineError, SinkError};
 #[cfg(feature = "conformance")]
 pub use fake::FakeEngine;
-pub use home::{Home, Replication, Upstream};
+pub use home::{Home, PeerSecret, Replication, Upstream};
 pub use interface::{
     ChangeMaps, DumpInfo, DumpSink, Engine, Examined, NewCluster, Replica, ServerState,
 };

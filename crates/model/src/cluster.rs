@@ -11,6 +11,7 @@ use crate::{
     log::LogStream,
     names::ClusterName,
     secret::MasterSecret,
+    spread::Spread,
     tag::Tag,
     told::Told,
 };
@@ -213,6 +214,9 @@ pub struct Cluster {
     /// The streams of its log in the vault; the last one goes on, unless it has ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogStream>,
+    /// How its writes are handed over; none when its instances are on one node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Box<Spread>>,
 }
 
 impl Cluster {

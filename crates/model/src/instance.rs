@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     arn::Arn,
     clock::Timestamp,
-    cluster::Cluster,
+    cluster::{Cluster, ClusterStatus},
     ids::{Account, InstanceId, Region, ResourceId},
     names::InstanceName,
     tag::Tag,
@@ -71,6 +71,14 @@ pub struct Replication {
     /// Those of them of which one must have a commit before its client hears of it.
     #[serde(default)]
     pub synchronous: Vec<String>,
+    /// The term of the writer ([`crate::Spread::term`]) that this one is, or follows, on several nodes: they
+    /// prove themselves with a password of that term. Zero on one node.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub term: u64,
+}
+
+fn is_zero(term: &u64) -> bool {
+    *term == 0
 }
 
 /// A writer, as its readers' servers reach it.
@@ -246,43 +254,55 @@ fn default_tier() -> u8 {
     DEFAULT_TIER
 }
 
-/// Says of a cluster's instances whom each follows and who follows it; `synchronous` when commits
-/// wait for a reader. Readers that are not there yet, or go, are waited for by nobody.
-pub fn link(instances: &mut [Instance], synchronous: bool) {
+/// Says of a cluster's instances whom each follows and who follows it, and of which one commits wait for
+/// another in a Multi-AZ DB cluster. Readers that are not there yet, or go, are waited for by nobody; on
+/// several nodes all are, once the cluster is there, and a reader knows whom its commits are to wait for
+/// should it take the writes.
+pub fn link(instances: &mut [Instance], cluster: &Cluster) {
     let readers: Vec<&Instance> = instances
         .iter()
         .filter(|one| one.role == InstanceRole::Reader)
         .collect();
     let name = |one: &&Instance| one.placement.replication_name();
-    let serves = |one: &&&Instance| {
-        let stays = matches!(
-            one.status,
-            InstanceStatus::Available | InstanceStatus::Rebooting
-        );
-        stays && one.placement.is_whole()
-    };
     let stays = |one: &&&Instance| one.status != InstanceStatus::Failed;
     let followers: Vec<String> = readers.iter().filter(stays).map(name).collect();
-    let waited_for: Vec<String> = match synchronous {
-        true => readers.iter().filter(serves).map(name).collect(),
-        false => Vec::new(),
+    let synchronous = cluster.is_multi_az();
+    let is_spread = cluster.spread.is_some();
+    let term = cluster.spread.as_ref().map_or(0, |spread| spread.term);
+    let all_count = is_spread && cluster.status != ClusterStatus::Creating;
+    let is_waited_for = |one: &&&Instance| synchronous && (all_count || one.serves());
+    let waited_for: Vec<String> = readers.iter().filter(is_waited_for).map(name).collect();
+    let others = |of: &Instance| -> Vec<String> {
+        let others = instances.iter().filter(|one| one.id != of.id);
+        others.map(|one| one.placement.replication_name()).collect()
     };
     let writer = instances
         .iter()
         .find(|one| one.role == InstanceRole::Writer);
     let followed = writer.map(|writer| Box::new(Followed::at(&writer.placement)));
-    for one in instances {
-        one.placement.replication = match one.role {
+    let of_reader = |reader: &Instance| Replication {
+        follows: followed.clone(),
+        followers: Vec::new(),
+        synchronous: match is_spread {
+            true => others(reader),
+            false => Vec::new(),
+        },
+        term,
+    };
+    let linked: Vec<Replication> = instances
+        .iter()
+        .map(|one| match one.role {
             InstanceRole::Writer => Replication {
                 follows: None,
                 followers: followers.clone(),
                 synchronous: waited_for.clone(),
+                term,
             },
-            InstanceRole::Reader => Replication {
-                follows: followed.clone(),
-                ..Replication::default()
-            },
-        };
+            InstanceRole::Reader => of_reader(one),
+        })
+        .collect();
+    for (one, linked) in instances.iter_mut().zip(linked) {
+        one.placement.replication = linked;
     }
 }
 
@@ -338,6 +358,15 @@ impl Instance {
         name.unwrap_or(self.id.as_str())
     }
 
+    /// Whether it has a server that stays.
+    fn serves(&self) -> bool {
+        let stays = matches!(
+            self.status,
+            InstanceStatus::Available | InstanceStatus::Rebooting
+        );
+        stays && self.placement.is_whole()
+    }
+
     /// Whether it is the cluster's writer.
     pub fn is_writer(&self) -> bool {
         self.role == InstanceRole::Writer
@@ -374,11 +403,15 @@ mod tests {
 
     #[test]
     fn readers_follow_the_writer_and_commits_wait_for_those_that_stay() {
-        let cluster = "cluster-ABCDEFGHIJKLMNOPQRSTUVWXYZ".parse().expect("an id");
+        let mut of = cluster();
+        let cluster = of.resource_id.clone();
         let one = |role, member: &str| Instance {
-            region: "us-east-1".parse().expect("a region"),
-            account: "000000000001".parse().expect("an account"),
-            id: InstanceId::first_of(&cluster),
+            region: of.region.clone(),
+            account: of.account.clone(),
+            id: match member {
+                "" => InstanceId::first_of(&cluster),
+                _ => InstanceId::draw(&crate::SystemEntropy),
+            },
             cluster: cluster.clone(),
             role,
             availability_zone: None,
@@ -398,7 +431,7 @@ mod tests {
             one(InstanceRole::Reader, "c"),
         ];
         all[2].status = InstanceStatus::Deleting;
-        link(&mut all, true);
+        link(&mut all, &of);
         let writer = &all[0].placement.replication;
         assert_eq!(writer.followers, ["member_b", "member_c"]);
         assert_eq!(
@@ -409,10 +442,42 @@ mod tests {
         let followed = all[1].placement.replication.follows.clone();
         let followed = followed.expect("the writer");
         assert_eq!((followed.member.as_str(), followed.port), ("", 5_432));
-        link(&mut all, false);
+        assert_eq!(all[1].placement.replication.term, 0);
+        assert!(all[1].placement.replication.synchronous.is_empty());
+        // On several nodes each knows all others, and whom it follows by its address.
+        of.spread = Some(Box::default());
+        of.status = ClusterStatus::Creating;
+        link(&mut all, &of);
+        assert_eq!(all[0].placement.replication.synchronous, ["member_b"]);
+        of.status = ClusterStatus::Available;
+        link(&mut all, &of);
+        let all_readers = ["member_b", "member_c"];
+        assert_eq!(all[0].placement.replication.synchronous, all_readers);
+        let reader = &all[1].placement.replication;
+        assert_eq!(reader.synchronous, ["member_first", "member_c"]);
+        let followed = reader.follows.clone().expect("the writer");
+        assert_eq!(followed.host, "127.0.0.1");
+        assert_eq!((reader.term, all[0].placement.replication.term), (1, 1));
+        (of.spread, of.instance_class) = (None, None);
+        link(&mut all, &of);
         assert!(all[0].placement.replication.synchronous.is_empty());
         all.truncate(1);
-        link(&mut all, true);
+        link(&mut all, &of);
         assert!(!all[0].placement.has_peers());
+    }
+
+    fn cluster() -> Cluster {
+        let body = serde_json::json!({
+            "region": "us-east-1", "account": "000000000001", "name": "c", "status": "available",
+            "resource_id": "cluster-ABCDEFGHIJKLMNOPQRSTUVWXYZ", "created_at": 0, "engine": "postgres",
+            "engine_version": "15.1", "master_username": "m", "database_name": null,
+            "storage_encrypted": false, "kms_key": null,
+            "volume": {"origin": "us-east-1", "account": "000000000001", "id": "00000000-0000-0000-0000-000000000000"},
+            "base": null, "copy_tags_to_snapshot": false, "deletion_protection": false,
+            "backup_retention_days": 1, "preferred_backup_window": "", "availability_zones": [],
+            "engine_mode": "provisioned", "storage_type": null, "allocated_storage_gib": 1, "iops": null,
+            "instance_class": "db.m5d.large", "tags": [], "failure": null,
+        });
+        serde_json::from_value(body).expect("it reads")
     }
 }

@@ -2,7 +2,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -21,7 +21,7 @@ use crate::{
     Dependencies, Settings,
     account_limiter::AccountLimiter,
     background::status::Tasks,
-    clusters::{answering::Answering, users::Users},
+    clusters::{answering::Answering, peer_key::PeerKey, users::Users},
     jobs::{deaths::Deaths, keyed_queues::KeyedQueues, slots::JobSlots},
     keys::{KeyService, Keys, Outside},
     link::transport::PeerTransport,
@@ -67,6 +67,8 @@ pub struct ServiceContext {
     pub backup_jobs: Notify,
     /// The OS users of this node's clusters.
     pub users: Users,
+    /// What servers on several nodes prove themselves with; with a catalog of its own a node has none.
+    pub peer_key: OnceLock<PeerKey>,
     /// Wakes who sees to servers: one is to be looked at.
     pub servers_changed: Notify,
     /// The clusters of this node whose servers take sessions.
@@ -164,6 +166,7 @@ impl ServiceContext {
             backups: Notify::new(),
             backup_jobs: Notify::new(),
             users,
+            peer_key: OnceLock::new(),
             servers_changed: Notify::new(),
             answering: Answering::default(),
             log_windows: LogWindows::default(),

@@ -61,6 +61,7 @@ use crate::{
     clusters::{
         authority,
         exit::{self, Ends},
+        peer_key::PeerKey,
     },
     context::ServiceContext,
     link::LinkServer,
@@ -146,6 +147,11 @@ impl Service {
             .engines
             .all()
             .for_each(|engine| engine.use_tls(tls.clone()));
+        if context.settings.membership.is_some() {
+            let key = PeerKey::open(&*context.catalog, &master_key).await?;
+            // The first one stays.
+            let _ = context.peer_key.set(key);
+        }
         let settings = &context.settings;
         context
             .users

@@ -83,6 +83,8 @@ pub struct Membership {
     pub endpoint: String,
     /// The release.
     pub build: String,
+    /// The zone that this node is in, if it says one.
+    pub zone: Option<String>,
 }
 
 /// What a deployment may choose.

@@ -8,7 +8,10 @@ use crate::{
     background::{report::Report, spawn},
     backup_jobs::BackupJobs,
     backups::schedule::AutomatedBackups,
-    clusters::{parameters::ParameterKeeper, supervise::Supervisor, upkeep::ClusterUpkeep},
+    clusters::{
+        handover_keeper::HandoverKeeper, parameters::ParameterKeeper, supervise::Supervisor,
+        upkeep::ClusterUpkeep,
+    },
     context::ServiceContext,
     events::{transport::WebhookTransport, webhooks},
     jobs::runner::Runner,
@@ -55,6 +58,7 @@ pub(crate) async fn begin(
     // Only nodes that share a catalog have others to tell that they live.
     if context.settings.membership.is_some() {
         tasks.push(spawn(context, Heartbeat::of(incarnation)));
+        tasks.push(spawn(context, HandoverKeeper::default()));
     }
     for route in webhooks::routes(context, webhook_transport).await? {
         tasks.push(spawn(context, route));

@@ -71,6 +71,7 @@ pub(crate) fn new_cluster(
         backups: BackupState::default(),
         master_secret: None,
         logs: Vec::new(),
+        spread: None,
     };
     members.apply(&mut cluster)?;
     may_be_multi_az(&cluster)?;

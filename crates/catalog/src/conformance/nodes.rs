@@ -18,6 +18,7 @@ fn entry(name: &str, home: &str, incarnation: &str) -> Entry {
         incarnation: incarnation.to_owned(),
         endpoint: "http://127.0.0.1:1".to_owned(),
         build: "0.1.0".to_owned(),
+        zone: Some("east".to_owned()),
     }
 }
 

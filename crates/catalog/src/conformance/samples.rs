@@ -78,6 +78,7 @@ pub fn cluster(name: &str) -> Cluster {
         backups: model::BackupState::default(),
         master_secret: None,
         logs: Vec::new(),
+        spread: None,
     }
 }
 

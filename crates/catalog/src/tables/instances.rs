@@ -221,7 +221,7 @@ pub fn of_id(
 pub fn relink(tx: &mut dyn Tx, cluster: &Cluster) -> Result<(), CatalogError> {
     let stored = of_cluster(tx, &cluster.resource_id)?;
     let mut linked: Vec<Instance> = stored.iter().map(|one| one.value.clone()).collect();
-    instance::link(&mut linked, cluster.is_multi_az());
+    instance::link(&mut linked, cluster);
     for (before, now) in stored.into_iter().zip(linked) {
         if before.value != now {
             update(

@@ -27,6 +27,9 @@ pub const MASTER_KEY: &str = "master_key_fingerprint";
 pub const CLOCK: &str = "clock";
 /// The authority that clusters' certificates are signed by; its key is sealed.
 pub const CLUSTER_AUTHORITY: &str = "cluster_authority";
+/// What the passwords of clusters' servers on several nodes are made from; it is sealed. A catalog that is
+/// rebuilt makes another, and gives servers their new passwords.
+pub const PEER_KEY: &str = "peer_key";
 /// The facts that the record log carries; the others belong to this one catalog.
 const RECORDED: [&str; 3] = [ADMINISTRATOR, MODE, CLUSTER_AUTHORITY];
 

@@ -65,6 +65,8 @@ pub struct Node {
     pub endpoint: String,
     /// The release that it runs.
     pub build: String,
+    /// The zone that it is in, if it says one.
+    pub zone: Option<String>,
     /// When the process entered, by the catalog's clock.
     pub started_at: Timestamp,
     /// When it was last heard of, by the catalog's clock.
@@ -84,6 +86,8 @@ pub struct Entry {
     pub endpoint: String,
     /// The release that it runs.
     pub build: String,
+    /// The zone that it is in, if it says one.
+    pub zone: Option<String>,
 }
 
 /// Why a name cannot be taken.
@@ -113,7 +117,8 @@ pub struct Listed {
     pub leases: u64,
 }
 
-const COLUMNS: &str = "name, home, incarnation, state, endpoint, build, started_at, heartbeat_at";
+const COLUMNS: &str =
+    "name, home, incarnation, state, endpoint, build, started_at, heartbeat_at, zone";
 
 fn from_row(row: &Row) -> Result<Node, CatalogError> {
     Ok(Node {
@@ -125,6 +130,7 @@ fn from_row(row: &Row) -> Result<Node, CatalogError> {
         build: row.text(5)?.to_owned(),
         started_at: Timestamp(row.int(6)?),
         heartbeat_at: Timestamp(row.int(7)?),
+        zone: row.text_or_null(8)?.map(str::to_owned),
     })
 }
 
@@ -168,11 +174,12 @@ pub fn enter(
     }
     tx.execute(
         "INSERT INTO nodes (name, home, incarnation, state, endpoint, build, started_at, \
-         heartbeat_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) \
+         heartbeat_at, zone) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8) \
          ON CONFLICT (name) DO UPDATE SET home = excluded.home, \
          incarnation = excluded.incarnation, state = excluded.state, \
          endpoint = excluded.endpoint, build = excluded.build, \
-         started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at",
+         started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at, \
+         zone = excluded.zone",
         args![
             &entry.name,
             &entry.home,
@@ -180,7 +187,8 @@ pub fn enter(
             NodeState::Serving.as_str(),
             &entry.endpoint,
             &entry.build,
-            now
+            now,
+            entry.zone.as_deref()
         ],
     )?;
     Ok(Ok(()))

@@ -147,6 +147,7 @@ async fn check(catalog: Arc<dyn Catalog>, placed: Cluster, unplaced: Cluster) {
                 incarnation: "i".to_owned(),
                 endpoint: String::new(),
                 build: String::new(),
+                zone: None,
             };
             nodes::enter(tx, &entry, std::time::Duration::ZERO)?.expect("nobody has it");
             assert_eq!(nodes::list(tx)?[0].clusters, 1);

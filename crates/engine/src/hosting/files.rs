@@ -9,7 +9,11 @@ use std::{
     path::Path,
 };
 
-use crate::{error::EngineError, folder::Folder, home::Home};
+use crate::{
+    error::EngineError,
+    folder::{Folder, give_one},
+    home::Home,
+};
 
 /// Makes a folder of this process's user with exactly this mode, whatever the umask.
 pub(crate) fn make_folder(dir: &Path, mode: u32) -> std::io::Result<()> {
@@ -39,6 +43,31 @@ pub(crate) fn replace(
     bytes: &[u8],
     group: Option<u32>,
 ) -> std::io::Result<bool> {
+    put(dir, name, bytes, |file| match group {
+        Some(group) => {
+            rustix::fs::fchown(file, None, Some(rustix::fs::Gid::from_raw(group)))?;
+            file.set_permissions(fs::Permissions::from_mode(0o640))
+        }
+        None => Ok(()),
+    })
+}
+
+/// The same for a file that its owner alone may read.
+pub(crate) fn replace_private(
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+    owner: Option<u32>,
+) -> std::io::Result<bool> {
+    put(dir, name, bytes, |file| give_one(file, owner))
+}
+
+fn put(
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+    give: impl FnOnce(&fs::File) -> std::io::Result<()>,
+) -> std::io::Result<bool> {
     match fs::read(dir.join(name)) {
         Ok(found) if found == bytes => return Ok(false),
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -55,10 +84,7 @@ pub(crate) fn replace(
         .mode(0o600)
         .open(&beside)?;
     file.write_all(bytes)?;
-    if let Some(group) = group {
-        rustix::fs::fchown(&file, None, Some(rustix::fs::Gid::from_raw(group)))?;
-        file.set_permissions(fs::Permissions::from_mode(0o640))?;
-    }
+    give(&file)?;
     file.sync_all()?;
     fs::rename(&beside, dir.join(name))?;
     Ok(true)

@@ -2,14 +2,19 @@
 //! dump, and lie outside the data folder, where the server's user cannot change them.
 use std::{collections::HashMap, net::SocketAddr, path::Path};
 
-use super::parameters::owned::{FORCE_TLS, LOGICAL};
+use zeroize::Zeroizing;
+
+use super::{
+    left,
+    parameters::owned::{FORCE_TLS, LOGICAL},
+};
 use crate::{
     certify::Tls,
     error::EngineError,
     home::{Home, Replication, Upstream, shown},
     hosting::{
         chosen::{self, Values},
-        files::{make_folder, replace},
+        files::{make_folder, replace, replace_private},
         identity,
     },
     parameters::SYNCHRONOUS_BACKUP,
@@ -18,7 +23,8 @@ use crate::{
 /// The role and the database of Snapferry's own sessions.
 pub(super) const ADMIN: &str = "rdsadmin";
 
-/// The role of servers that follow another one. It has no password, and is let in at the socket alone.
+/// The role of servers that follow another one. On one node it has no password, and is let in at the
+/// socket alone; over the network it has one, and needs TLS.
 pub(super) const REPLICATOR: &str = "rdsrepladmin";
 
 /// The slot that keeps the log until it is kept elsewhere, and the name of the connection that commits
@@ -28,6 +34,9 @@ pub(super) const SLOT: &str = "vault_log";
 /// Bytes of a socket's full name at most: the system has 108 with the closing zero, and some
 /// tools fewer.
 const SOCKET_PATH_BYTES_MAX: usize = 103;
+
+/// What a server proves itself with to one that it follows over the network.
+const PEER_PASSWORD: &str = "peer.pass";
 
 /// How far a recovery goes, and where its log comes from.
 const REPLAY: &str = "replay.conf";
@@ -131,14 +140,16 @@ pub(super) fn write(
         Some(tls) => identity::write(home, tls)?,
         None => false,
     };
+    is_new |= write_secret(home)?;
     let ident_user = own_user.replace('"', "");
     let chosen = match purpose {
         Purpose::Serve => chosen::in_effect(home)?,
         // A dump is recovered by our own settings alone.
         Purpose::Recover | Purpose::Replay | Purpose::Alone => Values::new(),
     };
-    let mut settings =
-        server_settings(home, purpose, tls, waits_for_vault(&chosen)) + &chosen_settings(&chosen);
+    let follows = follows(home)?;
+    let mut settings = server_settings(home, purpose, tls, waits_for_vault(&chosen), follows)
+        + &chosen_settings(&chosen);
     if purpose == Purpose::Replay {
         let path = quoted(&dir.join(REPLAY).display().to_string());
         settings.push_str(&format!("include = {path}\n"));
@@ -154,6 +165,31 @@ pub(super) fn write(
         is_new |= replace(&dir, name, text.as_bytes(), home.os_uid).map_err(failed)?;
     }
     Ok(is_new)
+}
+
+/// Writes what the server proves itself with to one that it follows over the network, for it and the
+/// programs that run as its user. Answers whether that is new.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn write_secret(home: &Home) -> Result<bool, EngineError> {
+    let Some(secret) = &home.replication.secret else {
+        return Ok(false);
+    };
+    let dir = home.conf();
+    let failed = |source| EngineError::io("write the server's settings in", &dir, source);
+    make_folder(&dir, 0o711).map_err(failed)?;
+    let line = Zeroizing::new(format!("*:*:*:{REPLICATOR}:{}\n", *secret.password));
+    replace_private(&dir, PEER_PASSWORD, line.as_bytes(), home.os_uid).map_err(failed)
+}
+
+/// Whether a server that follows goes on with it: it has not left that writer.
+fn follows(home: &Home) -> Result<bool, EngineError> {
+    let upstream = home.replication.upstream.as_ref();
+    match upstream.and_then(|upstream| upstream.term) {
+        Some(term) => Ok(left::last(home)? < Some(term)),
+        None => Ok(true),
+    }
 }
 
 /// Writes which libraries the next server loads at its start.
@@ -205,6 +241,7 @@ fn server_settings(
     purpose: Purpose,
     tls: Option<&Tls>,
     waits_for_vault: bool,
+    follows: bool,
 ) -> String {
     let path = |path: &Path| quoted(&path.display().to_string());
     let conf = home.conf();
@@ -270,7 +307,7 @@ lc_time = 'C.UTF-8'
 default_text_search_config = 'pg_catalog.english'
 ",
         host = quoted(host),
-        replication = replication_settings(home, purpose, waits_for_vault),
+        replication = replication_settings(home, purpose, waits_for_vault, follows),
         tls = tls_settings(home, tls),
         port = home.port,
         sockets = path(&home.socket_dir),
@@ -312,42 +349,75 @@ fn waited_for(synchronous: &[String], waits_for_vault: bool) -> String {
 }
 
 /// Whom the server follows, and which of those that follow it its commits wait for.
-fn replication_settings(home: &Home, purpose: Purpose, waits_for_vault: bool) -> String {
+fn replication_settings(
+    home: &Home,
+    purpose: Purpose,
+    waits_for_vault: bool,
+    follows: bool,
+) -> String {
     let replication = &home.replication;
+    let waits = || {
+        let names = waited_for(&replication.synchronous, waits_for_vault);
+        format!("synchronous_standby_names = {}", quoted(&names))
+    };
     if purpose != Purpose::Serve {
-        return "hot_standby = off".to_owned();
+        // It may let clients in for a moment, whose commits nobody else would have.
+        let waits = match purpose == Purpose::Recover && replication.is_spread() {
+            true => format!("\n{}", waits()),
+            false => String::new(),
+        };
+        let kept = match replication.is_spread() {
+            true => format!("\n{}", log_kept()),
+            false => String::new(),
+        };
+        return format!("hot_standby = off{waits}{kept}");
     }
     let Some(upstream) = &replication.upstream else {
         let kept = match replication.followers.is_empty() {
             true => String::new(),
             false => format!("\n{}", log_kept()),
         };
-        return format!(
-            "hot_standby = off\nsynchronous_standby_names = {}{kept}",
-            quoted(&waited_for(&replication.synchronous, waits_for_vault))
-        );
+        return format!("hot_standby = off\n{}{kept}", waits());
     };
-    format!(
-        "\
-hot_standby = on
-{}
-primary_conninfo = {}
-primary_slot_name = {}
-wal_retrieve_retry_interval = '500ms'",
-        log_kept(),
-        quoted(&connection(upstream, &replication.name)),
-        quoted(&replication.name),
-    )
+    let mut lines = vec!["hot_standby = on".to_owned(), log_kept()];
+    if follows {
+        let name = &replication.name;
+        lines.extend([
+            format!(
+                "primary_conninfo = {}",
+                quoted(&connection(home, upstream, name))
+            ),
+            format!("primary_slot_name = {}", quoted(name)),
+            "wal_retrieve_retry_interval = '500ms'".to_owned(),
+        ]);
+    }
+    if replication.is_spread() {
+        // Once it takes writes, there is no moment in which a commit waits for nobody.
+        lines.push(waits());
+    }
+    lines.join("\n")
 }
 
 /// How a server, or a program that runs as its user, reaches the one that it follows.
-pub(super) fn connection(upstream: &Upstream, name: &str) -> String {
-    let folder = upstream.socket_dir.display().to_string();
-    let folder = folder.replace('\\', "\\\\").replace('\'', "\\'");
-    format!(
-        "host='{folder}' port={} user={REPLICATOR} dbname={ADMIN} application_name={name}",
-        upstream.port
-    )
+///
+/// Over the network it asks for TLS, and for a channel that is bound to the proof of the password: nobody
+/// but a server that knows it, too, can be at the other end, whatever certificate is shown.
+pub(super) fn connection(home: &Home, upstream: &Upstream, name: &str) -> String {
+    let quoted = |path: &Path| {
+        let text = path.display().to_string();
+        text.replace('\\', "\\\\").replace('\'', "\\'")
+    };
+    let role = format!("user={REPLICATOR} dbname={ADMIN} application_name={name}");
+    let port = upstream.port;
+    match upstream.term {
+        None => format!("host='{}' port={port} {role}", quoted(&upstream.socket_dir)),
+        Some(_) => format!(
+            "host='{}' port={port} {role} passfile='{}' sslmode=require channel_binding=require \
+             gssencmode=disable connect_timeout=5 keepalives_idle=5 keepalives_interval=2 keepalives_count=3",
+            quoted(Path::new(&upstream.host)),
+            quoted(&home.conf().join(PEER_PASSWORD)),
+        ),
+    }
 }
 
 /// What the cluster's owner chose. None of it is set above where Snapferry needs its own value.
@@ -379,7 +449,7 @@ pub(super) fn own_values() -> HashMap<String, String> {
         version: String::new(),
         replication: Replication::default(),
     };
-    let settings = server_settings(&home, Purpose::Serve, None, false);
+    let settings = server_settings(&home, Purpose::Serve, None, false, true);
     let lines = settings.lines().filter_map(|line| line.split_once(" = "));
     lines
         .map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()))
@@ -398,8 +468,15 @@ pub(super) fn address_in(settings: &str) -> Option<SocketAddr> {
 
 fn access_rules(home: &Home, tls: Option<&Tls>, chosen: &Values) -> String {
     // The socket's folder lets in nobody but the servers' own user, who can read the files anyway.
-    let followers = match home.replication.is_shared() {
+    let followers = match home.replication.is_shared() && !home.replication.is_spread() {
         true => format!("local replication {REPLICATOR} trust\nlocal {ADMIN} {REPLICATOR} trust\n"),
+        false => String::new(),
+    };
+    // Those on other nodes come from addresses that nobody here knows; the secret is theirs alone.
+    let afar = match home.replication.is_spread() {
+        true => format!(
+            "hostssl replication {REPLICATOR} all scram-sha-256\nhostssl {ADMIN} {REPLICATOR} all scram-sha-256\n"
+        ),
         false => String::new(),
     };
     let forced = chosen
@@ -415,7 +492,7 @@ fn access_rules(home: &Home, tls: Option<&Tls>, chosen: &Values) -> String {
 # Written by snapferry at every start: changes here are lost. The first rule that fits counts.
 local all,replication {ADMIN} peer map=snapferry
 {followers}local all all reject
-host all {ADMIN},{REPLICATOR} all reject
+{afar}host all {ADMIN},{REPLICATOR} all reject
 host {ADMIN} all all reject
 {kind} all all all scram-sha-256
 {others}"
@@ -465,7 +542,8 @@ mod tests {
     #[test]
     fn the_address_is_found_in_the_settings() {
         for host in ["127.77.1.2", "::1"] {
-            let text = server_settings(&home("/d/a", "/s", host), Purpose::Serve, None, false);
+            let text =
+                server_settings(&home("/d/a", "/s", host), Purpose::Serve, None, false, true);
             let found = address_in(&text).map(|found| (found.ip().to_string(), found.port()));
             assert_eq!(found, Some((host.to_owned(), 15_432)));
         }
@@ -475,15 +553,15 @@ mod tests {
     #[test]
     fn a_server_follows_or_has_followers_that_its_commits_wait_for() {
         let alone = home("/d/a", "/s", "127.0.0.1");
-        let text = server_settings(&alone, Purpose::Serve, None, false);
+        let text = server_settings(&alone, Purpose::Serve, None, false, true);
         assert!(text.contains("synchronous_standby_names = ''") && !text.contains("primary"));
         assert!(!text.contains(&log_kept()));
         assert!(!access_rules(&alone, None, &Values::new()).contains("trust"));
         let mut writer = alone.clone();
         writer.replication.followers = vec!["member_b".to_owned(), "member_c".to_owned()];
         writer.replication.synchronous = writer.replication.followers.clone();
-        let text = server_settings(&writer, Purpose::Serve, None, false);
-        let with_vault = server_settings(&writer, Purpose::Serve, None, true);
+        let text = server_settings(&writer, Purpose::Serve, None, false, true);
+        let with_vault = server_settings(&writer, Purpose::Serve, None, true, true);
         let all = r#"synchronous_standby_names = 'ANY 3 ("vault_log", "member_b", "member_c")'"#;
         assert!(with_vault.contains(all), "{with_vault}");
         assert_eq!(waited_for(&[], true), r#"ANY 1 ("vault_log")"#);
@@ -497,7 +575,7 @@ mod tests {
                 .contains("local replication rdsrepladmin trust")
         );
         for purpose in [Purpose::Recover, Purpose::Alone] {
-            let text = server_settings(&writer, purpose, None, true);
+            let text = server_settings(&writer, purpose, None, true, true);
             assert!(!text.contains("synchronous_standby"), "nothing may wait");
         }
         let mut reader = alone;
@@ -507,8 +585,9 @@ mod tests {
             port: 5,
             host: "h".to_owned(),
             dir: "/d".into(),
+            term: None,
         });
-        let text = server_settings(&reader, Purpose::Serve, None, false);
+        let text = server_settings(&reader, Purpose::Serve, None, false, true);
         let expected = r"primary_conninfo = 'host=''/it\\''s'' port=5 user=rdsrepladmin dbname=rdsadmin application_name=member_b'";
         assert!(
             text.contains(expected) && text.contains(&log_kept()),
@@ -516,6 +595,47 @@ mod tests {
         );
         reader.replication.name = "a\" b".to_owned();
         assert!(check(&reader).is_err());
+    }
+
+    #[test]
+    fn a_server_on_another_node_is_followed_with_a_secret_over_tls() {
+        let mut reader = home("/d/a", "/s", "127.0.0.1");
+        let secret = crate::PeerSecret {
+            password: "open sesame".to_owned().into(),
+            mark: "m1".to_owned(),
+        };
+        reader.replication.name = "member_b".to_owned();
+        reader.replication.synchronous = vec!["member_a".to_owned(), "member_c".to_owned()];
+        reader.replication.secret = Some(secret);
+        reader.replication.upstream = Some(Upstream {
+            socket_dir: "/s".into(),
+            port: 5,
+            host: "10.0.0.1".to_owned(),
+            dir: "/d".into(),
+            term: Some(2),
+        });
+        let text = |follows| server_settings(&reader, Purpose::Serve, None, false, follows);
+        let waits = r#"synchronous_standby_names = 'ANY 1 ("member_a", "member_c")'"#;
+        let follows = text(true);
+        for part in [
+            "host=''10.0.0.1'' port=5",
+            "sslmode=require channel_binding=require",
+            waits,
+        ] {
+            assert!(follows.contains(part), "{part}: {follows}");
+        }
+        assert!(!follows.contains("sesame"));
+        let left = text(false);
+        assert!(!left.contains("primary_conninfo") && left.contains(waits));
+        let recovering = server_settings(&reader, Purpose::Recover, None, false, true);
+        assert!(recovering.contains(waits), "clients may be let in");
+        let rules = access_rules(&reader, None, &Values::new());
+        let (ours, others) = (
+            rules.find("hostssl rdsadmin rdsrepladmin all scram-sha-256"),
+            rules.find("host all rdsadmin,rdsrepladmin all reject"),
+        );
+        assert!(ours.is_some() && ours < others, "{rules}");
+        assert!(!rules.contains("trust"));
     }
 
     #[test]

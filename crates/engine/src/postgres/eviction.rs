@@ -121,12 +121,13 @@ impl Evictor {
         &self,
         claims: &OsUsers,
         own: Option<u32>,
+        cluster: &str,
         address: SocketAddr,
     ) -> Result<Eviction, EvictionError> {
         let mut ended = Vec::new();
         for round in 0..ROUNDS {
-            let at = claims.clone();
-            let (found, others) = blocking(move || judged(&at, own, address)).await?;
+            let (at, of) = (claims.clone(), cluster.to_owned());
+            let (found, others) = blocking(move || judged(&at, own, &of, address)).await?;
             if !others.is_empty() {
                 return Ok(Eviction::Others(others));
             }
@@ -167,13 +168,14 @@ impl Evictor {
 fn judged(
     claims: &OsUsers,
     own: Option<u32>,
+    cluster: &str,
     address: SocketAddr,
 ) -> Result<(Vec<Occupant>, Vec<Occupant>), EvictionError> {
     let (mut ours, mut others) = (Vec::new(), Vec::new());
     for one in occupants(address, |uid| claims.is_claimed(uid))? {
         let may_end = one.pid.is_some()
             && claims.is_claimed(one.uid)?
-            && (own == Some(one.uid) || !is_its_own(claims, one.uid, address)?);
+            && (own == Some(one.uid) || !is_its_own(claims, one.uid, cluster, address)?);
         match may_end {
             true => ours.push(one),
             false => others.push(one),
@@ -182,9 +184,18 @@ fn judged(
     Ok((ours, others))
 }
 
-/// Whether a user has a cluster whose server is set to listen there: of another deployment, say.
-fn is_its_own(claims: &OsUsers, uid: u32, address: SocketAddr) -> Result<bool, EvictionError> {
+/// Whether a user has another cluster whose server is set to listen there: of another deployment, say. One of
+/// this cluster's own, on another node of the machine, has it no more.
+fn is_its_own(
+    claims: &OsUsers,
+    uid: u32,
+    but: &str,
+    address: SocketAddr,
+) -> Result<bool, EvictionError> {
     for cluster in claims.clusters_of(uid)? {
+        if cluster.file_name().is_some_and(|name| name == but) {
+            continue;
+        }
         let failed = |source| EvictionError::CannotTell {
             path: cluster.clone(),
             source,
@@ -437,7 +448,7 @@ mod tests {
         let claims = OsUsers::at(folder.path());
         let address = free_address();
         let mut child = squatter(None, address, "s.listen()");
-        let said = Evictor::default().evict(&claims, None, address).await;
+        let said = Evictor::default().evict(&claims, None, "", address).await;
         let Eviction::Others(others) = said.expect("it can be told") else {
             panic!("it is nobody's");
         };
@@ -473,10 +484,16 @@ mod tests {
                 address.port()
             );
             fs::write(&settings, text).expect("is written");
-            let said = evictor.evict(&claims, None, address).await.expect("told");
+            let said = evictor
+                .evict(&claims, None, "", address)
+                .await
+                .expect("told");
             assert!(matches!(said, Eviction::Others(_)), "{said:?}");
             fs::write(&settings, "listen_addresses = '127.0.0.9'\nport = 1\n").expect("is written");
-            let said = evictor.evict(&claims, None, address).await.expect("told");
+            let said = evictor
+                .evict(&claims, None, "", address)
+                .await
+                .expect("told");
             let Eviction::Ended(ended) = said else {
                 panic!("{code}: {said:?}");
             };

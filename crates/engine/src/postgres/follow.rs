@@ -1,5 +1,5 @@
-//! Servers that follow another one of their cluster, over its socket: made as copies of it, and
-//! brought back to it when they had writes of their own.
+//! Servers that follow another one of their cluster, over its socket or, on another node, over the
+//! network: made as copies of it, and brought back to it when they had writes of their own.
 //!
 //! It does not know why one is wanted, nor which of them is to take writes.
 use std::{path::PathBuf, process::Command, process::Stdio, time::Duration};
@@ -11,7 +11,7 @@ use super::{
     control::{CONTROL_BYTES, Control},
     handle::Postgres,
     process,
-    profile::PROFILE,
+    profile::{self, PROFILE},
     run::RESTART_WAIT,
     session::{Session, column, quoted_text},
 };
@@ -26,7 +26,7 @@ use crate::{
     blocking::blocking,
     error::EngineError,
     folder::{Folder, read_small},
-    home::{Home, Upstream},
+    home::{Home, PeerSecret, Upstream},
     interface::Replica,
     programs::command,
     removal::remove_tree,
@@ -45,8 +45,14 @@ const ADMISSION: i64 = 0x736e_6170_6665_7272;
 /// Tries at a control file that may be half-written.
 const CONTROL_TRIES: u32 = 4;
 const CONTROL_POLL: Duration = Duration::from_millis(20);
-/// What a server says to whom its rules do not name.
-const NOT_ADMITTED: &str = "no pg_hba.conf entry";
+/// The same for one on another node, whose own node has yet to let this one in.
+const ADMISSIONS_AFAR_MAX: u32 = 150;
+/// What a server says to whom its rules do not name, or who has no password or no slot there yet.
+const NOT_ADMITTED: [&str; 3] = [
+    "no pg_hba.conf entry",
+    "password authentication failed",
+    "does not exist",
+];
 
 fn upstream(home: &Home) -> Result<&Upstream, EngineError> {
     let upstream = home.replication.upstream.as_ref();
@@ -157,7 +163,7 @@ impl Postgres {
     async fn copy_upstream(&self, home: &Home) -> Result<(), EngineError> {
         let upstream = upstream(home)?;
         process::end(home, Duration::ZERO).await?;
-        admit(&upstream.home(home), &home.replication.name).await?;
+        let tries_max = reach(home, upstream).await?;
         let program = self.installs.of(&home.version)?.program("pg_basebackup");
         let mut tries = 0;
         loop {
@@ -167,7 +173,7 @@ impl Postgres {
                 .arg("--pgdata")
                 .arg(home.data())
                 .arg("--dbname")
-                .arg(conf::connection(upstream, &home.replication.name))
+                .arg(conf::connection(home, upstream, &home.replication.name))
                 .args(["--slot", &home.replication.name, "--wal-method=stream"])
                 // It is made durable before it is said to be whole.
                 .args([
@@ -178,7 +184,7 @@ impl Postgres {
                 ]);
             match run_program(home, "pg_basebackup", command).await {
                 Err(EngineError::Program { tail, .. })
-                    if tail.contains(NOT_ADMITTED) && tries < ADMISSIONS_MAX =>
+                    if is_not_admitted(&tail) && tries < tries_max =>
                 {
                     tries += 1;
                     sleep(ADMISSION_POLL).await;
@@ -201,13 +207,13 @@ impl Postgres {
             self.settle(home).await?;
         }
         unmark_whole(home)?;
-        admit(&upstream.home(home), &home.replication.name).await?;
+        reach(home, upstream).await?;
         let mut command = command(self.installs.of(&home.version)?.program("pg_rewind"));
         command
             .arg("--target-pgdata")
             .arg(home.data())
             .arg("--source-server")
-            .arg(conf::connection(upstream, &home.replication.name))
+            .arg(conf::connection(home, upstream, &home.replication.name))
             // Its server ended in order; and it is made durable before it is said to be whole.
             .args(["--no-ensure-shutdown", "--no-sync"]);
         run_program(home, "pg_rewind", command).await?;
@@ -218,6 +224,9 @@ impl Postgres {
     /// ours.
     pub(super) async fn keep_slots(&self, home: &Home) -> Result<(), EngineError> {
         let session = Session::open(home, ADMIN).await?;
+        if let Some(secret) = &home.replication.secret {
+            keep_role(&session, secret).await?;
+        }
         let followers = &home.replication.followers;
         let names: Vec<String> = followers.iter().map(|name| quoted_text(name)).collect();
         let names = format!("ARRAY[{}]::text[]", names.join(", "));
@@ -249,10 +258,11 @@ impl Postgres {
         let row = session
             .row(
                 "say how far it is",
-                "SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN \
+                &format!("SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN \
                      pg_wal_lsn_diff(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0') \
                      ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') END::bigint, \
-                     EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')",
+                     EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'), \
+                     (SELECT count(*) FROM pg_stat_replication WHERE usename = '{REPLICATOR}')"),
                 &[],
             )
             .await?;
@@ -262,6 +272,7 @@ impl Postgres {
                 .and_then(|position| u64::try_from(position).ok())
                 .unwrap_or(0),
             is_connected: column(&row, 2)?,
+            heard_by: u64::try_from(column::<i64>(&row, 3)?).unwrap_or(0),
         };
         session.close().await;
         Ok(replica)
@@ -285,28 +296,70 @@ fn slot(name: &str) -> String {
     )
 }
 
+/// Makes ready to be let in by the server that this one is to follow; answers how often to try. One on
+/// another node is told by its own node who follows it.
+async fn reach(home: &Home, upstream: &Upstream) -> Result<u32, EngineError> {
+    if upstream.term.is_none() {
+        admit(&upstream.home(home), &home.replication.name).await?;
+        return Ok(ADMISSIONS_MAX);
+    }
+    let at = home.clone();
+    blocking(move || conf::write_secret(&at)).await?;
+    Ok(ADMISSIONS_AFAR_MAX)
+}
+
+fn is_not_admitted(tail: &str) -> bool {
+    NOT_ADMITTED.iter().any(|words| tail.contains(words))
+}
+
+/// A statement that gives a server the role of those who follow it, with a password or without.
+fn role(password: &str) -> String {
+    format!(
+        // Of several that begin at once, one after another.
+        "SELECT pg_advisory_xact_lock({ADMISSION}); \
+         DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{REPLICATOR}') \
+         THEN CREATE ROLE {REPLICATOR}; END IF; END $$; \
+         ALTER ROLE {REPLICATOR} WITH LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE \
+             NOBYPASSRLS PASSWORD {password} CONNECTION LIMIT -1; \
+         GRANT CONNECT ON DATABASE {ADMIN} TO {REPLICATOR}; \
+         GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), \
+             pg_catalog.pg_stat_file(text, boolean), pg_catalog.pg_read_binary_file(text), \
+             pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO {REPLICATOR}"
+    )
+}
+
+/// Gives a server that takes writes the role of those who follow it over the network, unless it has that
+/// with this password. A comment tells which password that is, and nothing of it.
+async fn keep_role(session: &Session, secret: &PeerSecret) -> Result<(), EngineError> {
+    let doing = "be followed";
+    let row = session
+        .row(
+            doing,
+            "SELECT pg_is_in_recovery() OR EXISTS (SELECT FROM pg_catalog.pg_authid WHERE rolname = $1 \
+                 AND rolcanlogin AND rolreplication AND rolpassword IS NOT NULL \
+                 AND shobj_description(oid, 'pg_authid') = $2)",
+            &[&REPLICATOR, &secret.mark],
+        )
+        .await?;
+    if column(&row, 0)? {
+        return Ok(());
+    }
+    let verifier = quoted_text(&profile::verifier(&secret.password));
+    let comment = quoted_text(&secret.mark);
+    let statement = format!(
+        "{}; COMMENT ON ROLE {REPLICATOR} IS {comment}",
+        role(&verifier)
+    );
+    // Clients' commits may wait for followers that this lets in; it itself waits for none.
+    session.run(doing, &statement).await
+}
+
 /// Gives a server what it takes to be followed by one of that name: a role, and a slot that keeps the
 /// log from here on.
 async fn admit(upstream: &Home, name: &str) -> Result<(), EngineError> {
     let session = Session::open(upstream, ADMIN).await?;
     let doing = "be followed";
-    session
-        .run(
-            doing,
-            &format!(
-                // Of several that begin at once, one after another.
-                "SELECT pg_advisory_xact_lock({ADMISSION}); \
-                 DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{REPLICATOR}') \
-                 THEN CREATE ROLE {REPLICATOR}; END IF; END $$; \
-                 ALTER ROLE {REPLICATOR} WITH LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE \
-                     NOBYPASSRLS PASSWORD NULL CONNECTION LIMIT -1; \
-                 GRANT CONNECT ON DATABASE {ADMIN} TO {REPLICATOR}; \
-                 GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), \
-                     pg_catalog.pg_stat_file(text, boolean), pg_catalog.pg_read_binary_file(text), \
-                     pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO {REPLICATOR}"
-            ),
-        )
-        .await?;
+    session.run(doing, &role("NULL")).await?;
     let old = format!(
         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
          WHERE slot_name = {} AND NOT active",

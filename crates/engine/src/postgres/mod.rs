@@ -21,6 +21,7 @@ mod extensions;
 mod follow;
 mod handle;
 mod install;
+mod left;
 mod load;
 mod master;
 mod own_programs;
@@ -45,7 +46,7 @@ mod walsender;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use model::LogPlace;
+use model::{LogPlace, Standing};
 
 use crate::{
     ChangeMaps, Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home,
@@ -62,6 +63,7 @@ use crate::{
     profile::Profile,
 };
 use conf::ADMIN;
+use install::Install;
 use shared_memory::Left;
 
 pub use eviction::{Eviction, EvictionError, Evictor, Occupant, shown as shown_occupants};
@@ -172,6 +174,18 @@ impl Engine for Postgres {
 
     async fn promote(&self, home: &Home, fenced: Option<&Home>) -> Result<(), EngineError> {
         self.promote_follower(home, fenced).await
+    }
+
+    fn follows_afar(&self, version: &str) -> bool {
+        self.tls.get().is_some() && self.installs.of(version).is_ok_and(Install::has_tls)
+    }
+
+    async fn took_writes(&self, home: &Home) -> Result<bool, EngineError> {
+        Ok(is_whole(home)? && follow::control_of(home).await?.took_writes())
+    }
+
+    async fn leave(&self, home: &Home, term: u64) -> Result<Standing, EngineError> {
+        self.leave_writer(home, term).await
     }
 
     async fn replica(&self, home: &Home) -> Result<Replica, EngineError> {

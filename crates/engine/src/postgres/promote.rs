@@ -9,20 +9,21 @@ use std::{
     time::Duration,
 };
 
+use model::Standing;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    conf::{ADMIN, LOG_KEPT_BYTES, Purpose},
+    conf::{self, ADMIN, LOG_KEPT_BYTES, Purpose},
     control::Control,
     document::lsn_text,
     follow::{control_of, is_in_recovery, running},
     handle::Postgres,
-    process,
+    left, process,
     run::{RESTART_WAIT, listens_as_wanted},
     session::{CHECKPOINT_WAIT, Session, column},
     wal::{Files, LogFault, Reader, Segments},
 };
-use crate::hosting::{fence::FENCED, hold::Hold, whole::is_whole};
+use crate::hosting::{fence::FENCED, hold::Hold, users::need_own_user_name, whole::is_whole};
 use crate::{blocking::blocking, error::EngineError, folder::Folder, home::Home};
 
 /// Bytes of a log file's first page that say where in the log it is.
@@ -70,6 +71,65 @@ impl Postgres {
         self.launch(home, Purpose::Serve, ADMIN).await
     }
 
+    /// Ends a follower's connection to the writer of that number on another node, for good.
+    pub(super) async fn leave_writer(
+        &self,
+        home: &Home,
+        term: u64,
+    ) -> Result<Standing, EngineError> {
+        self.check(home)?;
+        let _held = Hold::take(home).await?;
+        if !is_whole(home)? {
+            return Err(EngineError::NotWhole {
+                home: home.dir.clone(),
+            });
+        }
+        let (at, tls) = (home.clone(), self.tls_of(home)?);
+        let took_writes = control_of(home).await?.took_writes();
+        left::note(home, term).await?;
+        blocking(move || {
+            // Before it, should the server start by itself; and then for the server that runs.
+            if !took_writes
+                && conf::write(&at, &need_own_user_name()?, Purpose::Serve, tls.as_ref())?
+            {
+                process::reload(&at)?;
+            }
+            Ok(())
+        })
+        .await?;
+        if took_writes {
+            // It has followed nobody since it took writes itself.
+            return Ok(Standing::default());
+        }
+        if running(home).await?.is_none() {
+            self.launch(home, Purpose::Serve, ADMIN).await?;
+        }
+        let session = told_to_leave(home).await?;
+        if !receives_no_more(&session).await? {
+            session.close().await;
+            process::end(home, RESTART_WAIT).await?;
+            self.launch(home, Purpose::Serve, ADMIN).await?;
+            return self.standing(home, Session::open(home, ADMIN).await?).await;
+        }
+        self.standing(home, session).await
+    }
+
+    async fn standing(&self, home: &Home, session: Session) -> Result<Standing, EngineError> {
+        let from = replayed(&session).await?;
+        session.close().await;
+        let (at, control) = (home.clone(), control_of(home).await?);
+        blocking(move || {
+            let failed = |error| EngineError::io("read the log in", &at.dir, error);
+            let end = own_end(&at, control, from).map_err(failed)?;
+            let timeline = latest_timeline(&at).map_err(failed)?;
+            Ok(Standing {
+                position: end,
+                timeline,
+            })
+        })
+        .await
+    }
+
     /// The same for a server that is down.
     async fn recover_to_write(
         &self,
@@ -107,10 +167,12 @@ async fn take_writes(at: &Home, fenced: Option<&Home>) -> Result<bool, EngineErr
         session.close().await;
         return Ok(true);
     }
-    if let Some(fenced) = fenced
-        && !replays_all(at, &session, fenced).await?
-    {
-        tracing::warn!(home = %at.dir.display(), "a server does not replay the log of the one that ended, so it is started anew");
+    let replays = match fenced {
+        Some(fenced) => replays_all(at, &session, fenced).await?,
+        None => replays_own(at, &session).await?,
+    };
+    if !replays {
+        tracing::warn!(home = %at.dir.display(), "a server does not replay its log to the end, so it is started anew");
         session.close().await;
         return Ok(false);
     }
@@ -123,6 +185,12 @@ async fn take_writes(at: &Home, fenced: Option<&Home>) -> Result<bool, EngineErr
         )
         .await?;
     let promoted: bool = column(&row, 0)?;
+    if promoted && at.replication.is_spread() {
+        // One that keeps its address is not started anew, which would write this: until then its files say
+        // nothing of the new line of its log, and pg_rewind finds nothing to take an old writer back from.
+        let done = session.run_within(CHECKPOINT_WAIT, "write a checkpoint", "CHECKPOINT");
+        done.await?;
+    }
     session.close().await;
     match promoted {
         true => Ok(true),
@@ -154,6 +222,65 @@ async fn replays_all(at: &Home, session: &Session, fenced: &Home) -> Result<bool
         Ok(log.end <= found)
     })
     .await
+}
+
+/// A session with a follower whose processes have all been told that it follows nobody: a new session has
+/// what they were told then. Before, a receiver that has ended may begin anew.
+async fn told_to_leave(home: &Home) -> Result<Session, EngineError> {
+    let began = Instant::now();
+    while began.elapsed() < STALL {
+        let session = Session::open(home, ADMIN).await?;
+        let sql = "SELECT current_setting('primary_conninfo') = ''";
+        let row = session.row("say whom it follows", sql, &[]).await?;
+        if column(&row, 0)? {
+            return Ok(session);
+        }
+        session.close().await;
+        sleep(POLL).await;
+    }
+    Err(EngineError::SqlTimeout {
+        doing: "follow nobody",
+        secs: STALL.as_secs(),
+    })
+}
+
+/// Waits until a follower has replayed all that it has itself.
+async fn replays_own(at: &Home, session: &Session) -> Result<bool, EngineError> {
+    if !receives_no_more(session).await? {
+        return Ok(false);
+    }
+    let (to, control) = (at.clone(), control_of(at).await?);
+    let from = replayed(session).await?;
+    let end = blocking(move || {
+        own_end(&to, control, from)
+            .map_err(|error| EngineError::io("read the log in", &to.dir, error))
+    });
+    replays_to(session, end.await?).await
+}
+
+/// Where the last whole record of a server's own log ends; `from`, where its replay goes on, when nothing
+/// follows.
+fn own_end(home: &Home, control: Control, from: u64) -> io::Result<u64> {
+    let from = from.max(control.checkpoint);
+    let log = EndedLog {
+        control,
+        from,
+        end: from,
+    };
+    match log.end_in(home)? {
+        u64::MAX => Ok(from),
+        end => Ok(end),
+    }
+}
+
+/// The latest timeline that a server knows of.
+fn latest_timeline(home: &Home) -> io::Result<u32> {
+    let folder = Folder::open(&home.data())?.enter("pg_wal")?;
+    let entries = folder.entries()?;
+    let is_of_log = |name: &str| name.len() == NAME_DIGITS || name.ends_with(".history");
+    let names = entries.iter().map(|entry| entry.name.as_str());
+    let found = names.filter(|name| is_of_log(name)).filter_map(timeline_of);
+    Ok(found.max().unwrap_or(0))
 }
 
 /// Waits until what a follower was sent is in its files: the server that sent it has ended. False when

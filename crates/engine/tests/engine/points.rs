@@ -248,6 +248,7 @@ async fn takes_over(is_read_before_the_reader_is_made: bool) {
         port: writer.port,
         host: writer.host.clone(),
         dir: writer.dir.clone(),
+        term: None,
     });
     let mut pieces = Pieces::default();
     let place = if is_read_before_the_reader_is_made {

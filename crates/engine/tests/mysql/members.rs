@@ -52,6 +52,7 @@ fn upstream(writer: &Home) -> Upstream {
         port: writer.port,
         host: writer.host.clone(),
         dir: writer.dir.clone(),
+        term: None,
     }
 }
 

@@ -286,7 +286,7 @@ impl Failure {
                 Some("`snapferry job list` on the server and DescribeEvents tell why".to_owned())
             }
             Self::NoCredentialsFile(_) => Some("a server makes them at its first start; name its folder with --data DIR, and add --dev for one of `snapferry serve --dev`".to_owned()),
-            Self::Start(StartError::Authority(_))
+            Self::Start(StartError::Authority(_) | StartError::PeerKey(_))
             | Self::Authority(_)
             | Self::S3(_)
             | Self::Vault(..) | Self::Io { .. } => None,

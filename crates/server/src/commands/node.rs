@@ -295,6 +295,7 @@ fn shown_nodes(listed: &[nodes::Listed], told: &[node_tasks::Told], format: List
         ListFormat::Text => table(
             &[
                 "NAME",
+                "ZONE",
                 "STATE",
                 "SILENT",
                 "CLUSTERS",
@@ -307,6 +308,7 @@ fn shown_nodes(listed: &[nodes::Listed], told: &[node_tasks::Told], format: List
             listed.iter().map(|one| {
                 vec![
                     one.node.name.clone(),
+                    one.node.zone.clone().unwrap_or_default(),
                     state_of(one).to_owned(),
                     format!("{} s", one.silent.as_secs()),
                     one.clusters.to_string(),
@@ -321,6 +323,7 @@ fn shown_nodes(listed: &[nodes::Listed], told: &[node_tasks::Told], format: List
         ListFormat::Json => lines_of_json(listed.iter().map(|one| {
             json!({
                 "name": one.node.name,
+                "zone": one.node.zone,
                 "state": state_of(one),
                 "silent_millis": u64::try_from(one.silent.as_millis()).unwrap_or(u64::MAX),
                 "clusters": one.clusters,

@@ -206,6 +206,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
             home: node.home,
             endpoint: endpoint.clone(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
+            zone: layer.zone.as_ref().map(|zone| zone.0.clone()),
         });
     }
     let vaults = vaults::open(&layer, &dir).await?;

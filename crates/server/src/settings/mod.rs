@@ -98,6 +98,12 @@ pub(crate) struct Layer {
     /// Name of this node among those that share a catalog [default: drawn once for a data folder]
     #[arg(long, env = "SNAPFERRY_NODE", value_name = "NAME")]
     node: Option<NodeName>,
+    /// Zone that this node is in, of nodes that share a catalog [default: none]
+    ///
+    /// Three nodes or more that name two zones or more have the instances of new Multi-AZ DB clusters of
+    /// PostgreSQL on three of them, which outlive any one. Their instances show it as AvailabilityZone.
+    #[arg(long, env = "SNAPFERRY_ZONE", value_name = "NAME")]
+    zone: Option<NodeName>,
     /// Region of requests that name none [default: us-east-1]
     #[arg(long, env = "SNAPFERRY_DEFAULT_REGION", value_name = "NAME")]
     default_region: Option<Region> => default_region,

@@ -63,7 +63,7 @@ pub fn keep(tx: &mut dyn Tx, snapshot: &Snapshot, work: &Job) -> Result<(), Cata
 /// What a look at a job finds.
 enum Found {
     /// The cluster, and where its writer is.
-    Ready(Box<Cluster>, Option<Placement>),
+    Ready(Box<(Cluster, Option<Placement>)>),
     /// What it waits for.
     Waits(String),
     /// Why it fails.
@@ -75,7 +75,7 @@ pub(super) async fn begin(context: &ServiceContext, job: &BackupJob) -> Result<(
     let asked = job.clone();
     let found = context.catalog.read(move |tx| look(tx, &asked)).await?;
     let (cluster, place) = match found {
-        Found::Ready(cluster, place) => (cluster, place),
+        Found::Ready(found) => *found,
         Found::Cannot(why) => return Ok(end(context, job, BackupJobState::Failed, why).await?),
         Found::Waits(why) if job.start_by <= context.now() => {
             let why = format!("The job did not begin within its start window: {why}");
@@ -142,8 +142,6 @@ fn look(tx: &mut dyn Tx, job: &BackupJob) -> Result<Found, CatalogError> {
         return Ok(Found::Waits(why));
     }
     let writer = instances::writer(tx, id)?;
-    Ok(Found::Ready(
-        Box::new(cluster),
-        writer.map(|stored| stored.value.placement),
-    ))
+    let place = writer.map(|stored| stored.value.placement);
+    Ok(Found::Ready(Box::new((cluster, place))))
 }

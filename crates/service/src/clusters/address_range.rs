@@ -21,6 +21,16 @@ pub enum ClusterAddresses {
     Own(AddressRange),
 }
 
+impl ClusterAddresses {
+    /// Whether every machine has them for itself.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Shared(host) => host.is_loopback(),
+            Self::Own(range) => range.first.is_loopback(),
+        }
+    }
+}
+
 impl Default for ClusterAddresses {
     /// Loopback addresses, away from those that people and programs use.
     fn default() -> Self {

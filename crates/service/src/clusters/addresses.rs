@@ -385,7 +385,11 @@ async fn take_back(
     };
     let engine = context.engine_of(cluster)?;
     let address = SocketAddr::new(host, home.port);
-    let ended = match context.users.evict(home.os_uid, address).await {
+    let ended = match context
+        .users
+        .evict(home.os_uid, cluster.resource_id.as_str(), address)
+        .await
+    {
         Ok(Eviction::Ended(ended)) => ended,
         Ok(Eviction::Others(others)) => {
             tracing::warn!(

@@ -18,7 +18,7 @@ pub fn home(context: &ServiceContext, cluster: &Cluster, place: &Placement) -> H
         host: place.host.clone(),
         port: place.port,
         os_uid: place.os_uid,
-        os_uid_shared: place.has_peers()
+        os_uid_shared: (place.has_peers() && cluster.spread.is_none())
             || place
                 .os_uid
                 .is_some_and(|uid| context.users.may_be_shared(uid)),
@@ -34,12 +34,15 @@ fn replication(context: &ServiceContext, cluster: &Cluster, place: &Placement) -
         port: writer.port,
         host: writer.host.clone(),
         dir: folder(context, cluster).join(&writer.attempt),
+        term: Some(told.term).filter(|term| *term != 0),
     });
+    let key = context.peer_key.get().filter(|_| cluster.spread.is_some());
     Replication {
         name: place.replication_name(),
         upstream,
         followers: told.followers.clone(),
         synchronous: told.synchronous.clone(),
+        secret: key.map(|key| key.of(&cluster.resource_id, told.term)),
     }
 }
 

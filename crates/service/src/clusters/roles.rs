@@ -9,7 +9,7 @@ use catalog::{
 };
 use model::{ClusterStatus, Instance};
 
-use super::files::home;
+use super::{files::home, handover_keeper};
 use crate::{
     context::ServiceContext,
     jobs::{JobError, failover, failover_cluster},
@@ -66,9 +66,13 @@ pub(super) async fn bond(context: &ServiceContext, member: &Member) -> Result<Bo
     let Member { cluster, instance } = member;
     let home = home(context, cluster, &instance.placement);
     let replica = context.engine_of(cluster)?.replica(&home).await?;
+    let writer_answers = match cluster.spread.is_some() {
+        true => handover_keeper::has_writer(context, member).await?,
+        false => context.answering.contains(&cluster.resource_id),
+    };
     Ok(match (replica.follows, replica.is_connected) {
         (false, _) => Bond::None,
-        (true, false) if context.answering.contains(&cluster.resource_id) => Bond::Apart,
+        (true, false) if writer_answers => Bond::Apart,
         (true, _) => Bond::Follows,
     })
 }
@@ -87,6 +91,15 @@ pub(super) async fn give_over(context: &ServiceContext, member: &Member) -> Resu
     let Member { cluster, instance } = member;
     if !instance.is_writer() || !instance.placement.has_peers() {
         return Ok(false);
+    }
+    if cluster.spread.is_some() {
+        // One that was ended for another one which then did not take its place is started again.
+        let home = home(context, cluster, &instance.placement);
+        let was_ended = context.engine_of(cluster)?.fenced(&home).await?.is_some();
+        return match was_ended {
+            true => Ok(false),
+            false => handover_keeper::begin(context, member, &instance.id).await,
+        };
     }
     let id = cluster.resource_id.clone();
     let members = context

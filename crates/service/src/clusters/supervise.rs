@@ -16,6 +16,7 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
     files::home,
+    handover_keeper::step_down,
     here, parameters,
     roles::{Bond, bond, copy_again, give_over, is_still_so, unfence},
 };
@@ -376,6 +377,7 @@ async fn see_to(
         ServerState::Ended => {
             note(false);
             unfence(context, member).await?;
+            step_down(context, member).await?;
             tracing::info!(cluster = %cluster.name, "starting the cluster's server");
             parameters::start(context, cluster, instance).await?;
             note(true);
@@ -402,6 +404,7 @@ async fn keep_following(
         Bond::None if !bounds.may_start || !is_still_so(context, member).await? => Ok(Seen::Found),
         Bond::None => {
             tracing::warn!(cluster = %cluster.name, instance = %instance.id.as_str(), "a reader's server does not follow, so it is started anew");
+            step_down(context, member).await?;
             parameters::start(context, cluster, instance).await?;
             Ok(Seen::Started)
         }

@@ -53,17 +53,19 @@ impl Users {
         }
     }
 
-    /// Ends what clusters' users run at an address that is a cluster's with the user `own`.
+    /// Ends what clusters' users run at an address that is a cluster's with the user `own`, and with folders
+    /// of the name `cluster`.
     ///
     /// # Errors
     /// When it cannot be told who has it, or they do not end.
     pub async fn evict(
         &self,
         own: Option<u32>,
+        cluster: &str,
         address: SocketAddr,
     ) -> Result<Eviction, EvictionError> {
         match &self.claims {
-            Some(claims) => self.evictor.evict(claims, own, address).await,
+            Some(claims) => self.evictor.evict(claims, own, cluster, address).await,
             // All clusters have this process's own user: nobody can be told from the operator.
             None => Ok(Eviction::Nobody),
         }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
 use model::{
-    Cluster, ClusterName, ClusterStatus, Instance, Job, PendingChanges, Placement, ResourceId,
-    Timestamp, Told, job::Subject, limits,
+    Cluster, ClusterName, ClusterStatus, Instance, InstanceStatus, Job, PendingChanges, Placement,
+    ResourceId, Timestamp, Told, job::Subject, limits,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    JobError,
+    JobError, on_instance,
+    reboot_instance::RebootInstance,
     run::{JobType, Run},
 };
 use crate::{
@@ -236,7 +237,26 @@ async fn restart_servers(run: &Run, cluster: &Cluster) -> Result<(), JobError> {
     for member in members(run, &cluster).await? {
         start_in_turn(run, &cluster, &member).await?;
     }
-    Ok(())
+    restart_elsewhere(run, &cluster).await
+}
+
+/// Has other nodes start the readers anew that they have.
+async fn restart_elsewhere(run: &Run, cluster: &Cluster) -> Result<(), JobError> {
+    let (lease, context, of) = (run.lease.clone(), run.context.clone(), cluster.clone());
+    let asked = run.context.catalog.write(move |tx| {
+        jobs::guard(tx, &lease)?;
+        for mut stored in instances::of_cluster(tx, &of.resource_id)? {
+            let is_here = stored.value.placement.node == context.settings.node;
+            if !is_here && stored.value.status == InstanceStatus::Available {
+                stored.value.status = InstanceStatus::Rebooting;
+                let stored = instances::update(tx, stored)?;
+                let job = on_instance::job::<RebootInstance>(&context, &of, &stored.value);
+                jobs::insert(tx, &job)?;
+            }
+        }
+        Ok::<_, JobError>(())
+    });
+    asked.await
 }
 
 /// Where the cluster's instances are and will be, of those that another port is pending for: they all

@@ -7,7 +7,7 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    JobError, create_instance,
+    JobError, create_elsewhere, create_instance,
     run::{JobType, Run},
 };
 use crate::{
@@ -45,6 +45,9 @@ impl JobType for CreateCluster {
 async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
     let cluster = run.cluster(&body.cluster).await?;
+    if let Some(place) = made_before(run, &cluster).await? {
+        return commit(run, body.cluster, place).await;
+    }
     let place = run.fresh_place(&cluster).await?;
     run.clear_other_attempts(&cluster, &place).await?;
     let place = addresses::secure(&run.context, &cluster, place).await?;
@@ -65,11 +68,34 @@ async fn run(run: &Run) -> Result<(), JobError> {
     commit(run, body.cluster, place).await
 }
 
+/// The writer of a cluster on several nodes that an earlier try made, and that the other nodes have begun to
+/// follow.
+pub(super) async fn made_before(
+    run: &Run,
+    cluster: &Cluster,
+) -> Result<Option<Placement>, JobError> {
+    let place = match cluster.spread {
+        Some(_) => run.writer_place(cluster).await?,
+        None => None,
+    };
+    let Some(place) = place.filter(Placement::is_whole) else {
+        return Ok(None);
+    };
+    let start = addresses::start(&run.context, cluster, place);
+    run.slot.waiting(start).await.map(Some)
+}
+
 /// Makes the readers that a cluster begins with, and names the winning attempts: from here on the
 /// cluster is available.
 pub(super) async fn commit(run: &Run, id: ResourceId, place: Placement) -> Result<(), JobError> {
     let cluster = run.cluster(&id).await?;
-    let readers = create_instance::make_all(run, &cluster, &place).await?;
+    let readers = match cluster.spread {
+        Some(_) => {
+            create_elsewhere::make_all(run, &cluster, &place).await?;
+            Vec::new()
+        }
+        None => create_instance::make_all(run, &cluster, &place).await?,
+    };
     // The engine has just had a session with its server.
     run.context.answering.note(&id, true);
     let lease = run.lease.clone();

@@ -1,5 +1,5 @@
 //! Makes a reader of a cluster: a server that follows the writer, and then the commit that names it.
-use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs, uids};
 use model::{
     Cluster, Instance, InstanceId, InstanceStatus, Job, Placement, ResourceId, Told,
     instance::{Followed, link},
@@ -47,8 +47,8 @@ async fn run(run: &Run) -> Result<(), JobError> {
     let members = run.members(&cluster).await?;
     let instance = members.iter().find(|one| one.id == body.instance);
     let instance = instance.ok_or(JobError::Gone)?;
+    renew_writer(run, &cluster).await?;
     let writer = run.placed(&cluster).await?;
-    renew(run, &cluster, &writer).await?;
     let made = make(run, &cluster, instance, &writer).await?;
     let lease = run.lease.clone();
     let id = body.cluster.clone();
@@ -63,11 +63,19 @@ async fn run(run: &Run) -> Result<(), JobError> {
             Ok::<_, JobError>(())
         })
         .await?;
-    let writer = run.placed(&cluster).await?;
-    if let Err(error) = renew(run, &cluster, &writer).await {
+    if let Err(error) = renew_writer(run, &cluster).await {
         tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the writer does not know its new reader yet");
     }
     Ok(())
+}
+
+/// Lets the cluster's writer know who follows it. On another node that is for whoever sees to it there.
+pub(super) async fn renew_writer(run: &Run, cluster: &Cluster) -> Result<(), JobError> {
+    let writer = run.placed(cluster).await?;
+    match writer.node == run.context.settings.node {
+        true => renew(run, cluster, &writer).await,
+        false => Ok(()),
+    }
 }
 
 /// Lets a writer know who follows it.
@@ -91,6 +99,7 @@ async fn make(
     let context = &run.context;
     let mut place = Placement {
         attempt: instance.placement.attempt_of(run.lease.fence),
+        os_uid: os_uid(run, cluster, instance).await?,
         ..instance.placement.clone()
     };
     // The records do not know yet where a new cluster's writer is.
@@ -106,6 +115,37 @@ async fn make(
         id: instance.id.clone(),
         place,
     })
+}
+
+/// The OS user of an instance's server: that of its cluster's writer, or one of this machine's where that
+/// may be on another one.
+async fn os_uid(
+    run: &Run,
+    cluster: &Cluster,
+    instance: &Instance,
+) -> Result<Option<u32>, JobError> {
+    if cluster.spread.is_none() || instance.placement.os_uid.is_some() {
+        return Ok(instance.placement.os_uid);
+    }
+    let claimed = run.context.users.claim(&*run.context.catalog).await?;
+    let (of, id, lease) = (
+        cluster.resource_id.clone(),
+        instance.id.clone(),
+        run.lease.clone(),
+    );
+    run.context
+        .catalog
+        .write(move |tx| {
+            jobs::guard(tx, &lease)?;
+            let mut stored = instances::of_id(tx, &of, &id)?.ok_or(JobError::Gone)?;
+            stored.value.placement.os_uid = claimed;
+            if let Some(uid) = claimed {
+                uids::note(tx, uid)?;
+            }
+            instances::update(tx, stored)?;
+            Ok::<_, JobError>(claimed)
+        })
+        .await
 }
 
 /// Makes the readers that a new cluster has by its record. Its writer runs at `writer`, and waits for
@@ -132,7 +172,18 @@ pub(super) async fn make_all(
             one.status = InstanceStatus::Available;
         }
     }
-    link(&mut then, cluster.is_multi_az());
+    renew_linked(run, cluster, writer, then).await?;
+    Ok(made)
+}
+
+/// Lets a new cluster's writer know that its readers are there.
+pub(super) async fn renew_linked(
+    run: &Run,
+    cluster: &Cluster,
+    writer: &Placement,
+    mut then: Vec<Instance>,
+) -> Result<(), JobError> {
+    link(&mut then, cluster);
     let linked = then.iter().find(|one| one.is_writer());
     if let Some(linked) = linked {
         let place = Placement {
@@ -141,7 +192,7 @@ pub(super) async fn make_all(
         };
         renew(run, cluster, &place).await?;
     }
-    Ok(made)
+    Ok(())
 }
 
 /// Writes down that a reader is there.

@@ -1,7 +1,10 @@
 //! Removes a cluster: its final snapshot if there is one, its server, its files, its record.
+use std::time::Duration;
+
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, dirty_volumes, instances, jobs};
 use model::{
-    Account, ClusterStatus, InstanceRole, Job, Placement, Region, ResourceId, SnapshotName, Told,
+    Account, ClusterStatus, InstanceRole, InstanceStatus, Job, Placement, Region, ResourceId,
+    SnapshotName, Told,
     instance::Replication,
     job::{Named, Subject},
 };
@@ -9,14 +12,19 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     JobError, Reason, create_snapshot,
+    delete_instance::{DeleteInstance, remove_folder},
+    on_instance,
     run::{JobType, Run, complete_snapshot, snapshot_of},
 };
 use crate::{
     backups::retained::{self, Backups},
     clusters::{addresses, files},
     events::kinds::{self, OfCluster},
-    fault::chain,
 };
+
+/// How long is waited for other nodes in one go, and how often is looked.
+const ELSEWHERE_WAIT: Duration = Duration::from_secs(30);
+const ELSEWHERE_POLL: Duration = Duration::from_millis(200);
 
 /// The job's document.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -87,6 +95,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
             take_final(run, &cluster, snapshot).await?;
         }
     }
+    remove_elsewhere(run, &cluster).await?;
     remove_servers(run, &cluster).await?;
     remove_folder(files::folder(&run.context, &cluster)).await?;
     run.context.answering.note(&cluster.resource_id, false);
@@ -114,6 +123,46 @@ async fn run(run: &Run) -> Result<(), JobError> {
         })
         .await?;
     Ok(())
+}
+
+/// Has the other nodes remove the instances that they have, and waits until those are gone.
+async fn remove_elsewhere(run: &Run, cluster: &model::Cluster) -> Result<(), JobError> {
+    let (lease, context, of) = (run.lease.clone(), run.context.clone(), cluster.clone());
+    let asked = run.context.catalog.write(move |tx| {
+        jobs::guard(tx, &lease)?;
+        let mut waits = false;
+        for mut stored in instances::of_cluster(tx, &of.resource_id)? {
+            if stored.value.placement.node == context.settings.node {
+                continue;
+            }
+            waits = true;
+            if stored.value.status != InstanceStatus::Deleting {
+                stored.value.status = InstanceStatus::Deleting;
+                let stored = instances::update(tx, stored)?;
+                let job = on_instance::job::<DeleteInstance>(&context, &of, &stored.value);
+                jobs::insert(tx, &job)?;
+            }
+        }
+        Ok::<_, JobError>(waits)
+    });
+    if !asked.await? {
+        return Ok(());
+    }
+    let gone = async {
+        let began = tokio::time::Instant::now();
+        while began.elapsed() < ELSEWHERE_WAIT {
+            let members = run.members(cluster).await?;
+            let node = &run.context.settings.node;
+            if members.iter().all(|one| one.placement.node == *node) {
+                return Ok(());
+            }
+            tokio::time::sleep(ELSEWHERE_POLL).await;
+        }
+        Err(JobError::Wait(Reason::from(
+            "another node has not removed the instance that it has",
+        )))
+    };
+    run.slot.waiting(gone).await
 }
 
 /// Removes what there is of each instance: the readers first, and then the writer, with whatever else
@@ -178,15 +227,6 @@ async fn take_final(
             complete_snapshot(tx, &of, uid, &taken.content, &taken.left_out, in_log)
         })
         .await
-}
-
-async fn remove_folder(folder: std::path::PathBuf) -> Result<(), JobError> {
-    let removed =
-        files::blocking(move || engine::remove_tree(&folder).map_err(std::io::Error::other));
-    removed.await.map_err(|error| {
-        let told = Told::new("the host does not let the cluster's files be removed");
-        JobError::Fail(Reason::new(told, chain(&error)))
-    })
 }
 
 /// The cluster is kept: what cannot be snapshotted or removed must not be lost. It goes back to

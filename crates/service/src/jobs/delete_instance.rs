@@ -4,8 +4,8 @@ use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs};
 use model::{Cluster, ClusterStatus, Instance, InstanceId, InstanceStatus, Job, Placement, Told};
 
 use super::{
-    JobError,
-    create_instance::renew,
+    JobError, Reason,
+    create_instance::renew_writer,
     failover,
     on_instance::Body,
     run::{JobType, Run, attempts},
@@ -72,9 +72,8 @@ async fn run(run: &Run) -> Result<(), JobError> {
             Ok::<_, JobError>(())
         })
         .await?;
-    let writer = run.placed(&cluster).await?;
     // Its slot goes.
-    if let Err(error) = renew(run, &cluster, &writer).await {
+    if let Err(error) = renew_writer(run, &cluster).await {
         tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the writer does not know yet that a reader is gone");
     }
     Ok(())
@@ -99,9 +98,23 @@ async fn remove(run: &Run, cluster: &Cluster, instance: &Instance) -> Result<(),
             run.slot.waiting(engine.remove(&home)).await?;
         }
     }
+    if cluster.spread.is_some() {
+        // This node has nothing else of the cluster.
+        remove_folder(files::folder(&run.context, cluster)).await?;
+    }
     addresses::release(&run.context, cluster, place);
     run.context.answering.note_of(instance, false);
     Ok(())
+}
+
+/// Removes a cluster's folder and what is left in it.
+pub(super) async fn remove_folder(folder: std::path::PathBuf) -> Result<(), JobError> {
+    let removed =
+        files::blocking(move || engine::remove_tree(&folder).map_err(std::io::Error::other));
+    removed.await.map_err(|error| {
+        let told = Told::new("the host does not let the cluster's files be removed");
+        JobError::Fail(Reason::new(told, chain(&error)))
+    })
 }
 
 /// It is kept, so that it can be deleted again.

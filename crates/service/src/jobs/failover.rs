@@ -127,16 +127,26 @@ async fn swap(
         .catalog
         .write(move |tx| {
             jobs::guard(tx, &lease)?;
-            exchange(tx, &id, &from, &target)
+            exchange(tx, &id, &from, &target, Addresses::Exchanged)
         })
         .await
 }
 
-fn exchange(
+/// What becomes of the addresses of two instances that exchange their roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Addresses {
+    /// The cluster's address stays where writes go.
+    Exchanged,
+    /// Each keeps its own: they are of two machines.
+    Stay,
+}
+
+pub(crate) fn exchange(
     tx: &mut dyn Tx,
     cluster: &ResourceId,
     from: &InstanceId,
     target: &InstanceId,
+    addresses: Addresses,
 ) -> Result<(), JobError> {
     let found = rows::get_by_resource_id(tx, cluster)?.ok_or(JobError::Gone)?;
     let mut old = instances::of_id(tx, cluster, from)?.ok_or(JobError::Gone)?;
@@ -146,9 +156,11 @@ fn exchange(
     }
     let (before, after) = (&mut old.value, &mut new.value);
     (before.role, after.role) = (InstanceRole::Reader, InstanceRole::Writer);
-    let (one, other) = (&mut before.placement, &mut after.placement);
-    std::mem::swap(&mut one.host, &mut other.host);
-    std::mem::swap(&mut one.port, &mut other.port);
+    if addresses == Addresses::Exchanged {
+        let (one, other) = (&mut before.placement, &mut after.placement);
+        std::mem::swap(&mut one.host, &mut other.host);
+        std::mem::swap(&mut one.port, &mut other.port);
+    }
     instances::update(tx, old)?;
     let new = instances::update(tx, new)?;
     instances::relink(tx, &found.value)?;
@@ -240,7 +252,8 @@ mod tests {
             let (new, third) = (reader(7_001), reader(7_002));
             instances::insert(tx, new.clone())?;
             instances::insert(tx, third.clone())?;
-            exchange(tx, &cluster.resource_id, &old.id, &new.id)?;
+            let way = Addresses::Exchanged;
+            exchange(tx, &cluster.resource_id, &old.id, &new.id, way)?;
             let all = instances::of_cluster(tx, &cluster.resource_id)?;
             let now = |id: &InstanceId| {
                 let found = all.iter().find(|one| one.value.id == *id);
@@ -259,7 +272,7 @@ mod tests {
                 assert_eq!(followed.member, new.placement.member);
                 assert_eq!(followed.port, old.placement.port);
             }
-            let again = exchange(tx, &cluster.resource_id, &old.id, &third.id);
+            let again = exchange(tx, &cluster.resource_id, &old.id, &third.id, way);
             assert!(matches!(again, Err(JobError::Retry(_))), "it is no writer");
             Ok::<_, JobError>(())
         });

@@ -6,6 +6,7 @@ pub mod change_cluster;
 pub mod copy_document;
 pub mod copy_snapshot;
 pub mod create_cluster;
+mod create_elsewhere;
 pub mod create_instance;
 pub mod create_snapshot;
 pub mod deaths;

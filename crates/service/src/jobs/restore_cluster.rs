@@ -64,6 +64,9 @@ async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
     let context = &run.context;
     let cluster = run.cluster(&body.cluster).await?;
+    if let Some(place) = create_cluster::made_before(run, &cluster).await? {
+        return create_cluster::commit(run, body.cluster, place).await;
+    }
     let place = run.fresh_place(&cluster).await?;
     run.clear_other_attempts(&cluster, &place).await?;
     let place = addresses::secure(context, &cluster, place).await?;

@@ -4,14 +4,20 @@
 use std::time::Duration;
 
 use catalog::{
-    Catalog, CatalogError, CatalogExt, Tx, clusters, instances, jobs, node_tasks, nodes,
+    Catalog, CatalogError, CatalogExt, Tx, clusters,
+    instances::{self, Member},
+    jobs, node_tasks, nodes,
 };
-use model::{Told, limits};
+use model::{ClusterStatus, InstanceRole, Job, SystemEntropy, Told, job::Subject, limits};
 
 use crate::{
     backups::retained::{self, Backups},
     events::kinds::{self, OfCluster},
-    jobs::registry::give_up,
+    jobs::{
+        delete_cluster::{self, DeleteCluster},
+        registry::give_up,
+        run::job_at,
+    },
 };
 
 /// What becomes of the clusters whose files the node had.
@@ -118,6 +124,9 @@ fn forget(
     }
     // Read again: jobs that were given up have changed them.
     for member in instances::on_node(tx, name)? {
+        if is_dropped_elsewhere(tx, &member, &told)? {
+            continue;
+        }
         let cluster = member.cluster;
         // With one of its instances go all of them.
         retained::settle(tx, &cluster, Backups::Stay)?;
@@ -133,4 +142,95 @@ fn forget(
         jobs_failed: bound.len() as u64,
         jobs_released,
     })
+}
+
+/// Has another node delete a cluster that has instances there, too: those are removed first, and the record
+/// last. Answers whether there is such a node.
+fn is_dropped_elsewhere(tx: &mut dyn Tx, lost: &Member, told: &Told) -> Result<bool, CatalogError> {
+    let id = &lost.cluster.resource_id;
+    let others = instances::of_cluster(tx, id)?.into_iter();
+    let mut others = others.filter(|one| one.value.placement.node != lost.instance.placement.node);
+    let (Some(mut next), Some(mut stored)) = (others.next(), clusters::get_by_resource_id(tx, id)?)
+    else {
+        return Ok(false);
+    };
+    instances::delete(tx, &lost.instance)?;
+    if stored.value.status == ClusterStatus::Deleting && next.value.is_writer() {
+        // It goes on without this one.
+        return Ok(true);
+    }
+    if !next.value.is_writer() {
+        next.value.role = InstanceRole::Writer;
+        next = instances::update(tx, next)?;
+    }
+    for status in [ClusterStatus::Available, ClusterStatus::Deleting] {
+        if stored.value.status.may_become(status) {
+            stored.value.status = status;
+            stored = clusters::update(tx, stored)?;
+        }
+    }
+    let cluster = &stored.value;
+    let subject = Subject::cluster(&cluster.region, &cluster.account, &cluster.name);
+    let body = delete_cluster::Body {
+        cluster: id.clone(),
+        final_snapshot: None,
+        was_stopped: false,
+        keeps_backups: true,
+    };
+    let job = Job {
+        node: Some(next.value.placement.node),
+        ..job_at::<DeleteCluster>(&SystemEntropy, tx.now(), subject, &body)
+    };
+    jobs::insert(tx, &job)?;
+    kinds::cluster(tx, cluster, OfCluster::Lost(told))?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use catalog::{SqliteCatalog, conformance::samples};
+    use model::{Instance, InstanceId, InstanceStatus, SystemClock};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cluster_on_several_nodes_is_deleted_by_those_that_are_left() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalog = SqliteCatalog::open(&folder.path().join("catalog"), Arc::new(SystemClock));
+        let catalog = catalog.expect("a catalog");
+        let made = catalog.write(|tx| {
+            let mut cluster = samples::cluster("c");
+            cluster.spread = Some(Box::default());
+            clusters::insert(tx, cluster.clone())?;
+            let writer = samples::writer(&cluster);
+            instances::insert(tx, writer.clone())?;
+            for node in ["node-2", "node-3"] {
+                let id = InstanceId::draw(&SystemEntropy);
+                let mut reader = Instance::reader(&cluster, id, writer.placement.clone());
+                reader.placement.node = node.to_owned();
+                reader.status = InstanceStatus::Available;
+                instances::insert(tx, reader)?;
+            }
+            Ok::<_, CatalogError>(cluster.resource_id)
+        });
+        let id = made.await.expect("made");
+        let gone = node(&catalog, "node-1", ItsClusters::Drop).await;
+        assert_eq!(gone.expect("forgotten").clusters.len(), 1);
+        let left = catalog.read(move |tx| {
+            let cluster = clusters::get_by_resource_id(tx, &id)?.expect("it is still there");
+            assert_eq!(cluster.value.status, ClusterStatus::Deleting);
+            let members = instances::of_cluster(tx, &id)?;
+            assert_eq!(members.len(), 2);
+            assert_eq!(
+                members.iter().filter(|one| one.value.is_writer()).count(),
+                1
+            );
+            jobs::bound_to(tx, &members[0].value.placement.node)
+        });
+        let left = left.await.expect("it reads");
+        assert_eq!(left.len(), 1, "one of them deletes it");
+        assert_eq!(left[0].kind.as_str(), "delete-cluster");
+    }
 }

@@ -13,7 +13,7 @@ use model::limits;
 
 use crate::{
     background::{Next, Task, TaskError},
-    clusters::authority::AuthorityError,
+    clusters::{authority::AuthorityError, peer_key::PeerKeyError},
     context::ServiceContext,
     fault::chain,
     record_log::owner::OwnerError,
@@ -39,6 +39,9 @@ pub enum StartError {
     /// Clusters have no certificates.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// Clusters on several nodes have no secret.
+    #[error(transparent)]
+    PeerKey(#[from] PeerKeyError),
 }
 
 fn because(taken: &Taken) -> String {
@@ -88,6 +91,7 @@ pub(crate) async fn enter(context: &ServiceContext, incarnation: &str) -> Result
         incarnation: incarnation.to_owned(),
         endpoint: member.endpoint.clone(),
         build: member.build.clone(),
+        zone: member.zone.clone(),
     });
     let prefix = format!("{name}/");
     let entered = context

@@ -18,7 +18,10 @@ use vault::{
 
 use crate::{
     auth::authenticate::SECRET_PURPOSE,
-    clusters::authority::{self, AuthorityError},
+    clusters::{
+        authority::{self, AuthorityError},
+        peer_key::{self, PeerKeyError},
+    },
     record_log::{
         batch::{FOLDER, KEYS_FOLDER, Named},
         checkpoint::{self, CheckpointError, RecordLogWriter},
@@ -68,6 +71,9 @@ pub enum RotateError {
     /// The clusters' authority.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The secret of clusters on several nodes.
+    #[error(transparent)]
+    PeerKey(#[from] PeerKeyError),
     /// A vault is not this catalog's.
     #[error(transparent)]
     Owner(#[from] OwnerError),
@@ -131,6 +137,7 @@ pub async fn rotate(ground: &RotationContext<'_>) -> Result<Rotated, RotateError
 fn rewrap(tx: &mut dyn Tx, master_key: &MasterKey) -> Result<Rotated, RotateError> {
     let mut done = Rotated::default();
     authority::reencrypt(tx, master_key)?;
+    peer_key::reencrypt(tx, master_key)?;
     let wrong = |what: String| move |source| RotateError::Sealed { what, source };
     let mut after = String::new();
     loop {

@@ -2,7 +2,7 @@
 //!
 //! Source: API_FailoverDBCluster.
 use catalog::{CatalogExt, Tx, clusters, instances, jobs};
-use model::{Account, Cluster, ClusterStatus, Instance, InstanceStatus, Region};
+use model::{Account, Cluster, ClusterStatus, Handover, Instance, InstanceStatus, Region};
 use serde::Deserialize;
 
 use super::{delete_db_instance::can_be_followed, describe_db_clusters::find};
@@ -12,6 +12,7 @@ use crate::{
     shapes::{ClusterOutput, ClusterRef, InstanceRef, groups::of_instance},
 };
 use service::{
+    clusters::handover,
     fault::{Code, Fault},
     jobs::failover_cluster::{self, Body},
 };
@@ -64,9 +65,14 @@ impl Action for FailoverDbCluster {
                 if stored.value.status != ClusterStatus::Available || !same {
                     return Err(not_available(&stored.value));
                 }
-                stored.value.status = ClusterStatus::FailingOver;
-                let stored = clusters::update(tx, stored)?;
-                jobs::insert(tx, &job)?;
+                let stored = match stored.value.spread {
+                    Some(_) => hand_over(tx, &wanted, &stored.value, &body)?,
+                    None => {
+                        stored.value.status = ClusterStatus::FailingOver;
+                        jobs::insert(tx, &job)?;
+                        clusters::update(tx, stored)?
+                    }
+                };
                 let members = instances::of_cluster(tx, &body.cluster)?;
                 let members: Vec<Instance> = members.into_iter().map(|one| one.value).collect();
                 let waiting = of_instance::waiting(tx, &members)?;
@@ -76,6 +82,30 @@ impl Action for FailoverDbCluster {
         let output = ClusterOutput::of(&moved, Some(&writer)).with_members(&members);
         Ok(output.with_waiting(&waiting))
     }
+}
+
+/// Begins the handover of a cluster whose instances are on several nodes.
+fn hand_over(
+    tx: &mut dyn Tx,
+    wanted: &ClusterRef,
+    cluster: &Cluster,
+    body: &Body,
+) -> Result<catalog::Stored<Cluster>, Fault> {
+    let asked = |handover| Handover {
+        target: body.target.clone(),
+        ..handover
+    };
+    if !handover::begin(tx, &body.cluster, asked, &body.from)? {
+        return Err(Fault::new(
+            Code::InvalidDbClusterState,
+            format!(
+                "DB cluster {} can't fail over now: all of its readers, and their nodes, have to be there.",
+                cluster.name
+            ),
+        ));
+    }
+    let stored = clusters::get_by_resource_id(tx, &body.cluster)?;
+    stored.ok_or_else(|| wanted.not_found())
 }
 
 /// Which reader is meant; none when any will do.

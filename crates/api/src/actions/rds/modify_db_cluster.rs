@@ -134,6 +134,8 @@ impl ModifyDbCluster {
         let allow_major = self.allow_major_version_upgrade.unwrap_or(false);
         let asked = self.engine_version.as_deref();
         let version = asked.map(|asked| next_version(engine, &found.cluster, asked, allow_major));
+        let (speaks_of_version, version) = (version.is_some(), version.transpose()?.flatten());
+        may_move(found, port, version.as_deref())?;
         let password = Asked::of(&members, self.master_user_password.take())?;
         let rotate = self.rotate_master_user_password;
         let password = Password::of(cx, engine, &found.cluster, &password, rotate, now).await?;
@@ -148,11 +150,26 @@ impl ModifyDbCluster {
             },
             name: name.transpose()?,
             port,
-            speaks_of_version: version.is_some(),
-            version: version.transpose()?.flatten(),
+            speaks_of_version,
+            version,
             password,
             now,
         })
+    }
+}
+
+/// Refuses what the servers of several nodes would have to change together.
+fn may_move(found: &Found, port: Option<u16>, version: Option<&str>) -> Result<(), Fault> {
+    let writer = found.writer.as_ref();
+    let is_other = |port: u16| writer.is_none_or(|writer| writer.placement.port != port);
+    let moves = port.is_some_and(is_other) || version.is_some();
+    match found.cluster.spread.is_some() && moves {
+        true => Err(Fault::combination(format!(
+            "The instances of DB cluster {} are on several nodes, where Port and EngineVersion stay what they are. \
+             Restore a snapshot of it with others.",
+            found.cluster.name
+        ))),
+        false => Ok(()),
     }
 }
 

@@ -327,6 +327,19 @@ fn give_back(
     Ok(())
 }
 
+/// Binds an open job to another node. Whoever holds it by now has lost it.
+///
+/// # Errors
+/// The database's.
+pub fn rebind(tx: &mut dyn Tx, id: JobId, node: &str) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE jobs SET node = ?2, lease_owner = NULL, lease_until = NULL, fence = fence + 1, \
+         attempts = attempts + 1 WHERE id = ?1 AND state = ?3",
+        args![id, node, JobState::Open.as_str()],
+    )?;
+    Ok(())
+}
+
 /// Ends the leases of owners whose names begin with `prefix`: for a node that knows its own
 /// earlier processes to be dead.
 ///

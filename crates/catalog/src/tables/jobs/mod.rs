@@ -10,8 +10,8 @@ mod lease;
 use std::time::Duration;
 
 pub use lease::{
-    Checkpoint, Claim, End, Except, Lease, checkpoint, claim, finish, guard, put_off, release,
-    release_held_by, renew,
+    Checkpoint, Claim, End, Except, Lease, checkpoint, claim, finish, guard, put_off, rebind,
+    release, release_held_by, renew,
 };
 use model::{Account, Job, JobId, JobKind, JobState, Region, Timestamp, job::Subject};
 

@@ -176,6 +176,7 @@ impl MySql {
             follows: is_shut && link.is_some(),
             position: gtids::count(&executed).saturating_add(gtids::count(&ahead)),
             is_connected: link.is_some_and(|link| link.receives && link.applies),
+            heard_by: 0,
         })
     }
 }

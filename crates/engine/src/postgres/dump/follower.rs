@@ -30,6 +30,9 @@ pub(super) async fn catch_up(
     session: &Session,
 ) -> Result<(), EngineError> {
     let doing = "say how far it is";
+    if upstream.term.is_some() {
+        return Err(EngineError::Behind);
+    }
     let writer = Session::open(&upstream.home(home), ADMIN).await?;
     let row = writer
         .row(doing, "SELECT pg_current_wal_flush_lsn()", &[])
