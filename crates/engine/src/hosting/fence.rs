@@ -4,7 +4,7 @@
 //! It does not know who takes them.
 use std::time::Duration;
 
-use super::{hold::Hold, mark::Mark, processes::ServerKind};
+use super::{hold::Hold, mark::Mark, processes::ServerKind, whole::is_whole};
 use crate::{error::EngineError, home::Home};
 
 /// Says what was said when the server was fenced.
@@ -29,6 +29,29 @@ impl ServerKind {
             self.check_ended(home)?;
         }
         Ok(())
+    }
+
+    /// Holds a server that is to take writes, and takes its mark away. `fenced` took them before, and has
+    /// ended.
+    ///
+    /// # Errors
+    /// As [`crate::Engine::promote`].
+    pub(crate) async fn hold_to_promote(
+        &self,
+        home: &Home,
+        fenced: Option<&Home>,
+    ) -> Result<Hold, EngineError> {
+        if !is_whole(home)? {
+            return Err(EngineError::NotWhole {
+                home: home.dir.clone(),
+            });
+        }
+        let held = Hold::take(home).await?;
+        if let Some(fenced) = fenced {
+            self.check_ended(fenced)?;
+        }
+        FENCED.clear(home).await?;
+        Ok(held)
     }
 }
 

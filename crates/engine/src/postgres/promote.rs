@@ -23,7 +23,7 @@ use super::{
     session::{CHECKPOINT_WAIT, Session, column},
     wal::{Files, LogFault, Reader, Segments},
 };
-use crate::hosting::{fence::FENCED, hold::Hold, users::need_own_user_name, whole::is_whole};
+use crate::hosting::{hold::Hold, users::need_own_user_name, whole::is_whole};
 use crate::{blocking::blocking, error::EngineError, folder::Folder, home::Home};
 
 /// Bytes of a log file's first page that say where in the log it is.
@@ -46,16 +46,7 @@ impl Postgres {
         fenced: Option<&Home>,
     ) -> Result<(), EngineError> {
         self.check(home)?;
-        if !is_whole(home)? {
-            return Err(EngineError::NotWhole {
-                home: home.dir.clone(),
-            });
-        }
-        let _held = Hold::take(home).await?;
-        if let Some(fenced) = fenced {
-            process::check_ended(fenced)?;
-        }
-        FENCED.clear(home).await?;
+        let _held = process::SERVER.hold_to_promote(home, fenced).await?;
         match running(home).await? {
             Some(at) if take_writes(&at, fenced).await? => {}
             Some(_) => {

@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use engine::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, SinkError};
+use engine::{DumpInfo, DumpSink, Engine, EngineError, Home, NewCluster, SinkError, Upstream};
 use model::pages::{ChangeToken, Content, Pages, SinceBase, check_pages};
 
 pub(crate) use folder::Folder;
@@ -85,6 +85,21 @@ impl<E: Engine + 'static> Clusters<E> {
         home
     }
 
+    /// Readers that follow a writer on its node.
+    pub(crate) async fn readers(&self, writer: &Home, names: &[&str]) -> Vec<Home> {
+        let mut made = Vec::new();
+        for name in names {
+            let mut reader = self.home(name);
+            reader.os_uid = writer.os_uid;
+            reader.os_uid_shared = true;
+            reader.replication.name = format!("member_{name}");
+            reader.replication.upstream = Some(upstream(writer));
+            self.engine.follow(&reader).await.expect("follows");
+            made.push(reader);
+        }
+        made
+    }
+
     /// Dumps into a folder, on a thread that may block.
     pub(crate) async fn dump(&self, home: &Home, into: &Path) -> Result<DumpInfo, EngineError> {
         self.dump_through(home, FolderSink::new(into)).await.0
@@ -127,6 +142,17 @@ impl<E: Engine + 'static> Drop for Clusters<E> {
             }
         });
         removed.join().expect("does not panic");
+    }
+}
+
+/// A writer, as those on its node follow it.
+pub(crate) fn upstream(writer: &Home) -> Upstream {
+    Upstream {
+        socket_dir: writer.socket_dir.clone(),
+        port: writer.port,
+        host: writer.host.clone(),
+        dir: writer.dir.clone(),
+        term: None,
     }
 }
 

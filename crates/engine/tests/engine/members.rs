@@ -1,7 +1,7 @@
 //! Servers that follow, and one that takes the writes of another: against real PostgreSQL.
 use std::{error::Error, sync::Arc, time::Duration};
 
-use crate::support::{MASTER, PASSWORD, Rig, client, kill, number, postmaster};
+use crate::support::{MASTER, PASSWORD, Rig, client, kill, number, postmaster, upstream};
 use engine::{
     Certifier, Engine, EngineError, Home, Identity, PeerSecret, ServerState, Tls, Upstream,
 };
@@ -27,27 +27,8 @@ pub(crate) async fn cluster(rig: &Rig, readers: &[&str]) -> (Home, Vec<Home>) {
         .batch_execute("CREATE TABLE t (i bigint, filler text)")
         .await
         .expect("a table");
-    let mut made = Vec::new();
-    for name in readers {
-        let mut reader = rig.home(name);
-        reader.os_uid = writer.os_uid;
-        reader.os_uid_shared = true;
-        reader.replication.name = format!("member_{name}");
-        reader.replication.upstream = Some(upstream(&writer));
-        rig.engine.follow(&reader).await.expect("follows");
-        made.push(reader);
-    }
+    let made = rig.readers(&writer, readers).await;
     (writer, made)
-}
-
-fn upstream(writer: &Home) -> Upstream {
-    Upstream {
-        socket_dir: writer.socket_dir.clone(),
-        port: writer.port,
-        host: writer.host.clone(),
-        dir: writer.dir.clone(),
-        term: None,
-    }
 }
 
 /// The same home as a writer, at another one's address.

@@ -2,12 +2,10 @@
 use std::{collections::VecDeque, os::unix::fs::FileExt, time::Duration};
 
 use async_trait::async_trait;
-use engine::{
-    Engine, EngineError, Home, LogPiece, LogSource, LogTail, ReplayTarget, SinkError, Upstream,
-};
+use engine::{Engine, EngineError, Home, LogPiece, LogSource, LogTail, ReplayTarget, SinkError};
 use model::{LogPlace, Timestamp};
 
-use crate::support::{Rig, client, number};
+use crate::support::{Rig, client, number, upstream};
 
 const SEGMENT: u64 = 16 << 20;
 /// More than a file of the log.
@@ -243,13 +241,7 @@ async fn takes_over(is_read_before_the_reader_is_made: bool) {
     let mut reader = rig.home("reader");
     (reader.os_uid, reader.os_uid_shared) = (writer.os_uid, true);
     reader.replication.name = "member_reader".to_owned();
-    reader.replication.upstream = Some(Upstream {
-        socket_dir: writer.socket_dir.clone(),
-        port: writer.port,
-        host: writer.host.clone(),
-        dir: writer.dir.clone(),
-        term: None,
-    });
+    reader.replication.upstream = Some(upstream(&writer));
     let mut pieces = Pieces::default();
     let place = if is_read_before_the_reader_is_made {
         pieces.read(&mut *tail).await;

@@ -16,7 +16,9 @@ use std::{
 
 use engine::{Engine, Home, postgres::Postgres};
 
-pub(crate) use clusters::{Clusters, Folder, FolderSink, MASTER, PASSWORD, copy_tree, free_port};
+pub(crate) use clusters::{
+    Clusters, Folder, FolderSink, MASTER, PASSWORD, copy_tree, free_port, upstream,
+};
 
 /// The first number of the users that servers run as.
 const FIRST_UID: u32 = 1_879_048_192;

@@ -1,11 +1,11 @@
 //! Servers that follow, and one that takes the writes of another: against a real MySQL.
 use std::time::Duration;
 
-use engine::{Engine, EngineError, Home, ServerState, Upstream};
+use engine::{Engine, EngineError, Home, ServerState};
 use model::ErrorKind;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Rig, wait_until};
+use crate::support::{Rig, upstream, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const DUE: Duration = Duration::from_secs(60);
@@ -33,27 +33,8 @@ async fn cluster(rig: &Rig, readers: &[&str]) -> (Home, Vec<Home>) {
     let names = readers.iter().map(|name| format!("member_{name}"));
     writer.replication.followers = names.collect();
     rig.engine.renew(&writer).await.expect("logs from here on");
-    let mut made = Vec::new();
-    for name in readers {
-        let mut reader = rig.home(name);
-        reader.os_uid = writer.os_uid;
-        reader.os_uid_shared = true;
-        reader.replication.name = format!("member_{name}");
-        reader.replication.upstream = Some(upstream(&writer));
-        rig.engine.follow(&reader).await.expect("follows");
-        made.push(reader);
-    }
+    let made = rig.readers(&writer, readers).await;
     (writer, made)
-}
-
-fn upstream(writer: &Home) -> Upstream {
-    Upstream {
-        socket_dir: writer.socket_dir.clone(),
-        port: writer.port,
-        host: writer.host.clone(),
-        dir: writer.dir.clone(),
-        term: None,
-    }
 }
 
 /// The same home as a writer, at another one's address.

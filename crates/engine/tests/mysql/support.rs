@@ -20,7 +20,7 @@ use std::{
 
 use engine::{DumpInfo, Engine, EngineError, Home, mysql::MySql};
 
-pub(crate) use clusters::{Clusters, Folder, FolderSink, Known};
+pub(crate) use clusters::{Clusters, Folder, FolderSink, Known, upstream};
 
 pub(crate) const PAGE_BYTES: usize = 16 << 10;
 /// The first number of the users that servers run as: others than PostgreSQL's.

@@ -494,14 +494,20 @@ impl Task for Clumsy {
     }
 }
 
-#[test]
-fn a_task_that_panics_has_its_next_turn() {
+/// A context in which nothing runs.
+fn idle() -> (Fixture, Arc<ServiceContext>, tokio::runtime::Runtime) {
     let (fixture, store) = (Fixture::new(), Arc::default());
     let context = Arc::new(context(&fixture, &store, &Arc::new(Asked::default())));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    runtime.expect("a runtime").block_on(async {
+    (fixture, context, runtime.expect("a runtime"))
+}
+
+#[test]
+fn a_task_that_panics_has_its_next_turn() {
+    let (_fixture, context, runtime) = idle();
+    runtime.block_on(async {
         background::spawn(&context, Clumsy { turns: 0 });
         let recovered = async {
             loop {
@@ -538,12 +544,8 @@ impl Task for Patient {
 
 #[test]
 fn a_task_that_waits_for_a_change_runs_after_one_alone() {
-    let (fixture, store) = (Fixture::new(), Arc::default());
-    let context = Arc::new(context(&fixture, &store, &Arc::new(Asked::default())));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.expect("a runtime").block_on(async {
+    let (_fixture, context, runtime) = idle();
+    runtime.block_on(async {
         let turns = Arc::new(AtomicU64::new(0));
         background::spawn(&context, Patient(turns.clone()));
         let reached = async |count| {

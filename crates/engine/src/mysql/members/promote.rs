@@ -15,11 +15,7 @@ use super::{
     left_log::LeftLog,
     link::{Link, detach},
 };
-use crate::{
-    error::EngineError,
-    home::Home,
-    hosting::{fence::FENCED, hold::Hold, whole::is_whole},
-};
+use crate::{error::EngineError, home::Home};
 
 /// How long a follower may take to stop: sessions of its readers may hold it up, and what it had not come to it is
 /// given again.
@@ -36,16 +32,7 @@ impl MySql {
         fenced: Option<&Home>,
     ) -> Result<(), EngineError> {
         self.check(home)?;
-        if !is_whole(home)? {
-            return Err(EngineError::NotWhole {
-                home: home.dir.clone(),
-            });
-        }
-        let _held = Hold::take(home).await?;
-        if let Some(fenced) = fenced {
-            SERVER.check_ended(fenced)?;
-        }
-        FENCED.clear(home).await?;
+        let _held = SERVER.hold_to_promote(home, fenced).await?;
         if FOLLOWS.text(home).await?.is_some() {
             // Alone: no client's session holds up what it is to do, and no other server sends it anything.
             SERVER.end(home, STOP_WAIT).await?;
