@@ -3,7 +3,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -57,8 +57,6 @@ pub struct ServiceContext {
     pub slots: Arc<JobSlots>,
     /// Wakes the record log: a record was changed.
     pub records_changed: Arc<Notify>,
-    /// Commits of this process that added a job or changed a record.
-    pub(crate) changes: Arc<AtomicU64>,
     /// Wakes what gives servers their parameters: a group was changed.
     pub parameters: Arc<Notify>,
     /// Wakes what asks for automated snapshots: a cluster has become available.
@@ -112,16 +110,12 @@ impl ServiceContext {
     pub(crate) fn new(parts: Dependencies, settings: Settings, narrow: Vec<JobKind>) -> Self {
         let (work, records_changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (jobs, records) = (work.clone(), records_changed.clone());
-        let changes = Arc::new(AtomicU64::new(0));
-        let counted = changes.clone();
         // Whoever waits for new jobs or records hears of them from the commit itself.
-        let catalog: Arc<dyn Catalog> = Arc::new(WatchedCatalog::new(parts.catalog, move |what| {
-            counted.fetch_add(1, Ordering::Relaxed);
-            match what {
+        let catalog: Arc<dyn Catalog> =
+            Arc::new(WatchedCatalog::new(parts.catalog, move |what| match what {
                 Touched::Jobs => jobs.notify_one(),
                 Touched::Records => records.notify_one(),
-            }
-        }));
+            }));
         let record_log = RecordLogWriter {
             catalog: catalog.clone(),
             seal: Seal::new(parts.master_key.clone()),
@@ -161,7 +155,6 @@ impl ServiceContext {
             work,
             slots: Arc::new(JobSlots::new(narrow)),
             records_changed,
-            changes,
             parameters: Arc::new(Notify::new()),
             backups: Notify::new(),
             backup_jobs: Notify::new(),

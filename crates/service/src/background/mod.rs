@@ -6,12 +6,7 @@
 pub(crate) mod report;
 pub mod status;
 
-use std::{
-    any::Any,
-    panic::AssertUnwindSafe,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use catalog::CatalogError;
@@ -23,8 +18,6 @@ use crate::{context::ServiceContext, fault::chain, nodes::leader};
 /// Periods are made longer or shorter by up to this part of them, so that the nodes that share a
 /// catalog, and a node's tasks, do not all come at once.
 const JITTER: u32 = 10;
-/// A task that waits for a change runs after this long without one.
-const UNCHANGED_MAX: Duration = Duration::from_secs(60);
 
 /// Which nodes run a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +35,6 @@ pub(crate) enum Next {
     Period,
     /// At once: there is more to do.
     Now,
-    /// As [`Next::Period`], and not before a job was added or a record changed: nothing that is
-    /// there is waited for. For work that only that can bring, neither time nor a server.
-    Changed,
 }
 
 /// Why a run failed.
@@ -117,8 +107,6 @@ pub(crate) fn spawn<T: Task>(context: &Arc<ServiceContext>, task: T) -> JoinHand
 async fn keep_running<T: Task>(context: Arc<ServiceContext>, mut task: T) {
     let name = task.name();
     let mut failures = 0;
-    // Changes of the catalog when the task found nothing in it.
-    let mut unchanged = None;
     let mut wait = match T::AT_START {
         true => Duration::ZERO,
         false => jittered(&context, task.period(&context)),
@@ -129,11 +117,9 @@ async fn keep_running<T: Task>(context: Arc<ServiceContext>, mut task: T) {
             tokio::select! {
                 () = context.stopped() => break,
                 () = task.woken(&context), if failures == 0 => {}
-                () = rest(&context, wait, unchanged) => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
-        let changes = context.changes.load(Ordering::Relaxed);
-        unchanged = None;
         wait = match attempt(&context, &mut task, &name).await {
             Ok(Some(Next::Now)) => {
                 failures = 0;
@@ -141,11 +127,6 @@ async fn keep_running<T: Task>(context: Arc<ServiceContext>, mut task: T) {
             }
             Ok(Some(Next::Period)) => {
                 failures = 0;
-                jittered(&context, task.period(&context))
-            }
-            Ok(Some(Next::Changed)) => {
-                failures = 0;
-                unchanged = Some(changes);
                 jittered(&context, task.period(&context))
             }
             Ok(None) => jittered(&context, task.period(&context)),
@@ -160,20 +141,6 @@ async fn keep_running<T: Task>(context: Arc<ServiceContext>, mut task: T) {
         };
     }
     Box::new(task).end().await;
-}
-
-/// Sleeps for `wait`, and on while the catalog has changed so often. What others change is not counted
-/// here, so where nodes share a catalog a task runs after each period.
-async fn rest(context: &ServiceContext, wait: Duration, unchanged: Option<u64>) {
-    tokio::time::sleep(wait).await;
-    let Some(changes) = unchanged.filter(|_| context.settings.membership.is_none()) else {
-        return;
-    };
-    let mut waited = wait;
-    while waited < UNCHANGED_MAX && context.changes.load(Ordering::Relaxed) == changes {
-        tokio::time::sleep(wait).await;
-        waited += wait;
-    }
 }
 
 /// Runs a task once, if this node does, and notes how that ended; none when it does not.

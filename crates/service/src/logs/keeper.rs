@@ -82,9 +82,6 @@ impl Task for LogKeeper {
             }
             stays
         });
-        if writers.is_empty() {
-            return Ok(Next::Changed);
-        }
         for member in writers {
             self.look(context, member).await;
         }

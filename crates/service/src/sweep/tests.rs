@@ -11,9 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use catalog::{
-    CatalogError, CatalogExt, Touched, Tx, conformance::samples, jobs, snapshots, tombstones,
-};
+use catalog::{CatalogError, CatalogExt, Tx, conformance::samples, jobs, snapshots, tombstones};
 use engine::{EngineRegistry, FakeEngine};
 use futures_util::stream::BoxStream;
 use model::{
@@ -494,20 +492,14 @@ impl Task for Clumsy {
     }
 }
 
-/// A context in which nothing runs.
-fn idle() -> (Fixture, Arc<ServiceContext>, tokio::runtime::Runtime) {
+#[test]
+fn a_task_that_panics_has_its_next_turn() {
     let (fixture, store) = (Fixture::new(), Arc::default());
     let context = Arc::new(context(&fixture, &store, &Arc::new(Asked::default())));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    (fixture, context, runtime.expect("a runtime"))
-}
-
-#[test]
-fn a_task_that_panics_has_its_next_turn() {
-    let (_fixture, context, runtime) = idle();
-    runtime.block_on(async {
+    runtime.expect("a runtime").block_on(async {
         background::spawn(&context, Clumsy { turns: 0 });
         let recovered = async {
             loop {
@@ -520,54 +512,5 @@ fn a_task_that_panics_has_its_next_turn() {
         let soon = Duration::from_secs(20);
         let failed = tokio::time::timeout(soon, recovered).await;
         assert!(failed.expect("it has another turn").is_some());
-    });
-}
-
-/// Counts its turns, and waits for changes of the catalog.
-struct Patient(Arc<AtomicU64>);
-
-#[async_trait]
-impl Task for Patient {
-    fn name(&self) -> String {
-        "patient".to_owned()
-    }
-
-    fn period(&self, _context: &ServiceContext) -> Duration {
-        Duration::from_millis(1)
-    }
-
-    async fn run(&mut self, _context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
-        self.0.fetch_add(1, Relaxed);
-        Ok(Next::Changed)
-    }
-}
-
-#[test]
-fn a_task_that_waits_for_a_change_runs_after_one_alone() {
-    let (_fixture, context, runtime) = idle();
-    runtime.block_on(async {
-        let turns = Arc::new(AtomicU64::new(0));
-        background::spawn(&context, Patient(turns.clone()));
-        let reached = async |count| {
-            let there = async {
-                while turns.load(Relaxed) < count {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-            };
-            let soon = Duration::from_secs(20);
-            tokio::time::timeout(soon, there).await.expect("it runs");
-        };
-        reached(1).await;
-        // Many of its periods.
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(turns.load(Relaxed), 1);
-        let changed = context.catalog.write(|tx| {
-            tx.touch(Touched::Jobs);
-            Ok::<_, CatalogError>(())
-        });
-        changed.await.expect("it is written");
-        reached(2).await;
-        assert_eq!(turns.load(Relaxed), 2);
-        context.begin_stop();
     });
 }
