@@ -33,6 +33,14 @@ struct Seen {
 }
 
 impl Seen {
+    fn first(now: Timestamp) -> Self {
+        Self {
+            at: now,
+            doubt: Duration::ZERO,
+            lived: now,
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let at = Timestamp(words.next()?.parse().ok()?);
@@ -92,12 +100,7 @@ pub(crate) async fn look(context: &ServiceContext) -> Result<Look, CatalogError>
         .write(move |tx| {
             let now = tx.now();
             let before = seen(tx)?;
-            let first = Seen {
-                at: now,
-                doubt: Duration::ZERO,
-                lived: now,
-            };
-            let seen = before.map_or(first, |before| before.next(now, lived));
+            let seen = before.map_or(Seen::first(now), |before| before.next(now, lived));
             meta::set(tx, meta::CLOCK, &seen.text())?;
             Ok::<_, CatalogError>((before, seen))
         })
@@ -120,12 +123,18 @@ fn seen(tx: &mut dyn Tx) -> Result<Option<Seen>, CatalogError> {
     Ok(meta::get(tx, meta::CLOCK)?.and_then(|text| Seen::parse(&text)))
 }
 
-/// How much time was lived through by the last look, as a moment; none before the first.
+/// How much time was lived through by the last look, as a moment. It is counted from now on when nobody
+/// has looked yet: what is made before the first look would have nothing to count from but the clock.
 ///
 /// # Errors
 /// The catalog's.
-pub(crate) fn so_far(tx: &mut dyn Tx) -> Result<Option<Timestamp>, CatalogError> {
-    Ok(seen(tx)?.map(|seen| seen.lived))
+pub(crate) fn so_far(tx: &mut dyn Tx) -> Result<Timestamp, CatalogError> {
+    if let Some(seen) = seen(tx)? {
+        return Ok(seen.lived);
+    }
+    let first = Seen::first(tx.now());
+    meta::set(tx, meta::CLOCK, &first.text())?;
+    Ok(first.lived)
 }
 
 #[cfg(test)]

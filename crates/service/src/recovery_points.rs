@@ -23,7 +23,7 @@ pub fn settle(tx: &mut dyn Tx, snapshot: &mut Snapshot) -> Result<(), CatalogErr
     };
     if snapshot.status == SnapshotStatus::Available {
         point.completed_at = Some(now);
-        point.lived_at = lived::so_far(tx)?;
+        point.lived_at = Some(lived::so_far(tx)?);
     }
     let status = match snapshot.status {
         SnapshotStatus::Available => "COMPLETED",
