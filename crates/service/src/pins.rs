@@ -4,7 +4,7 @@
 use std::fmt;
 
 use catalog::{CatalogError, Tx, keyed, recovery_points, snapshots};
-use model::{Account, Arn, BackupVault, LegalHold, Region, Snapshot, SnapshotStatus, VaultLock};
+use model::{Account, Arn, BackupVault, LegalHold, Region, Snapshot, SnapshotStatus};
 
 /// Rows that are read at once.
 const BATCH: usize = 500;
@@ -41,17 +41,26 @@ impl fmt::Display for Pin {
 /// # Errors
 /// The catalog's.
 pub fn of_point(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<Option<Pin>, CatalogError> {
-    let Some(point) = &snapshot.recovery_point else {
+    if snapshot.recovery_point.is_none() || snapshot.status == SnapshotStatus::Failed {
+        return Ok(None);
+    }
+    let hold = holds(tx, &snapshot.region, &snapshot.account)?;
+    match hold.into_iter().find(|hold| hold.keeps(snapshot)) {
+        Some(hold) => Ok(Some(Pin::Hold(Box::new(hold)))),
+        None => lock_of_point(tx, snapshot),
+    }
+}
+
+/// The lock that keeps a recovery point, whatever else does.
+///
+/// # Errors
+/// The catalog's.
+pub fn lock_of_point(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<Option<Pin>, CatalogError> {
+    let point = snapshot.recovery_point.as_ref();
+    let Some(point) = point.filter(|_| snapshot.status != SnapshotStatus::Failed) else {
         return Ok(None);
     };
-    if snapshot.status == SnapshotStatus::Failed {
-        return Ok(None);
-    }
     let (region, account) = (&snapshot.region, &snapshot.account);
-    let hold = holds(tx, region, account)?;
-    if let Some(hold) = hold.into_iter().find(|hold| hold.keeps(snapshot)) {
-        return Ok(Some(Pin::Hold(Box::new(hold))));
-    }
     let vault = locked(tx, region, account, point.vault.as_str())?;
     Ok(vault.map(|vault| Pin::Lock(Box::new(vault))))
 }
@@ -76,19 +85,6 @@ fn locked(
     let found = keyed::get::<BackupVault>(tx, region, &[account.as_str(), name])?;
     let found = found.map(|stored| stored.value);
     Ok(found.filter(|vault| vault.lock.is_some()))
-}
-
-/// The lock of a vault, if it has one.
-///
-/// # Errors
-/// The catalog's.
-pub fn lock_of(
-    tx: &mut dyn Tx,
-    region: &Region,
-    account: &Account,
-    name: &str,
-) -> Result<Option<VaultLock>, CatalogError> {
-    Ok(locked(tx, region, account, name)?.and_then(|vault| vault.lock))
 }
 
 /// Why a key has to stay as it is.

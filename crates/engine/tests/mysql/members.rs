@@ -238,9 +238,6 @@ async fn what_the_dead_writer_had_not_sent_is_not_lost() {
         .promote(&new, Some(&writer))
         .await
         .expect("takes writes");
-    let up =
-        "SELECT @@server_uuid, VARIABLE_VALUE FROM performance_schema.global_status WHERE 1 = 0";
-    let _ = up;
     rig.engine
         .promote(&new, Some(&writer))
         .await

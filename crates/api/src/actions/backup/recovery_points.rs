@@ -205,8 +205,8 @@ impl Action for UpdateRecoveryPointLifecycle {
             self.recovery_point_arn,
             action,
             move |tx, mut stored| {
-                let pin = pins::of_point(tx, &stored.value)?;
-                if let Some(pin @ Pin::Lock(_)) = pin {
+                // A hold that keeps it, too, ends some day.
+                if let Some(pin) = pins::lock_of_point(tx, &stored.value)? {
                     return Err(kept(&stored.value, &pin));
                 }
                 if let Some(point) = &mut stored.value.recovery_point {
