@@ -65,7 +65,7 @@ pub fn lock_of_point(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<Option<Pin>
     Ok(vault.map(|vault| Pin::Lock(Box::new(vault))))
 }
 
-/// An account's legal holds in a region that are not cancelled: they have a quota.
+/// An account's legal holds in a region that are not cancelled.
 fn holds(
     tx: &mut dyn Tx,
     region: &Region,
@@ -90,8 +90,10 @@ fn locked(
 /// Why a key has to stay as it is.
 #[derive(Debug, Clone)]
 pub struct KeyPin {
-    /// What needs it, and until when, for people.
+    /// What needs it, and until when, for the account whose points those are.
     pub why: String,
+    /// The same for others, who learn neither a vault's name nor a hold's.
+    pub told_others: String,
     /// One of the recovery points that need it.
     pub point: Snapshot,
 }
@@ -115,7 +117,14 @@ pub fn of_key(tx: &mut dyn Tx, key: &Arn) -> Result<Vec<KeyPin>, CatalogError> {
             (Pin::Lock(_), Some(until)) => format!("until {until}"),
             (Pin::Lock(_), None) => "for ever".to_owned(),
         };
+        let what = match &pin {
+            Pin::Hold(_) => "a legal hold keeps them",
+            Pin::Lock(_) => "their backup vault is locked",
+        };
         found.push(KeyPin {
+            told_others: format!(
+                "{key} is needed by recovery points of the account {account} in {region}, {until}: {what}"
+            ),
             why: format!(
                 "{key} is needed by recovery points of the backup vault {} of the account {account} in \
                  {region}, {until}: {pin}",

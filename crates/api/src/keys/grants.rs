@@ -39,10 +39,11 @@ pub(crate) fn no_such_grant(id: &str) -> Fault {
 /// # Errors
 /// `NotFoundException`, `KMSInvalidStateException`.
 pub(crate) async fn end(cx: &ActionContext, grant: Grant) -> Result<(), Fault> {
-    let kms = cx.service.kms.clone();
+    let (kms, caller) = (cx.service.kms.clone(), cx.caller.account.clone());
     let ended = cx.service.catalog.write(move |tx| {
         if let Some(key) = keys::get_by_arn(tx, &grant.key)? {
-            pins::still_opens(&kms, tx, &key.value, Some(&grant.id))?;
+            let (key, grant) = (&key.value, Some(grant.id.as_str()));
+            pins::still_opens(&kms, tx, (key, key), grant, &caller)?;
         }
         match grants::delete(tx, &grant.key, &grant.id)? {
             true => Ok(()),

@@ -12,35 +12,47 @@ use service::{
     pins::{self, KeyPin},
 };
 
-fn refused(pin: &KeyPin) -> Fault {
-    Fault::new(Code::KmsInvalidState, format!("{}.", pin.why))
+fn refused(pin: &KeyPin, caller: &Account) -> Fault {
+    let why = match pin.point.account == *caller {
+        true => &pin.why,
+        false => &pin.told_others,
+    };
+    Fault::new(Code::KmsInvalidState, format!("{why}."))
 }
 
-/// Refuses what makes a key unusable that kept recovery points need.
+/// Refuses what makes a key unusable that kept recovery points need, if those can be opened by it.
 ///
 /// # Errors
 /// `KMSInvalidStateException`.
-pub(crate) fn not_pinned(tx: &mut dyn Tx, key: &Key) -> Result<(), Fault> {
-    match pins::of_key(tx, &key.arn())?.first() {
-        Some(pin) => Err(refused(pin)),
-        None => Ok(()),
+pub(crate) fn not_pinned(
+    kms: &Keys,
+    tx: &mut dyn Tx,
+    key: &Key,
+    caller: &Account,
+) -> Result<(), Fault> {
+    for pin in pins::of_key(tx, &key.arn())? {
+        if opens(kms, tx, key, None, &pin)? {
+            return Err(refused(&pin, caller));
+        }
     }
+    Ok(())
 }
 
 /// Refuses a policy, or the end of a grant, under which kept recovery points could not be read any
-/// more by whom they belong to. `key` has its policy already, and `without` is the grant that ends.
+/// more by whom they belong to, and can be now. `without` is the grant that ends.
 ///
 /// # Errors
 /// `KMSInvalidStateException`.
 pub(crate) fn still_opens(
     kms: &Keys,
     tx: &mut dyn Tx,
-    key: &Key,
+    (before, after): (&Key, &Key),
     without: Option<&str>,
+    caller: &Account,
 ) -> Result<(), Fault> {
-    for pin in pins::of_key(tx, &key.arn())? {
-        if !opens(kms, tx, key, without, &pin)? {
-            return Err(refused(&pin));
+    for pin in pins::of_key(tx, &before.arn())? {
+        if opens(kms, tx, before, None, &pin)? && !opens(kms, tx, after, without, &pin)? {
+            return Err(refused(&pin, caller));
         }
     }
     Ok(())

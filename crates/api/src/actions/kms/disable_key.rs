@@ -19,9 +19,10 @@ impl Action for DisableKey {
     type Output = ();
 
     async fn run(self, cx: &ActionContext) -> Result<(), Fault> {
-        lookup::change_within(cx, &self.key_id, "kms:DisableKey", |tx, key, _| {
+        let (kms, caller) = (cx.service.kms.clone(), cx.caller.account.clone());
+        lookup::change_within(cx, &self.key_id, "kms:DisableKey", move |tx, key, _| {
             checks::not_pending(key)?;
-            pins::not_pinned(tx, key)?;
+            pins::not_pinned(&kms, tx, key, &caller)?;
             key.state = KeyState::Disabled;
             Ok(())
         })

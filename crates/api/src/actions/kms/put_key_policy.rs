@@ -36,9 +36,10 @@ impl Action for PutKeyPolicy {
         let kms = cx.service.kms.clone();
         let action = "kms:PutKeyPolicy";
         lookup::change_within(cx, &self.key_id, action, move |tx, key, _| {
+            let before = key.clone();
             key.policy.clone_from(&policy);
             checks::not_locked_out(key, &caller, bypass)?;
-            pins::still_opens(&kms, tx, key, None)
+            pins::still_opens(&kms, tx, (&before, key), None, &caller)
         })
         .await
         .map(drop)

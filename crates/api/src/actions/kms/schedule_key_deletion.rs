@@ -47,13 +47,14 @@ impl Action for ScheduleKeyDeletion {
                     format!("PendingWindowInDays is {days}: it must be between 7 and 30."),
                 )
             })?;
+        let (kms, caller) = (cx.service.kms.clone(), cx.caller.account.clone());
         let key = lookup::change_within(
             cx,
             &self.key_id,
             "kms:ScheduleKeyDeletion",
             move |tx, key, now| {
                 checks::not_pending(key)?;
-                pins::not_pinned(tx, key)?;
+                pins::not_pinned(&kms, tx, key, &caller)?;
                 let has_replicas = key.multi_region == Some(MultiRegion::Primary)
                     && 1 < rows::family(tx, key)?.len();
                 if has_replicas {
