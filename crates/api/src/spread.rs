@@ -102,11 +102,12 @@ pub(crate) fn zones(cluster: &mut Cluster, nodes: &Nodes) {
         return;
     }
     let others = nodes.others.iter().map(|(_, zone)| zone);
-    let mut zones: Vec<String> = std::iter::once(&nodes.own_zone)
-        .chain(others)
-        .cloned()
-        .collect();
-    zones.dedup();
+    let mut zones = vec![nodes.own_zone.clone()];
+    for zone in others {
+        if !zones.contains(zone) {
+            zones.push(zone.clone());
+        }
+    }
     cluster.availability_zones = zones;
 }
 

@@ -53,8 +53,9 @@ pub(super) async fn admit(session: &mut Session, server: &str) -> Result<Account
         hex(verifier(&secret).as_bytes())
     );
     for statement in [
-        format!("CREATE USER IF NOT EXISTS {user} {way}"),
-        format!("ALTER USER {user} {way} PASSWORD EXPIRE NEVER ACCOUNT UNLOCK"),
+        // Whatever the master user made of that name, with rights and passwords of its choice, goes.
+        format!("DROP USER IF EXISTS {user}"),
+        format!("CREATE USER {user} {way} PASSWORD EXPIRE NEVER ACCOUNT UNLOCK"),
         // The second one keeps the master user's hands off it.
         format!("GRANT REPLICATION SLAVE, SYSTEM_USER ON *.* TO {user}"),
     ] {

@@ -131,6 +131,7 @@ impl Postgres {
         upstream(home)?;
         let _held = Hold::take(home).await?;
         may_follow(home).await?;
+        self.check_admitted(home).await?;
         process::end(home, Duration::ZERO).await?;
         unmark_whole(home)?;
         self.copy_upstream(home).await
@@ -150,6 +151,7 @@ impl Postgres {
             process::end(home, RESTART_WAIT).await?;
         }
         if running(home).await?.is_none() && control_of(home).await?.took_writes() {
+            self.check_admitted(home).await?;
             tracing::info!(home = %home.dir.display(), "a server that took writes comes back as a follower");
             if let Err(error) = self.rewind(home).await {
                 tracing::warn!(home = %home.dir.display(), %error, "a server cannot be taken back to where it parted, so it is copied anew");
@@ -158,6 +160,23 @@ impl Postgres {
             }
         }
         self.launch(home, Purpose::Serve, ADMIN).await
+    }
+
+    /// Makes sure, before a server's own files go, that the one on another node lets it in: those files may be
+    /// all that is left of commits.
+    async fn check_admitted(&self, home: &Home) -> Result<(), EngineError> {
+        let upstream = upstream(home)?;
+        if upstream.term.is_none() {
+            return Ok(());
+        }
+        reach(home, upstream).await?;
+        let mut command = command(self.installs.of(&home.version)?.program("pg_receivewal"));
+        command
+            .arg("--dbname")
+            .arg(conf::connection(home, upstream, &copying(home)))
+            .args(["--slot", &home.replication.name])
+            .args(["--create-slot", "--if-not-exists", "--no-password"]);
+        run_program(home, "pg_receivewal", command).await
     }
 
     async fn copy_upstream(&self, home: &Home) -> Result<(), EngineError> {
@@ -173,7 +192,7 @@ impl Postgres {
                 .arg("--pgdata")
                 .arg(home.data())
                 .arg("--dbname")
-                .arg(conf::connection(home, upstream, &home.replication.name))
+                .arg(conf::connection(home, upstream, &copying(home)))
                 .args(["--slot", &home.replication.name, "--wal-method=stream"])
                 // It is made durable before it is said to be whole.
                 .args([
@@ -213,7 +232,7 @@ impl Postgres {
             .arg("--target-pgdata")
             .arg(home.data())
             .arg("--source-server")
-            .arg(conf::connection(home, upstream, &home.replication.name))
+            .arg(conf::connection(home, upstream, &copying(home)))
             // Its server ended in order; and it is made durable before it is said to be whole.
             .args(["--no-ensure-shutdown", "--no-sync"]);
         run_program(home, "pg_rewind", command).await?;
@@ -224,7 +243,11 @@ impl Postgres {
     /// ours.
     pub(super) async fn keep_slots(&self, home: &Home) -> Result<(), EngineError> {
         let session = Session::open(home, ADMIN).await?;
-        if let Some(secret) = &home.replication.secret {
+        // One that took writes may run on though the records make it a reader: nobody is to follow it by the
+        // secret of the next term.
+        if let Some(secret) = &home.replication.secret
+            && home.replication.upstream.is_none()
+        {
             keep_role(&session, secret).await?;
         }
         let followers = &home.replication.followers;
@@ -326,6 +349,12 @@ fn role(password: &str) -> String {
              pg_catalog.pg_stat_file(text, boolean), pg_catalog.pg_read_binary_file(text), \
              pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO {REPLICATOR}"
     )
+}
+
+/// The name of a connection that copies a server: no commit waits for it, since what it has is in no whole
+/// server yet.
+fn copying(home: &Home) -> String {
+    format!("copy_{}", home.replication.name)
 }
 
 /// Gives a server that takes writes the role of those who follow it over the network, unless it has that

@@ -108,7 +108,8 @@ fn undecided(
         return Ok(None);
     };
     let spread = stored.value.spread.as_deref().cloned();
-    let Some(spread) = spread.filter(|spread| spread.term == term) else {
+    let goes_on = stored.value.status == ClusterStatus::FailingOver;
+    let Some(spread) = spread.filter(|spread| goes_on && spread.term == term) else {
         return Ok(None);
     };
     let handover = spread.handover.clone();
@@ -224,7 +225,9 @@ pub(super) fn done(tx: &mut dyn Tx, member: &Member) -> Result<(), CatalogError>
         return Ok(());
     };
     let is_it = |handover: &Handover| handover.chosen.as_ref() == Some(&member.instance.id);
-    if !spread.handover.as_ref().is_some_and(is_it) {
+    // Somebody may have begun to delete it meanwhile.
+    let goes_on = stored.value.status == ClusterStatus::FailingOver;
+    if !goes_on || !spread.handover.as_ref().is_some_and(is_it) {
         return Ok(());
     }
     spread.handover = None;

@@ -12,10 +12,11 @@ const OFF: &str = "SELECT EVENT_SCHEMA, EVENT_NAME, DEFINER, SQL_MODE, TIME_ZONE
     COLLATION_CONNECTION FROM information_schema.EVENTS \
     WHERE STATUS IN ('REPLICA_SIDE_DISABLED', 'SLAVESIDE_DISABLED')";
 
-/// Switches them on, as they were made. The session is good for nothing else from here on.
+/// Switches them on, as they were made; one that cannot be is told of and left off. The session is good
+/// for nothing else from here on.
 ///
 /// # Errors
-/// What the server answers.
+/// When they cannot be listed.
 pub(super) async fn switch_on(mut session: Session) -> Result<(), EngineError> {
     let doing = "switch its events on";
     let events = session.rows(doing, OFF).await?;
@@ -29,9 +30,16 @@ pub(super) async fn switch_on(mut session: Session) -> Result<(), EngineError> {
         let of = |cell: Option<String>| cell.unwrap_or_default();
         let definer = of(definer);
         let (user, host) = definer.rsplit_once('@').unwrap_or((&definer, "%"));
+        let (database, name) = (of(database), of(name));
+        let characters = of(characters);
+        // The server reads the statement by this: names that are more than ASCII would be others.
+        let is_plain = [user, host, &database, &name]
+            .iter()
+            .all(|part| part.is_ascii());
+        let characters = if is_plain { &characters } else { "utf8mb4" };
         let alike = format!(
             "SET SESSION character_set_client = {}, collation_connection = {}, time_zone = {}, sql_mode = {}",
-            quoted_text(&of(characters)),
+            quoted_text(characters),
             quoted_text(&of(collation)),
             quoted_text(&of(zone)),
             quoted_text(&of(mode)),
@@ -40,11 +48,14 @@ pub(super) async fn switch_on(mut session: Session) -> Result<(), EngineError> {
             "ALTER DEFINER = {}@{} EVENT {}.{} ENABLE",
             quoted_name(user),
             quoted_name(host),
-            quoted_name(&of(database)),
-            quoted_name(&of(name)),
+            quoted_name(&database),
+            quoted_name(&name),
         );
         for statement in [&alike, &switch] {
-            session.run(doing, statement).await?;
+            if let Err(error) = session.run(doing, statement).await {
+                tracing::warn!(%error, database, name, "an event stays off after a failover");
+                break;
+            }
         }
     }
     session.close().await;

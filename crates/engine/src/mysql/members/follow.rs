@@ -4,6 +4,8 @@
 //! It does not know who takes writes in their place.
 use std::time::Duration;
 
+use model::ErrorKind;
+
 use super::{
     super::{
         document::Document,
@@ -87,6 +89,10 @@ impl MySql {
         if took_writes(home).await? {
             tracing::info!(home = %home.dir.display(), "a server that took writes comes back as a follower");
             if let Err(error) = self.rejoin(home).await {
+                if error.kind() == ErrorKind::Retry {
+                    // The one to follow does not answer just now, which says nothing of these files.
+                    return Err(error);
+                }
                 tracing::warn!(home = %home.dir.display(), %error, "a server cannot follow with what it has, so it is copied anew");
                 return self.copy_upstream(home).await;
             }

@@ -47,14 +47,17 @@ impl MySql {
 /// Gives a server all that it lacks, and has it follow nobody any more.
 async fn take_all(home: &Home, fenced: Option<&Home>) -> Result<(), EngineError> {
     let mut session = Session::open(home).await?;
-    let lacking = match fenced {
-        Some(fenced) => give_left_log(&mut session, home, fenced).await?,
-        None => Link::of(&mut session)
-            .await?
-            .map_or_else(String::new, |link| link.retrieved),
-    };
-    if !lacking.is_empty() {
-        apply(&mut session, &lacking).await?;
+    // What it has heard of comes first: the one that ended may have no log of it any more.
+    if let Some(link) = Link::of(&mut session).await?
+        && !link.retrieved.is_empty()
+    {
+        apply(&mut session, &link.retrieved).await?;
+    }
+    if let Some(fenced) = fenced {
+        let lacking = give_left_log(&mut session, home, fenced).await?;
+        if !lacking.is_empty() {
+            apply(&mut session, &lacking).await?;
+        }
     }
     detach(&mut session).await?;
     let open = "SET GLOBAL super_read_only = OFF, GLOBAL read_only = OFF";
