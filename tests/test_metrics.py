@@ -40,7 +40,9 @@ def scrape(deployment, headers=None):
 def value(deployment, name, **labels):
     """One sample; 0 when there is none of these labels."""
     wanted = {f'{label}="{text}"' for label, text in labels.items()}
-    samples = scrape(deployment)[name][1]
+    assert f"`{name}`" in PAGE.read_text(encoding="utf-8")
+    # A family is not told before it has a sample.
+    samples = scrape(deployment).get(name, (None, {}))[1]
     return sum(count for of, count in samples.items() if wanted <= set(of.split(",")))
 
 
