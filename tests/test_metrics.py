@@ -1,7 +1,9 @@
 """What /metrics says, and the page that tells what it means."""
+import contextlib
 import os
 import pathlib
 import re
+import sqlite3
 
 import botocore.exceptions
 import pytest
@@ -125,6 +127,17 @@ def test_the_age_of_the_last_good_snapshot_is_told(told):
     assert value(told, "snapferry_job_last_failure_timestamp_seconds", kind="create-snapshot") == 0
 
 
+def test_a_stopped_cluster_is_not_too_old(told):
+    last, sums = "snapferry_cluster_last_snapshot_timestamp_seconds", "snapferry_oldest_last_snapshot_timestamp_seconds"
+    told.rds().stop_db_cluster(DBClusterIdentifier="told-by-name")
+    running.wait_until(lambda: clients.cluster_of(told.rds(), "told-by-name")["Status"] == "stopped", 60, "it is stopped")
+    running.wait_until(lambda: list(by_name(told, last)) == ["told-later"], 60, "only the other one is told")
+    running.wait_until(lambda: value(told, sums) == by_name(told, last)["told-later"] > 0, 60, "and counts")
+    assert value(told, "snapferry_clusters_without_snapshot") == 0
+    told.rds().start_db_cluster(DBClusterIdentifier="told-by-name")
+    running.wait_until(lambda: "told-by-name" in by_name(told, last), 60, "it is told again")
+
+
 def test_too_many_clusters_are_told_as_sums(told):
     told.server.stop()
     told.server.flags += ["--metrics-clusters-max", "0"]
@@ -140,6 +153,13 @@ def test_a_verification_is_told(told):
     told.server.run("vault", "verify")
     running.wait_until(lambda: value(told, verified) > 0, 60, "the verification's end")
     assert value(told, "snapferry_vault_damaged_objects") == 0
+    # It is remembered when its job is forgotten and the server is another.
+    ended = value(told, verified)
+    told.server.stop()
+    with contextlib.closing(sqlite3.connect(told.server.data / "catalog.sqlite", timeout=60)) as database, database:
+        assert database.execute("delete from jobs where kind = 'verify-vault'").rowcount == 1
+    told.server.start()
+    running.wait_until(lambda: value(told, verified) == ended, 60, "it is told by the next server")
 
 
 def test_the_disk_and_the_release_are_told(told):

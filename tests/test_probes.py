@@ -38,6 +38,24 @@ def test_a_server_that_can_work_says_so(closed):
     assert clients.send(closed.server, "HEAD", "/readyz").status == 200
 
 
+def counted(deployment):
+    """What is counted of requests: those of the API, and HTTP's."""
+    lines = clients.send(deployment.server, "GET", "/metrics").text.splitlines()
+    return [line for line in lines if line.startswith(("snapferry_requests_total", "snapferry_http_responses_total"))]
+
+
+def test_probes_and_scrapes_are_not_counted_as_requests(closed):
+    clients.send(closed.server, "GET", "/")
+    before = counted(closed)
+    assert before
+    for path in ("/livez", "/readyz", "/healthz", "/metrics"):
+        assert clients.send(closed.server, "GET", path).status == 200
+        assert clients.send(closed.server, "GET", path, {"Host": "elsewhere.example"}).status == 403
+        assert clients.send(closed.server, "POST", path).status == 405
+    assert clients.send(closed.server, "GET", "/metrics", {"Authorization": "Bearer wrong"}).status in (200, 401)
+    assert counted(closed) == before
+
+
 def test_a_vault_that_takes_nothing_is_told(deploy):
     deployment = deploy()
     deployment.new_key()

@@ -114,6 +114,11 @@ impl ClusterStatus {
         )
     }
 
+    /// Whether it takes no snapshots of its own, since its data does not change.
+    pub fn rests(self) -> bool {
+        matches!(self, Self::Stopping | Self::Stopped)
+    }
+
     /// Whether its server is being changed by a job, which goes on after a restart of the process.
     pub fn is_changing(self) -> bool {
         matches!(

@@ -534,28 +534,72 @@ pub async fn jobs_are_listed_and_pruned(fixture: &impl Fixture) {
     })
     .await;
     assert_eq!(open_of, all, "the newest two");
+    let kept = JobKind::of("verify-vault");
     let (open, canceled, young) = write(&catalog, move |tx| {
         assert!(jobs::cancel(tx, new.id)?);
         assert!(!jobs::cancel(tx, new.id)?);
         Ok((
             jobs::list(tx, Some(JobState::Open), 10)?.len(),
             jobs::list(tx, Some(JobState::Canceled), 10)?.len(),
-            jobs::prune(tx, LONG, 10)?,
+            jobs::prune(tx, LONG, (&kept, 0), 10)?,
         ))
     })
     .await;
     assert_eq!((open, canceled, young), (2, 1, 0));
+    prune_all(&catalog, 0, 1).await;
+    let left = read(&catalog, |tx| jobs::list(tx, None, 10)).await;
+    assert_eq!(left.len(), 2);
+}
+
+/// Prunes whatever ended, but so many verifications, until so many jobs are gone and no more.
+async fn prune_all(catalog: &Arc<dyn Catalog>, newest: usize, wanted: u64) {
     let mut pruned = 0;
     for _ in 0..5_000 {
         // The clock has to move on before an age of nothing has passed.
-        pruned += write(&catalog, |tx| jobs::prune(tx, Duration::ZERO, 10)).await;
-        if pruned == 1 {
+        pruned += write(catalog, move |tx| {
+            jobs::prune(
+                tx,
+                Duration::ZERO,
+                (&JobKind::of("verify-vault"), newest),
+                10,
+            )
+        })
+        .await;
+        if pruned == wanted {
             break;
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    assert_eq!(pruned, wanted);
+}
+
+/// The last jobs of a kind that were done are left when others of their age go.
+pub async fn the_last_of_a_kind_are_kept(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    let mut done = Vec::new();
+    for name in ["a", "b", "c"] {
+        for kind in ["verify-vault", "create-snapshot"] {
+            add(&catalog, &samples::job(JobKind::of(kind), name)).await;
+            let job = take(&catalog, claim("a", LONG)).await.expect("a job");
+            let lease = lease_of(&job);
+            write(&catalog, move |tx| jobs::finish(tx, &lease, &End::Done)).await;
+            done.push((kind, job.id));
+        }
+        // Ends are told apart by their microsecond.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    prune_all(&catalog, 2, 4).await;
     let left = read(&catalog, |tx| jobs::list(tx, None, 10)).await;
-    assert_eq!((pruned, left.len()), (1, 2));
+    let mut left: Vec<_> = left.iter().map(|job| job.id).collect();
+    let mut verified: Vec<_> = done
+        .into_iter()
+        .filter(|(kind, _)| *kind == "verify-vault")
+        .map(|(_, id)| id)
+        .skip(1)
+        .collect();
+    left.sort_unstable();
+    verified.sort_unstable();
+    assert_eq!(left, verified);
 }
 
 /// A volume is pinned by open jobs that name it, and by none that ended.

@@ -54,7 +54,7 @@ macro_rules! conformance_tests {
             cancel_against_finish, expired_leases_are_fenced, live_leases_are_respected,
             a_dead_process_leaves_nothing_held, jobs_wait_for_their_node_kind_and_time,
             a_wrong_clock_holds_no_job_up, a_runner_names_what_it_has_no_room_for,
-            putting_off_is_no_attempt, accounts_take_turns, regions_have_turns_of_their_own, a_jobs_subject_is_read_or_told, progress_never_falls, jobs_are_listed_and_pruned,
+            putting_off_is_no_attempt, accounts_take_turns, regions_have_turns_of_their_own, a_jobs_subject_is_read_or_told, progress_never_falls, jobs_are_listed_and_pruned, the_last_of_a_kind_are_kept,
             pins_end_with_their_job, tickets_are_redeemed_once);
         $crate::conformance_tests!(@each $fixture, snapshots:
             pages_meet_every_snapshot_once, scopes_and_filters_select, sharing_follows_updates,

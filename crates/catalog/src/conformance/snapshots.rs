@@ -3,7 +3,7 @@
 //! It does not know which of these an action offers.
 use std::sync::Arc;
 
-use model::{Snapshot, SnapshotKind, SnapshotStatus, Timestamp, cluster::Base};
+use model::{ClusterStatus, Snapshot, SnapshotKind, SnapshotStatus, Timestamp, cluster::Base};
 
 use super::{Fixture, read, samples, write};
 use crate::{
@@ -388,4 +388,17 @@ pub async fn the_last_snapshot_of_each_cluster_is_told(fixture: &impl Fixture) {
     assert_eq!(told().await, (named(Some(81)), sums(1, Some(81))));
     let first = read(&catalog, |tx| last_snapshots::of_clusters(tx, 1)).await;
     assert_eq!(first.len(), 1, "no more than is asked for");
+    let key = samples::cluster("one");
+    write(&catalog, move |tx| {
+        let stored = clusters::get(tx, &key.region, &key.account, &key.name)?;
+        let mut stored = stored.expect("it is there");
+        stored.value.status = ClusterStatus::Stopping;
+        clusters::update(tx, stored)
+    })
+    .await;
+    assert_eq!(
+        told().await,
+        (named(Some(81)), sums(1, None)),
+        "one that is stopped is not too old"
+    );
 }

@@ -14,6 +14,10 @@ use crate::{
 /// being removed.
 const LIVE: &str = "c.status NOT IN ('creating', 'deleting', 'failed')";
 
+/// Of one that is stopped no snapshot is taken, and its data does not change: its last one does not
+/// get too old. That it has none is told all the same.
+const AT_REST: &str = "c.status IN ('stopping', 'stopped')";
+
 /// When the newest whole snapshot of a cluster was taken. Copies in its region count, by the time
 /// of their bytes; those of others' and elsewhere do not.
 const LAST: &str = "(SELECT max(s.created_at) FROM snapshots AS s WHERE s.region = c.region \
@@ -25,7 +29,7 @@ const LAST: &str = "(SELECT max(s.created_at) FROM snapshots AS s WHERE s.region
 pub struct Sums {
     /// Clusters without any whole snapshot.
     pub without: u64,
-    /// The oldest of the others' last snapshots.
+    /// The oldest of the others' last snapshots, but for stopped clusters.
     pub oldest: Option<Timestamp>,
 }
 
@@ -59,8 +63,9 @@ pub fn of_clusters(
 pub fn sums(tx: &mut dyn Tx, limit: u64) -> Result<Sums, CatalogError> {
     let rows = tx.query(
         &format!(
-            "SELECT count(*) - count(last), min(last) FROM \
-             (SELECT {LAST} AS last FROM clusters AS c WHERE {LIVE} LIMIT ?1) AS of_each"
+            "SELECT count(*) - count(last), min(CASE WHEN rests THEN NULL ELSE last END) FROM \
+             (SELECT {LAST} AS last, {AT_REST} AS rests FROM clusters AS c WHERE {LIVE} LIMIT ?1) \
+             AS of_each"
         ),
         args![limit],
     )?;

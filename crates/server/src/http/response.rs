@@ -24,6 +24,6 @@ pub(crate) fn typed(
 }
 
 /// A small answer in words.
-pub(crate) fn text(status: StatusCode, body: &'static str) -> Response<Bytes> {
+pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
     typed(status, PLAIN_TEXT, body)
 }

@@ -31,6 +31,10 @@ use crate::http::{
     response::{PLAIN_TEXT, text, typed},
 };
 
+const METRICS: &str = "/metrics";
+/// The methods of pages that are only read.
+const READING: &[Method] = &[Method::GET, Method::HEAD];
+
 /// Answers requests.
 pub(crate) struct Router {
     host_check: HostCheck,
@@ -88,6 +92,7 @@ impl Router {
     where
         B: Body<Data = Bytes> + Unpin,
     {
+        let watches = watches(request.uri().path());
         let mut response = self.route(request, visitor, stage).await;
         if let Some(Proved(who)) = response.extensions_mut().remove() {
             visitor.prove(&who);
@@ -96,8 +101,10 @@ impl Router {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        let status = response.status().as_u16();
-        self.service.metrics().http_response(status);
+        if !watches {
+            let status = response.status().as_u16();
+            self.service.metrics().http_response(status);
+        }
         response
     }
 
@@ -130,7 +137,7 @@ impl Router {
             body: Bytes::new(),
         };
         if !has_room {
-            return whole(self.dispatch.refuse(&raw, EarlyRefusal::Busy.into()));
+            return whole(self.refuse(&raw, EarlyRefusal::Busy.into()));
         }
         let console = self.console.as_ref().filter(|_| console::owns(&raw.path));
         if let Err(refusal) = passed {
@@ -141,7 +148,7 @@ impl Router {
                 ));
             }
             let fault = Fault::new(Code::AccessDenied, refusal.to_string());
-            return whole(self.dispatch.refuse(&raw, fault));
+            return whole(self.refuse(&raw, fault));
         }
         if visitor.group() == Group::Health && Probe::at(&raw.path).is_none() {
             return whole(self.dispatch.refuse(&raw, EarlyRefusal::Busy.into()));
@@ -152,11 +159,26 @@ impl Router {
         if let Some(page) = self.own_page(&raw, stage).await {
             return whole(page);
         }
-        let methods = self.dispatch.methods(&raw);
+        let methods = match watches(&raw.path) {
+            true => READING,
+            false => self.dispatch.methods(&raw),
+        };
         if !methods.contains(&raw.method) {
             return whole(other_method(methods));
         }
         whole(self.hand_on(raw, body, buffer, stage).await)
+    }
+
+    /// Refuses a request of which only the head is known. Whoever watches is no caller of the API.
+    fn refuse(&self, request: &RawRequest, fault: Fault) -> Response<Bytes> {
+        if !watches(&request.path) {
+            return self.dispatch.refuse(request, fault);
+        }
+        let status = StatusCode::from_u16(fault.code.status());
+        text(
+            status.unwrap_or(StatusCode::BAD_REQUEST),
+            format!("{}\n", fault.message),
+        )
     }
 
     /// Reads the body, when it is the request's turn, and asks the console.
@@ -223,7 +245,7 @@ impl Router {
             return Some(probe.answer(&self.service).await);
         }
         match request.path.as_str() {
-            "/metrics" => {
+            METRICS => {
                 stage.answering();
                 let page = &self.metrics_page;
                 Some(page.answer(request, &self.service, &self.slots).await)
@@ -241,6 +263,12 @@ impl Router {
             _ => None,
         }
     }
+}
+
+/// Whether a path is asked by those that watch the server: they come every few seconds, and would
+/// be most of what is counted of requests.
+fn watches(path: &str) -> bool {
+    path == METRICS || Probe::at(path).is_some()
 }
 
 fn sending(request: &RawRequest) -> Sending {

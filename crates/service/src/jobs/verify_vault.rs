@@ -88,10 +88,13 @@ async fn run(run: &Run) -> Result<(), JobError> {
         ..Default::default()
     };
     run.checkpoint(last).await?;
-    let lease = run.lease.clone();
+    let (lease, regions) = (run.lease.clone(), run.context.vaults.regions());
     run.context
         .catalog
-        .write(move |tx| jobs::finish(tx, &lease, &jobs::End::Done))
+        .write(move |tx| {
+            verify::remember(tx, &report, &regions)?;
+            jobs::finish(tx, &lease, &jobs::End::Done)
+        })
         .await?;
     Ok(())
 }

@@ -78,6 +78,14 @@ impl LogWindows {
         self.known().remove(cluster);
     }
 
+    /// How many of some clusters have no stream here that got anywhere: how far behind they are is
+    /// not known.
+    pub(crate) fn unreached<'a>(&self, clusters: impl Iterator<Item = &'a ResourceId>) -> usize {
+        let known = self.known();
+        let reached = |id| known.get(id).is_some_and(|known| known.latest.is_some());
+        clusters.filter(|id| !reached(*id)).count()
+    }
+
     /// The latest moment of the stream that is farthest behind.
     pub(crate) fn farthest_behind(&self) -> Option<Timestamp> {
         self.known().values().filter_map(|known| known.latest).min()
@@ -99,7 +107,9 @@ mod tests {
         assert_eq!(windows.of(&cluster), None);
         let stream = Uuid::from_u128(1);
         windows.begin(&id, stream, None);
+        assert_eq!(windows.unreached([&id].into_iter()), 1);
         windows.reach(&id, stream, Timestamp(50));
+        assert_eq!(windows.unreached([&id].into_iter()), 0);
         assert_eq!(windows.of(&cluster), None, "the record has no stream");
         cluster.logs.push(LogStream {
             id: stream,

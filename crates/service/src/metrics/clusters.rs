@@ -77,11 +77,11 @@ async fn read(context: &ServiceContext) -> Result<Clusters, CatalogError> {
             let sums = last_snapshots::sums(tx, COUNT_MAX)?;
             return Ok(Clusters { each: None, sums });
         }
-        let lasts = each.iter().map(|(_, last)| *last);
-        let without = lasts.clone().filter(Option::is_none).count();
+        let without = each.iter().filter(|(_, last)| last.is_none()).count();
+        let oldest = each.iter().filter(|(cluster, _)| !cluster.status.rests());
         let sums = Sums {
             without: without as u64,
-            oldest: lasts.flatten().min(),
+            oldest: oldest.filter_map(|(_, last)| *last).min(),
         };
         Ok(Clusters {
             each: Some(each),
@@ -126,8 +126,11 @@ fn show(context: &ServiceContext, clusters: &Clusters) -> String {
             region: cluster.region.to_string(),
             cluster: cluster.name.to_string(),
         };
-        let last = last.map_or(0, Timestamp::seconds);
-        snapshot.get_or_create(&named).set(last);
+        // Of one that is stopped no snapshot is taken: the last one does not get too old.
+        if last.is_none() || !cluster.status.rests() {
+            let last = last.map_or(0, Timestamp::seconds);
+            snapshot.get_or_create(&named).set(last);
+        }
         if let Some(window) = context.log_windows.of(cluster) {
             earliest
                 .get_or_create(&named)

@@ -153,6 +153,7 @@ metrics! {
     log_failures: Counter = Counter::default(), "log_failures", "Times that a cluster's log did not get to its vault and was begun again";
     log_gaps: Counter = Counter::default(), "log_gaps", "Streams of clusters' logs that ended because the server no longer had what comes next";
     log_behind: Gauge = Gauge::default(), "log_behind_seconds", "How old the latest restorable moment is of the cluster of this node that is farthest behind";
+    log_unstreamed: Gauge = Gauge::default(), "log_clusters_without_stream", "Clusters of this node whose log is to go to the vault, and of which no stream has got anywhere";
     tombstones: Gauge = Gauge::default(), "tombstones_waiting", "Objects of the vaults that the sweep will delete once their grace is over";
     catalog_commits: Counter = Counter::default(), "catalog_commits", "Durable commits of the catalog";
     catalog_unread: Counter = Counter::default(), "catalog_gauges_unread", "Scrapes for which the catalog did not answer: its gauges stand as before";

@@ -3,18 +3,20 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use catalog::{CatalogError, CatalogExt, events, jobs, keys, tombstones, verified};
-use model::limits::EVENTS_KEPT;
+use model::{JobKind, limits::EVENTS_KEPT};
 
 use super::BATCH;
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
     backups::retention,
     context::ServiceContext,
-    lived, pins,
+    lived, pins, verify,
 };
 
 /// How long finished jobs and deleted names are remembered.
 const MEMORY: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// So many verifications that were done are remembered for longer: their reports are evidence.
+const VERIFICATIONS_KEPT: usize = 200;
 
 /// The task.
 #[derive(Debug)]
@@ -55,7 +57,8 @@ async fn forget(context: &ServiceContext) -> Result<(), CatalogError> {
         let gone = context
             .catalog
             .write(|tx| {
-                let jobs = jobs::prune(tx, MEMORY, BATCH)?;
+                let kept = (&JobKind::of(verify::JOB), VERIFICATIONS_KEPT);
+                let jobs = jobs::prune(tx, MEMORY, kept, BATCH)?;
                 let events = events::prune(tx, EVENTS_KEPT, BATCH)?;
                 Ok::<_, CatalogError>(jobs.max(events))
             })

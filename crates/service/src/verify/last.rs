@@ -1,14 +1,15 @@
-//! What each region's last whole verification left.
-use catalog::{CatalogError, Tx, jobs};
-use model::{Job, JobKind, Region, Timestamp, job::Subject};
+//! What each region's last verification of all records left.
+//!
+//! Invariant: it is written with the job's end, and outlives the job's row: a vault that is verified
+//! once a month was verified, whatever the catalog forgets of old jobs meanwhile.
+use catalog::{CatalogError, Tx, meta};
+use model::{Region, Timestamp};
+use serde::{Deserialize, Serialize};
 
-use super::{JOB, Remedy, Report};
-
-/// Of a region's verifications, so many are looked at for one of all records.
-const JOBS_MAX: usize = 20;
+use super::{Remedy, Report};
 
 /// A region's last verification of all its records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Verified {
     /// When it ended.
     pub(crate) at: Timestamp,
@@ -16,28 +17,47 @@ pub(crate) struct Verified {
     pub(crate) damaged: u64,
 }
 
-/// The last verification that looked at all records of a region: at that region, or at all.
+/// The name of the catalog's fact.
+fn name(region: &Region) -> String {
+    format!("verified:{region}")
+}
+
+/// Remembers a verification that ends now, for each of the regions that it looked at; one that left
+/// records out is none.
+///
+/// # Errors
+/// The catalog's.
+pub(crate) fn remember(
+    tx: &mut dyn Tx,
+    report: &Report,
+    regions: &[Region],
+) -> Result<(), CatalogError> {
+    if report.ask.account.is_some() || report.ask.snapshot.is_some() {
+        return Ok(());
+    }
+    let at = tx.now();
+    let looked = |region: &&Region| {
+        report
+            .ask
+            .region
+            .as_ref()
+            .is_none_or(|only| only == *region)
+    };
+    for region in regions.iter().filter(looked) {
+        let verified = verified(report, region, at);
+        let text = serde_json::to_string(&verified).expect("plain numbers serialize");
+        meta::set(tx, &name(region), &text)?;
+    }
+    Ok(())
+}
+
+/// The last verification that looked at all records of a region. One that cannot be read is none.
 ///
 /// # Errors
 /// The catalog's.
 pub(crate) fn last(tx: &mut dyn Tx, region: &Region) -> Result<Option<Verified>, CatalogError> {
-    let mut found: Option<Verified> = None;
-    for of in [Some(region.clone()), None] {
-        let ended = jobs::last_done(tx, &Subject::Vault(of), &JobKind::of(JOB), JOBS_MAX)?;
-        let verified = ended
-            .iter()
-            .find_map(|(job, at)| Some(verified(&whole(job)?, region, *at)));
-        found = found
-            .into_iter()
-            .chain(verified)
-            .max_by_key(|verified| verified.at);
-    }
-    Ok(found)
-}
-
-/// The report of a verification that left no records out.
-fn whole(job: &Job) -> Option<Report> {
-    Report::of(job).filter(|report| report.ask.account.is_none() && report.ask.snapshot.is_none())
+    let text = meta::get(tx, &name(region))?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 fn verified(report: &Report, region: &Region, at: Timestamp) -> Verified {

@@ -9,7 +9,7 @@ use catalog::{CatalogError, Tx, jobs};
 use model::{Account, Entropy, Job, JobId, JobKind, JobState, Region, SnapshotName, job::Subject};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use last::{Verified, last};
+pub(crate) use last::{Verified, last, remember};
 pub(crate) use repair::{Repairers, absent, repair_snapshot};
 pub use report::{Affected, Finding, Range, Remedy, Report};
 

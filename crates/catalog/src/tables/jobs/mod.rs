@@ -257,34 +257,6 @@ pub fn newest(tx: &mut dyn Tx, kind: &JobKind) -> Result<Option<Job>, CatalogErr
     Ok(read(&rows)?.pop())
 }
 
-/// The last jobs of a kind that were done of one subject, each with its end; at most `limit`.
-///
-/// # Errors
-/// The database's.
-pub fn last_done(
-    tx: &mut dyn Tx,
-    subject: &Subject,
-    kind: &JobKind,
-    limit: usize,
-) -> Result<Vec<(Job, Timestamp)>, CatalogError> {
-    let rows = tx.query(
-        &format!(
-            "SELECT {COLUMNS}, finished_at FROM jobs WHERE region = ?1 AND account = ?2 \
-             AND subject = ?3 AND kind = ?4 AND state = 'done' AND finished_at IS NOT NULL \
-             ORDER BY created_at DESC LIMIT ?5"
-        ),
-        args![
-            subject.region().map_or("", Region::as_str),
-            subject.account().map_or("", Account::as_str),
-            subject.name(),
-            kind.as_str(),
-            limit
-        ],
-    )?;
-    let ended = |row: &Row| Ok((from_row(row)?, Timestamp(row.int(19)?)));
-    rows.iter().map(ended).collect()
-}
-
 /// The newest jobs, in one state or in any; at most `limit`.
 ///
 /// # Errors
@@ -305,15 +277,24 @@ pub fn list(
     read(&tx.query(&sql, &args)?)
 }
 
-/// Forgets up to `limit` jobs that ended longer ago than `age`; answers how many.
+/// Forgets up to `limit` jobs that ended longer ago than `age`, but the last ones of `kept` that
+/// were done, so many as it says; answers how many.
 ///
 /// # Errors
 /// The database's.
-pub fn prune(tx: &mut dyn Tx, age: Duration, limit: usize) -> Result<u64, CatalogError> {
+pub fn prune(
+    tx: &mut dyn Tx,
+    age: Duration,
+    (kept, newest): (&JobKind, usize),
+    limit: usize,
+) -> Result<u64, CatalogError> {
     let before = tx.now().minus(age);
     tx.execute(
         "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs \
-         WHERE finished_at IS NOT NULL AND finished_at < ?1 ORDER BY finished_at LIMIT ?2)",
-        args![before, limit],
+         WHERE finished_at IS NOT NULL AND finished_at < ?1 AND (kind <> ?2 OR id NOT IN \
+         (SELECT id FROM jobs WHERE kind = ?2 AND state = 'done' \
+         ORDER BY finished_at DESC, id DESC LIMIT ?3)) \
+         ORDER BY finished_at LIMIT ?4)",
+        args![before, kept.as_str(), newest, limit],
     )
 }
