@@ -61,7 +61,7 @@ lint: ## Format check, clippy, the allowed directions between crates, names in t
 deb: ## A package for Debian 12 in target/debian: binary, units, settings, man pages, completions (DEB_ARGS=--no-build takes the binary that is there)
 	@scripts/deb $(DEB_ARGS)
 
-dist: ## A tar of binary, units, man pages and completions in target/dist, with its list of components and SHA256SUMS (MINISIGN_KEY=FILE signs them; DIST_ARGS=--check makes it again elsewhere and compares)
+dist: ## A tar of binary, units, man pages and completions in target/dist, with its list of components and SHA256SUMS (MINISIGN_KEY=FILE signs them; after that, DIST_ARGS=--check makes it again elsewhere and compares)
 	@scripts/dist $(DIST_ARGS)
 
 test-packages: ## Packages of the release binary that is there, in a bare Debian 12 under its own systemd; lintian (root; some minutes)

@@ -99,10 +99,10 @@ def serves(machine, but=None):
     return status.rpartition(" ")[2], machine.property("MainPID")
 
 
-def client(machine, url):
-    """RDS's client of the administrator whom the first start made."""
+def client(machine, url, data="var/lib/snapferry"):
+    """RDS's client of the administrator whom the first start on a folder made."""
     ini = configparser.ConfigParser()
-    ini.read(machine.root / "var/lib/snapferry/credentials", encoding="utf-8")
+    ini.read(machine.root / data / "credentials", encoding="utf-8")
     key = ini["snapferry"]
     return boto3.client("rds", region_name="eu-west-1", endpoint_url=url, aws_access_key_id=key["aws_access_key_id"],
                         aws_secret_access_key=key["aws_secret_access_key"])
@@ -167,6 +167,53 @@ def upgrade(machine, package, old, session):
     assert machine.postmasters() == databases and session.execute("select i from kept").fetchone() == (1,)
 
 
+def wrong_setting(machine):
+    """What no start mends is not started again and again."""
+    settings = machine.root / FILES[0]
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text + 'listen = "nowhere"\n', encoding="utf-8")
+    machine.run("systemctl", "restart", "snapferry", check=False, seconds=120)
+    machine.wait(lambda: machine.property("ActiveState") == "failed", 60, "the unit has failed")
+    assert machine.property("ExecMainStatus") == "2", machine.journal()
+    assert machine.property("NRestarts") == "0", machine.journal()
+    assert machine.postmasters()
+    settings.write_text(text, encoding="utf-8")
+    machine.run("systemctl", "reset-failed", "snapferry")
+    machine.run("systemctl", "start", "snapferry", seconds=120)
+    serves(machine)
+
+
+def elsewhere(machine):
+    """A data folder that the settings alone name, with a path too long for sockets: a restart, a stop and a removal find its databases."""
+    machine.run("systemctl", "stop", "snapferry-databases", seconds=180)
+    data = "/srv/" + "long" * 20
+    settings = machine.root / FILES[0]
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(f'{text}data = "{data}"\n', encoding="utf-8")
+    for unit in ("snapferry", "snapferry-databases"):
+        drop_in = machine.root / f"etc/systemd/system/{unit}.service.d/data.conf"
+        drop_in.parent.mkdir(parents=True)
+        drop_in.write_text(f"[Service]\nReadWritePaths={data}\n", encoding="ascii")
+    (machine.root / data[1:]).mkdir(mode=0o755)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", "snapferry", seconds=120)
+    url, pid = serves(machine)
+    rds = client(machine, url, data[1:])
+    rds.create_db_cluster(DBClusterIdentifier="shop", Engine="aurora-postgresql", MasterUsername="ferryman", MasterUserPassword=PASSWORD)
+    with connect(rds) as session:
+        databases = machine.postmasters()
+        machine.run("systemctl", "restart", "snapferry", seconds=120)
+        url, _ = serves(machine, but=pid)
+        # The next server reaches them by their sockets.
+        take(client(machine, url, data[1:]), "tuesday")
+        assert machine.postmasters() == databases and session.execute("select 1").fetchone() == (1,)
+    machine.run("systemctl", "stop", "snapferry-databases", seconds=180)
+    assert machine.postmasters() == []
+    machine.run("systemctl", "start", "snapferry", seconds=120)
+    url, _ = serves(machine)
+    connect(client(machine, url, data[1:])).close()
+
+
 def stop_and_start(machine):
     """What a machine that goes down does, and one that comes up."""
     machine.run("systemctl", "stop", "snapferry-databases", seconds=180)
@@ -200,8 +247,12 @@ def main():
         with use(machine, url) as session:
             upgrade(machine, f"/{new.name}", pid, session)
         print("upgraded and killed; a session went on", flush=True)
+        wrong_setting(machine)
+        print("a wrong setting ends it once", flush=True)
         stop_and_start(machine)
         print("stopped and started in order", flush=True)
+        elsewhere(machine)
+        print("moved to a folder that the settings name, with sockets elsewhere", flush=True)
         remove(machine)
         print(f"removed and purged; the data folder is kept ({time.monotonic() - begun:.0f} s)", flush=True)
     finally:

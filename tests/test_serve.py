@@ -1,6 +1,7 @@
 """`snapferry serve`: what it prints, serves, refuses, and how it ends."""
 import json
 import os
+import pathlib
 import re
 import socket
 import stat
@@ -205,6 +206,52 @@ def test_a_config_file_is_the_lowest_layer(binary, folder):
         assert ":kms:eu-west-1:" in json.loads(answer.text)["KeyMetadata"]["Arn"]
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("words, variables", [
+    (["--config", "{folder}/wrong.toml"], {}),
+    (["--config", "{folder}/missing.toml"], {}),
+    (["--listen", "nowhere"], {}),
+    (["--log-level", "info,,=x="], {}),
+    (["--tls-key", "{folder}/key.pem"], {}),
+    ([], {"SNAPFERRY_LISTEN": "nowhere"}),
+    ([], {"SNAPFERRY_MASTER_KEY": "short"}),
+    (["--catalog", "postgres://h/d", "--vault", "{folder}/v", "--node", "a/b"], {}),
+])
+def test_a_wrong_setting_is_told_by_the_exit_status(binary, folder, words, variables):
+    """No service manager is to try it again."""
+    (folder / "wrong.toml").write_text("listen = 'nowhere'\n", encoding="utf-8")
+    words = [word.format(folder=folder) for word in words]
+    done = run(binary, "serve", "--data", folder / "data", *words, environment=variables)
+    assert done.returncode == 2, done.stderr
+
+
+def test_databases_are_ended_where_the_settings_say(binary, deploy, folder):
+    deployment = deploy("--no-automated-backups")
+    deployment.new_cluster(clients.unique("elsewhere"))
+    deployment.server.kill()
+    # Whatever else is wrong there: a machine that goes down is no time for that.
+    settings = folder / "snapferry.toml"
+    settings.write_text(f'lissen = 1\ndata = "{deployment.server.data}"\n', encoding="utf-8")
+    ended = run(binary, "data", "stop-clusters", "--config", settings, "--format", "json")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout) == {"data": str(deployment.server.data), "databases_ended": 1, "processes_ended": 0}
+
+
+def test_databases_under_a_long_path_are_found_again(deploy, folder):
+    """A socket's name has no room there."""
+    deployment = deploy("--no-automated-backups", start=False)
+    deployment.server.data = folder / ("long" * 20)
+    deployment.server.start()
+    cluster = deployment.new_cluster("c")
+    deployment.server.kill()
+    deployment.server.start()
+    with clients.connect(cluster) as session:
+        deployment.new_snapshot("s", "c")
+        assert session.execute("select 1").fetchone() == (1,)
+        sockets = [pathlib.Path("/run/snapferry").glob("*/.s.PGSQL.*"), pathlib.Path("/tmp").glob("snapferry-*/.s.PGSQL.*")]
+        assert any(path.name.endswith(f".{cluster['Port']}") for path in sockets[0 if os.geteuid() == 0 else 1])
+    deployment.rds().delete_db_cluster(DBClusterIdentifier="c", SkipFinalSnapshot=True)
 
 
 def test_help_and_version(binary):

@@ -26,6 +26,7 @@ use crate::{
         data_dir::{DataDir, DataDirError, default_path},
         erase,
     },
+    settings::FolderNamed,
     units::counted,
 };
 
@@ -83,6 +84,14 @@ struct Place {
     /// Data folder [default: /var/lib/snapferry as root, else ~/.local/share/snapferry]
     #[arg(long, env = "SNAPFERRY_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Settings file of the server, whose `data` is the folder unless --data says it
+    #[arg(
+        long,
+        env = "SNAPFERRY_CONFIG",
+        value_name = "FILE",
+        conflicts_with = "dev"
+    )]
+    config: Option<PathBuf>,
     /// The default data folder of `snapferry serve --dev`
     #[arg(long, conflicts_with = "data")]
     dev: bool,
@@ -90,11 +99,16 @@ struct Place {
 
 impl Place {
     fn path(&self) -> Result<PathBuf, Failure> {
-        let mode = if self.dev { Mode::Dev } else { Mode::Closed };
-        Ok(match &self.data {
-            Some(path) => path.clone(),
-            None => default_path(mode)?,
-        })
+        if let Some(path) = &self.data {
+            return Ok(path.clone());
+        }
+        let named = self.config.as_deref().map(FolderNamed::read).transpose()?;
+        let named = named.unwrap_or_default();
+        if let Some(path) = named.data {
+            return Ok(path);
+        }
+        let dev = self.dev || named.dev.unwrap_or(false);
+        Ok(default_path(if dev { Mode::Dev } else { Mode::Closed })?)
     }
 }
 

@@ -21,7 +21,7 @@ macro_rules! exit_statuses {
 exit_statuses! {
     Done = 0: "done",
     Failed = 1: "failed",
-    Usage = 2: "the command line is wrong",
+    Usage = 2: "the command line or a setting is wrong",
     Damaged = 3: "done, and damage was found, or a check failed",
     Refused = 4: "no credentials, or the server does not let them",
     NotFound = 5: "what was asked for is not there",

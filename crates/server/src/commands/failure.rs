@@ -218,7 +218,26 @@ impl Failure {
             Self::NoEndpoint { .. } => ExitStatus::Conflict,
             Self::WaitTimedOut { .. } | Self::WatchTimedOut { .. } => ExitStatus::TimedOut,
             Self::Interrupted { .. } => ExitStatus::Interrupted,
+            _ if self.is_of_a_setting() => ExitStatus::Usage,
             _ => ExitStatus::Failed,
+        }
+    }
+
+    /// Whether a setting is wrong, in a file, a flag or the environment: the same start would fail
+    /// again, so a service manager is not to try it.
+    fn is_of_a_setting(&self) -> bool {
+        match self {
+            Self::Settings(_) | Self::Logging(LoggingError::Filter { .. }) => true,
+            Self::MasterKey(error) => {
+                matches!(error, MasterKeyError::Form(_) | MasterKeyError::NotAPipe(_))
+            }
+            Self::Catalogs(error) => matches!(
+                error,
+                CatalogsError::Place(_)
+                    | CatalogsError::OtherNode { .. }
+                    | CatalogsError::OtherMode { .. }
+            ),
+            _ => false,
         }
     }
 

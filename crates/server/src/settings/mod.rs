@@ -23,7 +23,7 @@ use std::{
 
 use clap::Args;
 use model::Region;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use service::Mode;
 
 pub(crate) use error::SettingsError;
@@ -343,21 +343,7 @@ impl Layer {
     /// # Errors
     /// When it cannot be read, or has a key or value that is no setting.
     pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
-        let unreadable = |source| SettingsError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
-        if FILE_BYTES_MAX < fs::metadata(path).map_err(unreadable)?.len() {
-            return Err(unreadable(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                "larger than 1 MiB",
-            )));
-        }
-        let text = fs::read_to_string(path).map_err(unreadable)?;
-        toml::from_str(&text).map_err(|source| SettingsError::Malformed {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })
+        read(path)
     }
 
     /// This layer, and `below` where it says nothing.
@@ -385,6 +371,44 @@ impl Layer {
     pub(crate) fn listen(&self) -> SocketAddr {
         self.listen.map_or(LISTEN, |listen| listen.0)
     }
+}
+
+/// Which folder a settings file names: for verbs that must do their work whatever else stands there.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct FolderNamed {
+    /// The data folder.
+    pub(crate) data: Option<PathBuf>,
+    /// Whether its server runs with `--dev`.
+    pub(crate) dev: Option<bool>,
+}
+
+impl FolderNamed {
+    /// Reads them of a settings file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no TOML.
+    pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
+        read(path)
+    }
+}
+
+/// A TOML file of a bounded size.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, SettingsError> {
+    let unreadable = |source| SettingsError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    if FILE_BYTES_MAX < fs::metadata(path).map_err(unreadable)?.len() {
+        return Err(unreadable(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "larger than 1 MiB",
+        )));
+    }
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    toml::from_str(&text).map_err(|source| SettingsError::Malformed {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })
 }
 
 /// What is made of what a cluster's log says of changed pages.
@@ -468,6 +492,9 @@ pub(crate) mod tests {
             error.to_string().contains("snapferry.toml") && source.contains("lissen"),
             "{error}: {source}"
         );
+        fs::write(&path, "lissen = 'x'\ndata = '/srv/s'\n").expect("written");
+        let named = FolderNamed::read(&path).expect("other keys are no matter");
+        assert_eq!(named.data.as_deref(), Some(Path::new("/srv/s")));
         assert!(matches!(
             Layer::read(&dir.path().join("none")),
             Err(SettingsError::Unreadable { .. })

@@ -9,12 +9,16 @@ use crate::context::ServiceContext;
 
 /// Socket paths have room for 107 bytes (unix(7)); this leaves some for the file's name.
 const SOCKET_DIR_BYTES_MAX: usize = 84;
+/// Where sockets are whose data folder's path is too long, of a server that is root: what a service
+/// manager keeps over the server's restarts, as databases outlive it. `/tmp` may be another one then.
+const ROOTS_SOCKETS: &str = "/run/snapferry";
+const SOCKETS: &str = "/tmp";
 
 /// Where a placed cluster's server lives.
 pub fn home(context: &ServiceContext, cluster: &Cluster, place: &Placement) -> Home {
     Home {
         dir: folder(context, cluster).join(&place.attempt),
-        socket_dir: socket_dir(&context.settings.data_dir, cluster, &place.member),
+        socket_dir: socket_dir(context, cluster, &place.member),
         host: place.host.clone(),
         port: place.port,
         os_uid: place.os_uid,
@@ -30,7 +34,7 @@ pub fn home(context: &ServiceContext, cluster: &Cluster, place: &Placement) -> H
 fn replication(context: &ServiceContext, cluster: &Cluster, place: &Placement) -> Replication {
     let told = &place.replication;
     let upstream = told.follows.as_ref().map(|writer| Upstream {
-        socket_dir: socket_dir(&context.settings.data_dir, cluster, &writer.member),
+        socket_dir: socket_dir(context, cluster, &writer.member),
         port: writer.port,
         host: writer.host.clone(),
         dir: folder(context, cluster).join(&writer.attempt),
@@ -55,12 +59,16 @@ pub fn folder(context: &ServiceContext, cluster: &Cluster) -> PathBuf {
         .join(cluster.resource_id.as_str())
 }
 
-/// In the data folder where the path is short enough for a socket, else a short one beside it all.
-fn socket_dir(data_dir: &Path, cluster: &Cluster, member: &str) -> PathBuf {
-    if !member.is_empty() {
-        return socket_dir_of(data_dir, member);
-    }
-    socket_dir_of(data_dir, &short_name(cluster.resource_id.as_str()))
+fn socket_dir(context: &ServiceContext, cluster: &Cluster, member: &str) -> PathBuf {
+    let short = match member {
+        "" => short_name(cluster.resource_id.as_str()),
+        member => member.to_owned(),
+    };
+    socket_dir_of(
+        &context.settings.data_dir,
+        context.settings.os_users,
+        &short,
+    )
 }
 
 /// What stands for a cluster where names are short: the beginning of what is its own of its folder's name.
@@ -69,13 +77,16 @@ pub(crate) fn short_name(folder: &str) -> String {
     own.chars().filter(|c| *c != '-').take(12).collect()
 }
 
-/// The folder of the socket of a cluster with this short name.
-pub(crate) fn socket_dir_of(data_dir: &Path, short: &str) -> PathBuf {
+/// The folder of the socket of a cluster with this short name: in the data folder where the path is
+/// short enough for a socket, else a short one beside it all.
+pub(crate) fn socket_dir_of(data_dir: &Path, is_root: bool, short: &str) -> PathBuf {
     let inside = data_dir.join("run").join(short);
     if inside.as_os_str().len() <= SOCKET_DIR_BYTES_MAX {
         inside
+    } else if is_root {
+        Path::new(ROOTS_SOCKETS).join(short)
     } else {
-        PathBuf::from("/tmp").join(format!("snapferry-{short}"))
+        Path::new(SOCKETS).join(format!("snapferry-{short}"))
     }
 }
 
@@ -90,7 +101,9 @@ pub async fn make_way(context: &ServiceContext, home: &Home) -> std::io::Result<
     let above = above.into_iter().flatten().map(Path::to_owned);
     let folders: Vec<PathBuf> = [clusters].into_iter().chain(above).collect();
     blocking(move || {
-        let mut ours = folders.iter().filter(|folder| *folder != Path::new("/tmp"));
+        let mut ours = folders
+            .iter()
+            .filter(|folder| *folder != Path::new(SOCKETS));
         ours.try_for_each(|folder| make_passage(folder))
     })
     .await
@@ -147,5 +160,19 @@ pub async fn blocking<T: Send + 'static>(
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(error) => Err(std::io::Error::other(error)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_path_has_its_sockets_elsewhere() {
+        let of = |data: &str, is_root| socket_dir_of(Path::new(data), is_root, "k3v");
+        assert_eq!(of("/srv/s", true), Path::new("/srv/s/run/k3v"));
+        let long = format!("/srv/{}", "x".repeat(80));
+        assert_eq!(of(&long, true), Path::new("/run/snapferry/k3v"));
+        assert_eq!(of(&long, false), Path::new("/tmp/snapferry-k3v"));
     }
 }

@@ -223,7 +223,7 @@ async fn home_at(
         _ => Others::None,
     };
     let home = Home {
-        socket_dir: socket_dir_of(data_dir, &socket_name(data_dir, &dir)),
+        socket_dir: socket_dir_of(data_dir, own_users, &socket_name(data_dir, &dir)),
         dir,
         // Nothing is started.
         host: String::new(),

@@ -156,9 +156,10 @@ fn home_at(
         .and_then(|name| name.to_str())
         .unwrap_or_default();
     let short = files::short_name(name);
+    let settings = &run.context.settings;
     Home {
         dir: folder.join(attempt),
-        socket_dir: files::socket_dir_of(&run.context.settings.data_dir, &short),
+        socket_dir: files::socket_dir_of(&settings.data_dir, settings.os_users, &short),
         host: HOST.to_owned(),
         port,
         os_uid,
