@@ -1,8 +1,6 @@
 //! Whether a recovered server is the cluster that the dump describes.
 //!
 //! It does not know files, but for the server's own log.
-use std::{fs::File, io::Read};
-
 use super::super::{PROFILE, document::Places, options, own_accounts, session::Session};
 use crate::{EngineError, Home, blocking::blocking, hosting::server_log};
 
@@ -73,7 +71,8 @@ async fn faults(
         return Ok(Some("the server did not recover all of its redo log"));
     }
     let at = home.clone();
-    if blocking(move || log_has(&at, MISSING)).await? {
+    let is_missing = move || server_log::has_said(&at, &PROFILE, MISSING, LOG_BYTES_MAX);
+    if blocking(is_missing).await? {
         return Ok(Some("a table's file is not there"));
     }
     let checks = [
@@ -105,16 +104,4 @@ async fn faults(
         }
     }
     Ok(None)
-}
-
-/// Whether the server's log has a line with these words.
-fn log_has(home: &Home, words: &str) -> Result<bool, EngineError> {
-    let path = home.log_file(&PROFILE);
-    let failed = |source| EngineError::io("read", &path, source);
-    let mut text = Vec::new();
-    let file = File::open(&path).map_err(failed)?;
-    file.take(LOG_BYTES_MAX)
-        .read_to_end(&mut text)
-        .map_err(failed)?;
-    Ok(String::from_utf8_lossy(&text).contains(words))
 }
