@@ -125,6 +125,17 @@ pub enum EngineError {
         /// The server's folder.
         home: PathBuf,
     },
+    /// A server that follows cannot take its cluster's writes without the loss of some; it goes on to follow.
+    #[error("the server in {home:?} cannot take its cluster's writes")]
+    CannotTakeOver {
+        /// The server's folder.
+        home: PathBuf,
+        /// What the account may read of it.
+        told: Told,
+        /// Why not.
+        #[source]
+        source: Cause,
+    },
     /// The server takes its cluster's writes and was not fenced, so it is not made to follow.
     #[error("the server in {home:?} takes its cluster's writes")]
     TakesWrites {
@@ -358,6 +369,7 @@ impl EngineError {
             | Self::NoLog { .. }
             | Self::LogGone { .. }
             | Self::BadLog { .. }
+            | Self::CannotTakeOver { .. }
             | Self::BadDump { .. } => ErrorKind::Refuse,
             // It refused nothing: whatever ended it was not the files.
             Self::ServerEnded { log, .. } if log.is_empty() => ErrorKind::Retry,
@@ -385,7 +397,9 @@ impl EngineError {
                 return Told::of(&["the", title, "version that it needs is not installed"]);
             }
             Self::Program { title, .. } => return Told::of(&["a program of", title, "failed"]),
-            Self::Disturbed { told, .. } => return told.clone(),
+            Self::Disturbed { told, .. } | Self::CannotTakeOver { told, .. } => {
+                return told.clone();
+            }
             Self::Sink { source, .. } | Self::Source { source } => return source.told.clone(),
             Self::PageDamaged { advice, .. } => {
                 return Told::of(&[

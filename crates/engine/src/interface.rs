@@ -60,6 +60,16 @@ pub struct Replica {
     pub heard_by: u64,
 }
 
+/// What a server that takes over has of what the one before it had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inheritance {
+    /// All that it had logged.
+    All,
+    /// What itself has: that one's log is lost. Each commit that a client was told of is in one of those for
+    /// which commits wait, and those have more and less of the same, so the one with the most has all.
+    Own,
+}
+
 /// What a dump says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DumpInfo {
@@ -225,12 +235,22 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// When the files cannot be changed.
     async fn unfence(&self, home: &Home, token: &str) -> Result<(), EngineError>;
 
+    /// What a running server that follows would have of what `writer` committed, which may have ended, if it took
+    /// its writes. It only looks; [`Engine::promote`] may still find that it could not.
+    ///
+    /// # Errors
+    /// [`EngineError::CannotTakeOver`] when commits would be lost; whatever keeps it from being told.
+    async fn inheritance(&self, _home: &Home, _writer: &Home) -> Result<Inheritance, EngineError> {
+        Ok(Inheritance::All)
+    }
+
     /// Lets a server that followed take writes, at its home's address, which may be another one than
     /// it has. `fenced` is the one that took them before: it has ended, and what its log has beyond
     /// what it sent is not lost. Doing it again is nothing.
     ///
     /// # Errors
-    /// [`EngineError::Busy`] while the fenced one may run; what the server answers.
+    /// [`EngineError::Busy`] while the fenced one may run; [`EngineError::CannotTakeOver`] before it took any
+    /// writes: it has ended, and follows again once it is started; what the server answers.
     async fn promote(&self, home: &Home, fenced: Option<&Home>) -> Result<(), EngineError>;
 
     /// Whether servers of a version can follow one on another node.

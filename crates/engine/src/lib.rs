@@ -39,7 +39,7 @@ pub use error::{Cause, EngineError, SinkError};
 pub use fake::FakeEngine;
 pub use home::{Home, PeerSecret, Replication, Upstream};
 pub use interface::{
-    ChangeMaps, DumpInfo, DumpSink, Engine, Examined, NewCluster, Replica, ServerState,
+    ChangeMaps, DumpInfo, DumpSink, Engine, Examined, Inheritance, NewCluster, Replica, ServerState,
 };
 pub use left_behind::{LeftBehindError, end_left_behind, left_behind, users_left_behind};
 pub use log::{LogPiece, LogSource, LogTail, ReplayTarget};

@@ -8,6 +8,7 @@ pub(crate) mod child;
 pub(crate) mod chosen;
 pub(crate) mod fence;
 pub(crate) mod files;
+pub(crate) mod follower;
 pub(crate) mod hold;
 pub(crate) mod identity;
 pub(crate) mod limited;

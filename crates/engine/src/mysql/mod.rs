@@ -37,8 +37,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use crate::{
-    Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home, NewCluster,
-    Parameter, Programs, Replica, ServerState, Tls, WantedParameters,
+    Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home, Inheritance,
+    NewCluster, Parameter, Programs, Replica, ServerState, Tls, WantedParameters,
     blocking::blocking,
     hosting::{
         fence::{self, FENCED},
@@ -134,6 +134,10 @@ impl Engine for MySql {
 
     async fn follow_again(&self, home: &Home) -> Result<(), EngineError> {
         self.copy_again(home).await
+    }
+
+    async fn inheritance(&self, home: &Home, writer: &Home) -> Result<Inheritance, EngineError> {
+        self.inheritance_of(home, writer).await
     }
 
     async fn promote(&self, home: &Home, fenced: Option<&Home>) -> Result<(), EngineError> {

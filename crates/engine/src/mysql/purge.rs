@@ -3,7 +3,7 @@
 //! It does not know what others still need of them: one that lacks more is copied anew.
 use super::{
     quoted::quoted_text,
-    replicating::{has_logged, log_number},
+    replicating::{LogFile, has_logged, log_files},
     session::Session,
 };
 use crate::{blocking::blocking, error::EngineError, folder::Folder, home::Home};
@@ -11,6 +11,8 @@ use crate::{blocking::blocking, error::EngineError, folder::Folder, home::Home};
 /// Bytes of logs that a server keeps when its cluster has others, and without them.
 const KEPT_BYTES_MAX: u64 = 1 << 30;
 const KEPT_ALONE_BYTES_MAX: u64 = 64 << 20;
+/// Seconds that a deletion waits for a dump, which forbids it.
+const LOCK_WAIT_SECS: u8 = 1;
 
 /// Has the server delete its oldest logs where it has more than it may.
 ///
@@ -25,11 +27,19 @@ pub(super) async fn purge(home: &Home) -> Result<(), EngineError> {
         return Ok(());
     }
     let at = home.clone();
-    let logs = blocking(move || list(&at)).await?;
+    let listed = blocking(move || {
+        let data = at.data();
+        let listed = Folder::open(&data).and_then(|folder| log_files(&folder));
+        listed.map_err(|source| EngineError::io("look into", data, source))
+    });
+    let logs = listed.await?;
     let Some(first) = first_kept(&logs, most) else {
         return Ok(());
     };
     let mut session = Session::open(home).await?;
+    // The look that this is part of sees to the server: it is not held up by a dump. The next one tries again.
+    let bound = format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_SECS}");
+    session.run("bound a session", &bound).await?;
     let purge = format!("PURGE BINARY LOGS TO {}", quoted_text(first));
     if let Err(error) = session.run("delete its oldest logs", &purge).await {
         // While a dump is read, for example.
@@ -39,33 +49,16 @@ pub(super) async fn purge(home: &Home) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// The logs in their order, with their sizes.
-fn list(home: &Home) -> Result<Vec<(String, u64)>, EngineError> {
-    let data = home.data();
-    let failed = |source| EngineError::io("look into", &data, source);
-    let entries = Folder::open(&data).and_then(|folder| folder.entries());
-    let mut logs = Vec::new();
-    for entry in entries.map_err(failed)? {
-        let bytes = u64::try_from(entry.stat.st_size).unwrap_or(0);
-        logs.extend(log_number(&entry.name).map(|number| (number, entry.name, bytes)));
-    }
-    logs.sort_unstable();
-    let logs = logs.into_iter();
-    Ok(logs.map(|(_, name, bytes)| (name, bytes)).collect())
-}
-
 /// The oldest log that stays, when some go. The one that is written to always stays.
-fn first_kept(logs: &[(String, u64)], most: u64) -> Option<&str> {
+fn first_kept(logs: &[LogFile], most: u64) -> Option<&str> {
     let mut bytes = 0_u64;
-    let mut kept = logs.iter().rev().take_while(|(_, size)| {
-        let fits = bytes == 0 || bytes + size <= most;
-        bytes += size;
+    let kept = logs.iter().rev().take_while(|log| {
+        let fits = bytes == 0 || bytes + log.bytes <= most;
+        bytes += log.bytes;
         fits
     });
-    let (first, count) = (kept.by_ref().last(), logs.len());
-    first
-        .map(|(name, _)| name.as_str())
-        .filter(|name| count != 0 && logs[0].0 != *name)
+    let first = kept.last().map(|log| log.name.as_str());
+    first.filter(|name| logs.first().is_some_and(|oldest| oldest.name != *name))
 }
 
 #[cfg(test)]
@@ -74,10 +67,14 @@ mod tests {
 
     #[test]
     fn the_oldest_logs_go_and_the_latest_stays() {
-        let logs = |sizes: &[u64]| -> Vec<(String, u64)> {
+        let logs = |sizes: &[u64]| -> Vec<LogFile> {
             let named = (1..).zip(sizes);
             named
-                .map(|(number, size)| (format!("binlog.{number:06}"), *size))
+                .map(|(number, bytes)| LogFile {
+                    number,
+                    name: format!("binlog.{number:06}"),
+                    bytes: *bytes,
+                })
                 .collect()
         };
         for (sizes, expected) in [

@@ -1,6 +1,8 @@
 //! What a server is begun for, and what that and its place in its cluster make of its settings.
 //!
 //! It does not know how settings become options.
+use std::io;
+
 use crate::{error::EngineError, folder::Folder, home::Home};
 
 /// What the server is about to do.
@@ -28,7 +30,7 @@ impl Purpose {
 const LOG: &str = "binlog";
 pub(super) const RELAY_LOG: &str = "relay";
 /// The list of a server's logs: where there is one, the server has logged.
-const LOGS: &str = "binlog.index";
+pub(super) const LOGS: &str = "binlog.index";
 
 /// The settings of a server whose cluster has several, or had: what is committed is in the log first.
 const LOGGING: &[(&str, &str)] = &[
@@ -43,6 +45,8 @@ const LOGGING: &[(&str, &str)] = &[
     ("max_binlog_size", "33554432"),
     ("relay_log", RELAY_LOG),
     ("max_relay_log_size", "33554432"),
+    // What one that does nothing of what it hears may take of the disk: it is copied anew then.
+    ("relay_log_space_limit", "4294967296"),
     ("replica_net_timeout", "20"),
 ];
 /// The settings of one that follows.
@@ -74,6 +78,33 @@ pub(super) fn has_logged(home: &Home) -> Result<bool, EngineError> {
 /// The number of a log by its name.
 pub(super) fn log_number(name: &str) -> Option<u64> {
     name.strip_prefix(LOG)?.strip_prefix('.')?.parse().ok()
+}
+
+/// A log of what a server committed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LogFile {
+    pub(super) number: u64,
+    pub(super) name: String,
+    pub(super) bytes: u64,
+}
+
+/// The logs in a data folder, in their order.
+///
+/// # Errors
+/// The system's.
+pub(super) fn log_files(data: &Folder) -> io::Result<Vec<LogFile>> {
+    let entries = data.entries()?.into_iter();
+    let mut files: Vec<LogFile> = entries
+        .filter_map(|entry| {
+            Some(LogFile {
+                number: log_number(&entry.name)?,
+                bytes: u64::try_from(entry.stat.st_size).unwrap_or(0),
+                name: entry.name,
+            })
+        })
+        .collect();
+    files.sort_unstable();
+    Ok(files)
 }
 
 /// A server's number, another one than those of its cluster's others.

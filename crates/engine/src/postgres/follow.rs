@@ -17,8 +17,8 @@ use super::{
 };
 use crate::hosting::{
     child::{last_lines, run_as, run_quietly},
-    fence::FENCED,
     files,
+    follower::{may_follow, upstream},
     hold::Hold,
     whole::{is_whole, mark_whole, unmark_whole},
 };
@@ -54,15 +54,6 @@ const NOT_ADMITTED: [&str; 3] = [
     "does not exist",
 ];
 
-fn upstream(home: &Home) -> Result<&Upstream, EngineError> {
-    let upstream = home.replication.upstream.as_ref();
-    upstream.ok_or_else(|| EngineError::BadValue {
-        what: "the server to follow",
-        value: String::new(),
-        why: "is missing",
-    })
-}
-
 /// The home as its running server has it: its socket is named by the port that it began with. None
 /// when no server runs.
 pub(super) async fn running(home: &Home) -> Result<Option<Home>, EngineError> {
@@ -79,16 +70,9 @@ pub(super) async fn running(home: &Home) -> Result<Option<Home>, EngineError> {
     .await
 }
 
-/// Makes sure that nobody who knows of an older state of things ends a server that takes writes, let
-/// alone copies over its files. One that is to follow was fenced before. The caller holds the lock.
-async fn may_follow(home: &Home) -> Result<(), EngineError> {
-    let took_writes = is_whole(home)? && control_of(home).await?.took_writes();
-    match took_writes && FENCED.text(home).await?.is_none() {
-        true => Err(EngineError::TakesWrites {
-            home: home.dir.clone(),
-        }),
-        false => Ok(()),
-    }
+/// Whether a server took writes when it last ran.
+async fn took_writes(home: &Home) -> Result<bool, EngineError> {
+    Ok(is_whole(home)? && control_of(home).await?.took_writes())
 }
 
 /// What the cluster's files say of themselves. A server that runs may be about to write it.
@@ -130,7 +114,7 @@ impl Postgres {
         self.check(home)?;
         upstream(home)?;
         let _held = Hold::take(home).await?;
-        may_follow(home).await?;
+        may_follow(home, took_writes(home).await?).await?;
         self.check_admitted(home).await?;
         process::end(home, Duration::ZERO).await?;
         unmark_whole(home)?;
@@ -143,7 +127,7 @@ impl Postgres {
         if !is_whole(home)? {
             return self.copy_upstream(home).await;
         }
-        may_follow(home).await?;
+        may_follow(home, took_writes(home).await?).await?;
         if let Some(at) = running(home).await?
             && let Ok(session) = Session::open(&at, ADMIN).await
             && !is_in_recovery(&session).await?

@@ -14,3 +14,4 @@ mod lifecycle;
 mod members;
 mod soak;
 mod support;
+mod takeovers;

@@ -15,7 +15,7 @@ use catalog::{
 };
 use model::{
     Cluster, ClusterStatus, Handover, Instance, InstanceId, InstanceStatus, JobKind, ResourceId,
-    Spread, Standing, limits,
+    Spread, Standing, Told, limits,
 };
 
 use crate::{
@@ -140,7 +140,8 @@ pub(super) fn ended(tx: &mut dyn Tx, member: &Member, term: u64) -> Result<(), C
     stored.value.status = ClusterStatus::Available;
     let stored = rows::update(tx, stored)?;
     instances::relink(tx, &stored.value)?;
-    kinds::cluster(tx, &stored.value, OfCluster::FailoverFailed)
+    let reason = Told::new("not all of its readers left the writer in time, so it goes on");
+    kinds::cluster(tx, &stored.value, OfCluster::FailoverFailed(&reason))
 }
 
 /// Notes that a reader has left the old writer, and, when it is the last one, who takes the writes: from

@@ -109,6 +109,7 @@ pub(super) async fn give_over(context: &ServiceContext, member: &Member) -> Resu
     let members: Vec<Instance> = members.into_iter().map(|stored| stored.value).collect();
     if failover::candidates(context, cluster, &members)
         .await?
+        .ready
         .is_empty()
     {
         return Ok(false);

@@ -277,8 +277,8 @@ pub enum OfCluster<'a> {
     FailoverStarted(&'a Instance),
     /// That instance takes its writes.
     FailedOver(&'a Instance),
-    /// No other instance takes its writes.
-    FailoverFailed,
+    /// No other instance takes its writes, and why.
+    FailoverFailed(&'a Told),
     /// Its master user has another password.
     PasswordReset,
     /// Its server was stopped.
@@ -414,7 +414,9 @@ pub fn cluster(
         }
         OfCluster::FailoverStarted(to) => (&FAILOVER_STARTED, with_name(&FAILOVER_STARTED, to)),
         OfCluster::FailedOver(to) => (&FAILED_OVER, with_name(&FAILED_OVER, to)),
-        OfCluster::FailoverFailed => (&FAILOVER_FAILED, FAILOVER_FAILED.tells.to_owned()),
+        OfCluster::FailoverFailed(reason) => {
+            (&FAILOVER_FAILED, with_reason(&FAILOVER_FAILED, reason))
+        }
         OfCluster::ParametersRefused(reason) => (
             &PARAMETERS_REFUSED,
             with_reason(&PARAMETERS_REFUSED, reason),

@@ -196,10 +196,10 @@ async fn sources(run: &Run, cluster: &Cluster, writer: Home) -> Result<Vec<Home>
     let mut found = Vec::new();
     if cluster.is_multi_az() && !lacks_base(run, cluster).await? {
         let members = run.members(cluster).await?;
-        let ready = failover::candidates(&run.context, cluster, &members).await?;
-        let first = ready
+        let candidates = failover::candidates(&run.context, cluster, &members).await?;
+        let first = candidates
+            .ready
             .into_iter()
-            .map(|(reader, _)| reader)
             .min_by(|a, b| a.id.as_str().cmp(b.id.as_str()));
         found.extend(first.map(|reader| files::home(&run.context, cluster, &reader.placement)));
     }

@@ -138,7 +138,7 @@ fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError
     if writes && cluster.value.status == ClusterStatus::FailingOver {
         cluster.value.status = ClusterStatus::Available;
         cluster = rows::update(tx, cluster)?;
-        kinds::cluster(tx, &cluster.value, OfCluster::FailoverFailed)?;
+        kinds::cluster(tx, &cluster.value, OfCluster::FailoverFailed(reason))?;
     }
     instances::relink(tx, &cluster.value)
 }

@@ -2,14 +2,15 @@
 //! roles and addresses, and then the servers do.
 //!
 //! It does not know why, nor what ends with it: a job's lease is around it. The records change before
-//! the new server takes writes, so every later try goes on with the same one.
+//! the new server takes writes, so every later try goes on with the same one; but one that turns out
+//! to be unable to, before it took any, changes them back.
 //!
 //! Invariant: a server takes writes only after every process of the old writer's has ended, and with
 //! all that it had written into its log.
 use std::{cmp::Reverse, time::Duration};
 
 use catalog::{CatalogExt, Tx, clusters as rows, instances, jobs};
-use engine::{EngineError, ServerState};
+use engine::{Engine, EngineError, Home, Inheritance, ServerState};
 use model::{Cluster, Instance, InstanceId, InstanceRole, InstanceStatus, ResourceId, Told};
 
 use super::{JobError, Reason, create_instance::renew, run::Run};
@@ -26,7 +27,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Tries at a new writer's address that others take.
 const TRIES: usize = 4;
 
-/// The readers that could take writes now, the first choice first, with how far each is.
+/// Who could take a cluster's writes.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    /// The readers that could, the first choice first.
+    pub(crate) ready: Vec<Instance>,
+    /// Why one that follows could not.
+    refusal: Option<Reason>,
+}
+
+/// The readers that could take writes now without the loss of a commit.
 ///
 /// # Errors
 /// When the engine is not here.
@@ -34,19 +44,67 @@ pub(crate) async fn candidates(
     context: &ServiceContext,
     cluster: &Cluster,
     members: &[Instance],
-) -> Result<Vec<(Instance, u64)>, EngineError> {
+) -> Result<Candidates, EngineError> {
     let engine = context.engine_of(cluster)?;
-    let mut found = Vec::new();
+    let Some(writer) = members.iter().find(|one| one.is_writer()) else {
+        return Ok(Candidates::default());
+    };
+    let of_writer = files::home(context, cluster, &writer.placement);
+    let (mut found, mut refusal) = (Vec::new(), None);
     for reader in members.iter().filter(|one| is_ready(context, one)) {
         let home = files::home(context, cluster, &reader.placement);
-        let answers = engine.state(&home).await? == ServerState::Answers;
-        let state = engine.replica(&home).await.ok();
-        if let Some(state) = state.filter(|state| answers && state.follows) {
-            found.push((reader.clone(), state.position));
+        match standing(&**engine, &home, &of_writer).await? {
+            Ok(Some((inherits, position))) => found.push((reader.clone(), inherits, position)),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(cluster = %cluster.name, instance = %reader.id.as_str(), cause = %chain(&error), "a reader cannot take its cluster's writes");
+                refusal = Some(Reason::new(error.told(), chain(&error)));
+            }
         }
     }
-    found.sort_by_key(|(one, position)| (one.promotion_tier, Reverse(*position)));
-    Ok(found)
+    let is_all = |(_, inherits, _): &(Instance, Inheritance, u64)| *inherits == Inheritance::All;
+    if found.iter().all(is_all) {
+        found.sort_by_key(|(one, _, position)| (one.promotion_tier, Reverse(*position)));
+    } else {
+        found = furthest(found, &writer.placement.replication.synchronous);
+    }
+    let ready = found.into_iter().map(|(one, _, _)| one).collect();
+    Ok(Candidates { ready, refusal })
+}
+
+/// What a reader would have of what its writer had, and how far it is; none when it does not follow now.
+async fn standing(
+    engine: &dyn Engine,
+    home: &Home,
+    writer: &Home,
+) -> Result<Result<Option<(Inheritance, u64)>, EngineError>, EngineError> {
+    let answers = engine.state(home).await? == ServerState::Answers;
+    let state = engine.replica(home).await.ok();
+    let Some(state) = state.filter(|state| answers && state.follows) else {
+        return Ok(Ok(None));
+    };
+    let inherits = engine.inheritance(home, writer).await;
+    Ok(inherits.map(|inherits| Some((inherits, state.position))))
+}
+
+/// The one that has most, when all are there for which commits waited: without the writer's log, one that is
+/// not might have more.
+fn furthest(
+    mut found: Vec<(Instance, Inheritance, u64)>,
+    waited_for: &[String],
+) -> Vec<(Instance, Inheritance, u64)> {
+    let is_there = |name: &String| {
+        let mut names = found
+            .iter()
+            .map(|(one, _, _)| one.placement.replication_name());
+        names.any(|there| there == *name)
+    };
+    if waited_for.is_empty() || !waited_for.iter().all(is_there) {
+        return Vec::new();
+    }
+    found.sort_by_key(|(one, _, position)| (Reverse(*position), one.promotion_tier));
+    found.truncate(1);
+    found
 }
 
 fn is_ready(context: &ServiceContext, one: &Instance) -> bool {
@@ -70,7 +128,28 @@ pub(super) async fn perform(
         patiently(fence(run, cluster, &members).await)?;
         patiently(swap(run, cluster, from, &target).await)?;
     }
-    patiently(take_over(run, cluster, from).await)
+    match take_over(run, cluster, from).await {
+        Err(TakeOverError::Cannot { by, reason }) => {
+            patiently(give_back(run, cluster, &by, from).await)?;
+            Err(JobError::Fail(reason))
+        }
+        Err(TakeOverError::Job(error)) => patiently(Err(error)),
+        Ok(writer) => Ok(writer),
+    }
+}
+
+/// Why no other server takes the writes yet.
+enum TakeOverError {
+    /// That instance's cannot, and has taken none.
+    Cannot { by: InstanceId, reason: Reason },
+    /// Whatever else.
+    Job(JobError),
+}
+
+impl<E: Into<JobError>> From<E> for TakeOverError {
+    fn from(error: E) -> Self {
+        Self::Job(error.into())
+    }
 }
 
 /// What is begun is gone on with: it uses up no tries.
@@ -87,12 +166,15 @@ async fn choose(
     members: &[Instance],
     target: Option<&InstanceId>,
 ) -> Result<InstanceId, JobError> {
-    let ready = candidates(&run.context, cluster, members).await?;
-    let mut ids = ready.into_iter().map(|(one, _)| one.id);
+    let found = candidates(&run.context, cluster, members).await?;
+    let mut ids = found.ready.into_iter().map(|one| one.id);
     let chosen = ids.find(|id| target.is_none_or(|target| target == id));
     chosen.ok_or_else(|| {
-        let told = Told::new("no reader of the cluster could take its writes");
-        JobError::Fail(Reason::new(told, "no reader answers"))
+        let none = || {
+            let told = Told::new("no reader of the cluster could take its writes");
+            Reason::new(told, "no reader answers")
+        };
+        JobError::Fail(found.refusal.unwrap_or_else(none))
     })
 }
 
@@ -132,6 +214,31 @@ async fn swap(
         .await
 }
 
+/// Makes the old writer the one again whose place another one could not take: it has all, and is started as that
+/// once nobody fails over.
+async fn give_back(
+    run: &Run,
+    cluster: &Cluster,
+    by: &InstanceId,
+    to: &InstanceId,
+) -> Result<(), JobError> {
+    let (lease, id) = (run.lease.clone(), cluster.resource_id.clone());
+    let (by, to) = (by.clone(), to.clone());
+    let engine = run.context.engine_of(cluster)?;
+    for one in run.members(cluster).await? {
+        if one.id == by || one.id == to {
+            engine.release(&files::home(&run.context, cluster, &one.placement));
+        }
+    }
+    run.context
+        .catalog
+        .write(move |tx| {
+            jobs::guard(tx, &lease)?;
+            change_places(tx, &id, &by, &to, Addresses::Exchanged).map(drop)
+        })
+        .await
+}
+
 /// What becomes of the addresses of two instances that exchange their roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Addresses {
@@ -148,6 +255,21 @@ pub(crate) fn exchange(
     target: &InstanceId,
     addresses: Addresses,
 ) -> Result<(), JobError> {
+    let (cluster, new) = change_places(tx, cluster, from, target, addresses)?;
+    Ok(kinds::cluster(
+        tx,
+        &cluster,
+        OfCluster::FailoverStarted(&new),
+    )?)
+}
+
+fn change_places(
+    tx: &mut dyn Tx,
+    cluster: &ResourceId,
+    from: &InstanceId,
+    target: &InstanceId,
+    addresses: Addresses,
+) -> Result<(Cluster, Instance), JobError> {
     let found = rows::get_by_resource_id(tx, cluster)?.ok_or(JobError::Gone)?;
     let mut old = instances::of_id(tx, cluster, from)?.ok_or(JobError::Gone)?;
     let mut new = instances::of_id(tx, cluster, target)?.ok_or(JobError::Gone)?;
@@ -164,12 +286,15 @@ pub(crate) fn exchange(
     instances::update(tx, old)?;
     let new = instances::update(tx, new)?;
     instances::relink(tx, &found.value)?;
-    kinds::cluster(tx, &found.value, OfCluster::FailoverStarted(&new.value))?;
-    Ok(())
+    Ok((found.value, new.value))
 }
 
 /// Makes the servers what the records say. All of it may have been done before.
-async fn take_over(run: &Run, cluster: &Cluster, from: &InstanceId) -> Result<Instance, JobError> {
+async fn take_over(
+    run: &Run,
+    cluster: &Cluster,
+    from: &InstanceId,
+) -> Result<Instance, TakeOverError> {
     let members = run.members(cluster).await?;
     let writer = members.iter().find(|one| one.is_writer());
     let mut writer = writer.cloned().ok_or(JobError::Gone)?;
@@ -197,6 +322,12 @@ async fn take_over(run: &Run, cluster: &Cluster, from: &InstanceId) -> Result<In
             Err(error) if addresses::is_taken(&error) => {
                 writer.placement =
                     addresses::secure(context, cluster, writer.placement.clone()).await?;
+            }
+            // Without one to give them back to, which is so when the old writer was deleted, it is waited for.
+            Err(error @ EngineError::CannotTakeOver { .. }) if old.is_some() => {
+                let reason = Reason::new(error.told(), chain(&error));
+                let by = writer.id;
+                return Err(TakeOverError::Cannot { by, reason });
             }
             done => {
                 done?;
@@ -230,6 +361,28 @@ mod tests {
     use model::SystemClock;
 
     use super::*;
+
+    #[test]
+    fn without_the_writers_log_the_one_with_most_goes_first_and_all_must_be_there() {
+        let cluster = samples::cluster("c");
+        let writer = samples::writer(&cluster);
+        let reader = |tier, position| {
+            let id = InstanceId::draw(&model::SystemEntropy);
+            let mut reader = Instance::reader(&cluster, id, writer.placement.clone());
+            reader.promotion_tier = tier;
+            (reader, Inheritance::Own, position)
+        };
+        let found = vec![reader(0, 7), reader(1, 8)];
+        let names: Vec<String> = found
+            .iter()
+            .map(|(one, _, _)| one.placement.replication_name())
+            .collect();
+        let first = furthest(found.clone(), &names);
+        assert_eq!(first.len(), 1);
+        assert_eq!(first[0].0.id, found[1].0.id);
+        assert!(furthest(found[1..].to_vec(), &names).is_empty());
+        assert!(furthest(found, &[]).is_empty(), "no commit waited");
+    }
 
     #[tokio::test]
     async fn roles_and_addresses_change_places_and_the_others_follow() {

@@ -36,8 +36,8 @@ impl JobType for FailoverCluster {
         self::run(run).await
     }
 
-    fn give_up(tx: &mut dyn Tx, job: &Job, _reason: &Told) -> Result<(), CatalogError> {
-        self::give_up(tx, job)
+    fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
+        self::give_up(tx, job, reason)
     }
 }
 
@@ -73,7 +73,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
 }
 
 /// The old writer is started again, if the records still have it as that.
-fn give_up(tx: &mut dyn Tx, job: &Job) -> Result<(), CatalogError> {
+fn give_up(tx: &mut dyn Tx, job: &Job, reason: &Told) -> Result<(), CatalogError> {
     let Ok(body) = super::run::body::<Body>(job) else {
         return Ok(());
     };
@@ -85,7 +85,7 @@ fn give_up(tx: &mut dyn Tx, job: &Job) -> Result<(), CatalogError> {
     if stored.value.status == ClusterStatus::FailingOver && undecided {
         stored.value.status = ClusterStatus::Available;
         let stored = rows::update(tx, stored)?;
-        kinds::cluster(tx, &stored.value, OfCluster::FailoverFailed)?;
+        kinds::cluster(tx, &stored.value, OfCluster::FailoverFailed(reason))?;
     }
     Ok(())
 }

@@ -12,41 +12,17 @@ mod session;
 pub(super) mod spool;
 mod stopped;
 mod tail;
-
-use std::time::Duration;
+mod terms;
 
 use tokio::runtime::Handle;
 
-use super::{MySql, process::SERVER};
+use super::process::SERVER;
 use crate::{
     DumpInfo, DumpSink, EngineError, Home,
     dump::{data_of, hold_stopped},
 };
 use copy::Copier;
-
-/// For how long changes of tables and accounts may be shut out when nothing else was said.
-const LOCK_MAX: Duration = Duration::from_secs(60 * 60);
-
-/// What a dump goes by that is the engine's.
-#[derive(Debug)]
-pub(super) struct Terms {
-    /// The version of the programs.
-    version: String,
-    lock_max: Duration,
-}
-
-impl MySql {
-    /// The terms for dumps of a home.
-    ///
-    /// # Errors
-    /// [`EngineError::NotInstalled`].
-    pub(super) fn dump_terms(&self, home: &Home) -> Result<Terms, EngineError> {
-        Ok(Terms {
-            version: self.installs.of(&home.version)?.version.clone(),
-            lock_max: self.lock_max.get().copied().unwrap_or(LOCK_MAX),
-        })
-    }
-}
+use terms::Terms;
 
 /// Reads the cluster into `sink`. Blocks; must be called inside a tokio runtime.
 pub(super) fn dump(
@@ -63,10 +39,7 @@ pub(super) fn dump(
     let mut copier = Copier::new(home, &data, sink);
     let has_server = || Ok::<_, EngineError>(SERVER.look(home)?.has_server());
     let document = match hold_stopped(&runtime, home, has_server)? {
-        None => {
-            let lock_max = terms.lock_max;
-            online::dump(&runtime, home, &data, &mut copier, lock_max, has_server)?
-        }
+        None => online::dump(&runtime, home, &data, &mut copier, terms, has_server)?,
         Some(_held) => {
             copier.look_at(home);
             stopped::dump(&data, &mut copier, &terms.version)?

@@ -5,8 +5,6 @@
 //! Invariant: all files are read while one session keeps the redo log and shuts out changes of tables. The log
 //! goes with the dump from a checkpoint before the first read to a place behind the last one. When the session is
 //! lost the log may go, so the dump is void.
-use std::time::Duration;
-
 use tokio::{runtime::Handle, time::sleep};
 
 use super::{
@@ -21,27 +19,26 @@ use super::{
     session::DumpSession,
     spool::Spool,
     tail::Tail,
+    terms::Terms,
 };
 use crate::{EngineError, Home, dump::STOP_POLL, folder::Folder};
 
-/// How long another dump of the cluster is waited for.
-const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// The folder beside the data folder for what a dump needs.
 const SPOOL: &str = "spool";
 
 /// Reads a cluster under its running server. Changes of tables and accounts are shut out for no longer than
-/// `lock_max`, or the dump is void. `is_there` tells whether that still runs.
+/// the terms have it, or the dump is void. `is_there` tells whether that still runs.
 pub(super) fn dump(
     runtime: &Handle,
     home: &Home,
     data: &Folder,
     copier: &mut Copier,
-    lock_max: Duration,
+    terms: &Terms,
     is_there: impl Fn() -> Result<bool, EngineError>,
 ) -> Result<Document, EngineError> {
     let dir = home.dir.join(SPOOL);
     let _lock = copier.writer.wait(runtime, async {
-        let deadline = tokio::time::Instant::now() + BUSY_WAIT;
+        let deadline = tokio::time::Instant::now() + terms.busy_wait;
         loop {
             match DumpLock::try_take(home, &dir)? {
                 Some(lock) => return Ok(lock),
@@ -61,7 +58,7 @@ pub(super) fn dump(
     let session = copier.writer.wait(runtime, DumpSession::begin(session))??;
     let (checkpoint, version) = (session.checkpoint(), session.version().to_owned());
     let spool = Spool::begin(data, &dir, checkpoint)?;
-    let mut tail = Tail::begin(runtime, session, spool, lock_max);
+    let mut tail = Tail::begin(runtime, session, spool, terms.lock_max);
     copier.look_at(home);
     let plan = Plan::of(data)?;
     copier.writer.expect_total(plan.bytes);

@@ -4,10 +4,7 @@
 //! It does not know the redo log.
 use std::{
     fs::File,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
@@ -21,6 +18,7 @@ use super::super::{
 };
 use crate::{
     EngineError,
+    dump::FirstFailure,
     folder::{Folder, Kind, read_full},
 };
 
@@ -33,14 +31,12 @@ const THREADS_MAX: usize = 4;
 pub(super) fn check(data: &Folder) -> Result<u64, EngineError> {
     let mut tablespaces = Vec::new();
     walk(data, "", &mut tablespaces)?;
-    let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
+    let (next, failure) = (AtomicUsize::new(0), FirstFailure::default());
     let work = || {
         while let Some((folder, name)) = tablespaces.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Err(error) = check_one(data, folder, name) {
-                failure
-                    .lock()
-                    .unwrap_or_else(|e| e.into_inner())
-                    .get_or_insert(error);
+                // No sink hears of it.
+                let _ = failure.keep(error);
                 next.store(tablespaces.len(), Ordering::Relaxed);
             }
         }
@@ -54,7 +50,7 @@ pub(super) fn check(data: &Folder) -> Result<u64, EngineError> {
         }
         work();
     });
-    match failure.into_inner().unwrap_or_else(|e| e.into_inner()) {
+    match failure.take() {
         Some(error) => Err(error),
         None => Ok(tablespaces.len() as u64),
     }

@@ -23,42 +23,26 @@ use super::{
 use crate::{
     blocking::blocking,
     error::EngineError,
-    home::{Home, Upstream},
+    home::Home,
     hosting::{
         chosen,
-        fence::FENCED,
+        follower::{may_follow, upstream},
         hold::Hold,
-        whole::{is_whole, mark_whole, unmark_whole},
+        whole::{is_whole, mark_whole},
     },
     interface::Replica,
 };
 
+/// How long a server that is there already waits to be copied, while another dump of the one to follow is read.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+/// The same for a new one. Those of a new cluster are made at once, of one writer, one after the other.
+const OTHERS_WAIT: Duration = Duration::from_secs(60 * 60);
 /// The parameter by which what was committed is on the disk, and its value.
 const DURABLE: (&str, &str) = ("innodb_flush_log_at_trx_commit", "1");
-
-fn upstream(home: &Home) -> Result<&Upstream, EngineError> {
-    let upstream = home.replication.upstream.as_ref();
-    upstream.ok_or_else(|| EngineError::BadValue {
-        what: "the server to follow",
-        value: String::new(),
-        why: "is missing",
-    })
-}
 
 /// Whether a server took writes when it last ran.
 async fn took_writes(home: &Home) -> Result<bool, EngineError> {
     Ok(is_whole(home)? && FOLLOWS.text(home).await?.is_none())
-}
-
-/// Makes sure that nobody who knows of an older state of things ends a server that takes writes, let
-/// alone copies over its files. One that is to follow was fenced before. The caller holds the lock.
-async fn may_follow(home: &Home) -> Result<(), EngineError> {
-    match took_writes(home).await? && FENCED.text(home).await?.is_none() {
-        true => Err(EngineError::TakesWrites {
-            home: home.dir.clone(),
-        }),
-        false => Ok(()),
-    }
 }
 
 impl MySql {
@@ -67,7 +51,7 @@ impl MySql {
         self.check(home)?;
         upstream(home)?;
         let _held = Hold::take_new(home).await?;
-        self.copy_upstream(home).await
+        self.copy_upstream(home, OTHERS_WAIT).await
     }
 
     /// Makes a follower that cannot go on anew.
@@ -75,17 +59,17 @@ impl MySql {
         self.check(home)?;
         upstream(home)?;
         let _held = Hold::take(home).await?;
-        may_follow(home).await?;
-        self.copy_upstream(home).await
+        may_follow(home, took_writes(home).await?).await?;
+        self.copy_upstream(home, BUSY_WAIT).await
     }
 
     /// Starts a follower, or adopts it. One that took writes when it last ran is taken back to what the server has
     /// that it follows now. The caller holds the lock.
     pub(in crate::mysql) async fn start_follower(&self, home: &Home) -> Result<(), EngineError> {
         if !is_whole(home)? {
-            return self.copy_upstream(home).await;
+            return self.copy_upstream(home, BUSY_WAIT).await;
         }
-        may_follow(home).await?;
+        may_follow(home, took_writes(home).await?).await?;
         if took_writes(home).await? {
             tracing::info!(home = %home.dir.display(), "a server that took writes comes back as a follower");
             if let Err(error) = self.rejoin(home).await {
@@ -94,19 +78,18 @@ impl MySql {
                     return Err(error);
                 }
                 tracing::warn!(home = %home.dir.display(), %error, "a server cannot follow with what it has, so it is copied anew");
-                return self.copy_upstream(home).await;
+                return self.copy_upstream(home, BUSY_WAIT).await;
             }
         }
         self.launch(home, Purpose::Serve).await?;
         self.attach(home).await
     }
 
-    /// Copies the server to follow while that runs, and makes a follower of it. The caller holds the lock.
-    async fn copy_upstream(&self, home: &Home) -> Result<(), EngineError> {
-        let upstream = upstream(home)?;
-        SERVER.end(home, Duration::ZERO).await?;
-        unmark_whole(home)?;
-        let document = self.copy_files(&upstream.home(home), home).await?;
+    /// Copies the server to follow while that runs, and makes a follower of it. What the home has goes once the
+    /// copy has begun. The caller holds the lock.
+    async fn copy_upstream(&self, home: &Home, busy_wait: Duration) -> Result<(), EngineError> {
+        let upstream = upstream(home)?.home(home);
+        let document = self.copy_files(&upstream, home, busy_wait).await?;
         let (document, places) = Document::parse(&document)?;
         let at = home.clone();
         blocking(move || load::prepare(&at, &document, places)).await?;

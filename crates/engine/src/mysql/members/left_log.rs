@@ -8,21 +8,31 @@ use std::{
 };
 
 use super::{
-    super::replicating::{RELAY_LOG, log_number},
+    super::replicating::{LOGS, LogFile, RELAY_LOG, log_files, log_number},
     gtids::Gtids,
     log,
 };
-use crate::{blocking::blocking, error::EngineError, folder::Folder, home::Home};
+use crate::{
+    blocking::blocking,
+    error::EngineError,
+    folder::{Folder, read_small},
+    home::Home,
+};
 
 /// The list of the logs that a follower heard.
 const HEARD: &str = "relay.index";
+/// Bytes of the list of a server's logs that are read at most.
+const LIST_BYTES_MAX: u64 = 1 << 20;
+
+/// A log's name, and the transactions of all before it, where it says them.
+type Left = (String, Option<Gtids>);
 
 /// The logs that a server left.
 #[derive(Debug)]
 pub(super) struct LeftLog {
     home: Home,
-    /// Their names, in order, each with the transactions of all before it, where it says them.
-    files: Vec<(String, Option<Gtids>)>,
+    /// In order.
+    files: Vec<Left>,
 }
 
 /// Logs that were put before a follower.
@@ -35,15 +45,16 @@ pub(super) struct Put {
 }
 
 impl LeftLog {
-    /// Finds what the server left in its folder.
+    /// Finds what the server left in its folder, or has there while it runs. None when not all of it is there,
+    /// from the oldest log to the one that it wrote last.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) async fn of(home: &Home) -> Result<Self, EngineError> {
+    pub(super) async fn of(home: &Home) -> Result<Option<Self>, EngineError> {
         let home = home.clone();
         blocking(move || {
             let files = list(&home).map_err(|error| unreadable(&home, error))?;
-            Ok(Self { home, files })
+            Ok(files.map(|files| Self { home, files }))
         })
         .await
     }
@@ -75,18 +86,44 @@ fn unreadable(home: &Home, error: io::Error) -> EngineError {
     )
 }
 
-fn list(home: &Home) -> io::Result<Vec<(String, Option<Gtids>)>> {
-    let folder = Folder::open(&home.data())?;
+fn list(home: &Home) -> io::Result<Option<Vec<Left>>> {
+    let Some(folder) = if_there(Folder::open(&home.data()))? else {
+        return Ok(None);
+    };
+    // Read first: a log that the server makes meanwhile is in none of both, or in the second.
+    let Some(last) = if_there(last_listed(&folder))?.flatten() else {
+        return Ok(None);
+    };
+    let mut files = Vec::new();
     let mut numbers = Vec::new();
-    for entry in folder.entries()? {
-        numbers.extend(log_number(&entry.name).map(|number| (number, entry.name)));
+    for LogFile { number, name, .. } in log_files(&folder)? {
+        // The server may delete the oldest meanwhile.
+        let Some(file) = if_there(folder.file(&name))? else {
+            continue;
+        };
+        files.push((name, log::previous(&file)?));
+        numbers.push(number);
     }
-    numbers.sort_unstable();
-    let files = numbers.into_iter().map(|(_, name)| {
-        let previous = log::previous(&folder.file(&name)?)?;
-        Ok((name, previous))
-    });
-    files.collect()
+    let has_gap = numbers.windows(2).any(|pair| pair[0] + 1 != pair[1]);
+    let is_whole = !has_gap && numbers.contains(&last);
+    Ok(is_whole.then_some(files))
+}
+
+/// What is there; none where nothing is.
+fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The number of the log that the server's own list names last.
+fn last_listed(folder: &Folder) -> io::Result<Option<u64>> {
+    let list = read_small(&mut folder.file(LOGS)?, LIST_BYTES_MAX)?;
+    let list = String::from_utf8_lossy(&list);
+    let last = list.lines().next_back();
+    Ok(last.and_then(|name| log_number(name.trim_start_matches("./"))))
 }
 
 fn put(from: &Home, names: &[String], to: &Home) -> io::Result<Put> {

@@ -51,6 +51,11 @@ impl Link {
         }))
     }
 
+    /// Whether it has stopped at something that it could not do.
+    pub(super) fn is_stuck(&self) -> bool {
+        !self.applies && !self.complaint.is_empty()
+    }
+
     /// Whether it hears from the server there, and does what it hears.
     fn holds(&self, upstream: &Upstream) -> bool {
         let there = (upstream.host.as_str(), upstream.port.to_string());

@@ -5,6 +5,7 @@ mod copy;
 mod events;
 mod follow;
 mod gtids;
+mod inherit;
 mod lead;
 mod left_log;
 mod link;

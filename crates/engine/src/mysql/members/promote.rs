@@ -2,9 +2,8 @@
 //!
 //! It does not know which one is chosen. The server that took writes before has ended; what it has in its log and
 //! the new one lacks is given to that first, from its folder.
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use model::ErrorKind;
 use tokio::time::sleep;
 
 use super::{
@@ -12,6 +11,7 @@ use super::{
         handle::MySql, process::SERVER, quoted::quoted_text, replicating::Purpose, session::Session,
     },
     FOLLOWS, events,
+    inherit::{first_needed, own_is_all, refuses},
     left_log::LeftLog,
     link::{Link, detach},
 };
@@ -34,13 +34,28 @@ impl MySql {
         self.check(home)?;
         let _held = SERVER.hold_to_promote(home, fenced).await?;
         if FOLLOWS.text(home).await?.is_some() {
-            // Alone: no client's session holds up what it is to do, and no other server sends it anything.
             SERVER.end(home, STOP_WAIT).await?;
-            self.launch(home, Purpose::Alone).await?;
-            take_all(home, fenced).await?;
+            // One that cannot take over follows again, and is started as that.
+            let taken = self.inherit(home, fenced).await;
+            SERVER.or_end(home, taken).await?;
             FOLLOWS.clear(home).await?;
         }
         self.launch(home, Purpose::Serve).await
+    }
+}
+
+impl MySql {
+    /// Gives a server that is down all that it lacks.
+    async fn inherit(&self, home: &Home, fenced: Option<&Home>) -> Result<(), EngineError> {
+        // Alone: no client's session holds up what it is to do, and no other server sends it anything.
+        match self.launch(home, Purpose::Alone).await {
+            // Its own files keep it from a start.
+            Err(EngineError::ServerEnded { log, .. }) if !log.is_empty() => {
+                return Err(refuses(home, log));
+            }
+            begun => begun?,
+        }
+        take_all(home, fenced).await
     }
 }
 
@@ -51,12 +66,12 @@ async fn take_all(home: &Home, fenced: Option<&Home>) -> Result<(), EngineError>
     if let Some(link) = Link::of(&mut session).await?
         && !link.retrieved.is_empty()
     {
-        apply(&mut session, &link.retrieved).await?;
+        apply(&mut session, home, &link.retrieved).await?;
     }
     if let Some(fenced) = fenced {
         let lacking = give_left_log(&mut session, home, fenced).await?;
         if !lacking.is_empty() {
-            apply(&mut session, &lacking).await?;
+            apply(&mut session, home, &lacking).await?;
         }
     }
     detach(&mut session).await?;
@@ -72,10 +87,20 @@ async fn give_left_log(
     fenced: &Home,
 ) -> Result<String, EngineError> {
     let doing = "take over the log of the server that ended";
-    let left = LeftLog::of(fenced).await?;
-    let from = first_needed(session, &left).await?;
+    let Some(left) = LeftLog::of(fenced).await? else {
+        tracing::warn!(home = %home.dir.display(), "the log of the server that ended is lost, so another one goes on with what it has itself");
+        own_is_all(home, home)?;
+        return Ok(String::new());
+    };
+    let from = first_needed(session, home, &left, "").await?;
     detach(session).await?;
-    let put = left.put(from, home).await?;
+    let put = left.put(from, home).await.map_err(|error| match error {
+        // What nobody can read now nobody can read later.
+        EngineError::Io { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
+            refuses(home, source)
+        }
+        other => other,
+    })?;
     let Some(first) = put.first.filter(|_| !put.gtids.is_empty()) else {
         return Ok(String::new());
     };
@@ -90,34 +115,8 @@ async fn give_left_log(
     Ok(gtids)
 }
 
-/// The last of the logs before which the server has everything.
-async fn first_needed(session: &mut Session, left: &LeftLog) -> Result<usize, EngineError> {
-    let doing = "find what it lacks in the log of the server that ended";
-    let mut is_complete = true;
-    for (number, previous) in left.latest_first() {
-        // Without a word of what came before it, one of those before it must tell.
-        let Some(previous) = previous else { continue };
-        let has_all = format!(
-            "SELECT GTID_SUBSET({}, @@GLOBAL.gtid_executed)",
-            quoted_text(&previous.text())
-        );
-        is_complete = session.cell(doing, &has_all).await? == "1";
-        if is_complete {
-            return Ok(number);
-        }
-    }
-    match is_complete {
-        true => Ok(0),
-        false => Err(EngineError::Sql {
-            doing,
-            kind: ErrorKind::Report,
-            source: "it is behind by more than that one kept".into(),
-        }),
-    }
-}
-
 /// Has a server do what it was given, until it has these transactions.
-async fn apply(session: &mut Session, gtids: &str) -> Result<(), EngineError> {
+async fn apply(session: &mut Session, home: &Home, gtids: &str) -> Result<(), EngineError> {
     let doing = "do what the server that ended had logged";
     session.run(doing, "START REPLICA SQL_THREAD").await?;
     let wait = format!(
@@ -127,11 +126,7 @@ async fn apply(session: &mut Session, gtids: &str) -> Result<(), EngineError> {
     while session.cell(doing, &wait).await? != "0" {
         let link = Link::of(session).await?;
         if let Some(link) = link.filter(|link| !link.applies) {
-            return Err(EngineError::Sql {
-                doing,
-                kind: ErrorKind::Report,
-                source: link.complaint.into(),
-            });
+            return Err(refuses(home, link.complaint));
         }
         sleep(APPLIED_POLL).await;
     }
