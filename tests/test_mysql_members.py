@@ -4,6 +4,8 @@ Skipped where the machine has no MySQL; `scripts/get-mysql` gets one.
 """
 import os
 import pathlib
+import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -257,3 +259,99 @@ def has_stopped(place):
             return cursor.fetchone()["Last_SQL_Errno"] != 0
     except pymysql.err.Error:
         return False
+
+
+MULTI_AZ = {"Engine": "mysql", "DBClusterInstanceClass": "db.m5d.large", "AllocatedStorage": 100}
+
+
+def process_of(place):
+    """The number of the process that serves an endpoint."""
+    (found,) = [int(process.name) for process in pathlib.Path("/proc").glob("[0-9]*") if is_server_of(process.name, place)]
+    return found
+
+
+def test_a_multi_az_cluster_has_each_commit_in_two_places(here):
+    """A commit waits for a reader, and a writer that is lost with its files loses none."""
+    rds, name = here.rds(), unique("zones")
+    cluster = here.new_cluster(name, **MULTI_AZ)
+    names = [f"{name}-instance-{number}" for number in (1, 2, 3)]
+    assert {one["DBInstanceIdentifier"]: one["IsClusterWriter"] for one in cluster["DBClusterMembers"]} == dict(zip(names, (True, False, False)))
+    zones = {rds.describe_db_instances(DBInstanceIdentifier=one)["DBInstances"][0]["AvailabilityZone"] for one in names}
+    assert cluster["MultiAZ"] and cluster["Engine"] == "mysql" and len(zones) == 3
+    write_through(cluster, "create table marks (i int primary key)")
+    marks = Marks(cluster)
+    marks.start()
+    marks.goes_on()
+    places = [at(rds.describe_db_instances(DBInstanceIdentifier=one)["DBInstances"][0]) for one in names]
+    readers = [process_of(place) for place in places[1:]]
+    try:
+        for reader in readers:
+            os.kill(reader, signal.SIGSTOP)
+        time.sleep(1)
+        before = len(marks.told)
+        time.sleep(4)
+        assert len(marks.told) == before, "no commit while no reader can have it"
+        os.kill(readers[1], signal.SIGCONT)
+        marks.goes_on()
+    finally:
+        for reader in readers:
+            os.kill(reader, signal.SIGCONT)
+
+    for _ in range(2):
+        old = writer_of(rds, name)
+        place = at(rds.describe_db_instances(DBInstanceIdentifier=old)["DBInstances"][0])
+        running.wait_until(lambda: all_follow(rds, names, old), 120, "both readers follow", every=0.3)
+        marks.goes_on()
+        lose_server(place)
+        running.wait_until(lambda: writer_of(rds, name) != old, 120, "the failover", every=0.2)
+        clients.wait_cluster(rds, name)
+        marks.goes_on(20)
+        told = set(marks.told)
+        assert told <= marks_at(cluster), sorted(told - marks_at(cluster))[:10]
+        until_marks(at(wait_instance(rds, old)), told, "the old writer's return")
+    told = marks.end()
+    assert told <= marks_at(cluster)
+
+    # Stopped and started again it is what it was.
+    rds.stop_db_cluster(DBClusterIdentifier=name)
+    running.wait_until(lambda: clients.cluster_of(rds, name)["Status"] == "stopped", 120, "it is stopped", every=0.3)
+    rds.start_db_cluster(DBClusterIdentifier=name)
+    again = clients.wait_cluster(rds, name)
+    assert told <= marks_at(again)
+    here.new_snapshot(f"{name}-s", name)
+    rds.restore_db_cluster_from_snapshot(
+        DBClusterIdentifier=f"{name}-r", SnapshotIdentifier=f"{name}-s", Engine="mysql", DBClusterInstanceClass="db.m5d.large")
+    restored = clients.wait_cluster(rds, f"{name}-r")
+    assert told <= marks_at(restored) and len(restored["DBClusterMembers"]) == 3
+    write_through(restored, "insert into marks values (-1)")
+    for one in (name, f"{name}-r"):
+        rds.delete_db_cluster(DBClusterIdentifier=one, SkipFinalSnapshot=True)
+
+
+def all_follow(rds, names, writer):
+    """Whether all others than the writer are there and hear from it."""
+    for name in names:
+        if name != writer and not hears(at(rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0])):
+            return False
+    return True
+
+
+def hears(place):
+    """Whether the reader at an endpoint hears from its writer."""
+    try:
+        with connect(place, cursorclass=pymysql.cursors.DictCursor) as connection, connection.cursor() as cursor:
+            cursor.execute("show replica status")
+            found = cursor.fetchone()
+            return bool(found) and found["Replica_IO_Running"] == found["Replica_SQL_Running"] == "Yes"
+    except pymysql.err.Error:
+        return False
+
+
+def lose_server(place):
+    """SIGKILL for the server at an endpoint, and its files are gone."""
+    process = process_of(place)
+    data = pathlib.Path(os.readlink(f"/proc/{process}/cwd"))
+    os.kill(process, 9)
+    lost = data.with_name("lost")
+    data.rename(lost)
+    shutil.rmtree(lost)

@@ -6,6 +6,7 @@
 //! the socket's folder and nothing else. `home.dir`, `conf/` and `log/` belong to root. What lies in `data/` is
 //! never trusted: it is entered without following links, and no file of it is ever a setting.
 mod client;
+mod commits;
 mod create;
 mod document;
 mod dump;
@@ -28,6 +29,7 @@ mod redo;
 mod replicating;
 mod rights;
 mod run;
+mod semi_sync;
 mod session;
 mod verifier;
 mod wire;
@@ -117,6 +119,7 @@ impl Engine for MySql {
     }
 
     async fn fence(&self, home: &Home, token: &str, patience: Duration) -> Result<(), EngineError> {
+        let patience = commits::patience_of(home, patience).await?;
         SERVER.fence(home, token, patience).await
     }
 
@@ -149,7 +152,7 @@ impl Engine for MySql {
     }
 
     async fn stop(&self, home: &Home, patience: Duration) -> Result<(), EngineError> {
-        SERVER.end(home, patience).await
+        commits::end(home, patience).await
     }
 
     async fn state(&self, home: &Home) -> Result<ServerState, EngineError> {

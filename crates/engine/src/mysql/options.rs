@@ -1,11 +1,17 @@
 //! What a server is begun with. All of it comes from the command line and from files of ours beside the data
 //! folder, where the server's user cannot change them: nothing that lies among the data is ever a setting.
-use std::{ffi::OsString, fs, os::unix::fs::symlink, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::{fs::symlink, net::UnixStream},
+    path::PathBuf,
+};
 
 use super::{
     install::{Install, SOCKET_MODULE},
     quoted::quoted_text,
-    replicating::{Purpose, replicating},
+    replicating::{Purpose, logs, replicating},
+    semi_sync,
 };
 use crate::{
     certify::Tls,
@@ -31,7 +37,13 @@ const RECOVERY_POOL_BYTES: u64 = 256 << 20;
 const LOG_CAPACITY_BYTES: u64 = 100 << 20;
 
 /// Modules that a server may load. It sees no others, whatever its tables name.
-const LOADABLE: [&str; 3] = [SOCKET_MODULE, HASHING_MODULE, REFERENCE_MODULE];
+const LOADABLE: [&str; 5] = [
+    SOCKET_MODULE,
+    HASHING_MODULE,
+    REFERENCE_MODULE,
+    semi_sync::MODULES[0],
+    semi_sync::MODULES[1],
+];
 /// MD5() and SHA1(), which left the server in 9.x.
 pub(super) const HASHING_MODULE: &str = "component_classic_hashing.so";
 
@@ -215,10 +227,24 @@ pub(super) fn words(
         // A dump is recovered by our own settings alone. The last word counts.
         let chosen: Values = chosen::in_effect(home)?;
         words.extend(chosen.iter().map(|(name, value)| of_parameter(name, value)));
+        if logs(home)?
+            && let Some(settings) = semi_sync::settings(home, install)?
+        {
+            let modules = semi_sync::MODULES.iter();
+            words.extend(modules.map(|name| option("plugin_load_add", name)));
+            words.extend(settings.iter().map(|(name, value)| option(name, value)));
+        }
     }
-    let replicating = replicating(home, purpose)?;
+    let replicating = replicating(home, purpose, has_source(home))?;
     words.extend(replicating.iter().map(|(name, value)| option(name, value)));
     Ok(words)
+}
+
+/// Whether the server that a home's follows takes connections.
+fn has_source(home: &Home) -> bool {
+    let upstream = home.replication.upstream.as_ref();
+    let source = upstream.map(|upstream| socket_path(&upstream.home(home)));
+    source.is_none_or(|socket| UnixStream::connect(socket).is_ok())
 }
 
 fn listening(home: &Home) -> [OsString; 2] {

@@ -50,7 +50,7 @@ pub(crate) static PROFILE: Profile = Profile {
     client,
     client_password,
     replicates: true,
-    waits_for_followers: false,
+    waits_for_followers: true,
 };
 
 /// Users that every cluster has, and names of RDS's own.

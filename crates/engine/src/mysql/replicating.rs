@@ -61,7 +61,7 @@ const FOLLOWING: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// When its folder cannot be read.
-fn logs(home: &Home) -> Result<bool, EngineError> {
+pub(super) fn logs(home: &Home) -> Result<bool, EngineError> {
     Ok(home.replication.is_shared() || has_logged(home)?)
 }
 
@@ -113,13 +113,14 @@ fn server_number(home: &Home) -> u32 {
 }
 
 /// The settings by which a server is to the others of its cluster what it is. Nothing that was chosen for it counts
-/// for more.
+/// for more. `has_source` says whether the one that it follows, if it does, is there.
 ///
 /// # Errors
 /// When its folder cannot be read.
 pub(super) fn replicating(
     home: &Home,
     purpose: Purpose,
+    has_source: bool,
 ) -> Result<Vec<(&'static str, String)>, EngineError> {
     let fixed = |settings: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
         let pairs = settings.iter();
@@ -133,11 +134,13 @@ pub(super) fn replicating(
         false => fixed(&[("skip_log_bin", "1")]),
     };
     settings.push(("server_id", server_number(home).to_string()));
-    // A follower that crashed asks anew for what it had not come to, but where nobody is left to be asked.
+    // A follower that crashed asks anew for what it had not come to, but where nobody is there to be asked: what it
+    // heard may be all that is left of a commit.
     let asks_anew = match purpose {
-        Purpose::Alone => "OFF",
-        Purpose::Serve | Purpose::Recover | Purpose::Ask => "ON",
+        Purpose::Alone => false,
+        Purpose::Serve | Purpose::Recover | Purpose::Ask => has_source,
     };
+    let asks_anew = if asks_anew { "ON" } else { "OFF" };
     settings.push(("relay_log_recovery", asks_anew.to_owned()));
     if purpose == Purpose::Alone || home.replication.upstream.is_some() {
         settings.extend(fixed(FOLLOWING));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::process::Child;
 
 use super::{
-    handle::MySql, options, parameters::complaint, process::SERVER, profile::PROFILE,
+    commits, handle::MySql, options, parameters::complaint, process::SERVER, profile::PROFILE,
     replicating::Purpose, session::Session,
 };
 use crate::{
@@ -68,7 +68,7 @@ impl MySql {
             return Ok(false);
         }
         if !options::listens_as_wanted(home)? {
-            SERVER.end(home, RESTART_WAIT).await?;
+            commits::end(home, RESTART_WAIT).await?;
             return Ok(false);
         }
         tracing::info!(home = %home.dir.display(), "adopting the running server");

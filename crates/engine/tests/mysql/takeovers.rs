@@ -12,7 +12,7 @@ use crate::{
         MUCH, MUCH_ROWS, as_writer, cell, cluster, identity, killed, rows, until_connected,
         until_rows,
     },
-    support::{Rig, wait_until},
+    support::{Rig, upstream, wait_until},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -174,6 +174,105 @@ async fn a_copy_that_cannot_begin_costs_nothing() {
         .expect("is made again");
     assert_ne!(identity(reader), before);
     until_rows(&rig, reader, MUCH_ROWS);
+}
+
+/// A writer whose commits wait for its readers, from here on.
+async fn waiting(rig: &Rig) -> (Home, Vec<Home>) {
+    let (mut writer, readers) = cluster(rig, &["a", "b"]).await;
+    for reader in &readers {
+        until_connected(rig, reader).await;
+    }
+    let names = readers.iter().map(|one| one.replication.name.clone());
+    writer.replication.synchronous = names.collect();
+    rig.engine.renew(&writer).await.expect("waits from here on");
+    (writer, readers)
+}
+
+const INSERT: &[u8] = b"INSERT INTO app.t(v) VALUES ('waits'); SELECT 'told';\n";
+
+fn sessions_that_wait(rig: &Rig, writer: &Home) -> String {
+    let waiting = "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_source_wait_sessions'";
+    let shown = cell(rig, writer, waiting);
+    shown.rsplit('\t').next().expect("a value").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_waits_for_a_reader_and_nobody_is_told_before() {
+    let Some(rig) = Rig::new() else { return };
+    let (writer, readers) = waiting(&rig).await;
+    rig.sql(&writer, MUCH);
+    for reader in &readers {
+        until_rows(&rig, reader, MUCH_ROWS);
+    }
+    rig.engine.stop(&readers[0], PATIENCE).await.expect("stops");
+    rig.sql(&writer, "INSERT INTO app.t(v) VALUES ('one is enough')");
+    rig.engine.stop(&readers[1], PATIENCE).await.expect("stops");
+    // A new start waits, too, before its first client.
+    rig.engine.stop(&writer, PATIENCE).await.expect("stops");
+    rig.engine.start(&writer).await.expect("starts");
+    for is_stopped in [false, true] {
+        let mut client = rig.client(&writer);
+        client
+            .stdin
+            .take()
+            .expect("a pipe")
+            .write_all(INSERT)
+            .expect("writes");
+        wait_until("it waits", || sessions_that_wait(&rig, &writer) == "1");
+        if is_stopped {
+            // Told to stop in order, the server would answer.
+            rig.engine.stop(&writer, PATIENCE).await.expect("ends");
+        } else {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(sessions_that_wait(&rig, &writer), "1");
+            rig.engine.start(&readers[1]).await.expect("is back");
+            until_connected(&rig, &readers[1]).await;
+        }
+        let told = client.wait_with_output().expect("ends").stdout;
+        let told = String::from_utf8_lossy(&told).into_owned();
+        assert_eq!(told.trim(), if is_stopped { "" } else { "told" });
+        if !is_stopped {
+            rig.engine.stop(&readers[1], PATIENCE).await.expect("stops");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_begins_alone_keeps_what_it_heard() {
+    let Some(rig) = Rig::new() else { return };
+    let (writer, readers) = waiting(&rig).await;
+    let reader = &readers[0];
+    rig.engine.stop(&readers[1], PATIENCE).await.expect("stops");
+    rig.sql(reader, "STOP REPLICA SQL_THREAD");
+    rig.sql(&writer, MUCH);
+    killed(&rig, &writer).await;
+    rig.engine
+        .fence(&writer, "1", Duration::ZERO)
+        .await
+        .expect("ends");
+    fs::remove_dir_all(writer.data()).expect("it is lost");
+    killed(&rig, reader).await;
+    rig.engine.start(reader).await.expect("starts");
+    let own = rig.engine.inheritance(reader, &writer).await;
+    assert_eq!(own.expect("it has what was told"), Inheritance::Own);
+    rig.engine.release(&writer);
+    rig.engine.release(reader);
+    let mut new = as_writer(reader, &writer);
+    new.replication.synchronous = vec!["member_writer".to_owned()];
+    rig.engine
+        .promote(&new, Some(&writer))
+        .await
+        .expect("takes writes");
+    assert_eq!(rows(&rig, &new), MUCH_ROWS);
+    // The one that is lost is made anew.
+    let mut old = writer.clone();
+    (old.host, old.port) = (reader.host.clone(), reader.port);
+    old.replication.synchronous = Vec::new();
+    old.replication.upstream = Some(upstream(&new));
+    rig.engine.start(&old).await.expect("comes back");
+    until_rows(&rig, &old, MUCH_ROWS);
+    rig.sql(&new, "INSERT INTO app.t(v) VALUES ('goes on')");
+    until_rows(&rig, &old, MUCH_ROWS + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 //! It does not know what they make of it.
 use super::{
     super::{
+        commits,
         handle::MySql,
         own_accounts,
         process::SERVER,
@@ -33,8 +34,8 @@ impl MySql {
         }
     }
 
-    /// Has a running server that takes writes log them for those who follow it, and forget those who do not. One
-    /// that did not log is started anew.
+    /// Has a running server that takes writes log them for those who follow it, forget those who do not, and tell
+    /// clients of commits once those have them for whom they wait. One that did not log is started anew.
     ///
     /// # Errors
     /// What the server answers; as [`crate::Engine::start`].
@@ -52,6 +53,7 @@ impl MySql {
             Err(error) if code_of(&error) == Some(LOCK_WAIT_TIMEOUT) => {}
             done => done?,
         }
+        commits::keep(&mut session, !home.replication.synchronous.is_empty()).await?;
         session.close().await;
         Ok(())
     }
