@@ -1,6 +1,6 @@
 //! The files that tell a server how to behave. They are always written here, never taken from a
 //! dump, and lie outside the data folder, where the server's user cannot change them.
-use std::{collections::HashMap, net::SocketAddr, path::Path};
+use std::{collections::HashMap, fs, io::ErrorKind, net::SocketAddr, path::Path};
 
 use zeroize::Zeroizing;
 
@@ -140,14 +140,17 @@ pub(super) fn write(
         Some(tls) => identity::write(home, tls)?,
         None => false,
     };
-    is_new |= write_secret(home)?;
+    let follows = follows(home)?;
+    is_new |= match follows {
+        true => write_secret(home)?,
+        false => remove_secret(home)?,
+    };
     let ident_user = own_user.replace('"', "");
     let chosen = match purpose {
         Purpose::Serve => chosen::in_effect(home)?,
         // A dump is recovered by our own settings alone.
         Purpose::Recover | Purpose::Replay | Purpose::Alone => Values::new(),
     };
-    let follows = follows(home)?;
     let mut settings = server_settings(home, purpose, tls, waits_for_vault(&chosen), follows)
         + &chosen_settings(&chosen);
     if purpose == Purpose::Replay {
@@ -183,8 +186,22 @@ pub(super) fn write_secret(home: &Home) -> Result<bool, EngineError> {
     replace_private(&dir, PEER_PASSWORD, line.as_bytes(), home.os_uid).map_err(failed)
 }
 
+/// Takes away what a server that has left its writer proved itself with: a receiver that begins to connect
+/// from here on is let in nowhere. Answers whether it was there.
+fn remove_secret(home: &Home) -> Result<bool, EngineError> {
+    let path = home.conf().join(PEER_PASSWORD);
+    match fs::remove_file(&path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(EngineError::io("delete", path, error)),
+    }
+}
+
 /// Whether a server that follows goes on with it: it has not left that writer.
-fn follows(home: &Home) -> Result<bool, EngineError> {
+///
+/// # Errors
+/// When that cannot be read.
+pub(super) fn follows(home: &Home) -> Result<bool, EngineError> {
     let upstream = home.replication.upstream.as_ref();
     match upstream.and_then(|upstream| upstream.term) {
         Some(term) => Ok(left::last(home)? < Some(term)),

@@ -7,11 +7,12 @@ use std::{path::PathBuf, process::Command, process::Stdio, time::Duration};
 use tokio::time::sleep;
 
 use super::{
+    admission::{is_not_admitted, keep_role, reach, slot},
     conf::{self, ADMIN, Purpose, REPLICATOR, SLOT},
     control::{CONTROL_BYTES, Control},
     handle::Postgres,
     process,
-    profile::{self, PROFILE},
+    profile::PROFILE,
     run::RESTART_WAIT,
     session::{Session, column, quoted_text},
 };
@@ -26,7 +27,7 @@ use crate::{
     blocking::blocking,
     error::EngineError,
     folder::{Folder, read_small},
-    home::{Home, PeerSecret, Upstream},
+    home::{Home, Upstream},
     interface::Replica,
     programs::command,
     removal::remove_tree,
@@ -37,22 +38,10 @@ const SLOT_PREFIX: &str = "member_";
 /// Bytes of log that a server keeps for a follower that is not connected. One that misses more is
 /// copied anew.
 const KEPT_BYTES_MAX: u64 = 4 << 30;
-/// Tries at a copy whose server does not know its new rules yet.
-const ADMISSIONS_MAX: u32 = 25;
 const ADMISSION_POLL: Duration = Duration::from_millis(200);
-/// The lock under which followers are let in.
-const ADMISSION: i64 = 0x736e_6170_6665_7272;
 /// Tries at a control file that may be half-written.
 const CONTROL_TRIES: u32 = 4;
 const CONTROL_POLL: Duration = Duration::from_millis(20);
-/// The same for one on another node, whose own node has yet to let this one in.
-const ADMISSIONS_AFAR_MAX: u32 = 150;
-/// What a server says to whom its rules do not name, or who has no password or no slot there yet.
-const NOT_ADMITTED: [&str; 3] = [
-    "no pg_hba.conf entry",
-    "password authentication failed",
-    "does not exist",
-];
 
 /// The home as its running server has it: its socket is named by the port that it began with. None
 /// when no server runs.
@@ -187,10 +176,12 @@ impl Postgres {
                 ]);
             match run_program(home, "pg_basebackup", command).await {
                 Err(EngineError::Program { tail, .. })
-                    if is_not_admitted(&tail) && tries < tries_max =>
+                    if tries < tries_max && is_not_admitted(home, upstream, &tail) =>
                 {
                     tries += 1;
                     sleep(ADMISSION_POLL).await;
+                    // Whoever sees to the other server may not know of this one yet, and have taken its slot.
+                    reach(home, upstream).await?;
                 }
                 done => break done?,
             }
@@ -293,95 +284,10 @@ pub(super) async fn is_in_recovery(session: &Session) -> Result<bool, EngineErro
     column(&row, 0)
 }
 
-/// A statement that makes a slot unless it is there.
-fn slot(name: &str) -> String {
-    let name = quoted_text(name);
-    format!(
-        "SELECT pg_create_physical_replication_slot({name}, true) \
-         WHERE NOT pg_is_in_recovery() \
-           AND NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = {name})"
-    )
-}
-
-/// Makes ready to be let in by the server that this one is to follow; answers how often to try. One on
-/// another node is told by its own node who follows it.
-async fn reach(home: &Home, upstream: &Upstream) -> Result<u32, EngineError> {
-    if upstream.term.is_none() {
-        admit(&upstream.home(home), &home.replication.name).await?;
-        return Ok(ADMISSIONS_MAX);
-    }
-    let at = home.clone();
-    blocking(move || conf::write_secret(&at)).await?;
-    Ok(ADMISSIONS_AFAR_MAX)
-}
-
-fn is_not_admitted(tail: &str) -> bool {
-    NOT_ADMITTED.iter().any(|words| tail.contains(words))
-}
-
-/// A statement that gives a server the role of those who follow it, with a password or without.
-fn role(password: &str) -> String {
-    format!(
-        // Of several that begin at once, one after another.
-        "SELECT pg_advisory_xact_lock({ADMISSION}); \
-         DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{REPLICATOR}') \
-         THEN CREATE ROLE {REPLICATOR}; END IF; END $$; \
-         ALTER ROLE {REPLICATOR} WITH LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE \
-             NOBYPASSRLS PASSWORD {password} CONNECTION LIMIT -1; \
-         GRANT CONNECT ON DATABASE {ADMIN} TO {REPLICATOR}; \
-         GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), \
-             pg_catalog.pg_stat_file(text, boolean), pg_catalog.pg_read_binary_file(text), \
-             pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO {REPLICATOR}"
-    )
-}
-
 /// The name of a connection that copies a server: no commit waits for it, since what it has is in no whole
 /// server yet.
 fn copying(home: &Home) -> String {
     format!("copy_{}", home.replication.name)
-}
-
-/// Gives a server that takes writes the role of those who follow it over the network, unless it has that
-/// with this password. A comment tells which password that is, and nothing of it.
-async fn keep_role(session: &Session, secret: &PeerSecret) -> Result<(), EngineError> {
-    let doing = "be followed";
-    let row = session
-        .row(
-            doing,
-            "SELECT pg_is_in_recovery() OR EXISTS (SELECT FROM pg_catalog.pg_authid WHERE rolname = $1 \
-                 AND rolcanlogin AND rolreplication AND rolpassword IS NOT NULL \
-                 AND shobj_description(oid, 'pg_authid') = $2)",
-            &[&REPLICATOR, &secret.mark],
-        )
-        .await?;
-    if column(&row, 0)? {
-        return Ok(());
-    }
-    let verifier = quoted_text(&profile::verifier(&secret.password));
-    let comment = quoted_text(&secret.mark);
-    let statement = format!(
-        "{}; COMMENT ON ROLE {REPLICATOR} IS {comment}",
-        role(&verifier)
-    );
-    // Clients' commits may wait for followers that this lets in; it itself waits for none.
-    session.run(doing, &statement).await
-}
-
-/// Gives a server what it takes to be followed by one of that name: a role, and a slot that keeps the
-/// log from here on.
-async fn admit(upstream: &Home, name: &str) -> Result<(), EngineError> {
-    let session = Session::open(upstream, ADMIN).await?;
-    let doing = "be followed";
-    session.run(doing, &role("NULL")).await?;
-    let old = format!(
-        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
-         WHERE slot_name = {} AND NOT active",
-        quoted_text(name)
-    );
-    session.run(doing, &old).await?;
-    session.run(doing, &slot(name)).await?;
-    session.close().await;
-    Ok(())
 }
 
 /// An empty data folder of the server's user.

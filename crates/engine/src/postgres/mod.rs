@@ -7,6 +7,7 @@
 //! root. A role with CREATEROLE can run programs as the server's user (before PostgreSQL 16), so
 //! what lies in `data/` is never trusted: it is entered without following links, and files of
 //! another owner are refused.
+mod admission;
 mod bounded;
 mod changes;
 mod client;

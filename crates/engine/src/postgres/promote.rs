@@ -79,10 +79,10 @@ impl Postgres {
         let took_writes = control_of(home).await?.took_writes();
         left::note(home, term).await?;
         blocking(move || {
-            // Before it, should the server start by itself; and then for the server that runs.
-            if !took_writes
-                && conf::write(&at, &need_own_user_name()?, Purpose::Serve, tls.as_ref())?
-            {
+            // Before it, should the server start by itself; and then for the server that runs, even if it is
+            // not new: who wrote it may have ended before the server was told.
+            if !took_writes {
+                conf::write(&at, &need_own_user_name()?, Purpose::Serve, tls.as_ref())?;
                 process::reload(&at)?;
             }
             Ok(())
@@ -274,15 +274,20 @@ fn latest_timeline(home: &Home) -> io::Result<u32> {
     Ok(found.max().unwrap_or(0))
 }
 
-/// Waits until what a follower was sent is in its files: the server that sent it has ended. False when
-/// it does not get there.
+/// Waits until what a follower was sent is in its files: the server that sent it has ended, or was left.
+/// False when it does not get there.
+///
+/// A receiver that is still connecting is in no view of receivers, and may be let in later than this looks.
+/// It is among the processes, from before it reads the password on that it needs on another node. So once
+/// that is gone and no such process is there, none receives any more.
 async fn receives_no_more(session: &Session) -> Result<bool, EngineError> {
     let began = Instant::now();
     while began.elapsed() < STALL {
         let row = session
             .row(
                 "say whether it receives",
-                "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver)",
+                "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver) \
+                    OR EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'walreceiver')",
                 &[],
             )
             .await?;

@@ -3,6 +3,7 @@
     clippy::disallowed_methods,
     reason = "tests take the time, begin programs and threads themselves"
 )]
+mod afar;
 mod changes;
 mod churn;
 mod conformance;

@@ -1,10 +1,8 @@
 //! Servers that follow, and one that takes the writes of another: against real PostgreSQL.
-use std::{error::Error, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use crate::support::{MASTER, PASSWORD, Rig, client, kill, number, postmaster, upstream};
-use engine::{
-    Certifier, Engine, EngineError, Home, Identity, PeerSecret, ServerState, Tls, Upstream,
-};
+use engine::{Engine, EngineError, Home, ServerState};
 use model::ErrorKind;
 use rustix::process::Signal;
 
@@ -358,11 +356,11 @@ async fn a_dump_of_a_reader_has_all_that_its_writer_had() {
 }
 
 /// A process of the home's server, by its title.
-fn child(home: &Home, title: &str) -> i32 {
+pub(crate) fn child(home: &Home, title: &str) -> i32 {
     child_or_none(home, title).expect("it runs")
 }
 
-fn child_or_none(home: &Home, title: &str) -> Option<i32> {
+pub(crate) fn child_or_none(home: &Home, title: &str) -> Option<i32> {
     let parent = postmaster(home);
     std::fs::read_dir("/proc")
         .expect("a list")
@@ -376,161 +374,4 @@ fn child_or_none(home: &Home, title: &str) -> Option<i32> {
             let named = String::from_utf8_lossy(&line).contains(title);
             (of == parent && named).then_some(pid)
         })
-}
-
-/// Makes a certificate for each server that nobody has signed: what binds the two ends is their secret.
-#[derive(Debug)]
-struct OwnCertificates;
-
-impl Certifier for OwnCertificates {
-    fn identity(
-        &self,
-        home: &Home,
-        shown: Option<&str>,
-    ) -> Result<Option<Identity>, Box<dyn Error + Send + Sync>> {
-        if shown.is_some() {
-            return Ok(None);
-        }
-        let made = rcgen::generate_simple_self_signed([home.host.clone()])?;
-        Ok(Some(Identity {
-            certificate: made.cert.pem(),
-            key: made.signing_key.serialize_pem().into(),
-        }))
-    }
-}
-
-/// What servers that share no socket and no user are to one another, as the writer of that term leads.
-fn spread(home: &mut Home, peers: &[&Home], writer: Option<(&Home, u64)>) {
-    let names: Vec<String> = peers
-        .iter()
-        .map(|one| one.replication.name.clone())
-        .collect();
-    home.replication.synchronous = names.clone();
-    home.replication.followers = match writer {
-        None => names,
-        Some(_) => Vec::new(),
-    };
-    home.replication.upstream = writer.map(|(writer, term)| Upstream {
-        socket_dir: "/nowhere".into(),
-        port: writer.port,
-        host: writer.host.clone(),
-        dir: "/nowhere".into(),
-        term: Some(term),
-    });
-}
-
-#[tokio::test]
-async fn servers_on_several_nodes_follow_with_a_secret_and_leave_a_writer_for_good() {
-    let rig = Rig::new();
-    rig.engine.use_tls(Tls {
-        certifier: Arc::new(OwnCertificates),
-        forced: false,
-    });
-    assert!(rig.engine.follows_afar(&rig.version));
-    let mut homes: Vec<Home> = Vec::new();
-    for name in ["a", "b", "c"] {
-        let mut home = rig.home(name);
-        home.replication.name = format!("member_{name}");
-        home.replication.secret = Some(PeerSecret {
-            password: "a secret of two and thirty letters".to_owned().into(),
-            mark: "first".to_owned(),
-        });
-        homes.push(home);
-    }
-    let [mut a, mut b, mut c]: [Home; 3] = homes.try_into().expect("three");
-    a.replication.followers = vec!["member_b".to_owned(), "member_c".to_owned()];
-    let spec = rig.spec();
-    rig.engine.create(&a, &spec).await.expect("creates");
-    rig.engine.renew(&a).await.expect("lets others in");
-    let (from_a, peers) = (a.clone(), [a.clone(), b.clone(), c.clone()]);
-    spread(&mut b, &[&peers[0], &peers[2]], Some((&from_a, 1)));
-    spread(&mut c, &[&peers[0], &peers[1]], Some((&from_a, 1)));
-    let mut stranger = b.clone();
-    let wrong = "another secret".to_owned().into();
-    stranger.replication.secret.as_mut().expect("one").password = wrong;
-    stranger.dir = rig.path().join("stranger");
-    for one in [&b, &c] {
-        rig.engine.follow(one).await.expect("follows");
-    }
-    let moment = Duration::from_secs(2);
-    let refused = tokio::time::timeout(moment, rig.engine.follow(&stranger)).await;
-    assert!(!matches!(refused, Ok(Ok(()))), "it has another secret");
-    spread(&mut a, &[&peers[1], &peers[2]], None);
-    rig.engine.renew(&a).await.expect("waits for them");
-    let session = client(&a).await;
-    let add = "CREATE TABLE t AS SELECT generate_series(1, 1000) i";
-    session.batch_execute(add).await.expect("it is written");
-    // A commit that neither of the two has any more is told to nobody.
-    let mut standings = Vec::new();
-    for one in [&b, &c] {
-        let first = rig.engine.leave(one, 1).await.expect("leaves");
-        assert_eq!(rig.engine.leave(one, 1).await.expect("again"), first);
-        rig.engine.renew(one).await.expect("an older look");
-        let state = rig.engine.replica(one).await.expect("a state");
-        assert!(state.follows && !state.is_connected);
-        standings.push(first);
-    }
-    let late = session.batch_execute("INSERT INTO t VALUES (0)");
-    let late = tokio::time::timeout(moment, late).await;
-    assert!(late.is_err(), "no reader has it");
-    assert_eq!(standings[0].timeline, 1);
-    // The one that has most takes the writes, and the other follows it.
-    if standings[0] < standings[1] {
-        (b, c) = (c, b);
-    }
-    // The next term's writer has another password: the old one is not followed, whatever address it has.
-    let next = PeerSecret {
-        password: "a secret of the second term".to_owned().into(),
-        mark: "second".to_owned(),
-    };
-    for one in [&mut a, &mut b, &mut c] {
-        one.replication.secret = Some(next.clone());
-    }
-    let mut deceived = c.clone();
-    spread(&mut deceived, &[&a, &b], Some((&from_a, 2)));
-    rig.engine.renew(&deceived).await.expect("its settings");
-    let late = session.batch_execute("INSERT INTO t VALUES (0)");
-    let late = tokio::time::timeout(moment, late).await;
-    assert!(late.is_err(), "it is followed by nobody");
-    let (mut new, others) = (b.clone(), [&a, &c].map(Clone::clone));
-    spread(&mut new, &[&others[0], &others[1]], None);
-    rig.engine.promote(&new, None).await.expect("takes writes");
-    rig.engine.renew(&new).await.expect("lets others in");
-    spread(&mut c, &[&others[0], &b], Some((&new, 2)));
-    rig.engine.renew(&c).await.expect("follows the new one");
-    let session = client(&new).await;
-    let add = "INSERT INTO t VALUES (-1)";
-    let done = tokio::time::timeout(PATIENCE, session.batch_execute(add)).await;
-    done.expect("the other reader has it")
-        .expect("it is written");
-    // The old one comes back, without what nobody was told of.
-    rig.engine
-        .fence(&a, "1", Duration::ZERO)
-        .await
-        .expect("it ends");
-    spread(&mut a, &[&b, &c], Some((&new, 2)));
-    rig.engine.start(&a).await.expect("it follows");
-    for _ in 0..200 {
-        if rig.engine.replica(&a).await.expect("a state").is_connected {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    session.batch_execute(add).await.expect("it is written");
-    for one in [&a, &c] {
-        let count = "SELECT count(*) FROM t WHERE i = -1";
-        for _ in 0..200 {
-            if number(&client(one).await, count).await == 2 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        let seen = client(one).await;
-        let state = rig.engine.replica(one).await.expect("a state");
-        let name = &one.replication.name;
-        assert_eq!(number(&seen, count).await, 2, "{name} {state:?}");
-        assert_eq!(number(&seen, "SELECT count(*) FROM t WHERE i = 0").await, 0);
-    }
-    let before = rig.engine.leave(&a, 2).await.expect("leaves");
-    assert!(standings[0].timeline < before.timeline);
 }
