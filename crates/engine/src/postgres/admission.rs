@@ -92,7 +92,7 @@ pub(super) async fn keep_role(session: &Session, secret: &PeerSecret) -> Result<
         role(&verifier)
     );
     // Clients' commits may wait for followers that this lets in; it itself waits for none.
-    session.run(doing, &statement).await
+    session.run_unseen(doing, &statement).await
 }
 
 /// Gives a server what it takes to be followed by one of that name: a role, and a slot that keeps the

@@ -210,7 +210,7 @@ async fn furnish(home: &Home, spec: &NewCluster) -> Result<(), EngineError> {
     let session = Session::open(home, FIRST_DATABASE).await?;
     let master = quoted_name(&spec.master_username);
     session
-        .run(
+        .run_unseen(
             "make the master role",
             &format!(
                 "CREATE ROLE {master} {}",

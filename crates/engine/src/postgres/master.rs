@@ -104,7 +104,7 @@ pub(super) async fn set_password(
     let role = quoted_name(username);
     let statement = format!("{verb} ROLE {role} {}", attributes(verifier));
     session
-        .run("give the master role another password", &statement)
+        .run_unseen("give the master role another password", &statement)
         .await?;
     rights::give(&session, username).await?;
     session.close().await;

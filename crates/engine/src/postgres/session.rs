@@ -126,6 +126,9 @@ impl Session {
                  -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 \
                  -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed \
                  -c session_replication_role=origin -c log_statement=none -c pg_stat_statements.track=none \
+                 -c log_min_duration_statement=-1 -c log_min_duration_sample=-1 -c log_min_error_statement=panic \
+                 -c log_transaction_sample_rate=0 -c debug_print_parse=off -c debug_print_rewritten=off \
+                 -c debug_print_plan=off \
                  -c client_min_messages=error -c datestyle=iso -c synchronous_commit=local",
             );
         let user = home.os_uid.unwrap_or_else(own_uid);
@@ -154,6 +157,22 @@ impl Session {
     /// What the server answers, or that it does not.
     pub(super) async fn run(&self, doing: &'static str, sql: &str) -> Result<(), EngineError> {
         self.run_within(STATEMENT_WAIT, doing, sql).await
+    }
+
+    /// Runs statements without a result that have a secret in their text. Users may look at what sessions are
+    /// doing, and the owner of a cluster may have it log that.
+    ///
+    /// # Errors
+    /// What the server answers, or that it does not.
+    pub(super) async fn run_unseen(
+        &self,
+        doing: &'static str,
+        sql: &str,
+    ) -> Result<(), EngineError> {
+        // On its own: a text is shown from before its first statement is run.
+        self.run(doing, "SET track_activities = off").await?;
+        self.run(doing, sql).await?;
+        self.run(doing, "RESET track_activities").await
     }
 
     /// Runs statements without a result that may take as long as `wait`.

@@ -12,5 +12,6 @@ mod lifecycle;
 mod meanwhile;
 mod members;
 mod points;
+mod secrets;
 mod support;
 mod templates;
