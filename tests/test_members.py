@@ -256,6 +256,35 @@ def test_a_reader_follows_and_takes_over(closed):
     assert not folder.exists()
 
 
+def test_a_failover_while_a_reader_is_made(closed):
+    """One that is being made cannot take the writes; it follows whoever has them by then."""
+    rds, name = closed.rds(), unique("early")
+    cluster = with_marks(closed, name)
+    with clients.connect(cluster) as connection:
+        connection.execute("insert into marks select generate_series(1, 1000)")
+    add(rds, name, f"{name}-a")
+    refused(
+        "InvalidDBClusterStateFault", rds.failover_db_cluster, DBClusterIdentifier=name,
+        message=f"DB cluster {name} has no available reader that could take its writes.",
+    )
+    add(rds, name, f"{name}-b")
+    add(rds, name, f"{name}-c", wait=False)
+    rds.failover_db_cluster(DBClusterIdentifier=name, TargetDBInstanceIdentifier=f"{name}-b")
+    clients.wait_cluster(rds, name)
+    made = wait_instance(rds, f"{name}-c", 120)
+    assert members_of(rds, name) == {f"{name}-a": False, f"{name}-b": True, f"{name}-c": False}
+    with clients.connect(cluster) as connection:
+        connection.execute("insert into marks values (0)")
+    for one in (at(made), at(instance_of(rds, f"{name}-a"))):
+        until(lambda one=one: rows_at(one) == 1001 or None, 90, "all rows")
+    for letter in "cab":
+        rds.delete_db_instance(DBInstanceIdentifier=f"{name}-{letter}")
+        wait_no_instance(rds, f"{name}-{letter}")
+        clients.wait_cluster(rds, name)
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+    wait_no_cluster(rds, name)
+
+
 def test_an_old_writer_that_was_left_recovering_comes_back(deploy):
     """It recovers alone before it follows. Snapferry is killed meanwhile, and finds it running when it starts again."""
     deployment, name = deploy(), unique("left")

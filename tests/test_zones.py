@@ -95,8 +95,8 @@ def test_instances_on_three_nodes_hand_over(zones):
     assert endpoint(rds, name) == {"Endpoint": cluster["Endpoint"], "Port": cluster["Port"]}
     commits(marks)
     all_follow(rds, name, len(marks.told))
-    # Somebody asks another node for the old writer.
-    awake(zones, "north").failover_db_cluster(DBClusterIdentifier=name, TargetDBInstanceIdentifier=first)
+    # Somebody asks another node for the old writer, once its own has noted that it is there again.
+    until(lambda: fails_over(awake(zones, "north"), name, TargetDBInstanceIdentifier=first) or None, 60, "the second failover")
     until(lambda: writer_of(rds, name) == first or None, 60, "the failover")
     clients.wait_cluster(rds, name)
     commits(marks)
@@ -108,6 +108,81 @@ def test_instances_on_three_nodes_hand_over(zones):
     for one in zones.nodes.values():
         assert not (one.server.data / "clusters" / cluster["DbClusterResourceId"]).exists()
         running.wait_until(lambda one=one: not servers_of(one.server, cluster), 60, "no server is left")
+
+
+def test_none_hands_over_while_a_reader_is_copied(zones):
+    """Nobody knows what a reader has whose files are made anew: the writer stays what it is, and says why."""
+    rds, name = zones.nodes["north"].rds(), unique("copied")
+    cluster = with_marks(zones.nodes["north"], name, **MULTI_AZ)
+    members = members_of(rds, name)
+    first = instance_of(rds, writer_of(rds, name))
+    reader = instance_of(rds, next(one for one, writes in members.items() if not writes))
+    mark = data_folder(zones.nodes[node_of(reader)].server, cluster, reader).parent / "whole"
+    away = mark.with_name("whole.away")
+    mark.rename(away)
+    try:
+        # Its own node notes that, within a second or two.
+        told = f"DB cluster {name} can't fail over now: its reader {reader['DBInstanceIdentifier']} is being copied anew"
+        until(lambda: is_refused(rds, name, told) or None, 60, "the refusal")
+        marks = begun_marks(cluster)
+        commits(marks, 5)
+        # Nor when the writer's server dies: it is started again.
+        os.kill(postmaster(zones, cluster, first), signal.SIGKILL)
+        commits(marks, 20)
+        assert lost(cluster, marks.end()) == []
+        assert members_of(rds, name) == members
+    finally:
+        away.rename(mark)
+    until(lambda: fails_over(rds, name) or None, 60, "the failover")
+    until(lambda: not members_of(rds, name)[first["DBInstanceIdentifier"]] or None, 60, "another writer")
+    clients.wait_cluster(rds, name)
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+    test_members.wait_no_cluster(rds, name)
+
+
+def fails_over(rds, name, **more):
+    """Whether a failover begins."""
+    try:
+        rds.failover_db_cluster(DBClusterIdentifier=name, **more)
+    except rds.exceptions.InvalidDBClusterStateFault:
+        return False
+    return True
+
+
+def is_refused(rds, name, told):
+    """Whether a failover is refused in these words; one that begins instead ends before the next try."""
+    try:
+        rds.failover_db_cluster(DBClusterIdentifier=name)
+    except rds.exceptions.InvalidDBClusterStateFault as fault:
+        return told in str(fault)
+    clients.wait_cluster(rds, name)
+    return False
+
+
+@pytest.mark.long
+def test_a_node_that_is_lost_in_the_midst_of_a_change_is_not_waited_for(zones):
+    """What it was to do is given up, and its owner is told."""
+    rds, name = zones.nodes["south"].rds(), unique("midst")
+    cluster = with_marks(zones.nodes["north"], name, **MULTI_AZ)
+    first = writer_of(rds, name)
+    with clients.connect(cluster) as connection:
+        connection.execute("insert into marks values (1)")
+    harm(zones, "frozen", "north", cluster)
+    try:
+        assert rds.reboot_db_cluster(DBClusterIdentifier=name)["DBCluster"]["Status"] == "rebooting"
+        until(lambda: writer_of(rds, name) != first or None, 90, "the failover")
+        moved = clients.wait_cluster(rds, name)
+        assert lost(moved, [1]) == []
+        with clients.connect(moved) as connection:
+            connection.execute("insert into marks values (2)")
+        told = [event["Message"] for event in rds.describe_events(SourceType="db-cluster", SourceIdentifier=name)["Events"]]
+        assert any("is not heard of" in message for message in told), told
+    finally:
+        heal(zones, "frozen", "north")
+    all_follow(rds, name, 2)
+    assert lost(endpoint(rds, name), [1, 2]) == []
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+    test_members.wait_no_cluster(rds, name)
 
 
 def servers_of(server, cluster):

@@ -380,6 +380,10 @@ impl Engine for FakeEngine {
         self.check_replicates()
     }
 
+    async fn is_whole(&self, home: &Home) -> Result<bool, EngineError> {
+        Ok(self.all_whole || is_whole(home)?)
+    }
+
     async fn replica(&self, _: &Home) -> Result<Replica, EngineError> {
         self.check_replicates()?;
         Ok(Replica {

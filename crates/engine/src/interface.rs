@@ -258,6 +258,12 @@ pub trait Engine: Send + Sync + fmt::Debug {
         false
     }
 
+    /// Whether a server has all of its files: not while they are made anew as a copy of another one's.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    async fn is_whole(&self, home: &Home) -> Result<bool, EngineError>;
+
     /// Whether a server's files are those of one that took writes when it last ran.
     ///
     /// # Errors

@@ -30,6 +30,10 @@ pub struct Spread {
     /// The handover that is under way.
     #[serde(default)]
     pub handover: Option<Handover>,
+    /// The readers whose files are being made anew, as their own nodes find them: meanwhile they cannot tell
+    /// what they have, so no other one can be known to have all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unready: Vec<InstanceId>,
 }
 
 impl Default for Spread {
@@ -38,6 +42,7 @@ impl Default for Spread {
             term: 1,
             begins: None,
             handover: None,
+            unready: Vec::new(),
         }
     }
 }

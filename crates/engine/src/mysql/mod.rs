@@ -147,6 +147,10 @@ impl Engine for MySql {
         self.promote_follower(home, fenced).await
     }
 
+    async fn is_whole(&self, home: &Home) -> Result<bool, EngineError> {
+        is_whole(home)
+    }
+
     async fn replica(&self, home: &Home) -> Result<Replica, EngineError> {
         self.replica_state(home).await
     }

@@ -189,6 +189,10 @@ impl Engine for Postgres {
         self.leave_writer(home, term).await
     }
 
+    async fn is_whole(&self, home: &Home) -> Result<bool, EngineError> {
+        is_whole(home)
+    }
+
     async fn replica(&self, home: &Home) -> Result<Replica, EngineError> {
         self.replica_state(home).await
     }

@@ -11,17 +11,20 @@ use std::{net::IpAddr, time::Duration};
 use catalog::{
     CatalogError, Stored, Tx, clusters as rows,
     instances::{self, Member},
-    jobs, nodes,
+    jobs,
 };
 use model::{
-    Cluster, ClusterStatus, Handover, Instance, InstanceId, InstanceStatus, JobKind, ResourceId,
-    Spread, Standing, Told, limits,
+    Cluster, ClusterStatus, Handover, Instance, InstanceId, JobKind, ResourceId, Spread, Standing,
+    Told,
 };
 
+use super::obstacle::{self, Obstacle};
 use crate::{
     events::kinds::{self, OfCluster},
     jobs::{
-        JobError, create_snapshot,
+        JobError,
+        change_cluster::{self, ChangeCluster},
+        create_snapshot,
         failover::{Addresses, exchange},
         run::{JobType, body},
     },
@@ -43,30 +46,8 @@ fn members(tx: &mut dyn Tx, cluster: &ResourceId) -> Result<Vec<Instance>, Catal
     Ok(found.into_iter().map(|stored| stored.value).collect())
 }
 
-/// Whether a cluster's readers could all leave its writer now: they are there, and so are their nodes.
-///
-/// # Errors
-/// The catalog's.
-pub fn can_begin(tx: &mut dyn Tx, cluster: &ResourceId) -> Result<bool, CatalogError> {
-    let now = tx.now();
-    let found = members(tx, cluster)?;
-    let readers: Vec<&Instance> = found.iter().filter(|one| !one.is_writer()).collect();
-    for reader in &readers {
-        let is_there = reader.status == InstanceStatus::Available && reader.placement.is_whole();
-        let node = nodes::get(tx, &reader.placement.node)?;
-        let lives = node.is_some_and(|node| {
-            node.state != nodes::NodeState::Stopped
-                && now.since(node.heartbeat_at) < limits::NODE_SILENCE
-        });
-        if !is_there || !lives {
-            return Ok(false);
-        }
-    }
-    Ok(!readers.is_empty())
-}
-
-/// Begins a handover of an available cluster's writes from an instance that takes them. Answers whether
-/// one is under way then.
+/// Begins a handover of an available cluster's writes from an instance that takes them. Answers why none
+/// can be; nothing when one is under way then.
 ///
 /// # Errors
 /// The catalog's.
@@ -75,27 +56,88 @@ pub fn begin(
     cluster: &ResourceId,
     handover: impl FnOnce(Handover) -> Handover,
     from: &InstanceId,
-) -> Result<bool, CatalogError> {
+) -> Result<Option<Obstacle>, CatalogError> {
     let Some(mut stored) = rows::get_by_resource_id(tx, cluster)? else {
-        return Ok(false);
+        return Ok(None);
     };
     let writer = instances::writer(tx, cluster)?;
     if writer.is_none_or(|writer| writer.value.id != *from) {
-        return Ok(true);
+        return Ok(None);
     }
     match stored.value.status {
-        ClusterStatus::FailingOver => return Ok(true),
-        ClusterStatus::Available if can_begin(tx, cluster)? => {}
-        _ => return Ok(false),
+        ClusterStatus::FailingOver => return Ok(None),
+        ClusterStatus::Available => {}
+        other => return Ok(Some(Obstacle::Cluster(other))),
+    }
+    if let Some(obstacle) = obstacle::of_readers(tx, &stored.value)? {
+        return Ok(Some(obstacle));
     }
     let since = tx.now();
     let Some(spread) = &mut stored.value.spread else {
-        return Ok(false);
+        return Ok(None);
     };
     spread.handover = Some(handover(Handover::new(from.clone(), since)));
     stored.value.status = ClusterStatus::FailingOver;
     rows::update(tx, stored)?;
-    Ok(true)
+    Ok(None)
+}
+
+/// The same when the writer's node is gone. A change of the cluster that only that could have gone on with
+/// is given up for it: its owner is told, and asks again.
+///
+/// # Errors
+/// The catalog's.
+pub(super) fn begin_without_its_node(
+    tx: &mut dyn Tx,
+    cluster: &ResourceId,
+    from: &InstanceId,
+) -> Result<Option<Obstacle>, CatalogError> {
+    let Some(stored) = rows::get_by_resource_id(tx, cluster)? else {
+        return Ok(None);
+    };
+    let writer = instances::writer(tx, cluster)?;
+    let Some(writer) = writer.filter(|writer| writer.value.id == *from) else {
+        return Ok(None);
+    };
+    if is_given_up_without_its_node(stored.value.status)
+        && obstacle::of_readers(tx, &stored.value)?.is_none()
+    {
+        give_up_change(tx, stored, &writer.value.placement.node)?;
+    }
+    begin(tx, cluster, |new| new, from)
+}
+
+/// Whether what is being done with a cluster is given up when its writer's node is gone. One that is being
+/// stopped waits for the node: nobody wants to write to it.
+pub(super) fn is_given_up_without_its_node(status: ClusterStatus) -> bool {
+    status.is_changing() && !matches!(status, ClusterStatus::FailingOver | ClusterStatus::Stopping)
+}
+
+fn give_up_change(
+    tx: &mut dyn Tx,
+    mut stored: Stored<Cluster>,
+    node: &str,
+) -> Result<(), CatalogError> {
+    let kind = JobKind::of(ChangeCluster::NAME);
+    let told = Told::new(
+        "the node of the cluster's writer is not heard of, and another instance takes its place",
+    );
+    for job in jobs::bound_to(tx, node)? {
+        let of = body::<change_cluster::Body>(&job).ok();
+        let is_its = of.is_some_and(|body| body.cluster == stored.value.resource_id);
+        if job.kind != kind || !is_its {
+            continue;
+        }
+        jobs::fail(tx, &job, "the node of the cluster's writer is not heard of")?;
+        if stored.value.status == ClusterStatus::Starting {
+            // That is what a handover does, too.
+            stored.value.status = ClusterStatus::Available;
+            rows::update(tx, stored)?;
+            return Ok(());
+        }
+        return ChangeCluster::give_up(tx, &job, &told);
+    }
+    Ok(())
 }
 
 /// The cluster whose handover in this term is not decided yet.
@@ -117,8 +159,7 @@ fn undecided(
     Ok(open.map(|handover| (stored, spread, handover)))
 }
 
-/// Notes that the old writer's own node has ended it, or, once that has waited for long, gives the
-/// handover up: the readers follow it again.
+/// Notes that the old writer's own node has ended it.
 ///
 /// # Errors
 /// The catalog's.
@@ -127,21 +168,69 @@ pub(super) fn ended(tx: &mut dyn Tx, member: &Member, term: u64) -> Result<(), C
     let Some((mut stored, mut spread, mut handover)) = undecided(tx, cluster, term)? else {
         return Ok(());
     };
-    if tx.now().since(handover.since) < UNDECIDED_MAX {
-        handover.ended = true;
-        spread.handover = Some(handover);
-        stored.value.spread = Some(Box::new(spread));
-        rows::update(tx, stored)?;
+    handover.ended = true;
+    spread.handover = Some(handover);
+    stored.value.spread = Some(Box::new(spread));
+    rows::update(tx, stored)?;
+    Ok(())
+}
+
+/// Whether a handover of that age is not waited for any longer: a reader cannot leave.
+pub(super) fn is_vain(spread: &Spread, age: Duration) -> bool {
+    UNDECIDED_MAX <= age || !spread.unready.is_empty()
+}
+
+/// Gives a handover up that is not decided: the readers follow the old writer again.
+///
+/// # Errors
+/// The catalog's.
+pub(super) fn give_up(tx: &mut dyn Tx, member: &Member, term: u64) -> Result<(), CatalogError> {
+    let cluster = &member.instance.cluster;
+    let Some((mut stored, mut spread, handover)) = undecided(tx, cluster, term)? else {
+        return Ok(());
+    };
+    if !is_vain(&spread, tx.now().since(handover.since)) {
         return Ok(());
     }
+    let why = match spread.unready.is_empty() {
+        true => "not all of its readers left the writer in time, so it goes on",
+        false => "a reader is being copied anew from the writer, so it goes on",
+    };
     spread.term += 1;
     spread.handover = None;
     stored.value.spread = Some(Box::new(spread));
     stored.value.status = ClusterStatus::Available;
     let stored = rows::update(tx, stored)?;
     instances::relink(tx, &stored.value)?;
-    let reason = Told::new("not all of its readers left the writer in time, so it goes on");
+    let reason = Told::new(why);
     kinds::cluster(tx, &stored.value, OfCluster::FailoverFailed(&reason))
+}
+
+/// Notes whether a member has all of its files. A writer has.
+///
+/// # Errors
+/// The catalog's.
+pub(super) fn note_files(
+    tx: &mut dyn Tx,
+    member: &Member,
+    is_whole: bool,
+) -> Result<(), CatalogError> {
+    let Some(mut stored) = rows::get_by_resource_id(tx, &member.instance.cluster)? else {
+        return Ok(());
+    };
+    let id = &member.instance.id;
+    let Some(spread) = &mut stored.value.spread else {
+        return Ok(());
+    };
+    if is_whole != spread.unready.contains(id) {
+        return Ok(());
+    }
+    match is_whole {
+        true => spread.unready.retain(|one| one != id),
+        false => spread.unready.push(id.clone()),
+    }
+    rows::update(tx, stored)?;
+    Ok(())
 }
 
 /// Notes that a reader has left the old writer, and, when it is the last one, who takes the writes: from

@@ -12,10 +12,17 @@ use catalog::{
     nodes::{self, NodeState},
 };
 use engine::ServerState;
-use model::{ClusterStatus, Handover, Instance, InstanceId, Spread, Timestamp, limits};
+use model::{ClusterStatus, Handover, Instance, InstanceId, Spread, limits};
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::{addresses, files::home, handover};
+use super::{
+    addresses,
+    files::home,
+    handover,
+    obstacle::Obstacle,
+    pulses::{Life, Pulses},
+    step_down::token,
+};
 use crate::{
     background::{Next, Task, TaskError},
     context::ServiceContext,
@@ -26,9 +33,6 @@ use crate::{
 /// How often this node looks when it has such clusters, and when it has none.
 const POLL: Duration = Duration::from_secs(1);
 const POLL_WITHOUT: Duration = Duration::from_secs(5);
-/// A pause between two looks after which what was seen before says nothing: this process, or the
-/// catalog, stood still.
-const GAP: Duration = Duration::from_secs(4);
 /// How long the old writer may take to end in order when it runs.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the readers of a handover wait for that.
@@ -37,67 +41,6 @@ const END_WAIT: Duration = Duration::from_secs(20);
 const UNHEARD_MAX: u32 = 20;
 /// Tries at a new writer's address that others take.
 const TRIES: usize = 4;
-
-/// When a node's heartbeat last moved, as this process saw it.
-#[derive(Debug)]
-struct Pulse {
-    heartbeat: Timestamp,
-    state: NodeState,
-    since: Instant,
-}
-
-/// What this node sees of the others.
-#[derive(Debug, Default)]
-struct Pulses {
-    of: HashMap<String, Pulse>,
-    last: Option<Instant>,
-}
-
-impl Pulses {
-    /// Nothing was seen for a while: what stood still may have been we.
-    fn forget(&mut self) {
-        self.of.clear();
-        self.last = None;
-    }
-
-    fn see(&mut self, listed: &[nodes::Node], now: Instant) {
-        if self.last.is_some_and(|last| GAP < now - last) {
-            self.of.clear();
-        }
-        self.last = Some(now);
-        for node in listed {
-            match self.of.get_mut(&node.name) {
-                Some(pulse) if pulse.heartbeat == node.heartbeat_at => pulse.state = node.state,
-                _ => {
-                    let pulse = Pulse {
-                        heartbeat: node.heartbeat_at,
-                        state: node.state,
-                        since: now,
-                    };
-                    self.of.insert(node.name.clone(), pulse);
-                }
-            }
-        }
-    }
-
-    /// How a node is: one that ended in order leaves its databases running.
-    fn node(&self, name: &str, now: Instant) -> Life {
-        match self.of.get(name) {
-            Some(pulse) if limits::NODE_SILENCE <= now - pulse.since => match pulse.state {
-                NodeState::Stopped => Life::Stopped,
-                NodeState::Serving | NodeState::Draining => Life::Silent,
-            },
-            _ => Life::Lives,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Life {
-    Lives,
-    Stopped,
-    Silent,
-}
 
 /// What a look does for one instance, and what it knows.
 struct Look {
@@ -108,13 +51,25 @@ struct Look {
     life: Life,
     /// Looks in a row in which no reader listened to the writer.
     unheard: u32,
+    /// What the look before this one found in the way of a handover.
+    known: Option<Obstacle>,
+}
+
+/// What a look found.
+#[derive(Debug, Default)]
+struct Found {
+    /// A writer that no reader listens to.
+    unheard: bool,
+    /// What is in the way of a handover that is wanted.
+    obstacle: Option<Obstacle>,
 }
 
 /// What is known of one instance.
 #[derive(Debug, Default)]
 struct Watch {
-    look: Option<JoinHandle<bool>>,
+    look: Option<JoinHandle<Found>>,
     unheard: u32,
+    known: Option<Obstacle>,
 }
 
 /// The task.
@@ -184,26 +139,29 @@ impl Watch {
             return;
         }
         if let Some(look) = self.look.take() {
-            self.unheard = match look.await {
-                Ok(true) => self.unheard + 1,
-                _ => 0,
+            let found = look.await.unwrap_or_default();
+            self.unheard = match found.unheard {
+                true => self.unheard + 1,
+                false => 0,
             };
+            self.known = found.obstacle;
         }
         let look = Look {
             member,
             writer,
             life,
             unheard: self.unheard,
+            known: self.known.clone(),
         };
         let context = context.clone();
         self.look = Some(tokio::spawn(async move {
             let seen = tokio::select! {
                 seen = look.go(&context) => seen,
-                () = context.stopped() => Ok(false),
+                () = context.stopped() => Ok(Found::default()),
             };
             seen.unwrap_or_else(|error| {
                 tracing::warn!(cluster = %look.member.cluster.name, instance = %look.member.instance.id.as_str(), cause = %chain(&error), "a handover waits");
-                false
+                Found::default()
             })
         }));
     }
@@ -236,38 +194,69 @@ async fn read(context: &ServiceContext) -> Result<Seen, CatalogError> {
 }
 
 impl Look {
-    /// Does what is to be done. Answers whether the member is a writer that no reader listens to.
-    async fn go(&self, context: &ServiceContext) -> Result<bool, JobError> {
-        match self.member.cluster.status {
-            ClusterStatus::Available if self.member.instance.is_writer() => {
-                self.listen(context).await
-            }
-            ClusterStatus::Available => self.watch(context).await.map(|()| false),
-            ClusterStatus::FailingOver => self.hand_over(context).await.map(|()| false),
-            _ => Ok(false),
+    /// Does what is to be done.
+    async fn go(&self, context: &ServiceContext) -> Result<Found, JobError> {
+        let status = self.member.cluster.status;
+        let is_writer = self.member.instance.is_writer();
+        let has_readers = status == ClusterStatus::Available || status.is_changing();
+        if has_readers {
+            self.look_at_files(context).await?;
         }
+        match status {
+            ClusterStatus::Available if is_writer => self.listen(context).await,
+            ClusterStatus::FailingOver => {
+                self.hand_over(context).await?;
+                Ok(Found::default())
+            }
+            ClusterStatus::Available => self.watch(context).await,
+            other if !is_writer && handover::is_given_up_without_its_node(other) => {
+                self.watch(context).await
+            }
+            _ => Ok(Found::default()),
+        }
+    }
+
+    /// Notes in the records whether this node's reader has its files, where they say something else.
+    async fn look_at_files(&self, context: &ServiceContext) -> Result<(), JobError> {
+        let Member { cluster, instance } = &self.member;
+        let (Some(spread), true) = (&cluster.spread, instance.placement.is_whole()) else {
+            return Ok(());
+        };
+        let home = home(context, cluster, &instance.placement);
+        let is_whole = instance.is_writer() || context.engine_of(cluster)?.is_whole(&home).await?;
+        if is_whole != spread.unready.contains(&instance.id) {
+            return Ok(());
+        }
+        let member = self.member.clone();
+        let noted = context
+            .catalog
+            .write(move |tx| handover::note_files(tx, &member, is_whole));
+        Ok(noted.await?)
     }
 
     /// Looks whether any reader listens to this node's writer. To one that none listens to clients cannot
     /// commit, though it lives.
-    async fn listen(&self, context: &ServiceContext) -> Result<bool, JobError> {
+    async fn listen(&self, context: &ServiceContext) -> Result<Found, JobError> {
         let Member { cluster, instance } = &self.member;
         let home = home(context, cluster, &instance.placement);
         let engine = context.engine_of(cluster)?;
         if engine.state(&home).await? != ServerState::Answers {
-            return Ok(false);
+            return Ok(Found::default());
         }
         let replica = engine.replica(&home).await?;
         let unheard = !replica.follows && replica.heard_by == 0;
-        if unheard && UNHEARD_MAX <= self.unheard {
-            tracing::warn!(cluster = %cluster.name, "no reader hears from the cluster's writer, so another one takes its writes");
-            self.begin(context).await?;
-        }
-        Ok(unheard)
+        let obstacle = match unheard && UNHEARD_MAX <= self.unheard {
+            true => {
+                let why = "no reader hears from the cluster's writer";
+                self.begin(context, why, Begin::Known).await?
+            }
+            false => None,
+        };
+        Ok(Found { unheard, obstacle })
     }
 
     /// Looks whether the writer's node lives, whose reader this node has.
-    async fn watch(&self, context: &ServiceContext) -> Result<(), JobError> {
+    async fn watch(&self, context: &ServiceContext) -> Result<Found, JobError> {
         let Member { cluster, instance } = &self.member;
         let is_gone = match self.life {
             Life::Lives => false,
@@ -278,17 +267,38 @@ impl Look {
                 !replica.is_connected
             }
         };
-        if is_gone {
-            tracing::warn!(cluster = %cluster.name, node = %self.writer.placement.node, "the node of the cluster's writer is not heard of, so a reader takes its writes");
-            self.begin(context).await?;
-        }
-        Ok(())
+        let obstacle = match is_gone {
+            true => {
+                let why = "the node of the cluster's writer is not heard of";
+                self.begin(context, why, Begin::WithoutNode).await?
+            }
+            false => None,
+        };
+        Ok(Found {
+            unheard: false,
+            obstacle,
+        })
     }
 
-    async fn begin(&self, context: &ServiceContext) -> Result<(), JobError> {
-        begin(context, &self.member, &self.writer.id)
-            .await
-            .map(drop)
+    /// Begins a handover. Answers what is in its way, and tells it once.
+    async fn begin(
+        &self,
+        context: &ServiceContext,
+        why: &str,
+        how: Begin,
+    ) -> Result<Option<Obstacle>, JobError> {
+        let name = &self.member.cluster.name;
+        let obstacle = begun(context, &self.member, &self.writer.id, how).await?;
+        match &obstacle {
+            None => {
+                tracing::warn!(cluster = %name, node = %self.writer.placement.node, "{why}, so a reader takes its writes")
+            }
+            known if *known == self.known => {}
+            Some(obstacle) => {
+                tracing::warn!(cluster = %name, node = %self.writer.placement.node, "{why}, and no reader can take its writes: {obstacle}");
+            }
+        }
+        Ok(obstacle)
     }
 
     /// Does this node's part of a handover, while nobody else begins or ends its server.
@@ -303,6 +313,13 @@ impl Look {
         let may_end = !handover.ended && self.life == Life::Lives && age < END_WAIT;
         let is_old = handover.from == member.instance.id;
         match &handover.chosen {
+            None if is_old && handover::is_vain(&spread, age) => {
+                let noted = context
+                    .catalog
+                    .write(move |tx| handover::give_up(tx, &member, spread.term));
+                Ok(noted.await?)
+            }
+            None if is_old && handover.ended => Ok(()),
             None if is_old => end_writer(context, &member, &spread).await,
             None if handover.has_left(&member.instance.id) => Ok(()),
             None if may_end => Ok(()),
@@ -344,25 +361,40 @@ impl Look {
     }
 }
 
-/// Begins a handover of a cluster's writes, where its readers can take them. Answers whether one is under
-/// way.
-///
-/// # Errors
-/// The catalog's.
-pub(super) async fn begin(
+/// What is known of the writer's node when a handover is begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// It goes on with what is being done with the cluster.
+    Known,
+    /// It is gone.
+    WithoutNode,
+}
+
+async fn begun(
     context: &ServiceContext,
     member: &Member,
     from: &InstanceId,
-) -> Result<bool, JobError> {
+    how: Begin,
+) -> Result<Option<Obstacle>, CatalogError> {
     let (cluster, from) = (member.cluster.resource_id.clone(), from.clone());
-    let begun = context
-        .catalog
-        .write(move |tx| handover::begin(tx, &cluster, |new| new, &from));
-    let begun = begun.await?;
-    if !begun {
-        tracing::warn!(cluster = %member.cluster.name, "not all of the cluster's readers are there, so none takes its writes");
+    let begun = context.catalog.write(move |tx| match how {
+        Begin::Known => handover::begin(tx, &cluster, |new| new, &from),
+        Begin::WithoutNode => handover::begin_without_its_node(tx, &cluster, &from),
+    });
+    begun.await
+}
+
+/// Begins a handover of the writes of a cluster whose writer, here, is down, where its readers can take them.
+/// Answers whether one is under way.
+///
+/// # Errors
+/// The catalog's.
+pub(super) async fn begin(context: &ServiceContext, member: &Member) -> Result<bool, JobError> {
+    let obstacle = begun(context, member, &member.instance.id, Begin::Known).await?;
+    if let Some(obstacle) = &obstacle {
+        tracing::warn!(cluster = %member.cluster.name, "the cluster's writer is down, and no reader can take its writes: {obstacle}");
     }
-    Ok(begun)
+    Ok(obstacle.is_none())
 }
 
 /// Ends this node's writer for another one to take its place.
@@ -386,11 +418,6 @@ async fn end_writer(
         .catalog
         .write(move |tx| handover::ended(tx, &member, term));
     Ok(noted.await?)
-}
-
-/// Tells the end of a writer in one term from others.
-fn token(term: u64) -> String {
-    format!("term-{term}")
 }
 
 /// Has this node's reader leave the old writer, and notes how far it is.
@@ -437,27 +464,6 @@ async fn promote(context: &ServiceContext, member: &Member) -> Result<(), JobErr
     Ok(noted.await?)
 }
 
-/// Ends this node's server if it takes writes that are another's by now: it comes back as a reader, without
-/// what no client was told of. The caller holds its turn, and has read the records in it.
-///
-/// # Errors
-/// The engine's.
-pub(super) async fn step_down(context: &ServiceContext, member: &Member) -> Result<(), JobError> {
-    let Member { cluster, instance } = member;
-    let Some(spread) = &cluster.spread else {
-        return Ok(());
-    };
-    let home = home(context, cluster, &instance.placement);
-    let engine = context.engine_of(cluster)?;
-    if !instance.is_writer() && engine.took_writes(&home).await? {
-        tracing::warn!(cluster = %cluster.name, instance = %instance.id.as_str(), "another instance takes the writes by now, so this one is ended");
-        engine
-            .fence(&home, &token(spread.term), Duration::ZERO)
-            .await?;
-    }
-    Ok(())
-}
-
 /// Whether a reader's writer is on a node that lives.
 ///
 /// # Errors
@@ -478,54 +484,4 @@ pub(super) async fn has_writer(
         }))
     });
     found.await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node(beat: i64, state: NodeState) -> nodes::Node {
-        nodes::Node {
-            name: "n".to_owned(),
-            home: String::new(),
-            incarnation: String::new(),
-            state,
-            endpoint: String::new(),
-            build: String::new(),
-            zone: None,
-            started_at: Timestamp(0),
-            heartbeat_at: Timestamp(beat),
-        }
-    }
-
-    #[test]
-    fn a_node_is_silent_when_its_heartbeat_was_seen_to_stand_still() {
-        let began = Instant::now();
-        let mut pulses = Pulses::default();
-        let mut now = began;
-        let look = |pulses: &mut Pulses, now, beat, state| {
-            pulses.see(&[node(beat, state)], now);
-            pulses.node("n", now)
-        };
-        let mut seen = Life::Lives;
-        while now < began + limits::NODE_SILENCE {
-            assert_eq!(seen, Life::Lives);
-            seen = look(&mut pulses, now, 1, NodeState::Serving);
-            now += POLL;
-        }
-        let silent = look(&mut pulses, now, 1, NodeState::Serving);
-        assert_eq!(silent, Life::Silent);
-        let stopped = look(&mut pulses, now, 1, NodeState::Stopped);
-        assert_eq!(stopped, Life::Stopped);
-        let lives = look(&mut pulses, now, 2, NodeState::Serving);
-        assert_eq!(lives, Life::Lives);
-        // We were frozen, or the catalog was away: that says nothing of others.
-        now += limits::NODE_SILENCE;
-        let lives = look(&mut pulses, now, 2, NodeState::Serving);
-        assert_eq!(lives, Life::Lives);
-        now += limits::NODE_SILENCE;
-        pulses.forget();
-        let lives = look(&mut pulses, now, 2, NodeState::Serving);
-        assert_eq!(lives, Life::Lives);
-    }
 }

@@ -98,7 +98,7 @@ pub(super) async fn give_over(context: &ServiceContext, member: &Member) -> Resu
         let was_ended = context.engine_of(cluster)?.fenced(&home).await?.is_some();
         return match was_ended {
             true => Ok(false),
-            false => handover_keeper::begin(context, member, &instance.id).await,
+            false => handover_keeper::begin(context, member).await,
         };
     }
     let id = cluster.resource_id.clone();

@@ -16,9 +16,9 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
     files::home,
-    handover_keeper::step_down,
     here, parameters,
     roles::{Bond, bond, copy_again, give_over, is_still_so, unfence},
+    step_down::step_down,
 };
 use crate::{
     background::{Next, Task, TaskError},

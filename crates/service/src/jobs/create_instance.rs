@@ -1,12 +1,13 @@
 //! Makes a reader of a cluster: a server that follows the writer, and then the commit that names it.
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, instances, jobs, uids};
+use engine::ServerState;
 use model::{
-    Cluster, Instance, InstanceId, InstanceStatus, Job, Placement, ResourceId, Told,
+    Cluster, ClusterStatus, Instance, InstanceId, InstanceStatus, Job, Placement, ResourceId, Told,
     instance::{Followed, link},
 };
 
 use super::{
-    JobError,
+    JobError, Reason,
     on_instance::Body,
     run::{JobType, Run},
 };
@@ -49,7 +50,10 @@ async fn run(run: &Run) -> Result<(), JobError> {
     let instance = instance.ok_or(JobError::Gone)?;
     renew_writer(run, &cluster).await?;
     let writer = run.placed(&cluster).await?;
-    let made = make(run, &cluster, instance, &writer).await?;
+    let made = match make(run, &cluster, instance, &writer).await {
+        Err(JobError::Fail(reason)) => return Err(again(run, &cluster, &writer, reason).await?),
+        made => made?,
+    };
     let lease = run.lease.clone();
     let id = body.cluster.clone();
     run.context
@@ -67,6 +71,31 @@ async fn run(run: &Run) -> Result<(), JobError> {
         tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "the writer does not know its new reader yet");
     }
     Ok(())
+}
+
+/// What becomes of a try that failed: when the server that was copied has ended, or takes the writes no more,
+/// the next one copies the one that does by then.
+async fn again(
+    run: &Run,
+    cluster: &Cluster,
+    copied: &Placement,
+    reason: Reason,
+) -> Result<JobError, JobError> {
+    let now = run.cluster(&cluster.resource_id).await?;
+    let writer = run.writer_place(cluster).await?;
+    let is_same = writer.is_some_and(|writer| writer.member == copied.member);
+    if now.status == ClusterStatus::FailingOver || !is_same {
+        return Ok(JobError::Wait(reason));
+    }
+    if copied.node != run.context.settings.node {
+        return Ok(JobError::Fail(reason));
+    }
+    let home = files::home(&run.context, cluster, copied);
+    let state = run.context.engine_of(cluster)?.state(&home).await?;
+    Ok(match state {
+        ServerState::Answers => JobError::Fail(reason),
+        ServerState::Ended | ServerState::Silent => JobError::Retry(reason),
+    })
 }
 
 /// Lets the cluster's writer know who follows it. On another node that is for whoever sees to it there.

@@ -1,8 +1,12 @@
 //! Stops an instance's server in order, and starts it again.
 use std::time::Duration;
 
-use catalog::{CatalogError, CatalogExt, Tx, instances, jobs};
-use model::{InstanceStatus, Job, Told};
+use catalog::{
+    CatalogError, CatalogExt, Tx,
+    instances::{self, Member},
+    jobs,
+};
+use model::{Cluster, Instance, InstanceStatus, Job, Told};
 
 use super::{
     JobError,
@@ -10,7 +14,7 @@ use super::{
     run::{JobType, Run},
 };
 use crate::{
-    clusters::{files, parameters},
+    clusters::{files, parameters, step_down::step_down},
     events::kinds::{self, OfInstance},
 };
 
@@ -42,17 +46,25 @@ impl JobType for RebootInstance {
 async fn run(run: &Run) -> Result<(), JobError> {
     let body: Body = run.body()?;
     let cluster = run.cluster(&body.cluster).await?;
-    let members = run.members(&cluster).await?;
-    let instance = members.iter().find(|one| one.id == body.instance);
-    let instance = instance.ok_or(JobError::Gone)?;
+    let instance = find(run, &cluster, &body).await?;
     let context = &run.context;
     let home = files::home(context, &cluster, &instance.placement);
     let engine = context.engine_of(&cluster)?;
-    context.answering.note_of(instance, false);
+    context.answering.note_of(&instance, false);
     run.slot.waiting(engine.stop(&home, PATIENCE)).await?;
-    let start = parameters::start(context, &cluster, instance);
+    let turn = context.server_turns.of(&instance.id);
+    let _turn = run.slot.waiting(turn).await;
+    // While its node was away another one may have taken its writes.
+    let cluster = run.cluster(&body.cluster).await?;
+    let instance = find(run, &cluster, &body).await?;
+    let member = Member {
+        cluster: cluster.clone(),
+        instance: instance.clone(),
+    };
+    step_down(context, &member).await?;
+    let start = parameters::start(context, &cluster, &instance);
     run.slot.waiting(start).await?;
-    context.answering.note_of(instance, true);
+    context.answering.note_of(&instance, true);
     let lease = run.lease.clone();
     context
         .catalog
@@ -67,10 +79,13 @@ async fn run(run: &Run) -> Result<(), JobError> {
         .await
 }
 
-fn is_up(
-    tx: &mut dyn Tx,
-    body: &Body,
-) -> Result<Option<catalog::Stored<model::Instance>>, CatalogError> {
+async fn find(run: &Run, cluster: &Cluster, body: &Body) -> Result<Instance, JobError> {
+    let members = run.members(cluster).await?;
+    let found = members.into_iter().find(|one| one.id == body.instance);
+    found.ok_or(JobError::Gone)
+}
+
+fn is_up(tx: &mut dyn Tx, body: &Body) -> Result<Option<catalog::Stored<Instance>>, CatalogError> {
     let Some(mut stored) = instances::of_id(tx, &body.cluster, &body.instance)? else {
         return Ok(None);
     };

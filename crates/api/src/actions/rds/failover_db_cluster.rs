@@ -95,11 +95,11 @@ fn hand_over(
         target: body.target.clone(),
         ..handover
     };
-    if !handover::begin(tx, &body.cluster, asked, &body.from)? {
+    if let Some(obstacle) = handover::begin(tx, &body.cluster, asked, &body.from)? {
         return Err(Fault::new(
             Code::InvalidDbClusterState,
             format!(
-                "DB cluster {} can't fail over now: all of its readers, and their nodes, have to be there.",
+                "DB cluster {} can't fail over now: {obstacle}.",
                 cluster.name
             ),
         ));
