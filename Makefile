@@ -54,6 +54,7 @@ soak-nodes: ## Kill and freeze nodes, the database and the S3 server at random (
 	SOAK_ROUNDS=$(or $(ROUNDS),200) scripts/test clients tests/test_kills.py -s
 	SOAK_ROUNDS=$(or $(ROUNDS),200) scripts/test clients tests/test_members.py -m long -s
 	SOAK_ROUNDS=$(or $(ROUNDS),200) scripts/test clients tests/test_zones.py -m long -s
+	SOAK_ROUNDS=$(or $(ROUNDS),200) scripts/test clients tests/test_cut_off.py -m long -s
 
 lint: ## Format check, clippy, the allowed directions between crates, names in the documents
 	@scripts/test lint

@@ -75,21 +75,25 @@ class Folder:
 class Fleet:
     """Nodes that share a catalog and a vault."""
 
-    def __init__(self, deploy, flags=(), vault=None):
-        self.database = database.Database()
+    def __init__(self, deploy, flags=(), vault=None, host="127.0.0.1"):
+        self.database = database.Database(host=host)
         self.vault = vault or Folder()
         self.key = secrets.token_hex(32)
         self.flags = flags
         self.deploy = deploy
         self.nodes = {}
 
-    def add(self, name, start=True, **more):
-        """One more node; all accept the first one's administrator."""
+    def add(self, name, start=True, prefix=None, listen=None, **more):
+        """One more node; all accept the first one's administrator. `prefix` are the words that run it elsewhere."""
         environment = self.vault.environment | {
             "SNAPFERRY_CATALOG": self.database.url,
             "SNAPFERRY_MASTER_KEY": self.key,
         } | more
-        node = self.deploy("--node", name, *self.flags, start=start, environment=environment)
+        node = self.deploy("--node", name, *self.flags, start=start and prefix is None, environment=environment)
+        if prefix is not None:
+            node.server.prefix, node.server.listen = prefix, listen
+            if start:
+                node.server.start()
         if start and self.nodes:
             shutil.copy(next(iter(self.nodes.values())).server.data / "credentials", node.server.data)
         if start:

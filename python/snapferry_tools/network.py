@@ -214,3 +214,82 @@ class Loopback:
         """Ends the balancers."""
         self.balancers.end_all()
         self.links = []
+
+
+class Machines:
+    """A network namespace for each of some machines, which all reach one another and this one.
+
+    One that is cut off reaches nobody, and nobody it: what was under way hangs, as it does when a cable is pulled.
+    Callers and services are here, at `service`.
+    """
+
+    def __init__(self, names):
+        self.id = f"{os.getpid() % 0xFFFF:x}"
+        # The other half of 198.18.0.0/15.
+        self.net = f"198.19.{os.getpid() % 250 + 1}"
+        self.service = f"{self.net}.1"
+        self.bridge = f"sf{self.id}b"
+        self.numbers = {name: number for number, name in enumerate(names)}
+        self.made = []
+
+    def _ip(self, *words, namespace=None):
+        prefix = ["ip", "-n", namespace] if namespace else ["ip"]
+        subprocess.run([*prefix, *words], check=True, capture_output=True, text=True)
+
+    def _namespace(self, name):
+        return f"snapferry-{self.id}-{name}"
+
+    def _wire(self, name):
+        return f"sf{self.id}m{self.numbers[name]}"
+
+    def host(self, name):
+        """A machine's address."""
+        return f"{self.net}.{16 + self.numbers[name]}"
+
+    def prefix(self, name):
+        """What runs a program on a machine."""
+        return ["ip", "netns", "exec", self._namespace(name)]
+
+    def up(self):
+        """Makes all of it. Answers whether the machines reach one another: a firewall may not let them."""
+        self._ip("link", "add", self.bridge, "type", "bridge")
+        self._ip("address", "add", f"{self.service}/24", "dev", self.bridge)
+        self._ip("link", "set", self.bridge, "up")
+        for name in self.numbers:
+            namespace, outer = self._namespace(name), self._wire(name)
+            self._ip("netns", "add", namespace)
+            self.made.append(namespace)
+            self._ip("link", "add", outer, "type", "veth", "peer", "name", "net0", "netns", namespace)
+            self._ip("link", "set", outer, "master", self.bridge, "up")
+            self._ip("address", "add", f"{self.host(name)}/24", "dev", "net0", namespace=namespace)
+            self._ip("link", "set", "net0", "up", namespace=namespace)
+            self._ip("link", "set", "lo", "up", namespace=namespace)
+        first, last = list(self.numbers)[0], list(self.numbers)[-1]
+        return self._reaches(first, self.host(last)) and self._reaches(first, self.service)
+
+    def _reaches(self, name, address):
+        """Whether what is sent from a machine is answered: by a refusal, as nobody listens."""
+        script = (
+            "import socket, sys\n"
+            "try:\n"
+            "    socket.create_connection((sys.argv[1], 9), timeout=5).close()\n"
+            "except ConnectionRefusedError:\n"
+            "    pass\n"
+        )
+        words = [*self.prefix(name), sys.executable, "-c", script, address]
+        return subprocess.run(words, check=False, capture_output=True).returncode == 0
+
+    def cut(self, name):
+        """Cuts a machine off from all others."""
+        self._ip("link", "set", self._wire(name), "down")
+
+    def heal(self, name):
+        """Joins it again."""
+        self._ip("link", "set", self._wire(name), "up")
+
+    def down(self):
+        """Removes the namespaces and what joined them."""
+        for namespace in self.made:
+            subprocess.run(["ip", "netns", "delete", namespace], check=False, capture_output=True)
+        self.made = []
+        subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True)
