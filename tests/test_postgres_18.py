@@ -12,6 +12,8 @@ import psycopg
 import pytest
 
 import clients
+import test_members
+import test_points_in_time
 from clients import refused, unique
 from snapferry_tools import running
 
@@ -144,6 +146,37 @@ def test_a_reader_takes_over(deployment, cluster):
 
     running.wait_until(takes_writes, 60, "the reader takes writes")
     assert rows(cluster, "still") == (20000, 200010000)
+
+
+def test_a_multi_az_cluster_fails_over_and_is_restored_to_a_moment(deploy, programs):
+    """Its writer is killed; the log goes on to the vault from the reader that takes its place."""
+    home = deploy("--engine-bin", str(programs), "--cluster-force-tls=false", environment=test_points_in_time.ON)
+    rds, name = home.rds(), unique("multi")
+    cluster = test_points_in_time.based(home, name, EngineVersion="18", **test_members.MULTI_AZ)
+    assert cluster["EngineVersion"].startswith("18.")
+    with clients.connect(cluster) as connection:
+        connection.execute("create table marks (i bigint primary key)")
+    marks = test_members.Marks(cluster)
+    marks.start()
+    first = test_members.writer_of(rds, name)
+    running.wait_until(lambda: 50 < len(marks.told), 60, "some commits")
+    test_members.kill(home.server, cluster, test_members.instance_of(rds, first))
+    running.wait_until(lambda: test_members.writer_of(rds, name) != first, 60, "the failover")
+    before = len(marks.told)
+    running.wait_until(lambda: before + 50 < len(marks.told), 60, "more commits")
+    told = marks.end()
+    clients.wait_cluster(rds, name)
+    assert test_members.lost(cluster, told) == []
+    for one in test_members.members_of(rds, name):
+        place = test_members.at(test_members.instance_of(rds, one))
+        test_members.until(lambda place=place: test_members.lost(place, told) == [] or None, 120, f"every row at {one}")
+    with clients.connect(cluster) as connection:
+        moment = connection.execute("select clock_timestamp()").fetchone()[0]
+        connection.execute("insert into marks values (-1)")
+    test_points_in_time.wait_for(home, name, moment, 90)
+    made = test_points_in_time.restored(home, name, RestoreToTime=moment, DBClusterInstanceClass="db.m5d.large")
+    assert made["EngineVersion"] == cluster["EngineVersion"] and len(made["DBClusterMembers"]) == 3
+    assert test_members.lost(made, told) == [] and test_members.lost(made, [-1]) == [-1]
 
 
 def test_the_master_user_has_the_extensions_that_are_there(cluster):
