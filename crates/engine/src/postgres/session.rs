@@ -270,6 +270,7 @@ fn refused(doing: &'static str, error: tokio_postgres::Error) -> EngineError {
         Some(&SqlState::CONFIGURATION_LIMIT_EXCEEDED) => ErrorKind::Wait,
         // Without an answer of the server's, the connection failed.
         None => ErrorKind::Retry,
+        Some(code) if is_passing(code) => ErrorKind::Retry,
         Some(_) if error.is_closed() => ErrorKind::Retry,
         Some(_) => ErrorKind::Report,
     };
@@ -278,6 +279,17 @@ fn refused(doing: &'static str, error: tokio_postgres::Error) -> EngineError {
         kind,
         source: error.into(),
     }
+}
+
+/// Whether a server begins or ends just now, or has too many clients.
+fn is_passing(code: &SqlState) -> bool {
+    [
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::TOO_MANY_CONNECTIONS,
+    ]
+    .contains(code)
 }
 
 /// Whether an error says that the session is no more.

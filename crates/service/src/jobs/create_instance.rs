@@ -48,9 +48,12 @@ async fn run(run: &Run) -> Result<(), JobError> {
     let members = run.members(&cluster).await?;
     let instance = members.iter().find(|one| one.id == body.instance);
     let instance = instance.ok_or(JobError::Gone)?;
-    renew_writer(run, &cluster).await?;
     let writer = run.placed(&cluster).await?;
-    let made = match make(run, &cluster, instance, &writer).await {
+    let tried = async {
+        renew_writer(run, &cluster).await?;
+        make(run, &cluster, instance, &writer).await
+    };
+    let made = match tried.await {
         Err(JobError::Fail(reason)) => return Err(again(run, &cluster, &writer, reason).await?),
         made => made?,
     };
