@@ -27,7 +27,7 @@ use crate::{
     blocking::blocking,
     error::EngineError,
     folder::{Folder, read_small},
-    home::{Home, Upstream},
+    home::Home,
     interface::Replica,
     programs::command,
     removal::remove_tree,
