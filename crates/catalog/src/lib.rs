@@ -30,6 +30,6 @@ pub use tables::{
     recovery_points, retained_backups, snapshots, tombstones, transfer_holds, uids, verified,
     webhooks,
 };
-pub use transaction::{Catalog, CatalogExt, Touched, Tx, Verdict, Work};
+pub use transaction::{Catalog, CatalogExt, CommitMark, Touched, Tx, Verdict, Work};
 pub use value::{Arg, Row, Value};
 pub use watch::WatchedCatalog;

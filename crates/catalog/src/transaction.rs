@@ -124,6 +124,17 @@ pub enum Verdict {
     Discard,
 }
 
+/// A place in the order of a catalog's commits: equal to a later one while nobody has committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitMark {
+    /// Those of this process.
+    pub(crate) commits: u64,
+    /// When the log was written, seconds and nanoseconds.
+    pub(crate) written: (i64, i64),
+    /// Bytes of the log.
+    pub(crate) len: u64,
+}
+
 /// A transaction's function, with its result type erased.
 pub type Work = dyn Fn(&mut dyn Tx) -> Verdict + Send + Sync;
 
@@ -155,6 +166,16 @@ pub trait Catalog: Send + Sync + fmt::Debug {
 
     /// Durable commits made since this catalog was opened; for metrics and tests.
     fn commits(&self) -> u64;
+
+    /// Where the commits of all processes stand; none when that cannot be told cheaply.
+    fn mark(&self) -> Option<CommitMark> {
+        None
+    }
+
+    /// Whether nobody has committed since a mark of this catalog was taken.
+    fn is_at(&self, _: &CommitMark) -> bool {
+        false
+    }
 }
 
 /// Typed transactions over any [`Catalog`].

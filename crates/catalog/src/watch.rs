@@ -14,7 +14,7 @@ use model::Timestamp;
 
 use crate::{
     error::CatalogError,
-    transaction::{Catalog, Touched, Tx, Verdict, Work},
+    transaction::{Catalog, CommitMark, Touched, Tx, Verdict, Work},
     value::{AppendTable, Arg, Row, Sums},
 };
 
@@ -80,6 +80,14 @@ impl Catalog for WatchedCatalog {
 
     fn commits(&self) -> u64 {
         self.catalog.commits()
+    }
+
+    fn mark(&self) -> Option<CommitMark> {
+        self.catalog.mark()
+    }
+
+    fn is_at(&self, then: &CommitMark) -> bool {
+        self.catalog.is_at(then)
     }
 }
 

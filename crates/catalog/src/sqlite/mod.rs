@@ -8,6 +8,7 @@
 //! docs/decisions/0003-sqlite-shared-commits.md.
 mod check;
 mod connection;
+mod mark;
 mod reader;
 mod schema;
 mod tx;
@@ -30,12 +31,13 @@ use model::Clock;
 
 use self::{
     connection::{connect, set},
+    mark::LogWatch,
     reader::PointReads,
 };
 use crate::{
     error::{CatalogError, ErrorKind},
     queue::Threads,
-    transaction::{Catalog, Work},
+    transaction::{Catalog, CommitMark, Work},
 };
 
 /// Threads that read. Reads are short and come from memory, so a few go a long way.
@@ -48,6 +50,8 @@ const CACHE_KIB: i64 = 8 << 10;
 /// The catalog in one SQLite file.
 pub struct SqliteCatalog {
     path: PathBuf,
+    clock: Arc<dyn Clock>,
+    log: LogWatch,
     commits: Arc<AtomicU64>,
     threads: Threads,
     point_reads: PointReads,
@@ -116,6 +120,8 @@ impl SqliteCatalog {
         }
         Ok(Self {
             path: path.to_owned(),
+            clock,
+            log: LogWatch::of(path),
             commits,
             threads,
             point_reads,
@@ -151,5 +157,13 @@ impl Catalog for SqliteCatalog {
 
     fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    fn mark(&self) -> Option<CommitMark> {
+        self.log.settled(self.commits(), &*self.clock)
+    }
+
+    fn is_at(&self, then: &CommitMark) -> bool {
+        self.log.is_at(self.commits(), then)
     }
 }

@@ -1,5 +1,5 @@
 //! The SQLite catalog passes the suite, shares commits, and refuses files that are not its own.
-use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
+use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
 
 use catalog::{
     Arg, Catalog, CatalogError, CatalogExt, ErrorKind, Row, SqliteCatalog, Tx, access_keys,
@@ -35,6 +35,29 @@ impl Fixture for Folder {
 }
 
 conformance_tests!(Folder);
+
+#[tokio::test]
+async fn a_mark_is_left_by_a_commit_of_another_process() {
+    let folder = Folder::new();
+    // Two catalogs of one file know no more of each other than two processes.
+    let (catalog, other) = (folder.open(), folder.open());
+    let settled = async || loop {
+        match catalog.mark() {
+            Some(mark) => return mark,
+            None => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
+    let mut before = None;
+    for (by, value) in [(&other, "1"), (&catalog, "2"), (&other, "3")] {
+        let mark = settled().await;
+        assert!(catalog.is_at(&mark), "nobody has committed");
+        assert_ne!(before, Some(mark.clone()));
+        let written = by.write(move |tx: &mut dyn Tx| meta::set(tx, "marked", value));
+        written.await.expect("it is written");
+        assert!(!catalog.is_at(&mark), "somebody has committed");
+        before = Some(mark);
+    }
+}
 
 /// Holds the writer with one request while 64 others queue up behind it.
 #[tokio::test(flavor = "current_thread")]

@@ -9,7 +9,7 @@ pub mod status;
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use catalog::CatalogError;
+use catalog::{CatalogError, CommitMark};
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
@@ -18,6 +18,8 @@ use crate::{context::ServiceContext, fault::chain, nodes::leader};
 /// Periods are made longer or shorter by up to this part of them, so that the nodes that share a
 /// catalog, and a node's tasks, do not all come at once.
 const JITTER: u32 = 10;
+/// A task that waits for a change runs after this long without one.
+const UNCHANGED_MAX: Duration = Duration::from_secs(60);
 
 /// Which nodes run a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,10 @@ pub(crate) enum Next {
     Period,
     /// At once: there is more to do.
     Now,
+    /// As [`Next::Period`], and not before somebody has committed to the catalog, though after a
+    /// minute at the latest: nothing that is there is waited for. For work that only a commit can
+    /// bring, neither time nor a server.
+    Changed,
 }
 
 /// Why a run failed.
@@ -107,6 +113,8 @@ pub(crate) fn spawn<T: Task>(context: &Arc<ServiceContext>, task: T) -> JoinHand
 async fn keep_running<T: Task>(context: Arc<ServiceContext>, mut task: T) {
     let name = task.name();
     let mut failures = 0;
+    // Where the catalog stood when the task found nothing in it.
+    let mut unchanged = None;
     let mut wait = match T::AT_START {
         true => Duration::ZERO,
         false => jittered(&context, task.period(&context)),
@@ -117,9 +125,10 @@ async fn keep_running<T: Task>(context: Arc<ServiceContext>, mut task: T) {
             tokio::select! {
                 () = context.stopped() => break,
                 () = task.woken(&context), if failures == 0 => {}
-                () = tokio::time::sleep(wait) => {}
+                () = rest(&context, wait, unchanged.take()) => {}
             }
         }
+        let mark = context.catalog.mark();
         wait = match attempt(&context, &mut task, &name).await {
             Ok(Some(Next::Now)) => {
                 failures = 0;
@@ -127,6 +136,11 @@ async fn keep_running<T: Task>(context: Arc<ServiceContext>, mut task: T) {
             }
             Ok(Some(Next::Period)) => {
                 failures = 0;
+                jittered(&context, task.period(&context))
+            }
+            Ok(Some(Next::Changed)) => {
+                failures = 0;
+                unchanged = mark;
                 jittered(&context, task.period(&context))
             }
             Ok(None) => jittered(&context, task.period(&context)),
@@ -141,6 +155,19 @@ async fn keep_running<T: Task>(context: Arc<ServiceContext>, mut task: T) {
         };
     }
     Box::new(task).end().await;
+}
+
+/// Sleeps for `wait`, and on while the catalog stands where it stood, for [`UNCHANGED_MAX`] in all.
+async fn rest(context: &ServiceContext, wait: Duration, unchanged: Option<CommitMark>) {
+    tokio::time::sleep(wait).await;
+    let Some(mark) = unchanged else {
+        return;
+    };
+    let mut waited = wait;
+    while waited < UNCHANGED_MAX && context.catalog.is_at(&mark) {
+        tokio::time::sleep(wait).await;
+        waited += wait;
+    }
 }
 
 /// Runs a task once, if this node does, and notes how that ended; none when it does not.

@@ -16,8 +16,8 @@ pub use restore::restored;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use catalog::{CatalogExt, backup_jobs as rows};
-use model::{BackupJobKind, BackupJobState, Region};
+use catalog::{CatalogError, CatalogExt, backup_jobs as rows, backup_plans};
+use model::{BackupJobKind, BackupJobState, Region, Timestamp};
 
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
@@ -50,7 +50,7 @@ impl Task for BackupJobs {
     }
 
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
-        let mut first = Ok(Next::Period);
+        let mut first = Ok(());
         for region in context.vaults.regions() {
             if let Err(error) = plans::run(context, &region).await {
                 first = first.and(Err(error));
@@ -61,8 +61,28 @@ impl Task for BackupJobs {
                 }
             }
         }
-        first
+        first?;
+        let is_idle = is_idle(context).await?;
+        Ok(if is_idle { Next::Changed } else { Next::Period })
     }
+}
+
+/// Whether no plan ever comes due, and no job is to be begun or ended.
+async fn is_idle(context: &ServiceContext) -> Result<bool, CatalogError> {
+    let regions = context.vaults.regions();
+    let idle = context.catalog.read(move |tx| {
+        for region in &regions {
+            let is_planned = !backup_plans::due(tx, region, Timestamp(i64::MAX), 1)?.is_empty();
+            let mut is_open =
+                |state| rows::in_state(tx, region, state, None, 1).map(|jobs| !jobs.is_empty());
+            if is_planned || is_open(BackupJobState::Created)? || is_open(BackupJobState::Running)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok::<_, CatalogError>(true)
+    });
+    idle.await
 }
 
 /// Begins each job of a region that waits for it, and ends those that are through; answers the first

@@ -212,6 +212,9 @@ impl Task for ParameterKeeper {
                 .any(|(_, _, member)| member.instance.id == *id)
         };
         self.given.retain(|id, _| here(id));
+        if members.is_empty() {
+            return Ok(Next::Changed);
+        }
         let mut failed = None;
         for (groups, status, member) in members {
             let wanted = groups.wanted(context, &member.cluster);

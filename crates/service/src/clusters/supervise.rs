@@ -210,7 +210,8 @@ impl Task for Supervisor {
             .await
             .map_err(|error| TaskError::doing("the list of clusters could not be read", &error))?;
         look_at(context, members, &mut self.watches).await;
-        Ok(Next::Period)
+        let is_none = self.watches.is_empty();
+        Ok(if is_none { Next::Changed } else { Next::Period })
     }
 
     /// Each look hears the stop; a start must not come after the servers' end.

@@ -76,6 +76,11 @@ impl Task for Runner {
                 self.running.spawn(attempt(one).instrument(span));
                 Ok(Next::Now)
             }
+            None if self.running.is_empty() => {
+                // One that is put off comes back with time.
+                let is_any = context.catalog.read(jobs::is_any_open).await?;
+                Ok(if is_any { Next::Period } else { Next::Changed })
+            }
             None => Ok(Next::Period),
         }
     }

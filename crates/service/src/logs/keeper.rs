@@ -85,6 +85,9 @@ impl Task for LogKeeper {
         let unreached = context.log_windows.unreached(wanted.into_iter());
         let unreached = i64::try_from(unreached).unwrap_or(i64::MAX);
         context.metrics.log_unstreamed.set(unreached);
+        if writers.is_empty() {
+            return Ok(Next::Changed);
+        }
         for member in writers {
             self.look(context, member).await;
         }

@@ -75,7 +75,7 @@ impl Task for RecordLog {
         self.more = *flushed.as_ref().unwrap_or(&true);
         match flushed {
             Ok(true) => Ok(Next::Now),
-            Ok(false) => Ok(Next::Period),
+            Ok(false) => Ok(Next::Changed),
             Err(error) => Err(TaskError::Failed(format!(
                 "the record log is behind: {error}"
             ))),

@@ -11,7 +11,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use catalog::{CatalogError, CatalogExt, Tx, conformance::samples, jobs, snapshots, tombstones};
+use catalog::{
+    Catalog, CatalogError, CatalogExt, SqliteCatalog, Tx, conformance::samples, jobs, meta,
+    snapshots, tombstones,
+};
 use engine::{EngineRegistry, FakeEngine};
 use futures_util::stream::BoxStream;
 use model::{
@@ -492,14 +495,20 @@ impl Task for Clumsy {
     }
 }
 
-#[test]
-fn a_task_that_panics_has_its_next_turn() {
+/// A context in which nothing runs.
+fn idle() -> (Fixture, Arc<ServiceContext>, tokio::runtime::Runtime) {
     let (fixture, store) = (Fixture::new(), Arc::default());
     let context = Arc::new(context(&fixture, &store, &Arc::new(Asked::default())));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    runtime.expect("a runtime").block_on(async {
+    (fixture, context, runtime.expect("a runtime"))
+}
+
+#[test]
+fn a_task_that_panics_has_its_next_turn() {
+    let (_fixture, context, runtime) = idle();
+    runtime.block_on(async {
         background::spawn(&context, Clumsy { turns: 0 });
         let recovered = async {
             loop {
@@ -512,5 +521,58 @@ fn a_task_that_panics_has_its_next_turn() {
         let soon = Duration::from_secs(20);
         let failed = tokio::time::timeout(soon, recovered).await;
         assert!(failed.expect("it has another turn").is_some());
+    });
+}
+
+/// Counts its turns, and waits for changes of the catalog.
+struct Patient(Arc<AtomicU64>);
+
+#[async_trait]
+impl Task for Patient {
+    fn name(&self) -> String {
+        "patient".to_owned()
+    }
+
+    fn period(&self, _context: &ServiceContext) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    async fn run(&mut self, _context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
+        self.0.fetch_add(1, Relaxed);
+        Ok(Next::Changed)
+    }
+}
+
+#[test]
+fn a_task_that_waits_for_a_change_runs_after_one_alone() {
+    let (fixture, context, runtime) = idle();
+    runtime.block_on(async {
+        let turns = Arc::new(AtomicU64::new(0));
+        background::spawn(&context, Patient(turns.clone()));
+        let reached = async |count| {
+            let there = async {
+                while turns.load(Relaxed) < count {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let soon = Duration::from_secs(20);
+            tokio::time::timeout(soon, there).await.expect("it runs");
+        };
+        reached(1).await;
+        // Many of its periods.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(turns.load(Relaxed), 1);
+        // By this process, and by another, which has connections of its own.
+        let path = fixture.folder.path().join("catalog");
+        let other = SqliteCatalog::open(&path, fixture.clock.clone()).expect("it opens");
+        let catalogs: [&dyn Catalog; 2] = [&*context.catalog, &other];
+        for (turn, catalog) in (2..).zip(catalogs) {
+            let changed = catalog.write(move |tx| meta::set(tx, "patience", &turn.to_string()));
+            changed.await.expect("it is written");
+            reached(turn).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert_eq!(turns.load(Relaxed), turn);
+        }
+        context.begin_stop();
     });
 }

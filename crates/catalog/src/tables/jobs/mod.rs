@@ -223,6 +223,15 @@ pub fn count_open(
     rows.first().map_or(Ok(0), |row| row.count(0))
 }
 
+/// Whether any job is not over.
+///
+/// # Errors
+/// The database's.
+pub fn is_any_open(tx: &mut dyn Tx) -> Result<bool, CatalogError> {
+    let rows = tx.query("SELECT 1 FROM jobs WHERE state = 'open' LIMIT 1", &[])?;
+    Ok(!rows.is_empty())
+}
+
 /// An account's jobs in a region that are not over, the newest first; at most `limit`.
 ///
 /// # Errors

@@ -64,7 +64,7 @@ pub(in crate::sweep) struct Fixture {
     pub(in crate::sweep) clock: Arc<SetClock>,
     pub(in crate::sweep) volume: VolumeRef,
     pub(super) kept: Vec<Kept>,
-    _folder: tempfile::TempDir,
+    pub(in crate::sweep) folder: tempfile::TempDir,
 }
 
 pub(in crate::sweep) fn page(byte: u8) -> Vec<u8> {
@@ -100,7 +100,7 @@ impl Fixture {
             clock,
             volume,
             kept,
-            _folder: folder,
+            folder,
         }
     }
 
