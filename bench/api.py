@@ -23,6 +23,8 @@ REGION = "us-east-1"
 VERSION = "2014-10-31"
 QUOTA = 10_000_000
 COPY_RATIO, COPIES_PER_SECOND, GROWTH = 20, 8_000, 1.3
+# With records of requests, of the copies a second without.
+RECORDED = 0.9
 MOTO = pathlib.Path(sys.executable).with_name("moto_server")
 # moto's pages take a second each at 5,000 snapshots; filling it with more takes longer than it tells.
 MOTO_MOST = 5_000
@@ -89,10 +91,10 @@ class Bench:
         self.numbers = iter(range(10_000_000, 2_000_000_000, 10_000_000))
         self.ports = iter(range(21_000, 29_000, 20))
 
-    def snapferry(self, name):
+    def snapferry(self, name, *more):
         """A new deployment with `plain` and `sealed`, a snapshot each."""
         first = next(self.ports)
-        flags = ["--manual-snapshots-max", str(QUOTA), "--cluster-ports", f"{first}-{first + 19}"]
+        flags = ["--manual-snapshots-max", str(QUOTA), "--cluster-ports", f"{first}-{first + 19}", *more]
         if os.geteuid() != 0:
             flags.append("--allow-shared-os-user")
         server = Snapferry(self.options.binary, self.folder / name, *flags)
@@ -204,6 +206,20 @@ class Bench:
         self.stop(ours, theirs)
         return seen
 
+    def measure_records(self):
+        """Copies with records of requests, without, and with required ones, in turns; {(which, clients): [seen, …]}."""
+        servers = {"no records": ["--no-audit"], "records": [], "required records": ["--audit-required"]}
+        servers = {name: self.snapferry(name.replace(" ", "-"), *flags) for name, flags in servers.items()}
+        seen = {}
+        for _ in range(self.options.rounds):
+            for clients in (1, 16):
+                for name, server in servers.items():
+                    say(f"copy: {name}, {clients} clients")
+                    one = self.copy(server, "plain-0", clients, self.options.requests)
+                    seen.setdefault((name, clients), []).append(one)
+        self.stop(*servers.values())
+        return seen
+
     def measure_describes(self):
         """Describe by identifier and a first page, at each size; {(what, who, size, clients): [seen, …]}."""
         places = []
@@ -301,6 +317,20 @@ def copy_section(seen):
     return lines
 
 
+def records_section(seen):
+    """What records of requests cost, as Markdown."""
+    def ratio(name, clients):
+        return middle(seen[(name, clients)], "per_second") / middle(seen[("no records", clients)], "per_second")
+    rows = [row([name, clients], runs, f"{ratio(name, clients):.2f}x") for (name, clients), runs in seen.items()]
+    columns = ["CopyDBClusterSnapshot", "clients", *FIGURES]
+    columns[columns.index("of moto's")] = "of none's"
+    kept = ratio("records", 16)
+    return [
+        machine.markdown(columns, rows), "",
+        f"- 16 clients: {kept:.2f}x the copies a second with records (aim {RECORDED}x: {verdict(RECORDED <= kept)})",
+    ]
+
+
 def describe_section(seen, sizes):
     """The describes as Markdown."""
     lines = []
@@ -336,7 +366,7 @@ def read_options():
     parser.add_argument("--sizes", type=lambda text: [int(size) for size in text.split(",")], default=[100, 5000, 100_000])
     parser.add_argument("--seconds", type=float, default=5, help="each run takes at most")
     parser.add_argument("--settle", type=float, default=5, help="seconds of rest after the regions were filled")
-    parser.add_argument("--only", choices=["copy", "describe"])
+    parser.add_argument("--only", choices=["copy", "describe", "records"])
     return parser.parse_args()
 
 
@@ -357,10 +387,22 @@ def main():
         f"{time.strftime('%Y-%m-%d', time.gmtime())}, {about}.",
         "",
     ]
+    if options.only == "records":
+        lines = [
+            "# What records of requests cost",
+            "",
+            "Written by `scripts/bench-api --only records`: three servers get the same signed",
+            f"requests for copies in one run, in turns; figures are medians of {options.rounds} rounds.",
+            "",
+            f"{time.strftime('%Y-%m-%d', time.gmtime())}, {about}.",
+            "",
+        ]
     try:
-        if options.only != "describe":
+        if options.only == "records":
+            lines += records_section(bench.measure_records())
+        if options.only in (None, "copy"):
             lines += copy_section(bench.measure_copies()) + [""]
-        if options.only != "copy":
+        if options.only in (None, "describe"):
             lines += describe_section(bench.measure_describes(), options.sizes)
     finally:
         for server in bench.servers:

@@ -92,7 +92,7 @@ def test_every_request_member_is_handled_or_listed(service, action):
     """One list of what is ignored, with reasons; nothing on it that is not true any more."""
     shape = contract.operation(service, action).input_shape
     schema = SCHEMAS[f"{action}Input"]
-    found = dict(differences(schema, shape, action, numbers=service == "backup")) if shape else {}
+    found = dict(differences(schema, shape, action, numbers=service in ("backup", "cloudtrail"))) if shape else {}
     missing = {path.partition(".")[2] for path, what in found.items() if what == "is missing"}
     assert (missing | put_aside().get(action, set())) - ignored(action).keys() == set()
     others = {path: what for path, what in found.items() if what != "is missing" and not loosened(path)}
@@ -118,7 +118,7 @@ def test_every_answer_member_is_the_models(service, action):
         data, shape = data | {"properties": known}, structures[0]
     wrong = {
         path: what
-        for path, what in differences(data, shape, action, numbers=service in ("kms", "secretsmanager", "backup"))
+        for path, what in differences(data, shape, action, numbers=service in ("kms", "secretsmanager", "backup", "cloudtrail"))
         if what not in ("is missing", "is not required")
     }
     assert wrong == {}
@@ -144,7 +144,7 @@ def test_the_lists_only_shrink():
 def test_every_fault_has_the_models_status():
     """And the table holds no code that neither a model nor the list knows."""
     declared = {}
-    for service in ("rds", "kms", "sts", "tagging", "secretsmanager", "backup"):
+    for service in ("rds", "kms", "sts", "tagging", "secretsmanager", "backup", "cloudtrail"):
         for shape in contract.model(service).error_shapes:
             status = shape.metadata.get("error", {}).get("httpStatusCode", 400)
             declared.setdefault(shape.error_code, set()).add(status)

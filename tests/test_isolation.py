@@ -376,6 +376,11 @@ def test_a_foreign_account_reaches_nothing(closed, binary, owned, ghosts):
                 strip = str.maketrans("", "", "0123456789")
                 assert isinstance(absent, str), f"{where}: refused, but of nothing it is {absent}"
                 assert learnt.translate(strip) == absent.translate(strip), where
+            if action == "LookupEvents" and isinstance(learnt, dict):
+                # A stranger's own records have what it asked for itself, and nobody else's are among them.
+                records = [json.loads(event["CloudTrailEvent"]) for event in learnt["Events"]]
+                assert {one["recipientAccountId"] for one in records} <= {STRANGER}, where
+                continue
             for name in ("cluster_arn", "resource", "snapshot_arn", "instance_arn", "parameters_arn", "key", "key_id", "token", "secret_arn", "point", "plan"):
                 assert owned[name] not in told, f"{where} told the owner's {name}: {told}"
             walked += 1

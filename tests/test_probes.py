@@ -6,7 +6,7 @@ import sqlite3
 import clients
 from snapferry_tools import running
 
-CHECKS = ["catalog", "vaults", "master-key", "drain", "process"]
+CHECKS = ["catalog", "vaults", "master-key", "audit", "drain", "process"]
 
 
 def ready(deployment):

@@ -102,6 +102,14 @@ apis! {
         invalid_input: Some(Code::BackupInvalidParameter),
         book: Some("aws-backup/latest/devguide"),
     }
+    CloudTrail {
+        name: "cloudtrail",
+        namespace: "http://cloudtrail.amazonaws.com/doc/2013-11-01/",
+        target: Some("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101."),
+        missing_input: Some(Code::KmsValidation),
+        invalid_input: Some(Code::KmsValidation),
+        book: Some("awscloudtrail/latest/APIReference"),
+    }
     // What AWS has no action for.
     Snapferry {
         name: "snapferry",

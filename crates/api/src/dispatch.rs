@@ -1,7 +1,7 @@
 //! From a raw request to an answer: who asks, and which action.
 //!
 //! It does not know how requests and answers are written: that is the protocols'.
-use std::{str::FromStr, sync::Arc, time::Instant};
+use std::{net::IpAddr, str::FromStr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, header};
@@ -18,6 +18,7 @@ use crate::{
     actions,
     apis::PROTOCOLS,
     known_actions,
+    recorder::{self, Answered, Origin},
 };
 use service::{
     Service,
@@ -41,8 +42,16 @@ pub struct Dispatch {
 #[derive(Default)]
 struct Known {
     api: Option<Api>,
-    action: Option<&'static str>,
-    account: Option<Account>,
+    entry: Option<&'static Entry>,
+    caller: Option<Caller>,
+    region: Option<Region>,
+    asked: Option<Asked>,
+}
+
+impl Known {
+    fn account(&self) -> Option<&Account> {
+        self.caller.as_ref().map(|caller| &caller.account)
+    }
 }
 
 impl Dispatch {
@@ -59,14 +68,17 @@ impl Dispatch {
         PROTOCOLS.of(request).methods()
     }
 
-    /// Answers one request.
-    pub async fn handle(&self, request: RawRequest) -> Response<Bytes> {
+    /// Answers one request that came from an address; none when a proxy stands between.
+    pub async fn handle(&self, request: RawRequest, from: Option<IpAddr>) -> Response<Bytes> {
         let request_id = self.service.entropy.uuid().to_string();
         let span = span(&request_id);
         let handled = async {
             let (begun, spoken) = (Instant::now(), PROTOCOLS.of(&request));
             let mut known = Known::default();
             let result = self.run(&request, spoken, &request_id, &mut known).await;
+            let origin = Origin::of(&request, from);
+            self.record(&origin, &request_id, &known, result.as_ref())
+                .await;
             self.conclude(result, spoken, &request_id, &known, begun)
         };
         handled.instrument(span).await
@@ -97,7 +109,7 @@ impl Dispatch {
             let service = known.api.map(Api::service);
             spoken.fault(&fault.on_wire(), service, request_id)
         });
-        if let Some(account) = &known.account {
+        if let Some(account) = known.account() {
             response
                 .extensions_mut()
                 .insert(Proved(account.to_string()));
@@ -115,22 +127,67 @@ impl Dispatch {
         }
         self.service.metrics.observe(&Outcome {
             api: known.api.map(Api::as_str),
-            action: known.action,
-            account: known.account.as_ref(),
+            action: known.entry.map(|entry| entry.name),
+            account: known.account(),
             code: fault.map(|fault| fault.code),
             took: begun.elapsed(),
         });
     }
 
+    /// Keeps a record of a request, where it is to have one; waits for it where changes need one.
+    async fn record(
+        &self,
+        origin: &Origin,
+        request_id: &str,
+        known: &Known,
+        result: Result<&Response<Bytes>, &Fault>,
+    ) {
+        let kept = recorder::record(
+            &self.service,
+            &Answered {
+                origin,
+                request_id,
+                api: known.api,
+                entry: known.entry,
+                caller: known.caller.as_ref(),
+                region: known.region.as_ref(),
+                asked: known.asked.as_ref(),
+                result,
+            },
+        );
+        if self.service.settings.audit_required
+            && let Some(kept) = kept
+        {
+            // What was done is done: its record waits in memory, and the next change is refused.
+            drop(kept.wait().await);
+        }
+    }
+
+    /// Refuses a change while no record of it can be written, where that is wanted.
+    async fn recordable(&self, entry: &Entry) -> Result<(), Fault> {
+        if entry.reads || !self.service.settings.audit_required {
+            return Ok(());
+        }
+        let Some(log) = &self.service.audit else {
+            return Ok(());
+        };
+        log.check().await.map_err(|_| {
+            Fault::new(
+                Code::ServiceUnavailable,
+                "Changes are refused while no record of them can be written. Please try again later.",
+            )
+        })
+    }
+
     /// Runs an action for someone who signed in to the console: past the same checks as a request,
-    /// with the same log line and count. `input` has the members that AWS documents, and so has
+    /// with the same log line, count and record. `input` has the members that AWS documents, and so has
     /// the answer.
     ///
     /// # Errors
     /// The action's fault.
     pub async fn act(
         &self,
-        caller: &Caller,
+        (caller, origin): (&Caller, &Origin),
         region: &Region,
         (api, action): (Api, &str),
         input: &Value,
@@ -141,12 +198,14 @@ impl Dispatch {
             let (begun, request) = (Instant::now(), in_process(action, input));
             let mut known = Known {
                 api: Some(api),
-                action: None,
-                account: Some(caller.account.clone()),
+                caller: Some(caller.clone()),
+                ..Known::default()
             };
             Span::current().record("account", tracing::field::display(&caller.account));
             let result = self
                 .run_as(caller, region, &request, &request_id, &mut known)
+                .await;
+            self.record(origin, &request_id, &known, result.as_ref())
                 .await;
             self.tell(result.as_ref().err(), &known, begun);
             result
@@ -166,9 +225,13 @@ impl Dispatch {
         let spoken = PROTOCOLS.of(request);
         let asked = spoken.read(request)?;
         let entry = find(&asked, spoken.dialect(), known)?;
+        let asked = known.asked.insert(asked);
         self.is_ours(entry)?;
-        let cx = self.context(caller.clone(), self.hosted(region.clone())?);
-        (entry.call)(&asked, &cx, spoken, request_id).await
+        let region = self.hosted(region.clone())?;
+        known.region = Some(region.clone());
+        self.recordable(entry).await?;
+        let cx = self.context(caller.clone(), region);
+        (entry.call)(asked, &cx, spoken, request_id).await
     }
 
     async fn run(
@@ -187,10 +250,11 @@ impl Dispatch {
         let proof = self.access.authenticate(request).await?;
         let account = &proof.caller.account;
         Span::current().record("account", tracing::field::display(account));
-        known.account = Some(account.clone());
+        known.caller = Some(proof.caller.clone());
         known.api = self.scoped(&proof)?.or(host.api);
         let asked = spoken.read(request)?;
         let entry = find(&asked, spoken.dialect(), known)?;
+        let asked = known.asked.insert(asked);
         if request.method == Method::GET && !entry.reads && !proof.presigned {
             return Err(Fault::new(
                 Code::InvalidAction,
@@ -202,8 +266,10 @@ impl Dispatch {
         }
         self.is_ours(entry)?;
         let region = self.region(&proof, &host)?;
+        known.region = Some(region.clone());
+        self.recordable(entry).await?;
         let cx = self.context(proof.caller, region);
-        (entry.call)(&asked, &cx, spoken, request_id).await
+        (entry.call)(asked, &cx, spoken, request_id).await
     }
 
     /// Refuses what another KMS has to be asked.
@@ -315,7 +381,7 @@ fn find(asked: &Asked, dialect: Dialect, known: &mut Known) -> Result<&'static E
     let name = limits::echo(&asked.action);
     Span::current().record("action", name.as_str());
     if let Some(entry) = actions::find(known.api, &asked.action) {
-        (known.api, known.action) = (Some(entry.api), Some(entry.name));
+        (known.api, known.entry) = (Some(entry.api), Some(entry));
         return Ok(entry);
     }
     if known_actions::is_known(known.api, &asked.action) {

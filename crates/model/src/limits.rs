@@ -53,6 +53,10 @@ pub const ROTATIONS_ON_DEMAND_MAX: usize = 25;
 /// How long events are kept (API_DescribeEvents).
 pub const EVENTS_KEPT: Duration = Duration::from_secs(14 * 24 * 3_600);
 
+/// What the files of an audit log have together, at most: about two million records.
+pub const AUDIT_BYTES_MAX: usize = 1 << 30;
+/// How long they are kept: as CloudTrail's event history.
+pub const AUDIT_DAYS: usize = 90;
 /// Clusters that have metrics of their own: with more, only sums are told.
 pub const METRICS_CLUSTERS_MAX: usize = 2_000;
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use audit::AuditLog;
 use catalog::{Catalog, Touched, WatchedCatalog};
 use engine::{Engine, EngineError, EngineRegistry};
 use model::{
@@ -90,6 +91,8 @@ pub struct ServiceContext {
     pub(crate) headers: Headers,
     /// Reaches regions that other deployments host.
     pub peer_transport: Arc<dyn PeerTransport>,
+    /// Where records of requests go; none: nowhere.
+    pub audit: Option<AuditLog>,
     /// When this process looked at the clock last.
     looked: Mutex<Option<Instant>>,
     stopping: AtomicBool,
@@ -172,6 +175,7 @@ impl ServiceContext {
             looks: AccountLimiter::new(1),
             headers: Headers::remembering(LOOK_HEADERS_BYTES_MAX),
             peer_transport: parts.peer_transport,
+            audit: parts.audit,
             looked: Mutex::default(),
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),

@@ -191,6 +191,11 @@ faults! {
     BackupInvalidParameter: "InvalidParameterValueException", 400, ValidationError;
     BackupMissingParameter: "MissingParameterValueException", 400, ValidationError;
     BackupInvalidResourceState: "InvalidResourceStateException", 400, InvalidState;
+    // CloudTrail; InvalidNextTokenException is Secrets Manager's, too.
+    InvalidLookupAttributes: "InvalidLookupAttributesException", 400, ValidationError;
+    InvalidMaxResults: "InvalidMaxResultsException", 400, ValidationError;
+    InvalidTimeRange: "InvalidTimeRangeException", 400, ValidationError;
+    InvalidEventCategory: "InvalidEventCategoryException", 400, ValidationError;
     // Resource Groups Tagging
     TaggingInvalidParameter: "InvalidParameterException", 400, ValidationError;
     TaggingTokenExpired: "PaginationTokenExpiredException", 400, ValidationError;

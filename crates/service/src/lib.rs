@@ -3,6 +3,7 @@
 //! It names traits only: which catalog, vault and engine stand behind them is the server's choice.
 mod account_limiter;
 pub mod analysis;
+pub mod audit_trail;
 pub mod auth;
 pub mod background;
 pub mod backup_jobs;
@@ -96,6 +97,8 @@ pub struct Dependencies {
     pub webhook_transport: Arc<dyn events::transport::WebhookTransport>,
     /// Reaches regions that other deployments host.
     pub peer_transport: Arc<dyn link::transport::PeerTransport>,
+    /// Where records of requests go; none: nowhere.
+    pub audit: Option<audit::AuditLog>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws identifiers.
@@ -253,6 +256,7 @@ impl Service {
         if settled.await.is_err() {
             tracing::warn!("the record log was not written to its end; the next start goes on");
         }
+        audit_trail::keeper::close(&self.context).await;
         membership::leave(&self.context, &self.incarnation, STRAGGLER_PATIENCE).await;
         run_on
     }

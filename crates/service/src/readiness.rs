@@ -67,6 +67,15 @@ pub(crate) async fn look(context: &ServiceContext) -> Readiness {
             "the catalog is sealed under another master key than this process has: it was rotated; restart with the new one",
         ),
         check(
+            "audit",
+            context.settings.audit_required
+                && context
+                    .audit
+                    .as_ref()
+                    .is_some_and(|log| log.failure().is_some()),
+            "changes are refused, since no record of them can be written; the server's log says why",
+        ),
+        check(
             "drain",
             context.is_draining(),
             "the node is drained; a restart ends that",

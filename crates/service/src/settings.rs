@@ -147,6 +147,12 @@ pub struct Settings {
     pub no_automated_backups: bool,
     /// Clusters that have metrics of their own, at most: with more, only sums are told.
     pub metrics_clusters_max: usize,
+    /// Whether changes are refused while no record of them can be written.
+    pub audit_required: bool,
+    /// What the audit log's files may have together, bytes; the oldest go.
+    pub audit_bytes_max: usize,
+    /// How long they are kept at most.
+    pub audit_days: usize,
     /// How long a job's lease lasts unless it is renewed.
     pub lease: Duration,
     /// How long what nothing reaches is kept.
@@ -199,6 +205,9 @@ impl Settings {
             webhooks: Vec::new(),
             no_automated_backups: false,
             metrics_clusters_max: limits::METRICS_CLUSTERS_MAX,
+            audit_required: false,
+            audit_bytes_max: limits::AUDIT_BYTES_MAX,
+            audit_days: limits::AUDIT_DAYS,
             lease: limits::LEASE,
             sweep_grace: limits::SWEEP_GRACE,
         }

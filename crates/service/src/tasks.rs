@@ -5,6 +5,7 @@ use catalog::CatalogError;
 use tokio::task::JoinHandle;
 
 use crate::{
+    audit_trail::keeper::AuditKeeper,
     background::{report::Report, spawn},
     backup_jobs::BackupJobs,
     backups::schedule::AutomatedBackups,
@@ -50,6 +51,7 @@ pub(crate) async fn begin(
         spawn(context, KeyRotation),
         spawn(context, RecoveryPointExpiry),
         spawn(context, BackupJobs),
+        spawn(context, AuditKeeper::default()),
         spawn(context, Report::default()),
     ];
     if !context.settings.no_automated_backups {

@@ -1,6 +1,7 @@
 //! Every API action, one file each. Adding one is its file, its line in its API's `mod.rs`,
 //! and its line here.
 mod backup;
+mod cloudtrail;
 mod kms;
 mod rds;
 mod secretsmanager;
@@ -219,6 +220,9 @@ actions! {
         managed::UpdateSecret,
         rotate_secret::RotateSecret,
     }
+    cloudtrail {
+        lookup_events::LookupEvents,
+    }
     snapferry {
         describe_cluster_authority::DescribeClusterAuthority,
         describe_db_cluster_snapshot_costs::DescribeDbClusterSnapshotCosts,
@@ -251,7 +255,7 @@ mod tests {
     #[test]
     fn only_reading_actions_are_marked_so() {
         for entry in ACTIONS {
-            let verb = ["Describe", "List", "Get"]
+            let verb = ["Describe", "List", "Get", "Lookup"]
                 .iter()
                 .any(|verb| entry.name.starts_with(verb));
             assert_eq!(entry.reads, verb, "{}", entry.name);

@@ -4,7 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    access_key, account, actions, ca, catalog, cluster, completion, data, doctor, env, events,
+    access_key, account, actions, audit, ca, catalog, cluster, completion, data, doctor, env,
+    events,
     exit_status::ExitStatus,
     failure::Failure,
     invocation::{Invocation, Outcome, Run},
@@ -84,6 +85,7 @@ commands! {
     ca::Ca,
     job::Job,
     node::Node,
+    audit::Audit,
     data::Data,
     catalog::Catalog,
     master_key::MasterKey,

@@ -43,6 +43,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
+    Audit(#[from] audit::AuditError),
+    #[error(transparent)]
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -266,6 +268,7 @@ impl Failure {
             Self::DatabaseStays(..) | Self::LeftBehind(_) => Some("nothing else was deleted; give the command again, as the user that the server ran as".to_owned()),
             Self::StillBusy(_) => Some("it goes on without taking on new work; ask again, or look at `snapferry job list`".to_owned()),
             Self::MasterKey(error) => error.hint(),
+            Self::Audit(_) => Some("let this user write there; or keep no records with --no-audit".to_owned()),
             Self::Credentials(error) => error.hint(),
             Self::Listen(error) => error.hint(),
             Self::OpenFiles(_) => Some(TooFew::hint()),

@@ -4,6 +4,7 @@ mod account;
 mod actions;
 mod announce;
 mod arguments;
+mod audit;
 mod ca;
 mod catalog;
 mod catalog_rebuild;

@@ -34,7 +34,7 @@ use crate::{
     },
     console::{Console, Reached},
     deployment::{
-        catalogs, credentials,
+        audit_log, catalogs, credentials,
         data_dir::{DataDir, default_path, keep_private},
         master_key,
         vaults::{self, Vaults},
@@ -210,6 +210,10 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         });
     }
     let vaults = vaults::open(&layer, &dir).await?;
+    let audit = match layer.no_audit {
+        Some(true) => None,
+        _ => Some(audit_log::open(&dir)?),
+    };
     let (region, master_key) = (settings.default_region.clone(), Arc::new(master_key));
     let service = Service::start(
         parts(
@@ -218,6 +222,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
             Arc::clone(&master_key),
             engines,
             kms_client::open(&layer.kms),
+            audit,
         ),
         settings,
     )
@@ -414,6 +419,7 @@ fn parts(
     master_key: Arc<MasterKey>,
     engines: EngineRegistry,
     outside_kms: Option<service::Outside>,
+    audit: Option<audit::AuditLog>,
 ) -> Dependencies {
     Dependencies {
         catalog,
@@ -424,6 +430,7 @@ fn parts(
         engines,
         peer_transport: Arc::new(HttpPeerTransport::default()),
         webhook_transport: Arc::new(HttpWebhookTransport::default()),
+        audit,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
     }

@@ -1,7 +1,7 @@
 //! What is behind the pages: the API, and who is signed in.
 use std::sync::Arc;
 
-use api::{Api, Dispatch};
+use api::{Api, Dispatch, Origin};
 use http::StatusCode;
 use model::{Account, Region, Timestamp};
 use serde::de::DeserializeOwned;
@@ -35,7 +35,7 @@ impl Backend {
     /// The API's fault, or an answer that is not of this shape.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,
-        caller: &Caller,
+        who: (&Caller, &Origin),
         region: &Region,
         (api, action): (Api, &str),
         input: Value,
@@ -48,7 +48,7 @@ impl Backend {
             _ => Map::new(),
         };
         let input = Value::Object(given);
-        let asked = self.api.act(caller, region, (api, action), &input);
+        let asked = self.api.act(who, region, (api, action), &input);
         serde_json::from_value(asked.await?).map_err(|error| {
             tracing::error!(action, %error, "an answer is not of the shape that the console knows");
             Refusal::new(

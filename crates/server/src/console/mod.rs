@@ -23,6 +23,7 @@ mod visit;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
+use api::Origin;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, header};
 use maud::html;
@@ -121,7 +122,7 @@ impl Console {
                 Some(name) => assets::answer(name, &request.headers)
                     .unwrap_or_else(|| document::refused(&Refusal::no_page()))
                     .into(),
-                None => self.within(path, request).await,
+                None => self.within(path, request, from).await,
             },
         }
     }
@@ -167,14 +168,19 @@ impl Console {
     }
 
     /// A page of an account: `ACCOUNT/REGION/PAGE`.
-    async fn within(&self, path: &str, request: &RawRequest) -> Answer {
-        match self.visit(path, request).await {
+    async fn within(&self, path: &str, request: &RawRequest, from: Option<IpAddr>) -> Answer {
+        match self.visit(path, request, from).await {
             Ok(answer) => answer,
             Err(refusal) => document::refused(&refusal).into(),
         }
     }
 
-    async fn visit(&self, path: &str, request: &RawRequest) -> Result<Answer, Refusal> {
+    async fn visit(
+        &self,
+        path: &str,
+        request: &RawRequest,
+        from: Option<IpAddr>,
+    ) -> Result<Answer, Refusal> {
         let mut parts = path.splitn(3, '/');
         let account: Account = parts
             .next()
@@ -208,6 +214,7 @@ impl Console {
         let visit = Visit {
             backend: &self.backend,
             signed_in,
+            origin: Origin::of(request, from),
             region,
             query,
             theme: cookies.theme(),

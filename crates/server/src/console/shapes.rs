@@ -240,6 +240,35 @@ pub(super) struct Event {
     pub(super) date: String,
 }
 
+/// A page of the audit trail.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Trail {
+    #[serde(default)]
+    pub(super) next_token: Option<String>,
+    pub(super) events: Vec<TrailEvent>,
+}
+
+/// A request that changed something, or was denied.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct TrailEvent {
+    pub(super) event_name: String,
+    pub(super) event_time: f64,
+    pub(super) username: String,
+    #[serde(default)]
+    pub(super) access_key_id: Option<String>,
+    pub(super) resources: Vec<TrailResource>,
+    pub(super) cloud_trail_event: String,
+}
+
+/// What it was about.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct TrailResource {
+    pub(super) resource_name: String,
+}
+
 /// What runs.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -1,7 +1,7 @@
 //! One request of someone who is signed in: who, where, and what the API answers them.
 use std::sync::Arc;
 
-use api::Api;
+use api::{Api, Origin};
 use maud::{Markup, html};
 use model::{Account, Region, Timestamp};
 use serde::de::DeserializeOwned;
@@ -36,6 +36,8 @@ pub(super) struct Visit<'c> {
     pub(super) backend: &'c Arc<Backend>,
     /// Who.
     pub(super) signed_in: SignedIn,
+    /// From where.
+    pub(super) origin: Origin,
     /// The region that is looked at.
     pub(super) region: Region,
     /// What follows the question mark.
@@ -75,8 +77,8 @@ impl Visit<'_> {
         action: &str,
         input: Value,
     ) -> Result<T, Refusal> {
-        let caller = &self.signed_in.caller;
-        self.backend.ask(caller, region, (api, action), input).await
+        let who = (&self.signed_in.caller, &self.origin);
+        self.backend.ask(who, region, (api, action), input).await
     }
 
     /// The account that is signed in.

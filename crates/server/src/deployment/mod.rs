@@ -1,4 +1,5 @@
 //! What a deployment consists of on this machine: its folder, catalog, vaults, keys.
+pub(crate) mod audit_log;
 pub(crate) mod catalogs;
 pub(crate) mod credentials;
 pub(crate) mod data_dir;

@@ -166,7 +166,7 @@ impl Router {
         if !methods.contains(&raw.method) {
             return whole(other_method(methods));
         }
-        whole(self.hand_on(raw, body, buffer, stage).await)
+        whole(self.hand_on(raw, body, buffer, visitor, stage).await)
     }
 
     /// Refuses a request of which only the head is known. Whoever watches is no caller of the API.
@@ -219,6 +219,7 @@ impl Router {
         mut raw: RawRequest,
         body: B,
         buffer: Buffer,
+        visitor: &Visitor,
         stage: &mut Stage,
     ) -> Response<Bytes>
     where
@@ -233,7 +234,7 @@ impl Router {
         if raw.method == Method::POST && raw.path.starts_with("/link/") {
             return self.service.handle_link(&raw).await;
         }
-        self.dispatch.handle(raw).await
+        self.dispatch.handle(raw, visitor.address()).await
     }
 
     async fn own_page(&self, request: &RawRequest, stage: &mut Stage) -> Option<Response<Bytes>> {

@@ -61,6 +61,9 @@ pub(crate) enum SettingsError {
         /// What would be right.
         expected: &'static str,
     },
+    /// Records that are required, and nowhere.
+    #[error("--audit-required needs records, and --no-audit keeps none: give one")]
+    RequiredWithoutAudit,
     /// Not a host's name.
     #[error("{0:?} is not a host name; give it without scheme and port")]
     Host(String),
@@ -78,7 +81,7 @@ impl SettingsError {
                 Some("`snapferry serve --help` lists the settings; a key of the file is the flag's name without dashes in front".to_owned())
             }
             Self::SharedWithoutVault => Some("name a bucket, or a folder that every node reaches, with --vault PLACE; DATA/vault will do while there is one node".to_owned()),
-            Self::HalfTls | Self::HalfClusterTls | Self::TwoPlacesForClusters | Self::HalfWebhook | Self::Peer { .. } | Self::Value { .. } | Self::Host(_) => None,
+            Self::HalfTls | Self::RequiredWithoutAudit | Self::HalfClusterTls | Self::TwoPlacesForClusters | Self::HalfWebhook | Self::Peer { .. } | Self::Value { .. } | Self::Host(_) => None,
         }
     }
 }

@@ -322,6 +322,20 @@ pub(crate) struct Layer {
     /// Clusters that have metrics of their own; with more, only sums are told [default: 2000]
     #[arg(long, env = "SNAPFERRY_METRICS_CLUSTERS_MAX", value_name = "COUNT")]
     metrics_clusters_max: Option<u32> => metrics_clusters_max,
+    /// Keep no record of requests: without, DATA/audit has who changed what, and what was denied [default: false]
+    #[arg(long, env = "SNAPFERRY_NO_AUDIT", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    no_audit: Option<bool>,
+    /// Refuse changes while no record of them can be written, as on a full disk [default: false]
+    ///
+    /// A change is then answered once its record is in the file, which a killed process does not lose.
+    #[arg(long, env = "SNAPFERRY_AUDIT_REQUIRED", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    audit_required: Option<bool> => audit_required,
+    /// What the files of records have together; the oldest are removed [default: 1GiB]
+    #[arg(long, env = "SNAPFERRY_AUDIT_BYTES_MAX", value_name = "BYTES")]
+    audit_bytes_max: Option<ByteCount> => audit_bytes_max,
+    /// Days that records are kept at most [default: 90]
+    #[arg(long, env = "SNAPFERRY_AUDIT_DAYS", value_name = "DAYS")]
+    audit_days: Option<u32> => audit_days,
     /// Seconds after which the work of a process that died is taken over [default: 15]
     #[arg(long, env = "SNAPFERRY_LEASE_SECONDS", value_name = "SECONDS")]
     lease_seconds: Option<Seconds> => lease,

@@ -63,6 +63,9 @@ impl Layer {
         if self.cluster_host.is_some() && self.cluster_addresses.is_some() {
             return Err(SettingsError::TwoPlacesForClusters);
         }
+        if self.no_audit == Some(true) && self.audit_required == Some(true) {
+            return Err(SettingsError::RequiredWithoutAudit);
+        }
         self.check_bucket()?;
         self.check_amounts()?;
         self.kms.check()?;
@@ -108,6 +111,16 @@ impl Layer {
                 "cross-region-bytes-per-second",
                 "at least 1",
                 below(self.cross_region_bytes_per_second, 1),
+            ),
+            (
+                "audit-bytes-max",
+                "at least 32MiB",
+                below(self.audit_bytes_max, 2 * audit::ROTATE_BYTES),
+            ),
+            (
+                "audit-days",
+                "within 1..=36500",
+                (self.audit_days).is_some_and(|days| !(1..=36_500).contains(&days)),
             ),
             (
                 "cluster-memory-max",

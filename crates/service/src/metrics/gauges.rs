@@ -36,6 +36,13 @@ pub(crate) async fn refresh(context: &Arc<ServiceContext>) {
     ] {
         counter.inner().store(value, Relaxed);
     }
+    if let Some(log) = &context.audit {
+        let counts = log.counts();
+        let (written, omitted) = (&metrics.audit_records, &metrics.audit_omitted);
+        written.inner().store(counts.written, Relaxed);
+        omitted.inner().store(counts.omitted, Relaxed);
+        metrics.audit_failing.set(log.failure().is_some().into());
+    }
     let now = context.now();
     let behind = context.log_windows.farthest_behind();
     let behind = behind.map_or(0, |at| {

@@ -155,6 +155,9 @@ metrics! {
     log_behind: Gauge = Gauge::default(), "log_behind_seconds", "How old the latest restorable moment is of the cluster of this node that is farthest behind";
     log_unstreamed: Gauge = Gauge::default(), "log_clusters_without_stream", "Clusters of this node whose log is to go to the vault, and of which no stream has got anywhere";
     tombstones: Gauge = Gauge::default(), "tombstones_waiting", "Objects of the vaults that the sweep will delete once their grace is over";
+    audit_records: Counter = Counter::default(), "audit_records", "Records of requests that the audit log's files have";
+    audit_omitted: Counter = Counter::default(), "audit_records_omitted", "Records of requests that were left out: there was no room, or strangers asked too often";
+    audit_failing: Gauge = Gauge::default(), "audit_failing", "1 while no record can be written; else 0";
     catalog_commits: Counter = Counter::default(), "catalog_commits", "Durable commits of the catalog";
     catalog_unread: Counter = Counter::default(), "catalog_gauges_unread", "Scrapes for which the catalog did not answer: its gauges stand as before";
     fsyncs: Counter = Counter::default(), "fsyncs", "Waits for the disk: one for each commit, and two for each object in a folder's vault";

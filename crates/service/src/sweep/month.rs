@@ -57,6 +57,7 @@ pub(super) fn context(fixture: &Fixture) -> ServiceContext {
         engines: EngineRegistry::of(vec![Arc::new(FakeEngine::of_whole_clusters())]),
         webhook_transport: Arc::new(NoWebhooks),
         peer_transport: Arc::new(NoPeers),
+        audit: None,
         clock: fixture.clock.clone(),
         entropy: Arc::new(SystemEntropy),
     };

@@ -147,6 +147,7 @@ fn context(fixture: &Fixture, store: &Arc<InMemory>, asked: &Arc<Asked>) -> Serv
         engines: EngineRegistry::of(vec![Arc::new(FakeEngine::of_whole_clusters())]),
         webhook_transport: Arc::new(NoWebhooks),
         peer_transport: Arc::new(NoPeers),
+        audit: None,
         clock: fixture.clock.clone(),
         entropy: Arc::new(SystemEntropy),
     };

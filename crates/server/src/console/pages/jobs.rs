@@ -1,7 +1,7 @@
 //! What runs: bytes, rate, time left, and a copy's end before its time.
 use std::sync::Arc;
 
-use api::Api;
+use api::{Api, Origin};
 use bytes::Bytes;
 use http::StatusCode;
 use maud::{Markup, html};
@@ -98,7 +98,14 @@ impl Watched {
             // A catalog that does not answer ends no session.
             Err(_) => return Look::Nothing,
         }
-        let asked = backend.ask(caller, &self.region, (Api::Snapferry, ACTION), json!({}));
+        // A read is in no record.
+        let origin = Origin::default();
+        let asked = backend.ask(
+            (caller, &origin),
+            &self.region,
+            (Api::Snapferry, ACTION),
+            json!({}),
+        );
         let Ok(found): Result<Jobs, Refusal> = asked.await else {
             return Look::Nothing;
         };

@@ -1,4 +1,5 @@
 //! The pages, one file each. Adding one is its file and its row here.
+mod audit;
 mod backups;
 mod cluster;
 mod clusters;
@@ -79,6 +80,7 @@ pages! {
     jobs "jobs" "Jobs" "j" => cancel, watch;
     keys "keys" "Keys" "k";
     key "key" "Key";
+    audit "audit" "Audit" "a";
     health "health" "Health" "h";
 }
 

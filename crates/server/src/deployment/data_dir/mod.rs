@@ -168,6 +168,11 @@ impl DataDir {
         self.path.join("catalog.sqlite")
     }
 
+    /// The folder with the records of requests.
+    pub(crate) fn audit(&self) -> PathBuf {
+        self.path.join("audit")
+    }
+
     /// The name of the node that has this folder.
     pub(crate) fn node(&self) -> PathBuf {
         self.path.join("node.toml")

@@ -191,6 +191,7 @@ impl World {
             engines: EngineRegistry::of(vec![Arc::new(FakeEngine::of_whole_clusters())]),
             webhook_transport: Arc::new(NoWebhooks),
             peer_transport: Arc::new(NoPeers),
+            audit: None,
             clock: self.fixture.clock.clone(),
             entropy: Arc::new(SystemEntropy),
         };

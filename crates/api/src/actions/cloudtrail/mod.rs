@@ -1,0 +1,2 @@
+//! Actions of the AWS CloudTrail API.
+pub(super) mod lookup_events;
