@@ -199,6 +199,43 @@ def test_a_grant_that_a_locked_point_needs_stays(closed, vault, plain):  # noqa:
     rds.delete_db_cluster(DBClusterIdentifier=cluster, SkipFinalSnapshot=True)
 
 
+@pytest.mark.timeout(300)
+def test_each_locked_point_is_judged_by_its_own_context(closed, backup, vault):  # noqa: F811
+    """A policy or a grant may look at a point's encryption context: none of the points is shut out, whichever it names."""
+    kms, rds, key, name = closed.kms(), closed.rds(), closed.new_key(), unique("context")
+    cluster = closed.new_cluster(name, StorageEncrypted=True, KmsKeyId=key)
+    arns = [ended(backup, start(backup, vault, cluster, Lifecycle={"DeleteAfterDays": 2}))["RecoveryPointArn"] for _ in range(2)]
+    backup.put_backup_vault_lock_configuration(BackupVaultName=vault, MinRetentionDays=1)
+    uids = [sql(closed.server, f"select json_extract(body, '$.uid') from snapshots where name = '{arn.split('snapshot:', 1)[1]}'")[0][0]
+            for arn in arns]
+    context = "kms:EncryptionContext:snapferry:snapshot"
+
+    def put(effect, names):
+        given = json.loads(policy(OWNER) if effect == "Deny" else policy())
+        given["Statement"].append({"Effect": effect, "Principal": {"AWS": f"arn:aws:iam::{OWNER}:root"}, "Action": "kms:Decrypt",
+                                   "Resource": "*", "Condition": {"StringEquals": {context: names}}})
+        return {"KeyId": key, "PolicyName": "default", "Policy": json.dumps(given)}
+
+    for uid in uids:
+        for effect in ("Allow", "Deny"):
+            refused(KEY_STATE, kms.put_key_policy, LOCKED, 400, **put(effect, [uid]))
+    kms.put_key_policy(**put("Deny", ["another"]))
+    kms.put_key_policy(**put("Allow", uids))
+    grants = [kms.create_grant(KeyId=key, GranteePrincipal=f"arn:aws:iam::{OWNER}:root", Operations=["Decrypt"],
+                               Constraints={"EncryptionContextSubset": {"snapferry:snapshot": uid}})["GrantId"] for uid in uids]
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy())
+    for grant in grants:
+        refused(KEY_STATE, kms.revoke_grant, LOCKED, 400, KeyId=key, GrantId=grant)
+    kms.put_key_policy(**put("Allow", uids[:1]))
+    kms.revoke_grant(KeyId=key, GrantId=grants[0])
+    refused(KEY_STATE, kms.revoke_grant, LOCKED, 400, KeyId=key, GrantId=grants[1])
+    backup.delete_backup_vault_lock_configuration(BackupVaultName=vault)
+    kms.revoke_grant(KeyId=key, GrantId=grants[1])
+    for arn in arns:
+        backup.delete_recovery_point(BackupVaultName=vault, RecoveryPointArn=arn)
+    rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+
+
 @pytest.mark.timeout(240)
 def test_a_legal_hold(closed, backup, vault, plain, sealed, key, aws):  # noqa: F811
     """Made, read, read again alike, tagged, listed, cancelled; and meanwhile it keeps what it names."""
@@ -235,8 +272,21 @@ def test_a_legal_hold(closed, backup, vault, plain, sealed, key, aws):  # noqa: 
         assert hold in refused(KEY_STATE, call, HELD, 400, KeyId=key)
     # By resource: the others are free again.
     by_resource = backup.create_legal_hold(**ask | {"IdempotencyToken": unique("hold")}, RecoveryPointSelection={
-        "ResourceIdentifiers": [first["RecoveryPointArn"]]})["LegalHoldId"]
+        "ResourceIdentifiers": [first["RecoveryPointArn"].replace(":job-", ":JOB-")]})["LegalHoldId"]
+    by_vault = backup.create_legal_hold(**ask | {"IdempotencyToken": unique("hold")}, RecoveryPointSelection={
+        "ResourceIdentifiers": [first["BackupVaultArn"]]})["LegalHoldId"]
+    for one, wanted in [(by_resource, {first["RecoveryPointArn"]}), (by_vault, both)]:
+        rows = backup.list_recovery_points_by_legal_hold(LegalHoldId=one)["RecoveryPoints"]
+        assert {row["RecoveryPointArn"] for row in rows} == wanted
+    backup.cancel_legal_hold(LegalHoldId=by_vault, CancelDescription="closed", RetainRecordInDays=0)
     backup.cancel_legal_hold(LegalHoldId=hold, CancelDescription="closed", RetainRecordInDays=10)
+    # Both those that hold and those that did are listed; the token of one that did begins another.
+    assert {row["LegalHoldId"]: row["Status"] for row in backup.list_legal_holds()["LegalHolds"]}[hold] == "CANCELED"
+    anew = backup.create_legal_hold(**ask, RecoveryPointSelection=selection)
+    assert anew["LegalHoldId"] != hold and anew["Status"] == "ACTIVE"
+    refused(REQUEST, backup.delete_recovery_point, HELD, 400, BackupVaultName=vault, RecoveryPointArn=free["RecoveryPointArn"])
+    refused(INVALID, backup.create_legal_hold, re.compile(anew["LegalHoldId"]), 400, **ask, RecoveryPointSelection=gone_by)
+    backup.cancel_legal_hold(LegalHoldId=anew["LegalHoldId"], CancelDescription="closed", RetainRecordInDays=0)
     ended_hold = backup.get_legal_hold(LegalHoldId=hold)
     assert (ended_hold["Status"], ended_hold["CancelDescription"]) == ("CANCELED", "closed")
     assert ended_hold["RetainRecordUntil"] - ended_hold["CancellationDate"] == 10 * DAY
@@ -247,9 +297,10 @@ def test_a_legal_hold(closed, backup, vault, plain, sealed, key, aws):  # noqa: 
     refused(REQUEST, backup.delete_recovery_point, HELD, 400, BackupVaultName=vault, RecoveryPointArn=first["RecoveryPointArn"])
     refused(REQUEST, backup.delete_backup_vault, None, 400, BackupVaultName=vault)
     for stranger in (closed.client("backup", HOME, PARTNER), closed.client("backup", FAR)):
-        for call, more in [(stranger.get_legal_hold, {}), (stranger.cancel_legal_hold, {"CancelDescription": "x"}),
-                           (stranger.list_recovery_points_by_legal_hold, {})]:
+        for call, more in [(stranger.get_legal_hold, {}), (stranger.cancel_legal_hold, {"CancelDescription": "x"})]:
             refused("ResourceNotFoundException", call, MISSING, 400, LegalHoldId=by_resource, **more)
+        # Of this action AWS documents no such fault as that of a missing hold.
+        refused(INVALID, stranger.list_recovery_points_by_legal_hold, MISSING, 400, LegalHoldId=by_resource)
         assert by_resource not in [row["LegalHoldId"] for row in stranger.list_legal_holds()["LegalHolds"]]
     for one in (by_resource, past):
         backup.cancel_legal_hold(LegalHoldId=one, CancelDescription="closed", RetainRecordInDays=0)
@@ -257,6 +308,10 @@ def test_a_legal_hold(closed, backup, vault, plain, sealed, key, aws):  # noqa: 
         (MISSING_VALUE, {"RecoveryPointSelection": {}}), (MISSING_VALUE, {"Title": ""}), (INVALID, {"Title": "x" * 1_001}),
         (INVALID, {"RecoveryPointSelection": {"VaultNames": ["nowhere"]}}),
         (INVALID, {"RecoveryPointSelection": {"ResourceIdentifiers": ["x"]}}),
+        # These would hold nothing, and say nothing of it.
+        *[(INVALID, {"RecoveryPointSelection": {"ResourceIdentifiers": [arn]}}) for arn in (
+            sealed["DBClusterArn"].replace(OWNER, PARTNER), sealed["DBClusterArn"].replace(HOME, FAR),
+            f"arn:aws:rds:{HOME}:{OWNER}:subgrp:x", key)],
         (INVALID, {"RecoveryPointSelection": selection | {"DateRange": {
             "FromDate": now, "ToDate": now - DAY}}}),
     ]:

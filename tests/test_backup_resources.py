@@ -1,5 +1,6 @@
 """Resources that are protected, what jobs came to, and what an account has set for AWS Backup."""
 import datetime
+import re
 
 import pytest
 
@@ -130,6 +131,13 @@ def test_settings_are_kept(closed):
     assert elsewhere.describe_region_settings()["ResourceTypeOptInPreference"] == TYPES
     assert closed.client("backup").describe_region_settings()["ResourceTypeOptInPreference"] == TYPES
     refused(INVALID, backup.update_region_settings, None, 400, ResourceTypeOptInPreference={"a/b": True})
+    # However many requests name them, there are no more than that.
+    for member in ("ResourceTypeOptInPreference", "ResourceTypeManagementPreference"):
+        there = len(backup.describe_region_settings()[member])
+        backup.update_region_settings(**{member: {f"Type {number}": True for number in range(100 - there)}})
+        refused(INVALID, backup.update_region_settings, re.compile("at most 100"), 400, **{member: {"One more": True}})
+        backup.update_region_settings(**{member: {"Type 1": False}})
+        assert len(backup.describe_region_settings()[member]) == 100
     for code, given in [
         ("MissingParameterValueException", {}), (INVALID, {"isCrossAccountBackupEnabled": "yes"}), (INVALID, {"other": "true"}),
         ("InvalidRequestException", {"isMpaEnabled": "true"}),

@@ -109,7 +109,7 @@ MORE = {
         "MasterUsername": clients.USER,
         "MasterUserPassword": clients.PASSWORD,
     },
-    "CreateLegalHold": {"RecoveryPointSelection": {"ResourceIdentifiers": [f"arn:aws:rds:{HOME}:{OWNER}:cluster:none"]}},
+    "CreateLegalHold": {"RecoveryPointSelection": {"ResourceIdentifiers": [f"arn:aws:rds:{HOME}:{STRANGER}:cluster:none"]}},
     "DeleteDBCluster": {"SkipFinalSnapshot": True},
     "GenerateDataKey": {"KeySpec": "AES_256"},
     "GenerateDataKeyWithoutPlaintext": {"KeySpec": "AES_256"},

@@ -245,6 +245,17 @@ impl BackupJob {
         }
     }
 
+    /// The same job as one that could not even begin.
+    #[must_use]
+    pub fn failed(self, why: String) -> Self {
+        Self {
+            state: BackupJobState::Failed,
+            ended_at: Some(self.created_at),
+            message: Some(why),
+            ..self
+        }
+    }
+
     /// What it is called in errors.
     pub fn arn(&self) -> String {
         let Self {

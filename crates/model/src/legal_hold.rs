@@ -2,6 +2,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    arn::{Arn, Kind},
     clock::Timestamp,
     ids::{Account, Region},
     names::BackupVaultName,
@@ -35,7 +36,7 @@ pub struct LegalHold {
     pub description: String,
     /// The vaults whose recovery points it holds.
     pub vaults: Vec<BackupVaultName>,
-    /// The ARNs of resources, and of recovery points, that it holds.
+    /// The ARNs of resources, of recovery points and of vaults that it holds.
     pub resources: Vec<String>,
     /// Only recovery points that were made from the one moment to the other, both included.
     pub made_between: Option<(Timestamp, Timestamp)>,
@@ -69,18 +70,26 @@ impl LegalHold {
         )
     }
 
+    /// Whether another one asks for the same.
+    pub fn asks_as(&self, other: &Self) -> bool {
+        self.title == other.title
+            && self.description == other.description
+            && self.vaults == other.vaults
+            && self.resources == other.resources
+            && self.made_between == other.made_between
+    }
+
     /// Whether a snapshot is a recovery point that it keeps: of one of its vaults or resources, and
     /// made when it says. What is made later is kept, too.
     pub fn keeps(&self, snapshot: &Snapshot) -> bool {
         let Some(point) = &snapshot.recovery_point else {
             return false;
         };
-        let (resource, own) = (point.resource.to_string(), snapshot.arn().to_string());
+        let (region, account) = (&snapshot.region, &snapshot.account);
+        let vault = Arn::of(Kind::BackupVault, region, account, point.vault.as_str());
+        let all = [&point.resource, &snapshot.arn(), &vault].map(Arn::to_string);
         let named = self.vaults.contains(&point.vault)
-            || self
-                .resources
-                .iter()
-                .any(|arn| *arn == resource || *arn == own);
+            || self.resources.iter().any(|arn| all.contains(arn));
         let is_within = self
             .made_between
             .is_none_or(|(from, to)| (from..=to).contains(&snapshot.recorded_at));

@@ -16,6 +16,7 @@ use model::{
     limits::LOOK_HEADERS_BYTES_MAX,
 };
 use tokio::{sync::Notify, time::Instant};
+use uuid::Uuid;
 use vault::Headers;
 
 use crate::{
@@ -93,6 +94,8 @@ pub struct ServiceContext {
     pub peer_transport: Arc<dyn PeerTransport>,
     /// Where records of requests go; none: nowhere.
     pub audit: Option<AuditLog>,
+    /// Tells this process from others, and from those before it.
+    process: Uuid,
     /// When this process looked at the clock last.
     looked: Mutex<Option<Instant>>,
     stopping: AtomicBool,
@@ -143,6 +146,7 @@ impl ServiceContext {
             Some(outside) => Arc::new(outside.clone()),
             None => kms.clone(),
         };
+        let process = parts.entropy.uuid();
         let users = Users::new(settings.os_users);
         let deaths = Arc::new(Deaths::read(&settings.data_dir));
         Self {
@@ -176,6 +180,7 @@ impl ServiceContext {
             headers: Headers::remembering(LOOK_HEADERS_BYTES_MAX),
             peer_transport: parts.peer_transport,
             audit: parts.audit,
+            process,
             looked: Mutex::default(),
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -188,12 +193,13 @@ impl ServiceContext {
         self.clock.now()
     }
 
-    /// How long ago this process looked at the clock, by a clock that nobody sets; it looks now. Nothing
-    /// at its first look.
-    pub(crate) fn lived_since_last(&self, now: Instant) -> Duration {
+    /// Which process this is, and how long ago it looked at the clock, by a clock that nobody sets; it
+    /// looks now. Nothing at its first look.
+    pub(crate) fn lived_since_last(&self, now: Instant) -> (Uuid, Duration) {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let before = looked.replace(now);
-        before.map_or(Duration::ZERO, |before| now.duration_since(before))
+        let lived = before.map_or(Duration::ZERO, |before| now.duration_since(before));
+        (self.process, lived)
     }
 
     /// What runs a cluster.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use catalog::{CatalogError, CatalogExt, Tx, meta};
 use model::Timestamp;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::{Mode, context::ServiceContext};
 
@@ -30,14 +31,18 @@ struct Seen {
     doubt: Duration,
     /// How much time servers have lived through, as a moment: it began as the clock's first word.
     lived: Timestamp,
+    /// The process that looked: what another has lived through since its own last look, this one may
+    /// have counted already. None: an older build looked.
+    by: Option<Uuid>,
 }
 
 impl Seen {
-    fn first(now: Timestamp) -> Self {
+    fn first(now: Timestamp, by: Option<Uuid>) -> Self {
         Self {
             at: now,
             doubt: Duration::ZERO,
             lived: now,
+            by,
         }
     }
 
@@ -51,15 +56,25 @@ impl Seen {
             at,
             doubt,
             lived: Timestamp(lived),
+            by: words.next().and_then(|word| word.parse().ok()),
         })
     }
 
     fn text(self) -> String {
-        format!("{} {} {}", self.at.0, self.doubt.as_secs(), self.lived.0)
+        let (at, doubt, lived) = (self.at.0, self.doubt.as_secs(), self.lived.0);
+        match self.by {
+            Some(by) => format!("{at} {doubt} {lived} {by}"),
+            None => format!("{at} {doubt} {lived}"),
+        }
     }
 
-    /// The next look, `lived` after this one by a clock that nobody sets.
-    fn next(self, now: Timestamp, lived: Duration) -> Self {
+    /// The next look, by a process that looked last `lived` ago, by a clock that nobody sets. That
+    /// counts only if nobody else looked meanwhile: days count once, however many lived through them.
+    fn next(self, now: Timestamp, (by, lived): (Uuid, Duration)) -> Self {
+        let lived = match self.by == Some(by) {
+            true => lived,
+            false => Duration::ZERO,
+        };
         let jumped = now.since(self.at).saturating_sub(lived);
         let doubt = self.doubt.saturating_sub(lived);
         Self {
@@ -69,6 +84,7 @@ impl Seen {
                 false => doubt.max(jumped.min(DOUBT_MAX)),
             },
             lived: self.lived.plus(lived),
+            by: Some(by),
         }
     }
 }
@@ -88,19 +104,25 @@ pub(crate) struct Look {
 /// # Errors
 /// The catalog's.
 pub(crate) async fn look(context: &ServiceContext) -> Result<Look, CatalogError> {
+    look_at(context, Instant::now()).await
+}
+
+async fn look_at(context: &ServiceContext, at: Instant) -> Result<Look, CatalogError> {
     if context.settings.mode == Mode::Dev {
         return Ok(Look {
             is_believed: true,
             lived: context.now(),
         });
     }
-    let lived = context.lived_since_last(Instant::now());
+    let mine = context.lived_since_last(at);
     let (before, seen) = context
         .catalog
         .write(move |tx| {
             let now = tx.now();
             let before = seen(tx)?;
-            let seen = before.map_or(Seen::first(now), |before| before.next(now, lived));
+            let seen = before.map_or(Seen::first(now, Some(mine.0)), |before| {
+                before.next(now, mine)
+            });
             meta::set(tx, meta::CLOCK, &seen.text())?;
             Ok::<_, CatalogError>((before, seen))
         })
@@ -132,16 +154,20 @@ pub(crate) fn so_far(tx: &mut dyn Tx) -> Result<Timestamp, CatalogError> {
     if let Some(seen) = seen(tx)? {
         return Ok(seen.lived);
     }
-    let first = Seen::first(tx.now());
+    let first = Seen::first(tx.now(), None);
     meta::set(tx, meta::CLOCK, &first.text())?;
     Ok(first.lived)
 }
 
 #[cfg(test)]
 mod tests {
+    use model::Clock as _;
+
     use super::*;
+    use crate::sweep::{checker::fixture::Fixture, month};
 
     const HOUR: Duration = Duration::from_secs(3_600);
+    const ONE: Uuid = Uuid::from_u128(1);
 
     #[test]
     fn a_jump_is_doubted_until_it_was_lived_through() {
@@ -149,37 +175,70 @@ mod tests {
             at: Timestamp(1_700_000_000_000_000),
             doubt: Duration::ZERO,
             lived: Timestamp(7),
+            by: Some(ONE),
         };
-        let usual = start.next(start.at.plus(HOUR), HOUR);
+        let usual = start.next(start.at.plus(HOUR), (ONE, HOUR));
         assert_eq!(usual.doubt, Duration::ZERO);
         assert_eq!(usual.lived, Timestamp(7).plus(HOUR));
-        let off = start.next(start.at.plus(3 * HOUR), Duration::ZERO);
+        let off = start.next(start.at.plus(3 * HOUR), (ONE, Duration::ZERO));
         assert_eq!(off.doubt, 3 * HOUR);
-        let mut far = start.next(start.at.plus(24 * 365 * HOUR), HOUR);
+        let mut far = start.next(start.at.plus(24 * 365 * HOUR), (ONE, HOUR));
         assert_eq!(far.doubt, DOUBT_MAX);
         // However far the clock goes, no more than an hour was lived through.
         assert_eq!(far.lived, Timestamp(7).plus(HOUR));
         for lived in 1..=24 {
             assert!(!far.doubt.is_zero(), "{lived}");
-            far = far.next(far.at.plus(HOUR), HOUR);
+            far = far.next(far.at.plus(HOUR), (ONE, HOUR));
         }
         assert!(far.doubt.is_zero());
         // Back where it was: nothing is due there, and the way ahead is a jump again.
-        let back = far.next(start.at, HOUR);
+        let back = far.next(start.at, (ONE, HOUR));
         assert_eq!(back.doubt, Duration::ZERO);
-        assert_eq!(back.next(far.at, HOUR).doubt, DOUBT_MAX);
+        assert_eq!(back.next(far.at, (ONE, HOUR)).doubt, DOUBT_MAX);
     }
 
     #[test]
     fn what_is_remembered_reads_back() {
-        let seen = Seen {
-            at: Timestamp(-5),
-            doubt: HOUR,
-            lived: Timestamp(6),
-        };
-        assert_eq!(Seen::parse(&seen.text()), Some(seen));
+        for by in [None, Some(ONE)] {
+            let seen = Seen {
+                at: Timestamp(-5),
+                doubt: HOUR,
+                lived: Timestamp(6),
+                by,
+            };
+            assert_eq!(Seen::parse(&seen.text()), Some(seen));
+        }
         let older = Seen::parse("-5 3600").map(|seen| seen.lived);
         assert_eq!(older, Some(Timestamp(-5)));
         assert_eq!(Seen::parse("x 1"), None);
+    }
+
+    /// Two servers lead in turns: what both lived through counts once.
+    #[test]
+    fn a_leader_that_returns_counts_no_time_twice() {
+        let fixture = Fixture::new();
+        let [one, other] = [(); 2].map(|()| {
+            let mut context = month::context(&fixture);
+            context.settings.mode = Mode::Closed;
+            context
+        });
+        let begin = (fixture.clock.now(), Instant::now());
+        let look = |context: &ServiceContext, hours: u32| {
+            fixture.clock.set(begin.0.plus(HOUR * hours));
+            let looked = look_at(context, begin.1 + HOUR * hours);
+            let looked = fixture.runtime.block_on(looked).expect("it looks");
+            looked.lived.since(begin.0).as_secs() / 3_600
+        };
+        assert_eq!(look(&one, 0), 0);
+        assert_eq!(look(&one, 1), 1);
+        // The other one leads from now on, and the first one lives on beside it.
+        assert_eq!(look(&other, 2), 1);
+        assert_eq!(look(&other, 10), 9);
+        assert_eq!(look(&one, 11), 9, "ten hours of it were counted");
+        assert_eq!(look(&one, 12), 10);
+        // Both at once, as when one was frozen: none of them counts.
+        assert_eq!(look(&other, 13), 10);
+        assert_eq!(look(&one, 14), 10);
+        assert_eq!(look(&one, 15), 11);
     }
 }

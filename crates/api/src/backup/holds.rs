@@ -1,6 +1,6 @@
 //! Legal holds: what they select, and found by their ids.
 use catalog::{CatalogExt, keyed};
-use model::{BackupVaultName, LegalHold, Tag, Timestamp};
+use model::{ArnKind, BackupVaultName, LegalHold, Tag, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -53,14 +53,14 @@ impl Selected {
         names.map(|name| vaults::name(name)).collect()
     }
 
-    /// The ARNs of resources and of recovery points.
+    /// The ARNs of resources, of recovery points and of vaults, as they are compared. One that no
+    /// recovery point of the caller's in this region could ever have would hold nothing: it is refused.
     ///
     /// # Errors
     /// `InvalidParameterValueException`.
-    pub(crate) fn resources(&self) -> Result<Vec<String>, Fault> {
+    pub(crate) fn resources(&self, cx: &ActionContext) -> Result<Vec<String>, Fault> {
         let arns = self.resource_identifiers.iter().flatten();
-        arns.map(|arn| Ok(points::resource_arn(arn)?.to_string()))
-            .collect()
+        arns.map(|given| resource(cx, given)).collect()
     }
 
     /// From when to when what it holds was made.
@@ -75,6 +75,29 @@ impl Selected {
             return Err(invalid("DateRange", "DateRange ends before it begins."));
         }
         Ok(Some((micros(range.from_date), micros(range.to_date))))
+    }
+}
+
+/// Names of clusters and of their snapshots are of lower case, however they are asked for; those of
+/// vaults are as they are.
+fn resource(cx: &ActionContext, given: &str) -> Result<String, Fault> {
+    let arn = points::resource_arn(given)?;
+    let refused = |why: &str| invalid(given, format!("{} {why}", shown(given)));
+    let (region, account) = (&cx.region, &cx.caller.account);
+    if arn.region != *region || arn.account != *account {
+        return Err(refused(&format!(
+            "is not of the account {account} in {region}: a legal hold there would keep nothing."
+        )));
+    }
+    match arn.kind() {
+        Some(ArnKind::Cluster | ArnKind::ClusterSnapshot) => {
+            let lower = arn.to_string().to_lowercase();
+            Ok(points::resource_arn(&lower)?.to_string())
+        }
+        Some(ArnKind::BackupVault) => Ok(arn.to_string()),
+        _ => Err(refused(
+            "is neither a DB cluster, nor a recovery point, nor a backup vault.",
+        )),
     }
 }
 

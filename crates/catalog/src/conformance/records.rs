@@ -399,8 +399,9 @@ pub async fn keys_and_aliases_live(fixture: &impl Fixture) {
         let mut stored = stored.clone();
         stored.value.state = KeyState::PendingDeletion;
         stored.value.deletion_at = Some(tx.now());
-        keys::update(tx, stored)?;
-        keys::due_for_deletion(tx, 10)
+        let stored = keys::update(tx, stored)?;
+        assert_eq!(keys::due_for_deletion(tx, Some(&stored.value), 10)?, []);
+        keys::due_for_deletion(tx, None, 10)
     })
     .await;
     assert_eq!(due.len(), 1);

@@ -85,7 +85,6 @@ pub async fn recovery_points_are_their_vaults_and_resources(fixture: &impl Fixtu
                 region: region.clone(),
                 account: account.clone(),
                 vault: vault("x"),
-                one: samples::snapshot("p1").name,
                 until,
             }]
         };
@@ -106,6 +105,15 @@ pub async fn recovery_points_are_their_vaults_and_resources(fixture: &impl Fixtu
         };
         assert_eq!(of(tx, Some(&key), None, 9)?, ["p1", "p4"]);
         assert_eq!(of(tx, None, Some(&after), 2)?, ["p3", "p4"]);
+        // One that is not whole needs none, and is not the newest one.
+        let mut partial = samples::recovery_point("p7", "b", "x", Timestamp(10));
+        partial.status = SnapshotStatus::Failed;
+        snapshots::insert(tx, partial)?;
+        assert_eq!(recovery_points::under_key(tx, &key)?, row(Some(until)));
+        assert_eq!(of(tx, Some(&key), None, 9)?, ["p1", "p4"]);
+        let b = Arn::of(ArnKind::Cluster, &region, &account, "b");
+        let newest = recovery_points::newest_whole(tx, owner, &b)?;
+        assert_eq!(newest.expect("there is one").value.name.as_str(), "p4");
         Ok(())
     })
     .await;

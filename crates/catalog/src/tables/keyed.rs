@@ -258,15 +258,26 @@ pub(crate) fn forget_of_account<R: Keyed>(
     tx: &mut dyn Tx,
     account: &Account,
 ) -> Result<(), CatalogError> {
+    for stored in of_account::<R>(tx, account)? {
+        delete(tx, &stored.value)?;
+    }
+    Ok(())
+}
+
+/// An account's records, in all regions. They have to be few.
+///
+/// # Errors
+/// The database's.
+pub fn of_account<R: Keyed>(
+    tx: &mut dyn Tx,
+    account: &Account,
+) -> Result<Vec<Stored<R>>, CatalogError> {
     let sql = format!(
         "SELECT {} FROM {} WHERE account = ?1",
         R::COLUMNS,
         R::TABLE.name
     );
-    for stored in read::<R>(&tx.query(&sql, &[account.into()])?)? {
-        delete(tx, &stored.value)?;
-    }
-    Ok(())
+    read(&tx.query(&sql, &[account.into()])?)
 }
 
 /// The records whose key begins with `above`, in the order of their keys; at most `limit`. They are

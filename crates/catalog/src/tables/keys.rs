@@ -371,16 +371,31 @@ pub fn behind(
     read(&rows)
 }
 
-/// Keys whose deletion date has come, oldest date first; at most `limit`.
+/// Keys whose deletion date has come, oldest date first, from the one behind `after` on; at most
+/// `limit`.
 ///
 /// # Errors
 /// The database's.
-pub fn due_for_deletion(tx: &mut dyn Tx, limit: usize) -> Result<Vec<Stored<Key>>, CatalogError> {
+pub fn due_for_deletion(
+    tx: &mut dyn Tx,
+    after: Option<&Key>,
+    limit: usize,
+) -> Result<Vec<Stored<Key>>, CatalogError> {
     let now = tx.now();
+    let (at, region, account, id) = after.map_or((i64::MIN, "", "", ""), |key| {
+        let at = key.deletion_at.map_or(i64::MIN, |at| at.0);
+        (
+            at,
+            key.region.as_str(),
+            key.account.as_str(),
+            key.id.as_str(),
+        )
+    });
     let rows = tx.query(
         "SELECT version, body FROM kms_keys WHERE deletion_at IS NOT NULL AND deletion_at <= ?1 \
-         ORDER BY deletion_at LIMIT ?2",
-        args![now, limit],
+         AND (?2, ?3, ?4, ?5) < (deletion_at, region, account, id) \
+         ORDER BY deletion_at, region, account, id LIMIT ?6",
+        args![now, at, region, account, id, limit],
     )?;
     read(&rows)
 }

@@ -35,7 +35,10 @@ pub(super) fn write(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), CatalogE
     let Some(point) = &snapshot.recovery_point else {
         return Ok(());
     };
-    let key = snapshot.kms_key.as_ref().map(Arn::to_string);
+    // One that could not be made whole cannot be restored, and needs no key.
+    let needs_key = snapshot.status != SnapshotStatus::Failed;
+    let key = snapshot.kms_key.as_ref().filter(|_| needs_key);
+    let key = key.map(Arn::to_string);
     tx.execute(
         "INSERT INTO recovery_points \
          (region, account, name, vault, resource, kms_key, made_at, whole, goes_at) \
@@ -111,6 +114,25 @@ pub fn of_resource(
         args![region, account, resource.to_string(), before, name, limit],
     )?;
     read(&rows)
+}
+
+/// The newest recovery point of a resource that is whole.
+///
+/// # Errors
+/// The database's.
+pub fn newest_whole(
+    tx: &mut dyn Tx,
+    (region, account): (&Region, &Account),
+    resource: &Arn,
+) -> Result<Option<Stored<Snapshot>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT s.version, s.body FROM recovery_points AS p JOIN snapshots AS s \
+         ON s.region = p.region AND s.account = p.account AND s.name = p.name \
+         WHERE p.region = ?1 AND p.account = ?2 AND p.resource = ?3 AND p.whole = 1 \
+         ORDER BY p.made_at DESC, p.name DESC LIMIT 1",
+        args![region, account, resource.to_string()],
+    )?;
+    Ok(read(&rows)?.pop())
 }
 
 /// How many recovery points an account's vaults have, without those that have none.
@@ -200,8 +222,6 @@ pub struct NeedsKey {
     pub account: Account,
     /// Its name.
     pub vault: BackupVaultName,
-    /// The name of one of them.
-    pub one: SnapshotName,
     /// When the last of them goes; none: some stay for ever.
     pub until: Option<Timestamp>,
 }
@@ -212,18 +232,18 @@ pub struct NeedsKey {
 /// The database's.
 pub fn under_key(tx: &mut dyn Tx, key: &Arn) -> Result<Vec<NeedsKey>, CatalogError> {
     let rows = tx.query(
-        "SELECT region, account, vault, min(name), count(*) - count(goes_at), max(goes_at) \
-         FROM recovery_points WHERE kms_key = ?1 GROUP BY region, account, vault",
+        "SELECT region, account, vault, count(*) - count(goes_at), max(goes_at) \
+         FROM recovery_points WHERE kms_key = ?1 GROUP BY region, account, vault \
+         ORDER BY region, account, vault",
         args![key.to_string()],
     )?;
     let one = |row: &Row| {
         Ok(NeedsKey {
             region: row.parsed(0)?,
             account: row.parsed(1)?,
-            vault: named(row, 2, BackupVaultName::parse)?,
-            one: named(row, 3, SnapshotName::parse_existing)?,
-            until: match row.count(4)? {
-                0 => row.int_or_null(5)?.map(Timestamp),
+            vault: vault(row, 2)?,
+            until: match row.count(3)? {
+                0 => row.int_or_null(4)?.map(Timestamp),
                 _ => None,
             },
         })
@@ -231,13 +251,10 @@ pub fn under_key(tx: &mut dyn Tx, key: &Arn) -> Result<Vec<NeedsKey>, CatalogErr
     rows.iter().map(one).collect()
 }
 
-fn named<T, E>(
-    row: &Row,
-    column: usize,
-    parse: fn(&str) -> Result<T, E>,
-) -> Result<T, CatalogError> {
+fn vault(row: &Row, column: usize) -> Result<BackupVaultName, CatalogError> {
     let text = row.text(column)?;
-    parse(text).map_err(|_| CatalogError::damaged(format!("the name {text:?}"), None))
+    BackupVaultName::parse(text)
+        .map_err(|_| CatalogError::damaged(format!("the name {text:?}"), None))
 }
 
 /// An account's recovery points in a region by name, all of them or those that need a key, from the

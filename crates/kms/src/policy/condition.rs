@@ -96,6 +96,11 @@ impl Condition {
         }
     }
 
+    /// Whether it looks at the encryption context, or at what is not known here.
+    pub(super) fn sees_context(&self) -> bool {
+        self.key.starts_with("kms:encryptioncontext")
+    }
+
     /// Whether it holds of what is asked. Where the request lacks the key: a negated comparison
     /// and one with `IfExists` hold, any other does not, as IAM has it.
     pub(super) fn holds(&self, asked: &Question<'_>) -> Match {

@@ -73,6 +73,12 @@ impl Policy {
         self.decide(request) == Decision::Allow
     }
 
+    /// Whether what it says may depend on a request's encryption context.
+    pub fn sees_context(&self) -> bool {
+        let mut conditions = self.statements.iter().flat_map(|one| &one.conditions);
+        conditions.any(condition::Condition::sees_context)
+    }
+
     /// What the policy says of a request.
     pub fn decide(&self, request: &Request<'_>) -> Decision {
         let asked = Question::new(request);

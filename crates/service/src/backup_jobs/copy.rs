@@ -49,16 +49,34 @@ pub(super) async fn begin(context: &ServiceContext, job: &BackupJob) -> Result<(
         }
         Err(fault) => return Err(BeginError::Fault(fault)),
     };
-    let asked = job.clone();
+    let (asked, of) = (job.clone(), copy.clone());
     let kept = context.catalog.write(move |tx| {
-        let still = snapshots::get(tx, &source.region, &source.account, &source.name)?;
-        match still.is_some_and(|still| still.value.uid == source.uid) {
-            true => keep(tx, &asked, made.clone(), work.as_ref()),
-            // The next look tells.
-            false => Ok(()),
-        }
+        let found = look(tx, &asked, &of, limit)?;
+        commit(
+            tx,
+            &asked,
+            (&found, &source, &vault),
+            (&made, work.as_ref()),
+        )
     });
     kept.await
+}
+
+/// Keeps what was prepared, if a look still finds what it was prepared for; else the next look tells.
+fn commit(
+    tx: &mut dyn Tx,
+    asked: &BackupJob,
+    (found, source, vault): (&Found, &Snapshot, &BackupVault),
+    (made, work): (&Snapshot, Option<&Job>),
+) -> Result<(), BeginError> {
+    let is_as_before = match found {
+        Found::Ready(is, goes_to) => is.uid == source.uid && goes_to.kms_key == vault.kms_key,
+        Found::Waits | Found::Cannot(_) => false,
+    };
+    match is_as_before {
+        true => keep(tx, asked, made.clone(), work),
+        false => Ok(()),
+    }
 }
 
 /// What a look at a job finds.
@@ -290,4 +308,86 @@ fn keep(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use catalog::{conformance::samples, keyed};
+    use model::{Timestamp, VaultLock, recovery_point::Lifecycle};
+
+    use super::*;
+    use crate::{backup_jobs::record, sweep::checker::fixture::Fixture};
+
+    /// Whatever becomes of the vault or the source between the look and the commit holds.
+    #[test]
+    fn a_vault_is_looked_at_again_when_its_copy_is_kept() {
+        type Between = fn(&mut dyn Tx, &Snapshot, &mut BackupVault) -> Result<(), CatalogError>;
+        let between: [(&str, bool, Between); 4] = [
+            ("nothing", true, |_, _, _| Ok(())),
+            ("a lock", false, |_, _, vault| {
+                vault.lock = Some(VaultLock {
+                    min_days: Some(7),
+                    max_days: None,
+                    lock_date: None,
+                    is_fixed: false,
+                });
+                Ok(())
+            }),
+            ("another key", false, |_, _, vault| {
+                vault.kms_key = Some(samples::key_arn("other"));
+                Ok(())
+            }),
+            ("the source's end", false, |tx, source, _| {
+                recovery_points::forget(tx, source)
+            }),
+        ];
+        for (what, is_kept, between) in between {
+            let fixture = Fixture::new();
+            let source = samples::recovery_point("p", "c", "from", Timestamp(1));
+            let point = source.recovery_point.clone().expect("it is one");
+            let to = samples::backup_vault("to");
+            let id = uuid::Uuid::from_u128(7);
+            let copy = CopyOf {
+                source: source.arn(),
+                from: point.vault.clone(),
+                to: to.arn(),
+                backup_job: None,
+            };
+            let job = BackupJob {
+                vault: to.name.clone(),
+                snapshot: SnapshotName::of_backup("copyjob", &id),
+                lifecycle: Lifecycle {
+                    cold_after_days: None,
+                    delete_after_days: Some(1),
+                },
+                copy: Some(copy.clone()),
+                ..BackupJob::of_point(
+                    model::BackupJobKind::Copy,
+                    &source,
+                    &point,
+                    (&id, Timestamp(2)),
+                )
+            };
+            let made = Snapshot {
+                name: job.snapshot.clone(),
+                uid: uuid::Uuid::from_u128(8),
+                ..source.clone()
+            };
+            let done = fixture.catalog.write(move |tx| {
+                snapshots::insert(tx, source.clone())?;
+                record::insert(tx, job.clone())?;
+                let mut vault = keyed::insert(tx, to.clone())?;
+                assert!(matches!(look(tx, &job, &copy, 9)?, Found::Ready(..)));
+                between(tx, &source, &mut vault.value)?;
+                keyed::update(tx, vault)?;
+                let found = look(tx, &job, &copy, 9)?;
+                commit(tx, &job, (&found, &source, &to), (&made, None))?;
+                let is_made = snapshots::get(tx, &made.region, &made.account, &made.name)?;
+                let waits = waiting(tx, &job)?.is_some();
+                Ok::<_, BeginError>((is_made.is_some(), waits))
+            });
+            let told = fixture.runtime.block_on(done).expect("it is done");
+            assert_eq!(told, (is_kept, !is_kept), "{what}");
+        }
+    }
 }

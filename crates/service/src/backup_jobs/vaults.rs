@@ -24,6 +24,18 @@ pub fn lock_refusal(vault: &BackupVault, job: &BackupJob) -> Option<String> {
     Some(format!("{refusal} The vault is {}.", vault.arn()))
 }
 
+/// Why a job's vault does not take its recovery point, if so: it is gone, or its lock says so.
+///
+/// # Errors
+/// The catalog's.
+pub(super) fn refusal(tx: &mut dyn Tx, job: &BackupJob) -> Result<Option<String>, CatalogError> {
+    let (region, account) = job.goes_to();
+    Ok(match get(tx, region, account, &job.vault)? {
+        None => Some(format!("Backup vault {} cannot be found.", job.vault)),
+        Some(vault) => lock_refusal(&vault, job),
+    })
+}
+
 /// What a vault's policy says of an account's doing.
 ///
 /// # Errors

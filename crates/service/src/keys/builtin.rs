@@ -243,6 +243,12 @@ impl Keys {
             .map_or(Decision::Deny, |policy| policy.decide(&request))
     }
 
+    /// Whether what a key's policy says may depend on the encryption context.
+    pub fn policy_sees_context(&self, key: &Key) -> bool {
+        let policy = self.policies.parsed(&key.policy);
+        policy.is_some_and(|policy| policy.sees_context())
+    }
+
     /// The grants that an account has on a key.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use super::report::{Files, Report};
 use crate::{
     backups::retained::{self, Backups},
     events::kinds::{self, OfCluster},
+    recovery_points,
 };
 
 /// Records handled by one transaction.
@@ -33,6 +34,7 @@ pub(super) async fn snapshots(
                 for mut stored in rebuild_state::unfinished(tx, BATCH)? {
                     stored.value.status = SnapshotStatus::Failed;
                     stored.value.failure = Some(CUT_OFF.clone());
+                    recovery_points::settle(tx, &mut stored.value)?;
                     let stored = snapshot_rows::update(tx, stored)?;
                     kinds::snapshot_is(tx, &stored.value)?;
                     failed.push(stored.value.arn().to_string());

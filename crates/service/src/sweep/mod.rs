@@ -26,12 +26,12 @@ const BATCH: usize = 1_000;
 const ALL_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
 #[cfg(test)]
-mod checker;
+pub(crate) mod checker;
 pub(crate) mod checkpoints;
 pub(crate) mod key_rotation;
 pub(crate) mod logs;
 #[cfg(test)]
-mod month;
+pub(crate) mod month;
 pub(crate) mod ownership;
 #[cfg(test)]
 mod plan_runs;

@@ -46,7 +46,7 @@ struct Scene {
     cluster: Cluster,
 }
 
-pub(super) fn context(fixture: &Fixture) -> ServiceContext {
+pub(crate) fn context(fixture: &Fixture) -> ServiceContext {
     let store = Arc::new(InMemory::new());
     let parts = Dependencies {
         catalog: fixture.catalog.clone(),

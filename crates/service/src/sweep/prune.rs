@@ -1,9 +1,9 @@
 //! Removes rows and automated snapshots whose time is over, once the clock is believed.
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use catalog::{CatalogError, CatalogExt, events, jobs, keys, tombstones, verified};
-use model::{JobKind, limits::EVENTS_KEPT};
+use model::{JobKind, Key, limits::EVENTS_KEPT};
 
 use super::BATCH;
 use crate::{
@@ -49,7 +49,7 @@ impl Task for Prune {
     }
 }
 
-/// Drops rows whose time is over: finished jobs, events, deleted names, keys at their deletion date.
+/// Drops what is over: finished jobs, events, deleted names, keys at their deletion date.
 async fn forget(context: &ServiceContext) -> Result<(), CatalogError> {
     // A batch a transaction, so that others get between; as many as there are, since a busy
     // hour makes more rows than one batch has.
@@ -68,31 +68,49 @@ async fn forget(context: &ServiceContext) -> Result<(), CatalogError> {
         }
     }
     let regions = context.vaults.regions();
-    context
-        .catalog
-        .write(move |tx| {
-            verified::forget(tx, BATCH)?;
-            for region in &regions {
-                tombstones::forget(tx, region, MEMORY, BATCH)?;
-            }
-            let mut gone = BTreeMap::new();
-            for stored in keys::due_for_deletion(tx, BATCH)? {
-                let key = stored.value;
-                // Its period may have begun before the vault was locked.
-                if let Some(pin) = pins::of_key(tx, &key.arn())?.first() {
-                    tracing::warn!(key = %key.arn(), "not deleted at the end of its waiting period: {}", pin.why);
-                    continue;
+    let tidied = context.catalog.write(move |tx| {
+        verified::forget(tx, BATCH)?;
+        for region in &regions {
+            tombstones::forget(tx, region, MEMORY, BATCH)?;
+        }
+        Ok::<_, CatalogError>(())
+    });
+    tidied.await?;
+    delete_keys(context).await
+}
+
+/// Deletes keys at their deletion date. Those that kept recovery points need stay, and hold up no
+/// others, however many there are.
+pub(super) async fn delete_keys(context: &ServiceContext) -> Result<(), CatalogError> {
+    let mut after: Option<Key> = None;
+    while !context.is_stopping() {
+        let from = after.clone();
+        let (gone, last) = context
+            .catalog
+            .write(move |tx| {
+                let due = keys::due_for_deletion(tx, from.as_ref(), BATCH)?;
+                let last = due.last().map(|stored| stored.value.clone());
+                let mut gone = BTreeSet::new();
+                for key in due.into_iter().map(|stored| stored.value) {
+                    // Its period may have begun before the vault was locked.
+                    if let Some(pin) = pins::of_key(tx, &key.arn())? {
+                        tracing::warn!(key = %key.arn(), "not deleted at the end of its waiting period: {}", pin.why);
+                        continue;
+                    }
+                    keys::delete(tx, &key.region, &key.account, &key.id)?;
+                    keys::replica_gone(tx, &key)?;
+                    gone.insert(key.arn().to_string());
                 }
-                keys::delete(tx, &key.region, &key.account, &key.id)?;
-                keys::replica_gone(tx, &key)?;
-                gone.insert(key.arn().to_string(), key.arn());
-            }
-            Ok(gone)
-        })
-        .await
-        .map(|gone: BTreeMap<String, model::Arn>| {
-            for arn in gone.values() {
-                tracing::info!(key = %arn, "deleted at the end of its waiting period");
-            }
-        })
+                Ok::<_, CatalogError>((gone, last))
+            })
+            .await?;
+        for key in gone {
+            tracing::info!(key, "deleted at the end of its waiting period");
+        }
+        after = last;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -147,7 +147,7 @@ impl Action for CreateLegalHold {
         text("Title", &self.title)?;
         text("Description", &self.description)?;
         let selected = self.recovery_point_selection.unwrap_or_default();
-        let (vaults, resources) = (selected.vaults()?, selected.resources()?);
+        let (vaults, resources) = (selected.vaults()?, selected.resources(cx)?);
         if vaults.is_empty() && resources.is_empty() {
             return Err(faults::missing("RecoveryPointSelection"));
         }
@@ -173,16 +173,27 @@ impl Action for CreateLegalHold {
         };
         let kept = cx.service.catalog.write(move |tx| {
             let (region, account) = (&new.region, &new.account);
+            // One that was cancelled holds nothing: its token begins another.
             let all = keyed::list::<LegalHold>(tx, region, &[account.as_str()], usize::MAX)?;
-            let all: Vec<LegalHold> = all.into_iter().map(|stored| stored.value).collect();
+            let all = all.into_iter().map(|stored| stored.value);
+            let all: Vec<LegalHold> = all.filter(|hold| hold.cancelled.is_none()).collect();
             let token = new.idempotency_token.as_ref();
             let again = all
                 .iter()
                 .find(|hold| token.is_some() && hold.idempotency_token.as_ref() == token);
             if let Some(there) = again {
-                return Ok(there.clone());
+                return match there.asks_as(&new) {
+                    true => Ok(there.clone()),
+                    false => Err(invalid(
+                        "IdempotencyToken",
+                        format!(
+                            "The IdempotencyToken is that of the legal hold {}, which asked for something else.",
+                            there.id
+                        ),
+                    )),
+                };
             }
-            if LEGAL_HOLDS_MAX <= all.iter().filter(|hold| hold.cancelled.is_none()).count() {
+            if LEGAL_HOLDS_MAX <= all.len() {
                 return Err(faults::limit(
                     "LegalHold",
                     format!("An account has at most {LEGAL_HOLDS_MAX} legal holds in a region."),
@@ -371,7 +382,14 @@ impl Action for ListRecoveryPointsByLegalHold {
     type Output = HeldPoints;
 
     async fn run(self, cx: &ActionContext) -> Result<HeldPoints, Fault> {
-        let hold = holds::find(cx, &self.legal_hold_id).await?;
+        // The action knows no such fault as that of a missing hold.
+        let id = &self.legal_hold_id;
+        let hold = match holds::find(cx, id).await {
+            Err(fault) if fault.code == Code::SecretNotFound => {
+                return Err(invalid(id, fault.message));
+            }
+            found => found?,
+        };
         let page = (self.max_results, self.next_token.as_deref());
         let (found, next_token) =
             points::page(cx, None, page, move |snapshot| hold.keeps(snapshot)).await?;

@@ -80,7 +80,8 @@ impl Action for DescribeProtectedResource {
         let (account, region) = (cx.caller.account.clone(), cx.region.clone());
         let found = cx.service.catalog.read(move |tx| {
             let owner = (&region, &account);
-            let last = last_of(tx, owner, &resource)?;
+            let last = recovery_points::newest_whole(tx, owner, &resource)?;
+            let last = last.map(|stored| stored.value);
             let restore = match &last {
                 Some(_) => last_restore(tx, owner, &resource)?,
                 None => None,
@@ -116,27 +117,6 @@ impl Action for DescribeProtectedResource {
 
 /// Region and account of what is asked for.
 type Owner<'a> = (&'a model::Region, &'a model::Account);
-
-/// The last recovery point of a resource that is whole.
-fn last_of(
-    tx: &mut dyn Tx,
-    owner: Owner<'_>,
-    resource: &Arn,
-) -> Result<Option<Snapshot>, CatalogError> {
-    let mut after = None;
-    loop {
-        let rows = recovery_points::of_resource(tx, owner, resource, after.as_ref(), BATCH)?;
-        let Some(last) = rows.last() else {
-            return Ok(None);
-        };
-        after = Some((last.value.recorded_at, last.value.name.to_string()));
-        let whole = |one: &Snapshot| one.status == model::SnapshotStatus::Available;
-        let mut rows = rows.into_iter().map(|row| row.value);
-        if let Some(found) = rows.find(whole) {
-            return Ok(Some(found));
-        }
-    }
-}
 
 /// The last restore of a resource that came to its end, among the jobs that are remembered.
 fn last_restore(

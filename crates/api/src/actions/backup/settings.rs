@@ -1,7 +1,7 @@
 //! What an account has set for AWS Backup. What it says for all regions stands in the record of each.
 use std::collections::BTreeMap;
 
-use catalog::{CatalogError, CatalogExt};
+use catalog::CatalogExt;
 use model::{BackupSettings, Region};
 
 use serde::{Deserialize, Serialize};
@@ -29,22 +29,22 @@ async fn read(cx: &ActionContext) -> Result<BackupSettings, Fault> {
 async fn write(
     cx: &ActionContext,
     regions: Vec<Region>,
-    change: impl Fn(&mut BackupSettings) + Send + Sync + 'static,
+    change: impl Fn(&mut BackupSettings) -> Result<(), Fault> + Send + Sync + 'static,
 ) -> Result<(), Fault> {
     let account = cx.caller.account.clone();
     let changed = cx.service.catalog.write(move |tx| {
         for region in &regions {
             let mut stored = settings::get(tx, region, &account)?;
             let before = stored.value.opt_in.clone();
-            change(&mut stored.value);
+            change(&mut stored.value)?;
             let kept = keep(tx, stored)?;
             if kept.opt_in != before {
                 events::backup::region_settings(tx, &kept)?;
             }
         }
-        Ok::<_, CatalogError>(())
+        Ok::<_, Fault>(())
     });
-    Ok(changed.await?)
+    changed.await
 }
 
 /// Which types of resources plans back up that select them by tags alone.
@@ -91,6 +91,20 @@ pub struct UpdateRegionSettings {
 const TYPE_CHARS_MAX: usize = 50;
 const TYPES_MAX: usize = 100;
 
+/// Refuses more types than are kept, counting those that earlier requests named.
+fn bounded(name: &str, kept: &BTreeMap<String, bool>) -> Result<(), Fault> {
+    match kept.len() {
+        0..=TYPES_MAX => Ok(()),
+        more => Err(invalid(
+            name,
+            format!(
+                "{name} would name {more} types of resources with those that it names already: it has at \
+                 most {TYPES_MAX}."
+            ),
+        )),
+    }
+}
+
 impl Action for UpdateRegionSettings {
     const NAME: &'static str = "UpdateRegionSettings";
     const API: Api = Api::Backup;
@@ -110,13 +124,11 @@ impl Action for UpdateRegionSettings {
             let message = format!("{} is no type of resources.", shown(name));
             return Err(invalid(name, message));
         }
-        if TYPES_MAX < names().count() {
-            let message = format!("There are at most {TYPES_MAX} types of resources.");
-            return Err(invalid("ResourceTypeOptInPreference", message));
-        }
         write(cx, vec![cx.region.clone()], move |settings| {
             settings.opt_in.extend(opt_in.clone());
             settings.management.extend(management.clone());
+            bounded("ResourceTypeOptInPreference", &settings.opt_in)?;
+            bounded("ResourceTypeManagementPreference", &settings.management)
         })
         .await
     }
@@ -200,6 +212,7 @@ impl Action for UpdateGlobalSettings {
         write(cx, cx.service.vaults.regions(), move |settings| {
             settings.cross_account = cross_account;
             settings.cross_account_at = Some(now);
+            Ok(())
         })
         .await
     }

@@ -124,8 +124,8 @@ impl Action for StartBackupJob {
             let still = clusters::get_by_resource_id(tx, &snapshot.cluster_resource_id)?;
             let still = still.ok_or_else(|| missing(&job.resource.to_string()))?;
             available(&still.value)?;
-            backup::keep(tx, &snapshot, &work)?;
-            Ok::<_, Fault>(record::insert(tx, job.clone())?.value)
+            let prepared = (&snapshot, &work);
+            Ok::<_, Fault>(backup::insert_begun(tx, job.clone(), prepared)?)
         });
         Ok(Started::of(&kept.await?))
     }
@@ -133,12 +133,7 @@ impl Action for StartBackupJob {
 
 /// Keeps a job that cannot be done, with the reason, as AWS Backup does.
 async fn fail(cx: &ActionContext, job: BackupJob, why: String) -> Result<Started, Fault> {
-    let failed = BackupJob {
-        state: BackupJobState::Failed,
-        ended_at: Some(job.created_at),
-        message: Some(why),
-        ..job
-    };
+    let failed = job.failed(why);
     let kept = cx.service.catalog.write(move |tx| {
         let (owner, token) = (
             (&failed.region, &failed.account),

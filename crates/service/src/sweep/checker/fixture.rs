@@ -16,18 +16,18 @@ use object_store::{ObjectStoreExt, PutPayload, memory::InMemory, path::Path};
 use vault::{Condemned, Sealing, SnapshotWriter, Unobserved, Vault, WriteOptions};
 
 /// What nothing reaches is kept for so long.
-pub(in crate::sweep) const GRACE: Duration = Duration::from_secs(100);
+pub(crate) const GRACE: Duration = Duration::from_secs(100);
 
 /// A clock that stands until it is set.
 #[derive(Debug)]
-pub(in crate::sweep) struct SetClock(AtomicI64);
+pub(crate) struct SetClock(AtomicI64);
 
 impl SetClock {
-    pub(in crate::sweep) fn set(&self, to: Timestamp) {
+    pub(crate) fn set(&self, to: Timestamp) {
         self.0.store(to.0, Ordering::SeqCst);
     }
 
-    pub(in crate::sweep) fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         self.0.fetch_add(
             i64::try_from(by.as_micros()).expect("short"),
             Ordering::SeqCst,
@@ -42,12 +42,12 @@ impl Clock for SetClock {
 }
 
 /// Where the snapshots are taken.
-pub(in crate::sweep) fn home() -> Region {
+pub(crate) fn home() -> Region {
     samples::region()
 }
 
 /// Where they are copied to.
-pub(in crate::sweep) fn far() -> Region {
+pub(crate) fn far() -> Region {
     samples::other_region()
 }
 
@@ -58,21 +58,21 @@ pub(super) struct Kept {
 }
 
 /// What every schedule begins with; made once.
-pub(in crate::sweep) struct Fixture {
-    pub(in crate::sweep) runtime: tokio::runtime::Runtime,
-    pub(in crate::sweep) catalog: Arc<SqliteCatalog>,
-    pub(in crate::sweep) clock: Arc<SetClock>,
-    pub(in crate::sweep) volume: VolumeRef,
+pub(crate) struct Fixture {
+    pub(crate) runtime: tokio::runtime::Runtime,
+    pub(crate) catalog: Arc<SqliteCatalog>,
+    pub(crate) clock: Arc<SetClock>,
+    pub(crate) volume: VolumeRef,
     pub(super) kept: Vec<Kept>,
     pub(in crate::sweep) folder: tempfile::TempDir,
 }
 
-pub(in crate::sweep) fn page(byte: u8) -> Vec<u8> {
+pub(crate) fn page(byte: u8) -> Vec<u8> {
     vec![byte; 8192]
 }
 
 impl Fixture {
-    pub(in crate::sweep) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .build()
@@ -105,13 +105,13 @@ impl Fixture {
     }
 
     /// The content of the older snapshot (0), or of the newer one, which builds on it (1).
-    pub(in crate::sweep) fn content(&self, number: usize) -> Content {
+    pub(crate) fn content(&self, number: usize) -> Content {
         self.kept[number].content.clone()
     }
 }
 
 /// Writes a snapshot of one file, built on another, as far as there is one.
-pub(in crate::sweep) fn written(
+pub(crate) fn written(
     runtime: &tokio::runtime::Runtime,
     vault: &Vault,
     volume: &VolumeRef,

@@ -5,7 +5,7 @@
 //! It does not know how calls are held up, nor what a world is made of.
 mod asks;
 mod broken;
-pub(super) mod fixture;
+pub(crate) mod fixture;
 mod gate;
 mod gated;
 pub(super) mod idle;
