@@ -256,3 +256,78 @@ def test_each_minute_a_backup_and_its_copy(deploy):
     assert (snapshot["Status"], snapshot["KmsKeyId"]) == ("available", far_key)
     assert {"Key": "by", "Value": "plan"} in snapshot["TagList"]
     assert backup.get_backup_plan(BackupPlanId=plan)["LastExecutionDate"] <= max(job["CreationDate"] for job in made)
+
+
+def test_a_file_of_plans_is_applied(closed, backup, binary, tmp_path):
+    """Shown before, done, and done again for nothing; what changes is told by name; what is gone goes with --prune."""
+    name, environment = unique("filed"), closed.environment()
+    test = name.replace("-", "_")
+    file = tmp_path / "plans.toml"
+    text = f"""
+[[Vaults]]
+BackupVaultName = "{name}"
+Lock = {{ MinRetentionDays = 2 }}
+
+[[Plans]]
+BackupPlanName = "{name}"
+[[Plans.Rules]]
+RuleName = "night"
+TargetBackupVaultName = "{name}"
+ScheduleExpression = "cron(0 3 1 1 ? 2099)"
+Lifecycle = {{ DeleteAfterDays = 7 }}
+[[Plans.Selections]]
+SelectionName = "all"
+IamRoleArn = "{ROLE}"
+ListOfTags = [{{ ConditionType = "STRINGEQUALS", ConditionKey = "of", ConditionValue = "{name}" }}]
+
+[[RestoreTestingPlans]]
+RestoreTestingPlanName = "{test}"
+ScheduleExpression = "cron(0 4 1 1 ? 2099)"
+RecoveryPointSelection = {{ Algorithm = "LATEST_WITHIN_WINDOW", IncludeVaults = ["*"], RecoveryPointTypes = ["SNAPSHOT"] }}
+[[RestoreTestingPlans.Selections]]
+RestoreTestingSelectionName = "all"
+ProtectedResourceType = "Aurora"
+IamRoleArn = "{ROLE}"
+ProtectedResourceArns = ["*"]
+"""
+
+    def apply(*flags, status=0):
+        ended = running.subprocess.run([binary, "plan", "apply", str(file), *flags], check=False, capture_output=True, text=True,
+                                       timeout=120, env=environment)
+        assert ended.returncode == status, (ended.stdout, ended.stderr)
+        return ended.stdout if status == 0 else ended.stderr
+
+    def plans():
+        rows = backup.list_backup_plans()["BackupPlansList"]
+        return [row["BackupPlanId"] for row in rows if row["BackupPlanName"] == name]
+
+    file.write_text(text.replace("RuleName", "RuelName"))
+    told = apply(status=1)
+    assert "RuelName" in told and "line 9" in told, told
+    file.write_text(text)
+    dry = apply("--dry-run")
+    assert f"+ plan {name}" in dry and "nothing was done" in dry and plans() == []
+    done = apply()
+    assert dry.splitlines()[:-1] == done.splitlines()[:-1] and len(plans()) == 1
+    assert backup.describe_backup_vault(BackupVaultName=name)["MinRetentionDays"] == 2
+    assert apply() == "Everything is as the file says.\n"
+    shown = backup.get_backup_plan(BackupPlanId=plans()[0])["BackupPlan"]
+    file.write_text(text.replace("DeleteAfterDays = 7", "DeleteAfterDays = 9").replace('ConditionKey = "of"', 'ConditionKey = "for"'))
+    told = apply()
+    assert "Rules[night].Lifecycle.DeleteAfterDays: 7 -> 9" in told and f"- selection all of the plan {name}" in told
+    rule = backup.get_backup_plan(BackupPlanId=plans()[0])["BackupPlan"]["Rules"][0]
+    assert rule["RuleId"] == shown["Rules"][0]["RuleId"] and rule["Lifecycle"]["DeleteAfterDays"] == 9
+    selections = backup.list_backup_selections(BackupPlanId=plans()[0])["BackupSelectionsList"]
+    assert len(selections) == 1
+    assert apply() == "Everything is as the file says.\n"
+    # Other tests have plans of their own here: what --prune would do is shown, and done for what is this one's.
+    file.write_text(text.split("[[Plans]]")[0])
+    assert apply() == "Everything is as the file says.\n" and len(plans()) == 1
+    told = apply("--prune", "--dry-run")
+    assert f"- plan {name}" in told and f"- restore testing plan {test}" in told and f"vault {name}" not in told
+    backup.delete_backup_selection(BackupPlanId=plans()[0], SelectionId=selections[0]["SelectionId"])
+    backup.delete_backup_plan(BackupPlanId=plans()[0])
+    backup.delete_restore_testing_selection(RestoreTestingPlanName=test, RestoreTestingSelectionName="all")
+    backup.delete_restore_testing_plan(RestoreTestingPlanName=test)
+    backup.delete_backup_vault_lock_configuration(BackupVaultName=name)
+    backup.delete_backup_vault(BackupVaultName=name)

@@ -14,6 +14,7 @@ import contract
 from clients import HOME, OWNER, STRANGER, unique
 from snapferry_tools import running
 from test_backup_copies import copied, copy
+from test_backup_drills import named, plan_of as restore_plan_of, selection_of as restore_selection_of
 from test_backup_jobs import ROLE, ended, points, start
 from test_backup_plans import plan_of
 from test_backup_restores import restored
@@ -55,6 +56,8 @@ NAMES = {
     "CopyJobId": ("copy_job",),
     "RestoreJobId": ("restore_job",),
     "LegalHoldId": ("hold",),
+    "RestoreTestingPlanName": ("testing_plan",),
+    "RestoreTestingSelectionName": ("testing_selection",),
     "RecoveryPointArn": ("point",),
     "ResourceArn": ("vault_arn", "cluster_arn", "plan_arn", "point"),
     "SecretId": ("secret", "secret_arn"),
@@ -84,6 +87,8 @@ FILL = {
     "Plaintext": lambda: b"x",
     "PrimaryRegion": lambda: clients.FAR,
     "ReplicaRegion": lambda: clients.FAR,
+    "RestoreTestingPlan": lambda: restore_plan_of(named("stolen")),
+    "RestoreTestingSelection": lambda: restore_selection_of(named("stolen")),
     "RoleArn": lambda: f"arn:aws:iam::{OWNER}:role/admin",
     "RoleSessionName": lambda: "stranger",
     "Signature": lambda: b"x" * 64,
@@ -100,6 +105,7 @@ FILL = {
     "TargetDBClusterSnapshotIdentifier": lambda: unique("stolen"),
     "TagKeyList": lambda: ["team"],
     "Title": lambda: "mine",
+    "ValidationStatus": lambda: "SUCCESSFUL",
     "TagKeys": lambda: ["team"],
 }
 # What makes a call get as far as the resource.
@@ -117,6 +123,9 @@ MORE = {
     "ModifyDBClusterSnapshotAttribute": {"ValuesToAdd": [STRANGER]},
     "RemoveTagsFromResource": {"TagKeys": ["team"]},
     "RestoreDBClusterToPointInTime": {"UseLatestRestorableTime": True},
+    # What changes, without the names.
+    "UpdateRestoreTestingPlan": {"RestoreTestingPlan": {"StartWindowHours": 1}},
+    "UpdateRestoreTestingSelection": {"RestoreTestingSelection": {"ValidationWindowHours": 1}},
 }
 # Members that name what the call is to make, not what is there.
 MADE = {
@@ -203,7 +212,12 @@ def backed_up(backup, vault, resource):
     plan = backup.create_backup_plan(BackupPlan=plan_of(vault))
     selection = {"SelectionName": "all", "IamRoleArn": ROLE, "Resources": [resource]}
     selected = backup.create_backup_selection(BackupPlanId=plan["BackupPlanId"], BackupSelection=selection)
+    testing, chosen = named("ours"), named("chosen")
+    backup.create_restore_testing_plan(RestoreTestingPlan=restore_plan_of(testing))
+    backup.create_restore_testing_selection(RestoreTestingPlanName=testing, RestoreTestingSelection=restore_selection_of(chosen))
     return {
+        "testing_plan": testing,
+        "testing_selection": chosen,
         "backup_job": job["BackupJobId"],
         "copy_job": copied_by["CopyJobId"],
         "restore_job": restore,
@@ -221,6 +235,9 @@ def forget(backup, vault, made):
     backup.cancel_legal_hold(LegalHoldId=made["hold"], CancelDescription="over", RetainRecordInDays=0)
     backup.delete_backup_selection(BackupPlanId=made["plan"], SelectionId=made["selection"])
     backup.delete_backup_plan(BackupPlanId=made["plan"])
+    testing = {"RestoreTestingPlanName": made["testing_plan"]}
+    backup.delete_restore_testing_selection(**testing, RestoreTestingSelectionName=made["testing_selection"])
+    backup.delete_restore_testing_plan(**testing)
     for name in (vault, f"{vault}-other"):
         for row in points(backup, name):
             backup.delete_recovery_point(BackupVaultName=name, RecoveryPointArn=row["RecoveryPointArn"])
@@ -238,7 +255,7 @@ def ghosts(closed, owned):
     kms.revoke_grant(KeyId=owned["key"], GrantId=gone["GrantId"])
     numbered = enumerate(("plan", "selection", "backup_job", "copy_job", "restore_job", "hold"), 1)
     jobs = {name: f"{key_id[:-1]}{number}" for number, name in numbered}
-    new = ("instance", "parameters", "instance_parameters", "subnets", "vault")
+    new = ("instance", "parameters", "instance_parameters", "subnets", "vault", "testing_plan", "testing_selection")
     return {name: f"{what}-ghost" for name, what in owned.items() if name.removesuffix("_arn") in new} | {
         "cluster": "sealed-ghost",
         "cluster_arn": f"{owned['cluster_arn']}-ghost",
@@ -338,6 +355,8 @@ def everything(closed, owned):
         closed.client("backup").describe_region_settings(),
         closed.client("backup").describe_global_settings(),
         closed.client("backup").list_legal_holds(),
+        closed.client("backup").get_restore_testing_plan(RestoreTestingPlanName=owned["testing_plan"]),
+        closed.client("backup").list_restore_testing_selections(RestoreTestingPlanName=owned["testing_plan"]),
         closed.client("backup").get_legal_hold(LegalHoldId=owned["hold"]),
         closed.client("secretsmanager").list_secrets(),
         rds.describe_db_cluster_parameters(DBClusterParameterGroupName=owned["parameters"], Source="user"),

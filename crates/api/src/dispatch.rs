@@ -57,6 +57,7 @@ impl Known {
 impl Dispatch {
     /// In front of a service.
     pub fn new(service: &Service) -> Self {
+        actions::RestoreDoor::open(service);
         Self {
             service: service.context().clone(),
             access: service.access().clone(),

@@ -11,6 +11,7 @@ pub static KNOWN: &[(Api, &[&str])] = &[
             "DescribeClusterAuthority",
             "DescribeDBClusterSnapshotCosts",
             "DescribeDBClusterSnapshotDiff",
+            "DescribeDrills",
             "DescribeJobs",
         ],
     ),

@@ -27,8 +27,8 @@ pub use tables::{
     Stored, access_keys, accounts, automated, backup_jobs, backup_plans, clusters, counts,
     dirty_volumes, events, grants, holdings, instances, jobs, keyed, keys, last_snapshots, meta,
     node_tasks, nodes, outbox, parameter_status, pins, rebuild_state, record::Record, recorded,
-    recovery_points, retained_backups, snapshots, tombstones, transfer_holds, uids, verified,
-    webhooks,
+    recovery_points, restore_testing, retained_backups, snapshots, tombstones, transfer_holds,
+    uids, verified, webhooks,
 };
 pub use transaction::{Catalog, CatalogExt, CommitMark, Touched, Tx, Verdict, Work};
 pub use value::{Arg, Row, Value};

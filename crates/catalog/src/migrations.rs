@@ -50,6 +50,7 @@ migrations![
     "0023_recovery_points",
     "0024_locks",
     "0025_node_zones",
+    "0026_restore_testing",
 ];
 
 #[cfg(test)]

@@ -468,6 +468,7 @@ impl Engine for FakeEngine {
             databases: 1,
             relations: 1,
             indexes: 0,
+            rows: 0,
         })
     }
 

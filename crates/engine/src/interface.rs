@@ -92,6 +92,8 @@ pub struct Examined {
     pub relations: u64,
     /// Indexes that were checked.
     pub indexes: u64,
+    /// Rows of the owner's own tables.
+    pub rows: u64,
 }
 
 /// Whether an engine knows from a cluster's log which pages changed since an earlier dump.

@@ -10,6 +10,7 @@ use crate::{
     ids::{Account, Region},
     names::{BackupVaultName, ClusterName, SnapshotName},
     recovery_point::{CopyAction, Lifecycle, MadeBy, RecoveryPoint},
+    restore_testing::{Deletion, Validation},
     snapshot::Snapshot,
     tag::Tag,
 };
@@ -152,6 +153,15 @@ pub struct RestoreOf {
     pub metadata: BTreeMap<String, String>,
     /// When the recovery point was made.
     pub point_made_at: Timestamp,
+    /// The restore testing plan that asked for it, by its name.
+    #[serde(default)]
+    pub testing_plan: Option<String>,
+    /// What the restore was found to be.
+    #[serde(default)]
+    pub validation: Option<Validation>,
+    /// What became of its cluster.
+    #[serde(default)]
+    pub deletion: Option<Deletion>,
 }
 
 /// What a copy job copies. Its other fields speak of the copy.
@@ -254,6 +264,12 @@ impl BackupJob {
             message: Some(why),
             ..self
         }
+    }
+
+    /// Whether a restore testing plan asked for it.
+    pub fn is_drill(&self) -> bool {
+        let plan = self.restore.as_ref().map(|of| of.testing_plan.is_some());
+        plan.unwrap_or_default()
     }
 
     /// What it is called in errors.

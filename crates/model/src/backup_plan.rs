@@ -163,7 +163,7 @@ pub enum TagTest {
 }
 
 impl TagCondition {
-    fn holds(&self, tags: &[Tag]) -> bool {
+    pub(crate) fn holds(&self, tags: &[Tag]) -> bool {
         let found = tags.iter().find(|tag| tag.key == self.key);
         let value = found.map(|tag| tag.value.as_str());
         match self.test {
@@ -222,7 +222,7 @@ impl BackupSelection {
 }
 
 /// Whether a text is of a pattern, in which `*` stands for any letters, or none.
-fn is_like(pattern: &str, text: &str) -> bool {
+pub(crate) fn is_like(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else {
         return pattern == text;
     };

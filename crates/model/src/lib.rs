@@ -25,6 +25,7 @@ pub mod names;
 pub mod pages;
 pub mod parameter_group;
 pub mod recovery_point;
+pub mod restore_testing;
 pub mod retained_backup;
 pub mod schedule;
 pub mod secret;
@@ -57,6 +58,9 @@ pub use names::{
 };
 pub use parameter_group::{ApplyMethod, GroupScope, ParameterGroup, ParameterSetting};
 pub use recovery_point::{CopyAction, JobPlace, MadeBy, RecoveryPoint};
+pub use restore_testing::{
+    Drill, RestoreTestingPlan, RestoreTestingSelection, Validation, ValidationStatus,
+};
 pub use retained_backup::RetainedBackup;
 pub use secret::{MasterSecret, RotationRules, SecretStatus, SecretVersion, Stage};
 pub use snapshot::{Content, Snapshot, SnapshotKind, SnapshotStatus};

@@ -23,6 +23,7 @@ use crate::{
     Dependencies, Settings,
     account_limiter::AccountLimiter,
     background::status::Tasks,
+    backup_jobs::door::RestoreDoor,
     clusters::{answering::Answering, peer_key::PeerKey, users::Users},
     jobs::{deaths::Deaths, keyed_queues::KeyedQueues, slots::JobSlots},
     keys::{KeyService, Keys, Outside},
@@ -96,6 +97,8 @@ pub struct ServiceContext {
     pub audit: Option<AuditLog>,
     /// Tells this process from others, and from those before it.
     process: Uuid,
+    /// Asks the API for clusters that are restored for tests, once the API is there.
+    pub restores: OnceLock<Arc<dyn RestoreDoor>>,
     /// When this process looked at the clock last.
     looked: Mutex<Option<Instant>>,
     stopping: AtomicBool,
@@ -181,6 +184,7 @@ impl ServiceContext {
             peer_transport: parts.peer_transport,
             audit: parts.audit,
             process,
+            restores: OnceLock::new(),
             looked: Mutex::default(),
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use crate::{
     audit_trail::keeper::AuditKeeper,
     background::{report::Report, spawn},
-    backup_jobs::BackupJobs,
+    backup_jobs::{BackupJobs, drills::Drills},
     backups::schedule::AutomatedBackups,
     clusters::{
         handover_keeper::HandoverKeeper, parameters::ParameterKeeper, supervise::Supervisor,
@@ -52,6 +52,7 @@ pub(crate) async fn begin(
         spawn(context, RecoveryPointExpiry),
         spawn(context, BackupJobs),
         spawn(context, AuditKeeper::default()),
+        spawn(context, Drills),
         spawn(context, Report::default()),
     ];
     if !context.settings.no_automated_backups {

@@ -9,6 +9,8 @@ mod snapferry;
 mod sts;
 mod tagging;
 
+pub(crate) use self::backup::restore_door::Door as RestoreDoor;
+
 use crate::action::{Api, Entry, entry};
 
 macro_rules! actions {
@@ -190,6 +192,18 @@ actions! {
         restore_jobs::ListRestoreJobs,
         restore_jobs::ListRestoreJobsByProtectedResource,
         restore_jobs::StartRestoreJob,
+        restore_testing_plans::CreateRestoreTestingPlan,
+        restore_testing_plans::DeleteRestoreTestingPlan,
+        restore_testing_plans::GetRestoreTestingPlan,
+        restore_testing_plans::ListRestoreTestingPlans,
+        restore_testing_plans::UpdateRestoreTestingPlan,
+        restore_testing_selections::CreateRestoreTestingSelection,
+        restore_testing_selections::DeleteRestoreTestingSelection,
+        restore_testing_selections::GetRestoreTestingSelection,
+        restore_testing_selections::ListRestoreTestingSelections,
+        restore_testing_selections::UpdateRestoreTestingSelection,
+        restore_validation::GetRestoreTestingInferredMetadata,
+        restore_validation::PutRestoreValidationResult,
         settings::DescribeGlobalSettings,
         settings::DescribeRegionSettings,
         settings::GetSupportedResourceTypes,
@@ -227,6 +241,7 @@ actions! {
         describe_cluster_authority::DescribeClusterAuthority,
         describe_db_cluster_snapshot_costs::DescribeDbClusterSnapshotCosts,
         describe_db_cluster_snapshot_diff::DescribeDbClusterSnapshotDiff,
+        describe_drills::DescribeDrills,
         describe_jobs::DescribeJobs,
     }
 }

@@ -60,6 +60,17 @@ pub(crate) fn exists(arn: &str, creator_request_id: Option<&str>, context: &str)
     there((arn, creator_request_id), context, message)
 }
 
+/// `AlreadyExistsException` of what has that name.
+pub(crate) fn exists_named(
+    arn: &str,
+    creator_request_id: Option<&str>,
+    what: &str,
+    name: &str,
+) -> Fault {
+    let message = format!("A {what} with the name {name} already exists");
+    there((arn, creator_request_id), name, message)
+}
+
 /// `AlreadyExistsException` of a plan or a selection, which was made by the same request id and says
 /// something else.
 pub(crate) fn exists_otherwise(arn: &str, creator_request_id: Option<&str>, what: &str) -> Fault {

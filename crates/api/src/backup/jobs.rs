@@ -141,7 +141,7 @@ fn look(tx: &mut dyn Tx, mut job: BackupJob) -> Result<(BackupJob, u8), CatalogE
         BackupJobState::Running => {}
     }
     if let Some(restore) = &job.restore {
-        let cluster = service::backup_jobs::restored(tx, restore)?;
+        let cluster = service::backup_jobs::restored(tx, &restore.cluster)?;
         let percent = cluster.and_then(|cluster| cluster.percent_progress);
         return Ok((job, percent.unwrap_or_default()));
     }

@@ -10,4 +10,5 @@ pub mod plans;
 pub mod points;
 pub mod restore;
 pub mod tags;
+pub mod testing;
 pub mod vaults;

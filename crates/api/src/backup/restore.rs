@@ -42,19 +42,28 @@ pub(crate) fn metadata_of(snapshot: &Snapshot) -> Metadata {
     found
 }
 
+/// What a restore for a test is told, but for the cluster's name: all but its source's port, which that
+/// may have still.
+pub(crate) fn inferred(snapshot: &Snapshot) -> Metadata {
+    let mut found = metadata_of(snapshot);
+    for name in ["DBClusterIdentifier", "Port", TOLD] {
+        found.remove(name);
+    }
+    found
+}
+
 /// What is told and cannot be chosen.
 const TOLD: &str = "StorageEncrypted";
 
-/// The request of RDS that restores a snapshot by its metadata, as JSON. `schema` is that of the
-/// request: its members are what may be given.
+/// The members of the request of RDS that metadata gives, as JSON. `schema` is that of the request: its
+/// members are what may be given.
 ///
 /// # Errors
 /// `InvalidParameterValueException` for what is no member, or does not read as one.
-pub(crate) fn request(
+pub(crate) fn members(
     given: &Metadata,
-    snapshot: &Snapshot,
     schema: &schemars::Schema,
-) -> Result<Value, Fault> {
+) -> Result<Map<String, Value>, Fault> {
     let members = schema.get("properties").and_then(Value::as_object);
     let mut request = Map::new();
     for (name, text) in given.iter().filter(|(_, text)| !text.is_empty()) {
@@ -81,6 +90,19 @@ pub(crate) fn request(
         })?;
         request.insert(member.clone(), value);
     }
+    Ok(request)
+}
+
+/// The request of RDS that restores a snapshot by its metadata.
+///
+/// # Errors
+/// As [`members`].
+pub(crate) fn request(
+    given: &Metadata,
+    snapshot: &Snapshot,
+    schema: &schemars::Schema,
+) -> Result<Value, Fault> {
+    let mut request = members(given, schema)?;
     let mut set = |name: &str, value: String| request.insert(name.to_owned(), Value::String(value));
     set("SnapshotIdentifier", snapshot.arn().to_string());
     if !given.keys().any(|name| name.eq_ignore_ascii_case("Engine")) {

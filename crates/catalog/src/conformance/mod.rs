@@ -40,7 +40,8 @@ macro_rules! conformance_tests {
             names_clash, groups_live_and_are_counted, versions_are_compared, states_move_as_they_may, versions_are_never_used_twice,
             clusters_are_found, instances_are_their_clusters, access_keys_live, keys_and_aliases_live, facts_stay);
         $crate::conformance_tests!(@each $fixture, recovery_points:
-            recovery_points_are_their_vaults_and_resources, alike_jobs_are_counted);
+            recovery_points_are_their_vaults_and_resources, alike_jobs_are_counted,
+            drills_are_open_until_they_are_over);
         $crate::conformance_tests!(@each $fixture, renames: a_cluster_gets_another_name);
         $crate::conformance_tests!(@each $fixture, recorded:
             all_kinds_are_walked_and_put_back, older_clusters_get_their_writer);

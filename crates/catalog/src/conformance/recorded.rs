@@ -52,6 +52,9 @@ fn fill(tx: &mut dyn Tx) -> Result<(), CatalogError> {
         keyed::insert(tx, samples::backup_plan(name))?;
         keyed::insert(tx, samples::plan_version(name))?;
         keyed::insert(tx, samples::backup_selection(name))?;
+        keyed::insert(tx, samples::restore_testing_plan(name))?;
+        keyed::insert(tx, samples::restore_testing_selection(name))?;
+        keyed::insert(tx, samples::drill(name))?;
         grants::insert(
             tx,
             Grant {

@@ -9,7 +9,7 @@ use crate::{
     tables::{
         backup_jobs, keyed,
         recovery_points::{self, After, NeedsKey},
-        snapshots,
+        restore_testing, snapshots,
     },
 };
 
@@ -114,6 +114,63 @@ pub async fn recovery_points_are_their_vaults_and_resources(fixture: &impl Fixtu
         let b = Arn::of(ArnKind::Cluster, &region, &account, "b");
         let newest = recovery_points::newest_whole(tx, owner, &b)?;
         assert_eq!(newest.expect("there is one").value.name.as_str(), "p4");
+        Ok(())
+    })
+    .await;
+}
+
+/// Plans are found once they are due, and drills by where they stand.
+pub async fn drills_are_open_until_they_are_over(fixture: &impl Fixture) {
+    let catalog = fixture.open();
+    write(&catalog, |tx| {
+        let (region, account) = (samples::region(), samples::account(1));
+        let mut plan = keyed::insert(tx, samples::restore_testing_plan("p"))?;
+        assert_eq!(restore_testing::due(tx, &region, Timestamp(4), 9)?, []);
+        let due = restore_testing::due(tx, &region, Timestamp(5), 9)?;
+        assert_eq!(due.len(), 1);
+        plan.value.due = None;
+        keyed::update(tx, plan)?;
+        assert_eq!(restore_testing::due(tx, &region, Timestamp(9), 9)?, []);
+
+        for (name, at) in [("b", 1), ("a", 3), ("c", 3)] {
+            let mut drill = samples::drill(name);
+            drill.planned_at = Timestamp(at);
+            keyed::insert(tx, drill)?;
+        }
+        let ids = |rows: Vec<Stored<model::Drill>>| -> Vec<String> {
+            rows.into_iter().map(|row| row.value.id).collect()
+        };
+        assert_eq!(
+            ids(restore_testing::open(tx, &region, None, 9)?),
+            ["b", "a", "c"]
+        );
+        let after = (Timestamp(3), "a".to_owned());
+        assert_eq!(
+            ids(restore_testing::open(tx, &region, Some(&after), 9)?),
+            ["c"]
+        );
+        let mut over = keyed::get::<model::Drill>(tx, &region, &[account.as_str(), "b"])?
+            .expect("it is there");
+        over.value.stage = model::restore_testing::Stage::Over;
+        keyed::update(tx, over)?;
+        assert_eq!(
+            ids(restore_testing::open(tx, &region, None, 9)?),
+            ["a", "c"]
+        );
+        let owner = (&region, &account);
+        assert_eq!(
+            ids(restore_testing::newest(tx, owner, None, 9)?),
+            ["c", "a", "b"]
+        );
+        assert_eq!(
+            ids(restore_testing::newest(tx, owner, Some(&after), 9)?),
+            ["b"]
+        );
+        let before = |tx: &mut dyn Tx, at| {
+            restore_testing::over_before(tx, &samples::region(), Timestamp(at), 9).map(ids)
+        };
+        assert_eq!(before(tx, 1)?, [""; 0]);
+        assert_eq!(before(tx, 9)?, ["b"]);
         Ok(())
     })
     .await;

@@ -4,12 +4,14 @@
 use model::{
     Account, ApplyMethod, Arn, ArnKind, BackupJob, BackupJobKind, BackupJobState, BackupPlan,
     BackupSelection, BackupVault, BackupVaultName, Cluster, ClusterName, ClusterStatus, Content,
-    CopyAction, Entropy, GroupScope, Hash, Instance, Job, JobId, JobKind, Key, KeyManager,
+    CopyAction, Drill, Entropy, GroupScope, Hash, Instance, Job, JobId, JobKind, Key, KeyManager,
     KeyState, LegalHold, ParameterGroup, ParameterSetting, Placement, PlanBody, PlanRule,
-    PlanVersion, RecoveryPoint, Region, ResourceId, RetainedBackup, Snapshot, SnapshotKind,
-    SnapshotName, SnapshotStatus, Subnet, SubnetGroup, SubnetGroupName, Subscription,
-    SubscriptionName, SystemEntropy, Timestamp, VolumeId, VolumeRef, job::Subject,
+    PlanVersion, RecoveryPoint, Region, ResourceId, RestoreTestingPlan, RestoreTestingSelection,
+    RetainedBackup, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus, Subnet, SubnetGroup,
+    SubnetGroupName, Subscription, SubscriptionName, SystemEntropy, Timestamp, VolumeId, VolumeRef,
+    job::Subject,
     recovery_point::Lifecycle,
+    restore_testing::{CLUSTER_PREFIX, Choice, PointsToTest, Stage},
 };
 
 /// A region.
@@ -387,6 +389,85 @@ pub fn legal_hold(name: &str) -> LegalHold {
         tags: Vec::new(),
         created_at: Timestamp(1),
         cancelled: None,
+    }
+}
+
+/// A restore testing plan of account 1.
+pub fn restore_testing_plan(name: &str) -> RestoreTestingPlan {
+    RestoreTestingPlan {
+        region: region(),
+        account: account(1),
+        name: name.to_owned(),
+        schedule: "cron(0 5 ? * * *)".to_owned(),
+        time_zone: "Etc/UTC".to_owned(),
+        since: Timestamp(1),
+        start_window_hours: 24,
+        points: PointsToTest {
+            choice: Choice::Latest,
+            include_vaults: vec!["*".to_owned()],
+            exclude_vaults: Vec::new(),
+            snapshots: true,
+            continuous: false,
+            window_days: 30,
+        },
+        creator_request_id: None,
+        tags: Vec::new(),
+        created_at: Timestamp(1),
+        updated_at: None,
+        last_run: None,
+        looked_to: Timestamp(1),
+        due: Some(Timestamp(5)),
+    }
+}
+
+/// A restore testing selection of account 1 that takes all, of the plan of the same name.
+pub fn restore_testing_selection(name: &str) -> RestoreTestingSelection {
+    RestoreTestingSelection {
+        region: region(),
+        account: account(1),
+        plan: name.to_owned(),
+        name: name.to_owned(),
+        resource_type: "Aurora".to_owned(),
+        resources: vec!["*".to_owned()],
+        conditions: Vec::new(),
+        overrides: Default::default(),
+        validation_window_hours: 0,
+        iam_role: "arn:aws:iam::111111111111:role/tests".to_owned(),
+        creator_request_id: None,
+        created_at: Timestamp(1),
+        updated_at: None,
+    }
+}
+
+/// A drill of account 1 that waits.
+pub fn drill(name: &str) -> Drill {
+    let arn = |kind, name: &str| Arn::of(kind, &region(), &account(1), name);
+    Drill {
+        region: region(),
+        account: account(1),
+        id: name.to_owned(),
+        plan: name.to_owned(),
+        selection: name.to_owned(),
+        resource: arn(ArnKind::Cluster, name),
+        resource_type: "Aurora".to_owned(),
+        point: arn(ArnKind::ClusterSnapshot, name),
+        vault: backup_vault(name).name,
+        point_made_at: Timestamp(1),
+        bytes: 7,
+        manifest: None,
+        cluster: arn(ArnKind::Cluster, &format!("{CLUSTER_PREFIX}{name}")),
+        planned_at: Timestamp(2),
+        start_by: Timestamp(9),
+        validation_window_hours: 0,
+        rows_min: None,
+        stage: Stage::Waiting,
+        started_at: None,
+        restored_at: None,
+        checked_at: None,
+        checks: Vec::new(),
+        validation: None,
+        deletion: None,
+        ended_at: None,
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Adding one is a line in `keyed!`.
 use model::{
-    Account, BackupSelection, BackupSettings, BackupVault, LegalHold, ParameterGroup, PlanVersion,
-    Region, SubnetGroup, Subscription,
+    Account, BackupSelection, BackupSettings, BackupVault, Drill, LegalHold, ParameterGroup,
+    PlanVersion, Region, RestoreTestingPlan, RestoreTestingSelection, SubnetGroup, Subscription,
+    restore_testing::Stage,
 };
 use serde_json::Value;
 
@@ -130,6 +131,31 @@ keyed! {
         word: "backup selection",
         key: ["account", "plan", "id"] =
             |one| vec![one.account.as_str(), one.plan.as_str(), one.id.as_str()],
+    }
+    RestoreTestingPlan {
+        table: "restore_testing_plans",
+        tag: "restore_testing_plan",
+        word: "restore testing plan",
+        key: ["account", "name"] = |plan| vec![plan.account.as_str(), plan.name.as_str()],
+        searched: ["due"] = |plan| vec![plan.due.map_or(Arg::Null, |due| due.0.into())],
+    }
+    RestoreTestingSelection {
+        table: "restore_testing_selections",
+        tag: "restore_testing_selection",
+        word: "restore testing selection",
+        key: ["account", "plan", "name"] =
+            |one| vec![one.account.as_str(), one.plan.as_str(), one.name.as_str()],
+    }
+    Drill {
+        table: "drills",
+        tag: "drill",
+        word: "drill",
+        key: ["account", "id"] = |drill| vec![drill.account.as_str(), drill.id.as_str()],
+        keeps_account: Some("is_open = 1"),
+        searched: ["planned_at", "is_open"] = |drill| vec![
+            drill.planned_at.0.into(),
+            i64::from(drill.stage != Stage::Over).into(),
+        ],
     }
 }
 

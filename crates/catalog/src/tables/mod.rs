@@ -25,6 +25,7 @@ pub mod rebuild_state;
 pub mod record;
 pub mod recorded;
 pub mod recovery_points;
+pub mod restore_testing;
 pub mod retained_backups;
 pub mod snapshots;
 pub(crate) mod stored;

@@ -5,9 +5,9 @@
 use std::{collections::BTreeMap, fmt};
 
 use model::{
-    Account, BackupJob, BackupPlan, BackupSelection, BackupSettings, BackupVault, Cluster, Grant,
-    Instance, Key, LegalHold, ParameterGroup, PlanVersion, Region, RetainedBackup, Snapshot,
-    SubnetGroup, Subscription,
+    Account, BackupJob, BackupPlan, BackupSelection, BackupSettings, BackupVault, Cluster, Drill,
+    Grant, Instance, Key, LegalHold, ParameterGroup, PlanVersion, Region, RestoreTestingPlan,
+    RestoreTestingSelection, RetainedBackup, Snapshot, SubnetGroup, Subscription,
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -52,6 +52,9 @@ pub static RECORDS: &[Kind] = &[
     kind::<BackupPlan>(),
     kind::<PlanVersion>(),
     kind::<BackupSelection>(),
+    kind::<RestoreTestingPlan>(),
+    kind::<RestoreTestingSelection>(),
+    kind::<Drill>(),
 ];
 
 type Page = fn(&mut dyn Tx, Option<&Region>, Option<&Recorded>, usize) -> Found<Vec<Versioned>>;

@@ -6,7 +6,7 @@ use catalog::{
     automated, backup_jobs, backup_plans, clusters,
     conformance::{Fixture, samples},
     conformance_tests, dirty_volumes, instances, jobs, keys, meta, pins, recovery_points,
-    retained_backups,
+    restore_testing, retained_backups,
     snapshots::{self, NameFilter, Selection},
     tombstones,
 };
@@ -416,6 +416,11 @@ async fn looks_go_through_indexes() {
             recovery_points::in_vault(tx, owner, &vault, Some(&sample.name), 20)?;
             let after = (model::Timestamp(1), "s".to_owned());
             recovery_points::of_resource(tx, owner, &arn, Some(&after), 20)?;
+            recovery_points::newest_whole(tx, owner, &arn)?;
+            restore_testing::due(tx, &region, model::Timestamp(1), 20)?;
+            restore_testing::open(tx, &region, Some(&after), 20)?;
+            restore_testing::newest(tx, owner, Some(&after), 20)?;
+            restore_testing::over_before(tx, &region, model::Timestamp(1), 20)?;
             recovery_points::counts(tx, &region, &account)?;
             recovery_points::count(tx, owner, &vault)?;
             recovery_points::protected(tx, owner, None, "", 20)?;

@@ -10,7 +10,7 @@ use crate::{error::EngineError, home::Home, interface::Examined};
 
 /// How long the check of one table may take.
 const CHECK_WAIT: Duration = Duration::from_secs(60 * 60);
-const TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+const TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA <> 'mysql' FROM information_schema.TABLES \
     WHERE TABLE_TYPE IN ('BASE TABLE', 'VIEW') AND TABLE_SCHEMA NOT IN ('performance_schema', 'sys') \
     ORDER BY TABLE_SCHEMA, TABLE_NAME";
 const INDEXES: &str = "SELECT COUNT(DISTINCT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME) FROM information_schema.STATISTICS \
@@ -26,12 +26,16 @@ impl MySql {
         let doing = "list its tables";
         let tables = session.rows(doing, TABLES).await?;
         let mut databases = BTreeSet::new();
-        let mut relations = 0;
+        let (mut relations, mut counted) = (0, 0);
         for row in tables {
-            let Ok([Some(database), Some(table)]) = <[Option<String>; 2]>::try_from(row) else {
+            let row = <[Option<String>; 3]>::try_from(row);
+            let Ok([Some(database), Some(table), Some(is_own)]) = row else {
                 continue;
             };
-            check(&mut session, &database, &table).await?;
+            let is_there = check(&mut session, &database, &table).await?;
+            if is_there && is_own == "1" {
+                counted += rows_of(&mut session, &database, &table).await?;
+            }
             databases.insert(database);
             relations += 1;
         }
@@ -41,18 +45,29 @@ impl MySql {
             databases: databases.len() as u64,
             relations,
             indexes: indexes.parse().unwrap_or_default(),
+            rows: counted,
         })
     }
 }
 
-/// Has a table's rows read in the order of every index, and counted.
-async fn check(session: &mut Session, database: &str, table: &str) -> Result<(), EngineError> {
+async fn rows_of(session: &mut Session, database: &str, table: &str) -> Result<u64, EngineError> {
+    let (database, table) = (quoted_name(database), quoted_name(table));
+    let statement = format!("SELECT COUNT(*) FROM {database}.{table}");
+    let doing = "count a table's rows";
+    let rows = session.rows_within(CHECK_WAIT, doing, &statement).await?;
+    let cell = rows.into_iter().flatten().flatten().next();
+    Ok(cell.and_then(|cell| cell.parse().ok()).unwrap_or_default())
+}
+
+/// Has a table's rows read in the order of every index. Answers whether there is something to read.
+async fn check(session: &mut Session, database: &str, table: &str) -> Result<bool, EngineError> {
     let doing = "read a table";
     let statement = format!(
         "CHECK TABLE {}.{}",
         quoted_name(database),
         quoted_name(table)
     );
+    let mut is_there = true;
     for row in session.rows_within(CHECK_WAIT, doing, &statement).await? {
         let mut words = row.into_iter().skip(KIND_AND_WORD).flatten();
         let (kind, word) = (
@@ -60,6 +75,7 @@ async fn check(session: &mut Session, database: &str, table: &str) -> Result<(),
             words.next().unwrap_or_default(),
         );
         let is_wrong = kind.eq_ignore_ascii_case("error");
+        is_there &= !is_wrong;
         if is_wrong && !AS_IT_WAS.iter().any(|known| word.contains(known)) {
             return Err(EngineError::Sql {
                 doing,
@@ -68,5 +84,5 @@ async fn check(session: &mut Session, database: &str, table: &str) -> Result<(),
             });
         }
     }
-    Ok(())
+    Ok(is_there)
 }

@@ -20,8 +20,11 @@ const DATABASES: &str = "SELECT array_agg(datname::text ORDER BY oid) FROM \
        WHERE datallowconn AND datconnlimit <> -2 LIMIT $1) AS d";
 /// Every page of every relation, by the server itself: nothing of it comes over the wire. A
 /// query's text is made for each, since a database need not have a language for procedures.
-/// `ts_stat` is what runs a text in every build; each text gives it one word.
-const READ: &str = "SELECT count(*) FROM pg_class, \
+/// `ts_stat` is what runs a text in every build; each text gives it one word, which is how many rows
+/// there are.
+const READ: &str = "SELECT count(*), coalesce(sum(CASE WHEN relkind IN ('r', 'm') \
+     AND relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema') \
+     THEN word::bigint ELSE 0 END), 0)::bigint FROM pg_class, \
      LATERAL ts_stat(format('SELECT count(*)::text::tsvector FROM ONLY %s', oid::regclass)) \
      WHERE relkind IN ('r', 'm', 't', 'S') AND relpersistence <> 't'";
 const HAS_CHECKS: &str =
@@ -49,6 +52,7 @@ impl Postgres {
                 .row_within(READ_WAIT, "read every relation", READ, &[])
                 .await?;
             examined.relations += counted(column(&row, 0)?);
+            examined.rows += counted(column(&row, 1)?);
             examined.indexes += check_indexes(&session).await?;
             examined.databases += 1;
             session.close().await;

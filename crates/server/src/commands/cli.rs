@@ -4,12 +4,12 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    access_key, account, actions, audit, ca, catalog, cluster, completion, data, doctor, env,
-    events,
+    access_key, account, actions, audit, ca, catalog, cluster, completion, data, doctor, drill,
+    env, events,
     exit_status::ExitStatus,
     failure::Failure,
     invocation::{Invocation, Outcome, Run},
-    job, key, login, man, master_key, node, openapi, reference, serve, snapshot, vault,
+    job, key, login, man, master_key, node, openapi, plan, reference, serve, snapshot, vault,
 };
 
 const EXAMPLES: &str = "Examples:\n  \
@@ -79,6 +79,8 @@ commands! {
     snapshot::Snapshot,
     key::Key,
     events::Events,
+    plan::Plan,
+    drill::Drill,
     account::Account,
     access_key::AccessKey,
     actions::Actions,

@@ -89,6 +89,11 @@ pub(crate) fn clusters() -> Vec<CompletionCandidate> {
     candidates("DescribeDBClusters", "DBClusterIdentifier")
 }
 
+/// Restore tests.
+pub(crate) fn drills() -> Vec<CompletionCandidate> {
+    candidates("DescribeDrills", "DrillIdentifier")
+}
+
 /// Aliases of keys.
 pub(crate) fn keys() -> Vec<CompletionCandidate> {
     candidates("ListAliases", "AliasName")

@@ -189,6 +189,20 @@ pub(crate) enum Failure {
     /// No server made any yet.
     #[error("there are no credentials in {}", .0.display())]
     NoCredentialsFile(PathBuf),
+    /// A file of plans that does not read.
+    #[error("the plan file {} cannot be used: {why}", path.display())]
+    PlanFile {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong, and where.
+        why: String,
+    },
+    /// Plans of a file are found by their names.
+    #[error("two backup plans of the region have the name {0}")]
+    SameName(String),
+    /// A vault that was made under another key.
+    #[error("the backup vault {0} is there already, under another key")]
+    FixedKey(String),
     /// The terminal or pipe is gone, or the system has no thread left.
     #[error("cannot {doing}")]
     Io {
@@ -299,6 +313,9 @@ impl Failure {
             }
             Self::WatchTimedOut { again, .. } => Some(format!("`{again}` watches on")),
             Self::Interrupted { again: None } => None,
+            Self::PlanFile { .. } => Some("nothing was changed; what a file can have is in docs/concepts/backups.md".to_owned()),
+            Self::SameName(name) => Some(format!("give one of them another name, by UpdateBackupPlan, or delete it; `aws backup list-backup-plans` shows both {name}")),
+            Self::FixedKey(_) => Some("a vault's key stays as it was made: give the file that key, or another vault's name".to_owned()),
             Self::NoJob(_) => Some("`snapferry job list` shows those that are".to_owned()),
             Self::JobFailed { .. } => Some("`snapferry events` and the server's log say more".to_owned()),
             Self::NoEndpoint { .. } => Some("`snapferry cluster list` shows how clusters are; a cluster with one instance has no reader".to_owned()),

@@ -10,6 +10,8 @@ type Row = (&'static str, bool, fn() -> Value);
 const ROWS: &[Row] = &[
     ("cluster list", false, clusters),
     ("doctor", false, doctor),
+    ("drill list", false, || list(drill())),
+    ("drill show", false, drill),
     ("events", false, || list(event())),
     ("events --follow", true, event),
     ("job list", false, jobs),
@@ -54,6 +56,10 @@ fn answer(action: &str, path: &str) -> Value {
 
 fn snapshot() -> Value {
     answer("DescribeDBClusterSnapshots", "/properties/items/items")
+}
+
+fn drill() -> Value {
+    answer("DescribeDrills", "/properties/items/items")
 }
 
 fn event() -> Value {

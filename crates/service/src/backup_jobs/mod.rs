@@ -5,6 +5,8 @@
 //! or expired. It does not know who asks for them.
 pub mod backup;
 mod copy;
+pub mod door;
+pub mod drills;
 pub(crate) mod plans;
 pub mod record;
 mod restore;
@@ -108,6 +110,8 @@ pub(crate) async fn see_to(
                     backup::begin(context, &job).await
                 }
                 (BackupJobKind::Copy, BackupJobState::Created) => copy::begin(context, &job).await,
+                // Those of drills are followed by `drills`.
+                (BackupJobKind::Restore, _) if job.is_drill() => Ok(()),
                 (BackupJobKind::Restore, _) => restore::follow(context, &job).await,
                 // Its snapshot's job ends it.
                 _ => Ok(()),

@@ -10,7 +10,7 @@ use catalog::{
 };
 use model::{
     BackupJob, BackupJobKind, BackupJobState, BackupPlan, BackupSelection, Cluster, ClusterStatus,
-    MadeBy, PlanRule, Region, Timestamp, backup_job::resource_type,
+    MadeBy, PlanRule, Region, Timestamp, backup_job::resource_type, restore_testing::is_tested,
 };
 
 use super::{record, settings};
@@ -165,6 +165,7 @@ async fn jobs(
                 let opted_in = settings.opts_in(resource_type(&cluster.engine));
                 let mut by = selections.iter();
                 let by = by.find(|one| one.has(&arn, &cluster.tags, opted_in));
+                let by = by.filter(|_| !is_tested(cluster.name.as_str(), &cluster.tags));
                 if let Some(by) = by.filter(|_| cluster.status != ClusterStatus::Deleting) {
                     found.push((cluster, by.iam_role.clone()));
                 }

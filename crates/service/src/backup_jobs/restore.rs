@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use catalog::{CatalogError, CatalogExt, Tx, clusters, keyed};
 use model::{
-    ArnKind, BackupJob, BackupJobState, Cluster, ClusterName, ClusterStatus, RestoreOf, Timestamp,
+    Arn, ArnKind, BackupJob, BackupJobState, Cluster, ClusterName, ClusterStatus, Timestamp,
 };
 
 use super::record::{BeginError, update};
@@ -16,8 +16,7 @@ const REQUEST: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// The catalog's.
-pub fn restored(tx: &mut dyn Tx, restore: &RestoreOf) -> Result<Option<Cluster>, CatalogError> {
-    let arn = &restore.cluster;
+pub fn restored(tx: &mut dyn Tx, arn: &Arn) -> Result<Option<Cluster>, CatalogError> {
     let name = arn
         .locate(ArnKind::Cluster)
         .and_then(|located| ClusterName::parse(located.name).ok());
@@ -37,7 +36,8 @@ pub(super) async fn follow(context: &ServiceContext, job: &BackupJob) -> Result<
         let Some(restore) = &stored.value.restore else {
             return Ok(());
         };
-        let cluster = restored(tx, restore)?.filter(|one| job.created_at <= one.created_at);
+        let cluster =
+            restored(tx, &restore.cluster)?.filter(|one| job.created_at <= one.created_at);
         let Some((state, why)) = outcome(&stored.value, cluster.as_ref(), now) else {
             return Ok(());
         };

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use catalog::{CatalogError, CatalogExt, Tx, automated, clusters as rows, instances, jobs};
 use model::{
     Cluster, ClusterStatus, ErrorKind, Job, ResourceId, Snapshot, SnapshotKind, SnapshotName,
-    SnapshotStatus, Timestamp, Told, job::Subject,
+    SnapshotStatus, Timestamp, Told, job::Subject, restore_testing::is_tested,
 };
 
 use super::{
@@ -100,6 +100,8 @@ fn due_on(tx: &mut dyn Tx, node: &str) -> Result<Due, CatalogError> {
 
 fn is_due(cluster: &Cluster, now: Timestamp) -> bool {
     cluster.status == ClusterStatus::Available
+        // What is restored for a test is thrown away.
+        && !is_tested(cluster.name.as_str(), &cluster.tags)
         && cluster.backups.is_due(cluster.backup_window(), now)
 }
 

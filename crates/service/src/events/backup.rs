@@ -8,7 +8,8 @@ use catalog::{
 };
 use model::{
     Account, Arn, ArnKind, BackupJob, BackupJobKind, BackupJobState, BackupPlan, BackupSettings,
-    BackupVault, MadeBy, Region, Snapshot, Timestamp, backup_job::resource_type,
+    BackupVault, MadeBy, Region, RestoreTestingPlan, Snapshot, Timestamp,
+    backup_job::resource_type,
 };
 use serde_json::{Map, Value, json};
 
@@ -218,7 +219,43 @@ fn restore(job: &BackupJob, point: &Arn) -> (Vec<String>, Map<String, Value>) {
             made.map(|one| json!(one.cluster.to_string())),
         ),
     ]));
+    detail.extend(tested(job));
     (vec![point.to_string()], detail)
+}
+
+/// What a restore for a test tells beside what others do.
+fn tested(job: &BackupJob) -> Map<String, Value> {
+    let Some((of, plan)) = job
+        .restore
+        .as_ref()
+        .and_then(|of| Some((of, of.testing_plan.as_ref()?)))
+    else {
+        return Map::new();
+    };
+    let arns = RestoreTestingPlan::arns(&job.region, &job.account);
+    let (said, deletion) = (of.validation.as_ref(), of.deletion.as_ref());
+    members([
+        (
+            "createdBy",
+            Some(json!({ "restoreTestingPlanArn": format!("{arns}{plan}") })),
+        ),
+        (
+            "validationStatus",
+            said.map(|said| json!(said.status.as_str())),
+        ),
+        (
+            "validationStatusMessage",
+            said.and_then(|said| said.message.as_ref().map(|why| json!(why))),
+        ),
+        (
+            "deletionStatus",
+            deletion.map(|one| json!(one.status.as_str())),
+        ),
+        (
+            "deletionStatusMessage",
+            deletion.and_then(|one| one.message.as_ref().map(|why| json!(why))),
+        ),
+    ])
 }
 
 /// What became of a recovery point: `COMPLETED`, `PARTIAL`, `EXPIRED`, or `DELETING`. Other snapshots

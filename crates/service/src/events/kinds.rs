@@ -9,7 +9,10 @@ use catalog::{
     CatalogError, Tx,
     events::{self, Event},
 };
-use model::{Cluster, Instance, InstanceName, Snapshot, SnapshotKind, SnapshotStatus, Told};
+use model::{
+    ArnKind, Cluster, Drill, Instance, InstanceName, Snapshot, SnapshotKind, SnapshotStatus, Told,
+    ValidationStatus,
+};
 
 /// The source type of clusters.
 pub const CLUSTER: &str = "db-cluster";
@@ -65,6 +68,8 @@ kinds! {
     COPY_CANCELED: "SNAPFERRY-EVENT-0004", SNAPSHOT, "notification", "Cluster snapshot copy canceled.";
     SNAPSHOT_DELETED: "SNAPFERRY-EVENT-0005", SNAPSHOT, "deletion", "Cluster snapshot deleted.";
     SNAPSHOT_FAILED: "SNAPFERRY-EVENT-0006", SNAPSHOT, "failure", "Cluster snapshot creation failed.";
+    RESTORE_TEST_PASSED: "SNAPFERRY-EVENT-0050", SNAPSHOT, "notification", "Restore test of the cluster snapshot passed.";
+    RESTORE_TEST_FAILED: "SNAPFERRY-EVENT-0051", SNAPSHOT, "failure", "Restore test of the cluster snapshot failed.";
     CLUSTER_CREATED: "RDS-EVENT-0170", CLUSTER, "creation", "DB cluster created.";
     CLUSTER_DELETED: "RDS-EVENT-0171", CLUSTER, "deletion", "DB cluster deleted.";
     CLUSTER_FAILED: "SNAPFERRY-EVENT-0007", CLUSTER, "failure", "DB cluster creation failed.";
@@ -125,6 +130,29 @@ fn keep_snapshots(
         source_arn: snapshot.arn(),
         categories: vec![kind.category.to_owned()],
         message,
+        event_id: kind.id.to_owned(),
+        at: tx.now(),
+    };
+    events::insert(tx, &event)
+}
+
+/// A restore test of a recovery point is over. The recovery point may be gone by then.
+pub(crate) fn restore_tested(tx: &mut dyn Tx, drill: &Drill) -> Result<(), CatalogError> {
+    let kind = match drill.outcome() {
+        Some(ValidationStatus::Successful) => &RESTORE_TEST_PASSED,
+        _ => &RESTORE_TEST_FAILED,
+    };
+    let said = drill.validation.as_ref();
+    let why = said.and_then(|said| said.message.as_deref()).unwrap_or("");
+    let name = drill.point.locate(ArnKind::ClusterSnapshot);
+    let event = Event {
+        region: drill.region.clone(),
+        account: drill.account.clone(),
+        source_type: kind.source.to_owned(),
+        source_id: name.map_or("", |located| located.name).to_owned(),
+        source_arn: drill.point.clone(),
+        categories: vec![kind.category.to_owned()],
+        message: format!("{} {why}", kind.tells).trim_end().to_owned(),
         event_id: kind.id.to_owned(),
         at: tx.now(),
     };

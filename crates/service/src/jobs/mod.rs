@@ -14,6 +14,7 @@ pub mod delete_cluster;
 pub mod delete_instance;
 mod dump;
 mod error;
+pub(crate) mod examine_restore;
 pub(crate) mod failover;
 pub mod failover_cluster;
 pub mod keyed_queues;

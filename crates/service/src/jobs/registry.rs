@@ -12,6 +12,7 @@ use super::{
     create_snapshot::CreateSnapshot,
     delete_cluster::DeleteCluster,
     delete_instance::DeleteInstance,
+    examine_restore::ExamineRestore,
     failover_cluster::FailoverCluster,
     reboot_instance::RebootInstance,
     restore_cluster::RestoreCluster,
@@ -54,6 +55,7 @@ static ALL: &[Row] = &[
     row::<FailoverCluster>(),
     row::<ChangeCluster>(),
     row::<VerifyVault>(),
+    row::<ExamineRestore>(),
 ];
 
 fn find(job: &Job) -> Option<&'static Row> {

@@ -109,7 +109,7 @@ async fn restore_and_read(run: &Run, sampled: Sampled) -> Result<Verdict, JobErr
 }
 
 /// Tells what the snapshot is to blame for from what it is not.
-fn judge(error: EngineError) -> Result<Verdict, JobError> {
+pub(super) fn judge(error: EngineError) -> Result<Verdict, JobError> {
     match error {
         // As long as a restore waits for one.
         EngineError::StartTimeout { .. } => Ok(Verdict::Broken(chain(&error))),

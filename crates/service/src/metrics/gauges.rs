@@ -11,7 +11,7 @@ use catalog::{
     CatalogError, CatalogExt, Tx,
     counts::{self, Counts, Standing},
 };
-use model::{ClusterStatus, Region};
+use model::{ClusterStatus, Region, ValidationStatus};
 
 use super::{JobEnd, Kind, Metrics, Status, clusters, scraped::Scraped};
 use crate::{
@@ -95,6 +95,13 @@ fn show_verified(metrics: &Metrics, verified: &[Option<Verified>]) {
 
 fn show(metrics: &Metrics, counts: &Counts) {
     let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    for status in ValidationStatus::ALL
+        .into_iter()
+        .filter(|one| one.is_final())
+    {
+        let status = status.as_str();
+        drop(metrics.drills.get_or_create(&Status { status }));
+    }
     for kind in crate::jobs::registry::names() {
         // A rate begins at nought, not at the first that ends.
         for state in ["done", "failed", "canceled"] {

@@ -137,6 +137,8 @@ metrics! {
     jobs_ended: Counters<JobEnd> = Family::default(), "jobs_ended", "Jobs that ended on this node, by kind and state";
     job_seconds: Seconds<Kind> = Family::new_with_constructor(|| Histogram::new(JOB_BOUNDS)), "job_duration_seconds", "Time from a job's request to its end";
     job_retries: Counters<Kind> = Family::default(), "job_retries", "Tries at jobs that failed and are made again";
+    drills: Counters<Status> = Family::default(), "drills", "Restore tests of recovery points that ended while this node led, by what they found";
+    drill_success: Gauge = Gauge::default(), "drill_last_success_timestamp_seconds", "When a restore test passed last, as this node saw it; 0: none since its start";
     jobs_open: Gauges<JobEnd> = Family::default(), "jobs_open", "Open jobs of the catalog, by kind and state";
     task_runs: Counters<TaskRun> = Family::default(), "task_runs", "Runs of background tasks on this node, by outcome";
     task_success: Gauges<Task> = Family::default(), "task_last_success_timestamp_seconds", "When a background task last did all it was to on this node";

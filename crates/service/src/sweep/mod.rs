@@ -28,6 +28,8 @@ const ALL_EVERY: Duration = Duration::from_secs(24 * 3_600);
 #[cfg(test)]
 pub(crate) mod checker;
 pub(crate) mod checkpoints;
+#[cfg(test)]
+mod drill_runs;
 pub(crate) mod key_rotation;
 pub(crate) mod logs;
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use catalog::{CatalogError, CatalogExt, Stored, Tx, backup_jobs, keyed, snapshots};
+use catalog::{
+    CatalogError, CatalogExt, Stored, Tx, backup_jobs, keyed, restore_testing, snapshots,
+};
 use model::{
     BackupJobState, BackupVault, LegalHold, Region, Snapshot, SnapshotKind, SnapshotStatus,
     Timestamp,
@@ -18,6 +20,8 @@ use crate::{
     recovery_points,
 };
 
+/// How long receipts of restore tests are kept: over a year, so that one of the year before is there.
+const RECEIPTS_KEPT: Duration = Duration::from_secs(400 * 24 * 3_600);
 /// How long jobs are remembered (API_ListBackupJobs).
 const JOBS_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 
@@ -145,7 +149,29 @@ async fn expire(
             break;
         }
     }
-    forget_jobs(context, region, now.minus(JOBS_KEPT)).await
+    forget_jobs(context, region, now.minus(JOBS_KEPT)).await?;
+    forget_receipts(context, region, now.minus(RECEIPTS_KEPT)).await
+}
+
+/// Forgets restore tests that were over long before a moment.
+async fn forget_receipts(
+    context: &ServiceContext,
+    region: &Region,
+    before: Timestamp,
+) -> Result<(), CatalogError> {
+    let mut is_full = true;
+    while is_full && !context.is_stopping() {
+        let here = region.clone();
+        let gone = context.catalog.write(move |tx| {
+            let old = restore_testing::over_before(tx, &here, before, BATCH)?;
+            for drill in &old {
+                keyed::delete(tx, &drill.value)?;
+            }
+            Ok::<_, CatalogError>(old.len())
+        });
+        is_full = gone.await? == BATCH;
+    }
+    Ok(())
 }
 
 /// Forgets the jobs that were asked for before a moment, whatever became of them.

@@ -3,12 +3,13 @@ use std::collections::BTreeMap;
 
 use catalog::{CatalogError, CatalogExt, keyed};
 use model::{
-    Arn, ArnKind, BackupJob, BackupJobKind, BackupJobState, ErrorKind, RestoreOf, Snapshot,
-    SnapshotStatus, backup_job::resource_type,
+    Arn, ArnKind, BackupJob, BackupJobKind, BackupJobState, ErrorKind, RestoreOf,
+    RestoreTestingPlan, Snapshot, SnapshotStatus, backup_job::resource_type,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::restore_door;
 use crate::{
     action::{Action, ActionContext, Api, Label, Layout, Output},
     actions::rds::restore_db_cluster_from_snapshot::RestoreDbClusterFromSnapshot,
@@ -115,14 +116,7 @@ impl Action for StartRestoreJob {
             let tags = tags.map(|tag| json!({"Key": tag.key, "Value": tag.value}));
             request["Tags"] = tags.collect();
         }
-        let ask: RestoreDbClusterFromSnapshot =
-            serde_json::from_value(request).map_err(|error| {
-                let why: String = shown(&error.to_string());
-                invalid(
-                    "Metadata",
-                    format!("The restore metadata does not read: {why}."),
-                )
-            })?;
+        let ask = restore_door::ask(request)?;
 
         let new = self.record(cx, &snapshot, cluster)?;
         let (id, kept) = (new.id.clone(), keep(cx, new).await?);
@@ -192,6 +186,9 @@ impl StartRestoreJob {
                 cluster: Arn::of(ArnKind::Cluster, region, account, &cluster),
                 metadata: self.metadata.clone(),
                 point_made_at: snapshot.recorded_at,
+                testing_plan: None,
+                validation: None,
+                deletion: None,
             }),
             ..BackupJob::of_point(BackupJobKind::Restore, snapshot, point, (&id, now))
         })
@@ -271,7 +268,31 @@ pub struct ShownRestoreJob {
     created_resource_arn: Option<String>,
     resource_type: String,
     recovery_point_creation_date: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<TestedBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validation_status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validation_status_message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion_status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion_status_message: Option<String>,
     is_parent: bool,
+}
+
+/// The restore testing plan that asked for a restore.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct TestedBy {
+    restore_testing_plan_arn: String,
+}
+
+/// The ARN of the restore testing plan that asked for a job.
+fn plan_of(job: &BackupJob) -> Option<String> {
+    let plan = job.restore.as_ref()?.testing_plan.as_ref()?;
+    let arns = RestoreTestingPlan::arns(&job.region, &job.account);
+    Some(format!("{arns}{plan}"))
 }
 
 impl Output for ShownRestoreJob {}
@@ -292,7 +313,15 @@ impl ShownRestoreJob {
             job.state,
             BackupJobState::Running | BackupJobState::Completed
         );
+        let (said, deletion) = (restore.validation.as_ref(), restore.deletion.as_ref());
         Some(Self {
+            created_by: plan_of(job).map(|restore_testing_plan_arn| TestedBy {
+                restore_testing_plan_arn,
+            }),
+            validation_status: said.map(|said| said.status.as_str()),
+            validation_status_message: said.and_then(|said| said.message.clone()),
+            deletion_status: deletion.map(|one| one.status.as_str()),
+            deletion_status_message: deletion.and_then(|one| one.message.clone()),
             account_id: job.account.to_string(),
             restore_job_id: job.id.clone(),
             recovery_point_arn: job.point_arn().to_string(),
@@ -429,7 +458,7 @@ impl Action for ListRestoreJobs {
 }
 
 impl ListRestoreJobs {
-    /// Which jobs it asks for. None is of a restore testing plan.
+    /// Which jobs it asks for.
     fn filter(self) -> Result<impl Fn(&BackupJob) -> bool + Send + Sync + 'static, Fault> {
         let common = OfJobs {
             resource_type: self.by_resource_type,
@@ -442,7 +471,8 @@ impl ListRestoreJobs {
         };
         let (asked, plan) = (self.by_status, self.by_restore_testing_plan_arn);
         Ok(move |job: &BackupJob| {
-            plan.is_none() && is(asked.as_ref(), status(job.state)) && common.passes(job)
+            let is_of_plan = plan.is_none() || plan == plan_of(job);
+            is_of_plan && is(asked.as_ref(), status(job.state)) && common.passes(job)
         })
     }
 }

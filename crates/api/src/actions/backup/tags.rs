@@ -7,7 +7,7 @@ use crate::{
     backup::{
         holds, page, plans, points,
         tags::{self, TagMap},
-        vaults,
+        testing, vaults,
     },
 };
 use service::fault::Fault;
@@ -46,6 +46,8 @@ impl Action for ListTags {
             plans::find(cx, &plan).await?.tags
         } else if let Some(hold) = holds::of_arn(cx, arn) {
             holds::find(cx, &hold).await?.tags
+        } else if let Some(plan) = testing::of_arn(cx, arn) {
+            testing::find(cx, &plan).await?.tags
         } else {
             let name = vaults::of_arn(cx, arn)?;
             vaults::find(cx, &name, "backup:ListTags").await?.tags
@@ -109,7 +111,7 @@ impl Action for UntagResource {
     }
 }
 
-/// Changes the tags of a vault, a recovery point, a plan or a legal hold.
+/// Changes the tags of a vault, a recovery point, a plan of either sort or a legal hold.
 async fn retag(
     cx: &ActionContext,
     arn: &str,
@@ -122,6 +124,8 @@ async fn retag(
         plans::retag(cx, &plan, change).await
     } else if let Some(hold) = holds::of_arn(cx, arn) {
         holds::retag(cx, &hold, change).await
+    } else if let Some(plan) = testing::of_arn(cx, arn) {
+        testing::retag(cx, &plan, change).await
     } else {
         vaults::retag(cx, arn, action, change).await
     }

@@ -2,4 +2,5 @@
 pub(super) mod describe_cluster_authority;
 pub(super) mod describe_db_cluster_snapshot_costs;
 pub(super) mod describe_db_cluster_snapshot_diff;
+pub(super) mod describe_drills;
 pub(super) mod describe_jobs;
