@@ -19,6 +19,9 @@ use crate::{
 /// The word of a thread that does what it is for.
 const RUNS: &str = "Yes";
 
+/// How the state begins of one that waits to hear more.
+const READ_ALL: &str = "Replica has read all relay log";
+
 /// How a server stands to another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Link {
@@ -28,6 +31,8 @@ pub(super) struct Link {
     pub(super) receives: bool,
     /// Whether it does what it heard.
     pub(super) applies: bool,
+    /// Whether nothing is left of what it heard, from where it read on.
+    pub(super) has_read_all: bool,
     /// The transactions that it has heard of.
     pub(super) retrieved: String,
     /// What it has against what it was to do.
@@ -46,6 +51,7 @@ impl Link {
             source: (take("Source_Host"), take("Source_Port")),
             receives: take("Replica_IO_Running") == RUNS,
             applies: take("Replica_SQL_Running") == RUNS,
+            has_read_all: take("Replica_SQL_Running_State").starts_with(READ_ALL),
             retrieved: take("Retrieved_Gtid_Set").replace('\n', ""),
             complaint: take("Last_SQL_Error"),
         }))

@@ -5,6 +5,7 @@ mod copy;
 mod events;
 mod follow;
 mod gtids;
+mod heard;
 mod inherit;
 mod lead;
 mod left_log;

@@ -10,7 +10,7 @@ use super::{
     super::{
         handle::MySql, process::SERVER, quoted::quoted_text, replicating::Purpose, session::Session,
     },
-    FOLLOWS, events,
+    FOLLOWS, events, heard,
     inherit::{first_needed, own_is_all, refuses},
     left_log::LeftLog,
     link::{Link, detach},
@@ -23,6 +23,10 @@ const STOP_WAIT: Duration = Duration::from_secs(5);
 /// Seconds that one wait for transactions takes.
 const APPLIED_WAIT_SECS: u8 = 1;
 const APPLIED_POLL: Duration = Duration::from_millis(100);
+/// Waits in a row, all in vain after everything was read, until it is read from the beginning.
+const VAIN_WAITS: u32 = 3;
+/// The same until a server has not got what it was to do. Workers may take that long for what is read.
+const VAIN_WAITS_MAX: u32 = 600;
 
 impl MySql {
     /// Lets the server take writes at its home's address. `fenced` took them before, and has ended.
@@ -123,10 +127,18 @@ async fn apply(session: &mut Session, home: &Home, gtids: &str) -> Result<(), En
         "SELECT WAIT_FOR_EXECUTED_GTID_SET({}, {APPLIED_WAIT_SECS})",
         quoted_text(gtids)
     );
+    let mut in_vain = 0;
     while session.cell(doing, &wait).await? != "0" {
-        let link = Link::of(session).await?;
-        if let Some(link) = link.filter(|link| !link.applies) {
-            return Err(refuses(home, link.complaint));
+        if let Some(link) = Link::of(session).await? {
+            if !link.applies {
+                return Err(refuses(home, link.complaint));
+            }
+            in_vain = if link.has_read_all { in_vain + 1 } else { 0 };
+        }
+        match in_vain {
+            VAIN_WAITS => heard::read_from_first(session, home).await?,
+            VAIN_WAITS_MAX => return Err(refuses(home, "what it heard is not in its logs")),
+            _ => {}
         }
         sleep(APPLIED_POLL).await;
     }
