@@ -10,12 +10,14 @@ use std::{
     io::{self, Read, Seek, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
-    process::geteuid,
+    process::{Pid, geteuid, test_kill_process},
 };
 use serde::{Deserialize, Serialize};
 use service::Mode;
@@ -29,6 +31,9 @@ const FORMAT: u32 = 1;
 pub(super) const MARK: &str = "snapferry.toml";
 /// Holds the id of the server that has the folder.
 pub(super) const LOCK: &str = "lock";
+/// How long locks of a server that is gone are waited for.
+const LEFT_LOCK_WAIT: Duration = Duration::from_secs(5);
+const LEFT_LOCK_POLL: Duration = Duration::from_millis(20);
 /// Folders of clusters' files and sockets, which their users have to pass through.
 const PASSED_THROUGH: [&str; 2] = ["clusters", "run"];
 /// What is brought back to a new machine, beside its master key, before the first start there.
@@ -320,7 +325,29 @@ fn check_mode(path: &Path, mark: Mark, mode: Mode) -> Result<(), DataDirError> {
     })
 }
 
+/// Locks a data folder. A server that was killed is waited for: what it was about to begin holds its
+/// locks for the moment that its program takes to be loaded.
 fn lock(path: &Path) -> Result<Locks, DataDirError> {
+    let end = Instant::now() + LEFT_LOCK_WAIT;
+    loop {
+        match try_lock(path) {
+            Err(DataDirError::Locked { pid: Some(pid), .. })
+                if is_gone(pid) && Instant::now() < end =>
+            {
+                thread::sleep(LEFT_LOCK_POLL);
+            }
+            tried => return tried,
+        }
+    }
+}
+
+/// Whether no process has this number.
+fn is_gone(pid: u32) -> bool {
+    let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    number.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+}
+
+fn try_lock(path: &Path) -> Result<Locks, DataDirError> {
     let folder = File::open(path).map_err(|source| DataDirError::io("lock", path, source))?;
     let locked = match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
         // Some network file systems lock only files that are written.
