@@ -241,11 +241,12 @@ fn drill(
     let bytes = snapshot.content.as_ref().map(|one| one.logical_bytes);
     let rows_min = selection.overrides.iter();
     let mut rows_min = rows_min.filter(|(name, _)| name.eq_ignore_ascii_case(ROWS_MIN));
+    // Of one resource, whichever of its points two processes draw at once.
     let token = format!(
         "restore-testing/{}/{}/{}",
         plan.name,
         planned_at.seconds(),
-        snapshot.cluster_resource_id
+        point.resource
     );
     let job = BackupJob {
         iam_role: selection.iam_role.clone(),
