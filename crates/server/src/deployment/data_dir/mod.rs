@@ -446,6 +446,25 @@ mod tests {
     }
 
     #[test]
+    fn the_locks_of_a_server_that_is_gone_are_waited_for() {
+        let above = tempfile::tempdir().expect("a folder");
+        let path = above.path();
+        let first = DataDir::acquire(path, Mode::Closed).expect("free");
+        // No process has a number above the system's largest.
+        fs::write(path.join(LOCK), "4194305\n").expect("replaced");
+        let waits = Duration::from_millis(300);
+        let began = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(waits);
+                drop(first);
+            });
+            assert!(DataDir::acquire(path, Mode::Closed).is_ok());
+        });
+        assert!(waits <= began.elapsed());
+    }
+
+    #[test]
     fn a_lock_that_was_deleted_or_replaced_lets_nobody_in() {
         let above = tempfile::tempdir().expect("a folder");
         let path = above.path();
