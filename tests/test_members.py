@@ -396,7 +396,7 @@ def test_a_multi_az_cluster(closed):
         wait_no_cluster(rds, one)
         folder = closed.server.data / "clusters" / made["DbClusterResourceId"]
         assert not folder.exists()
-    assert took < 120, took
+    assert took < 30, took
 
 
 def log_lines(deployment, words):
