@@ -18,7 +18,6 @@ use crate::action::ActionContext;
 use service::fault::Fault;
 
 /// What a plan says that says nothing of it (CreateRestoreTestingPlan).
-const SCHEDULE: &str = "cron(0 5 ? * * *)";
 const TIME_ZONE: &str = "Etc/UTC";
 const START_WINDOW: i64 = 24;
 const WINDOW_DAYS: i64 = 30;
@@ -135,12 +134,22 @@ impl Points {
     }
 }
 
-/// A plan as callers give it: all of it when it is made, what changes when it is changed.
+/// A plan as callers make it.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-pub struct Plan {
+pub struct NewPlan {
+    recovery_point_selection: Points,
+    restore_testing_plan_name: String,
+    schedule_expression: String,
+    schedule_expression_timezone: Option<String>,
+    start_window_hours: Option<i64>,
+}
+
+/// What is to be another than it is in a plan.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PlanChange {
     recovery_point_selection: Option<Points>,
-    restore_testing_plan_name: Option<String>,
     schedule_expression: Option<String>,
     schedule_expression_timezone: Option<String>,
     start_window_hours: Option<i64>,
@@ -168,27 +177,22 @@ pub(crate) fn name(member: &str, given: &str) -> Result<String, Fault> {
     }
 }
 
-impl Plan {
+impl NewPlan {
     /// A new plan.
     ///
     /// # Errors
-    /// `InvalidParameterValueException`, `MissingParameterValueException`.
-    pub(crate) fn read(&self, cx: &ActionContext) -> Result<RestoreTestingPlan, Fault> {
-        let missing = |name: &str| faults::missing(name);
-        let given = self.restore_testing_plan_name.as_deref();
-        let given = given.ok_or_else(|| missing("RestoreTestingPlanName"))?;
-        let points = self.recovery_point_selection.as_ref();
-        let points = points.ok_or_else(|| missing("RecoveryPointSelection"))?;
+    /// `InvalidParameterValueException`.
+    pub(crate) fn read(self, cx: &ActionContext) -> Result<RestoreTestingPlan, Fault> {
         let now = cx.service.now();
         let mut plan = RestoreTestingPlan {
             region: cx.region.clone(),
             account: cx.caller.account.clone(),
-            name: name("RestoreTestingPlanName", given)?,
-            schedule: SCHEDULE.to_owned(),
+            name: name("RestoreTestingPlanName", &self.restore_testing_plan_name)?,
+            schedule: String::new(),
             time_zone: TIME_ZONE.to_owned(),
             since: now,
             start_window_hours: number("StartWindowHours", None, START_WINDOW, 1, START_WINDOW)?,
-            points: points.read()?,
+            points: self.recovery_point_selection.read()?,
             creator_request_id: None,
             tags: Vec::new(),
             created_at: now,
@@ -197,15 +201,23 @@ impl Plan {
             looked_to: now,
             due: None,
         };
-        self.change(cx, &mut plan)?;
+        let rest = PlanChange {
+            recovery_point_selection: None,
+            schedule_expression: Some(self.schedule_expression),
+            schedule_expression_timezone: self.schedule_expression_timezone,
+            start_window_hours: self.start_window_hours,
+        };
+        rest.change(cx, &mut plan)?;
         plan.updated_at = None;
         Ok(plan)
     }
+}
 
+impl PlanChange {
     /// Changes a plan by what is given.
     ///
     /// # Errors
-    /// As [`Plan::read`].
+    /// As [`NewPlan::read`].
     pub(crate) fn change(
         &self,
         cx: &ActionContext,
@@ -297,16 +309,27 @@ impl Conditions {
     }
 }
 
-/// A selection as callers give it: all of it when it is made, what changes when it is changed.
+/// A selection as callers make it.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-pub struct Selection {
+pub struct NewSelection {
+    iam_role_arn: String,
+    protected_resource_arns: Option<Vec<String>>,
+    protected_resource_conditions: Option<Conditions>,
+    protected_resource_type: String,
+    restore_metadata_overrides: Option<BTreeMap<String, String>>,
+    restore_testing_selection_name: String,
+    validation_window_hours: Option<i64>,
+}
+
+/// What is to be another than it is in a selection.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct SelectionChange {
     iam_role_arn: Option<String>,
     protected_resource_arns: Option<Vec<String>>,
     protected_resource_conditions: Option<Conditions>,
-    protected_resource_type: Option<String>,
     restore_metadata_overrides: Option<BTreeMap<String, String>>,
-    restore_testing_selection_name: Option<String>,
     validation_window_hours: Option<i64>,
 }
 
@@ -335,23 +358,19 @@ fn overrides(
     Ok(given.clone())
 }
 
-impl Selection {
+impl NewSelection {
     /// A new selection of a plan. `schema` is that of a restore.
     ///
     /// # Errors
     /// `InvalidParameterValueException`, `MissingParameterValueException`.
     pub(crate) fn read(
-        &self,
+        self,
         cx: &ActionContext,
         plan: &str,
         schema: &schemars::Schema,
     ) -> Result<RestoreTestingSelection, Fault> {
-        let asked =
-            |given: &Option<String>, name: &str| given.clone().ok_or_else(|| faults::missing(name));
-        let member = "RestoreTestingSelectionName";
-        let given = asked(&self.restore_testing_selection_name, member)?;
-        let resource_type = asked(&self.protected_resource_type, "ProtectedResourceType")?;
-        asked(&self.iam_role_arn, "IamRoleArn")?;
+        let resource_type = self.protected_resource_type;
+        let given = &self.restore_testing_selection_name;
         if !["Aurora", "RDS"].contains(&resource_type.as_str()) {
             let message = format!(
                 "ProtectedResourceType is {}: only Aurora and RDS are here.",
@@ -363,7 +382,7 @@ impl Selection {
             region: cx.region.clone(),
             account: cx.caller.account.clone(),
             plan: plan.to_owned(),
-            name: name(member, &given)?,
+            name: name("RestoreTestingSelectionName", given)?,
             resource_type,
             resources: Vec::new(),
             conditions: Vec::new(),
@@ -374,18 +393,27 @@ impl Selection {
             created_at: cx.service.now(),
             updated_at: None,
         };
-        self.change(cx, &mut selection, schema)?;
+        let rest = SelectionChange {
+            iam_role_arn: Some(self.iam_role_arn),
+            protected_resource_arns: self.protected_resource_arns,
+            protected_resource_conditions: self.protected_resource_conditions,
+            restore_metadata_overrides: self.restore_metadata_overrides,
+            validation_window_hours: self.validation_window_hours,
+        };
+        rest.change(cx, &mut selection, schema)?;
         selection.updated_at = None;
         if selection.resources.is_empty() && selection.conditions.is_empty() {
             return Err(faults::missing("ProtectedResourceArns"));
         }
         Ok(selection)
     }
+}
 
+impl SelectionChange {
     /// Changes a selection by what is given. Conditions alone take all resources that meet them.
     ///
     /// # Errors
-    /// As [`Selection::read`].
+    /// As [`NewSelection::read`].
     pub(crate) fn change(
         &self,
         cx: &ActionContext,

@@ -11,7 +11,7 @@ use crate::{
         faults::{self, limit, refused},
         page,
         tags::{self, TagMap},
-        testing::{self, Plan, Points},
+        testing::{self, NewPlan, PlanChange, Points},
     },
     keys::metadata::seconds,
 };
@@ -25,7 +25,7 @@ const PLANS_MAX: usize = 100;
 #[serde(rename_all = "PascalCase")]
 pub struct CreateRestoreTestingPlan {
     creator_request_id: Option<String>,
-    restore_testing_plan: Plan,
+    restore_testing_plan: NewPlan,
     #[serde(default)]
     tags: TagMap,
 }
@@ -103,7 +103,7 @@ impl Action for CreateRestoreTestingPlan {
 #[serde(rename_all = "PascalCase")]
 pub struct UpdateRestoreTestingPlan {
     restore_testing_plan_name: String,
-    restore_testing_plan: Plan,
+    restore_testing_plan: PlanChange,
 }
 
 /// What is answered of a plan that was changed.

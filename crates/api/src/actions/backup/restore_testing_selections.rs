@@ -13,7 +13,7 @@ use crate::{
     backup::{
         faults::{self, limit},
         page,
-        testing::{self, Conditions, Selection},
+        testing::{self, Conditions, NewSelection, SelectionChange},
     },
     keys::metadata::seconds,
 };
@@ -28,7 +28,7 @@ const SELECTIONS_MAX: usize = 30;
 pub struct CreateRestoreTestingSelection {
     creator_request_id: Option<String>,
     restore_testing_plan_name: String,
-    restore_testing_selection: Selection,
+    restore_testing_selection: NewSelection,
 }
 
 /// What is answered of a selection that was made.
@@ -126,7 +126,7 @@ async fn find(
 pub struct UpdateRestoreTestingSelection {
     restore_testing_plan_name: String,
     restore_testing_selection_name: String,
-    restore_testing_selection: Selection,
+    restore_testing_selection: SelectionChange,
 }
 
 /// What is answered of a selection that was changed.
