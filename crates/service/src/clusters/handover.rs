@@ -326,3 +326,6 @@ pub(super) fn done(tx: &mut dyn Tx, member: &Member) -> Result<(), CatalogError>
     instances::relink(tx, &stored.value)?;
     kinds::cluster(tx, &stored.value, OfCluster::FailedOver(&member.instance))
 }
+
+#[cfg(test)]
+mod tests;
