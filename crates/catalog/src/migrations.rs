@@ -51,6 +51,7 @@ migrations![
     "0024_locks",
     "0025_node_zones",
     "0026_restore_testing",
+    "0027_backup_replication",
 ];
 
 #[cfg(test)]

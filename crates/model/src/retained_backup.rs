@@ -1,4 +1,5 @@
-//! What stays of a cluster that was deleted without its automated backups.
+//! Automated backups that have no cluster beside them: what stays of one that was deleted, and what is brought
+//! to another region of one that is there.
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -8,15 +9,25 @@ use crate::{
     ids::{Account, Region, ResourceId},
 };
 
-/// A deleted cluster whose automated snapshots are kept until they expire.
+/// A cluster that is not in this region, or no more, and whose automated snapshots are: until they expire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetainedBackup {
-    /// The cluster, as it was.
+    /// The cluster, as it was. Of one in another region: with this region, and the key and the log that it has here.
     pub cluster: Cluster,
     /// Where it listened.
     pub port: Option<u16>,
-    /// When it was deleted.
-    pub deleted_at: Timestamp,
+    /// When it was deleted, or when its backups were brought here no longer; none while they are.
+    pub deleted_at: Option<Timestamp>,
+    /// The region that they are brought from; none when the cluster was in this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brought_from: Option<Region>,
+}
+
+impl RetainedBackup {
+    /// Whether they are being brought here.
+    pub fn is_brought(&self) -> bool {
+        self.brought_from.is_some() && self.deleted_at.is_none()
+    }
 }
 
 /// The ARN of a cluster's automated backups: it goes by the cluster's name for life.

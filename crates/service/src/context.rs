@@ -76,6 +76,8 @@ pub struct ServiceContext {
     pub answering: Answering,
     /// The moments that clusters can be restored to, as this node's streams know them.
     pub log_windows: LogWindows,
+    /// The same of what this node brings to other regions.
+    pub brought_windows: LogWindows,
     /// The jobs under which this node's processes died.
     pub deaths: Arc<Deaths>,
     /// How the background tasks fare.
@@ -173,6 +175,7 @@ impl ServiceContext {
             servers_changed: Notify::new(),
             answering: Answering::default(),
             log_windows: LogWindows::default(),
+            brought_windows: LogWindows::default(),
             deaths,
             tasks: Tasks::default(),
             metrics: Metrics::default(),

@@ -7,6 +7,7 @@ pub mod audit_trail;
 pub mod auth;
 pub mod background;
 pub mod backup_jobs;
+mod backup_replication;
 pub mod backups;
 pub mod clusters;
 pub mod context;

@@ -143,6 +143,8 @@ pub struct Settings {
     pub roles: Vec<Role>,
     /// Where events are delivered.
     pub webhooks: Vec<Webhook>,
+    /// Regions whose clusters' automated backups are brought to another one, and to which.
+    pub replicate_backups: BTreeMap<Region, Region>,
     /// Whether no automated snapshots are taken.
     pub no_automated_backups: bool,
     /// Clusters that have metrics of their own, at most: with more, only sums are told.
@@ -203,6 +205,7 @@ impl Settings {
             accept_older_catalog: false,
             roles: Vec::new(),
             webhooks: Vec::new(),
+            replicate_backups: BTreeMap::new(),
             no_automated_backups: false,
             metrics_clusters_max: limits::METRICS_CLUSTERS_MAX,
             audit_required: false,

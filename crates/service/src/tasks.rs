@@ -8,6 +8,7 @@ use crate::{
     audit_trail::keeper::AuditKeeper,
     background::{report::Report, spawn},
     backup_jobs::{BackupJobs, drills::Drills},
+    backup_replication::BackupReplication,
     backups::schedule::AutomatedBackups,
     clusters::{
         handover_keeper::HandoverKeeper, parameters::ParameterKeeper, supervise::Supervisor,
@@ -57,6 +58,7 @@ pub(crate) async fn begin(
     ];
     if !context.settings.no_automated_backups {
         tasks.push(spawn(context, AutomatedBackups::default()));
+        tasks.push(spawn(context, BackupReplication::default()));
     }
     // Only nodes that share a catalog have others to tell that they live.
     if context.settings.membership.is_some() {

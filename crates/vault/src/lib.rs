@@ -31,7 +31,8 @@ pub use index::header::{Header, read_header};
 pub use log::{
     chain::{Chain, ChainError},
     chunks::{
-        ChunkEntry, check_chunk, chunk_owners, chunks, delete_chunk, read_chunk, write_chunk,
+        ChunkEntry, bring_chunk, check_chunk, chunk_owners, chunks, delete_chunk, read_chunk,
+        write_chunk,
     },
     join::{CHUNKS_JOINED, join, joinable, superseded},
 };

@@ -1,5 +1,5 @@
 //! `DBClusterAutomatedBackup`, as RDS answers it.
-use model::{Cluster, RestoreWindow, RetainedBackup, retained_backup};
+use model::{Arn, Cluster, RestoreWindow, RetainedBackup, retained_backup};
 use serde::Serialize;
 
 use super::{AvailabilityZone, Tag, cluster::bounds};
@@ -7,13 +7,21 @@ use super::{AvailabilityZone, Tag, cluster::bounds};
 /// What a cluster's automated backups are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Their cluster is there.
+    /// Their cluster is there, in this region or in the one that they are brought from.
     Active,
     /// They outlive it.
     Retained,
 }
 
 impl Standing {
+    /// That of backups without a cluster beside them.
+    pub fn of(backup: &RetainedBackup) -> Self {
+        match backup.is_brought() {
+            true => Self::Active,
+            false => Self::Retained,
+        }
+    }
+
     /// The word in answers.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -128,8 +136,15 @@ impl DbClusterAutomatedBackup {
         Self::with(cluster, port, Standing::Active)
     }
 
-    /// Of one that is not.
+    /// Of one that is not, or not in this region.
     pub fn retained(backup: &RetainedBackup) -> Self {
-        Self::with(&backup.cluster, backup.port, Standing::Retained)
+        let mut shape = Self::with(&backup.cluster, backup.port, Standing::of(backup));
+        if let Some(from) = &backup.brought_from {
+            // The cluster's region and ARN are its own; what is here has this region's ARN.
+            shape.region = from.to_string();
+            let (account, name) = (&backup.cluster.account, &backup.cluster.name);
+            shape.cluster_arn = Arn::rds(from, account, "cluster", name.as_str()).to_string();
+        }
+        shape
     }
 }

@@ -105,7 +105,8 @@ pub fn retained_backup(name: &str) -> RetainedBackup {
     RetainedBackup {
         cluster: cluster(name),
         port: Some(5_432),
-        deleted_at: Timestamp(3),
+        deleted_at: Some(Timestamp(3)),
+        brought_from: None,
     }
 }
 

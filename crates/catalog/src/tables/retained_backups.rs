@@ -1,4 +1,4 @@
-//! Deleted clusters whose automated backups are kept, by the clusters' names for life.
+//! Clusters elsewhere or no more whose automated backups are kept, by region and the clusters' names for life.
 use model::{Region, ResourceId, RetainedBackup};
 use serde_json::Value;
 
@@ -43,17 +43,44 @@ impl Keyed for RetainedBackup {
     }
 }
 
-/// Finds the retained backup of a cluster.
+/// Finds what a region keeps of a cluster.
 ///
 /// # Errors
 /// The database's.
-pub fn get_by_resource_id(
+pub fn get(
     tx: &mut dyn Tx,
+    region: &Region,
     id: &ResourceId,
 ) -> Result<Option<Stored<RetainedBackup>>, CatalogError> {
     let rows = tx.query(
-        "SELECT version, body FROM retained_backups WHERE resource_id = ?1",
-        args![id.as_str()],
+        "SELECT version, body FROM retained_backups WHERE resource_id = ?1 AND region = ?2",
+        args![id.as_str(), region],
     )?;
     Ok(read(&rows)?.pop())
+}
+
+/// All that regions keep of a cluster.
+///
+/// # Errors
+/// The database's.
+pub fn of_cluster(
+    tx: &mut dyn Tx,
+    id: &ResourceId,
+) -> Result<Vec<Stored<RetainedBackup>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM retained_backups WHERE resource_id = ?1 ORDER BY region",
+        args![id.as_str()],
+    )?;
+    read(&rows)
+}
+
+/// All that is being brought from one region to another.
+///
+/// # Errors
+/// The database's.
+pub fn brought(tx: &mut dyn Tx) -> Result<Vec<Stored<RetainedBackup>>, CatalogError> {
+    let rows = tx.query("SELECT version, body FROM retained_backups", &[])?;
+    let mut found: Vec<Stored<RetainedBackup>> = read(&rows)?;
+    found.retain(|stored| stored.value.is_brought());
+    Ok(found)
 }

@@ -403,7 +403,8 @@ async fn looks_go_through_indexes() {
             clusters::get_by_resource_id(tx, &cluster.resource_id)?;
             clusters::list(tx, &region, &account, None, 20)?;
             automated::of_cluster(tx, (&region, &account, &cluster.resource_id))?;
-            retained_backups::get_by_resource_id(tx, &cluster.resource_id)?;
+            retained_backups::get(tx, &region, &cluster.resource_id)?;
+            retained_backups::of_cluster(tx, &cluster.resource_id)?;
             let (owner, kind) = ((&region, &account), model::BackupJobKind::Backup);
             let after = (model::Timestamp(1), "j".to_owned());
             backup_jobs::newest(tx, owner, kind, Some(&after), 20)?;

@@ -11,7 +11,7 @@ use model::Region;
 
 use super::{
     kms::KmsLayer,
-    values::{ByteCount, Ports, Seconds},
+    values::{ByteCount, Ports, RegionPair, Seconds},
 };
 
 /// A value that may be absent in one layer and given in the one below.
@@ -105,6 +105,12 @@ impl Choose<Region> for Option<Region> {
 impl Choose<BTreeSet<Region>> for Vec<Region> {
     fn choose(&self, to: &mut BTreeSet<Region>) {
         to.extend(self.iter().cloned());
+    }
+}
+
+impl Choose<BTreeMap<Region, Region>> for Vec<RegionPair> {
+    fn choose(&self, to: &mut BTreeMap<Region, Region>) {
+        to.extend(self.iter().map(|pair| (pair.from.clone(), pair.to.clone())));
     }
 }
 

@@ -34,7 +34,9 @@ use crate::settings::{
     layers::layer,
     peer::PeerRow,
     roles::RoleRow,
-    values::{Addresses, ByteCount, ExternalUrl, Listen, Network, Ports, Seconds, Secret},
+    values::{
+        Addresses, ByteCount, ExternalUrl, Listen, Network, Ports, RegionPair, Seconds, Secret,
+    },
     vault_place::VaultPlace,
     webhook::WebhookRow,
 };
@@ -277,6 +279,12 @@ pub(crate) struct Layer {
     /// PreferredBackupWindow. Those that there are still expire after the BackupRetentionPeriod.
     #[arg(long, env = "SNAPFERRY_NO_AUTOMATED_BACKUPS", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     no_automated_backups: Option<bool> => no_automated_backups,
+    /// Bring the automated backups of one region's clusters to another, their logs too; can be given several times
+    ///
+    /// Points in time can be restored there, also when all of the first region is lost: DescribeDBClusterAutomatedBackups
+    /// and RestoreDBClusterToPointInTime of the other region have them. They are under the account's default key there.
+    #[arg(long, env = "SNAPFERRY_REPLICATE_BACKUPS", value_name = "FROM=TO", value_delimiter = ',')]
+    replicate_backups: Vec<RegionPair> => replicate_backups,
 
     /// Go on with a catalog brought back from a backup that is older than the vault: what was made
     /// since is lost, and its bytes are swept

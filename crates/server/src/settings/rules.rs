@@ -3,7 +3,7 @@
 //! It does not know what the values do.
 use std::{collections::HashSet, net::IpAddr, ops::RangeInclusive};
 
-use model::limits;
+use model::{Region, limits};
 use service::Mode;
 
 use super::{Layer, SettingsError};
@@ -66,6 +66,7 @@ impl Layer {
         if self.no_audit == Some(true) && self.audit_required == Some(true) {
             return Err(SettingsError::RequiredWithoutAudit);
         }
+        self.check_replication()?;
         self.check_bucket()?;
         self.check_amounts()?;
         self.kms.check()?;
@@ -161,6 +162,34 @@ impl Layer {
         }
     }
 
+    /// Backups are brought from one region of this deployment to another.
+    fn check_replication(&self) -> Result<(), SettingsError> {
+        let setting = "replicate-backups";
+        let wrong = |expected| Err(SettingsError::Value { setting, expected });
+        let mut sources = HashSet::new();
+        for pair in &self.replicate_backups {
+            let is_served = |region: &Region| {
+                (region.is_known() || self.region.contains(region))
+                    && !self.regions.contains_key(region)
+            };
+            if !is_served(&pair.from) || !is_served(&pair.to) {
+                return wrong(
+                    "two regions of this deployment: --region adds one that AWS does not have",
+                );
+            }
+            if pair.from == pair.to {
+                return wrong("two regions that differ");
+            }
+            if pair.from.partition() != pair.to.partition() {
+                return wrong("two regions of one partition: snapshots do not leave theirs");
+            }
+            if !sources.insert(&pair.from) {
+                return wrong("given once for each region that backups are brought from");
+            }
+        }
+        Ok(())
+    }
+
     fn check_bucket(&self) -> Result<(), SettingsError> {
         let wrong = |setting, expected| Err(SettingsError::Value { setting, expected });
         if !matches!(self.vault, Some(VaultPlace::Bucket(_))) {
@@ -206,6 +235,28 @@ fn is_host_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{super::tests::flags, *};
+
+    #[test]
+    fn backups_are_brought_between_regions_of_this_deployment() {
+        let check = |pairs: &str| flags(&["--replicate-backups", pairs]).check();
+        assert!(check("us-east-1=eu-west-1,eu-west-1=us-east-1").is_ok());
+        for wrong in [
+            "us-east-1=us-east-1",
+            "us-east-1=nowhere-1",
+            "nowhere-1=us-east-1",
+            "us-east-1=cn-north-1",
+            "us-east-1=eu-west-1,us-east-1=eu-west-2",
+        ] {
+            assert!(check(wrong).is_err(), "{wrong}");
+        }
+        let own = [
+            "--region",
+            "moon-1",
+            "--replicate-backups",
+            "us-east-1=moon-1",
+        ];
+        assert!(flags(&own).check().is_ok());
+    }
 
     #[test]
     fn dev_and_plain_text_stay_on_loopback() {

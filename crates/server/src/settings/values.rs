@@ -8,7 +8,7 @@ use std::{
     str::FromStr,
 };
 
-use model::limits;
+use model::{Region, limits};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -270,7 +270,29 @@ macro_rules! from_text {
         })*
     };
 }
-from_text!(Listen, Ports, Network);
+from_text!(Listen, Ports, Network, RegionPair);
+
+/// Two regions: `us-east-1=eu-west-1`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct RegionPair {
+    pub(crate) from: Region,
+    pub(crate) to: Region,
+}
+
+impl FromStr for RegionPair {
+    type Err = FormError;
+
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        let wrong = || FormError::new(text, "two regions such as us-east-1=eu-west-1");
+        let (from, to) = text.split_once('=').ok_or_else(wrong)?;
+        let region = |text: &str| text.parse::<Region>().map_err(|_| wrong());
+        Ok(Self {
+            from: region(from)?,
+            to: region(to)?,
+        })
+    }
+}
 
 /// A time in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -316,6 +338,16 @@ mod tests {
         assert!(has("10.0.0.0/24", "10.0.0.255") && !has("10.0.0.0/24", "10.0.1.0"));
         assert!(has("2001:db8::/32", "2001:db8:1::1") && !has("::/0", "10.0.0.1"));
         assert!(has("0.0.0.0/0", "255.255.255.255"));
+        for wrong in [
+            "",
+            "us-east-1",
+            "us-east-1=",
+            "=eu-west-1",
+            "a=b=c",
+            "us-east-1:eu-west-1",
+        ] {
+            assert!(wrong.parse::<RegionPair>().is_err(), "{wrong}");
+        }
         assert_eq!("1024-65535".parse(), Ok(Ports(1_024..=65_535)));
         assert_eq!(
             "localhost:0".parse(),

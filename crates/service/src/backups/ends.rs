@@ -6,18 +6,23 @@ use model::{
 
 use crate::{
     events::kinds,
-    jobs::{JobType, create_snapshot::CreateSnapshot},
+    jobs::{JobType, copy_snapshot::CopySnapshot, create_snapshot::CreateSnapshot},
 };
 
-/// Deletes an automated snapshot; one that is being taken is no longer.
+/// Deletes an automated snapshot; one that is being taken or brought here is no longer.
 ///
 /// # Errors
 /// The catalog's.
 pub fn delete(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), CatalogError> {
     let (region, account, name) = (&snapshot.region, &snapshot.account, &snapshot.name);
-    if snapshot.status == SnapshotStatus::Creating {
+    let kind = match snapshot.status {
+        SnapshotStatus::Creating => Some(CreateSnapshot::NAME),
+        SnapshotStatus::Copying => Some(CopySnapshot::NAME),
+        SnapshotStatus::Available | SnapshotStatus::Failed => None,
+    };
+    if let Some(kind) = kind {
         let subject = Subject::snapshot(region, account, name);
-        for job in jobs::of_subject(tx, &subject, &JobKind::of(CreateSnapshot::NAME))? {
+        for job in jobs::of_subject(tx, &subject, &JobKind::of(kind))? {
             jobs::cancel(tx, job.id)?;
         }
     }

@@ -39,25 +39,30 @@ impl Period {
         {
             older.remove(at);
         }
-        // What is still being taken is its job's to end.
-        older.retain(|one| one.status != SnapshotStatus::Creating);
+        // What is still being taken, or brought here, is its job's to end.
+        let is_made = |status| matches!(status, SnapshotStatus::Creating | SnapshotStatus::Copying);
+        older.retain(|one| !is_made(one.status));
         older
     }
 }
 
 /// The period of a cluster's, as it now is.
-fn period(tx: &mut dyn Tx, (_, _, cluster): &automated::Owner) -> Result<Period, CatalogError> {
-    if let Some(found) = clusters::get_by_resource_id(tx, cluster)? {
+fn period(
+    tx: &mut dyn Tx,
+    (region, _, cluster): &automated::Owner,
+) -> Result<Period, CatalogError> {
+    let found = clusters::get_by_resource_id(tx, cluster)?;
+    if let Some(found) = found.filter(|found| found.value.region == *region) {
         return Ok(Period {
             days: found.value.backup_retention_days,
             ended_at: None,
         });
     }
-    let retained = retained_backups::get_by_resource_id(tx, cluster)?;
+    let retained = retained_backups::get(tx, region, cluster)?;
     Ok(match retained.map(|stored| stored.value) {
         Some(retained) => Period {
             days: retained.cluster.backup_retention_days,
-            ended_at: Some(retained.deleted_at),
+            ended_at: retained.deleted_at,
         },
         None => Period {
             days: DAYS_MAX,
@@ -102,7 +107,8 @@ pub(crate) async fn expire(context: &ServiceContext) -> Result<(), CatalogError>
                 // A retained backup ends with its last snapshot.
                 let of = (&owner.0, &owner.1, &owner.2);
                 if automated::of_cluster(tx, of)?.is_empty()
-                    && let Some(retained) = retained_backups::get_by_resource_id(tx, &owner.2)?
+                    && let Some(retained) = retained_backups::get(tx, &owner.0, &owner.2)?
+                    && !retained.value.is_brought()
                 {
                     keyed::delete(tx, &retained.value)?;
                 }

@@ -101,6 +101,8 @@ kinds! {
     LOG_STALLED: "SNAPFERRY-EVENT-0040", CLUSTER, "failure", "DB cluster's log does not get to the vault.";
     LOG_RESUMED: "SNAPFERRY-EVENT-0041", CLUSTER, "notification", "DB cluster's log gets to the vault again.";
     LOG_GAP: "SNAPFERRY-EVENT-0042", CLUSTER, "failure", "DB cluster's log has a gap.";
+    REPLICATION_STALLED: "SNAPFERRY-EVENT-0043", CLUSTER, "failure", "DB cluster's backups do not get to the other region.";
+    REPLICATION_RESUMED: "SNAPFERRY-EVENT-0044", CLUSTER, "notification", "DB cluster's backups get to the other region again.";
     DELETION_FAILED: "SNAPFERRY-EVENT-0008", CLUSTER, "failure", "DB cluster deletion failed.";
 }
 
@@ -338,6 +340,10 @@ pub enum OfCluster<'a> {
     LogResumed,
     /// Part of its log is not kept.
     LogGap(&'a Told),
+    /// Its backups do not get to the other region.
+    ReplicationStalled(&'a Told),
+    /// They do again.
+    ReplicationResumed,
 }
 
 /// What can be told of an instance.
@@ -423,6 +429,11 @@ pub fn cluster(
         OfCluster::LogStalled(reason) => (&LOG_STALLED, with_reason(&LOG_STALLED, reason)),
         OfCluster::LogResumed => (&LOG_RESUMED, LOG_RESUMED.tells.to_owned()),
         OfCluster::LogGap(reason) => (&LOG_GAP, with_reason(&LOG_GAP, reason)),
+        OfCluster::ReplicationStalled(reason) => (
+            &REPLICATION_STALLED,
+            with_reason(&REPLICATION_STALLED, reason),
+        ),
+        OfCluster::ReplicationResumed => as_it_is(&REPLICATION_RESUMED),
         OfCluster::Down(reason) => (&CLUSTER_DOWN, with_reason(&CLUSTER_DOWN, reason)),
         OfCluster::Lost(reason) => (&CLUSTER_LOST, with_reason(&CLUSTER_LOST, reason)),
         OfCluster::Moved { from, to } => {

@@ -296,7 +296,8 @@ pub(crate) fn complete_snapshot(
     snapshot.status = SnapshotStatus::Available;
     snapshot.percent_progress = 100;
     snapshot.content = Some(content.clone());
-    snapshot.in_log = in_log;
+    // A copy's stands in its record already, where it has one.
+    snapshot.in_log = in_log.or(snapshot.in_log);
     recovery_points::settle(tx, snapshot)?;
     let stored = catalog::snapshots::update(tx, stored)?;
     kinds::snapshot_is(tx, &stored.value)?;

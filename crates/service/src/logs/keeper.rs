@@ -98,7 +98,7 @@ impl Task for LogKeeper {
 }
 
 /// Whether a server's log is to be kept: its cluster is whole, and it takes writes.
-fn has_log(member: &Member) -> bool {
+pub(crate) fn has_log(member: &Member) -> bool {
     let gone = matches!(
         member.cluster.status,
         ClusterStatus::Creating | ClusterStatus::Deleting | ClusterStatus::Failed

@@ -298,6 +298,7 @@ impl Shipper {
             self.previous = Some(kept.hash);
             self.durable = end;
             self.context.metrics.log_chunks.inc();
+            self.context.log_windows.wrote(owner);
         }
         self.at = at;
         if piece.is_last {

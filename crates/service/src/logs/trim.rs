@@ -1,8 +1,8 @@
 //! Removes from the vault what of clusters' logs no moment needs any more.
 //!
 //! It does not know how logs are shipped.
-use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, pins};
-use model::{Cluster, LogPlace, ResourceId, Timestamp};
+use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, pins, retained_backups};
+use model::{Cluster, LogPlace, Region, ResourceId, Timestamp};
 use vault::{ChunkEntry, Vault};
 
 use super::bases::{self, Base};
@@ -11,16 +11,26 @@ use crate::{context::ServiceContext, jobs::JobError};
 /// What a cluster's log is needed for.
 struct Needs {
     cluster: Cluster,
+    /// Whether the cluster is in this region: of what is brought here its own region forgets streams.
+    is_own: bool,
     bases: Vec<Base>,
     /// A restore may be reading it.
     in_use: bool,
 }
 
-fn needs(tx: &mut dyn Tx, id: &ResourceId) -> Result<Option<Needs>, CatalogError> {
-    let Some(cluster) = rows::get_by_resource_id(tx, id)?.map(|stored| stored.value) else {
+fn needs(tx: &mut dyn Tx, region: &Region, id: &ResourceId) -> Result<Option<Needs>, CatalogError> {
+    let own = rows::get_by_resource_id(tx, id)?.map(|stored| stored.value);
+    let own = own.filter(|cluster| cluster.region == *region);
+    let is_own = own.is_some();
+    let cluster = match own {
+        Some(cluster) => Some(cluster),
+        None => retained_backups::get(tx, region, id)?.map(|stored| stored.value.cluster),
+    };
+    let Some(cluster) = cluster else {
         return Ok(None);
     };
     Ok(Some(Needs {
+        is_own,
         bases: bases::of_cluster(tx, &cluster)?,
         in_use: pins::of_volume(tx, &cluster.region, &cluster.volume)?.in_use,
         cluster,
@@ -56,22 +66,23 @@ pub(super) struct Kept {
     pub(super) looked_at: Timestamp,
 }
 
-/// Removes chunks of a cluster's log that no moment within its retention needs, and forgets streams
-/// that have ended and have nothing to lead on from. None when there is no such cluster.
+/// Removes chunks of a cluster's log in a region's vault that no moment within its retention needs, and forgets
+/// streams that have ended and have nothing to lead on from. None when the region knows of no such cluster.
 ///
 /// # Errors
 /// The catalog's and the vault's.
 pub(super) async fn trim(
     context: &ServiceContext,
     vault: &Vault,
-    id: &ResourceId,
+    (region, id): (&Region, &ResourceId),
 ) -> Result<Option<Kept>, JobError> {
-    let (asked, now) = (id.clone(), context.now());
-    let known = context.catalog.read(move |tx| needs(tx, &asked)).await?;
+    let (asked, now) = ((region.clone(), id.clone()), context.now());
+    let read = move |tx: &mut dyn Tx| needs(tx, &asked.0, &asked.1);
+    let known = context.catalog.read(read).await?;
     let Some(known) = known else {
         return Ok(None);
     };
-    if !known.in_use {
+    if known.is_own && !known.in_use {
         forget_ended(context, &known).await?;
     }
     let cluster = &known.cluster;
@@ -173,6 +184,7 @@ mod tests {
         };
         let mut needs = Needs {
             cluster,
+            is_own: true,
             bases: vec![base],
             in_use: false,
         };

@@ -95,7 +95,8 @@ async fn tidy(pass: &Pass) -> Result<bool, JobError> {
         cluster,
         ..
     } = pass;
-    let Some(kept) = trim::trim(context, vault, &cluster.resource_id).await? else {
+    let of = (&cluster.region, &cluster.resource_id);
+    let Some(kept) = trim::trim(context, vault, of).await? else {
         return Ok(false);
     };
     let first = kept.chunks.iter().find(|chunk| chunk.stream == pass.stream);
@@ -109,15 +110,44 @@ async fn tidy(pass: &Pass) -> Result<bool, JobError> {
             return Ok(false);
         }
     };
-    let left = remove_joined(pass, &kept, &way).await?;
+    let left = remove_joined(context, vault, cluster, &kept, &way).await?;
     let joined = join(pass, &way).await?;
     Ok(0 < left + joined)
 }
 
+/// The same of a log that was brought from another region: there it is joined, here what was joined goes.
+///
+/// # Errors
+/// The catalog's and the vault's.
+pub(crate) async fn tidy_brought(
+    context: &ServiceContext,
+    vault: &Vault,
+    cluster: &Cluster,
+) -> Result<(), JobError> {
+    let of = (&cluster.region, &cluster.resource_id);
+    let Some(kept) = trim::trim(context, vault, of).await? else {
+        return Ok(());
+    };
+    for stream in &cluster.logs {
+        let first = kept.chunks.iter().find(|chunk| chunk.stream == stream.id);
+        let Some(first) = first else { continue };
+        if let Ok(way) = Chain::of(&kept.chunks, stream.id, first.start) {
+            remove_joined(context, vault, cluster, &kept, &way).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes what lies in a longer chunk, once everyone who begins to read takes that one; answers how
 /// many stay for now.
-async fn remove_joined(pass: &Pass, kept: &trim::Kept, way: &Chain) -> Result<usize, JobError> {
-    let grace = grace(&pass.context);
+async fn remove_joined(
+    context: &ServiceContext,
+    vault: &Vault,
+    cluster: &Cluster,
+    kept: &trim::Kept,
+    way: &Chain,
+) -> Result<usize, JobError> {
+    let grace = grace(context);
     let (mut removed, mut left) = (0, 0);
     // A holder is read before the first of those goes that it stands for.
     let mut whole: Option<(LogPlace, bool)> = None;
@@ -128,25 +158,29 @@ async fn remove_joined(pass: &Pass, kept: &trim::Kept, way: &Chain) -> Result<us
         }
         let is_whole = match whole {
             Some((start, is_whole)) if start == holder.start => is_whole,
-            _ => is_whole(pass, holder).await?,
+            _ => is_whole(vault, cluster, holder).await?,
         };
         whole = Some((holder.start, is_whole));
         if is_whole {
-            vault::delete_chunk(&pass.vault, chunk).await?;
+            vault::delete_chunk(vault, chunk).await?;
             removed += 1;
         }
     }
     if 0 < removed {
-        tracing::debug!(cluster = %pass.cluster.name, removed, "chunks of the log were joined into longer ones");
+        tracing::debug!(cluster = %cluster.name, removed, "chunks of the log were joined into longer ones");
     }
     Ok(left)
 }
 
-async fn is_whole(pass: &Pass, holder: &ChunkEntry) -> Result<bool, VaultError> {
-    match vault::check_chunk(&pass.vault, &pass.cluster.volume, holder).await {
+async fn is_whole(
+    vault: &Vault,
+    cluster: &Cluster,
+    holder: &ChunkEntry,
+) -> Result<bool, VaultError> {
+    match vault::check_chunk(vault, &cluster.volume, holder).await {
         Ok(_) => Ok(true),
         Err(error @ (VaultError::Missing { .. } | VaultError::Damaged { .. })) => {
-            tracing::warn!(cluster = %pass.cluster.name, cause = %chain(&error), "a joined chunk is damaged: what it was made of stays");
+            tracing::warn!(cluster = %cluster.name, cause = %chain(&error), "a joined chunk is damaged: what it was made of stays");
             Ok(false)
         }
         Err(error) => Err(error),

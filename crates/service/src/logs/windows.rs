@@ -15,6 +15,8 @@ struct Known {
     stream: Uuid,
     earliest: Option<Timestamp>,
     latest: Option<Timestamp>,
+    /// Chunks that were written.
+    chunks: u64,
 }
 
 /// What this node's streams know.
@@ -48,11 +50,24 @@ impl LogWindows {
             stream,
             earliest,
             latest: None,
+            chunks: 0,
         });
         if one.stream != stream {
             one.latest = None;
         }
         (one.stream, one.earliest) = (stream, earliest);
+    }
+
+    /// A chunk of the log was written.
+    pub(crate) fn wrote(&self, cluster: &ResourceId) {
+        if let Some(known) = self.known().get_mut(cluster) {
+            known.chunks += 1;
+        }
+    }
+
+    /// How many chunks of a cluster's log were written here; none when it is not shipped here.
+    pub(crate) fn written(&self, cluster: &ResourceId) -> Option<u64> {
+        self.known().get(cluster).map(|known| known.chunks)
     }
 
     /// What was acknowledged until a moment is kept.

@@ -11,7 +11,7 @@ use catalog::{
     CatalogError, CatalogExt, Tx,
     counts::{self, Counts, Standing},
 };
-use model::{ClusterStatus, Region, ValidationStatus};
+use model::{ClusterStatus, Region, Timestamp, ValidationStatus};
 
 use super::{JobEnd, Kind, Metrics, Status, clusters, scraped::Scraped};
 use crate::{
@@ -44,11 +44,16 @@ pub(crate) async fn refresh(context: &Arc<ServiceContext>) {
         metrics.audit_failing.set(log.failure().is_some().into());
     }
     let now = context.now();
-    let behind = context.log_windows.farthest_behind();
-    let behind = behind.map_or(0, |at| {
-        i64::try_from(now.since(at).as_secs()).unwrap_or(i64::MAX)
-    });
-    metrics.log_behind.set(behind);
+    let behind = |at: Option<Timestamp>| {
+        at.map_or(0, |at| {
+            i64::try_from(now.since(at).as_secs()).unwrap_or(i64::MAX)
+        })
+    };
+    let (here, there) = (&context.log_windows, &context.brought_windows);
+    metrics.log_behind.set(behind(here.farthest_behind()));
+    metrics
+        .replication_behind
+        .set(behind(there.farthest_behind()));
     clusters::refresh(context).await;
     let mut read_at = context.scraped.sums.lock().await;
     if Scraped::is_fresh(*read_at) {

@@ -154,6 +154,9 @@ metrics! {
     log_joins: Counter = Counter::default(), "log_joins", "Chunks of clusters' logs that were put together from many smaller ones";
     log_failures: Counter = Counter::default(), "log_failures", "Times that a cluster's log did not get to its vault and was begun again";
     log_gaps: Counter = Counter::default(), "log_gaps", "Streams of clusters' logs that ended because the server no longer had what comes next";
+    replicated_chunks: Counter = Counter::default(), "backup_replication_chunks", "Chunks of clusters' logs that were brought to other regions";
+    replication_failures: Counter = Counter::default(), "backup_replication_failures", "Times that a cluster's backups did not get to the other region and were tried again";
+    replication_behind: Gauge = Gauge::default(), "backup_replication_behind_seconds", "How old the latest restorable moment is over there of the cluster of this node that is farthest behind";
     log_behind: Gauge = Gauge::default(), "log_behind_seconds", "How old the latest restorable moment is of the cluster of this node that is farthest behind";
     log_unstreamed: Gauge = Gauge::default(), "log_clusters_without_stream", "Clusters of this node whose log is to go to the vault, and of which no stream has got anywhere";
     tombstones: Gauge = Gauge::default(), "tombstones_waiting", "Objects of the vaults that the sweep will delete once their grace is over";

@@ -1,4 +1,4 @@
-//! Removes from a volume the logs of clusters that are gone, and of which no backup is retained.
+//! Removes from a volume the logs of clusters that are not in its region, and of which it keeps no backup.
 //!
 //! It does not know what of a log that is needed is needed no longer: who ships it does.
 use catalog::{CatalogError, CatalogExt, clusters, retained_backups};
@@ -35,12 +35,13 @@ impl Look<'_> {
     }
 
     async fn is_kept(&self, owner: &ResourceId) -> Result<bool, CatalogError> {
-        let owner = owner.clone();
+        let (owner, region) = (owner.clone(), self.region.clone());
         self.context
             .catalog
             .read(move |tx| {
-                Ok(clusters::get_by_resource_id(tx, &owner)?.is_some()
-                    || retained_backups::get_by_resource_id(tx, &owner)?.is_some())
+                let cluster = clusters::get_by_resource_id(tx, &owner)?;
+                Ok(cluster.is_some_and(|found| found.value.region == region)
+                    || retained_backups::get(tx, &region, &owner)?.is_some())
             })
             .await
     }

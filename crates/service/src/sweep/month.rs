@@ -327,8 +327,8 @@ fn what_a_deleted_cluster_leaves_behind_expires() {
     let id = scene.cluster.resource_id.clone();
     let is_retained = move |scene: &Scene| {
         let id = id.clone();
-        let found = scene.write(move |tx| retained_backups::get_by_resource_id(tx, &id));
-        found.is_some()
+        let found = scene.write(move |tx| retained_backups::of_cluster(tx, &id));
+        !found.is_empty()
     };
     scene.steps(DAY * 3 - HOUR);
     assert_eq!(scene.snapshots().len(), 1, "one stays for the whole period");
@@ -340,7 +340,7 @@ fn what_a_deleted_cluster_leaves_behind_expires() {
     scene.write(move |tx| {
         clusters::insert(tx, other.clone())?;
         retained::settle(tx, &other, Backups::Stay)?;
-        assert!(retained_backups::get_by_resource_id(tx, &other.resource_id)?.is_none());
+        assert!(retained_backups::of_cluster(tx, &other.resource_id)?.is_empty());
         Ok(())
     });
 }

@@ -14,9 +14,11 @@ use crate::{
         head::{CHUNK_BYTES, VolumeTag},
         seal::{DataKey, Sealing, draw},
     },
+    observer::Unobserved,
     store::{
         listing::VolumeListing,
         names::{ObjectVersion, VOLUMES},
+        throttle::Throttle,
         vault::Vault,
     },
 };
@@ -249,6 +251,31 @@ pub async fn check_chunk(
     let head = ChunkHead::of_object(entry.hash, &bytes, VolumeTag::of(volume))?;
     entry.agrees_with(&head)?;
     Ok(head)
+}
+
+/// Brings a chunk into another region's vault as it lies, with its name; answers its bytes. That it is there already
+/// is no error.
+///
+/// # Errors
+/// [`VaultError::Missing`], [`VaultError::Damaged`] of the one that is brought; the stores'.
+pub async fn bring_chunk(
+    from: &Vault,
+    to: &Vault,
+    volume: &VolumeRef,
+    entry: &ChunkEntry,
+    throttle: Option<&Throttle>,
+) -> Result<u64, VaultError> {
+    let bytes = bytes_of(from, entry).await?;
+    let head = ChunkHead::of_object(entry.hash, &bytes, VolumeTag::of(volume))?;
+    entry.agrees_with(&head)?;
+    if let Some(throttle) = throttle {
+        throttle.pass(bytes.len(), &Unobserved).await?;
+    }
+    let path = Path::from(entry.path.as_str());
+    match to.create(&path, Bytes::from(bytes)).await {
+        Ok(()) | Err(object_store::Error::AlreadyExists { .. }) => Ok(entry.size),
+        Err(source) => Err(VaultError::store("write", path, source)),
+    }
 }
 
 /// Removes a chunk; that it is gone already is no error.

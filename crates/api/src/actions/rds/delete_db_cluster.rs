@@ -162,8 +162,9 @@ impl Action for DeleteDbCluster {
 /// The quota of retained automated backups is that of clusters.
 fn may_retain(tx: &mut dyn Tx, cluster: &Cluster, max: usize) -> Result<(), Fault> {
     let above = [cluster.account.as_str()];
-    let have = keyed::list::<RetainedBackup>(tx, &cluster.region, &above, max)?;
-    if have.len() < max {
+    let have = keyed::list::<RetainedBackup>(tx, &cluster.region, &above, 2 * max)?;
+    let of_deleted = have.iter().filter(|one| one.value.brought_from.is_none());
+    if of_deleted.count() < max {
         return Ok(());
     }
     Err(Fault::new(

@@ -61,6 +61,10 @@ impl Action for DeleteDbClusterAutomatedBackup {
                         Code::InvalidDbClusterAutomatedBackupState,
                         "Automated backups of a DB cluster that exists cannot be deleted: delete the cluster first.",
                     )),
+                    Found::Retained(backup) if backup.is_brought() => Err(Fault::new(
+                        Code::InvalidDbClusterAutomatedBackupState,
+                        "Automated backups that are brought from another region cannot be deleted: end their replication first.",
+                    )),
                     Found::Retained(backup) => {
                         retained::delete(tx, &backup)?;
                         Ok(DbClusterAutomatedBackup::retained(&backup))

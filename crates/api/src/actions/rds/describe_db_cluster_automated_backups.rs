@@ -3,14 +3,17 @@
 //!
 //! Source: API_DescribeDBClusterAutomatedBackups.
 use catalog::{CatalogError, CatalogExt, Tx, clusters, instances, keyed};
-use model::{Account, Cluster, Region, RetainedBackup};
+use model::{Account, Cluster, Region, RestoreWindow, RetainedBackup};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Action, ActionContext, Api, Label, Layout, Output},
     shapes::{ClusterRef, DbClusterAutomatedBackup, Filter, Page, Standing},
 };
-use service::fault::{Code, Fault};
+use service::{
+    context::ServiceContext,
+    fault::{Code, Fault},
+};
 
 /// The input.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -83,12 +86,11 @@ impl Action for DescribeDbClusterAutomatedBackups {
         }
         found.retain(|one| self.filters.iter().all(|filter| one.passes(filter)));
         let (found, marker) = page.cut(found, |one| one.cluster().resource_id.to_string());
-        let windows = &cx.service.log_windows;
         Ok(AutomatedBackups {
             marker,
             backups: found
                 .iter()
-                .map(|one| one.shape().with_window(windows.of(one.cluster())))
+                .map(|one| one.shape().with_window(one.window(&cx.service)))
                 .collect(),
         })
     }
@@ -122,7 +124,15 @@ impl Found {
     fn standing(&self) -> Standing {
         match self {
             Self::Active(..) => Standing::Active,
-            Self::Retained(_) => Standing::Retained,
+            Self::Retained(backup) => Standing::of(backup),
+        }
+    }
+
+    /// The moments that it restores.
+    fn window(&self, context: &ServiceContext) -> Option<RestoreWindow> {
+        match self {
+            Self::Active(cluster, _) => context.log_windows.of(cluster),
+            Self::Retained(backup) => context.brought_windows.of(&backup.cluster),
         }
     }
 

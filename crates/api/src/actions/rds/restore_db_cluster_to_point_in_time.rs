@@ -2,7 +2,9 @@
 //!
 //! Source: API_RestoreDBClusterToPointInTime and "Restoring a DB cluster to a specified time".
 use catalog::{CatalogError, CatalogExt, Tx, clusters, retained_backups};
-use model::{Cluster, ClusterStatus, Content, ResourceId, Timestamp, WrappedKey};
+use model::{
+    Cluster, ClusterStatus, Content, Region, ResourceId, RestoreWindow, Timestamp, WrappedKey,
+};
 
 use super::describe_events::moment;
 use crate::{
@@ -70,12 +72,12 @@ impl Action for RestoreDbClusterToPointInTime {
             asked: self.port.map(port).transpose()?,
             like: None,
         };
-        let source = self.source(cx).await?;
+        let (source, newest) = self.source(cx).await?;
         if let Some(given) = &self.kms_key_id {
             let user = RdsUse::new(&*cx.service.keys, &cx.caller.account, &cx.region);
             user.target(given).await?;
         }
-        let origin = self.origin(cx, source, until).await?;
+        let origin = self.origin(cx, source, newest, until).await?;
         let source = &origin.cluster;
         members
             .backup_retention_period
@@ -159,8 +161,9 @@ impl RestoreDbClusterToPointInTime {
         }
     }
 
-    /// The caller's cluster that is named, by its name or by its name for life.
-    async fn source(&self, cx: &ActionContext) -> Result<Cluster, Fault> {
+    /// The caller's cluster that is named, by its name or by its name for life; and the moments that its newest log
+    /// restores.
+    async fn source(&self, cx: &ActionContext) -> Result<(Cluster, Option<RestoreWindow>), Fault> {
         let (account, region) = (cx.caller.account.clone(), cx.region.clone());
         let catalog = &cx.service.catalog;
         match (&self.source_id, &self.source_db_cluster_resource_id) {
@@ -169,9 +172,11 @@ impl RestoreDbClusterToPointInTime {
             )),
             (Some(name), None) => {
                 let wanted = ClusterRef::asked("SourceDBClusterIdentifier", name, cx)?;
-                catalog
+                let found = catalog
                     .read(move |tx| Ok::<_, Fault>(wanted.own(tx, &account, &region)?.value))
-                    .await
+                    .await?;
+                let window = cx.service.log_windows.of(&found);
+                Ok((found, window))
             }
             (None, Some(id)) => {
                 let shown: String = model::limits::echo(id);
@@ -183,12 +188,17 @@ impl RestoreDbClusterToPointInTime {
                 };
                 let id: ResourceId = id.parse().map_err(|_| not_found())?;
                 let found = catalog
-                    .read(move |tx| of_resource_id(tx, &id))
+                    .read(move |tx| of_resource_id(tx, &region, &id))
                     .await
                     .map_err(|error| Fault::internal(&error))?;
-                found
-                    .filter(|one| one.account == account && one.region == region)
-                    .ok_or_else(not_found)
+                let found = found.filter(|(one, _)| one.account == account);
+                let (found, is_here) = found.ok_or_else(not_found)?;
+                let windows = match is_here {
+                    true => &cx.service.log_windows,
+                    false => &cx.service.brought_windows,
+                };
+                let window = windows.of(&found);
+                Ok((found, window))
             }
         }
     }
@@ -198,6 +208,7 @@ impl RestoreDbClusterToPointInTime {
         &self,
         cx: &ActionContext,
         source: Cluster,
+        newest: Option<RestoreWindow>,
         until: Option<Timestamp>,
     ) -> Result<Origin, Fault> {
         let unfit = [ClusterStatus::Creating, ClusterStatus::Failed];
@@ -218,7 +229,6 @@ impl RestoreDbClusterToPointInTime {
             .read(move |tx| bases::of_cluster(tx, &asked))
             .await
             .map_err(|error: CatalogError| Fault::internal(&error))?;
-        let newest = cx.service.log_windows.of(&source);
         let found = source.logs.iter().rev().find_map(|stream| {
             let is_newest = source.logs.last().is_some_and(|last| last.id == stream.id);
             let latest = match is_newest {
@@ -303,16 +313,22 @@ impl RestoreDbClusterToPointInTime {
     }
 }
 
-fn of_resource_id(tx: &mut dyn Tx, id: &ResourceId) -> Result<Option<Cluster>, CatalogError> {
-    if let Some(stored) = clusters::get_by_resource_id(tx, id)? {
-        return Ok(Some(stored.value));
+/// A cluster, and whether it is in the region: else what the region keeps of it.
+fn of_resource_id(
+    tx: &mut dyn Tx,
+    region: &Region,
+    id: &ResourceId,
+) -> Result<Option<(Cluster, bool)>, CatalogError> {
+    let found = clusters::get_by_resource_id(tx, id)?;
+    if let Some(stored) = found.filter(|stored| stored.value.region == *region) {
+        return Ok(Some((stored.value, true)));
     }
-    let retained = retained_backups::get_by_resource_id(tx, id)?;
-    Ok(retained.map(|stored| stored.value.cluster))
+    let retained = retained_backups::get(tx, region, id)?;
+    Ok(retained.map(|stored| (stored.value.cluster, false)))
 }
 
 /// Nothing leads to the moment that was asked for.
-fn outside(source: &Cluster, window: Option<model::RestoreWindow>) -> Fault {
+fn outside(source: &Cluster, window: Option<RestoreWindow>) -> Fault {
     let message = match window {
         Some(window) => format!(
             "The specified instant is not restorable: the DB cluster {} can be restored to times from {} to {}.",
