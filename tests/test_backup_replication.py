@@ -1,6 +1,7 @@
 """`--replicate-backups`: the automated backups of one region's clusters in another, where the first one is lost too."""
 import datetime
 import glob
+import json
 import pathlib
 import shutil
 import time
@@ -186,3 +187,20 @@ def test_a_setting_that_is_taken_back_leaves_what_is_there(deploy):
     retained = lambda: far_backup(home, resource)["Status"] == "retained"
     running.wait_until(retained, 60, "it is retained")
     assert rows(restore_far(home, resource, RestoreToTime=moment)) == [1, 2]
+
+
+def test_what_is_brought_is_verified(home):
+    """A chunk that is damaged over there is named by `vault verify`."""
+    name = unique("seen")
+    cluster = new(home, name)
+    resource = cluster["DbClusterResourceId"]
+    wait_far(home, resource, write(cluster, [1]) + datetime.timedelta(seconds=6))
+    verify = lambda check: home.server.run("vault", "verify", "--region", FAR, "--format", "json", "--restart", check=check)
+    verify(True)
+    chunk = pathlib.Path(sorted(glob.glob(f"{home.server.data}/vault/{FAR}/volumes/*/*/*/log/{resource}/*"))[-1])
+    whole = bytearray(chunk.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    chunk.chmod(0o600)
+    chunk.write_bytes(whole)
+    told = json.loads(verify(False))
+    assert any(one["kind"] == "chunk" and one["region"] == FAR for one in told["findings"]), told

@@ -74,6 +74,21 @@ pub fn of_cluster(
     read(&rows)
 }
 
+/// All that a region keeps.
+///
+/// # Errors
+/// The database's.
+pub fn of_region(
+    tx: &mut dyn Tx,
+    region: &Region,
+) -> Result<Vec<Stored<RetainedBackup>>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM retained_backups WHERE region = ?1 ORDER BY account, resource_id",
+        args![region],
+    )?;
+    read(&rows)
+}
+
 /// All that is being brought from one region to another.
 ///
 /// # Errors

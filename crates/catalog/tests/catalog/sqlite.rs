@@ -405,6 +405,7 @@ async fn looks_go_through_indexes() {
             automated::of_cluster(tx, (&region, &account, &cluster.resource_id))?;
             retained_backups::get(tx, &region, &cluster.resource_id)?;
             retained_backups::of_cluster(tx, &cluster.resource_id)?;
+            retained_backups::of_region(tx, &region)?;
             let (owner, kind) = ((&region, &account), model::BackupJobKind::Backup);
             let after = (model::Timestamp(1), "j".to_owned());
             backup_jobs::newest(tx, owner, kind, Some(&after), 20)?;

@@ -4,7 +4,7 @@
 //! It does not know how what is wrong is told.
 use std::collections::VecDeque;
 
-use catalog::{CatalogExt, clusters as rows};
+use catalog::{CatalogExt, Tx, clusters as rows, retained_backups};
 use model::{Cluster, Hash, LogPlace, Region};
 use uuid::Uuid;
 use vault::{Chain, ChainError, ChunkEntry, Vault, VaultError};
@@ -18,7 +18,7 @@ use crate::{
 /// Clusters listed at once.
 const PAGE: usize = 100;
 
-/// Looks at the logs of all clusters that were asked for.
+/// Looks at the logs of all clusters that were asked for, and of retained backups.
 pub(super) async fn verify(run: &Run, report: &mut Report) -> Result<(), JobError> {
     if report.ask.snapshot.is_some() {
         return Ok(());
@@ -44,6 +44,17 @@ pub(super) async fn verify(run: &Run, report: &mut Report) -> Result<(), JobErro
                 if asked.is_none_or(|one| *one == cluster.account) {
                     of_cluster(run, &vault, &region, &cluster, report).await?;
                 }
+            }
+        }
+        let at = region.clone();
+        let read = move |tx: &mut dyn Tx| retained_backups::of_region(tx, &at);
+        for stored in run.context.catalog.read(read).await? {
+            let mut cluster = stored.value.cluster;
+            // Nothing is told of a stream whose first snapshot is still being brought.
+            cluster.logs.retain(|stream| stream.latest.is_some());
+            let asked = report.ask.account.as_ref();
+            if asked.is_none_or(|one| *one == cluster.account) {
+                of_cluster(run, &vault, &region, &cluster, report).await?;
             }
         }
     }
