@@ -177,6 +177,8 @@ def soon(seconds=100):
 @pytest.mark.timeout(900)
 def test_recovery_points_are_restored_for_a_test(closed, backup, vault, new_plan, binary):  # noqa: F811
     """What is good passes, what lacks rows fails, what is held waits for a word; each has its receipt."""
+    from test_console_plans import drill_is_shown
+
     rds, name, environment = closed.rds(), unique("tested"), closed.environment()
     cluster = closed.new_cluster(name)
     with clients.connect(cluster) as connection:
@@ -219,6 +221,7 @@ def test_recovery_points_are_restored_for_a_test(closed, backup, vault, new_plan
     assert [row["RestoreJobId"] for row in rows] == [job["RestoreJobId"]]
     shown = published("drill show", run(binary, "drill", "show", good["DrillIdentifier"], "--json", environment=environment))
     assert shown == good
+    drill_is_shown(closed, good)
     text = run(binary, "drill", "show", good["DrillIdentifier"], environment=environment)
     assert "rows passed: 100 rows" in text and "SUCCESSFUL" in text
     assert good["DrillIdentifier"] in run(binary, "drill", "list", environment=environment)

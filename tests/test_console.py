@@ -1,5 +1,6 @@
 """The console at /console/: who gets in, what pages show, what they refuse. No scripts run here."""
 import contextlib
+import gzip
 import json
 import re
 import sqlite3
@@ -63,7 +64,8 @@ def test_a_cookie_is_kept_from_scripts_and_other_sites(closed):
 
 
 def test_every_page_has_the_policy_and_no_code_in_it(browser, plain):
-    for path in ("", "clusters", "snapshots", "snapshot?id=none", "take?id=plain", "jobs", "keys", "health", "nothing"):
+    for path in ("", "clusters", "snapshots", "snapshot?id=none", "take?id=plain", "jobs", "keys", "health", "plans", "plan?id=x", "drills",
+                 "testing-plan?id=x", "drill?id=x", "nothing"):
         page = browser.get(HOME + path)
         assert page.headers["content-security-policy"] == POLICY, path
         assert page.headers["cache-control"] == "no-store"
@@ -82,6 +84,21 @@ def test_assets_are_kept_by_browsers_for_ever(browser):
         assert answer.status == 200 and "immutable" in answer.headers["cache-control"], path
         again = clients.send(browser.server, "GET", path, {"If-None-Match": answer.headers["etag"]})
         assert (again.status, again.body) == (304, b"")
+
+
+def test_assets_are_sent_compressed_to_who_reads_that(browser):
+    page, whole = browser.get(HOME), 0
+    found = [attributes.get("src") or attributes.get("href") for tag, attributes in page.tags if tag in ("script", "link")]
+    for path in found:
+        plain = clients.send(browser.server, "GET", path)
+        packed = clients.send(browser.server, "GET", path, {"Accept-Encoding": "gzip, br"})
+        assert "content-encoding" not in plain.headers and packed.headers["content-encoding"] == "gzip"
+        assert gzip.decompress(packed.body) == plain.body and packed.headers["vary"] == plain.headers["vary"] == "accept-encoding"
+        assert packed.headers["etag"] != plain.headers["etag"]
+        whole += len(packed.body)
+    assert whole < 40_000, whole
+    # What is secret beside what a stranger chose is not compressed.
+    assert "content-encoding" not in browser.get(HOME, **{"Accept-Encoding": "gzip"}).headers
 
 
 @pytest.mark.parametrize("key, secret", [

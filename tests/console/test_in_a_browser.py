@@ -15,7 +15,7 @@ pytestmark = pytest.mark.long
 
 HOME = f"/console/{clients.OWNER}/{clients.HOME}/"
 PAGES = ("", "clusters", "cluster?id=orders", "snapshots", "snapshot?id=monday", "take?id=orders", "copy?id=monday&to=eu-west-1&name=monday-eu",
-         "restore?id=monday", "delete?id=monday", "jobs", "keys", "health")
+         "restore?id=monday", "delete?id=monday", "jobs", "keys", "plans", "drills", "testing-plan?id=monthly", "health")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,23 @@ def deployment(deploy_for_module):
     arn = clients.snapshot_of(deployment.rds(), "catalogue-monday")["DBClusterSnapshotArn"]
     far.copy_db_cluster_snapshot(SourceRegion=clients.HOME, **clients.copy_request(arn, "catalogue-monday-eu"))
     clients.wait_snapshot(far, "catalogue-monday-eu")
+    plan(deployment)
     return deployment
+
+
+def plan(deployment):
+    """A backup plan and a restore testing plan, which are due at night."""
+    backup = deployment.client("backup")
+    rule = {"RuleName": "night", "TargetBackupVaultName": "Default", "Lifecycle": {"DeleteAfterDays": 35}, "CopyActions": [
+        {"DestinationBackupVaultArn": f"arn:aws:backup:{clients.FAR}:{clients.OWNER}:backup-vault:Default"}]}
+    made = backup.create_backup_plan(BackupPlan={"BackupPlanName": "nightly", "Rules": [rule]})["BackupPlanId"]
+    role = f"arn:aws:iam::{clients.OWNER}:role/backup"
+    backup.create_backup_selection(BackupPlanId=made, BackupSelection={"SelectionName": "all", "IamRoleArn": role, "Resources": ["*"]})
+    points = {"Algorithm": "LATEST_WITHIN_WINDOW", "IncludeVaults": ["*"], "RecoveryPointTypes": ["SNAPSHOT"]}
+    backup.create_restore_testing_plan(RestoreTestingPlan={
+        "RestoreTestingPlanName": "monthly", "ScheduleExpression": "cron(0 4 1 * ? *)", "RecoveryPointSelection": points})
+    backup.create_restore_testing_selection(RestoreTestingPlanName="monthly", RestoreTestingSelection={
+        "RestoreTestingSelectionName": "orders", "ProtectedResourceType": "Aurora", "IamRoleArn": role, "ProtectedResourceArns": ["*"]})
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +111,15 @@ def test_axe_finds_nothing(open_page, scheme, width):
 
 
 @pytest.mark.parametrize("scripts", [True, False])
+def test_a_cluster_is_backed_up_by_a_plan(open_page, deployment, scripts):
+    page = open_page("plans", java_script_enabled=scripts)
+    page.get_by_role("link", name="nightly").click()
+    page.get_by_label("Cluster").fill("orders")
+    page.get_by_role("button", name="Back up").click()
+    page.get_by_role("status").get_by_text("orders is being backed up to Default.").wait_for()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
 def test_a_snapshot_is_taken_copied_shared_restored_and_deleted(open_page, deployment, scripts):
     page = open_page("cluster?id=catalogue", java_script_enabled=scripts)
     name, rds = clients.unique("byhand"), deployment.rds()
@@ -133,7 +158,7 @@ def test_by_keyboard_alone(open_page, deployment):
     page = open_page()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
-    for key, path in (("c", "clusters"), ("s", "snapshots"), ("k", "keys"), ("j", "jobs"), ("h", "health"), ("o", "")):
+    for key, path in (("c", "clusters"), ("s", "snapshots"), ("k", "keys"), ("j", "jobs"), ("p", "plans"), ("d", "drills"), ("h", "health"), ("o", "")):
         page.keyboard.press("g")
         page.keyboard.press(key)
         page.wait_for_url("**" + HOME + path)

@@ -2,11 +2,15 @@
 //!
 //! htmx and its SSE extension are Big Sky Software's, as they lie in the package htmx.org 4.0.1, under the
 //! Zero-Clause BSD licence (`assets/LICENSE-htmx`).
-use std::sync::OnceLock;
+//!
+//! They are sent compressed to who reads that. Pages are not: they have a session's token beside what
+//! an address says, and the length of the two compressed tells of the token.
+use std::{io::Write, sync::OnceLock};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
+use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::reply;
@@ -18,6 +22,7 @@ pub(super) struct Asset {
     content_type: &'static str,
     bytes: &'static [u8],
     name: OnceLock<String>,
+    compressed: OnceLock<Bytes>,
 }
 
 const CSS: &str = "text/css; charset=utf-8";
@@ -36,6 +41,7 @@ const fn asset(
         content_type,
         bytes,
         name: OnceLock::new(),
+        compressed: OnceLock::new(),
     }
 }
 
@@ -72,25 +78,67 @@ impl Asset {
     pub(super) fn href(&self) -> String {
         format!("/console/assets/{}", self.name())
     }
+
+    /// Its bytes by gzip, made when somebody first asks.
+    fn compressed(&self) -> Bytes {
+        let made = self.compressed.get_or_init(|| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            let written = encoder.write_all(self.bytes);
+            let whole = written.and_then(|()| encoder.finish());
+            whole.expect("memory takes what is written").into()
+        });
+        made.clone()
+    }
+}
+
+/// Whether gzip is among what may be sent (RFC 9110, 12.5.3).
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let given = headers.get_all(header::ACCEPT_ENCODING).into_iter();
+    let given = given.filter_map(|value| value.to_str().ok());
+    let mut codings = given.flat_map(|value| value.split(','));
+    codings.any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let is_gzip = parts
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let weight = parts
+            .find_map(|part| part.strip_prefix("q="))
+            .unwrap_or("1");
+        is_gzip && weight.parse().is_ok_and(|weight: f32| 0.0 < weight)
+    })
 }
 
 /// The file of that name, if there is one.
 pub(super) fn answer(name: &str, headers: &HeaderMap) -> Option<Response<Bytes>> {
     let asset = ASSETS.into_iter().find(|asset| asset.name() == name)?;
-    let tag = format!("\"{name}\"");
+    let gzip = takes_gzip(headers);
+    let tag = match gzip {
+        true => format!("\"{name}.gz\""),
+        false => format!("\"{name}\""),
+    };
     let has = headers.get(header::IF_NONE_MATCH);
     let mut response = if has.is_some_and(|has| has.as_bytes() == tag.as_bytes()) {
         reply::answer(StatusCode::NOT_MODIFIED, asset.content_type, Bytes::new())
     } else {
-        let bytes = Bytes::from_static(asset.bytes);
+        let bytes = match gzip {
+            true => asset.compressed(),
+            false => Bytes::from_static(asset.bytes),
+        };
         reply::answer(StatusCode::OK, asset.content_type, bytes)
     };
-    let for_ever = HeaderValue::from_static("public, max-age=31536000, immutable");
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, for_ever);
+    let whole = response.status() == StatusCode::OK;
+    let headers = response.headers_mut();
+    if gzip && whole {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    for (name, value) in [
+        (header::VARY, "accept-encoding"),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(header::ETAG, tag);
+        headers.insert(header::ETAG, tag);
     }
     Some(response)
 }
@@ -117,6 +165,47 @@ mod tests {
             let hash = digest::digest(&digest::SHA256, asset.bytes);
             assert_eq!(HEXLOWER.encode(hash.as_ref()), expected, "{}", asset.stem);
         }
+    }
+
+    fn accepting(codings: &'static str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(codings));
+        headers
+    }
+
+    #[test]
+    fn who_reads_gzip_is_sent_it() {
+        for (codings, expected) in [
+            ("gzip, deflate, br, zstd", true),
+            ("br;q=1.0, GZIP;q=0.8", true),
+            ("gzip;q=0", false),
+            ("gzip;q=x", false),
+            ("x-gzip", false),
+            ("", false),
+        ] {
+            let response = answer(STYLE.name(), &accepting(codings)).expect("a file");
+            let has = response.headers().contains_key(header::CONTENT_ENCODING);
+            assert_eq!(has, expected, "{codings}");
+            assert_eq!(
+                response.body().len() < STYLE.bytes.len(),
+                expected,
+                "{codings}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_files_are_small_and_come_out_whole() {
+        let mut sum = 0;
+        for asset in ASSETS {
+            let response = answer(asset.name(), &accepting("gzip")).expect("a file");
+            sum += response.body().len();
+            let mut whole = Vec::new();
+            let mut decoder = flate2::read::GzDecoder::new(&response.body()[..]);
+            std::io::Read::read_to_end(&mut decoder, &mut whole).expect("gzip");
+            assert_eq!(whole, asset.bytes, "{}", asset.stem);
+        }
+        assert!(sum < 40_000, "{sum} bytes");
     }
 
     #[test]

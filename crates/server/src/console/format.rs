@@ -51,9 +51,10 @@ pub(super) fn state(standing: Standing, word: &str) -> Markup {
 /// A status of the API's.
 pub(super) fn status(word: &str) -> Markup {
     let standing = match word {
-        "available" | "active" | "Enabled" => Standing::Good,
+        "available" | "active" | "Enabled" | "COMPLETED" | "SUCCESSFUL" => Standing::Good,
         "stopped" | "Disabled" => Standing::Off,
-        "failed" | "PendingDeletion" => Standing::Bad,
+        "failed" | "PendingDeletion" | "FAILED" | "ABORTED" | "EXPIRED" | "PARTIAL"
+        | "TIMED_OUT" => Standing::Bad,
         word if word.starts_with("inaccessible") || word.starts_with("incompatible") => {
             Standing::Bad
         }
@@ -83,6 +84,22 @@ pub(super) fn moment(text: &str) -> Markup {
         }
         None => html! { (text) },
     }
+}
+
+/// A moment of an answer in JSON, which is in seconds since 1970.
+pub(super) fn moment_of(seconds: f64) -> Markup {
+    moment(&timestamp(seconds).to_rfc3339_secs())
+}
+
+/// The same, to reckon with: whole seconds.
+pub(super) fn timestamp(seconds: f64) -> Timestamp {
+    // Seconds of our own time.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "whole seconds of this century"
+    )]
+    let whole = seconds as i64;
+    Timestamp(whole.saturating_mul(1_000_000))
 }
 
 /// `5 minutes`, `3 hours`, `12 days`.

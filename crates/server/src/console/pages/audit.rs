@@ -1,11 +1,10 @@
 //! The audit trail: what the account's callers changed, and what was denied.
 use api::Api;
 use maud::{Markup, html};
-use model::Timestamp;
 use serde_json::{Value, json};
 
 use crate::console::{
-    format::{Standing, moment, state},
+    format::{Standing, moment_of, state},
     refusal::Refusal,
     shapes::{Trail, TrailEvent},
     visit::Visit,
@@ -57,15 +56,9 @@ fn table(visit: &Visit<'_>, events: &[TrailEvent]) -> Markup {
 fn row(visit: &Visit<'_>, event: &TrailEvent) -> Markup {
     let record: Value = serde_json::from_str(&event.cloud_trail_event).unwrap_or_default();
     let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
-    // Seconds of our own time.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "whole seconds of this century"
-    )]
-    let at = Timestamp(event.event_time as i64 * 1_000_000);
     html! {
         tr {
-            td { (moment(&at.to_rfc3339_secs())) }
+            td { (moment_of(event.event_time)) }
             th scope="row" { (event.event_name) }
             td {
                 ul class="plain" {

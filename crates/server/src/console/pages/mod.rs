@@ -5,15 +5,21 @@ mod cluster;
 mod clusters;
 mod copy;
 mod delete;
+mod drill;
+mod drills;
 mod health;
 mod jobs;
 mod key;
 mod keys;
+mod members;
 mod overview;
+mod plan;
+mod plans;
 mod restore;
 mod snapshot;
 mod snapshots;
 mod take;
+mod testing_plan;
 
 use std::{future::Future, pin::Pin};
 
@@ -78,6 +84,11 @@ pages! {
     restore "restore" "Restore a snapshot" => submit;
     delete "delete" "Delete a snapshot" => submit;
     jobs "jobs" "Jobs" "j" => cancel, watch;
+    plans "plans" "Plans" "p";
+    plan "plan" "Backup plan" => back_up;
+    drills "drills" "Drills" "d";
+    testing_plan "testing-plan" "Restore testing plan";
+    drill "drill" "Drill";
     keys "keys" "Keys" "k";
     key "key" "Key";
     audit "audit" "Audit" "a";
