@@ -10,6 +10,7 @@ import pytest
 
 import clients
 from snapferry_tools import running
+from test_synchronous_backup import vault_gone
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs/reference/metrics.md"
 ROW = r"(?m)^\| `(\w+)` \| (\w+) \|([^|]*)\| .+ \|$"
@@ -58,6 +59,10 @@ def told(deploy_for_module):
     running.wait_until(lambda: value(deployment, chunks) > 0, 60, "its log goes to the vault")
     # Its log restores from here on.
     deployment.new_snapshot("of-told-by-name", "told-by-name")
+    deployment.new_snapshot("of-told-by-name-again", "told-by-name")
+    points = {"Algorithm": "LATEST_WITHIN_WINDOW", "IncludeVaults": ["*"], "RecoveryPointTypes": ["SNAPSHOT"]}
+    deployment.client("backup").create_restore_testing_plan(RestoreTestingPlan={
+        "RestoreTestingPlanName": "tested", "ScheduleExpression": "cron(0 5 1 1 ? 2099)", "RecoveryPointSelection": points})
     return deployment
 
 
@@ -65,7 +70,8 @@ def test_the_page_names_what_a_server_tells_and_nothing_else(told):
     shown = {"Authorization": f"Bearer {TOKEN}"}
     # What its log restores is known once the first snapshot is there.
     window = "snapferry_cluster_latest_restorable_timestamp_seconds"
-    running.wait_until(lambda: window in scrape(told, shown), 60, "metrics of a cluster")
+    changed, tested = "snapferry_cluster_last_snapshot_changed_ratio", "snapferry_drill_plan_last_success_timestamp_seconds"
+    running.wait_until(lambda: {window, changed, tested} <= set(scrape(told, shown)), 60, "metrics of a cluster and of a plan")
     documented = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in re.findall(ROW, PAGE.read_text(encoding="utf-8"))}
     found = {
         name: (kind, set().union(*({pair.partition("=")[0] for pair in of.split(",") if pair} for of in samples)))
@@ -125,6 +131,54 @@ def test_the_age_of_the_last_good_snapshot_is_told(told):
     succeeded = value(told, "snapferry_job_last_success_timestamp_seconds", kind="create-snapshot")
     assert int(taken) <= succeeded
     assert value(told, "snapferry_job_last_failure_timestamp_seconds", kind="create-snapshot") == 0
+
+
+def test_what_changed_between_two_snapshots_is_told(told):
+    ratio, size = "snapferry_cluster_last_snapshot_changed_ratio", "snapferry_cluster_last_snapshot_changed_bytes"
+    cluster = told.new_cluster("told-changed")
+    with clients.connect(cluster) as connection:
+        connection.execute("create table kept as select n, md5(n::text) as text from generate_series(1, 200000) n")
+        # Else a vacuum of the server's own would write all of it again.
+        connection.execute("vacuum (freeze, analyze) kept")
+        connection.execute("checkpoint")
+    told.new_snapshot("before-the-change", "told-changed")
+    told.new_snapshot("unchanged", "told-changed")
+    running.wait_until(lambda: "told-changed" in by_name(told, size), 60, "what changed is told")
+    quiet = by_name(told, size)["told-changed"]
+    with clients.connect(cluster) as connection:
+        connection.execute("update kept set text = md5(text)")
+        connection.execute("checkpoint")
+    told.new_snapshot("after-the-change", "told-changed")
+    # The table has some 13 MiB, and as much again after all of its rows were written anew.
+    running.wait_until(lambda: by_name(told, size)["told-changed"] > (20 << 20), 60, f"much changed; before: {quiet}")
+    assert 0 < by_name(told, ratio)["told-changed"] <= 1
+    # Of a small cluster that is not much yet.
+    assert value(told, "snapferry_clusters_changed_much") == 0
+    told.rds().delete_db_cluster(DBClusterIdentifier="told-changed", SkipFinalSnapshot=True)
+
+
+def test_a_key_that_is_needed_is_told_before_it_is_gone(deploy):
+    deployment = deploy("--dev", "--sweep-grace-seconds", "1")
+    needed, spare, kms = deployment.new_key(), deployment.new_key(), deployment.kms()
+    deployment.new_cluster("sealed", StorageEncrypted=True, KmsKeyId=needed)
+    deployment.new_snapshot("under-it", "sealed")
+    kms.schedule_key_deletion(KeyId=spare, PendingWindowInDays=7)
+    kms.schedule_key_deletion(KeyId=needed, PendingWindowInDays=7)
+    name = "snapferry_keys_pending_deletion_needed"
+    running.wait_until(lambda: value(deployment, name) == 1, 60, "the key that is needed, and not the other")
+    kms.cancel_key_deletion(KeyId=needed)
+    running.wait_until(lambda: value(deployment, name) == 0, 60, "it stays")
+
+
+def test_how_near_a_server_is_to_giving_up_its_log_is_told(told):
+    name = "snapferry_log_bound_taken_ratio"
+    assert value(told, name) == 0
+    cluster = told.new_cluster("told-held-up")
+    with vault_gone(told), clients.connect(cluster) as connection:
+        connection.execute("create table t as select n from generate_series(1, 100000) n")
+        running.wait_until(lambda: 0 < value(told, name) < 0.1, 90, "the server keeps some of 32 GiB")
+    running.wait_until(lambda: value(told, name) == 0, 120, "it gets to the vault again")
+    told.rds().delete_db_cluster(DBClusterIdentifier="told-held-up", SkipFinalSnapshot=True)
 
 
 def test_a_stopped_cluster_is_not_too_old(told):

@@ -88,6 +88,7 @@ pub async fn restore(
         cluster.base = Some(Base {
             manifest: content.manifest,
             wrapped_key: wrapped_key.clone(),
+            change: None,
         });
     }
     check_host(cx, &cluster.account).await?;

@@ -344,6 +344,15 @@ pub trait Engine: Send + Sync + fmt::Debug {
         })
     }
 
+    /// How near a running server is to giving up the log that it keeps for [`Engine::tail`]: the share of
+    /// its bound that is taken, from 0 to 1. None where there is no bound, or no such log.
+    ///
+    /// # Errors
+    /// What the server answers.
+    async fn log_bound_taken(&self, _home: &Home) -> Result<Option<f64>, EngineError> {
+        Ok(None)
+    }
+
     /// Has a running server keep no log any more for [`Engine::tail`].
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use crate::{
     cluster_options::{ClusterOptions, PendingChanges, Window},
     ids::{Account, Hash, Region, ResourceId, VolumeRef},
     key::WrappedKey,
+    limits,
     log::LogStream,
     names::ClusterName,
     secret::MasterSecret,
@@ -141,6 +142,42 @@ pub struct Base {
     pub manifest: Hash,
     /// Its data key, wrapped for the cluster; none in an unencrypted volume.
     pub wrapped_key: Option<WrappedKey>,
+    /// What changed since the one before; none where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
+}
+
+/// How much of a cluster's files changed from one snapshot to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Blocks that are not what they were: changed, added, or gone.
+    pub blocks: u64,
+    /// Of how many: those of the larger of the two.
+    pub of: u64,
+}
+
+impl Change {
+    /// From so many blocks to so many, of which some are at their places what they were.
+    pub fn between(before: u64, after: u64, same: u64) -> Self {
+        let of = before.max(after);
+        Self {
+            blocks: of.saturating_sub(same),
+            of,
+        }
+    }
+
+    /// The share that changed, from 0 to 1.
+    pub fn ratio(self) -> f64 {
+        match self.of {
+            0 => 0.0,
+            of => self.blocks as f64 / of as f64,
+        }
+    }
+
+    /// Bytes that changed, in whole blocks.
+    pub fn bytes(self) -> u64 {
+        self.blocks.saturating_mul(limits::BLOCK_BYTES as u64)
+    }
 }
 
 /// A DB cluster.

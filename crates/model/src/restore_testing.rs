@@ -101,6 +101,9 @@ pub struct RestoreTestingPlan {
     pub looked_to: Timestamp,
     /// When it is due next.
     pub due: Option<Timestamp>,
+    /// When a test of it passed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_passed: Option<Timestamp>,
 }
 
 impl RestoreTestingPlan {

@@ -200,6 +200,7 @@ impl NewPlan {
             last_run: None,
             looked_to: now,
             due: None,
+            last_passed: None,
         };
         let rest = PlanChange {
             recovery_point_selection: None,

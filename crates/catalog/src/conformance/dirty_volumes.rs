@@ -39,6 +39,7 @@ fn based_on(byte: u8) -> Option<Base> {
     Some(Base {
         manifest: samples::hash(byte),
         wrapped_key: None,
+        change: None,
     })
 }
 

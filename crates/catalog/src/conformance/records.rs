@@ -237,6 +237,7 @@ pub async fn clusters_are_found(fixture: &impl Fixture) {
         stored.value.base = Some(Base {
             manifest: samples::hash(1),
             wrapped_key: None,
+            change: None,
         });
         Ok(clusters::update(tx, stored)?
             .value

@@ -418,6 +418,7 @@ pub fn restore_testing_plan(name: &str) -> RestoreTestingPlan {
         last_run: None,
         looked_to: Timestamp(1),
         due: Some(Timestamp(5)),
+        last_passed: None,
     }
 }
 

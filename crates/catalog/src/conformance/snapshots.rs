@@ -295,6 +295,7 @@ pub async fn roots_are_what_is_needed(fixture: &impl Fixture) {
         let base = byte.map(|byte| Base {
             manifest: samples::hash(byte),
             wrapped_key: None,
+            change: None,
         });
         let cluster = model::Cluster {
             volume: volume.clone(),

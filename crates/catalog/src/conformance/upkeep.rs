@@ -297,6 +297,7 @@ pub async fn what_is_verified_is_noted(fixture: &impl Fixture) {
             base: Some(Base {
                 manifest: samples::hash(3),
                 wrapped_key: None,
+                change: None,
             }),
             ..samples::cluster("based")
         };

@@ -371,6 +371,42 @@ pub fn behind(
     read(&rows)
 }
 
+/// Keys that wait for their deletion, the first date first; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn pending_deletion(tx: &mut dyn Tx, limit: usize) -> Result<Vec<Key>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM kms_keys WHERE deletion_at IS NOT NULL \
+         ORDER BY deletion_at LIMIT ?1",
+        args![limit],
+    )?;
+    let keys = read(&rows)?;
+    Ok(keys
+        .into_iter()
+        .map(|stored: Stored<Key>| stored.value)
+        .collect())
+}
+
+/// Whether a cluster or a snapshot of the key's region is under it. Nothing is found by its key: all
+/// documents of the region are looked through.
+///
+/// # Errors
+/// The database's.
+pub fn is_needed(tx: &mut dyn Tx, key: &Key) -> Result<bool, CatalogError> {
+    let said = format!("%\"kms_key\":\"{}\"%", key.arn());
+    for table in ["clusters", "snapshots"] {
+        let sql = format!("SELECT 1 FROM {table} WHERE region = ?1 AND body LIKE ?2 LIMIT 1");
+        if !tx
+            .query(&sql, args![&key.region, said.as_str()])?
+            .is_empty()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Keys whose deletion date has come, oldest date first, from the one behind `after` on; at most
 /// `limit`.
 ///

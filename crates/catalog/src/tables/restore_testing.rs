@@ -29,6 +29,22 @@ pub fn due(
     read(&rows)
 }
 
+/// The plans of all regions and accounts; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub fn plans(tx: &mut dyn Tx, limit: usize) -> Result<Vec<RestoreTestingPlan>, CatalogError> {
+    let rows = tx.query(
+        "SELECT version, body FROM restore_testing_plans ORDER BY region, account, name LIMIT ?1",
+        args![limit],
+    )?;
+    let plans = read(&rows)?;
+    Ok(plans
+        .into_iter()
+        .map(|stored: Stored<_>| stored.value)
+        .collect())
+}
+
 /// All accounts' drills that are not over, the oldest first, from the one behind `after` on; at most
 /// `limit`.
 ///

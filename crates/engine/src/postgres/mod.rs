@@ -226,6 +226,10 @@ impl Engine for Postgres {
         Ok(Box::new(tail::Tail::open(home, from, &self.known).await?))
     }
 
+    async fn log_bound_taken(&self, home: &Home) -> Result<Option<f64>, EngineError> {
+        tail::bound_taken(home).await
+    }
+
     async fn end_tail(&self, home: &Home) -> Result<(), EngineError> {
         self.known.forget(&home.dir);
         tail::end(home).await

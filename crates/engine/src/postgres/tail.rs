@@ -14,7 +14,7 @@ use super::{
     changes::{Feed, Known},
     conf::{self, ADMIN, SLOT},
     follow::control_of,
-    session::{Session, quoted_text},
+    session::{Session, column, quoted_text},
     walsender::{IS_THERE_ALREADY, MESSAGE_WAIT, Pull, Row, WalSender, WireError},
 };
 use crate::{
@@ -319,6 +319,21 @@ fn way(history: &[u8], from: LogPlace, to: u32, file_bytes: u64) -> Option<Vec<A
             parts_at,
         });
     Some(ahead.collect())
+}
+
+/// The share of `max_slot_wal_keep_size` that is taken, while there is such a bound.
+pub(super) async fn bound_taken(home: &Home) -> Result<Option<f64>, EngineError> {
+    let session = Session::open(home, ADMIN).await?;
+    let asked = "SELECT (SELECT CASE WHEN wal_status = 'lost' THEN 1.0 \
+         ELSE (1 - greatest(safe_wal_size, 0) \
+               / nullif(greatest(safe_wal_size, 0) \
+                        + pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0))::float8 \
+         END FROM pg_replication_slots WHERE slot_name = $1)";
+    let row = session
+        .row("say how much log it keeps", asked, &[&SLOT])
+        .await;
+    session.close().await;
+    column(&row?, 0)
 }
 
 /// Has a running server keep no log any more.

@@ -143,6 +143,7 @@ pub fn with_base(tx: &mut dyn Tx, mut job: Job, copy: &Snapshot) -> Result<Job, 
         reencryption.base = Some(Base {
             manifest: content.manifest,
             wrapped_key: content.wrapped_key,
+            change: None,
         });
         job.body = serde_json::to_string(&body).expect("a job's document serializes");
     }

@@ -180,6 +180,7 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
         base: Base {
             manifest: written.manifest,
             wrapped_key: base_key,
+            change: written.change,
         },
         left_out,
         in_log: in_log(run, cluster, places).await?,

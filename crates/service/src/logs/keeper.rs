@@ -23,6 +23,8 @@ use crate::{
 };
 
 const PERIOD: Duration = Duration::from_secs(2);
+/// How long a server may take to say how much log it keeps.
+const ASK_WAIT: Duration = Duration::from_secs(2);
 /// How long it rests after failures in a row, at most: commits may wait for it.
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 /// After so long without a failure it is well again.
@@ -38,6 +40,8 @@ struct Way {
     begun_at: Instant,
     failures: u32,
     next: Instant,
+    /// The share that is taken of the bound on the log that the server keeps, while this fails.
+    bound_taken: f64,
 }
 
 impl Drop for Way {
@@ -86,11 +90,17 @@ impl Task for LogKeeper {
         let unreached = i64::try_from(unreached).unwrap_or(i64::MAX);
         context.metrics.log_unstreamed.set(unreached);
         if writers.is_empty() {
+            context.metrics.log_bound_taken.set(0.0);
             return Ok(Next::Changed);
         }
         for member in writers {
             self.look(context, member).await;
         }
+        let taken = self.ways.values().map(|way| way.bound_taken);
+        context
+            .metrics
+            .log_bound_taken
+            .set(taken.fold(0.0, f64::max));
         Ok(Next::Period)
     }
 
@@ -121,6 +131,7 @@ impl LogKeeper {
             begun_at: now,
             failures: 0,
             next: now,
+            bound_taken: 0.0,
         });
         if way.writer.placement != member.instance.placement {
             // Another server takes the writes, or at another address.
@@ -131,9 +142,12 @@ impl LogKeeper {
             (way.failures, way.next) = (0, now);
         }
         if way.task.as_ref().is_some_and(|task| !task.is_finished()) {
-            if FAILURES_MAX <= way.failures && way.begun_at + WELL_AFTER < now {
-                way.failures = 0;
-                tell(context, &member, OfCluster::LogResumed).await;
+            if way.begun_at + WELL_AFTER < now {
+                way.bound_taken = 0.0;
+                if FAILURES_MAX <= way.failures {
+                    way.failures = 0;
+                    tell(context, &member, OfCluster::LogResumed).await;
+                }
             }
             return;
         }
@@ -202,10 +216,22 @@ impl Way {
         let cluster = &member.cluster;
         tracing::warn!(cluster = %cluster.name, cause, failures = self.failures, "the cluster's log does not get to the vault");
         context.metrics.log_failures.inc();
+        self.bound_taken = bound_taken(context, member)
+            .await
+            .unwrap_or(self.bound_taken);
         if self.failures == FAILURES_MAX {
             tell(context, member, OfCluster::LogStalled(&told)).await;
         }
     }
+}
+
+/// How near the server is to giving up its log; none when it does not say.
+async fn bound_taken(context: &ServiceContext, member: &Member) -> Option<f64> {
+    let engine = context.engine_of(&member.cluster).ok()?;
+    let home = home(context, &member.cluster, &member.instance.placement);
+    let asked = engine.log_bound_taken(&home);
+    let asked = tokio::time::timeout(ASK_WAIT, asked).await;
+    asked.ok()?.ok()?
 }
 
 async fn tell(context: &ServiceContext, member: &Member, told: OfCluster<'_>) {

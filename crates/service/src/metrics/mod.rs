@@ -7,7 +7,7 @@ mod clusters;
 pub(crate) mod gauges;
 pub(crate) mod scraped;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
 use model::Timestamp;
 use prometheus_client::{
@@ -139,6 +139,7 @@ metrics! {
     job_retries: Counters<Kind> = Family::default(), "job_retries", "Tries at jobs that failed and are made again";
     drills: Counters<Status> = Family::default(), "drills", "Restore tests of recovery points that ended while this node led, by what they found";
     drill_success: Gauge = Gauge::default(), "drill_last_success_timestamp_seconds", "When a restore test passed last, as this node saw it; 0: none since its start";
+    drill_plans_oldest: Gauge = Gauge::default(), "drill_plans_oldest_last_success_timestamp_seconds", "When a drill passed last of the restore testing plan of which that is the longest ago; 0: there is no plan";
     jobs_open: Gauges<JobEnd> = Family::default(), "jobs_open", "Open jobs of the catalog, by kind and state";
     task_runs: Counters<TaskRun> = Family::default(), "task_runs", "Runs of background tasks on this node, by outcome";
     task_success: Gauges<Task> = Family::default(), "task_last_success_timestamp_seconds", "When a background task last did all it was to on this node";
@@ -147,6 +148,7 @@ metrics! {
     clusters: Gauges<Status> = Family::default(), "clusters", "Clusters of the catalog, by status";
     clusters_without_snapshot: Gauge = Gauge::default(), "clusters_without_snapshot", "Clusters that have no whole snapshot in their region";
     oldest_last_snapshot: Gauge = Gauge::default(), "oldest_last_snapshot_timestamp_seconds", "When the newest snapshot was taken of the cluster whose newest one is the oldest; 0: there is none";
+    clusters_changed_much: Gauge = Gauge::default(), "clusters_changed_much", "Clusters whose last snapshot has more than half of their blocks, and at least 1 GiB, otherwise than the one before";
     clusters_told: Gauge = Gauge::default(), "clusters_told", "Clusters that have metrics of their own; 0 when there are more than --metrics-clusters-max";
     record_log_entries: Gauge = Gauge::default(), "record_log_lag_entries", "Record changes of the catalog that are not in the record log yet";
     record_log_seconds: Gauge = Gauge::default(), "record_log_lag_seconds", "Age of the oldest record change that is not in the record log yet";
@@ -158,7 +160,9 @@ metrics! {
     replication_failures: Counter = Counter::default(), "backup_replication_failures", "Times that a cluster's backups did not get to the other region and were tried again";
     replication_behind: Gauge = Gauge::default(), "backup_replication_behind_seconds", "How old the latest restorable moment is over there of the cluster of this node that is farthest behind";
     log_behind: Gauge = Gauge::default(), "log_behind_seconds", "How old the latest restorable moment is of the cluster of this node that is farthest behind";
+    log_bound_taken: Gauge<f64, AtomicU64> = Gauge::default(), "log_bound_taken_ratio", "Of a cluster of this node whose log does not get to its vault: the largest share of the bound on what its server keeps that is taken";
     log_unstreamed: Gauge = Gauge::default(), "log_clusters_without_stream", "Clusters of this node whose log is to go to the vault, and of which no stream has got anywhere";
+    keys_pending_needed: Gauge = Gauge::default(), "keys_pending_deletion_needed", "KMS keys that wait for their deletion and that clusters or snapshots are under";
     tombstones: Gauge = Gauge::default(), "tombstones_waiting", "Objects of the vaults that the sweep will delete once their grace is over";
     audit_records: Counter = Counter::default(), "audit_records", "Records of requests that the audit log's files have";
     audit_omitted: Counter = Counter::default(), "audit_records_omitted", "Records of requests that were left out: there was no room, or strangers asked too often";

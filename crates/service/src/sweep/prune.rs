@@ -2,7 +2,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use catalog::{CatalogError, CatalogExt, events, jobs, keys, tombstones, verified};
+use catalog::{CatalogError, CatalogExt, Tx, events, jobs, keys, tombstones, verified};
 use model::{JobKind, Key, limits::EVENTS_KEPT};
 
 use super::BATCH;
@@ -13,6 +13,8 @@ use crate::{
     lived, pins, verify,
 };
 
+/// Keys that wait for their deletion and are looked at.
+const PENDING_MAX: usize = 50;
 /// How long finished jobs and deleted names are remembered.
 const MEMORY: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// So many verifications that were done are remembered for longer: their reports are evidence.
@@ -37,6 +39,7 @@ impl Task for Prune {
 
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
         let failed = |error| TaskError::doing("old rows were not removed", &error);
+        count_needed(context).await.map_err(failed)?;
         if lived::look(context).await.map_err(failed)?.is_believed {
             let forgotten = forget(context).await.map_err(failed);
             let expired = retention::expire(context).await;
@@ -47,6 +50,19 @@ impl Task for Prune {
         }
         Ok(Next::Period)
     }
+}
+
+/// Counts keys that wait for their deletion and are needed.
+async fn count_needed(context: &ServiceContext) -> Result<(), CatalogError> {
+    let pending = |tx: &mut dyn Tx| keys::pending_deletion(tx, PENDING_MAX);
+    let mut needed = 0;
+    // A transaction each: a region's documents may be many.
+    for key in context.catalog.read(pending).await? {
+        let is_needed = context.catalog.read(move |tx| keys::is_needed(tx, &key));
+        needed += i64::from(is_needed.await?);
+    }
+    context.metrics.keys_pending_needed.set(needed);
+    Ok(())
 }
 
 /// Drops what is over: finished jobs, events, deleted names, keys at their deletion date.

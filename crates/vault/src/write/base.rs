@@ -17,7 +17,7 @@ use crate::{
     format::{
         block::IdKey,
         body::{File, Layer, PackUse, Segment},
-        head::{SEGMENT_BLOCKS, VolumeTag},
+        head::{BLOCK_BYTES, SEGMENT_BLOCKS, VolumeTag},
         manifest::Manifest,
         part::Unpacker,
         seal::DataKey,
@@ -55,6 +55,14 @@ pub(crate) struct BaseSnapshot {
     /// For each of its packs, the number in the new manifest once something there refers to it.
     pack_numbers: Vec<AtomicU32>,
     list_numbers: Vec<AtomicU32>,
+}
+
+/// Blocks of files; each one's last may be short.
+pub(crate) fn blocks_of(files: &[File]) -> u64 {
+    files
+        .iter()
+        .map(|file| file.size.div_ceil(BLOCK_BYTES as u64))
+        .sum()
 }
 
 impl BaseSnapshot {
@@ -100,6 +108,11 @@ impl BaseSnapshot {
     /// What the engine said of itself in the base.
     pub(crate) fn document(&self) -> &str {
         &self.layers.manifest.body.engine_document
+    }
+
+    /// Blocks of its files.
+    pub(crate) fn blocks(&self) -> u64 {
+        blocks_of(&self.layers.manifest.body.files)
     }
 
     /// The base's file of this path, and its number.

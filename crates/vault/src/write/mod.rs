@@ -15,12 +15,16 @@ mod uploads;
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::JoinHandle,
 };
 
 use model::{
     Hash, VolumeRef,
+    cluster::Change,
     pages::{Content, Pages, can_be_checked},
 };
 use tokio::runtime::Handle;
@@ -39,7 +43,7 @@ use crate::{
     store::{listing::VolumeListing, names::Condemned, vault::Vault},
 };
 pub use base::Base;
-use base::{BaseSnapshot, SPARSE_PERCENT};
+use base::{BaseSnapshot, SPARSE_PERCENT, blocks_of};
 use draft::{FileDraft, Task};
 use manifest_tables::ManifestTables;
 use pack_writer::PackWriter;
@@ -96,6 +100,8 @@ pub struct Written {
     pub new_bytes: u64,
     /// Objects that were written for it.
     pub new_objects: u64,
+    /// What changed since its base; none without one.
+    pub change: Option<Change>,
 }
 
 /// Writes one snapshot. Its methods block: they belong on a blocking thread of a tokio runtime.
@@ -194,6 +200,7 @@ impl SnapshotWriter {
                 base,
                 tables: Arc::new(ManifestTables::default()),
                 queue: Queue::new(TASKS_WAITING),
+                same_blocks: AtomicU64::default(),
             }),
             uploads: Arc::new(uploads),
             threads: Vec::with_capacity(threads),
@@ -397,7 +404,12 @@ impl SnapshotWriter {
         self.uploads.send(ObjectId { kind, hash }, bytes)?;
         self.uploads.drain()?;
         let (new_bytes, new_objects) = self.uploads.written();
+        let change = self.shared.base.as_ref().map(|base| {
+            let same = self.shared.same_blocks.load(Ordering::Relaxed);
+            Change::between(base.blocks(), blocks_of(&body.files), same)
+        });
         Ok(Written {
+            change,
             manifest,
             logical_bytes: body.logical_bytes,
             stored_bytes,

@@ -3,7 +3,10 @@
 //!
 //! It does not know which segments other threads have. Everything from reading to sealing
 //! happens here, a buffer at a time, so that bytes stay in the processor's cache.
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use model::pages::{PageCheck, Pages, check_pages};
 
@@ -35,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) id_key: IdKey,
     pub(crate) tables: Arc<ManifestTables>,
     pub(crate) queue: Queue<Task>,
+    /// Blocks that are, at their places, what the base has there.
+    pub(crate) same_blocks: AtomicU64,
 }
 
 pub(crate) struct SegmentWorker {
@@ -50,6 +55,8 @@ pub(crate) struct SegmentWorker {
     pub(super) changed: Vec<bool>,
     /// Blocks of the segment that the next snapshot must check again.
     torn: Vec<u32>,
+    /// Blocks of the segment that are what the base has there, also where they do not stay there.
+    pub(super) same: u64,
 }
 
 impl SegmentWorker {
@@ -63,6 +70,7 @@ impl SegmentWorker {
             entries: Vec::with_capacity(SEGMENT_BLOCKS),
             changed: Vec::with_capacity(SEGMENT_BLOCKS),
             torn: Vec::new(),
+            same: 0,
         }
     }
 
@@ -104,6 +112,8 @@ impl SegmentWorker {
                 && let Some((bytes, references)) = self.leave(base, &task.file, task.segment)
             {
                 shared.observer.done(bytes);
+                let same = self.slots.len() as u64;
+                shared.same_blocks.fetch_add(same, Ordering::Relaxed);
                 let segment = adopt(base, segment, &shared.tables);
                 let torn = Vec::new();
                 return Ok(Found {
@@ -117,7 +127,9 @@ impl SegmentWorker {
         self.entries.clear();
         self.changed.clear();
         self.torn.clear();
+        self.same = 0;
         let bytes = self.read(task)?;
+        shared.same_blocks.fetch_add(self.same, Ordering::Relaxed);
         let segment = self.end(from)?;
         let references = self.count();
         let torn = std::mem::take(&mut self.torn);
@@ -271,6 +283,11 @@ impl SegmentWorker {
                 (Entry::Stored { id, pack, place }, true)
             }
         };
+        self.same += u64::from(match (self.slots.get(at), id) {
+            (Some(Slot::Zero), None) => true,
+            (Some(Slot::Stored { id: old, .. }), Some(id)) => *old == id,
+            _ => false,
+        });
         self.entries.push(entry);
         self.changed.push(changed);
         Ok(())

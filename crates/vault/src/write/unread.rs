@@ -82,6 +82,7 @@ impl SegmentWorker {
             let Some(entry) = self.as_in_base(at, Some(id)) else {
                 break;
             };
+            self.same += 1;
             self.entries.push(entry);
             self.changed.push(false);
             done += BLOCK;

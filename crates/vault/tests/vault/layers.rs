@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use model::pages::{ChangeToken, Content};
+use model::{
+    cluster::Change,
+    pages::{ChangeToken, Content},
+};
 use vault::{Base, ObjectKind, Sealing, VaultError, Written};
 
 use crate::world::{Files, Watch, World, key, pages, sealed, small_tree, touch};
@@ -108,10 +111,24 @@ fn several_threads_write_what_one_does() {
     world.check(&world.vault, first.manifest, Some(&key(1)), &files);
     let again = world.write(&files, sealed(), Some(&first));
     assert_eq!(again.new_objects, 1, "{again:?}");
+    let of = files.values().map(|file| file.len().div_ceil(8192) as u64);
+    let of = of.sum();
+    assert_eq!(first.change, None);
+    assert_eq!(again.change, Some(Change { blocks: 0, of }));
     scatter(files.get_mut("base/1/large").unwrap(), 3, 100);
     touch(files.get_mut("base/1/77").unwrap(), 1);
     let next = world.write(&files, sealed(), Some(&again));
     assert!(next.new_bytes < 104 * 8192, "{next:?}");
+    let change = next.change.expect("there is a base");
+    assert!(
+        (2..=101).contains(&change.blocks) && change.of == of,
+        "{change:?}"
+    );
+    // What is gone counts as well.
+    let mut fewer = files.clone();
+    let large = fewer.remove("base/1/large").expect("it is there").len() as u64 / 8192;
+    let change = world.write(&fewer, sealed(), Some(&next)).change;
+    assert_eq!(change, Some(Change { blocks: large, of }));
     world.check(&world.vault, next.manifest, Some(&key(1)), &files);
     world.check(&world.vault, first.manifest.to_owned(), Some(&key(1)), &{
         let mut old = files.clone();

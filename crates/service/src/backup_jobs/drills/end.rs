@@ -5,7 +5,10 @@ use model::{
     restore_testing::{Check, Deletion, Stage},
 };
 
-use super::pair::{Pair, find, keep};
+use super::{
+    pair::{Pair, find, keep},
+    passed,
+};
 use crate::{context::ServiceContext, events::kinds, metrics::Status};
 
 /// Writes into a drill that one thing is not as it should be.
@@ -76,6 +79,7 @@ pub(super) fn over(tx: &mut dyn Tx, mut pair: Pair, now: Timestamp) -> Result<Dr
     pair.drill.value.stage = Stage::Over;
     pair.drill.value.ended_at = Some(now);
     let drill = keep(tx, pair)?;
+    passed::note(tx, &drill)?;
     kinds::restore_tested(tx, &drill)?;
     Ok(drill)
 }

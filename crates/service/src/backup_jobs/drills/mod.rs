@@ -6,6 +6,7 @@ mod due;
 mod end;
 mod follow;
 mod pair;
+mod passed;
 
 pub use due::ROWS_MIN;
 pub use pair::validate;

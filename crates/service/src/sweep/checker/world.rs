@@ -149,6 +149,7 @@ impl World {
             base: Some(Base {
                 manifest: content.manifest,
                 wrapped_key: None,
+                change: None,
             }),
             ..samples::cluster("c")
         };
