@@ -14,6 +14,7 @@ import clients
 from browser import Browser
 from clients import HOME, OWNER, PARTNER
 from snapferry_tools import running
+from test_webhooks import SECRET, receive  # noqa: F401
 
 HIDDEN = "****"
 
@@ -267,11 +268,13 @@ def test_a_chain_goes_on_over_a_kill_and_a_running_server_is_whole(kept):
 
 
 @pytest.fixture
-def small_log(deploy):
-    """A deployment whose records lie on a small file system of their own and are required, and the mount point."""
+def small_log(deploy, receive):  # noqa: F811
+    """A deployment whose records lie on a small file system of their own and are required, the mount point, and who hears its events."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
-    deployment = deploy("--no-automated-backups", "--audit-required", start=False)
+    receiver = receive()
+    hook = ("--webhook-url", f"http://127.0.0.1:{receiver.port}/", "--webhook-secret", SECRET)
+    deployment = deploy("--no-automated-backups", "--audit-required", *hook, start=False)
     folder = deployment.server.data / "audit"
     deployment.server.start()
     deployment.server.stop()
@@ -282,14 +285,14 @@ def small_log(deploy):
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
     try:
         deployment.server.start()
-        yield deployment, folder
+        yield deployment, folder, receiver
     finally:
         deployment.server.stop()
         subprocess.run(["umount", "-l", folder], check=True)
 
 
 def test_changes_are_refused_while_no_record_can_be_written(small_log):
-    deployment, folder = small_log
+    deployment, folder, receiver = small_log
     group(deployment, "before")
     assert "before" in json.dumps(records(deployment)), "the record is there before the answer"
     filler = folder / "filler"
@@ -306,6 +309,14 @@ def test_changes_are_refused_while_no_record_can_be_written(small_log):
     ready = json.loads(clients.send(deployment.server, "GET", "/readyz").text)
     assert [check["name"] for check in ready["checks"] if "reason" in check] == ["audit"]
     assert "snapferry_audit_failing 1" in clients.send(deployment.server, "GET", "/metrics").text
+
+    def told():
+        details = [json.loads(body)["detail"] for _, _, body in list(receiver.taken)]
+        return [(detail["Message"], detail["EventCategories"]) for detail in details if detail["SourceType"] == "AUDIT_LOG"]
+    said = running.wait_until(told, 90, "the event that no records can be written")
+    assert said == [("Records of who changed what cannot be written: the disk is full.", ["failure"])]
+    # RDS's clients know no such source.
+    assert all(event["SourceType"] != "audit-log" for event in deployment.rds().describe_events(Duration=60)["Events"])
     filler.unlink()
     group(deployment, "after")
     text = json.dumps(records(deployment))
@@ -313,6 +324,8 @@ def test_changes_are_refused_while_no_record_can_be_written(small_log):
     assert all(name in text for name in made if not name.startswith("default"))
     assert clients.send(deployment.server, "GET", "/readyz").status == 200
     assert verify(deployment)["findings"] == []
+    said = running.wait_until(lambda: len(told()) == 2 and told(), 90, "the event that they are written again")
+    assert said[1] == ("Records of who changed what are written again: all that waited are there.", ["notification"])
 
 
 def test_without_records_there_is_nothing_to_look_up(deploy):

@@ -2,15 +2,17 @@
 //! the catalog where the chain begins and ends, so that whoever cuts it is found.
 //!
 //! It does not know what is recorded, nor when changes are refused.
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use audit::{AuditError, AuditLog, Known};
 use catalog::{CatalogExt, meta};
+use model::Told;
 
 use crate::{
     background::{Next, Task, TaskError},
     context::ServiceContext,
+    events::kinds,
 };
 
 /// What is cut off a chain that was written in the last one is not missed.
@@ -26,6 +28,9 @@ pub fn fact(node: &str) -> String {
 pub(crate) struct AuditKeeper {
     /// What the catalog has.
     kept: Option<Known>,
+    /// Of how many records it was known that they are left out when somebody was told that none can be
+    /// written; none while they can.
+    told_at: Option<u64>,
 }
 
 #[async_trait]
@@ -43,7 +48,9 @@ impl Task for AuditKeeper {
             return Ok(Next::Period);
         };
         let failed = |error| TaskError::doing("audit records cannot be written", &error);
-        log.check().await.map_err(failed)?;
+        let stands = log.check().await;
+        self.tell(context, log, stands.as_ref().err()).await?;
+        stands.map_err(failed)?;
         let (head, excess) = look(context, log).await.map_err(failed)?;
         let Some(head) = head else {
             return Ok(Next::Period);
@@ -71,6 +78,38 @@ impl Task for AuditKeeper {
 }
 
 impl AuditKeeper {
+    /// Tells the operator's account, once, that no records can be written, and that they can again.
+    async fn tell(
+        &mut self,
+        context: &ServiceContext,
+        log: &AuditLog,
+        failure: Option<&AuditError>,
+    ) -> Result<(), TaskError> {
+        let omitted = log.counts().omitted;
+        let stands = match (failure, self.told_at) {
+            (Some(error), None) => Err(reason(error)),
+            (None, Some(before)) => Ok(omitted.saturating_sub(before)),
+            _ => return Ok(()),
+        };
+        let settings = &context.settings;
+        let (region, account) = (
+            settings.default_region.clone(),
+            settings.default_account.clone(),
+        );
+        let (node, now_told) = (
+            settings.node.clone(),
+            stands.as_ref().err().map(|_| omitted),
+        );
+        let told = context.catalog.write(move |tx| {
+            let stands = stands.as_ref().copied();
+            kinds::audit_log(tx, (&region, &account), &node, stands)
+        });
+        told.await
+            .map_err(|error| TaskError::doing("nobody is told of the audit log", &error))?;
+        self.told_at = now_told;
+        Ok(())
+    }
+
     /// The first record that is not too old, as the catalog has it.
     async fn first(&self, context: &ServiceContext) -> Result<u64, TaskError> {
         if let Some(kept) = &self.kept {
@@ -83,6 +122,17 @@ impl AuditKeeper {
         })?;
         let known = text.and_then(|text| serde_json::from_str::<Known>(&text).ok());
         Ok(known.map_or(1, |known| known.first))
+    }
+}
+
+/// Why no records can be written, without the host's paths: those are in the log.
+fn reason(error: &AuditError) -> Told {
+    match error {
+        AuditError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Told::new("the disk is full")
+        }
+        AuditError::Io { .. } => Told::new("its folder takes none, and the server's log says why"),
+        AuditError::Taken { .. } => Told::new("another process has its folder"),
     }
 }
 

@@ -10,8 +10,8 @@ use catalog::{
     events::{self, Event},
 };
 use model::{
-    ArnKind, Cluster, Drill, Instance, InstanceName, Snapshot, SnapshotKind, SnapshotStatus, Told,
-    ValidationStatus,
+    Account, Arn, ArnKind, Cluster, Drill, Instance, InstanceName, Region, Snapshot, SnapshotKind,
+    SnapshotStatus, Told, ValidationStatus,
 };
 
 /// The source type of clusters.
@@ -21,6 +21,9 @@ pub const SNAPSHOT: &str = "db-cluster-snapshot";
 
 /// The source type of instances.
 pub const INSTANCE: &str = "db-instance";
+
+/// The source type of a node's audit log. RDS has none like it, so that webhooks alone tell of it.
+pub const AUDIT_LOG: &str = "audit-log";
 
 /// A kind of event.
 #[derive(Debug, PartialEq, Eq)]
@@ -103,7 +106,15 @@ kinds! {
     LOG_GAP: "SNAPFERRY-EVENT-0042", CLUSTER, "failure", "DB cluster's log has a gap.";
     REPLICATION_STALLED: "SNAPFERRY-EVENT-0043", CLUSTER, "failure", "DB cluster's backups do not get to the other region.";
     REPLICATION_RESUMED: "SNAPFERRY-EVENT-0044", CLUSTER, "notification", "DB cluster's backups get to the other region again.";
+    RECORDS_FAIL: "SNAPFERRY-EVENT-0060", AUDIT_LOG, "failure", "Records of who changed what cannot be written.";
+    RECORDS_RESUMED: "SNAPFERRY-EVENT-0061", AUDIT_LOG, "notification", "Records of who changed what are written again.";
     DELETION_FAILED: "SNAPFERRY-EVENT-0008", CLUSTER, "failure", "DB cluster deletion failed.";
+}
+
+/// The category of an event's kind; none of an id that there is not.
+pub(super) fn category_of(event_id: &str) -> Option<&'static str> {
+    let kind = ALL.iter().find(|kind| kind.id == event_id)?;
+    Some(kind.category)
 }
 
 /// The categories that a source type's events have, by name.
@@ -131,6 +142,40 @@ fn keep_snapshots(
         source_id: snapshot.name.to_string(),
         source_arn: snapshot.arn(),
         categories: vec![kind.category.to_owned()],
+        message,
+        event_id: kind.id.to_owned(),
+        at: tx.now(),
+    };
+    events::insert(tx, &event)
+}
+
+/// A node's audit log takes no records, for a reason, or takes them again, but for some that were left
+/// out. The event is the deployment's own account's.
+pub(crate) fn audit_log(
+    tx: &mut dyn Tx,
+    (region, account): (&Region, &Account),
+    node: &str,
+    stands: Result<u64, &Told>,
+) -> Result<(), CatalogError> {
+    let (kind, message) = match stands {
+        Err(reason) => (&RECORDS_FAIL, with_reason(&RECORDS_FAIL, reason)),
+        Ok(0) => {
+            let all = Told::new("all that waited are there");
+            (&RECORDS_RESUMED, with_reason(&RECORDS_RESUMED, &all))
+        }
+        Ok(lost) => {
+            let some = Told::answered(format!("{lost} of them were left out"));
+            (&RECORDS_RESUMED, with_reason(&RECORDS_RESUMED, &some))
+        }
+    };
+    let event = Event {
+        region: region.clone(),
+        account: account.clone(),
+        source_type: kind.source.to_owned(),
+        source_id: node.to_owned(),
+        source_arn: Arn::rds(region, account, "audit-log", node),
+        // With any, DescribeEvents would answer a source type that RDS's clients do not know.
+        categories: Vec::new(),
         message,
         event_id: kind.id.to_owned(),
         at: tx.now(),

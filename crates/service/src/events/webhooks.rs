@@ -254,13 +254,23 @@ fn told(event: &Event) -> (&'static str, String, Value, Value) {
         let told = Told::of(event);
         return ("backup", told.detail_type, told.resources, told.detail);
     }
+    let categories = match event.source_type.as_str() {
+        kinds::AUDIT_LOG => kinds::category_of(&event.event_id).into_iter().collect(),
+        _ => event
+            .categories
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>(),
+    };
     let (detail_type, source_type) = if event.source_type == kinds::CLUSTER {
         ("RDS DB Cluster Event", "CLUSTER")
+    } else if event.source_type == kinds::AUDIT_LOG {
+        ("Snapferry Audit Log Event", "AUDIT_LOG")
     } else {
         ("RDS DB Cluster Snapshot Event", "CLUSTER_SNAPSHOT")
     };
     let detail = serde_json::json!({
-        "EventCategories": event.categories,
+        "EventCategories": categories,
         "SourceType": source_type,
         "SourceArn": event.source_arn.to_string(),
         "SourceIdentifier": event.source_id,
