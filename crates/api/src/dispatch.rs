@@ -29,6 +29,7 @@ use service::{
     context::ServiceContext,
     fault::{Code, EarlyRefusal, Fault},
     outcome::{Observer, Outcome},
+    trace,
 };
 
 /// Finds and runs actions.
@@ -73,6 +74,7 @@ impl Dispatch {
     pub async fn handle(&self, request: RawRequest, from: Option<IpAddr>) -> Response<Bytes> {
         let request_id = self.service.entropy.uuid().to_string();
         let span = span(&request_id);
+        trace::join_request(&span, &request.headers);
         let handled = async {
             let (begun, spoken) = (Instant::now(), PROTOCOLS.of(&request));
             let mut known = Known::default();
@@ -123,6 +125,7 @@ impl Dispatch {
         match fault {
             Some(fault) => {
                 tracing::info!(fault = fault.code.as_str(), why = %fault.message, "refused");
+                trace::failed(fault.code.as_str());
             }
             None => tracing::debug!("answered"),
         }

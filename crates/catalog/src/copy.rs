@@ -60,6 +60,7 @@ static OTHERS: &[Table] = &[
             "error",
             "subject_sort",
             "keeps_body",
+            "traceparent",
         ],
     ),
     Table::new("job_pins", 4, &["job", "region", "volume", "manifest"]),

@@ -51,7 +51,8 @@ migrations![
     "0024_locks",
     "0025_node_zones",
     "0026_restore_testing",
-    "0027_backup_replication",
+    "0027_job_traces",
+    "0028_backup_replication",
 ];
 
 #[cfg(test)]

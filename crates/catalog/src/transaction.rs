@@ -20,6 +20,11 @@ pub trait Tx {
     /// The catalog's clock, by which leases and graces are measured; one moment a transaction.
     fn now(&self) -> Timestamp;
 
+    /// The span that asked for this transaction, as a W3C traceparent; none where nobody collects spans.
+    fn traceparent(&self) -> Option<&str> {
+        None
+    }
+
     /// Runs a statement that answers no rows; returns how many rows it changed.
     ///
     /// # Errors

@@ -25,17 +25,21 @@ type Listener = dyn Fn(Touched) + Send + Sync;
 pub struct WatchedCatalog {
     catalog: Arc<dyn Catalog>,
     listener: Box<Listener>,
+    traceparent: fn() -> Option<String>,
 }
 
 impl WatchedCatalog {
-    /// `listener` runs on the task that asked for the commit, before that hears of it.
+    /// `listener` runs on the task that asked for the commit, before that hears of it; `traceparent`
+    /// too, before the transaction begins, and answers the span that it belongs to.
     pub fn new(
         catalog: Arc<dyn Catalog>,
         listener: impl Fn(Touched) + Send + Sync + 'static,
+        traceparent: fn() -> Option<String>,
     ) -> Self {
         Self {
             catalog,
             listener: Box::new(listener),
+            traceparent,
         }
     }
 }
@@ -52,8 +56,13 @@ impl Catalog for WatchedCatalog {
         // Of the last run, which alone counts.
         let touched = Arc::new(AtomicU8::new(0));
         let noted = Arc::clone(&touched);
+        let traceparent = (self.traceparent)();
         let watched = Box::new(move |tx: &mut dyn Tx| {
-            let mut watched = WatchedTx { tx, touched: 0 };
+            let mut watched = WatchedTx {
+                tx,
+                touched: 0,
+                traceparent: traceparent.as_deref(),
+            };
             let verdict = work(&mut watched);
             let kept = verdict == Verdict::Keep;
             noted.store(if kept { watched.touched } else { 0 }, Ordering::Release);
@@ -94,11 +103,16 @@ impl Catalog for WatchedCatalog {
 struct WatchedTx<'a> {
     tx: &'a mut dyn Tx,
     touched: u8,
+    traceparent: Option<&'a str>,
 }
 
 impl Tx for WatchedTx<'_> {
     fn now(&self) -> Timestamp {
         self.tx.now()
+    }
+
+    fn traceparent(&self) -> Option<&str> {
+        self.traceparent
     }
 
     fn execute(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<u64, CatalogError> {
@@ -154,13 +168,17 @@ mod tests {
         let sqlite = SqliteCatalog::open(&path, Arc::new(SystemClock)).expect("a catalog");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&heard);
-        let catalog = WatchedCatalog::new(Arc::new(sqlite), move |what| {
-            noted.lock().expect("no panic").push(what);
-        });
+        let listener = move |what| noted.lock().expect("no panic").push(what);
+        let traceparent = || Some("00-trace-span-01".to_owned());
+        let catalog = WatchedCatalog::new(Arc::new(sqlite), listener, traceparent);
         let take = || std::mem::take(&mut *heard.lock().expect("no panic"));
-        let added = catalog
-            .write(|tx| jobs::insert(tx, &samples::job(JobKind::of("create-snapshot"), "a")));
+        let job = samples::job(JobKind::of("create-snapshot"), "a");
+        let id = job.id;
+        let added = catalog.write(move |tx| jobs::insert(tx, &job));
         added.await.expect("a job");
+        let kept = catalog.read(move |tx| jobs::get(tx, id));
+        let kept = kept.await.expect("read").expect("a job");
+        assert_eq!(kept.traceparent.as_deref(), Some("00-trace-span-01"));
         assert_eq!(take(), [Touched::Jobs]);
         let noted = catalog.write(|tx| meta::get_or_set(tx, meta::MODE, "closed"));
         noted.await.expect("a note");

@@ -246,6 +246,9 @@ pub struct Job {
     pub keeps_body: bool,
     /// What went wrong last.
     pub error: Option<String>,
+    /// The span that it was asked for in, as a W3C traceparent; none where nobody collects spans.
+    #[serde(default)]
+    pub traceparent: Option<String>,
 }
 
 impl Job {
@@ -268,6 +271,7 @@ impl Job {
             body,
             keeps_body: false,
             error: None,
+            traceparent: None,
         }
     }
 }

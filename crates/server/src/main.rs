@@ -10,6 +10,7 @@ mod logging;
 mod outbound;
 mod process;
 mod settings;
+mod traces;
 mod units;
 
 use std::process::ExitCode;

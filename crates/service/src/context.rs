@@ -31,6 +31,7 @@ use crate::{
     logs::windows::LogWindows,
     metrics::{Metrics, scraped::Scraped},
     record_log::{batch::Seal, checkpoint::RecordLogWriter},
+    trace,
     vaults::Vaults,
 };
 
@@ -122,11 +123,14 @@ impl ServiceContext {
         let (work, records_changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (jobs, records) = (work.clone(), records_changed.clone());
         // Whoever waits for new jobs or records hears of them from the commit itself.
-        let catalog: Arc<dyn Catalog> =
-            Arc::new(WatchedCatalog::new(parts.catalog, move |what| match what {
+        let catalog: Arc<dyn Catalog> = Arc::new(WatchedCatalog::new(
+            parts.catalog,
+            move |what| match what {
                 Touched::Jobs => jobs.notify_one(),
                 Touched::Records => records.notify_one(),
-            }));
+            },
+            trace::current,
+        ));
         let record_log = RecordLogWriter {
             catalog: catalog.clone(),
             seal: Seal::new(parts.master_key.clone()),

@@ -30,6 +30,7 @@ pub mod secrets;
 pub mod settings;
 pub mod sweep;
 mod tasks;
+pub mod trace;
 mod vaults;
 pub mod verify;
 

@@ -22,6 +22,7 @@ use tokio::{
     sync::watch,
     time::timeout,
 };
+use tracing_subscriber::Layer as _;
 
 use crate::{
     commands::{
@@ -47,7 +48,7 @@ use crate::{
         metrics_page::MetricsPage,
         router::Router,
     },
-    logging,
+    logging::{self, Spans},
     outbound::{
         kms_client, peer_transport::HttpPeerTransport, webhook_sender::HttpWebhookTransport,
     },
@@ -56,6 +57,7 @@ use crate::{
         service_manager::ServiceManager, user_limits,
     },
     settings::{Layer, catalog_place::CatalogUrl, vault_place::VaultPlace},
+    traces::{Sender, Traces, is_traced},
 };
 
 /// When it is set, it alone is searched for databases' programs.
@@ -120,9 +122,14 @@ fn run(arguments: Serve, had_secrets: bool) -> Result<(), Failure> {
         .unwrap_or_default();
     let layer = arguments.layer.over(file);
     layer.check()?;
+    let traces = layer.otlp_endpoint.as_deref().map(Traces::begin);
     let log = logging::begin(
         layer.log_format.unwrap_or_default(),
         layer.log_level.as_deref(),
+        traces.as_ref().map(|traces| Spans {
+            are_wanted: is_traced,
+            heard: traces.collector().boxed(),
+        }),
     )?;
     if had_secrets {
         tracing::warn!("{}", conceal::ADVICE);
@@ -146,13 +153,19 @@ fn run(arguments: Serve, had_secrets: bool) -> Result<(), Failure> {
             source,
         })?;
     runtime.spawn(log.clone().keep_telling());
-    let served = runtime.block_on(serve(layer, arguments.master_key.master_key_fd, files));
+    let master_key_fd = arguments.master_key.master_key_fd;
+    let served = runtime.block_on(serve(layer, master_key_fd, files, traces));
     runtime.shutdown_timeout(RUNTIME_TIMEOUT);
     log.tell_left_out();
     served
 }
 
-async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Result<(), Failure> {
+async fn serve(
+    layer: Layer,
+    master_key_fd: Option<u32>,
+    files: OpenFiles,
+    traces: Option<Traces>,
+) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let tls = match (&layer.tls_certificate, &layer.tls_key) {
         (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
@@ -199,6 +212,7 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
     let endpoint = format!("{scheme}://{address}");
     let mut settings = layer.service(dir.path().to_owned(), geteuid().is_root())?;
     cluster_limits::confine(&engines, settings.cluster_limits);
+    let sender = traces.map(|traces| begin_sending(&traces, &node.name));
     settings.node = node.name;
     if layer.catalog.is_some() {
         catalogs::check_mode(&*catalog, mode).await?;
@@ -302,7 +316,18 @@ async fn serve(layer: Layer, master_key_fd: Option<u32>, files: OpenFiles) -> Re
         }
         Err(_) => tracing::warn!("stopped before everything had ended; the next start takes it up"),
     }
+    if let Some(sender) = sender {
+        sender.finish().await;
+    }
     Ok(())
+}
+
+/// Has spans sent from now on.
+fn begin_sending(traces: &Traces, node: &str) -> Arc<Sender> {
+    let sender = traces.sender(node);
+    let sending = Arc::clone(&sender);
+    tokio::spawn(async move { sending.run().await });
+    sender
 }
 
 /// Who is told which metrics, and the disks that they are of.

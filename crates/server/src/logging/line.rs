@@ -22,7 +22,7 @@ use tracing_subscriber::{
 };
 
 /// What is written of one value, bytes before escaping.
-pub(super) const VALUE_BYTES_MAX: usize = 4 << 10;
+pub(crate) const VALUE_BYTES_MAX: usize = 4 << 10;
 /// What the bridge from the `log` crate tells of an event's origin.
 const BRIDGE: &str = "log.";
 const BRIDGED_TARGET: &str = "log.target";

@@ -10,9 +10,9 @@ use std::{
 };
 
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::Subscriber;
+use tracing::{Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
-    Layer,
+    Layer, Registry,
     filter::{self, Targets},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
@@ -21,6 +21,7 @@ use tracing_subscriber::{
 };
 
 use crate::settings::LogFormat;
+pub(crate) use line::VALUE_BYTES_MAX;
 use line::{JsonFields, JsonLine, TextFields};
 use sampler::{Sampler, Sampling};
 
@@ -31,7 +32,11 @@ const LEVEL: &str = "info";
 ///
 /// # Errors
 /// When the filter does not read, or logging has begun already.
-pub(crate) fn begin(format: LogFormat, level: Option<&str>) -> Result<Log, LoggingError> {
+pub(crate) fn begin(
+    format: LogFormat,
+    level: Option<&str>,
+    spans: Option<Spans>,
+) -> Result<Log, LoggingError> {
     let level = level.unwrap_or(LEVEL);
     let filter: Targets = level.parse().map_err(|source| LoggingError::Filter {
         level: level.to_owned(),
@@ -40,13 +45,47 @@ pub(crate) fn begin(format: LogFormat, level: Option<&str>) -> Result<Log, Loggi
     let colored = io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let sampler = Arc::new(Sampler::default());
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(Sampling(Arc::clone(&sampler)))
-        .with(lines(format, colored, io::stderr))
-        .try_init()
-        .map_err(LoggingError::Twice)?;
+    let registry = tracing_subscriber::registry();
+    let begun = match spans {
+        None => registry
+            .with(filter)
+            .with(Sampling(Arc::clone(&sampler)))
+            .with(lines(format, colored, io::stderr))
+            .try_init(),
+        Some(Spans { are_wanted, heard }) => registry
+            .with(heard)
+            .with(with_spans(filter, are_wanted))
+            .with(Sampling(Arc::clone(&sampler)))
+            .with(lines(format, colored, io::stderr))
+            .try_init(),
+    };
+    begun.map_err(LoggingError::Twice)?;
     Ok(Log(sampler))
+}
+
+/// Who hears of spans beside the log, and of which.
+pub(crate) struct Spans {
+    /// Which.
+    pub(crate) are_wanted: fn(&Metadata<'_>) -> bool,
+    /// Who.
+    pub(crate) heard: Box<dyn Layer<Registry> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Spans {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Spans")
+    }
+}
+
+/// Lets pass what is logged, and spans that are wanted whatever is logged.
+fn with_spans<S: Subscriber>(
+    logged: Targets,
+    are_wanted: fn(&Metadata<'_>) -> bool,
+) -> impl Layer<S> {
+    let level = Layer::<Registry>::max_level_hint(&logged).unwrap_or(LevelFilter::TRACE);
+    let passes =
+        move |of: &Metadata<'_>| logged.would_enable(of.target(), of.level()) || are_wanted(of);
+    filter::filter_fn(passes).with_max_level_hint(level.max(LevelFilter::DEBUG))
 }
 
 /// Writes events as lines.

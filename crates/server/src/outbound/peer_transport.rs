@@ -68,8 +68,13 @@ impl PeerTransport for HttpPeerTransport {
             PeerTransportError("its address is not an http or https URL".to_owned())
         })?;
         let value = HeaderValue::from_str(&value).map_err(|error| failed("the message", error))?;
+        let traceparent = service::trace::current();
         let request = || {
-            Request::builder()
+            let mut built = Request::builder();
+            if let Some(traceparent) = &traceparent {
+                built = built.header(service::trace::HEADER, traceparent);
+            }
+            built
                 .method(Method::POST)
                 .uri(path)
                 .header(header::HOST, address.authority.clone())

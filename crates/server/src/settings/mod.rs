@@ -327,6 +327,12 @@ pub(crate) struct Layer {
         hide_env_values = true
     )]
     metrics_token: Option<Secret>,
+    /// Collector that traces of requests and jobs are sent to, by OTLP over HTTP [default: none is made]
+    ///
+    /// As in http://127.0.0.1:4318: /v1/traces is put behind. A request's `traceparent` is gone on with, and
+    /// handed to other deployments over links.
+    #[arg(long, env = "SNAPFERRY_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
     /// Clusters that have metrics of their own; with more, only sums are told [default: 2000]
     #[arg(long, env = "SNAPFERRY_METRICS_CLUSTERS_MAX", value_name = "COUNT")]
     metrics_clusters_max: Option<u32> => metrics_clusters_max,

@@ -7,7 +7,7 @@ use model::{Region, limits};
 use service::Mode;
 
 use super::{Layer, SettingsError};
-use crate::settings::{values::ByteCount, vault_place::VaultPlace};
+use crate::settings::{address::Address, values::ByteCount, vault_place::VaultPlace};
 
 /// Series of more clusters than this are no scrape's any more.
 const METRICS_CLUSTERS_MAX: u32 = 20_000;
@@ -67,6 +67,13 @@ impl Layer {
             return Err(SettingsError::RequiredWithoutAudit);
         }
         self.check_replication()?;
+        let endpoint = self.otlp_endpoint.as_deref();
+        if endpoint.is_some_and(|url| Address::parse(url).is_none()) {
+            return Err(SettingsError::Value {
+                setting: "otlp-endpoint",
+                expected: "an http or https URL, such as http://127.0.0.1:4318",
+            });
+        }
         self.check_bucket()?;
         self.check_amounts()?;
         self.kms.check()?;

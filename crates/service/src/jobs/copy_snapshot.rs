@@ -2,6 +2,7 @@
 //! lies, or sealed anew. What arrived stays, so a copy that was interrupted goes on where it was.
 use catalog::{CatalogError, CatalogExt, Tx, jobs, tombstones};
 use model::{Content, Job, Told};
+use tracing::Instrument;
 
 use super::{
     JobError,
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     link::{FetchRequest, Link, LocalLink},
-    verify,
+    trace, verify,
 };
 
 /// What another deployment said of a snapshot must be so in its manifest too.
@@ -68,9 +69,12 @@ async fn run(run: &Run) -> Result<(), JobError> {
         return Err(JobError::Gone);
     }
     let content = match &body.reencryption {
-        Some(reencryption) => reencrypt::run(run, &body, reencryption).await?,
+        Some(reencryption) => {
+            let resealed = reencrypt::run(run, &body, reencryption);
+            resealed.instrument(trace::stage("reencrypt")).await?
+        }
         None => {
-            ship(run, &body).await?;
+            ship(run, &body).instrument(trace::stage("ship")).await?;
             body.content.clone()
         }
     };
@@ -84,6 +88,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
             done(tx, &lease, moved)?;
             Ok::<_, JobError>(())
         })
+        .instrument(trace::stage("commit"))
         .await?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use model::{
     job::{Named, Subject},
 };
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 use uuid::Uuid;
 use vault::{DataKey, Sealing, WriteOptions};
 
@@ -24,7 +25,7 @@ use crate::{
     events::kinds,
     keys::{KeyUser, cluster_context},
     logs::bases,
-    recovery_points,
+    recovery_points, trace,
 };
 
 /// The job's document.
@@ -99,6 +100,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
             done(tx, &lease, moved)?;
             Ok::<_, JobError>(())
         })
+        .instrument(trace::stage("commit"))
         .await?;
     if let Some(InLog { stream, at, .. }) = in_log {
         run.context
@@ -159,6 +161,7 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
         left_out,
         in_log: places,
     } = tokio::task::spawn_blocking(move || dump.first_of(&sources))
+        .instrument(trace::stage("dump"))
         .await
         .map_err(|error| JobError::retry(format!("the dump ended early: {error}")))??;
     let base_key = match (&cluster.kms_key, &data_key) {

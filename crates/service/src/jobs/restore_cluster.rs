@@ -3,6 +3,7 @@
 use catalog::{CatalogError, CatalogExt, Tx, clusters, tombstones};
 use model::{ClusterStatus, Content, Job, ResourceId, Told, job::Subject};
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 
 use super::{
     JobError, create_cluster,
@@ -12,7 +13,7 @@ use crate::{
     clusters::{addresses, files, parameters},
     keys::KeyUser,
     logs::source::{self, PointInTime},
-    verify,
+    trace, verify,
 };
 
 /// The job's document.
@@ -106,6 +107,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
         );
         Ok::<_, JobError>(restored)
     })
+    .instrument(trace::stage("restore"))
     .await
     .map_err(|error| JobError::retry(format!("the restore ended early: {error}")))??;
     let restored = match restored {
@@ -118,7 +120,12 @@ async fn run(run: &Run) -> Result<(), JobError> {
     let engine = context.engine_of(&cluster)?;
     let document = &restored.engine_document;
     match point {
-        None => run.slot.waiting(engine.load(&home, document)).await?,
+        None => {
+            let load = engine
+                .load(&home, document)
+                .instrument(trace::stage("load"));
+            run.slot.waiting(load).await?;
+        }
         Some(point) => {
             let key = match &point.wrapped_key {
                 Some(wrapped) => Some(context.keys.unwrap(&user, wrapped).await?),
@@ -126,6 +133,7 @@ async fn run(run: &Run) -> Result<(), JobError> {
             };
             let (target, mut log) = source::open(&log_vault, &point, key).await?;
             let load = engine.load_until(&home, document, &target, &mut log);
+            let load = load.instrument(trace::stage("load"));
             run.slot.waiting(load).await?;
         }
     }

@@ -24,6 +24,7 @@ use crate::{
         registry::{self, give_up, name_of, run, show},
     },
     metrics::Kind,
+    trace,
 };
 
 /// How long work that is to stop may take to its next step.
@@ -73,6 +74,9 @@ impl Task for Runner {
             Some(one) => {
                 let job = &one.job;
                 let span = tracing::info_span!("job", id = %job.id, kind = job.kind.as_str(), subject = job.subject.name());
+                if let Some(parent) = &job.traceparent {
+                    trace::join(&span, parent);
+                }
                 self.running.spawn(attempt(one).instrument(span));
                 Ok(Next::Now)
             }
@@ -244,6 +248,7 @@ pub(crate) async fn end(one: &Run, error: JobError) {
         JobError::Retry(reason) if job.attempts < limits::JOB_ATTEMPTS_MAX => {
             let wait = backoff(job.attempts.into());
             tracing::warn!(job = %job.id, kind = job.kind.as_str(), reason = reason.log, "job will be tried again");
+            trace::failed(&reason.log);
             let kind = name_of(&job);
             context
                 .metrics
@@ -261,6 +266,7 @@ pub(crate) async fn end(one: &Run, error: JobError) {
         }
         JobError::Wait(reason) | JobError::Retry(reason) | JobError::Fail(reason) => {
             tracing::warn!(job = %job.id, kind = job.kind.as_str(), subject = job.subject.name(), reason = reason.log, "job failed");
+            trace::failed(&reason.log);
             ended = Some(JobState::Failed);
             context
                 .catalog

@@ -35,6 +35,7 @@ use crate::{
     context::ServiceContext,
     fault::{Code, Fault},
     keys::RdsUse,
+    trace,
 };
 
 /// Time between a ticket and the use of it: one request to KMS and two to the catalog.
@@ -86,6 +87,7 @@ impl LinkServer {
     pub async fn handle(&self, request: &RawRequest) -> Response<Bytes> {
         let id = self.context.entropy.uuid();
         let span = tracing::info_span!("request", %id, action = request.path, account = Empty);
+        trace::join_request(&span, &request.headers);
         self.answer(request).instrument(span).await
     }
 

@@ -27,7 +27,7 @@ use crate::{
 
 const COLUMNS: &str = "id, kind, region, account, subject, state, node, created_at, run_after, \
      lease_owner, lease_until, fence, attempts, progress, pins, body, error, subject_sort, \
-     keeps_body";
+     keeps_body, traceparent";
 
 fn from_row(row: &Row) -> Result<Job, CatalogError> {
     Ok(Job {
@@ -56,6 +56,7 @@ fn from_row(row: &Row) -> Result<Job, CatalogError> {
         body: row.text(15)?.to_owned(),
         error: row.text_or_null(16)?.map(str::to_owned),
         keeps_body: row.int(18)? != 0,
+        traceparent: row.text_or_null(19)?.map(str::to_owned),
     })
 }
 
@@ -72,16 +73,18 @@ fn read(rows: &[Row]) -> Result<Vec<Job>, CatalogError> {
     rows.iter().map(from_row).collect()
 }
 
-/// Keeps a new job, to be called in the transaction that writes the record it works on.
+/// Keeps a new job, to be called in the transaction that writes the record it works on. It belongs to
+/// the span that asked for the transaction.
 ///
 /// # Errors
 /// `Conflict` when its id is taken.
 pub fn insert(tx: &mut dyn Tx, job: &Job) -> Result<(), CatalogError> {
+    let traceparent = tx.traceparent().map(str::to_owned);
     let added = tx.execute(
         "INSERT INTO jobs (id, kind, region, account, subject, state, node, created_at, \
          run_after, lease_owner, lease_until, fence, attempts, progress, pins, body, error, \
-         subject_sort, keeps_body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
-         ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
+         subject_sort, keeps_body, traceparent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
+         ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
          ON CONFLICT DO NOTHING",
         args![
             job.id,
@@ -102,7 +105,8 @@ pub fn insert(tx: &mut dyn Tx, job: &Job) -> Result<(), CatalogError> {
             &job.body,
             job.error.as_ref(),
             job.subject.sort(),
-            i64::from(job.keeps_body)
+            i64::from(job.keeps_body),
+            job.traceparent.as_ref().or(traceparent.as_ref())
         ],
     )?;
     if added == 0 {

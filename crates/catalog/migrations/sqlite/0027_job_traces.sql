@@ -1,0 +1,3 @@
+-- The span that asked for a job, where spans are collected.
+
+ALTER TABLE jobs ADD COLUMN traceparent TEXT;
