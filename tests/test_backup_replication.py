@@ -203,4 +203,4 @@ def test_what_is_brought_is_verified(home):
     chunk.chmod(0o600)
     chunk.write_bytes(whole)
     told = json.loads(verify(False))
-    assert any(one["kind"] == "chunk" and one["region"] == FAR for one in told["findings"]), told
+    assert any(one["kind"] == "log chunk" and one["region"] == FAR for one in told["findings"]), told
