@@ -1,8 +1,11 @@
 """Restore testing: plans that have recovery points restored for a test, and what each test found."""
+import base64
 import datetime
+import hashlib
 import json
 import re
 
+from cryptography.hazmat.primitives import serialization
 import pytest
 
 import clients
@@ -146,7 +149,8 @@ def test_selections_live(backup, new_plan, plain):
         (MISSING_VALUE, {"ProtectedResourceArns": []}), (INVALID, {"ProtectedResourceArns": ["*", arn]}), (INVALID, {"ProtectedResourceArns": ["x"]}),
         (INVALID, {"ProtectedResourceArns": [arn], "ProtectedResourceConditions": conditions}), (INVALID, {"ProtectedResourceType": "EBS"}),
         (INVALID, {"RestoreMetadataOverrides": {"nonsense": "1"}}), (INVALID, {"RestoreMetadataOverrides": {"snapferry:min-rows": "many"}}),
-        (INVALID, {"RestoreMetadataOverrides": {"snapferry:other": "1"}}), (INVALID, {"ValidationWindowHours": 169}),
+        (INVALID, {"RestoreMetadataOverrides": {"snapferry:other": "1"}}), (INVALID, {"RestoreMetadataOverrides": {"snapferry:checks": "[{}]"}}),
+        (INVALID, {"RestoreMetadataOverrides": {"snapferry:builtin": "fsck"}}), (INVALID, {"ValidationWindowHours": 169}),
         (INVALID, {"IamRoleArn": "admin"}), (INVALID, {"RestoreTestingSelectionName": "with-hyphen"}),
     ]:
         refused(code, backup.create_restore_testing_selection, None, 400, **ask,
@@ -269,8 +273,135 @@ def test_recovery_points_are_restored_for_a_test(closed, backup, vault, new_plan
     rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
 
 
+def in_sql(*checks):
+    """Overrides that have checks made in SQL."""
+    return {"snapferry:checks": json.dumps(list(checks))}
+
+
+def envelope_says(line, key):
+    """What a receipt says, by a reader that shares no code with what signed it: DSSE over Ed25519."""
+    envelope = json.loads(line)
+    payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"]
+    signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
+    (signature,) = envelope["signatures"]
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    assert signature["keyid"] == hashlib.sha256(der).hexdigest()
+    key.verify(base64.b64decode(signature["sig"]), signed)
+    return json.loads(payload), hashlib.sha256(payload).hexdigest()
+
+
+@pytest.mark.timeout(900)
+def test_checks_of_ones_own_and_their_receipts(deploy, binary, tmp_path):
+    """In SQL and built-in: the good ones pass; what lacks a row, writes, runs for ever or floods fails and says so.
+    Each drill's receipt is signed, and checks out on a machine that has its public key alone."""
+    deployment = deploy()
+    backup, environment = deployment.client("backup"), deployment.environment()
+    cluster = deployment.new_cluster("shop")
+    with clients.connect(cluster) as connection:
+        connection.execute("create table goods as select n, now() as made from generate_series(1, 100) n")
+        connection.execute("create index on goods (n)")
+        connection.execute("grant all on goods to public")
+        connection.execute("create function empties() returns int language plpgsql security definer as "
+                           "$$begin delete from goods; return 1; end$$")
+        database = connection.execute("select current_database()").fetchone()[0]
+    point = ended(backup, start(backup, "Default", cluster))
+    good = in_sql({"name": "the last one", "database": database, "sql": "select n from goods where n = 100"},
+                  {"name": "all", "database": database, "sql": "select count(*) from goods", "expect": 100})
+    good["snapferry:builtin"] = f"amcheck,checksums,newest-row:{database}/public.goods.made<=1h"
+    lacking = in_sql({"name": "the next one", "database": database, "sql": "select n from goods where n = 101"})
+    wild = in_sql({"name": "writes", "database": database, "sql": "select empties()"},
+                  {"name": "deletes", "database": database, "sql": "delete from goods"},
+                  {"name": "for ever", "database": database, "sql": "select pg_sleep(3600)", "seconds": 2},
+                  {"name": "floods", "database": database, "sql": "select * from generate_series(1, 1000000)"},
+                  {"name": "still all", "database": database, "sql": "select count(*) from goods", "expect": 100})
+    for name, overrides in [("good", good), ("lacking", lacking), ("wild", wild)]:
+        backup.create_restore_testing_plan(RestoreTestingPlan=plan_of(name))
+        backup.create_restore_testing_selection(
+            RestoreTestingPlanName=name, RestoreTestingSelection=selection_of("all", RestoreMetadataOverrides=overrides))
+        told = run(binary, "drill", "run", name, environment=deployment.environment(PARTNER), status=5)
+        assert "cannot be found" in told
+        (begun,) = published("drill run", run(binary, "drill", "run", name, "--json", environment=environment))
+        assert begun["RecoveryPointArn"] == point["RecoveryPointArn"]
+
+    def over():
+        rows = json.loads(run(binary, "drill", "list", "--json", environment=environment))
+        return rows if len(rows) == 3 and all(row["Status"] == "over" for row in rows) else None
+
+    drills = {row["RestoreTestingPlanName"]: row for row in running.wait_until(over, 400, "the drills are over", every=1)}
+    found = {name: {check["Name"]: (check["Passed"], check["Found"]) for check in drill["Checks"]} for name, drill in drills.items()}
+    assert drills["good"]["Outcome"] == "SUCCESSFUL", drills["good"]
+    assert found["good"]["all"] == (True, "the value 100; expected: the value 100")
+    assert set(found["good"]) >= {"the last one", "amcheck", "checksums", f"newest-row:{database}/public.goods.made"}
+    assert (drills["lacking"]["Outcome"], found["lacking"]["the next one"]) == ("FAILED", (False, "0 rows; expected: at least one row"))
+    assert "the next one" in drills["lacking"]["OutcomeMessage"]
+    assert drills["wild"]["Outcome"] == "FAILED"
+    for name, told in [("writes", "tries to write"), ("deletes", "no query that only reads"), ("for ever", "ended after 2 s"),
+                       ("floods", "more than 1000 rows")]:
+        passed, words = found["wild"][name]
+        assert not passed and told in words, (name, words)
+    assert found["wild"]["still all"][0], "nothing of it was done"
+    asked = {check["Name"]: check.get("Asked") for check in drills["lacking"]["Checks"]}
+    assert asked["the next one"] == "select n from goods where n = 101 -- at least one row" and asked["rows"] is None
+
+    # What was signed.
+    receipts, pem = tmp_path / "receipts.jsonl", tmp_path / "receipts.pem"
+    exported = run(binary, "receipt", "export", environment=environment)
+    receipts.write_text(exported)
+    pem.write_text(deployment.server.run("receipt", "key"))
+    key = serialization.load_pem_public_key(pem.read_bytes())
+    said = [envelope_says(line, key) for line in exported.splitlines()]
+    assert [statement["number"] for statement, _ in said] == [1, 2, 3]
+    assert [statement["previous"] for statement, _ in said] == [None, said[0][1], said[1][1]]
+    by_plan = {statement["plan"]: statement for statement, _ in said}
+    statement = by_plan["good"]
+    assert statement["recoveryPoint"] == point["RecoveryPointArn"] and statement["outcome"] == "SUCCESSFUL"
+    assert statement["rootHash"] == drills["good"]["Manifest"]
+    (manifest,) = [file for file in objects(deployment, "manifests") if file.name.startswith(statement["rootHash"])]
+    assert statement["volume"] in str(manifest)
+    if statement["logStart"]:  # Where the cluster's log is kept by then.
+        assert statement["logStart"]["position"] <= statement["logEnd"]["position"]
+    assert {check["name"]: check["passed"] for check in by_plan["wild"]["checks"]}["writes"] is False
+    shown = published("drill show", run(binary, "drill", "show", drills["good"]["DrillIdentifier"], "--json", environment=environment))
+    assert shown["Receipt"]["Number"] == statement["number"]
+    messages = [event["Message"] for event in deployment.rds().describe_events(SourceType="db-cluster-snapshot", Duration=60)["Events"]]
+    assert any(f"Its receipt is number 3 (SHA-256 {said[2][1]})" in text for text in messages), messages
+
+    # Whether they are genuine, on a machine with no data folder.
+    alone = running.clean_environment(HOME=str(tmp_path / "nobody"))
+
+    def verify(text, *flags, status=3):
+        file = tmp_path / "given.jsonl"
+        file.write_text(text)
+        return run(binary, "receipt", "verify", str(file), "--key", str(pem), *flags, environment=alone, status=status)
+
+    lines = exported.splitlines(keepends=True)
+    told = verify(exported, "--newest", said[2][1], status=0)
+    assert "receipts 1 to 3, none missing" in told and "1 SUCCESSFUL" in told
+    assert published("receipt verify", verify(exported, "--json", status=0))["chains"][0]["last"] == 3
+    assert "receipt 2;" in verify(lines[1], status=0)
+    changed = json.loads(lines[0])
+    payload = base64.b64decode(changed["payload"]).replace(b'"FAILED"', b'"SUCCESSFUL"', 1).replace(b'"number":1', b'"number":9', 1)
+    changed["payload"] = base64.b64encode(payload).decode()
+    assert "is not what was signed" in verify(json.dumps(changed))
+    assert "1 and 3" in verify(lines[0] + lines[2])
+    assert "newest ones are missing" in verify(lines[0] + lines[1], "--newest", said[2][1])
+    assert "before 2 are missing" in verify(lines[1] + lines[2], "--newest", said[2][1])
+    unsigned = {name: value for name, value in shown.items() if name != "Receipt"}
+    assert "is unsigned" in verify(json.dumps(unsigned))
+    assert "there is no receipt" in verify("\n")
+    other = deploy()
+    pem.write_text(other.server.run("receipt", "key"))
+    assert "is signed by the key" in verify(exported)
+    pem.write_text("no key")
+    assert "no key to check receipts by" in verify(exported, status=2)
+    # Beside the server no key is named.
+    told = deployment.server.run("receipt", "verify", str(receipts))
+    assert "Genuine" in told
+    assert "cannot be found" in run(binary, "receipt", "export", "none", environment=environment, status=5)
+
+
 @pytest.mark.timeout(600)
-def test_a_damaged_recovery_point_fails_its_test(deploy):
+def test_a_damaged_recovery_point_fails_its_test(deploy, binary):
     """A bit that was flipped in a pack, of which no region has another: the owner is told, and the log names the object."""
     deployment = deploy("--no-automated-backups")
     backup, rds = deployment.client("backup"), deployment.rds()
@@ -280,8 +411,10 @@ def test_a_damaged_recovery_point_fails_its_test(deploy):
     point = ended(backup, start(backup, "Default", cluster))
     pack = objects(deployment, "packs")[0]
     spoil(pack, pack.stat().st_size // 2)
-    backup.create_restore_testing_plan(RestoreTestingPlan=plan_of("weekly", ScheduleExpression=soon()))
+    backup.create_restore_testing_plan(RestoreTestingPlan=plan_of("weekly"))
     backup.create_restore_testing_selection(RestoreTestingPlanName="weekly", RestoreTestingSelection=selection_of("all"))
+    environment = deployment.environment()
+    (begun,) = published("drill run", run(binary, "drill", "run", "weekly", "--json", environment=environment))
 
     def over():
         rows = backup.list_restore_jobs()["RestoreJobs"]
@@ -300,3 +433,13 @@ def test_a_damaged_recovery_point_fails_its_test(deploy):
         return [event for event in events if "Restore test of the cluster snapshot failed" in event["Message"]]
 
     running.wait_until(told, 60, "an event tells of it")
+
+    def signed():
+        receipts = run(binary, "receipt", "export", environment=environment).splitlines()
+        return receipts or None
+
+    # What it found is signed, too.
+    (receipt,) = running.wait_until(signed, 120, "its receipt is signed", every=1)
+    statement, _ = envelope_says(receipt, serialization.load_pem_public_key(deployment.server.run("receipt", "key").encode()))
+    assert (statement["drill"], statement["outcome"]) == (begun["DrillIdentifier"], "FAILED") == (job["RestoreJobId"], "FAILED")
+    assert [check["passed"] for check in statement["checks"]] == [False]

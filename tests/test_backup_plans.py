@@ -1,5 +1,7 @@
 """Backup plans: what they say, select, and are due at; and the jobs that they make."""
 import datetime
+import itertools
+import json
 import re
 
 import botocore.exceptions
@@ -9,7 +11,8 @@ import clients
 from clients import FAR, HOME, OWNER, PARTNER, refused, unique
 from snapferry_tools import running
 from test_aws_cli import aws  # noqa: F401
-from test_backup_jobs import ROLE, described, points, vault  # noqa: F401
+from test_backup_jobs import ROLE, described, ended, points, vault  # noqa: F401
+from test_people_verbs import published, run
 
 NO_PLAN = re.compile("Cannot find Backup plan")
 
@@ -331,3 +334,106 @@ ProtectedResourceArns = ["*"]
     backup.delete_restore_testing_plan(RestoreTestingPlanName=test)
     backup.delete_backup_vault_lock_configuration(BackupVaultName=name)
     backup.delete_backup_vault(BackupVaultName=name)
+
+
+def test_what_a_file_lacks_is_pruned(deploy, binary, tmp_path):
+    """In a deployment of its own: all that the file does not have goes, vaults stay; a file that is wrong does nothing of it."""
+    deployment = deploy("--no-automated-backups")
+    backup, environment, file = deployment.client("backup"), deployment.environment(), tmp_path / "plans.json"
+    rule = {"RuleName": "night", "TargetBackupVaultName": "Default", "ScheduleExpression": "cron(0 3 1 1 ? 2099)"}
+    selection = {"SelectionName": "all", "IamRoleArn": ROLE, "Resources": ["*"]}
+    points = {"Algorithm": "LATEST_WITHIN_WINDOW", "IncludeVaults": ["*"], "RecoveryPointTypes": ["SNAPSHOT"]}
+    tested = {"RestoreTestingSelectionName": "all", "ProtectedResourceType": "Aurora", "IamRoleArn": ROLE, "ProtectedResourceArns": ["*"],
+              "RestoreMetadataOverrides": {"snapferry:builtin": "checksums"}}
+    test = {"RestoreTestingPlanName": "weekly", "ScheduleExpression": "cron(0 4 1 1 ? 2099)", "RecoveryPointSelection": points,
+            "Selections": [tested, tested | {"RestoreTestingSelectionName": "more"}]}
+    everything = {
+        "Vaults": [{"BackupVaultName": "mine"}],
+        "Plans": [{"BackupPlanName": name, "Rules": [rule], "Selections": [selection, selection | {"SelectionName": "more"}]}
+                  for name in ("stays", "goes")],
+        "RestoreTestingPlans": [test, test | {"RestoreTestingPlanName": "goes"}],
+    }
+
+    def apply(content, *flags, status=0):
+        file.write_text(content if isinstance(content, str) else json.dumps(content, indent=1))
+        return run(binary, "plan", "apply", str(file), *flags, environment=environment, status=status)
+
+    def there():
+        plans = {row["BackupPlanName"]: row["BackupPlanId"] for row in backup.list_backup_plans()["BackupPlansList"]}
+        tests = [row["RestoreTestingPlanName"] for row in backup.list_restore_testing_plans()["RestoreTestingPlans"]]
+        selections = [row["SelectionName"] for row in backup.list_backup_selections(BackupPlanId=plans["stays"])["BackupSelectionsList"]]
+        of_test = backup.list_restore_testing_selections(RestoreTestingPlanName="weekly")["RestoreTestingSelections"]
+        return (sorted(plans), sorted(selections), sorted(tests), sorted(row["RestoreTestingSelectionName"] for row in of_test),
+                sorted(row["BackupVaultName"] for row in backup.list_backup_vaults()["BackupVaultList"]))
+
+    assert "done." in apply(everything)
+    whole = (["goes", "stays"], ["all", "more"], ["goes", "weekly"], ["all", "more"], ["Default", "mine"])
+    assert there() == whole and apply(everything, "--prune") == "Everything is as the file says.\n"
+    less = {"Plans": [everything["Plans"][0] | {"Selections": [selection]}], "RestoreTestingPlans": [test | {"Selections": [tested]}]}
+    wrong = json.dumps(less, indent=1).replace('"RuleName"', '"RuelName"')
+    line = 1 + wrong[:wrong.index("RuelName")].count("\n")
+    told = apply(wrong, "--prune", status=1)
+    assert "RuelName" in told and f"line {line}" in told and "nothing was changed" in told, told
+    assert there() == whole
+    dry = apply(less, "--prune", "--dry-run")
+    assert there() == whole
+    done = apply(less, "--prune")
+    assert dry.splitlines()[:-1] == done.splitlines()[:-1]
+    for gone in ("- selection more of the plan stays", "- selection all of the plan goes", "- plan goes",
+                 "- selection more of the restore testing plan weekly", "- restore testing plan goes"):
+        assert gone in done.splitlines(), done
+    assert there() == (["stays"], ["all"], ["weekly"], ["all"], ["Default", "mine"])
+    assert apply(less, "--prune") == "Everything is as the file says.\n"
+
+
+@pytest.mark.timeout(300)
+def test_a_plan_runs_now(deploy, binary, tmp_path):
+    """What a file will do is shown without a server; a plan that is there is run at once, with its copies."""
+    file = tmp_path / "plans.toml"
+    file.write_text("""
+[[Plans]]
+BackupPlanName = "production"
+[[Plans.Rules]]
+RuleName = "night"
+TargetBackupVaultName = "near"
+ScheduleExpression = "cron(0 3 * * ? *)"
+Lifecycle = { DeleteAfterDays = 7 }
+[[Plans.Rules]]
+RuleName = "year"
+TargetBackupVaultName = "near"
+ScheduleExpression = "cron(0 4 1 1 ? *)"
+""")
+    alone = running.clean_environment(HOME=str(tmp_path))
+    told = run(binary, "plan", "preview", str(file), "--runs", "3", environment=alone)
+    assert "The rule night of production keeps some 7 recovery points" in told and "The rule year of production keeps all" in told
+    preview = published("plan preview", run(binary, "plan", "preview", str(file), "--json", environment=alone))
+    assert len(preview["due"]) == 10 and {row["vault"] for row in preview["due"]} == {"near"}
+    nights = [datetime.datetime.fromisoformat(row["time"]) for row in preview["due"] if row["rule"] == "night"]
+    assert all(later - earlier == datetime.timedelta(days=1) for earlier, later in itertools.pairwise(nights))
+
+    deployment = deploy("--no-automated-backups")
+    backup, far, environment = deployment.client("backup"), deployment.client("backup", FAR), deployment.environment()
+    far_vault = far.create_backup_vault(BackupVaultName="far")["BackupVaultArn"]
+    backup.create_backup_vault(BackupVaultName="near")
+    cluster = deployment.new_cluster("shop")
+    rules = [{"RuleName": name, "TargetBackupVaultName": "near", "ScheduleExpression": "cron(0 3 1 1 ? 2099)",
+              "Lifecycle": {"DeleteAfterDays": days}, "CopyActions": [{"DestinationBackupVaultArn": far_vault}] * copies}
+             for name, days, copies in (("night", 7, 1), ("year", 365, 0))]
+    plan = backup.create_backup_plan(BackupPlan={"BackupPlanName": "production", "Rules": rules})["BackupPlanId"]
+    backup.create_backup_selection(BackupPlanId=plan, BackupSelection={"SelectionName": "all", "IamRoleArn": ROLE, "Resources": ["*"]})
+    for stranger in (deployment.environment(PARTNER), environment | {"AWS_REGION": FAR}):
+        assert "no backup plan production" in run(binary, "plan", "run", "production", environment=stranger, status=5)
+    assert "has no rule" in run(binary, "plan", "run", "production", "--rule", "day", environment=environment, status=5)
+    (begun,) = published("plan run", run(binary, "plan", "run", "production", "--rule", "night", "--json", environment=environment))
+    assert (begun["RuleName"], begun["ResourceArn"], begun["BackupVaultName"]) == ("night", cluster["DBClusterArn"], "near")
+    job = ended(backup, begun["BackupJobId"])
+    assert job["State"] == "COMPLETED" and job["CreatedBy"]["BackupPlanId"] == plan
+
+    def copied():
+        done = backup.list_copy_jobs(ByState="COMPLETED")["CopyJobs"]
+        return done[0] if done else None
+
+    copy = running.wait_until(copied, 120, "the copy is there", every=1)
+    assert copy["DestinationBackupVaultArn"] == far_vault and copy["CreatedByBackupJobId"] == begun["BackupJobId"]
+    told = run(binary, "plan", "run", plan, environment=environment)
+    assert "night" in told and "year" in told

@@ -13,6 +13,8 @@ pub static KNOWN: &[(Api, &[&str])] = &[
             "DescribeDBClusterSnapshotDiff",
             "DescribeDrills",
             "DescribeJobs",
+            "RunBackupPlan",
+            "RunRestoreTestingPlan",
         ],
     ),
     (

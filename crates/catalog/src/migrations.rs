@@ -53,6 +53,7 @@ migrations![
     "0026_restore_testing",
     "0027_job_traces",
     "0028_backup_replication",
+    "0029_receipt_chains",
 ];
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::{
     log::{LogSource, LogTail, ReplayTarget},
     parameters::{Configured, Parameter, WantedParameters},
     profile::Profile,
+    question::{Answer, Inspected, Inspection, Question},
 };
 
 /// What a new cluster begins with.
@@ -413,6 +414,27 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// # Errors
     /// The first thing that cannot be read.
     async fn examine(&self, home: &Home) -> Result<Examined, EngineError>;
+
+    /// Asks a question of a running cluster that was restored for a test, as somebody who can read all and
+    /// change nothing. Neither a question nor its answer takes more than its bounds.
+    ///
+    /// # Errors
+    /// What says nothing about the question.
+    async fn ask(&self, _home: &Home, _question: &Question) -> Result<Answer, EngineError> {
+        Ok(Answer::Ended(
+            "questions in SQL are not asked of clusters of this engine".to_owned(),
+        ))
+    }
+
+    /// Looks at what the tables and indexes of such a cluster consist of, beyond that they can be read.
+    ///
+    /// # Errors
+    /// What says nothing about the cluster.
+    async fn inspect(&self, _home: &Home, _what: Inspection) -> Result<Inspected, EngineError> {
+        Ok(Inspected::bad(
+            "clusters of this engine have no such check".to_owned(),
+        ))
+    }
 
     /// Where the engine may keep what new clusters are copied from: a folder of its own, which it makes, and
     /// which can be lost at any time. Said once; without, and by engines that need none, each is made from nothing.

@@ -26,6 +26,7 @@ pub mod postgres;
 mod proc;
 mod profile;
 mod programs;
+mod question;
 mod reach;
 mod registry;
 mod removal;
@@ -50,6 +51,7 @@ pub use parameters::{
 pub use postgres::{Eviction, EvictionError, Evictor, Occupant, shown_occupants};
 pub use profile::{FilePart, NameRules, Profile};
 pub use programs::Programs;
+pub use question::{Answer, Asked, Inspected, Inspection, Question};
 pub use reach::first_unreachable;
 pub use registry::{EngineRegistry, profile, profile_of_family, series_of};
 pub use removal::{RemovalError, remove_tree};

@@ -12,6 +12,7 @@ pub mod backups;
 pub mod clock;
 pub mod cluster;
 mod cluster_options;
+pub mod drill_checks;
 pub mod error_kind;
 pub mod ids;
 pub mod instance;
@@ -24,6 +25,7 @@ pub mod log;
 pub mod names;
 pub mod pages;
 pub mod parameter_group;
+pub mod receipt;
 pub mod recovery_point;
 pub mod restore_testing;
 pub mod retained_backup;
@@ -57,6 +59,7 @@ pub use names::{
     ParameterGroupName, SnapshotName, SubnetGroupName, SubscriptionName,
 };
 pub use parameter_group::{ApplyMethod, GroupScope, ParameterGroup, ParameterSetting};
+pub use receipt::{ReceiptChain, SignedReceipt};
 pub use recovery_point::{CopyAction, JobPlace, MadeBy, RecoveryPoint};
 pub use restore_testing::{
     Drill, RestoreTestingPlan, RestoreTestingSelection, Validation, ValidationStatus,

@@ -8,8 +8,11 @@ use crate::{
     arn::Arn,
     backup_plan::{TagCondition, is_like},
     clock::Timestamp,
+    drill_checks::WantedCheck,
     ids::{Account, Region},
+    log::LogPlace,
     names::BackupVaultName,
+    receipt::SignedReceipt,
     schedule::{Schedule, ScheduleError, Zone},
     snapshot::Snapshot,
     tag::Tag,
@@ -321,6 +324,38 @@ pub struct Check {
     pub passed: bool,
     /// What was found.
     pub found: String,
+    /// What was asked, of a check of one's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
+}
+
+/// What a recovery point is of, as its receipt tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The engine.
+    pub engine: String,
+    /// Its version.
+    pub engine_version: String,
+    /// Where its bytes lie; none of what never became whole.
+    pub volume: Option<String>,
+    /// The key that they are sealed by.
+    pub kms_key: Option<Arn>,
+    /// From where to where in its cluster's log it was read, where that log is kept.
+    pub in_log: Option<(LogPlace, LogPlace)>,
+}
+
+impl Origin {
+    /// A snapshot's.
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let content = snapshot.content.as_ref();
+        Self {
+            engine: snapshot.engine.clone(),
+            engine_version: snapshot.engine_version.clone(),
+            volume: content.map(|content| content.volume.to_string()),
+            kms_key: snapshot.kms_key.clone(),
+            in_log: snapshot.in_log.map(|log| (log.start, log.end)),
+        }
+    }
 }
 
 /// A drill: one recovery point restored for a test. Once it is over it is the receipt of what the
@@ -361,6 +396,9 @@ pub struct Drill {
     pub validation_window_hours: u32,
     /// Rows that tables have to have together; none: any number.
     pub rows_min: Option<u64>,
+    /// Checks of one's own, and built-in ones, that are to be made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wanted: Vec<WantedCheck>,
     /// How far it is.
     pub stage: Stage,
     /// When the restore began.
@@ -377,6 +415,12 @@ pub struct Drill {
     pub deletion: Option<Deletion>,
     /// When it was over.
     pub ended_at: Option<Timestamp>,
+    /// What the recovery point is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// What was signed of it once it was over; none of what was over before receipts were signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<SignedReceipt>,
 }
 
 impl Drill {

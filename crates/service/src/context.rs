@@ -30,6 +30,7 @@ use crate::{
     link::transport::PeerTransport,
     logs::windows::LogWindows,
     metrics::{Metrics, scraped::Scraped},
+    receipts::ReceiptKey,
     record_log::{batch::Seal, checkpoint::RecordLogWriter},
     trace,
     vaults::Vaults,
@@ -71,6 +72,8 @@ pub struct ServiceContext {
     pub users: Users,
     /// What servers on several nodes prove themselves with; with a catalog of its own a node has none.
     pub peer_key: OnceLock<PeerKey>,
+    /// What receipts of drills are signed by.
+    pub receipt_key: OnceLock<Arc<ReceiptKey>>,
     /// Wakes who sees to servers: one is to be looked at.
     pub servers_changed: Notify,
     /// The clusters of this node whose servers take sessions.
@@ -176,6 +179,7 @@ impl ServiceContext {
             backup_jobs: Notify::new(),
             users,
             peer_key: OnceLock::new(),
+            receipt_key: OnceLock::new(),
             servers_changed: Notify::new(),
             answering: Answering::default(),
             log_windows: LogWindows::default(),

@@ -24,6 +24,7 @@ pub mod nodes;
 pub mod outcome;
 pub mod pins;
 pub mod readiness;
+pub mod receipts;
 pub mod record_log;
 pub mod recovery_points;
 pub mod secrets;
@@ -71,6 +72,7 @@ use crate::{
     metrics::{Metrics, gauges},
     nodes::membership,
     readiness::Readiness,
+    receipts::ReceiptKey,
 };
 
 /// What background tasks have to end at their next step.
@@ -152,6 +154,9 @@ impl Service {
             .engines
             .all()
             .for_each(|engine| engine.use_tls(tls.clone()));
+        let key = ReceiptKey::open(&*context.catalog, &master_key).await?;
+        // The first one stays.
+        let _ = context.receipt_key.set(Arc::new(key));
         if context.settings.membership.is_some() {
             let key = PeerKey::open(&*context.catalog, &master_key).await?;
             // The first one stays.

@@ -243,6 +243,8 @@ actions! {
         describe_db_cluster_snapshot_diff::DescribeDbClusterSnapshotDiff,
         describe_drills::DescribeDrills,
         describe_jobs::DescribeJobs,
+        run_backup_plan::RunBackupPlan,
+        run_restore_testing_plan::RunRestoreTestingPlan,
     }
 }
 

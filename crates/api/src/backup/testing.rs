@@ -5,6 +5,7 @@ use catalog::{CatalogExt, Stored, Tx, keyed};
 use model::{
     Account, Region, RestoreTestingPlan, RestoreTestingSelection, Tag,
     backup_plan::{TagCondition, TagTest},
+    drill_checks,
     restore_testing::{Choice, PointsToTest},
     schedule::{Schedule, ScheduleError, Zone},
 };
@@ -28,8 +29,6 @@ const VALIDATION_MAX: i64 = 168;
 /// ARNs and conditions of one plan or selection.
 const ARNS_MAX: usize = 30;
 const CONDITIONS_MAX: usize = 30;
-/// The overrides that are Snapferry's own begin so; what there is of them.
-const OWN: &str = "snapferry:";
 
 /// `RecoveryPointSelection`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -339,22 +338,14 @@ fn overrides(
     given: &BTreeMap<String, String>,
     schema: &schemars::Schema,
 ) -> Result<BTreeMap<String, String>, Fault> {
-    let (own, others): (BTreeMap<_, _>, BTreeMap<_, _>) = given
-        .clone()
-        .into_iter()
-        .partition(|(name, _)| name.to_ascii_lowercase().starts_with(OWN));
-    for (name, value) in &own {
-        let is_rows = name.eq_ignore_ascii_case(service::backup_jobs::drills::ROWS_MIN);
-        if !is_rows || value.trim().parse::<u64>().is_err() {
-            let message = format!(
-                "{} is {}: there is {}, a number of rows.",
-                shown(name),
-                shown(value),
-                service::backup_jobs::drills::ROWS_MIN
-            );
-            return Err(invalid("RestoreMetadataOverrides", message));
-        }
-    }
+    drill_checks::read(given).map_err(|why| {
+        invalid(
+            "RestoreMetadataOverrides",
+            format!("RestoreMetadataOverrides: {why}."),
+        )
+    })?;
+    let mut others = given.clone();
+    others.retain(|name, _| !name.to_ascii_lowercase().starts_with(drill_checks::OWN));
     restore::members(&others, schema)?;
     Ok(given.clone())
 }

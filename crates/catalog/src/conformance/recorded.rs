@@ -25,6 +25,7 @@ fn fill(tx: &mut dyn Tx) -> Result<(), CatalogError> {
         accounts::ensure(tx, &samples::account(digit), "")?;
         let settings = BackupSettings::of(&samples::region(), &samples::account(digit));
         keyed::insert(tx, settings)?;
+        keyed::insert(tx, samples::receipt_chain(digit))?;
     }
     for name in ["a", "b-b", "c"] {
         snapshots::insert(tx, samples::snapshot(name))?;

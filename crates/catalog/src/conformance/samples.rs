@@ -6,9 +6,10 @@ use model::{
     BackupSelection, BackupVault, BackupVaultName, Cluster, ClusterName, ClusterStatus, Content,
     CopyAction, Drill, Entropy, GroupScope, Hash, Instance, Job, JobId, JobKind, Key, KeyManager,
     KeyState, LegalHold, ParameterGroup, ParameterSetting, Placement, PlanBody, PlanRule,
-    PlanVersion, RecoveryPoint, Region, ResourceId, RestoreTestingPlan, RestoreTestingSelection,
-    RetainedBackup, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus, Subnet, SubnetGroup,
-    SubnetGroupName, Subscription, SubscriptionName, SystemEntropy, Timestamp, VolumeId, VolumeRef,
+    PlanVersion, ReceiptChain, RecoveryPoint, Region, ResourceId, RestoreTestingPlan,
+    RestoreTestingSelection, RetainedBackup, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus,
+    Subnet, SubnetGroup, SubnetGroupName, Subscription, SubscriptionName, SystemEntropy, Timestamp,
+    VolumeId, VolumeRef,
     job::Subject,
     recovery_point::Lifecycle,
     restore_testing::{CLUSTER_PREFIX, Choice, PointsToTest, Stage},
@@ -462,6 +463,7 @@ pub fn drill(name: &str) -> Drill {
         start_by: Timestamp(9),
         validation_window_hours: 0,
         rows_min: None,
+        wanted: Vec::new(),
         stage: Stage::Waiting,
         started_at: None,
         restored_at: None,
@@ -470,6 +472,18 @@ pub fn drill(name: &str) -> Drill {
         validation: None,
         deletion: None,
         ended_at: None,
+        origin: None,
+        receipt: None,
+    }
+}
+
+/// The newest receipt of an account.
+pub fn receipt_chain(digit: u8) -> ReceiptChain {
+    ReceiptChain {
+        region: region(),
+        account: account(digit),
+        number: 1,
+        sha256: "00".repeat(32),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It does not know who may make one. Servers that check no signatures serve any account and
 //! keep none here.
-use model::{Account, BackupSettings, Drill, LegalHold, Region, Timestamp};
+use model::{Account, BackupSettings, Drill, LegalHold, ReceiptChain, Region, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -149,6 +149,7 @@ pub fn delete(tx: &mut dyn Tx, id: &Account) -> Result<bool, CatalogError> {
     keyed::forget_of_account::<BackupSettings>(tx, id)?;
     keyed::forget_of_account::<LegalHold>(tx, id)?;
     keyed::forget_of_account::<Drill>(tx, id)?;
+    keyed::forget_of_account::<ReceiptChain>(tx, id)?;
     let deleted = tx.execute("DELETE FROM accounts WHERE id = ?1", args![id])? == 1;
     if deleted {
         record::log_unversioned::<AccountRow>(tx, None, &[id.as_str()])?;

@@ -3,8 +3,8 @@
 //! Adding one is a line in `keyed!`.
 use model::{
     Account, BackupSelection, BackupSettings, BackupVault, Drill, LegalHold, ParameterGroup,
-    PlanVersion, Region, RestoreTestingPlan, RestoreTestingSelection, SubnetGroup, Subscription,
-    restore_testing::Stage,
+    PlanVersion, ReceiptChain, Region, RestoreTestingPlan, RestoreTestingSelection, SubnetGroup,
+    Subscription, restore_testing::Stage,
 };
 use serde_json::Value;
 
@@ -156,6 +156,13 @@ keyed! {
             drill.planned_at.0.into(),
             i64::from(drill.stage != Stage::Over).into(),
         ],
+    }
+    ReceiptChain {
+        table: "receipt_chains",
+        tag: "receipt_chain",
+        word: "chain of receipts",
+        key: ["account"] = |chain| vec![chain.account.as_str()],
+        keeps_account: None,
     }
 }
 

@@ -30,8 +30,10 @@ pub const CLUSTER_AUTHORITY: &str = "cluster_authority";
 /// What the passwords of clusters' servers on several nodes are made from; it is sealed. A catalog that is
 /// rebuilt makes another, and gives servers their new passwords.
 pub const PEER_KEY: &str = "peer_key";
+/// The key that receipts of drills are signed by; its private half is sealed.
+pub const RECEIPT_KEY: &str = "receipt_key";
 /// The facts that the record log carries; the others belong to this one catalog.
-const RECORDED: [&str; 3] = [ADMINISTRATOR, MODE, CLUSTER_AUTHORITY];
+const RECORDED: [&str; 4] = [ADMINISTRATOR, MODE, CLUSTER_AUTHORITY, RECEIPT_KEY];
 
 /// A fact that the record log carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +48,9 @@ impl Record for Note {
     const KIND: &'static str = "notes";
     const TAG: &'static str = "note";
     const TABLE: Table = Table {
-        only: Some("name IN ('administrator_access_key', 'cluster_authority', 'mode')"),
+        only: Some(
+            "name IN ('administrator_access_key', 'cluster_authority', 'mode', 'receipt_key')",
+        ),
         ..Table::new("meta", 1, &["name", "value"])
     };
     const COLUMNS: &'static str = "name, value";

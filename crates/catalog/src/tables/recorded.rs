@@ -6,8 +6,9 @@ use std::{collections::BTreeMap, fmt};
 
 use model::{
     Account, BackupJob, BackupPlan, BackupSelection, BackupSettings, BackupVault, Cluster, Drill,
-    Grant, Instance, Key, LegalHold, ParameterGroup, PlanVersion, Region, RestoreTestingPlan,
-    RestoreTestingSelection, RetainedBackup, Snapshot, SubnetGroup, Subscription,
+    Grant, Instance, Key, LegalHold, ParameterGroup, PlanVersion, ReceiptChain, Region,
+    RestoreTestingPlan, RestoreTestingSelection, RetainedBackup, Snapshot, SubnetGroup,
+    Subscription,
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -55,6 +56,7 @@ pub static RECORDS: &[Kind] = &[
     kind::<RestoreTestingPlan>(),
     kind::<RestoreTestingSelection>(),
     kind::<Drill>(),
+    kind::<ReceiptChain>(),
 ];
 
 type Page = fn(&mut dyn Tx, Option<&Region>, Option<&Recorded>, usize) -> Found<Vec<Versioned>>;

@@ -27,6 +27,10 @@ pub(super) const ADMIN: &str = "rdsadmin";
 /// socket alone; over the network it has one, and needs TLS.
 pub(super) const REPLICATOR: &str = "rdsrepladmin";
 
+/// The role of checks of clusters that are restored for a test, which only those have. It has no password,
+/// and is let in at the socket alone.
+pub(super) const CHECKER: &str = "rdscheckadmin";
+
 /// The slot that keeps the log until it is kept elsewhere, and the name of the connection that commits
 /// may wait for.
 pub(super) const SLOT: &str = "vault_log";
@@ -162,7 +166,7 @@ pub(super) fn write(
         ("pg_hba.conf", access_rules(home, tls, &chosen)),
         (
             "pg_ident.conf",
-            format!("snapferry \"{ident_user}\" {ADMIN}\n"),
+            format!("snapferry \"{ident_user}\" {ADMIN}\nsnapferry \"{ident_user}\" {CHECKER}\n"),
         ),
     ] {
         is_new |= replace(&dir, name, text.as_bytes(), home.os_uid).map_err(failed)?;
@@ -508,8 +512,10 @@ fn access_rules(home: &Home, tls: Option<&Tls>, chosen: &Values) -> String {
         "\
 # Written by snapferry at every start: changes here are lost. The first rule that fits counts.
 local all,replication {ADMIN} peer map=snapferry
+local all {CHECKER} peer map=snapferry
 {followers}local all all reject
 {afar}host all {ADMIN},{REPLICATOR} all reject
+host all {CHECKER} all reject
 host {ADMIN} all all reject
 {kind} all all all scram-sha-256
 {others}"

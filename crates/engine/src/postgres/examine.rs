@@ -27,6 +27,7 @@ const READ: &str = "SELECT count(*), coalesce(sum(CASE WHEN relkind IN ('r', 'm'
      THEN word::bigint ELSE 0 END), 0)::bigint FROM pg_class, \
      LATERAL ts_stat(format('SELECT count(*)::text::tsvector FROM ONLY %s', oid::regclass)) \
      WHERE relkind IN ('r', 'm', 't', 'S') AND relpersistence <> 't'";
+const DOING: &str = "check indexes";
 const HAS_CHECKS: &str =
     "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'amcheck')";
 const CHECK_SCHEMA: &str = "snapferry_examines";
@@ -39,14 +40,8 @@ const INDEXES: &str = "SELECT count(*) FROM pg_class c JOIN pg_index i ON i.inde
 
 impl Postgres {
     pub(super) async fn examine_cluster(&self, home: &Home) -> Result<Examined, EngineError> {
-        let session = open(home, ADMIN).await?;
-        let row = session
-            .row("list its databases", DATABASES, &[&DATABASES_MAX])
-            .await?;
-        let databases: Vec<String> = column(&row, 0)?;
-        session.close().await;
         let mut examined = Examined::default();
-        for database in &databases {
+        for database in &databases(home).await? {
             let session = open(home, database).await?;
             let row = session
                 .row_within(READ_WAIT, "read every relation", READ, &[])
@@ -61,27 +56,46 @@ impl Postgres {
     }
 }
 
-async fn open(home: &Home, database: &str) -> Result<Session, EngineError> {
+/// The databases that take connections.
+pub(super) async fn databases(home: &Home) -> Result<Vec<String>, EngineError> {
+    let session = open(home, ADMIN).await?;
+    let row = session
+        .row("list its databases", DATABASES, &[&DATABASES_MAX])
+        .await?;
+    session.close().await;
+    column(&row, 0)
+}
+
+pub(super) async fn open(home: &Home, database: &str) -> Result<Session, EngineError> {
     let opened = Session::open(home, database).await;
     opened.map_err(EngineError::from)
 }
 
 /// Checks indexes where the extension for it is installed.
 async fn check_indexes(session: &Session) -> Result<u64, EngineError> {
-    let doing = "check indexes";
-    let row = session.row(doing, HAS_CHECKS, &[]).await?;
-    if !column::<bool>(&row, 0)? {
+    if !has_checks(session).await? {
         return Ok(0);
     }
+    make_checks(session).await?;
+    let row = session.row_within(READ_WAIT, DOING, INDEXES, &[]).await?;
+    Ok(counted(column(&row, 0)?))
+}
+
+/// Whether the extension for it is installed.
+pub(super) async fn has_checks(session: &Session) -> Result<bool, EngineError> {
+    let row = session.row(DOING, HAS_CHECKS, &[]).await?;
+    column(&row, 0)
+}
+
+/// Makes the extension in the session's database, unless it is there.
+pub(super) async fn make_checks(session: &Session) -> Result<(), EngineError> {
     let make = format!(
         "CREATE SCHEMA IF NOT EXISTS {CHECK_SCHEMA}; \
          CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA {CHECK_SCHEMA}"
     );
-    session.run(doing, &make).await?;
-    let row = session.row_within(READ_WAIT, doing, INDEXES, &[]).await?;
-    Ok(counted(column(&row, 0)?))
+    session.run(DOING, &make).await
 }
 
-fn counted(count: i64) -> u64 {
+pub(super) fn counted(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }

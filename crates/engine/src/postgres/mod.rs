@@ -8,6 +8,7 @@
 //! what lies in `data/` is never trusted: it is entered without following links, and files of
 //! another owner are refused.
 mod admission;
+mod ask;
 mod bounded;
 mod changes;
 mod client;
@@ -21,6 +22,7 @@ mod examine;
 mod extensions;
 mod follow;
 mod handle;
+mod inspect;
 mod install;
 mod left;
 mod load;
@@ -50,9 +52,9 @@ use async_trait::async_trait;
 use model::{LogPlace, Standing};
 
 use crate::{
-    ChangeMaps, Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home,
-    LogSource, LogTail, NewCluster, Parameter, Programs, ReplayTarget, Replica, ServerState, Tls,
-    WantedParameters,
+    Answer, ChangeMaps, Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined,
+    Home, Inspected, Inspection, LogSource, LogTail, NewCluster, Parameter, Programs, Question,
+    ReplayTarget, Replica, ServerState, Tls, WantedParameters,
     blocking::blocking,
     hosting::{
         child::own_uid,
@@ -280,6 +282,14 @@ impl Engine for Postgres {
 
     async fn examine(&self, home: &Home) -> Result<Examined, EngineError> {
         self.examine_cluster(home).await
+    }
+
+    async fn ask(&self, home: &Home, question: &Question) -> Result<Answer, EngineError> {
+        self.ask_cluster(home, question).await
+    }
+
+    async fn inspect(&self, home: &Home, what: Inspection) -> Result<Inspected, EngineError> {
+        self.inspect_cluster(home, what).await
     }
 
     fn keep_templates(&self, folder: PathBuf) {

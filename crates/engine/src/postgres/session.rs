@@ -1,4 +1,4 @@
-//! A session of the administrator's role over the cluster's own socket.
+//! A session of the administrator's role, or of the one that checks what was restored, over the cluster's own socket.
 //!
 //! It does not know what the session is for.
 //!
@@ -21,7 +21,7 @@ use tokio_postgres::{
 
 use super::{
     bounded::Bounded,
-    conf::{self, ADMIN},
+    conf::{self, ADMIN, CHECKER},
 };
 use crate::hosting::{child::own_uid, serving};
 use crate::{Cause, EngineError, Home};
@@ -30,6 +30,15 @@ use crate::{Cause, EngineError, Home};
 pub(super) const STATEMENT_WAIT: Duration = Duration::from_secs(120);
 /// How long a statement may take that writes all of a large server's memory to the disk.
 pub(super) const CHECKPOINT_WAIT: Duration = Duration::from_secs(15 * 60);
+/// Nothing that a database's owner set may steer the administrator's session.
+const OPTIONS: &str = "-c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=0 \
+    -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 \
+    -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed \
+    -c session_replication_role=origin -c log_statement=none -c pg_stat_statements.track=none \
+    -c log_min_duration_statement=-1 -c log_min_duration_sample=-1 -c log_min_error_statement=panic \
+    -c log_transaction_sample_rate=0 -c debug_print_parse=off -c debug_print_rewritten=off \
+    -c debug_print_plan=off \
+    -c client_min_messages=error -c datestyle=iso -c synchronous_commit=local";
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
 /// Why there is no session.
@@ -114,23 +123,41 @@ impl Session {
     /// # Errors
     /// What the system or the server answers, or that it does not.
     pub(super) async fn open(home: &Home, database: &str) -> Result<Self, Refusal> {
+        Self::open_as(home, database, ADMIN, OPTIONS).await
+    }
+
+    /// Connects as the role that checks what was restored, for statements that take no longer than `wait`.
+    /// It may set nothing that only a superuser does.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) async fn open_as_checker(
+        home: &Home,
+        database: &str,
+        wait: Duration,
+    ) -> Result<Self, Refusal> {
+        let options = format!(
+            "-c statement_timeout={} -c lock_timeout=0 -c idle_session_timeout=0 \
+             -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=on \
+             -c client_min_messages=error -c datestyle=iso",
+            wait.as_millis()
+        );
+        Self::open_as(home, database, CHECKER, &options).await
+    }
+
+    async fn open_as(
+        home: &Home,
+        database: &str,
+        role: &str,
+        options: &str,
+    ) -> Result<Self, Refusal> {
         let mut config = Config::new();
         config
-            .user(ADMIN)
+            .user(role)
             .dbname(database)
             .application_name("snapferry")
             .ssl_mode(SslMode::Disable)
-            // Nothing that a database's owner set may steer the administrator's session.
-            .options(
-                "-c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=0 \
-                 -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 \
-                 -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed \
-                 -c session_replication_role=origin -c log_statement=none -c pg_stat_statements.track=none \
-                 -c log_min_duration_statement=-1 -c log_min_duration_sample=-1 -c log_min_error_statement=panic \
-                 -c log_transaction_sample_rate=0 -c debug_print_parse=off -c debug_print_rewritten=off \
-                 -c debug_print_plan=off \
-                 -c client_min_messages=error -c datestyle=iso -c synchronous_commit=local",
-            );
+            .options(options);
         let user = home.os_uid.unwrap_or_else(own_uid);
         // The whole conversation: a server that is stopped takes the connection and says nothing.
         let deadline = Instant::now() + CONNECT_WAIT;
@@ -215,6 +242,11 @@ impl Session {
     ) -> Result<Row, EngineError> {
         let result = timeout(wait, self.client.query_one(sql, values)).await;
         judge(wait, doing, result)
+    }
+
+    /// What speaks to the server.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Whether the connection has ended.

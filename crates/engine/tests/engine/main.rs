@@ -12,6 +12,7 @@ mod lifecycle;
 mod meanwhile;
 mod members;
 mod points;
+mod questions;
 mod secrets;
 mod support;
 mod templates;

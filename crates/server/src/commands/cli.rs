@@ -9,7 +9,8 @@ use super::{
     exit_status::ExitStatus,
     failure::Failure,
     invocation::{Invocation, Outcome, Run},
-    job, key, login, man, master_key, node, openapi, plan, reference, serve, snapshot, vault,
+    job, key, login, man, master_key, node, openapi, plan, receipt, reference, serve, snapshot,
+    vault,
 };
 
 const EXAMPLES: &str = "Examples:\n  \
@@ -81,6 +82,7 @@ commands! {
     events::Events,
     plan::Plan,
     drill::Drill,
+    receipt::Receipt,
     account::Account,
     access_key::AccessKey,
     actions::Actions,

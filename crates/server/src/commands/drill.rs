@@ -26,6 +26,7 @@ use crate::{
     after_help = "Examples:\n  \
     snapferry drill list\n  \
     snapferry drill list --plan weekly --json\n  \
+    snapferry drill run weekly\n  \
     snapferry drill show 0f8fad5b-d9cb-469f-a165-70867728950e"
 )]
 pub(crate) struct Drill {
@@ -48,6 +49,19 @@ enum DrillVerb {
         remote: Remote,
         #[command(flatten)]
         format: ListFormat,
+    },
+    /// Have what a restore testing plan tests be tested now, as if it were due
+    #[command(after_help = "Examples:\n  \
+        snapferry drill run weekly\n  \
+        snapferry drill run weekly --json")]
+    Run {
+        /// The plan's name
+        #[arg(value_name = "PLAN")]
+        plan: String,
+        #[command(flatten)]
+        remote: Remote,
+        #[command(flatten)]
+        format: Format,
     },
     /// Show the receipt of a restore test
     #[command(after_help = "Examples:\n  \
@@ -78,6 +92,11 @@ impl Run for Drill {
                     ListFormat::Text => table(&HEAD, rows.iter().map(cells)),
                 })?;
             }
+            DrillVerb::Run {
+                plan,
+                remote,
+                format,
+            } => begin(plan, &remote, format)?,
             DrillVerb::Show { id, remote, format } => {
                 let rows = ask(&remote, "DrillIdentifier", Some(id))?;
                 let drill = rows.into_iter().next().unwrap_or_default();
@@ -89,6 +108,33 @@ impl Run for Drill {
         }
         Ok(Outcome::Done)
     }
+}
+
+fn begin(plan: String, remote: &Remote, format: Format) -> Result<(), Failure> {
+    let api = Api::open(remote)?;
+    let asked = Map::from_iter([("RestoreTestingPlanName".to_owned(), json!(plan))]);
+    let begun = api.call(api.region(), "RunRestoreTestingPlan", asked);
+    let begun = run(async { Ok(begun.await?) })?;
+    let drills = begun["Drills"].as_array().cloned().unwrap_or_default();
+    let row = |drill: &Value| {
+        let names = ["SourceResourceArn", "RecoveryPointArn", "DrillIdentifier"];
+        names.map(|name| text(drill, name).to_owned()).to_vec()
+    };
+    print(&match format {
+        Format::Json => lines_of_json(drills.into_iter()),
+        Format::Text => table(&["CLUSTER", "RECOVERY POINT", "ID"], drills.iter().map(row)),
+    })
+}
+
+/// A signed receipt in a few words.
+fn signed(drill: &Value) -> Option<String> {
+    let receipt = &drill["Receipt"];
+    if receipt.is_null() {
+        let is_over = text(drill, "Status") == "over";
+        return is_over.then(|| "unsigned: it is of before receipts were signed".to_owned());
+    }
+    let (number, hash) = (&receipt["Number"], text(receipt, "Sha256"));
+    Some(format!("{number}, signed, SHA-256 {hash}"))
 }
 
 fn ask(remote: &Remote, member: &str, value: Option<String>) -> Result<Vec<Value>, Failure> {
@@ -161,6 +207,7 @@ fn receipt(drill: &Value) -> Vec<(&'static str, String)> {
         .into_iter()
         .map(|(word, name)| (word, text(drill, name).to_owned()));
     let mut lines: Vec<(&str, String)> = told.filter(|(_, value)| !value.is_empty()).collect();
+    lines.extend(signed(drill).map(|told| ("Receipt", told)));
     if !took(drill).is_empty() {
         lines.push(("Restored in", took(drill)));
     }

@@ -7,8 +7,11 @@ use catalog::holdings::Holdings;
 use engine::Profile;
 use model::{Account, Region};
 use service::{
-    OwnerError, RebuildError, StartError, clusters::authority::AuthorityError,
-    nodes::forget::ForgetError, record_log::rotate_master_key::RotateError,
+    OwnerError, RebuildError, StartError,
+    clusters::authority::AuthorityError,
+    nodes::forget::ForgetError,
+    receipts::{NotAKey, ReceiptKeyError},
+    record_log::rotate_master_key::RotateError,
 };
 
 use crate::{
@@ -63,6 +66,20 @@ pub(crate) enum Failure {
     /// No server made one yet.
     #[error("there is no authority yet: a server makes it at its first start")]
     NoAuthority,
+    #[error(transparent)]
+    ReceiptKey(#[from] ReceiptKeyError),
+    /// No server made one yet.
+    #[error("there is no key that signs receipts yet: a server makes it at its first start")]
+    NoReceiptKey,
+    /// A file holds no such key.
+    #[error("{0:?} has no key to check receipts by")]
+    BadReceiptKey(PathBuf, #[source] NotAKey),
+    /// No plan has that name.
+    #[error("there is no backup plan {0}")]
+    NoPlan(String),
+    /// A drill has no receipt.
+    #[error("the drill {0} has no signed receipt")]
+    NoReceipt(String),
     /// A vault cannot be opened.
     #[error("the vault of {0} cannot be opened")]
     Vault(Region, #[source] vault::VaultError),
@@ -203,6 +220,9 @@ pub(crate) enum Failure {
     /// A vault that was made under another key.
     #[error("the backup vault {0} is there already, under another key")]
     FixedKey(String),
+    /// A file cannot be read.
+    #[error("cannot read {0:?}")]
+    Unread(PathBuf, #[source] io::Error),
     /// The terminal or pipe is gone, or the system has no thread left.
     #[error("cannot {doing}")]
     Io {
@@ -230,7 +250,8 @@ impl Failure {
         match self {
             Self::Api(error) => api_status(error),
             Self::NoKeyGiven => ExitStatus::Refused,
-            Self::NoJob(_) => ExitStatus::NotFound,
+            Self::NoJob(_) | Self::NoReceipt(_) | Self::NoPlan(_) => ExitStatus::NotFound,
+            Self::BadReceiptKey(..) => ExitStatus::Usage,
             Self::NoEndpoint { .. } => ExitStatus::Conflict,
             Self::WaitTimedOut { .. } | Self::WatchTimedOut { .. } => ExitStatus::TimedOut,
             Self::Interrupted { .. } => ExitStatus::Interrupted,
@@ -273,7 +294,7 @@ impl Failure {
             Self::Rekey(RotateError::Owner(error)) => owner_hint(error),
             Self::Rekey(_) => Some("both keys are kept; give the command again, and it goes on".to_owned()),
             Self::NoSharedCatalog => Some("nodes are listed where several share a catalog: name it with --catalog postgres://...".to_owned()),
-            Self::NoAuthority => Some("start one with `snapferry serve`".to_owned()),
+            Self::NoAuthority | Self::NoReceiptKey => Some("start one with `snapferry serve`".to_owned()),
             Self::NoTasks(_) | Self::NoSuchNode(_) => Some("`snapferry node list` shows the nodes".to_owned()),
             Self::NotServed => Some("start it with `snapferry serve`, and ask again".to_owned()),
             Self::VerifyBusy => Some("wait for it, give the same options to watch it, or add --restart to give it up".to_owned()),
@@ -316,6 +337,9 @@ impl Failure {
             Self::PlanFile { .. } => Some("nothing was changed; what a file can have is in docs/concepts/backups.md".to_owned()),
             Self::SameName(name) => Some(format!("give one of them another name, by UpdateBackupPlan, or delete it; `aws backup list-backup-plans` shows both {name}")),
             Self::FixedKey(_) => Some("a vault's key stays as it was made: give the file that key, or another vault's name".to_owned()),
+            Self::BadReceiptKey(..) => Some("`snapferry receipt key` prints that of a deployment".to_owned()),
+            Self::NoPlan(_) => Some("`aws backup list-backup-plans` shows those of the region".to_owned()),
+            Self::NoReceipt(_) => Some("one is signed when the drill is over; `snapferry drill show` tells how far it is".to_owned()),
             Self::NoJob(_) => Some("`snapferry job list` shows those that are".to_owned()),
             Self::JobFailed { .. } => Some("`snapferry events` and the server's log say more".to_owned()),
             Self::NoEndpoint { .. } => Some("`snapferry cluster list` shows how clusters are; a cluster with one instance has no reader".to_owned()),
@@ -325,10 +349,11 @@ impl Failure {
                 Some("`snapferry job list` on the server and DescribeEvents tell why".to_owned())
             }
             Self::NoCredentialsFile(_) => Some("a server makes them at its first start; name its folder with --data DIR, and add --dev for one of `snapferry serve --dev`".to_owned()),
-            Self::Start(StartError::Authority(_) | StartError::PeerKey(_))
+            Self::Start(StartError::Authority(_) | StartError::PeerKey(_) | StartError::ReceiptKey(_))
             | Self::Authority(_)
+            | Self::ReceiptKey(_)
             | Self::S3(_)
-            | Self::Vault(..) | Self::Io { .. } => None,
+            | Self::Vault(..) | Self::Unread(..) | Self::Io { .. } => None,
         }
     }
 }

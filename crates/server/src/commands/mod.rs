@@ -30,6 +30,7 @@ mod openapi;
 mod output;
 mod plan;
 mod progress_bar;
+mod receipt;
 mod reference;
 mod schemas;
 mod serve;

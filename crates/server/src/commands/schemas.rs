@@ -11,12 +11,20 @@ const ROWS: &[Row] = &[
     ("cluster list", false, clusters),
     ("doctor", false, doctor),
     ("drill list", false, || list(drill())),
+    ("drill run", false, || {
+        answer("RunRestoreTestingPlan", "/properties/Drills")
+    }),
     ("drill show", false, drill),
     ("events", false, || list(event())),
     ("events --follow", true, event),
     ("job list", false, jobs),
     ("job watch", true, job_lines),
     ("key why", false, key),
+    ("plan preview", false, preview),
+    ("plan run", false, || {
+        answer("RunBackupPlan", "/properties/BackupJobs")
+    }),
+    ("receipt verify", false, receipts),
     ("snapshot copy", true, snapshot_lines),
     ("snapshot cost", false, || {
         answer("DescribeDBClusterSnapshotCosts", "")
@@ -103,6 +111,38 @@ fn clusters() -> Value {
         ("newest_snapshot", or_null("string")),
         ("newest_snapshot_age_seconds", or_null("integer")),
     ]))
+}
+
+fn preview() -> Value {
+    let due = object([
+        ("time", kind("string")),
+        ("plan", kind("string")),
+        ("rule", or_null("string")),
+        ("vault", or_null("string")),
+        ("kept_until", or_null("string")),
+    ]);
+    let kept = object([
+        ("plan", kind("string")),
+        ("rule", kind("string")),
+        ("recovery_points", or_null("integer")),
+    ]);
+    object([("due", list(due)), ("kept", list(kept))])
+}
+
+fn receipts() -> Value {
+    let chain = object([
+        ("whose", kind("string")),
+        ("first", kind("integer")),
+        ("last", kind("integer")),
+        ("successful", kind("integer")),
+        ("sha256", kind("string")),
+    ]);
+    object([
+        ("genuine", kind("boolean")),
+        ("key", kind("string")),
+        ("wrong", or_null("string")),
+        ("chains", list(chain)),
+    ])
 }
 
 fn shown_snapshot() -> Value {

@@ -7,7 +7,7 @@ pub mod backup;
 mod copy;
 pub mod door;
 pub mod drills;
-pub(crate) mod plans;
+pub mod plans;
 pub mod record;
 mod restore;
 pub mod settings;

@@ -99,6 +99,45 @@ async fn fire(
         .map_err(|error| TaskError::doing(&what(), &error))
 }
 
+/// Makes the jobs of a plan's rules as if they were due now; those of one rule, if it is named. They are what
+/// a run at this second would have made, and none twice.
+///
+/// # Errors
+/// The catalog's.
+pub async fn run_now(
+    context: &ServiceContext,
+    plan: &BackupPlan,
+    rule: Option<&str>,
+) -> Result<Vec<BackupJob>, CatalogError> {
+    let now = context.now();
+    let rules = plan.body.rules.iter();
+    let rules = rules.filter(|one| rule.is_none_or(|name| one.name == name));
+    let runs: Vec<Run> = rules
+        .map(|rule| Run {
+            rule,
+            at: now,
+            missed: None,
+        })
+        .collect();
+    let jobs = jobs(context, plan, &runs, now).await?;
+    let mut kept = Vec::with_capacity(jobs.len());
+    for batch in jobs.chunks(JOBS) {
+        let batch = batch.to_vec();
+        let made = context.catalog.write(move |tx| {
+            let mut made = Vec::new();
+            for job in &batch {
+                if keep(tx, job)? {
+                    made.push(job.clone());
+                }
+            }
+            Ok::<_, CatalogError>(made)
+        });
+        kept.extend(made.await?);
+    }
+    context.backup_jobs.notify_one();
+    Ok(kept)
+}
+
 /// A time at which a rule was due, and what becomes of it.
 struct Run<'a> {
     rule: &'a PlanRule,
@@ -229,16 +268,17 @@ fn job(
     }
 }
 
-/// Keeps a run's job, unless there is one.
-fn keep(tx: &mut dyn Tx, job: &BackupJob) -> Result<(), CatalogError> {
+/// Keeps a run's job, unless there is one. Answers whether it was kept.
+fn keep(tx: &mut dyn Tx, job: &BackupJob) -> Result<bool, CatalogError> {
     let (owner, kind) = ((&job.region, &job.account), BackupJobKind::Backup);
     let token = job.idempotency_token.as_deref().unwrap_or_default();
-    if rows::of_token(tx, owner, kind, token)?.is_none() {
-        match record::insert(tx, job.clone()) {
-            // Another process was faster.
-            Ok(_) | Err(CatalogError::Conflict { .. }) => {}
-            Err(error) => return Err(error),
-        }
+    if rows::of_token(tx, owner, kind, token)?.is_some() {
+        return Ok(false);
     }
-    Ok(())
+    match record::insert(tx, job.clone()) {
+        Ok(_) => Ok(true),
+        // Another process was faster.
+        Err(CatalogError::Conflict { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

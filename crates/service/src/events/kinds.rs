@@ -191,6 +191,15 @@ pub(crate) fn restore_tested(tx: &mut dyn Tx, drill: &Drill) -> Result<(), Catal
     };
     let said = drill.validation.as_ref();
     let why = said.and_then(|said| said.message.as_deref()).unwrap_or("");
+    // Whoever keeps the events elsewhere can tell when receipts are missing.
+    let receipt = drill.receipt.as_ref().map_or_else(String::new, |signed| {
+        format!(
+            "Its receipt is number {} (SHA-256 {}).",
+            signed.number, signed.sha256
+        )
+    });
+    let mut told = vec![kind.tells, why, &receipt];
+    told.retain(|part| !part.is_empty());
     let name = drill.point.locate(ArnKind::ClusterSnapshot);
     let event = Event {
         region: drill.region.clone(),
@@ -199,7 +208,7 @@ pub(crate) fn restore_tested(tx: &mut dyn Tx, drill: &Drill) -> Result<(), Catal
         source_id: name.map_or("", |located| located.name).to_owned(),
         source_arn: drill.point.clone(),
         categories: vec![kind.category.to_owned()],
-        message: format!("{} {why}", kind.tells).trim_end().to_owned(),
+        message: told.join(" "),
         event_id: kind.id.to_owned(),
         at: tx.now(),
     };

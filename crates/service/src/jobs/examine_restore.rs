@@ -13,7 +13,7 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    JobError,
+    JobError, own_checks,
     restore_sample::{Verdict, judge},
     run::{JobType, Run},
 };
@@ -91,11 +91,21 @@ async fn run(run: &Run) -> Result<(), JobError> {
         Ok(examined) => Verdict::Whole(examined),
         Err(error) => judge(error)?,
     };
+    let seen = body.clone();
+    let drill = context.catalog.read(move |tx| find(tx, &seen)).await?;
+    let mut found = Vec::new();
+    if let Some(drill) = drill.map(|stored| stored.value) {
+        found = checks(&verdict, drill.rows_min);
+        // What cannot be read is asked nothing.
+        if matches!(verdict, Verdict::Whole(_)) {
+            let asking = own_checks::make(engine.as_ref(), &home, &drill, &cluster);
+            found.extend(run.slot.waiting(asking).await?);
+        }
+    }
     let lease = run.lease.clone();
     let written = context.catalog.write(move |tx| {
         jobs::guard(tx, &lease)?;
-        let rows_min = find(tx, &body)?.and_then(|stored| stored.value.rows_min);
-        write(tx, &body, checks(&verdict, rows_min))?;
+        write(tx, &body, found.clone())?;
         jobs::finish(tx, &lease, &jobs::End::Done)?;
         Ok::<_, JobError>(())
     });
@@ -107,6 +117,7 @@ fn check(name: &str, passed: bool, found: String) -> Check {
         name: name.to_owned(),
         passed,
         found,
+        asked: None,
     }
 }
 

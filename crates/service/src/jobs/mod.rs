@@ -19,6 +19,7 @@ pub(crate) mod failover;
 pub mod failover_cluster;
 pub mod keyed_queues;
 pub mod on_instance;
+mod own_checks;
 pub mod progress;
 pub mod reboot_instance;
 pub mod reencrypt;

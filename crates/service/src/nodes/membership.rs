@@ -16,6 +16,7 @@ use crate::{
     clusters::{authority::AuthorityError, peer_key::PeerKeyError},
     context::ServiceContext,
     fault::chain,
+    receipts::ReceiptKeyError,
     record_log::owner::OwnerError,
 };
 
@@ -42,6 +43,9 @@ pub enum StartError {
     /// Clusters on several nodes have no secret.
     #[error(transparent)]
     PeerKey(#[from] PeerKeyError),
+    /// Receipts of drills cannot be signed.
+    #[error(transparent)]
+    ReceiptKey(#[from] ReceiptKeyError),
 }
 
 fn because(taken: &Taken) -> String {

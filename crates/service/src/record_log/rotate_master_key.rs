@@ -22,6 +22,7 @@ use crate::{
         authority::{self, AuthorityError},
         peer_key::{self, PeerKeyError},
     },
+    receipts::{self, ReceiptKeyError},
     record_log::{
         batch::{FOLDER, KEYS_FOLDER, Named},
         checkpoint::{self, CheckpointError, RecordLogWriter},
@@ -74,6 +75,9 @@ pub enum RotateError {
     /// The secret of clusters on several nodes.
     #[error(transparent)]
     PeerKey(#[from] PeerKeyError),
+    /// The key that signs receipts does not open.
+    #[error(transparent)]
+    ReceiptKey(#[from] ReceiptKeyError),
     /// A vault is not this catalog's.
     #[error(transparent)]
     Owner(#[from] OwnerError),
@@ -138,6 +142,7 @@ fn rewrap(tx: &mut dyn Tx, master_key: &MasterKey) -> Result<Rotated, RotateErro
     let mut done = Rotated::default();
     authority::reencrypt(tx, master_key)?;
     peer_key::reencrypt(tx, master_key)?;
+    receipts::reencrypt(tx, master_key)?;
     let wrong = |what: String| move |source| RotateError::Sealed { what, source };
     let mut after = String::new();
     loop {

@@ -1,6 +1,6 @@
 //! `DescribeDrills`: the caller's restore tests in the region, and what each found.
 use catalog::{CatalogExt, keyed, restore_testing};
-use model::{Drill, Timestamp};
+use model::{Drill, SignedReceipt, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -95,17 +95,48 @@ struct ShownDrill {
     /// When it was over.
     #[serde(skip_serializing_if = "Option::is_none")]
     end_time: Option<String>,
+    /// What was signed of it once it was over; none of what was over before receipts were signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<Receipt>,
+}
+
+/// A signed receipt.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+struct Receipt {
+    /// Its number in the account's chain in the region, from 1.
+    number: u64,
+    /// SHA-256 over what is signed: the next receipt has it.
+    sha256: String,
+    /// SHA-256 over the public key's SubjectPublicKeyInfo.
+    key_identifier: String,
+    /// What is signed and the signature: a DSSE envelope (Dead Simple Signing Envelope), JSON.
+    envelope: String,
+}
+
+impl From<SignedReceipt> for Receipt {
+    fn from(signed: SignedReceipt) -> Self {
+        Self {
+            number: signed.number,
+            sha256: signed.sha256,
+            key_identifier: signed.key,
+            envelope: signed.envelope,
+        }
+    }
 }
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct DrillCheck {
-    /// `connects`, `relations`, `indexes`, `rows`, or `restores` of what could not be.
+    /// `connects`, `relations`, `indexes`, `rows`, `restores` of what could not be, or the name of one that the overrides ask for.
     name: String,
     passed: bool,
     /// What was found.
     found: String,
+    /// What was asked, of a check that the selection's overrides ask for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked: Option<String>,
 }
 
 impl ShownDrill {
@@ -140,11 +171,13 @@ impl ShownDrill {
                     name: check.name,
                     passed: check.passed,
                     found: check.found,
+                    asked: check.asked,
                 })
                 .collect(),
             deletion_status: deletion.as_ref().map(|one| one.status.as_str()),
             deletion_status_message: deletion.and_then(|one| one.message),
             end_time: time(drill.ended_at),
+            receipt: drill.receipt.map(Receipt::from),
             drill_identifier: drill.id,
         }
     }

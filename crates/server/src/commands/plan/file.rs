@@ -77,11 +77,11 @@ fn completion_window() -> i64 {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct Rule {
     pub(super) rule_name: String,
-    target_backup_vault_name: String,
+    pub(super) target_backup_vault_name: String,
     #[serde(default = "schedule")]
-    schedule_expression: String,
+    pub(super) schedule_expression: String,
     #[serde(default = "time_zone")]
-    schedule_expression_timezone: String,
+    pub(super) schedule_expression_timezone: String,
     #[serde(default = "start_window")]
     start_window_minutes: i64,
     #[serde(default = "completion_window")]
@@ -233,7 +233,22 @@ impl Plan {
     }
 }
 
+impl Rule {
+    /// How many days what it makes is kept; none: for ever.
+    pub(super) fn days_kept(&self) -> Option<i64> {
+        self.lifecycle.as_ref()?.delete_after_days
+    }
+}
+
 impl TestingPlan {
+    /// When it is due, and in which time zone.
+    pub(super) fn schedule(&self) -> (&str, &str) {
+        (
+            &self.schedule_expression,
+            &self.schedule_expression_timezone,
+        )
+    }
+
     /// `RestoreTestingPlan`.
     pub(super) fn value(&self) -> Value {
         serde_json::json!({

@@ -127,3 +127,25 @@ async fn testing_plan(api: &Api, name: &str) -> Result<Plan, Failure> {
     }
     Ok(plan)
 }
+
+/// The id of the backup plan of a name, or which is one.
+///
+/// # Errors
+/// [`Failure::Api`]; [`Failure::SameName`]; [`Failure::NoPlan`].
+pub(super) async fn id_of(api: &Api, plan: &str) -> Result<String, Failure> {
+    let mut found = Vec::new();
+    for row in all(api, "ListBackupPlans", json!({})).await? {
+        let id = text(&row, "BackupPlanId");
+        if id == plan {
+            return Ok(id);
+        }
+        if text(&row, "BackupPlanName") == plan {
+            found.push(id);
+        }
+    }
+    match found.len() {
+        0 => Err(Failure::NoPlan(plan.to_owned())),
+        1 => Ok(found.remove(0)),
+        _ => Err(Failure::SameName(plan.to_owned())),
+    }
+}

@@ -10,7 +10,8 @@ use model::{
     Arn, ArnKind, BackupJob, BackupJobKind, ClusterName, Drill, Region, RestoreOf,
     RestoreTestingPlan, RestoreTestingSelection, Snapshot, SnapshotStatus, Tag, Timestamp,
     backup_job::resource_type,
-    restore_testing::{CLUSTER_PREFIX, Stage, choose},
+    drill_checks,
+    restore_testing::{CLUSTER_PREFIX, Origin, Stage, choose},
 };
 
 use super::super::{door::Metadata, record};
@@ -22,10 +23,6 @@ const RESOURCES: usize = 200;
 const POINTS: usize = 200;
 /// Drills that are written at once: what people ask for comes between.
 const DRILLS: usize = 50;
-/// What an override that is about the checks begins with.
-const OWN: &str = "snapferry:";
-/// Rows that tables have to have together.
-pub const ROWS_MIN: &str = "snapferry:min-rows";
 
 /// Makes drills of all that is due in a region.
 pub(super) async fn run(context: &ServiceContext, region: &Region) -> Result<(), TaskError> {
@@ -66,7 +63,7 @@ async fn fire(
     let planned_at = last_time(plan, now);
     if let Some(at) = planned_at {
         match now < at.plus(plan.start_window()) {
-            true => make(context, plan, at, now).await?,
+            true => drop(make(context, plan, at, now).await?),
             false => {
                 tracing::warn!(plan = %plan.arn(), %at, "its drills were not made: no server was at work within their start window");
             }
@@ -88,12 +85,25 @@ async fn fire(
     looked.await
 }
 
+/// Makes the drills of a plan as if it were due now.
+///
+/// # Errors
+/// The catalog's.
+pub async fn run_now(
+    context: &ServiceContext,
+    plan: &RestoreTestingPlan,
+) -> Result<Vec<Drill>, CatalogError> {
+    let now = context.now();
+    make(context, plan, now, now).await
+}
+
+/// Makes drills of what a plan tests, unless they are there; answers those that were made.
 async fn make(
     context: &ServiceContext,
     plan: &RestoreTestingPlan,
     planned_at: Timestamp,
     now: Timestamp,
-) -> Result<(), CatalogError> {
+) -> Result<Vec<Drill>, CatalogError> {
     let (of, draw) = (plan.clone(), context.entropy.uuid().as_u64_pair().0);
     let chosen = context
         .catalog
@@ -106,22 +116,24 @@ async fn make(
             drill(context, plan, (point, selection), (planned_at, now))
         })
         .collect();
+    let mut made = Vec::with_capacity(drills.len());
     for batch in drills.chunks(DRILLS) {
         let batch = batch.to_vec();
         let kept = context.catalog.write(move |tx| {
+            let mut kept = Vec::new();
             for (drill, job) in &batch {
                 let token = job.idempotency_token.as_deref().unwrap_or_default();
                 let owner = (&job.region, &job.account);
                 if rows::of_token(tx, owner, BackupJobKind::Restore, token)?.is_none() {
                     record::insert(tx, job.clone())?;
-                    keyed::insert(tx, drill.clone())?;
+                    kept.push(keyed::insert(tx, drill.clone())?.value);
                 }
             }
-            Ok::<_, CatalogError>(())
+            Ok::<_, CatalogError>(kept)
         });
-        kept.await?;
+        made.extend(kept.await?);
     }
-    Ok(())
+    Ok(made)
 }
 
 /// One recovery point of each resource that a plan tests, with the selection that has it.
@@ -213,7 +225,9 @@ fn may_take(plan: &RestoreTestingPlan, snapshot: &Snapshot) -> bool {
 fn metadata(inferred: Metadata, selection: &RestoreTestingSelection, cluster: &str) -> Metadata {
     let mut all = inferred;
     let own = selection.overrides.iter();
-    for (name, value) in own.filter(|(name, _)| !name.to_ascii_lowercase().starts_with(OWN)) {
+    for (name, value) in
+        own.filter(|(name, _)| !name.to_ascii_lowercase().starts_with(drill_checks::OWN))
+    {
         all.retain(|there, _| !there.eq_ignore_ascii_case(name));
         all.insert(name.clone(), value.clone());
     }
@@ -240,7 +254,8 @@ fn drill(
     let start_by = planned_at.plus(plan.start_window());
     let bytes = snapshot.content.as_ref().map(|one| one.logical_bytes);
     let rows_min = selection.overrides.iter();
-    let mut rows_min = rows_min.filter(|(name, _)| name.eq_ignore_ascii_case(ROWS_MIN));
+    let mut rows_min =
+        rows_min.filter(|(name, _)| name.eq_ignore_ascii_case(drill_checks::ROWS_MIN));
     // Of one resource, whichever of its points two processes draw at once.
     let token = format!(
         "restore-testing/{}/{}/{}",
@@ -287,6 +302,8 @@ fn drill(
         rows_min: rows_min
             .next()
             .and_then(|(_, rows)| rows.trim().parse().ok()),
+        // Only what reads is kept.
+        wanted: drill_checks::read(&selection.overrides).unwrap_or_default(),
         stage: Stage::Waiting,
         started_at: None,
         restored_at: None,
@@ -295,6 +312,8 @@ fn drill(
         validation: None,
         deletion: None,
         ended_at: None,
+        origin: Some(Origin::of(snapshot)),
+        receipt: None,
     };
     Some((drill, job))
 }

@@ -1,4 +1,6 @@
 //! How drills end: what is said of them, and to whom.
+use std::sync::Arc;
+
 use catalog::{CatalogError, CatalogExt, Tx};
 use model::{
     BackupJobState, Drill, Timestamp, Validation, ValidationStatus,
@@ -9,7 +11,19 @@ use super::{
     pair::{Pair, find, keep},
     passed,
 };
-use crate::{context::ServiceContext, events::kinds, metrics::Status};
+use crate::{
+    context::ServiceContext,
+    events::kinds,
+    metrics::Status,
+    receipts::{self, ReceiptKey},
+};
+
+/// What signs receipts; a service that was not started has none.
+pub(super) type Signer = Option<Arc<ReceiptKey>>;
+
+pub(super) fn signer(context: &ServiceContext) -> Signer {
+    context.receipt_key.get().cloned()
+}
 
 /// Writes into a drill that one thing is not as it should be.
 pub(super) fn failed(drill: &mut Drill, check: &str, why: &str, now: Timestamp) {
@@ -18,6 +32,7 @@ pub(super) fn failed(drill: &mut Drill, check: &str, why: &str, now: Timestamp) 
         name: check.to_owned(),
         passed: false,
         found: why.to_owned(),
+        asked: None,
     });
     drill.validation = Some(Validation {
         status: ValidationStatus::Failed,
@@ -37,7 +52,7 @@ pub(super) async fn fail(
     drill: &Drill,
     why: String,
 ) -> Result<(), CatalogError> {
-    let seen = drill.clone();
+    let (seen, signer) = (drill.clone(), signer(context));
     let over = context.catalog.write(move |tx| {
         let Some(mut pair) = find(tx, &seen)? else {
             return Ok(None);
@@ -49,7 +64,7 @@ pub(super) async fn fail(
             job.value.message = Some(why.clone());
         }
         failed(&mut pair.drill.value, "restores", &why, now);
-        over(tx, pair, now).map(Some)
+        over(tx, pair, now, &signer).map(Some)
     });
     tell(context, over.await?);
     Ok(())
@@ -61,23 +76,31 @@ pub(super) async fn deleted(
     drill: &Drill,
     deletion: Deletion,
 ) -> Result<(), CatalogError> {
-    let seen = drill.clone();
+    let (seen, signer) = (drill.clone(), signer(context));
     let ended = context.catalog.write(move |tx| {
         let Some(mut pair) = find(tx, &seen)? else {
             return Ok(None);
         };
         pair.drill.value.deletion = Some(deletion.clone());
         let now = tx.now();
-        over(tx, pair, now).map(Some)
+        over(tx, pair, now, &signer).map(Some)
     });
     tell(context, ended.await?);
     Ok(())
 }
 
 /// Keeps a drill as one that is over: from here on it is a receipt.
-pub(super) fn over(tx: &mut dyn Tx, mut pair: Pair, now: Timestamp) -> Result<Drill, CatalogError> {
+pub(super) fn over(
+    tx: &mut dyn Tx,
+    mut pair: Pair,
+    now: Timestamp,
+    signer: &Signer,
+) -> Result<Drill, CatalogError> {
     pair.drill.value.stage = Stage::Over;
     pair.drill.value.ended_at = Some(now);
+    if let Some(key) = signer {
+        receipts::issue(tx, key, &mut pair.drill.value)?;
+    }
     let drill = keep(tx, pair)?;
     passed::note(tx, &drill)?;
     kinds::restore_tested(tx, &drill)?;

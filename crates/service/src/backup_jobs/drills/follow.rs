@@ -8,7 +8,7 @@ use model::{
 
 use super::{
     super::{record::BeginError, restore::restored},
-    end::{self, failed},
+    end::{self, Signer, failed},
     pair::{Pair, deletion, find, keep},
 };
 use crate::{
@@ -32,15 +32,19 @@ pub(super) async fn go_on(
         }
         Stage::Waiting if may_begin => return begin(context, drill).await,
         Stage::Restoring => {
-            let seen = drill.clone();
+            let (seen, signer) = (drill.clone(), end::signer(context));
             let job = JobId::draw(&*context.entropy);
-            let over = context.catalog.write(move |tx| restoring(tx, &seen, job));
+            let over = context
+                .catalog
+                .write(move |tx| restoring(tx, &seen, job, &signer));
             end::tell(context, over.await?);
         }
         Stage::Checking => {
-            let seen = drill.clone();
+            let (seen, signer) = (drill.clone(), end::signer(context));
             let job = JobId::draw(&*context.entropy);
-            let over = context.catalog.write(move |tx| checking(tx, &seen, job));
+            let over = context
+                .catalog
+                .write(move |tx| checking(tx, &seen, job, &signer));
             end::tell(context, over.await?);
         }
         Stage::Held => {
@@ -114,16 +118,21 @@ fn cluster_of(tx: &mut dyn Tx, drill: &Drill) -> Result<Option<Cluster>, Catalog
 }
 
 /// Has the cluster read once it is there. Answers the drill if it is over.
-fn restoring(tx: &mut dyn Tx, seen: &Drill, job: JobId) -> Result<Option<Drill>, CatalogError> {
+fn restoring(
+    tx: &mut dyn Tx,
+    seen: &Drill,
+    job: JobId,
+    signer: &Signer,
+) -> Result<Option<Drill>, CatalogError> {
     let Some(mut pair) = find(tx, seen)? else {
         return Ok(None);
     };
     let now = tx.now();
     match cluster_of(tx, seen)? {
-        None => return lost(tx, pair).map(Some),
+        None => return lost(tx, pair, signer).map(Some),
         Some(cluster) => match cluster.status {
             ClusterStatus::Creating => return Ok(None),
-            ClusterStatus::Deleting => return lost(tx, pair).map(Some),
+            ClusterStatus::Deleting => return lost(tx, pair, signer).map(Some),
             ClusterStatus::Failed => {
                 let why = cluster.failure.as_ref();
                 let why = why.map_or("The cluster could not be restored.", |why| why.as_str());
@@ -154,7 +163,7 @@ fn end_job(pair: &mut Pair, state: BackupJobState, why: Option<String>, now: Tim
 }
 
 /// Ends a drill whose cluster was deleted before all was known of it.
-fn lost(tx: &mut dyn Tx, mut pair: Pair) -> Result<Drill, CatalogError> {
+fn lost(tx: &mut dyn Tx, mut pair: Pair, signer: &Signer) -> Result<Drill, CatalogError> {
     let (now, why) = (tx.now(), "The cluster was deleted before it was looked at.");
     if let Some(job) = &pair.job
         && job.value.state == BackupJobState::Running
@@ -163,18 +172,23 @@ fn lost(tx: &mut dyn Tx, mut pair: Pair) -> Result<Drill, CatalogError> {
     }
     failed(&mut pair.drill.value, "connects", why, now);
     pair.drill.value.deletion = Some(deletion(DeletionStatus::Successful, None));
-    end::over(tx, pair, now)
+    end::over(tx, pair, now, signer)
 }
 
 /// Ends a drill whose cluster goes while it is read: the job that reads it ends then without a word. One
 /// whose job is gone with the catalog that it was in, or was canceled, is read again.
-fn checking(tx: &mut dyn Tx, seen: &Drill, id: JobId) -> Result<Option<Drill>, CatalogError> {
+fn checking(
+    tx: &mut dyn Tx,
+    seen: &Drill,
+    id: JobId,
+    signer: &Signer,
+) -> Result<Option<Drill>, CatalogError> {
     let Some(pair) = find(tx, seen)? else {
         return Ok(None);
     };
     let cluster = cluster_of(tx, seen)?;
     let Some(cluster) = cluster.filter(|one| one.status != ClusterStatus::Deleting) else {
-        return lost(tx, pair).map(Some);
+        return lost(tx, pair, signer).map(Some);
     };
     let job = examine_restore::job(tx, id, &pair.drill.value, &cluster)?;
     let before = jobs::of_subject(tx, &job.subject, &job.kind)?;

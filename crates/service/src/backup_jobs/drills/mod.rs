@@ -8,7 +8,7 @@ mod follow;
 mod pair;
 mod passed;
 
-pub use due::ROWS_MIN;
+pub use due::run_now;
 pub use pair::validate;
 
 use std::{sync::Arc, time::Duration};
