@@ -54,6 +54,7 @@ migrations![
     "0027_job_traces",
     "0028_backup_replication",
     "0029_receipt_chains",
+    "0030_jobs_by_resource",
 ];
 
 #[cfg(test)]

@@ -200,6 +200,19 @@ pub async fn alike_jobs_are_counted(fixture: &impl Fixture) {
         let mut one = one.expect("it is kept");
         one.value.state = BackupJobState::Failed;
         keyed::update(tx, one)?;
+        let two = Arn::of(ArnKind::Cluster, &region, &account, "two");
+        let mut again = samples::backup_job("again");
+        (again.created_at, again.resource) = (Timestamp(130), two.clone());
+        keyed::insert(tx, again)?;
+        let newest = |tx: &mut dyn Tx, kind, state| {
+            let owner = (&region, &account);
+            let found = backup_jobs::newest_of_resource(tx, owner, kind, &two, state)?;
+            Ok::<_, CatalogError>(found.map(|stored| stored.value.id))
+        };
+        let (kind, done) = (BackupJobKind::Backup, BackupJobState::Completed);
+        assert_eq!(newest(tx, kind, done)?.as_deref(), Some("again"));
+        assert_eq!(newest(tx, kind, BackupJobState::Failed)?, None);
+        assert_eq!(newest(tx, BackupJobKind::Copy, done)?, None);
         let sums = backup_jobs::sums(
             tx,
             (&region, &account),

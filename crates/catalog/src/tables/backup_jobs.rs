@@ -2,7 +2,7 @@
 //! named them.
 use std::time::Duration;
 
-use model::{Account, BackupJob, BackupJobKind, BackupJobState, Region, Timestamp};
+use model::{Account, Arn, BackupJob, BackupJobKind, BackupJobState, Region, Timestamp};
 use serde_json::Value;
 
 use crate::{
@@ -35,6 +35,7 @@ impl Record for BackupJob {
             "created_at",
             "token",
             "resource_type",
+            "resource",
             "version",
             "body",
         ],
@@ -66,6 +67,7 @@ impl Keyed for BackupJob {
             self.created_at.0.into(),
             token.map_or(Arg::Null, Arg::from),
             self.resource_type.as_str().into(),
+            self.resource.to_string().into(),
         ]
     }
 }
@@ -88,6 +90,26 @@ pub fn newest(
         args![region, account, kind.as_str(), before, id, limit],
     )?;
     read(&rows)
+}
+
+/// An account's newest job of a kind of one resource that stands there.
+///
+/// # Errors
+/// The database's.
+pub fn newest_of_resource(
+    tx: &mut dyn Tx,
+    (region, account): (&Region, &Account),
+    kind: BackupJobKind,
+    resource: &Arn,
+    state: BackupJobState,
+) -> Result<Option<Stored<BackupJob>>, CatalogError> {
+    let resource = resource.to_string();
+    let rows = tx.query(
+        "SELECT version, body FROM backup_jobs WHERE region = ?1 AND account = ?2 AND kind = ?3 \
+         AND resource = ?4 AND state = ?5 ORDER BY created_at DESC, id DESC LIMIT 1",
+        args![region, account, kind.as_str(), resource, state.as_str()],
+    )?;
+    Ok(read(&rows)?.pop())
 }
 
 /// All accounts' jobs that stand there, the oldest first, from the one behind `after` on; at most

@@ -419,6 +419,7 @@ async fn looks_go_through_indexes() {
             let after = (model::Timestamp(1), "s".to_owned());
             recovery_points::of_resource(tx, owner, &arn, Some(&after), 20)?;
             recovery_points::newest_whole(tx, owner, &arn)?;
+            backup_jobs::newest_of_resource(tx, owner, kind, &arn, state)?;
             restore_testing::due(tx, &region, model::Timestamp(1), 20)?;
             restore_testing::open(tx, &region, Some(&after), 20)?;
             restore_testing::newest(tx, owner, Some(&after), 20)?;

@@ -1,11 +1,8 @@
 //! Resources that were backed up: those that have a recovery point that is whole.
 //!
 //! Sources: API_DescribeProtectedResource and its likes.
-use catalog::{CatalogError, CatalogExt, Tx, backup_jobs, recovery_points};
-use model::{
-    Arn, BackupJob, BackupJobKind, BackupJobState, BackupVaultName, Snapshot,
-    backup_job::resource_type,
-};
+use catalog::{CatalogError, CatalogExt, backup_jobs, recovery_points};
+use model::{BackupJobKind, BackupJobState, BackupVaultName, Snapshot, backup_job::resource_type};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,9 +12,6 @@ use crate::{
     shapes::Page,
 };
 use service::fault::Fault;
-
-/// Restore jobs that are read at once.
-const BATCH: usize = 500;
 
 /// A resource, and the last recovery point of it.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
@@ -83,10 +77,13 @@ impl Action for DescribeProtectedResource {
             let last = recovery_points::newest_whole(tx, owner, &resource)?;
             let last = last.map(|stored| stored.value);
             let restore = match &last {
-                Some(_) => last_restore(tx, owner, &resource)?,
+                Some(_) => {
+                    let (kind, state) = (BackupJobKind::Restore, BackupJobState::Completed);
+                    backup_jobs::newest_of_resource(tx, owner, kind, &resource, state)?
+                }
                 None => None,
             };
-            Ok::<_, CatalogError>((last, restore))
+            Ok::<_, CatalogError>((last, restore.map(|stored| stored.value)))
         });
         let (last, restore) = found.await?;
         let shown = last.as_ref().and_then(Resource::of);
@@ -112,32 +109,6 @@ impl Action for DescribeProtectedResource {
             latest_restore_recovery_point_creation_date: made_at
                 .map(|restore| seconds(restore.point_made_at)),
         })
-    }
-}
-
-/// Region and account of what is asked for.
-type Owner<'a> = (&'a model::Region, &'a model::Account);
-
-/// The last restore of a resource that came to its end, among the jobs that are remembered.
-fn last_restore(
-    tx: &mut dyn Tx,
-    owner: Owner<'_>,
-    resource: &Arn,
-) -> Result<Option<BackupJob>, CatalogError> {
-    let mut after = None;
-    loop {
-        let kind = BackupJobKind::Restore;
-        let rows = backup_jobs::newest(tx, owner, kind, after.as_ref(), BATCH)?;
-        let Some(last) = rows.last() else {
-            return Ok(None);
-        };
-        after = Some((last.value.created_at, last.value.id.clone()));
-        let mut rows = rows.into_iter().map(|row| row.value);
-        let found =
-            rows.find(|job| job.resource == *resource && job.state == BackupJobState::Completed);
-        if found.is_some() {
-            return Ok(found);
-        }
     }
 }
 
