@@ -83,24 +83,30 @@ enum Found {
     Cannot(String),
 }
 
-/// Begins a job, if its cluster can be backed up now; ends it once it has waited too long.
-pub(super) async fn begin(context: &ServiceContext, job: &BackupJob) -> Result<(), BeginError> {
+/// Begins a job, if its cluster can be backed up now; ends it once it has waited too long. Answers whether
+/// others of its cluster have to wait.
+pub(super) async fn begin(context: &ServiceContext, job: &BackupJob) -> Result<bool, BeginError> {
     let asked = job.clone();
     let found = context.catalog.read(move |tx| look(tx, &asked)).await?;
     let (cluster, place) = match found {
         Found::Ready(found) => *found,
-        Found::Cannot(why) => return Ok(end(context, job, BackupJobState::Failed, why).await?),
+        Found::Cannot(why) => {
+            end(context, job, BackupJobState::Failed, why).await?;
+            return Ok(false);
+        }
         Found::Waits(why) if job.start_by <= context.now() => {
             let why = format!("The job did not begin within its start window: {why}");
-            return Ok(end(context, job, BackupJobState::Expired, why).await?);
+            end(context, job, BackupJobState::Expired, why).await?;
+            return Ok(false);
         }
-        Found::Waits(_) => return Ok(()),
+        Found::Waits(_) => return Ok(true),
     };
     let (snapshot, work) = match prepare(context, job, &cluster, place.as_ref()).await {
         Ok(prepared) => prepared,
         Err(fault) if fault.code.kind() == ErrorKind::Refuse => {
             let why = fault.message.to_string();
-            return Ok(end(context, job, BackupJobState::Failed, why).await?);
+            end(context, job, BackupJobState::Failed, why).await?;
+            return Ok(false);
         }
         Err(fault) => return Err(BeginError::Fault(fault)),
     };
@@ -108,7 +114,8 @@ pub(super) async fn begin(context: &ServiceContext, job: &BackupJob) -> Result<(
     let kept = context
         .catalog
         .write(move |tx| commit(tx, &asked, &snapshot, &work));
-    Ok(kept.await?)
+    kept.await?;
+    Ok(true)
 }
 
 /// Keeps what was prepared for a job, if all is still as it was; else the next look tells.

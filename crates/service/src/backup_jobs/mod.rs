@@ -15,11 +15,11 @@ pub mod vaults;
 
 pub use restore::restored;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use catalog::{CatalogError, CatalogExt, backup_jobs as rows, backup_plans};
-use model::{BackupJobKind, BackupJobState, Region, Timestamp};
+use model::{Arn, BackupJobKind, BackupJobState, Region, Timestamp};
 
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
@@ -95,6 +95,9 @@ pub(crate) async fn see_to(
     state: BackupJobState,
 ) -> Result<(), TaskError> {
     let (mut after, mut first) = (None, Ok(()));
+    // Clusters of which a backup waits or was begun: the others of it are not looked at, until their time is over.
+    let mut busy: HashSet<Arn> = HashSet::new();
+    let now = context.now();
     while !context.is_stopping() {
         let (here, from) = (region.clone(), after.clone());
         let batch = context
@@ -107,7 +110,14 @@ pub(crate) async fn see_to(
             let job = stored.value;
             let seen = match (job.kind, state) {
                 (BackupJobKind::Backup, BackupJobState::Created) => {
-                    backup::begin(context, &job).await
+                    if now < job.start_by && busy.contains(&job.resource) {
+                        continue;
+                    }
+                    backup::begin(context, &job).await.map(|waits| {
+                        if waits {
+                            busy.insert(job.resource.clone());
+                        }
+                    })
                 }
                 (BackupJobKind::Copy, BackupJobState::Created) => copy::begin(context, &job).await,
                 // Those of drills are followed by `drills`.
