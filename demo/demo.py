@@ -2,7 +2,8 @@
 
 An encrypted PostgreSQL cluster's snapshot is copied under another key, to another account and to
 another region, and restored there; every row is compared. Then a Multi-AZ DB cluster loses its writer and no
-commit, and is copied the same way, and so is a MySQL cluster where there is one. Exit status 0 only if all of it held.
+commit, and is copied the same way, and so is a MySQL cluster where there is one. At last a backup plan copies to the
+other region, and a drill there proves that it can be restored. Exit status 0 only if all of it held.
 """
 import argparse
 import configparser
@@ -20,6 +21,7 @@ import botocore.exceptions
 
 import multi_az
 import mysql_story
+import plan_story
 from progress import Table, show_bytes
 from snapferry_tools import policies, proof, running
 
@@ -81,6 +83,7 @@ class Demo:
         self.prove(source, restored)
         multi_az.tell(self, keys, HOME_REGION, FAR_REGION)
         mysql_story.tell(self, keys, HOME_REGION, FAR_REGION)
+        plan_story.tell(self, source, keys, HOME_REGION, FAR_REGION)
 
     def create_keys(self):
         """KMS keys of both accounts and all regions."""

@@ -32,7 +32,8 @@ def test_it_holds(binary, folder):
     done = run(binary, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All of it held" in done.stdout
-    for row in ("take a snapshot", "copy it to", "cancel a copy", "restore it", "compare every row", "kill -9 its writer", "0 lost", "restore it as a Multi-AZ", "total"):
+    for row in ("take a snapshot", "copy it to", "cancel a copy", "restore it", "compare every row", "kill -9 its writer", "0 lost", "restore it as a Multi-AZ", "run its plan, which copies", "with checks in SQL",
+                "check its signed receipt", "total"):
         assert row in done.stdout
 
 
