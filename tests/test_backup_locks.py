@@ -2,17 +2,22 @@
 import datetime
 import json
 import re
+import subprocess
+import sys
 import time
 
+import boto3
+import botocore.exceptions
 import pytest
 
 import clients
 from clients import FAR, HOME, OWNER, PARTNER, refused, unique
-from snapferry_tools import running
+from snapferry_tools import network, running
 from test_aws_cli import aws  # noqa: F401
 from test_backup_copies import copied, copy
 from test_backup_jobs import MISSING, ROLE, described, ended, points, start, vault  # noqa: F401
 from test_rebuild import GRACE, lose, rebuild, settle, sql
+from test_s3_vault import ACCOUNT
 
 LOCKED, HELD, FIXED = re.compile("is locked"), re.compile("legal hold"), re.compile("neither changed nor removed")
 INVALID, REQUEST, MISSING_VALUE = "InvalidParameterValueException", "InvalidRequestException", "MissingParameterValueException"
@@ -318,3 +323,75 @@ def test_a_legal_hold(closed, backup, vault, plain, sealed, key, aws):  # noqa: 
         fresh = {"RecoveryPointSelection": selection, "IdempotencyToken": unique("hold")}
         refused(code, backup.create_legal_hold, None, 400, **ask | fresh | more)
     refused(MISSING_VALUE, backup.cancel_legal_hold, None, 400, LegalHoldId=hold, CancelDescription="")
+
+
+def fix_lock(server, name):
+    """A vault's lock, as if its date had come."""
+    server.stop()
+    long_ago = int((time.time() - 86_400) * 1e6)
+    sql(server, f"update backup_vaults set body = json_set(body, '$.lock.lock_date', {long_ago}) where name = '{name}'")
+    server.start()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("has_lock", [True, False])
+def test_a_bucket_keeps_what_is_locked(deploy, has_lock):
+    """Once a vault's lock is fixed the bucket's object lock keeps each object that its points reach, for as long as they stay;
+    a bucket without object lock is told of."""
+    port = network.free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as store:
+        try:
+            keep_in_bucket(deploy, f"http://127.0.0.1:{port}", has_lock)
+        finally:
+            store.kill()
+
+
+def keep_in_bucket(deploy, address, has_lock):
+    s3 = boto3.client("s3", "us-east-1", endpoint_url=address, aws_access_key_id=ACCOUNT["AWS_ACCESS_KEY_ID"],
+                      aws_secret_access_key=ACCOUNT["AWS_SECRET_ACCESS_KEY"])
+
+    def is_up():
+        try:
+            return s3.create_bucket(Bucket="vault", ObjectLockEnabledForBucket=has_lock)
+        except botocore.exceptions.EndpointConnectionError:
+            return None
+
+    running.wait_until(is_up, 60, "the S3 server answers")
+    deployment = deploy(*GRACE, "--no-automated-backups", "--vault", "s3://vault/ferry", "--vault-endpoint", address, environment=ACCOUNT)
+    backup, server = deployment.client("backup"), deployment.server
+    cluster = deployment.new_cluster("shop")
+    backup.create_backup_vault(BackupVaultName="locked")
+    backup.put_backup_vault_lock_configuration(BackupVaultName="locked", MinRetentionDays=7, ChangeableForDays=3)
+    point = ended(backup, start(backup, "locked", cluster, Lifecycle={"DeleteAfterDays": 7}))
+    ended(backup, start(backup, "Default", cluster))
+
+    def kept():
+        """What the bucket keeps, by its name: until when."""
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket="vault", Prefix=f"ferry/{HOME}/volumes/")
+        found = {}
+        for name in [one["Key"] for page in pages for one in page.get("Contents", [])]:
+            said = s3.head_object(Bucket="vault", Key=name)
+            if "ObjectLockMode" in said:
+                assert said["ObjectLockMode"] == "COMPLIANCE"
+                found[name] = said["ObjectLockRetainUntilDate"]
+        return found
+
+    assert kept() == {}, "a lock that can still be removed keeps nothing in the bucket"
+    fix_lock(server, "locked")
+    if not has_lock:
+        running.wait_until(lambda: "the bucket has no object lock" in server.log.read_text(encoding="utf-8"), 60, "it is told")
+        assert kept() == {}
+        return
+    noted = f"select json_extract(body, '$.recovery_point.retained_until') from snapshots where name = '{point['RecoveryPointArn'].split('snapshot:', 1)[1]}'"
+    running.wait_until(lambda: sql(server, noted)[0][0], 60, "the bucket keeps it", every=0.5)
+    held = kept()
+    assert {name.split("/")[-2] for name in held} == {"packs", "lists", "manifests"}
+    end = point["CreationDate"] + 7 * DAY
+    assert all(abs(until - end) < datetime.timedelta(minutes=5) for until in held.values()), (held, end)
+    assert len([name for name in held if "/manifests/" in name]) == 1, "what is not locked is left alone"
+    # Nobody deletes it there, whatever credentials they have.
+    name = next(name for name in held if "/packs/" in name)
+    version = s3.list_object_versions(Bucket="vault", Prefix=name)["Versions"][0]["VersionId"]
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        s3.delete_object(Bucket="vault", Key=name, VersionId=version)

@@ -75,6 +75,9 @@ pub struct RecoveryPoint {
     /// Why it is still there though its time is over.
     #[serde(default)]
     pub kept: Option<String>,
+    /// Until when the bucket that it lies in keeps its objects, whoever asks, when that was said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retained_until: Option<Timestamp>,
 }
 
 /// Where a job's record is.

@@ -24,6 +24,7 @@ use crate::{
     sweep::{
         GarbageCollection, checkpoints::Checkpoints, key_rotation::KeyRotation,
         ownership::VaultOwnership, prune::Prune, recovery_points::RecoveryPointExpiry,
+        retention::ObjectRetention,
     },
 };
 
@@ -51,6 +52,7 @@ pub(crate) async fn begin(
         spawn(context, Prune),
         spawn(context, KeyRotation),
         spawn(context, RecoveryPointExpiry),
+        spawn(context, ObjectRetention::default()),
         spawn(context, BackupJobs),
         spawn(context, AuditKeeper::default()),
         spawn(context, Drills),

@@ -25,6 +25,7 @@ pub use format::{
 };
 pub use gc::{
     inventory::{Headers, Survey, Usage, survey, usage},
+    retain::retain,
     sweep::{ObjectEntry, delete, manifests, objects, volumes},
 };
 pub use index::header::{Header, read_header};
@@ -48,6 +49,7 @@ pub use store::{
     names::Condemned,
     records,
     remote_reader::{Origin, PIECE_BYTES_MAX},
+    retention::{Keeping, Retained, Retention},
     throttle::Throttle,
     unfinished::remove_unfinished,
     vault::{Intake, Vault},

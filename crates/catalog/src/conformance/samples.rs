@@ -165,6 +165,7 @@ pub fn recovery_point(name: &str, cluster: &str, vault: &str, at: Timestamp) -> 
             rule: None,
             lived_at: None,
             kept: None,
+            retained_until: None,
         }),
         ..snapshot(name)
     }

@@ -5,5 +5,6 @@ pub(crate) mod credentials;
 pub(crate) mod data_dir;
 pub(crate) mod erase;
 pub(crate) mod master_key;
+mod object_lock;
 pub(crate) mod s3;
 pub(crate) mod vaults;

@@ -6,10 +6,11 @@ use std::{collections::HashMap, env, fs, path::PathBuf, sync::Arc, time::Duratio
 use object_store::{
     BackoffConfig, ClientOptions, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    client::{HttpConnector, ReqwestConnector},
 };
 use vault::{Bucket, BucketOptions};
 
-use crate::settings::vault_place::BucketUrl;
+use crate::{deployment::object_lock::ObjectLock, settings::vault_place::BucketUrl};
 
 /// The whole of one request, its body included: 16 MiB at half a megabyte a second.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
@@ -83,22 +84,24 @@ pub(crate) fn open(
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint);
     }
+    let client_options = ClientOptions::new()
+        .with_timeout(REQUEST_TIMEOUT)
+        .with_connect_timeout(CONNECT_TIMEOUT)
+        .with_allow_http(endpoint.is_some_and(|url| url.starts_with("http://")));
     let store = builder
         .with_bucket_name(&url.bucket)
         .with_virtual_hosted_style_request(virtual_host)
-        .with_client_options(
-            ClientOptions::new()
-                .with_timeout(REQUEST_TIMEOUT)
-                .with_connect_timeout(CONNECT_TIMEOUT)
-                .with_allow_http(endpoint.is_some_and(|url| url.starts_with("http://"))),
-        )
+        .with_client_options(client_options.clone())
         .with_retry(RetryConfig {
             backoff: BackoffConfig::default(),
             max_retries: RETRIES_MAX,
             retry_timeout: RETRY_TIMEOUT,
         })
         .build()?;
-    Ok(Bucket::new(Arc::new(store), &url.prefix, options)?)
+    let store = Arc::new(store);
+    let client = ReqwestConnector::default().connect(&client_options)?;
+    let lock = ObjectLock::new(Arc::clone(&store), client);
+    Ok(Bucket::new(store, &url.prefix, options)?.with_retention(Arc::new(lock)))
 }
 
 struct Profile {

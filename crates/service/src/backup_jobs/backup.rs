@@ -47,6 +47,7 @@ pub async fn prepare(
         rule: job.rule.clone(),
         lived_at: None,
         kept: None,
+        retained_until: None,
     });
     Ok((snapshot, work))
 }

@@ -237,6 +237,7 @@ async fn prepare(
         rule: job.rule.clone(),
         lived_at: None,
         kept: None,
+        retained_until: None,
     });
     Ok((made, work))
 }

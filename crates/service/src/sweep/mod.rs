@@ -39,6 +39,7 @@ pub(crate) mod ownership;
 mod plan_runs;
 pub(crate) mod prune;
 pub(crate) mod recovery_points;
+pub(crate) mod retention;
 #[cfg(test)]
 mod tests;
 mod volume;

@@ -280,6 +280,7 @@ mod tests {
                 rule: None,
                 lived_at: None,
                 kept: None,
+                retained_until: None,
             }),
             ..samples::snapshot(name)
         }

@@ -2,4 +2,5 @@
 //!
 //! It does not know which manifests live: that is the catalog's.
 pub(crate) mod inventory;
+pub(crate) mod retain;
 pub(crate) mod sweep;

@@ -10,6 +10,7 @@ use crate::{
     error::VaultError,
     store::{
         bucket_place::{BucketOptions, Place},
+        retention::Retention,
         vault::Vault,
     },
 };
@@ -43,7 +44,15 @@ impl Bucket {
             prefix,
             lanes: Arc::new(Semaphore::new(options.streams.max(1))),
             options,
+            retention: None,
         }))
+    }
+
+    /// The same, in a bucket that may have object lock.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Arc<dyn Retention>) -> Self {
+        self.0.retention = Some(retention);
+        self
     }
 
     /// The vault of one region.

@@ -10,7 +10,11 @@ use model::limits;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, UploadPart, path::Path};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{error::VaultError, format::head::MANIFEST_BYTES, store::names::ObjectVersion};
+use crate::{
+    error::VaultError,
+    format::head::MANIFEST_BYTES,
+    store::{names::ObjectVersion, retention::Retention},
+};
 
 /// Parts of one object on their way at once.
 const PARTS: usize = 4;
@@ -51,6 +55,8 @@ pub(crate) struct Place {
     /// One for each request that may carry an object.
     pub(crate) lanes: Arc<Semaphore>,
     pub(crate) options: BucketOptions,
+    /// Keeps objects by the store's own means.
+    pub(crate) retention: Option<Arc<dyn Retention>>,
 }
 
 /// The right to have one request that carries an object under way.
@@ -69,7 +75,7 @@ impl Place {
         lane.expect("the lanes are never closed")
     }
 
-    fn full(&self, path: &Path) -> Path {
+    pub(crate) fn full(&self, path: &Path) -> Path {
         self.prefix.parts().chain(path.parts()).collect()
     }
 

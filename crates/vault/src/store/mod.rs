@@ -13,6 +13,7 @@ pub(crate) mod object_source;
 pub(crate) mod ranges;
 pub mod records;
 pub(crate) mod remote_reader;
+pub(crate) mod retention;
 pub(crate) mod stream_reader;
 pub(crate) mod throttle;
 pub(crate) mod unfinished;
