@@ -44,6 +44,8 @@ pub struct Replication {
     /// Those of them of which one must have a commit before its client hears of it. Empty: no commit
     /// waits.
     pub synchronous: Vec<String>,
+    /// Whether its log is to be kept, for restores to points in time. An engine whose servers log anyway does not ask.
+    pub is_logged: bool,
     /// What they prove themselves with to one another over the network. None: all are on one node, and
     /// reach each other by their sockets.
     pub secret: Option<PeerSecret>,

@@ -330,7 +330,8 @@ pub trait Engine: Send + Sync + fmt::Debug {
     async fn load(&self, home: &Home, document: &str) -> Result<(), EngineError>;
 
     /// Reads the log of a running server that takes writes, from a place on, or from about where it is
-    /// now. The server keeps it from there on for whoever asks again.
+    /// now. The server keeps it from there on for whoever asks again. One that does not log, though it is to, is
+    /// started anew for it.
     ///
     /// # Errors
     /// [`EngineError::LogGone`] when the server does not have the log from there on; what the server

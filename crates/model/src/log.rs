@@ -8,7 +8,8 @@ use uuid::Uuid;
 use crate::{clock::Timestamp, key::WrappedKey};
 
 /// A place in a cluster's log. A server that takes over writes on under a later timeline, which
-/// parts from the earlier one at some position.
+/// parts from the earlier one at some position; an engine may as well have each file of its log be a
+/// timeline, which begins at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LogPlace {
     /// The timeline's number.

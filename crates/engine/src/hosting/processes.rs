@@ -165,6 +165,16 @@ impl ServerKind {
         Ok(found)
     }
 
+    /// Whether a process is the server's still. One that is about to end is nobody's any more.
+    ///
+    /// # Errors
+    /// As [`Self::look`].
+    pub(crate) fn has(&self, home: &Home, pid: u32) -> Result<bool, EngineError> {
+        let member = Place::of(self, home).and_then(|place| place.member(pid));
+        let member = member.map_err(|error| cannot_tell(home, error))?;
+        Ok(member.is_some_and(|member| member.serves))
+    }
+
     /// [`Self::look`] on a thread that may wait.
     ///
     /// # Errors

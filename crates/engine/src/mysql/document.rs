@@ -39,7 +39,7 @@ pub(super) struct Document {
     pub(super) end_lsn: String,
     /// Files of tablespaces: a server does not miss one that is not there.
     pub(super) tablespace_files: u64,
-    /// The transactions that are in it, where the server numbers them.
+    /// The transactions that were there when it was begun, where the server numbers them: all of them are in it.
     #[serde(default)]
     pub(super) gtid_executed: String,
 }

@@ -5,6 +5,7 @@
 //! Isolation: as root, a cluster's server runs under a user number of its own, which owns `data/`, `tmp/` and
 //! the socket's folder and nothing else. `home.dir`, `conf/` and `log/` belong to root. What lies in `data/` is
 //! never trusted: it is entered without following links, and no file of it is ever a setting.
+mod binlog;
 mod client;
 mod commits;
 mod create;
@@ -21,6 +22,7 @@ mod own_accounts;
 mod page;
 mod parameters;
 mod ping;
+mod points;
 mod process;
 mod profile;
 mod purge;
@@ -37,10 +39,12 @@ mod wire;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use model::LogPlace;
 
 use crate::{
     Configured, Confinement, DumpInfo, DumpSink, Engine, EngineError, Examined, Home, Inheritance,
-    NewCluster, Parameter, Programs, Replica, ServerState, Tls, WantedParameters,
+    LogSource, LogTail, NewCluster, Parameter, Programs, ReplayTarget, Replica, ServerState, Tls,
+    WantedParameters,
     blocking::blocking,
     hosting::{
         fence::{self, FENCED},
@@ -50,6 +54,7 @@ use crate::{
     },
     profile::Profile,
 };
+use points::kept::KEPT;
 use process::SERVER;
 use replicating::Purpose;
 
@@ -177,6 +182,28 @@ impl Engine for MySql {
 
     async fn load(&self, home: &Home, document: &str) -> Result<(), EngineError> {
         self.load_dump(home, document).await
+    }
+
+    async fn tail(
+        &self,
+        home: &Home,
+        from: Option<LogPlace>,
+    ) -> Result<Box<dyn LogTail>, EngineError> {
+        Ok(Box::new(self.tail_of(home, from).await?))
+    }
+
+    async fn end_tail(&self, home: &Home) -> Result<(), EngineError> {
+        KEPT.clear(home).await
+    }
+
+    async fn load_until(
+        &self,
+        home: &Home,
+        document: &str,
+        target: &ReplayTarget,
+        log: &mut dyn LogSource,
+    ) -> Result<(), EngineError> {
+        self.load_and_replay(home, document, target, log).await
     }
 
     async fn remove(&self, home: &Home) -> Result<(), EngineError> {

@@ -210,7 +210,7 @@ pub(super) fn words(
     }
     let pool = match purpose {
         Purpose::Serve | Purpose::Ask => POOL_BYTES,
-        Purpose::Recover | Purpose::Alone => RECOVERY_POOL_BYTES,
+        Purpose::Recover | Purpose::Alone | Purpose::Replay => RECOVERY_POOL_BYTES,
     };
     words.push(option("innodb_buffer_pool_size", pool.to_string()));
     match purpose {
@@ -218,10 +218,14 @@ pub(super) fn words(
         Purpose::Recover => {
             words.extend(listening(home));
             words.push(option("offline_mode", "ON"));
-            words.push(option("event_scheduler", "OFF"));
-            words.push(option("log_error_verbosity", "3"));
         }
-        Purpose::Alone | Purpose::Ask => words.push("--skip-networking".into()),
+        Purpose::Alone | Purpose::Ask | Purpose::Replay => {
+            words.push("--skip-networking".into());
+        }
+    }
+    if matches!(purpose, Purpose::Recover | Purpose::Replay) {
+        words.push(option("event_scheduler", "OFF"));
+        words.push(option("log_error_verbosity", "3"));
     }
     if purpose == Purpose::Serve {
         // A dump is recovered by our own settings alone. The last word counts.

@@ -17,6 +17,9 @@ pub(super) enum Purpose {
     Alone,
     /// Answer the administrator what it is: it has no address.
     Ask,
+    /// Recover from the files of a dump and do what the log behind it says: it has no address, no event runs, and
+    /// nothing of it is on the disk until it is told to write that down.
+    Replay,
 }
 
 impl Purpose {
@@ -31,6 +34,8 @@ const LOG: &str = "binlog";
 pub(super) const RELAY_LOG: &str = "relay";
 /// The list of a server's logs: where there is one, the server has logged.
 pub(super) const LOGS: &str = "binlog.index";
+/// The list of the logs that a server has of another one.
+pub(super) const HEARD: &str = "relay.index";
 
 /// The settings of a server whose cluster has several, or had: what is committed is in the log first.
 const LOGGING: &[(&str, &str)] = &[
@@ -56,13 +61,23 @@ const FOLLOWING: &[(&str, &str)] = &[
     ("event_scheduler", "OFF"),
 ];
 
-/// Whether a server logs what it commits, for others to follow. One that did goes on: after a crash its log
+/// The settings of one that does what a log says: the numbers of its transactions are those of the log.
+const REPLAYING: &[(&str, &str)] = &[
+    ("gtid_mode", "ON"),
+    ("enforce_gtid_consistency", "ON"),
+    ("relay_log", RELAY_LOG),
+    // It may have the number of the server whose log it is.
+    ("replicate_same_server_id", "ON"),
+    ("innodb_flush_log_at_trx_commit", "0"),
+];
+
+/// Whether a server logs what it commits, for others to follow or to be kept. One that did goes on: after a crash its log
 /// decides what was committed.
 ///
 /// # Errors
 /// When its folder cannot be read.
 pub(super) fn logs(home: &Home) -> Result<bool, EngineError> {
-    Ok(home.replication.is_shared() || has_logged(home)?)
+    Ok(home.replication.is_shared() || home.replication.is_logged || has_logged(home)?)
 }
 
 /// Whether a server has a log of what it committed.
@@ -73,6 +88,11 @@ pub(super) fn has_logged(home: &Home) -> Result<bool, EngineError> {
     let data = home.data();
     let found = Folder::open(&data).and_then(|data| data.has_file(LOGS));
     found.map_err(|source| EngineError::io("look into", data, source))
+}
+
+/// The name of a log by its number.
+pub(super) fn log_name(number: u32) -> String {
+    format!("{LOG}.{number:06}")
 }
 
 /// The number of a log by its name.
@@ -128,8 +148,13 @@ pub(super) fn replicating(
             .map(|(name, value)| (*name, (*value).to_owned()))
             .collect()
     };
-    let is_member = matches!(purpose, Purpose::Serve | Purpose::Alone);
-    let mut settings = match is_member && logs(home)? {
+    let has_log = match purpose {
+        Purpose::Serve | Purpose::Alone => logs(home)?,
+        // It goes on to serve. One that has others is started once more for them.
+        Purpose::Recover => home.replication.is_logged && !home.replication.is_shared(),
+        Purpose::Ask | Purpose::Replay => false,
+    };
+    let mut settings = match has_log {
         true => fixed(LOGGING),
         false => fixed(&[("skip_log_bin", "1")]),
     };
@@ -137,11 +162,14 @@ pub(super) fn replicating(
     // A follower that crashed asks anew for what it had not come to, but where nobody is there to be asked: what it
     // heard may be all that is left of a commit.
     let asks_anew = match purpose {
-        Purpose::Alone => false,
+        Purpose::Alone | Purpose::Replay => false,
         Purpose::Serve | Purpose::Recover | Purpose::Ask => has_source,
     };
     let asks_anew = if asks_anew { "ON" } else { "OFF" };
     settings.push(("relay_log_recovery", asks_anew.to_owned()));
+    if purpose == Purpose::Replay {
+        settings.extend(fixed(REPLAYING));
+    }
     if purpose == Purpose::Alone || home.replication.upstream.is_some() {
         settings.extend(fixed(FOLLOWING));
     }

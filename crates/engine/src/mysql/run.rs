@@ -58,7 +58,7 @@ impl MySql {
                 let again = self.begin(home, Purpose::Serve);
                 settle_parameters(home, begun, why, again).await
             }
-            Purpose::Recover | Purpose::Alone | Purpose::Ask => begun,
+            Purpose::Recover | Purpose::Alone | Purpose::Ask | Purpose::Replay => begun,
         }
     }
 
@@ -106,7 +106,7 @@ impl MySql {
         let server = self.spawn(home, &words)?;
         let patience = match purpose {
             Purpose::Serve | Purpose::Ask => START_WAIT,
-            Purpose::Recover | Purpose::Alone => RECOVER_WAIT,
+            Purpose::Recover | Purpose::Alone | Purpose::Replay => RECOVER_WAIT,
         };
         wait_ready(home, patience, Some(server)).await?;
         match purpose.has_address() {

@@ -12,7 +12,10 @@ use std::{
 use engine::{DumpSink, Engine, Home, SinkError};
 use model::pages::{Content, check_pages};
 
-use crate::support::{Folder, FolderSink, Rig};
+use crate::{
+    points::{Pieces, replayed},
+    support::{Folder, FolderSink, Rig},
+};
 
 const ROWS: u32 = 20_000;
 const CHUNK_BYTES: usize = 1 << 20;
@@ -175,6 +178,79 @@ fn processor_secs() -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
+/// A table of so many rows.
+fn table(rows: u32) -> String {
+    format!(
+        "CREATE DATABASE f; CREATE TABLE f.t(id INT PRIMARY KEY, balance BIGINT NOT NULL, filler VARCHAR(200), KEY(balance));\n\
+         SET SESSION cte_max_recursion_depth = 10000000; INSERT INTO f.t\n\
+         WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {rows} - 1)\n\
+         SELECT n, 0, CONCAT(SHA2(n, 256), SHA2(n + 1, 512)) FROM s;"
+    )
+}
+
+/// What a log costs that is read as it grows, and a restore that does what it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn log_figures() {
+    let Some(rig) = Rig::within(Folder::on_disk) else {
+        return;
+    };
+    let rig = Arc::new(rig);
+    let turns = if rows() == ROWS { 2 } else { 20 };
+    let plain = rig.created("plain").await;
+    let mut logging = rig.home("logging");
+    logging.replication.is_logged = true;
+    let spec = rig.spec();
+    rig.engine.create(&logging, &spec).await.expect("creates");
+    let mut found = None;
+    for (what, home, is_read) in [
+        ("no log", &plain, false),
+        ("a log", &logging, false),
+        ("a log that is read", &logging, true),
+    ] {
+        rig.sql(home, &format!("DROP DATABASE IF EXISTS f; {}", table(ROWS)));
+        let mut tail = match is_read {
+            true => Some(rig.engine.tail(home, None).await.expect("begins")),
+            false => None,
+        };
+        let info = rig.dump(home, &what.replace(' ', "-")).await;
+        let info = info.expect("dumps");
+        let (halt, longest) = (Arc::default(), Arc::default());
+        let writers: Vec<_> = (1..=4)
+            .map(|who| writer(&rig, home, who, &halt, &longest))
+            .collect();
+        let (begun, processor) = (Instant::now(), processor_secs());
+        let mut pieces = Pieces::default();
+        for _ in 0..turns {
+            tokio::time::sleep(Duration::from_millis(800)).await;
+            if let Some(tail) = &mut tail {
+                pieces.read(&mut **tail).await;
+            }
+        }
+        halt.store(true, Ordering::Relaxed);
+        let commits: u64 = writers
+            .into_iter()
+            .map(|writer| writer.join().expect("no panic"))
+            .sum();
+        println!(
+            "4 writers, {what}: {:.0} commits a second, {:.2} s processor of tests and tail, {} bytes read",
+            commits as f64 / begun.elapsed().as_secs_f64(),
+            processor_secs() - processor,
+            pieces.bytes(),
+        );
+        if let Some(tail) = &mut tail {
+            pieces.read(&mut **tail).await;
+            found = Some((what.replace(' ', "-"), info, pieces, commits));
+        }
+    }
+    let (dump, info, pieces, commits) = found.expect("one was read");
+    let begun = Instant::now();
+    let made = replayed(&rig, (&dump, &info), "made", &pieces, None).await;
+    let took = begun.elapsed().as_secs_f64();
+    let sum = rig.sql(&made.expect("recovers"), "SELECT SUM(balance) FROM f.t");
+    assert_eq!(sum.trim(), commits.to_string());
+    println!("load and {commits} transactions of the log: {took:.2} s");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn figures() {
     let Some(rig) = Rig::within(Folder::on_disk) else {
@@ -183,15 +259,7 @@ async fn figures() {
     let rows = rows();
     let rig = Arc::new(rig);
     let home = rig.created("a").await;
-    rig.sql(
-        &home,
-        &format!(
-            "CREATE DATABASE f; CREATE TABLE f.t(id INT PRIMARY KEY, balance BIGINT NOT NULL, filler VARCHAR(200), KEY(balance));\n\
-             SET SESSION cte_max_recursion_depth = 10000000; INSERT INTO f.t\n\
-             WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {rows} - 1)\n\
-             SELECT n, 0, CONCAT(SHA2(n, 256), SHA2(n + 1, 512)) FROM s;"
-        ),
-    );
+    rig.sql(&home, &table(rows));
     let (halt, longest) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(0)),

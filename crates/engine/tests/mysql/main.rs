@@ -12,6 +12,7 @@ mod dumps;
 mod figures;
 mod lifecycle;
 mod members;
+mod points;
 mod soak;
 mod support;
 mod takeovers;

@@ -20,7 +20,7 @@ use std::{
 
 use engine::{DumpInfo, Engine, EngineError, Home, mysql::MySql};
 
-pub(crate) use clusters::{Clusters, Folder, FolderSink, Known, upstream};
+pub(crate) use clusters::{Clusters, Folder, FolderSink, Known, MASTER, PASSWORD, upstream};
 
 pub(crate) const PAGE_BYTES: usize = 16 << 10;
 /// The first number of the users that servers run as: others than PostgreSQL's.
@@ -88,7 +88,24 @@ impl Rig {
 
     /// What the server answers to the administrator, or what the client says against it.
     pub(crate) fn try_sql(&self, home: &Home, sql: &str) -> Result<String, String> {
-        let mut child = self.client(home);
+        Self::answered(self.client(home), sql)
+    }
+
+    /// The same to another user of the server's.
+    pub(crate) fn try_sql_as(
+        &self,
+        home: &Home,
+        (user, password): (&str, &str),
+        sql: &str,
+    ) -> Result<String, String> {
+        let child = self
+            .client_of(home, user)
+            .env("MYSQL_PWD", password)
+            .spawn();
+        Self::answered(child.expect("the client begins"), sql)
+    }
+
+    fn answered(mut child: Child, sql: &str) -> Result<String, String> {
         let mut input = child.stdin.take().expect("a pipe");
         input.write_all(sql.as_bytes()).expect("writes");
         drop(input);
@@ -105,7 +122,13 @@ impl Rig {
 
     /// A client of the administrator that runs what is written to it; ended with the value.
     pub(crate) fn client(&self, home: &Home) -> Child {
-        Command::new(&self.client)
+        let mut command = self.client_of(home, "rdsadmin");
+        command.spawn().expect("the client begins")
+    }
+
+    fn client_of(&self, home: &Home, user: &str) -> Command {
+        let mut command = Command::new(&self.client);
+        command
             .args([
                 "--no-defaults",
                 "--batch",
@@ -113,16 +136,15 @@ impl Rig {
                 "--skip-column-names",
                 "--unbuffered",
             ])
-            .args(["--default-character-set=utf8mb4", "--user=rdsadmin"])
+            .args(["--default-character-set=utf8mb4", "--user", user])
             .arg(format!(
                 "--socket={}",
                 home.socket_dir.join("mysql.sock").display()
             ))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the client begins")
+            .stderr(Stdio::piped());
+        command
     }
 
     /// Runs statements over and over until the answer is dropped; those that fail are tried again.

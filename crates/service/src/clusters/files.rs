@@ -46,6 +46,7 @@ fn replication(context: &ServiceContext, cluster: &Cluster, place: &Placement) -
         upstream,
         followers: told.followers.clone(),
         synchronous: told.synchronous.clone(),
+        is_logged: 0 < cluster.backup_retention_days && !context.settings.no_automated_backups,
         secret: key.map(|key| key.of(&cluster.resource_id, told.term)),
     }
 }

@@ -63,7 +63,8 @@ pub(crate) async fn open(
     let mut histories = Vec::new();
     for pair in entries.windows(2) {
         let [before, next] = pair else { continue };
-        if before.start.timeline != next.start.timeline {
+        // One that begins with the log's first byte parted from no other.
+        if before.start.timeline != next.start.timeline && next.start.position != 0 {
             let chunk = vault::read_chunk(vault, &point.volume, next, key.as_ref()).await?;
             histories.push((next.start.timeline, chunk.history));
         }

@@ -14,12 +14,14 @@ mod stopped;
 mod tail;
 mod terms;
 
+use model::LogPlace;
 use tokio::runtime::Handle;
 
-use super::process::SERVER;
+use super::{process::SERVER, replicating::log_files};
 use crate::{
     DumpInfo, DumpSink, EngineError, Home,
     dump::{data_of, hold_stopped},
+    folder::Folder,
 };
 use copy::Copier;
 use terms::Terms;
@@ -38,6 +40,8 @@ pub(super) fn dump(
     let data = data_of(home)?;
     let mut copier = Copier::new(home, &data, sink);
     let has_server = || Ok::<_, EngineError>(SERVER.look(home)?.has_server());
+    // Asked first: all that lies in earlier logs is in what is read from here on.
+    let place = place_in_log(home, &data)?;
     let document = match hold_stopped(&runtime, home, has_server)? {
         None => online::dump(&runtime, home, &data, &mut copier, terms, has_server)?,
         Some(_held) => {
@@ -46,8 +50,21 @@ pub(super) fn dump(
         }
     };
     Ok(DumpInfo {
-        in_log: None,
+        in_log: place.map(|place| (place, place)),
         document: document.to_json(),
         left_out: Vec::new(),
     })
+}
+
+/// Where the log of a dump begins that is about to be read: with the log that is being written. A log is not ended
+/// before all of its transactions are done, so those of the ones before it are in the files; of this one some may be
+/// in the log alone. None where nothing is logged.
+fn place_in_log(home: &Home, data: &Folder) -> Result<Option<LogPlace>, EngineError> {
+    let logs = log_files(data);
+    let logs = logs.map_err(|source| EngineError::io("look into", home.data(), source))?;
+    let number = logs.last().and_then(|log| u32::try_from(log.number).ok());
+    Ok(number.map(|timeline| LogPlace {
+        timeline,
+        position: 0,
+    }))
 }

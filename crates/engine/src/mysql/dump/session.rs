@@ -42,6 +42,7 @@ pub(super) struct DumpSession {
     /// Up to where the server may forget its log.
     advanced: u64,
     locked: Instant,
+    executed: String,
     version: String,
 }
 
@@ -73,6 +74,10 @@ impl DumpSession {
             _ => lost(error),
         })?;
         let locked = Instant::now();
+        // All of them are in what is read from here on. The tables do not say so of those that changed only what is
+        // not InnoDB's.
+        let executed = "SELECT @@GLOBAL.gtid_executed";
+        let executed = ask(&mut session, "tell its transactions", executed).await?;
         if is_quiet(&mut session).await? {
             // The dump then has next to no log. Under writers this takes long, and the log is no more than the
             // server's capacity for it.
@@ -97,6 +102,7 @@ impl DumpSession {
             checkpoint,
             advanced: checkpoint,
             locked,
+            executed: executed.replace('\n', ""),
             version,
         })
     }
@@ -159,15 +165,9 @@ impl DumpSession {
     }
 
     /// Makes sure that the log was kept until now, and lets go of the server. Answers the transactions that it
-    /// has executed, where it numbers them.
+    /// had executed when changes of tables were shut out, where it numbers them.
     pub(super) async fn end(mut self) -> Result<String, EngineError> {
         need_redo(&mut self.session).await?;
-        let gtids = ask(
-            &mut self.session,
-            "tell its transactions",
-            "SELECT @@GLOBAL.gtid_executed",
-        )
-        .await?;
         let unregister = "SELECT innodb_redo_log_consumer_unregister()";
         if ask(&mut self.session, "forget its redo log", unregister).await? != "0" {
             return Err(EngineError::SessionLost { source: None });
@@ -177,7 +177,7 @@ impl DumpSession {
             .await
             .map_err(lost)?;
         self.session.close().await;
-        Ok(gtids.replace('\n', ""))
+        Ok(self.executed)
     }
 }
 

@@ -27,6 +27,24 @@ use crate::{
 
 impl MySql {
     pub(super) async fn load_dump(&self, home: &Home, document: &str) -> Result<(), EngineError> {
+        let (_held, _, places) = self.prepare_load(home, document).await?;
+        let recovered = async {
+            self.launch(home, Purpose::Recover).await?;
+            verify::serve(home, places).await?;
+            mark_whole(home).await
+        };
+        SERVER.or_end(home, recovered.await).await
+    }
+
+    /// Checks a dump's files, and hands them to the server's user. Holds the home's lock from then on.
+    ///
+    /// # Errors
+    /// As [`crate::Engine::load`].
+    pub(super) async fn prepare_load(
+        &self,
+        home: &Home,
+        document: &str,
+    ) -> Result<(Hold, Document, Places), EngineError> {
         self.check(home)?;
         let (document, places) = Document::parse(document)?;
         let install = self.installs.of(&home.version)?;
@@ -36,7 +54,7 @@ impl MySql {
                 document.version, install.version
             )));
         }
-        let _held = Hold::take(home).await?;
+        let held = Hold::take(home).await?;
         if is_whole(home)? {
             return Err(EngineError::AlreadyWhole {
                 home: home.dir.clone(),
@@ -47,12 +65,7 @@ impl MySql {
         }
         let (job_home, job_document) = (home.clone(), document.clone());
         blocking(move || prepare(&job_home, &job_document, places)).await?;
-        let recovered = async {
-            self.launch(home, Purpose::Recover).await?;
-            verify::serve(home, places).await?;
-            mark_whole(home).await
-        };
-        SERVER.or_end(home, recovered.await).await
+        Ok((held, document, places))
     }
 }
 

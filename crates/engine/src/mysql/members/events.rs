@@ -17,7 +17,7 @@ const OFF: &str = "SELECT EVENT_SCHEMA, EVENT_NAME, DEFINER, SQL_MODE, TIME_ZONE
 ///
 /// # Errors
 /// When they cannot be listed.
-pub(super) async fn switch_on(mut session: Session) -> Result<(), EngineError> {
+pub(in crate::mysql) async fn switch_on(mut session: Session) -> Result<(), EngineError> {
     let doing = "switch its events on";
     let events = session.rows(doing, OFF).await?;
     session.run(doing, "SET SESSION sql_log_bin = 0").await?;
@@ -53,7 +53,7 @@ pub(super) async fn switch_on(mut session: Session) -> Result<(), EngineError> {
         );
         for statement in [&alike, &switch] {
             if let Err(error) = session.run(doing, statement).await {
-                tracing::warn!(%error, database, name, "an event stays off after a failover");
+                tracing::warn!(%error, database, name, "an event stays off");
                 break;
             }
         }

@@ -8,6 +8,7 @@ use model::ErrorKind;
 
 use super::{
     super::{
+        binlog::gtids,
         document::Document,
         handle::MySql,
         load,
@@ -17,7 +18,7 @@ use super::{
         run::RESTART_WAIT,
         session::Session,
     },
-    FOLLOWS, gtids,
+    FOLLOWS,
     link::{Link, detach},
 };
 use crate::{
@@ -91,7 +92,7 @@ impl MySql {
         let upstream = upstream(home)?.home(home);
         let document = self.copy_files(&upstream, home, busy_wait).await?;
         let (document, places) = Document::parse(&document)?;
-        let at = home.clone();
+        let (at, has) = (home.clone(), document.gtid_executed.clone());
         blocking(move || load::prepare(&at, &document, places)).await?;
         let made = async {
             self.launch(home, Purpose::Recover).await?;
@@ -99,6 +100,9 @@ impl MySql {
             FOLLOWS.set(home, "").await?;
             SERVER.end(home, RESTART_WAIT).await?;
             self.launch(home, Purpose::Serve).await?;
+            let mut session = Session::open(home).await?;
+            known(&mut session, &has).await?;
+            session.close().await;
             mark_whole(home).await?;
             self.attach(home).await
         };
@@ -171,8 +175,29 @@ impl MySql {
 }
 
 /// The transactions that a server has.
-pub(super) async fn executed(session: &mut Session) -> Result<String, EngineError> {
+pub(in crate::mysql) async fn executed(session: &mut Session) -> Result<String, EngineError> {
     let doing = "tell its transactions";
     let told = session.cell(doing, "SELECT @@GLOBAL.gtid_executed").await?;
     Ok(told.replace('\n', ""))
+}
+
+/// Has a server know that it has these transactions, as far as it does not: what a dump has of tables that are not
+/// InnoDB's, its own tables do not say.
+///
+/// # Errors
+/// What the server answers.
+pub(in crate::mysql) async fn known(session: &mut Session, gtids: &str) -> Result<(), EngineError> {
+    let doing = "tell its transactions";
+    let lacking = format!(
+        "SELECT GTID_SUBTRACT({}, @@GLOBAL.gtid_executed)",
+        quoted_text(gtids)
+    );
+    let lacking = session.cell(doing, &lacking).await?.replace('\n', "");
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let added = quoted_text(&format!("+{lacking}"));
+    session
+        .run(doing, &format!("SET GLOBAL gtid_purged = {added}"))
+        .await
 }

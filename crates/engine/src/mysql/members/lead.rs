@@ -58,13 +58,17 @@ impl MySql {
         Ok(())
     }
 
-    async fn begin_to_log(&self, home: &Home) -> Result<(), EngineError> {
+    /// Starts a server anew that does not log, so that it does.
+    ///
+    /// # Errors
+    /// As [`crate::Engine::start`].
+    pub(in crate::mysql) async fn begin_to_log(&self, home: &Home) -> Result<(), EngineError> {
         let _held = Hold::take(home).await?;
         if replicating::has_logged(home)? {
             return Ok(());
         }
         self.may_write(home).await?;
-        tracing::info!(home = %home.dir.display(), "the server is started anew, to log what others need who are to follow it");
+        tracing::info!(home = %home.dir.display(), "the server is started anew, to log what it commits");
         SERVER.end(home, RESTART_WAIT).await?;
         self.launch(home, Purpose::Serve).await
     }

@@ -7,10 +7,12 @@ use std::{
     io::{self, Read},
 };
 
-use super::{
-    super::replicating::{LOGS, LogFile, RELAY_LOG, log_files, log_number},
-    gtids::Gtids,
-    log,
+use super::super::{
+    binlog::{
+        gtids::Gtids,
+        read::{self, previous},
+    },
+    replicating::{HEARD, LOGS, LogFile, RELAY_LOG, log_files, log_number},
 };
 use crate::{
     blocking::blocking,
@@ -19,8 +21,6 @@ use crate::{
     home::Home,
 };
 
-/// The list of the logs that a follower heard.
-const HEARD: &str = "relay.index";
 /// Bytes of the list of a server's logs that are read at most.
 const LIST_BYTES_MAX: u64 = 1 << 20;
 
@@ -101,7 +101,7 @@ fn list(home: &Home) -> io::Result<Option<Vec<Left>>> {
         let Some(file) = if_there(folder.file(&name))? else {
             continue;
         };
-        files.push((name, log::previous(&file)?));
+        files.push((name, previous(&file)?));
         numbers.push(number);
     }
     let has_gap = numbers.windows(2).any(|pair| pair[0] + 1 != pair[1]);
@@ -138,7 +138,7 @@ fn put(from: &Home, names: &[String], to: &Home) -> io::Result<Put> {
     let mut gtids = Gtids::default();
     for (number, name) in (1_u32..).zip(names) {
         let file = source.file(name)?;
-        let logged = log::read(&file)?;
+        let logged = read::read(&file, None)?;
         let heard = format!("{RELAY_LOG}.{number:06}");
         copy(&file, logged.end, &target.write(&heard, to.os_uid)?)?;
         gtids.join(logged.gtids);

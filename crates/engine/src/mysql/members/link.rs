@@ -24,24 +24,24 @@ const READ_ALL: &str = "Replica has read all relay log";
 
 /// How a server stands to another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Link {
+pub(in crate::mysql) struct Link {
     /// Where the other one is.
-    pub(super) source: (String, String),
+    pub(in crate::mysql) source: (String, String),
     /// Whether it hears from it.
-    pub(super) receives: bool,
+    pub(in crate::mysql) receives: bool,
     /// Whether it does what it heard.
-    pub(super) applies: bool,
+    pub(in crate::mysql) applies: bool,
     /// Whether nothing is left of what it heard, from where it read on.
-    pub(super) has_read_all: bool,
+    pub(in crate::mysql) has_read_all: bool,
     /// The transactions that it has heard of.
-    pub(super) retrieved: String,
+    pub(in crate::mysql) retrieved: String,
     /// What it has against what it was to do.
-    pub(super) complaint: String,
+    pub(in crate::mysql) complaint: String,
 }
 
 impl Link {
     /// The session's server's; none when it was told of no other one.
-    pub(super) async fn of(session: &mut Session) -> Result<Option<Self>, EngineError> {
+    pub(in crate::mysql) async fn of(session: &mut Session) -> Result<Option<Self>, EngineError> {
         let shown = session.record("say whom it follows", "SHOW REPLICA STATUS");
         let Some(mut shown) = shown.await? else {
             return Ok(None);
@@ -58,7 +58,7 @@ impl Link {
     }
 
     /// Whether it has stopped at something that it could not do.
-    pub(super) fn is_stuck(&self) -> bool {
+    pub(in crate::mysql) fn is_stuck(&self) -> bool {
         !self.applies && !self.complaint.is_empty()
     }
 
@@ -149,7 +149,7 @@ async fn follow(
 ///
 /// # Errors
 /// What the server answers.
-pub(super) async fn detach(session: &mut Session) -> Result<(), EngineError> {
+pub(in crate::mysql) async fn detach(session: &mut Session) -> Result<(), EngineError> {
     for statement in ["STOP REPLICA", "RESET REPLICA ALL"] {
         session.run("follow no more", statement).await?;
     }

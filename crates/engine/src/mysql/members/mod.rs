@@ -2,15 +2,13 @@
 //!
 //! It does not know why one is wanted, nor which of them is to take writes.
 mod copy;
-mod events;
-mod follow;
-mod gtids;
+pub(super) mod events;
+pub(super) mod follow;
 mod heard;
 mod inherit;
 mod lead;
 mod left_log;
-mod link;
-mod log;
+pub(super) mod link;
 mod promote;
 
 use crate::hosting::mark::Mark;

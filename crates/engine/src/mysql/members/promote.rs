@@ -8,7 +8,8 @@ use tokio::time::sleep;
 
 use super::{
     super::{
-        handle::MySql, process::SERVER, quoted::quoted_text, replicating::Purpose, session::Session,
+        handle::MySql, points::kept::KEPT, process::SERVER, quoted::quoted_text,
+        replicating::Purpose, session::Session,
     },
     FOLLOWS, events, heard,
     inherit::{first_needed, own_is_all, refuses},
@@ -42,6 +43,8 @@ impl MySql {
             // One that cannot take over follows again, and is started as that.
             let taken = self.inherit(home, fenced).await;
             SERVER.or_end(home, taken).await?;
+            // What was read of a log that it had before it followed says nothing of the one that it goes on with.
+            KEPT.clear(home).await?;
             FOLLOWS.clear(home).await?;
         }
         self.launch(home, Purpose::Serve).await

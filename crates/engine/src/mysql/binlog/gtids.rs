@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 /// A server's number as transactions carry it.
-pub(super) type Origin = [u8; 16];
+pub(in crate::mysql) type Origin = [u8; 16];
 
 /// How many transactions a set in words has. What makes no sense counts for none.
-pub(super) fn count(text: &str) -> u64 {
+pub(in crate::mysql) fn count(text: &str) -> u64 {
     let parts = text.split(',').flat_map(|of| of.trim().split(':').skip(1));
     parts.map(count_in).fold(0, u64::saturating_add)
 }
@@ -22,11 +22,11 @@ fn count_in(interval: &str) -> u64 {
 
 /// Transactions by their origins, in stretches from a number to behind another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Gtids(BTreeMap<Origin, Vec<(u64, u64)>>);
+pub(in crate::mysql) struct Gtids(BTreeMap<Origin, Vec<(u64, u64)>>);
 
 impl Gtids {
     /// Adds a stretch; those of one origin come in the order of their numbers as a rule.
-    pub(super) fn add(&mut self, origin: Origin, first: u64, behind: u64) {
+    pub(in crate::mysql) fn add(&mut self, origin: Origin, first: u64, behind: u64) {
         let stretches = self.0.entry(origin).or_default();
         match stretches.last_mut() {
             Some((_, end)) if *end == first => *end = behind,
@@ -35,7 +35,7 @@ impl Gtids {
     }
 
     /// Adds all of another set, whose numbers come later as a rule.
-    pub(super) fn join(&mut self, other: Self) {
+    pub(in crate::mysql) fn join(&mut self, other: Self) {
         for (origin, stretches) in other.0 {
             for (first, behind) in stretches {
                 self.add(origin, first, behind);
@@ -43,12 +43,12 @@ impl Gtids {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::mysql) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// In words, as servers read them.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::mysql) fn text(&self) -> String {
         let origins = self.0.iter().map(|(origin, stretches)| {
             let stretches: String = stretches
                 .iter()
