@@ -14,8 +14,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use catalog::{CatalogExt, instances::Member};
 use futures_util::{StreamExt, stream};
-use model::{Region, ResourceId, Told, restore_testing::is_tested};
+use model::{LogPlace, Region, ResourceId, Told, restore_testing::is_tested};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::{
     background::{Next, Task, TaskError},
@@ -26,6 +27,9 @@ use crate::{
     jobs::JobError,
     logs::{keeper::has_log, upkeep::tidy_brought},
 };
+
+/// Where a snapshot lies in the log: the stream, and where the log must begin that goes with it.
+type Start = (Uuid, LogPlace);
 
 const PERIOD: Duration = Duration::from_secs(5);
 /// Clusters that are seen to at once.
@@ -53,16 +57,19 @@ struct Way {
     next: Instant,
     tidied_at: Instant,
     told_at: Instant,
-    /// How many chunks of its log had been written here when all was there.
+    /// What had been written of its log here when all was there.
     brought: Option<u64>,
+    /// The snapshots over there from which the log leads on to its end.
+    leads: Vec<Start>,
     /// Whether its record does not tell yet how far what was brought last reaches.
     untold: bool,
 }
 
 /// What a pass did.
 struct Passed {
-    /// Chunks written here when it began.
+    /// What had been written here when it began.
     written: Option<u64>,
+    leads: Vec<Start>,
     /// Whether anything was brought: what it reaches to is known in the next pass.
     grown: bool,
     tidied: bool,
@@ -109,6 +116,7 @@ impl Task for BackupReplication {
             let way = way.or_insert_with(|| Way::new(now));
             if way.next <= now {
                 let asked = Asked {
+                    leads: way.leads.clone(),
                     tidy: way.tidied_at + TIDY_EVERY <= now,
                     tell: way.untold || way.told_at + TELL_EVERY <= now,
                     brought: way.brought,
@@ -140,8 +148,8 @@ fn is_replicated(member: &Member) -> bool {
 }
 
 /// What is asked of a pass.
-#[derive(Clone, Copy)]
 struct Asked {
+    leads: Vec<Start>,
     tidy: bool,
     tell: bool,
     brought: Option<u64>,
@@ -163,8 +171,8 @@ async fn replicate(
     let far = record::kept(context, member, region).await?;
     let bases = snapshots::bring(context, cluster, &far.cluster).await?;
     let is_all_there = written.is_some() && written == asked.brought && !bases.are_new;
-    let grown = match is_all_there {
-        true => 0,
+    let (grown, leads) = match is_all_there {
+        true => (0, asked.leads),
         false => log::bring(context, (&from, &to), &far.cluster, &bases.starts).await?,
     };
     let is_untold = far
@@ -173,12 +181,13 @@ async fn replicate(
         .last()
         .is_some_and(|one| one.latest.is_none());
     let tell = asked.tell || is_untold || 0 < grown;
-    record::reach(context, &far.cluster, until, tell).await?;
+    record::reach(context, &far.cluster, &leads, until, tell).await?;
     if asked.tidy {
         tidy_brought(context, &to, &far.cluster).await?;
     }
     Ok(Passed {
         written,
+        leads,
         grown: 0 < grown,
         tidied: asked.tidy,
         told: tell,
@@ -193,6 +202,7 @@ impl Way {
             tidied_at: now,
             told_at: now,
             brought: None,
+            leads: Vec::new(),
             untold: false,
         }
     }
@@ -210,7 +220,7 @@ impl Way {
                     tell(context, member, None).await;
                 }
                 (self.failures, self.next, self.brought) = (0, now, passed.written);
-                self.untold = passed.grown;
+                (self.untold, self.leads) = (passed.grown, passed.leads);
                 if passed.tidied {
                     self.tidied_at = now;
                 }

@@ -4,6 +4,7 @@ use catalog::{
 };
 use model::{Arn, Cluster, ClusterStatus, LogStream, Region, RetainedBackup, Timestamp};
 
+use super::Start;
 use crate::{
     backups::retained,
     context::ServiceContext,
@@ -151,14 +152,15 @@ fn far(cluster: &Cluster, region: &Region, key: Option<Arn>, logs: Vec<LogStream
     }
 }
 
-/// Notes how far the newest stream is over there: what was acknowledged until a moment is. It is written down when
-/// asked for.
+/// Notes how far the newest stream is over there: what was acknowledged until a moment is, from the first snapshot
+/// on from which the log leads there. It is written down when asked for.
 ///
 /// # Errors
 /// The catalog's.
 pub(super) async fn reach(
     context: &ServiceContext,
     far: &Cluster,
+    leads: &[Start],
     until: Option<Timestamp>,
     tell: bool,
 ) -> Result<(), CatalogError> {
@@ -167,7 +169,8 @@ pub(super) async fn reach(
     };
     let of = far.clone();
     let read = move |tx: &mut dyn Tx| bases::of_cluster(tx, &of);
-    let bases = context.catalog.read(read).await?;
+    let mut bases = context.catalog.read(read).await?;
+    bases.retain(|base| leads.contains(&(base.in_log.stream, base.in_log.start)));
     let days = far.backup_retention_days;
     let first = bases::first_needed(&bases, newest.id, days, context.now());
     let Some(first) = first else {

@@ -2,9 +2,9 @@
 use std::time::Duration;
 
 use catalog::{CatalogError, CatalogExt, Tx, automated, jobs, retained_backups};
-use model::{Cluster, LogPlace, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus};
-use uuid::Uuid;
+use model::{Cluster, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus};
 
+use super::Start;
 use crate::{
     backups::{ends, records},
     context::ServiceContext,
@@ -19,8 +19,8 @@ const FAILED_STAYS: Duration = Duration::from_secs(600);
 
 /// Where the logs begin that are needed over there.
 pub(super) struct Bases {
-    /// By stream: where the first snapshot of it lies.
-    pub(super) starts: Vec<(Uuid, LogPlace)>,
+    /// Where each snapshot lies that is there or on its way, in the log's order.
+    pub(super) starts: Vec<Start>,
     /// Whether a copy was just begun.
     pub(super) are_new: bool,
 }
@@ -57,23 +57,16 @@ impl Known {
         (!self.there.iter().any(holds_up)).then_some(newest)
     }
 
-    fn starts(&self) -> Vec<(Uuid, LogPlace)> {
-        let mut starts: Vec<(Uuid, LogPlace)> = Vec::new();
+    fn starts(&self) -> Vec<Start> {
         let counts = |one: &&Snapshot| one.status != SnapshotStatus::Failed;
-        for in_log in self
+        let in_log = self
             .there
             .iter()
             .filter(counts)
-            .filter_map(|one| one.in_log)
-        {
-            match starts
-                .iter_mut()
-                .find(|(stream, _)| *stream == in_log.stream)
-            {
-                Some((_, start)) => *start = (*start).min(in_log.start),
-                None => starts.push((in_log.stream, in_log.start)),
-            }
-        }
+            .filter_map(|one| one.in_log);
+        let mut starts: Vec<Start> = in_log.map(|at| (at.stream, at.start)).collect();
+        starts.sort_unstable();
+        starts.dedup();
         starts
     }
 }
@@ -205,7 +198,8 @@ fn names(source: &Snapshot) -> Vec<SnapshotName> {
 #[cfg(test)]
 mod tests {
     use catalog::conformance::samples;
-    use model::{InLog, Timestamp};
+    use model::{InLog, LogPlace, Timestamp};
+    use uuid::Uuid;
 
     use super::*;
 
@@ -250,7 +244,7 @@ mod tests {
         );
         let known = known(Some(5), &[(4, Available), (3, Failed), (5, Copying)]);
         let positions: Vec<u64> = known.starts().iter().map(|(_, at)| at.position).collect();
-        assert_eq!(positions, [4]);
+        assert_eq!(positions, [4, 5]);
     }
 
     #[test]

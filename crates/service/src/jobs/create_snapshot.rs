@@ -4,8 +4,8 @@ use std::sync::Arc;
 use catalog::{CatalogError, CatalogExt, Tx, clusters as rows, jobs, snapshots, tombstones};
 use engine::Home;
 use model::{
-    Cluster, Content, InLog, Job, LogPlace, ResourceId, SnapshotName, SnapshotStatus, Told,
-    WrappedKey,
+    Cluster, Content, InLog, Job, LogPlace, LogStream, ResourceId, SnapshotName, SnapshotStatus,
+    Told, WrappedKey,
     cluster::Base,
     job::{Named, Subject},
 };
@@ -139,6 +139,7 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
         None => None,
     };
     let base = base_of(run, cluster, &user).await?;
+    let stream = open_stream(run, cluster).await?.map(|stream| stream.id);
     let absent = absent(run, cluster).await?;
     let options = WriteOptions {
         memory_bytes: context.settings.snapshot_memory_bytes,
@@ -186,7 +187,7 @@ pub(super) async fn take(run: &Run, cluster: &Cluster, body: &Body) -> Result<Ta
             change: written.change,
         },
         left_out,
-        in_log: in_log(run, cluster, places).await?,
+        in_log: in_log(run, cluster, stream, places).await?,
     })
 }
 
@@ -223,16 +224,24 @@ async fn lacks_base(run: &Run, cluster: &Cluster) -> Result<bool, JobError> {
     Ok(found.iter().all(|base| base.in_log.stream != stream))
 }
 
-/// Where in the cluster's log a dump lies that was just taken, if the stream that has begun before it
-/// goes on.
+/// The stream of the cluster's log that goes on.
+async fn open_stream(run: &Run, cluster: &Cluster) -> Result<Option<LogStream>, JobError> {
+    let now = run.cluster(&cluster.resource_id).await?;
+    let newest = now.logs.last().cloned();
+    Ok(newest.filter(|stream| stream.ended_at.is_none()))
+}
+
+/// Where in the cluster's log a dump lies that was just taken, if the stream that went on before it does so still:
+/// another one's places may be those of another log.
 async fn in_log(
     run: &Run,
     cluster: &Cluster,
+    before: Option<Uuid>,
     places: Option<(LogPlace, LogPlace)>,
 ) -> Result<Option<InLog>, JobError> {
     let at = run.context.now();
-    let now = run.cluster(&cluster.resource_id).await?;
-    let stream = now.logs.last().filter(|stream| stream.ended_at.is_none());
+    let stream = open_stream(run, cluster).await?;
+    let stream = stream.filter(|stream| Some(stream.id) == before);
     let (Some((start, end)), Some(stream)) = (places, stream) else {
         return Ok(None);
     };

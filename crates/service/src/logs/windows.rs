@@ -4,7 +4,10 @@
 //! without anything being written, so records say it only now and then.
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use model::{Cluster, ResourceId, RestoreWindow, Timestamp};
@@ -15,8 +18,14 @@ struct Known {
     stream: Uuid,
     earliest: Option<Timestamp>,
     latest: Option<Timestamp>,
-    /// Chunks that were written.
-    chunks: u64,
+    /// Changes with each chunk that may have been written.
+    written: u64,
+}
+
+/// No two states of what was written have the same number.
+fn fresh() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Relaxed)
 }
 
 /// What this node's streams know.
@@ -50,7 +59,7 @@ impl LogWindows {
             stream,
             earliest,
             latest: None,
-            chunks: 0,
+            written: fresh(),
         });
         if one.stream != stream {
             one.latest = None;
@@ -58,16 +67,16 @@ impl LogWindows {
         (one.stream, one.earliest) = (stream, earliest);
     }
 
-    /// A chunk of the log was written.
+    /// A chunk of the log was written, or may have been.
     pub(crate) fn wrote(&self, cluster: &ResourceId) {
         if let Some(known) = self.known().get_mut(cluster) {
-            known.chunks += 1;
+            known.written = fresh();
         }
     }
 
-    /// How many chunks of a cluster's log were written here; none when it is not shipped here.
+    /// What is the same for as long as no chunk of a cluster's log is written here; none when it is not shipped here.
     pub(crate) fn written(&self, cluster: &ResourceId) -> Option<u64> {
-        self.known().get(cluster).map(|known| known.chunks)
+        self.known().get(cluster).map(|known| known.written)
     }
 
     /// What was acknowledged until a moment is kept.

@@ -121,7 +121,8 @@ fn several_threads_write_what_one_does() {
     assert!(next.new_bytes < 104 * 8192, "{next:?}");
     let change = next.change.expect("there is a base");
     assert!(
-        (2..=101).contains(&change.blocks) && change.of == of,
+        // The small file's three blocks lie in one piece.
+        (2..=103).contains(&change.blocks) && change.of == of,
         "{change:?}"
     );
     // What is gone counts as well.
