@@ -30,13 +30,19 @@ const READ: &str = "SELECT count(*), coalesce(sum(CASE WHEN relkind IN ('r', 'm'
 const DOING: &str = "check indexes";
 const HAS_CHECKS: &str =
     "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'amcheck')";
-const CHECK_SCHEMA: &str = "snapferry_examines";
+/// The extension anew, where only the server's own programs put functions. What an owner made of it may be of
+/// an old version, have members that the owner added, and lie in a schema with functions of the same names:
+/// these would run as the administrator. All of it is undone with the transaction.
+const MAKE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+     SET LOCAL search_path = pg_catalog; \
+     DROP EXTENSION IF EXISTS amcheck CASCADE; \
+     CREATE EXTENSION amcheck SCHEMA pg_catalog";
 /// B-trees that can be used; others the extension does not know.
-const INDEXES: &str = "SELECT count(*) FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid \
-     JOIN pg_am m ON m.oid = c.relam, \
-     LATERAL ts_stat(format('SELECT ''checked''::tsvector FROM %s.bt_index_check(%s::oid::regclass)', \
-     (SELECT extnamespace::regnamespace FROM pg_extension WHERE extname = 'amcheck'), c.oid)) WHERE m.amname = 'btree' AND c.relkind = 'i' \
-     AND c.relpersistence <> 't' AND i.indisvalid AND i.indisready";
+const INDEXES: &str = "SELECT count(*) FROM (\
+     SELECT pg_catalog.bt_index_check(c.oid::regclass, false::boolean) \
+       FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid JOIN pg_am m ON m.oid = c.relam \
+      WHERE m.amname = 'btree' AND c.relkind = 'i' AND c.relpersistence <> 't' \
+        AND i.indisvalid AND i.indisready OFFSET 0) AS checked";
 
 impl Postgres {
     pub(super) async fn examine_cluster(&self, home: &Home) -> Result<Examined, EngineError> {
@@ -78,6 +84,7 @@ async fn check_indexes(session: &Session) -> Result<u64, EngineError> {
     }
     make_checks(session).await?;
     let row = session.row_within(READ_WAIT, DOING, INDEXES, &[]).await?;
+    unmake_checks(session).await?;
     Ok(counted(column(&row, 0)?))
 }
 
@@ -87,15 +94,33 @@ pub(super) async fn has_checks(session: &Session) -> Result<bool, EngineError> {
     column(&row, 0)
 }
 
-/// Makes the extension in the session's database, unless it is there.
+/// Begins a transaction in which the extension is in `pg_catalog`, in the version that the server comes with.
+///
+/// # Errors
+/// What the server answers when it cannot be brought there: then nothing of it may be called.
 pub(super) async fn make_checks(session: &Session) -> Result<(), EngineError> {
-    let make = format!(
-        "CREATE SCHEMA IF NOT EXISTS {CHECK_SCHEMA}; \
-         CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA {CHECK_SCHEMA}"
-    );
-    session.run(DOING, &make).await
+    session.run("bring amcheck to pg_catalog", MAKE).await
+}
+
+/// Ends the transaction, and leaves the database as it was.
+pub(super) async fn unmake_checks(session: &Session) -> Result<(), EngineError> {
+    session.run(DOING, "ROLLBACK").await
 }
 
 pub(super) fn counted(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A schema that is looked up may be the owner's.
+    #[test]
+    fn only_the_catalogs_own_functions_check_indexes() {
+        assert!(INDEXES.contains("pg_catalog.bt_index_check(c.oid::regclass, false::boolean)"));
+        assert!(!INDEXES.contains("extnamespace"));
+        let (drop, make) = (MAKE.find("DROP EXTENSION"), MAKE.find("CREATE EXTENSION"));
+        assert!(drop.is_some() && drop < make && !MAKE.contains("IF NOT EXISTS"));
+    }
 }
