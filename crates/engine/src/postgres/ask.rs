@@ -13,7 +13,7 @@ use tokio_postgres::{Error, SimpleQueryMessage, error::SqlState};
 use super::{
     conf::{ADMIN, CHECKER},
     handle::Postgres,
-    session::{self, Session, column, quoted_name, quoted_text},
+    session::{self, Session, column, is_passing, quoted_name, quoted_text, refused},
 };
 use crate::{Answer, Asked, EngineError, Home, Question};
 
@@ -32,11 +32,11 @@ impl Postgres {
         question: &Question,
     ) -> Result<Answer, EngineError> {
         let admin = Session::open(home, ADMIN).await?;
-        make_role(&admin).await?;
         let database = question.database.as_deref().unwrap_or(FIRST_DATABASE);
+        make_role(&admin, database).await?;
         let session = match Session::open_as_checker(home, database, question.wait).await {
             Ok(session) => session,
-            Err(session::Refusal::Answer(error)) if error.as_db_error().is_some() => {
+            Err(session::Refusal::Answer(error)) if error.code().is_some() && !is_lost(&error) => {
                 admin.close().await;
                 return Ok(Answer::Ended(format!(
                     "the database {database} lets nobody in: {}",
@@ -46,17 +46,28 @@ impl Postgres {
             Err(refusal) => return Err(refusal.into()),
         };
         let pid = session
-            .row("tell its process", "SELECT pg_backend_pid()", &[])
+            .row(
+                "tell its process",
+                "SELECT pg_catalog.pg_backend_pid()",
+                &[],
+            )
             .await?;
         let pid: i32 = column(&pid, 0)?;
         let sql = sql_of(&question.what);
         let asked = timeout(question.wait + PATIENCE, ask(&session, &sql));
         let answer = match asked.await {
             Ok(Ok(answer)) => answer,
+            Ok(Err(_)) if session.was_nonsense() => {
+                Answer::Ended("its session was ended: its answer is too long".to_owned())
+            }
+            // It says nothing of what was asked.
+            Ok(Err(error)) if is_lost(&error) => {
+                return Err(refused("ask what is to be checked", error));
+            }
             Ok(Err(error)) => ended(&error, question.wait),
             Err(_) => {
                 // Its own timeout was taken away.
-                let end = "SELECT pg_terminate_backend($1)";
+                let end = "SELECT pg_catalog.pg_terminate_backend($1)";
                 admin.row("end a question", end, &[&pid]).await?;
                 too_long(question.wait)
             }
@@ -67,8 +78,14 @@ impl Postgres {
     }
 }
 
-/// Makes the role, or what is there of that name into it.
-async fn make_role(admin: &Session) -> Result<(), EngineError> {
+/// Whether an error is about the server or the session, and says nothing of what was asked.
+fn is_lost(error: &Error) -> bool {
+    error.is_closed() || error.code().is_some_and(is_passing)
+}
+
+/// Makes the role, or what is there of that name into it, lets it into a database, and ends its sessions from
+/// before: it has room for few.
+async fn make_role(admin: &Session, database: &str) -> Result<(), EngineError> {
     let doing = "make the role of checks";
     let found = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)";
     let row = admin.row(doing, found, &[&CHECKER]).await?;
@@ -83,7 +100,23 @@ async fn make_role(admin: &Session) -> Result<(), EngineError> {
          CONNECTION LIMIT 2 PASSWORD NULL; GRANT pg_read_all_data TO {role}; \
          ALTER ROLE {role} SET temp_file_limit = '{TEMP_FILES_MAX}'"
     );
-    admin.run(doing, &make).await
+    admin.run(doing, &make).await?;
+    let end = "SELECT count(pg_catalog.pg_terminate_backend(pid, 5000)) \
+         FROM pg_catalog.pg_stat_activity WHERE usename = $1";
+    admin.row(doing, end, &[&CHECKER]).await?;
+    let found = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)";
+    let row = admin.row(doing, found, &[&database]).await?;
+    // Of one that is not there the question's own session tells.
+    if column::<bool>(&row, 0)? {
+        admin.run(doing, &let_in(database)).await?;
+    }
+    Ok(())
+}
+
+/// Reading all data lets nobody into a database whose owner took that from everybody.
+fn let_in(database: &str) -> String {
+    let (database, role) = (quoted_name(database), quoted_name(CHECKER));
+    format!("GRANT CONNECT ON DATABASE {database} TO {role}")
 }
 
 fn sql_of(what: &Asked) -> String {
@@ -157,17 +190,12 @@ fn too_long(wait: Duration) -> Answer {
 
 /// Why there is no answer.
 fn ended(error: &Error, wait: Duration) -> Answer {
-    let Some(code) = error.code() else {
-        return Answer::Ended(
-            "its session ended: its answer is too long, or the server ended".to_owned(),
-        );
-    };
-    match *code {
-        SqlState::QUERY_CANCELED => too_long(wait),
-        SqlState::READ_ONLY_SQL_TRANSACTION => {
+    match error.code() {
+        Some(&SqlState::QUERY_CANCELED) => too_long(wait),
+        Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => {
             Answer::Ended(format!("it tries to write: {}", said(error)))
         }
-        SqlState::INSUFFICIENT_PRIVILEGE => Answer::Ended(format!(
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Answer::Ended(format!(
             "it asks for what checks may not do: {}",
             said(error)
         )),
@@ -179,4 +207,28 @@ fn said(error: &Error) -> String {
     error
         .as_db_error()
         .map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_named_in_quotes() {
+        assert_eq!(
+            let_in("a\"b"),
+            format!("GRANT CONNECT ON DATABASE \"a\"\"b\" TO \"{CHECKER}\"")
+        );
+    }
+
+    /// A server that ends or is full is no answer, which would be signed.
+    #[test]
+    fn a_lost_session_is_asked_again() {
+        for code in ["57P01", "57P02", "57P03", "53300"] {
+            assert!(is_passing(&SqlState::from_code(code)), "{code}");
+        }
+        for code in ["57014", "42501", "25006", "3D000"] {
+            assert!(!is_passing(&SqlState::from_code(code)), "{code}");
+        }
+    }
 }

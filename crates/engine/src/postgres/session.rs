@@ -4,7 +4,16 @@
 //!
 //! Invariant: whatever the server sends, and however slowly, costs a bounded amount of memory and
 //! time. Its notices go nowhere.
-use std::{future::poll_fn, io, path::PathBuf, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use model::ErrorKind;
 use tokio::{
@@ -106,6 +115,8 @@ pub(super) struct Session {
     client: Client,
     /// The connection's own task: it ends with the session at the latest.
     driver: JoinSet<()>,
+    /// Whether it ended by what is not the protocol, or too much of it.
+    was_nonsense: Arc<AtomicBool>,
 }
 
 impl Session {
@@ -139,7 +150,7 @@ impl Session {
         let options = format!(
             "-c statement_timeout={} -c lock_timeout=0 -c idle_session_timeout=0 \
              -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=on \
-             -c client_min_messages=error -c datestyle=iso",
+             -c search_path=pg_catalog,public -c client_min_messages=error -c datestyle=iso",
             wait.as_millis()
         );
         Self::open_as(home, database, CHECKER, &options).await
@@ -174,8 +185,13 @@ impl Session {
             .map_err(|_| Refusal::Silence)?
             .map_err(Refusal::Answer)?;
         let mut driver = JoinSet::new();
-        driver.spawn(drive(connection));
-        Ok(Self { client, driver })
+        let was_nonsense = Arc::new(AtomicBool::new(false));
+        driver.spawn(drive(connection, Arc::clone(&was_nonsense)));
+        Ok(Self {
+            client,
+            driver,
+            was_nonsense,
+        })
     }
 
     /// Runs statements without a result.
@@ -254,6 +270,11 @@ impl Session {
         self.client.is_closed()
     }
 
+    /// Whether it ended by what the server sent: it would send as much again.
+    pub(super) fn was_nonsense(&self) -> bool {
+        self.was_nonsense.load(Ordering::Acquire)
+    }
+
     /// Ends the session, and waits until the server has let it go.
     pub(super) async fn close(mut self) {
         drop(self.client);
@@ -263,11 +284,13 @@ impl Session {
 }
 
 /// Moves the session's bytes until it ends. What the server says beside its answers is dropped.
-async fn drive(mut connection: Connection<Bounded, NoTlsStream>) {
+async fn drive(mut connection: Connection<Bounded, NoTlsStream>, was_nonsense: Arc<AtomicBool>) {
     while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
         match message {
             Ok(_) => {}
             Err(error) if is_nonsense(&error) => {
+                // Before the connection goes: whoever waits for an answer looks then.
+                was_nonsense.store(true, Ordering::Release);
                 let cause = std::error::Error::source(&error);
                 tracing::warn!(
                     cause,
@@ -296,7 +319,7 @@ fn judge<T>(
 }
 
 /// What the server refused, and what that says of another try.
-fn refused(doing: &'static str, error: tokio_postgres::Error) -> EngineError {
+pub(super) fn refused(doing: &'static str, error: tokio_postgres::Error) -> EngineError {
     let kind = match error.code() {
         // As many snapshots of the cluster are being taken as it has slots for.
         Some(&SqlState::CONFIGURATION_LIMIT_EXCEEDED) => ErrorKind::Wait,
@@ -314,7 +337,7 @@ fn refused(doing: &'static str, error: tokio_postgres::Error) -> EngineError {
 }
 
 /// Whether a server begins or ends just now, or has too many clients.
-fn is_passing(code: &SqlState) -> bool {
+pub(super) fn is_passing(code: &SqlState) -> bool {
     [
         SqlState::CANNOT_CONNECT_NOW,
         SqlState::ADMIN_SHUTDOWN,
