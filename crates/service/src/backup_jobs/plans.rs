@@ -3,14 +3,15 @@
 //! A run's job is found by its rule, its time and its resource, which no two jobs have in common: so
 //! however many processes look, and whenever one dies, there is one of each. What was missed while no
 //! process looked is made up for once, and told.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use catalog::{
     CatalogError, CatalogExt, Stored, Tx, backup_jobs as rows, backup_plans, clusters, keyed,
 };
 use model::{
-    BackupJob, BackupJobKind, BackupJobState, BackupPlan, BackupSelection, Cluster, ClusterStatus,
-    MadeBy, PlanRule, Region, Timestamp, backup_job::resource_type, restore_testing::is_tested,
+    Arn, BackupJob, BackupJobKind, BackupJobState, BackupPlan, BackupSelection, Cluster,
+    ClusterStatus, MadeBy, PlanRule, Region, Timestamp, backup_job::resource_type,
+    restore_testing::is_tested,
 };
 
 use super::{record, settings};
@@ -22,6 +23,8 @@ const PLANS: usize = 20;
 const CLUSTERS: usize = 500;
 /// Jobs that are written at once: what people ask for comes between.
 const JOBS: usize = 50;
+/// Jobs that wait that are read at once.
+const WAITING: usize = 500;
 /// Runs of a rule that are told when more were missed.
 const MISSED_MAX: usize = 24;
 
@@ -100,7 +103,8 @@ async fn fire(
 }
 
 /// Makes the jobs of a plan's rules as if they were due now; those of one rule, if it is named. They are what
-/// a run at this second would have made, and none twice.
+/// a run at this second would have made, and none twice; nor is there one of a rule and a cluster for which one
+/// waits already.
 ///
 /// # Errors
 /// The catalog's.
@@ -125,8 +129,9 @@ pub async fn run_now(
         let batch = batch.to_vec();
         let made = context.catalog.write(move |tx| {
             let mut made = Vec::new();
+            let waiting = waiting(tx, &batch)?;
             for job in &batch {
-                if keep(tx, job)? {
+                if !waiting.contains(&pair(job)) && keep(tx, job)? {
                     made.push(job.clone());
                 }
             }
@@ -266,6 +271,30 @@ fn job(
         copies,
         ..BackupJob::of_cluster(cluster, rule.vault.clone(), &uuid(), now)
     }
+}
+
+/// The rule and the resource of a job.
+fn pair(job: &BackupJob) -> (Option<String>, Arn) {
+    let rule = job.rule.as_ref().map(|made_by| made_by.rule.clone());
+    (rule, job.resource.clone())
+}
+
+/// The rules and resources for which jobs wait, in the account of those that are to be kept.
+fn waiting(
+    tx: &mut dyn Tx,
+    jobs: &[BackupJob],
+) -> Result<HashSet<(Option<String>, Arn)>, CatalogError> {
+    let (mut found, mut after) = (HashSet::new(), None);
+    while let Some(asked) = jobs.first() {
+        let state = BackupJobState::Created;
+        let batch = rows::in_state(tx, &asked.region, state, after.as_ref(), WAITING)?;
+        let Some(last) = batch.last() else { break };
+        after = Some((last.value.created_at, last.value.id.clone()));
+        let own = batch.into_iter().map(|stored| stored.value);
+        let own = own.filter(|one| one.account == asked.account && one.kind == asked.kind);
+        found.extend(own.map(|one| pair(&one)));
+    }
+    Ok(found)
 }
 
 /// Keeps a run's job, unless there is one. Answers whether it was kept.

@@ -2,6 +2,8 @@
 //!
 //! A drill's job is found by its plan, its time and its resource, which no two have in common: however
 //! many processes look, and whenever one dies, there is one of each.
+use std::collections::HashSet;
+
 use catalog::{
     CatalogError, CatalogExt, Stored, Tx, backup_jobs as rows, clusters, keyed, recovery_points,
     restore_testing,
@@ -63,7 +65,7 @@ async fn fire(
     let planned_at = last_time(plan, now);
     if let Some(at) = planned_at {
         match now < at.plus(plan.start_window()) {
-            true => drop(make(context, plan, at, now).await?),
+            true => drop(make(context, plan, (at, now), false).await?),
             false => {
                 tracing::warn!(plan = %plan.arn(), %at, "its drills were not made: no server was at work within their start window");
             }
@@ -85,7 +87,7 @@ async fn fire(
     looked.await
 }
 
-/// Makes the drills of a plan as if it were due now.
+/// Makes the drills of a plan as if it were due now, except of resources that have one which is not over.
 ///
 /// # Errors
 /// The catalog's.
@@ -94,15 +96,15 @@ pub async fn run_now(
     plan: &RestoreTestingPlan,
 ) -> Result<Vec<Drill>, CatalogError> {
     let now = context.now();
-    make(context, plan, now, now).await
+    make(context, plan, (now, now), true).await
 }
 
 /// Makes drills of what a plan tests, unless they are there; answers those that were made.
 async fn make(
     context: &ServiceContext,
     plan: &RestoreTestingPlan,
-    planned_at: Timestamp,
-    now: Timestamp,
+    (planned_at, now): (Timestamp, Timestamp),
+    unless_open: bool,
 ) -> Result<Vec<Drill>, CatalogError> {
     let (of, draw) = (plan.clone(), context.entropy.uuid().as_u64_pair().0);
     let chosen = context
@@ -121,7 +123,14 @@ async fn make(
         let batch = batch.to_vec();
         let kept = context.catalog.write(move |tx| {
             let mut kept = Vec::new();
+            let open = match (unless_open, batch.first()) {
+                (true, Some((drill, _))) => tested(tx, drill)?,
+                _ => HashSet::new(),
+            };
             for (drill, job) in &batch {
+                if open.contains(&drill.resource) {
+                    continue;
+                }
                 let token = job.idempotency_token.as_deref().unwrap_or_default();
                 let owner = (&job.region, &job.account);
                 if rows::of_token(tx, owner, BackupJobKind::Restore, token)?.is_none() {
@@ -134,6 +143,13 @@ async fn make(
         made.extend(kept.await?);
     }
     Ok(made)
+}
+
+/// The resources of which a drill's plan has drills that are not over.
+fn tested(tx: &mut dyn Tx, of: &Drill) -> Result<HashSet<Arn>, CatalogError> {
+    let open = super::all_open(tx, &of.region)?.into_iter();
+    let own = open.filter(|one| one.account == of.account && one.plan == of.plan);
+    Ok(own.map(|one| one.resource).collect())
 }
 
 /// One recovery point of each resource that a plan tests, with the selection that has it.

@@ -11,11 +11,11 @@ mod passed;
 pub use due::run_now;
 pub use pair::validate;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use catalog::{CatalogExt, restore_testing};
-use model::{Drill, Region, restore_testing::Stage};
+use catalog::{CatalogError, CatalogExt, Tx, restore_testing};
+use model::{Account, Drill, Region, restore_testing::Stage};
 
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
@@ -64,28 +64,18 @@ impl Task for Drills {
 
 /// Goes on with each drill of a region; answers the first error when all had their turn.
 async fn see_to(context: &ServiceContext, region: &Region) -> Result<(), TaskError> {
-    let (mut after, mut open) = (None, Vec::new());
-    loop {
-        let (here, from) = (region.clone(), after.clone());
-        let batch = context
-            .catalog
-            .read(move |tx| restore_testing::open(tx, &here, from.as_ref(), BATCH));
-        let batch = batch.await?;
-        let Some(last) = batch.last() else { break };
-        after = Some((last.value.planned_at, last.value.id.clone()));
-        open.extend(batch.into_iter().map(|stored| stored.value));
-    }
-    let busy = |drill: &&Drill| matches!(drill.stage, Stage::Restoring | Stage::Checking);
-    let mut free = AT_ONCE.saturating_sub(open.iter().filter(busy).count());
+    let here = region.clone();
+    let open = context.catalog.read(move |tx| all_open(tx, &here)).await?;
+    let mut turns = Turns::of(&open);
     let mut first = Ok(());
     for drill in open {
         if context.is_stopping() {
             break;
         }
         let waits = drill.stage == Stage::Waiting;
-        let may_begin = 0 < free;
+        let may_begin = waits && turns.may_begin(&drill.account);
         match follow::go_on(context, &drill, may_begin).await {
-            Ok(began) if waits && began => free = free.saturating_sub(1),
+            Ok(began) if waits && began => turns.begun(&drill.account),
             Ok(_) => {}
             Err(error) => {
                 let told = format!("the drill {} was not seen to", drill.arn());
@@ -94,4 +84,75 @@ async fn see_to(context: &ServiceContext, region: &Region) -> Result<(), TaskErr
         }
     }
     first
+}
+
+/// All drills of a region that are not over, the oldest first.
+fn all_open(tx: &mut dyn Tx, region: &Region) -> Result<Vec<Drill>, CatalogError> {
+    let (mut after, mut open) = (None, Vec::new());
+    loop {
+        let batch = restore_testing::open(tx, region, after.as_ref(), BATCH)?;
+        let Some(last) = batch.last() else { break };
+        after = Some((last.value.planned_at, last.value.id.clone()));
+        open.extend(batch.into_iter().map(|stored| stored.value));
+    }
+    Ok(open)
+}
+
+/// Whose drills may begin: an account's long ones leave room for another's.
+struct Turns {
+    free: usize,
+    busy: HashSet<Account>,
+    waiting: HashSet<Account>,
+}
+
+impl Turns {
+    fn of(open: &[Drill]) -> Self {
+        let accounts = |is: fn(&Stage) -> bool| open.iter().filter(move |one| is(&one.stage));
+        let is_busy: fn(&Stage) -> bool =
+            |stage| matches!(stage, Stage::Restoring | Stage::Checking);
+        Self {
+            free: AT_ONCE.saturating_sub(accounts(is_busy).count()),
+            busy: accounts(is_busy).map(|one| one.account.clone()).collect(),
+            waiting: accounts(|stage| *stage == Stage::Waiting)
+                .map(|one| one.account.clone())
+                .collect(),
+        }
+    }
+
+    /// Whether there is room for one more of an account: it has none that is busy, or no other account waits
+    /// that has none.
+    fn may_begin(&self, account: &Account) -> bool {
+        let others_wait = || self.waiting.difference(&self.busy).next().is_some();
+        0 < self.free && !(self.busy.contains(account) && others_wait())
+    }
+
+    fn begun(&mut self, account: &Account) {
+        self.free = self.free.saturating_sub(1);
+        self.busy.insert(account.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_leaves_room_for_others() {
+        let account = |digit: &str| Account::parse(&digit.repeat(12)).expect("an account");
+        let (one, other) = (account("1"), account("2"));
+        let turns = |free, busy: &[&Account], waiting: &[&Account]| Turns {
+            free,
+            busy: busy.iter().map(|one| (*one).clone()).collect(),
+            waiting: waiting.iter().map(|one| (*one).clone()).collect(),
+        };
+        assert!(!turns(1, &[&one], &[&one, &other]).may_begin(&one));
+        assert!(turns(1, &[&one], &[&one, &other]).may_begin(&other));
+        assert!(turns(1, &[&one], &[&one]).may_begin(&one));
+        let mut all = turns(2, &[], &[&one, &other]);
+        assert!(all.may_begin(&one));
+        all.begun(&one);
+        assert!(!all.may_begin(&one) && all.may_begin(&other));
+        all.begun(&other);
+        assert!(!all.may_begin(&one));
+    }
 }
