@@ -11,6 +11,7 @@ use super::SweepError;
 use crate::{
     background::{Next, RunsOn, Task, TaskError},
     context::ServiceContext,
+    lived,
 };
 
 /// Recovery points that are read at once.
@@ -40,6 +41,12 @@ impl Task for ObjectRetention {
     }
 
     async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
+        // What a bucket keeps too long by a wrong clock nobody takes back.
+        let look = lived::look(context).await;
+        let look = look.map_err(|error| TaskError::doing("the clock was not looked at", &error))?;
+        if !look.is_believed {
+            return Ok(Next::Period);
+        }
         let mut first = Ok(Next::Period);
         for region in context.vaults.regions() {
             if let Err(error) = self.see_to(context, &region).await {
@@ -62,21 +69,31 @@ impl ObjectRetention {
         if !vault.is_bucket() {
             return Ok(());
         }
-        let (here, now) = (region.clone(), context.now());
+        let here = region.clone();
         let read = context
             .catalog
             .read(move |tx| keyed::list::<BackupVault>(tx, &here, &[], usize::MAX));
         let fixed = read.await?.into_iter().map(|stored| stored.value);
-        for one in fixed.filter(|one| one.lock.as_ref().is_some_and(|lock| lock.is_fixed(now))) {
-            if !points(context, &vault, &one).await? {
-                if self.told.insert(region.clone()) {
-                    tracing::warn!(vault = %one.arn(), "its lock is fixed, and the bucket has no object lock: whoever has the bucket's credentials can delete what lies in it");
+        let mut first = Ok(());
+        for one in fixed.filter(is_fixed) {
+            match points(context, &vault, &one).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    if self.told.insert(region.clone()) {
+                        tracing::warn!(vault = %one.arn(), "its lock is fixed, and the bucket has no object lock: whoever has the bucket's credentials can delete what lies in it");
+                    }
+                    break;
                 }
-                break;
+                Err(error) => first = first.and(Err(error)),
             }
         }
-        Ok(())
+        first
     }
+}
+
+/// Whether it is written down that a vault's lock is fixed: that its date has come is a clock's word.
+fn is_fixed(vault: &BackupVault) -> bool {
+    vault.lock.as_ref().is_some_and(|lock| lock.is_fixed)
 }
 
 /// Until when the bucket is to keep a recovery point; none: it does already.
@@ -96,13 +113,14 @@ fn wanted(snapshot: &Snapshot, now: Timestamp) -> Option<Timestamp> {
         .then_some(until)
 }
 
-/// Has a vault's recovery points kept; answers whether the bucket can.
+/// Has a vault's recovery points kept; answers whether the bucket can. The first error is answered when all
+/// had their turn.
 async fn points(
     context: &ServiceContext,
     vault: &Vault,
     of: &BackupVault,
 ) -> Result<bool, SweepError> {
-    let mut after = None;
+    let (mut after, mut first) = (None, Ok(true));
     while !context.is_stopping() {
         let (one, from) = (of.clone(), after.clone());
         let read = context.catalog.read(move |tx| {
@@ -117,12 +135,14 @@ async fn points(
             let Some(until) = wanted(&snapshot, now).filter(|_| !context.is_stopping()) else {
                 continue;
             };
-            if !keep(context, vault, snapshot, until).await? {
-                return Ok(false);
+            match keep(context, vault, snapshot, until).await {
+                Ok(true) => {}
+                Ok(false) => return first.and(Ok(false)),
+                Err(error) => first = first.and(Err(error)),
             }
         }
     }
-    Ok(true)
+    first
 }
 
 async fn keep(
@@ -165,6 +185,21 @@ mod tests {
     use catalog::conformance::samples;
 
     use super::*;
+
+    #[test]
+    fn only_a_lock_that_was_written_down_as_fixed_counts() {
+        let mut vault = samples::backup_vault("v");
+        assert!(!is_fixed(&vault));
+        for fixed in [false, true] {
+            vault.lock = Some(model::VaultLock {
+                min_days: Some(7),
+                max_days: None,
+                lock_date: Some(Timestamp(0)),
+                is_fixed: fixed,
+            });
+            assert_eq!(is_fixed(&vault), fixed);
+        }
+    }
 
     #[test]
     fn what_is_kept_long_enough_is_left_alone() {

@@ -1,7 +1,7 @@
 //! Has a bucket keep all that a snapshot reaches.
 //!
 //! It does not know which snapshots are worth it, nor until when.
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use model::{Hash, Timestamp, VolumeRef};
 
 use crate::{
@@ -17,8 +17,8 @@ const AT_ONCE: usize = 8;
 /// for longer stays so. None: the vault is in no bucket that could.
 ///
 /// # Errors
-/// [`VaultError::Missing`], [`VaultError::Damaged`] of the manifest, and the store's. What was kept by then
-/// stays so.
+/// [`VaultError::Missing`], [`VaultError::Damaged`] of the manifest, and the store's. All else that is there
+/// is kept first.
 pub async fn retain(
     vault: &Vault,
     volume: &VolumeRef,
@@ -38,11 +38,11 @@ pub async fn retain(
         kind: ObjectKind::Manifest,
         hash: manifest,
     };
-    let mut names = Vec::new();
+    let (mut names, mut first) = (Vec::new(), Ok(()));
     for object in reached.objects().map(|(object, _)| object).chain([root]) {
         let held = listing.holding(vault, object).await?.find(object);
         if held.is_empty() {
-            return Err(VaultError::Missing { object });
+            first = first.and(Err(VaultError::Missing { object }));
         }
         // Any of them may be the one that a reader takes.
         names.extend(held.iter().map(|one| place.full(&one.path)));
@@ -53,13 +53,17 @@ pub async fn retain(
     };
     // The first one tells whether the bucket has object lock at all.
     let mut names = names.into_iter();
-    if let Some(first) = names.next()
-        && keep(first).await? == Retained::NoLock
-    {
-        return Ok(Some(Retained::NoLock));
+    if let Some(name) = names.next() {
+        match keep(name).await {
+            Ok(Retained::NoLock) => return Ok(Some(Retained::NoLock)),
+            Ok(Retained::Kept) => {}
+            Err(error) => first = first.and(Err(error)),
+        }
     }
     let kept = stream::iter(names.map(keep)).buffer_unordered(AT_ONCE);
-    let all: Vec<Retained> = kept.try_collect().await?;
+    let all: Vec<Result<Retained, VaultError>> = kept.collect().await;
+    first?;
+    let all = all.into_iter().collect::<Result<Vec<_>, _>>()?;
     let is_kept = all.iter().all(|one| *one == Retained::Kept);
     Ok(Some(if is_kept {
         Retained::Kept
