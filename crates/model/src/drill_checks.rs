@@ -22,6 +22,11 @@ const CHECKS_MAX: usize = 20;
 /// Characters of a check's name, and bytes of its SQL, at most.
 const NAME_MAX: usize = 64;
 const SQL_MAX: usize = 8 << 10;
+/// Bytes of a database's name, and of a value that is expected, at most.
+const DATABASE_MAX: usize = 63;
+const VALUE_MAX: usize = 1 << 10;
+/// Bytes of all that a selection's checks say, together: each of its drills and receipts keeps them.
+const TEXT_MAX: usize = 32 << 10;
 /// How long a question may take, seconds, and what it may that says nothing.
 const SECONDS: u64 = 60;
 const SECONDS_MAX: u64 = 3_600;
@@ -89,6 +94,12 @@ impl WantedCheck {
     /// How long it may take.
     pub fn wait(&self) -> Duration {
         Duration::from_secs(self.seconds)
+    }
+
+    /// Bytes of what it says.
+    fn text_bytes(&self) -> usize {
+        let database = self.database.as_ref().map_or(0, String::len);
+        self.name.len() + database + self.asked().len()
     }
 
     /// What is asked, for its receipt.
@@ -224,7 +235,17 @@ impl Written {
         if !(1..=SECONDS_MAX).contains(&seconds) {
             return Err(of(format!("seconds is 1 to {SECONDS_MAX}")));
         }
+        if self
+            .database
+            .as_deref()
+            .is_some_and(|one| !is_database(one))
+        {
+            return Err(of(format!("database has 1 to {DATABASE_MAX} bytes")));
+        }
         let expect = Expect::read(self.expect.as_ref()).map_err(of)?;
+        if matches!(&expect, Expect::Value(value) if VALUE_MAX < value.len()) {
+            return Err(of(format!("expect's value has at most {VALUE_MAX} bytes")));
+        }
         Ok(WantedCheck {
             name,
             database: self.database,
@@ -235,6 +256,10 @@ impl Written {
             },
         })
     }
+}
+
+fn is_database(name: &str) -> bool {
+    (1..=DATABASE_MAX).contains(&name.len()) && !name.contains('\0')
 }
 
 /// Reads all checks that overrides ask for, whatever case their names are in.
@@ -267,6 +292,12 @@ pub fn read(overrides: &BTreeMap<String, String>) -> Result<Vec<WantedCheck>, St
         return Err(format!(
             "there are {} checks: at most {CHECKS_MAX} are made",
             checks.len()
+        ));
+    }
+    let bytes: usize = checks.iter().map(WantedCheck::text_bytes).sum();
+    if TEXT_MAX < bytes {
+        return Err(format!(
+            "the checks have {bytes} bytes together: at most {TEXT_MAX} are kept; make views of long queries"
         ));
     }
     let mut names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
@@ -322,8 +353,8 @@ fn newest_row(word: &str) -> Option<(Option<String>, Subject)> {
     let column = table.pop()?;
     let is_whole = (1..=2).contains(&table.len());
     let is_name = |name: &String| (1..=NAME_MAX).contains(&name.len()) && !name.contains('\0');
-    let is_named = table.iter().chain([&column]).chain(&database).all(is_name);
-    if !is_whole || !is_named {
+    let is_named = table.iter().chain([&column]).all(is_name);
+    if !is_whole || !is_named || database.as_deref().is_some_and(|one| !is_database(one)) {
         return None;
     }
     let age_max_secs = seconds(age.trim())?;

@@ -86,6 +86,40 @@ fn what_is_wrong_is_told() {
 }
 
 #[test]
+fn what_checks_say_is_bounded() {
+    let check = |more: &str| format!(r#"[{{"name": "a", "sql": "x", {more}}}]"#);
+    let long = |count: usize| "v".repeat(count);
+    for (more, told) in [
+        (r#""database": """#.to_owned(), "database"),
+        (format!(r#""database": "{}""#, long(64)), "database"),
+        (r#""database": "a\u0000b""#.to_owned(), "database"),
+        (
+            format!(r#""expect": {{"value": "{}"}}"#, long(1_025)),
+            "expect's value",
+        ),
+    ] {
+        let error = of(CHECKS, &check(&more)).expect_err("it is too long");
+        assert!(error.contains(told), "{error}");
+    }
+    let edge = format!(
+        r#""database": "{}", "expect": {{"value": "{}"}}"#,
+        long(63),
+        long(1_024)
+    );
+    assert!(of(CHECKS, &check(&edge)).is_ok());
+    let newest = format!("newest-row:{}/orders.at<=1h", long(64));
+    assert!(of(BUILTIN, &newest).is_err());
+    let large = |count: usize| {
+        let all: Vec<String> = (0..count)
+            .map(|at| format!(r#"{{"name": "{at}", "sql": "{}"}}"#, long(8_000)))
+            .collect();
+        of(CHECKS, &format!("[{}]", all.join(",")))
+    };
+    assert!(large(4).is_ok());
+    assert!(large(5).expect_err("together").contains("together"));
+}
+
+#[test]
 fn answers_are_judged() {
     let passes = |text: &str, rows, first| {
         let value: Value = serde_json::from_str(text).expect("JSON");

@@ -1,15 +1,20 @@
 //! Checks that a restore test's owner asked for, made in the restored cluster.
 //!
 //! It does not know what becomes of their results.
+use std::time::Duration;
+
 use engine::{Answer, Asked, Engine, EngineError, Home, Inspected, Inspection, Question};
 use model::{
     Cluster, Drill,
     drill_checks::{Subject, WantedCheck},
     restore_testing::Check,
 };
+use tokio::time::{Instant, timeout};
 
 /// Characters of what a database says that are kept of it.
 const WORDS_MAX: usize = 400;
+/// How long a drill's own checks may take together: other accounts' drills wait for their end.
+const BUDGET: Duration = Duration::from_secs(3_600);
 
 /// Makes a drill's checks, one after the other.
 ///
@@ -22,8 +27,15 @@ pub(super) async fn make(
     cluster: &Cluster,
 ) -> Result<Vec<Check>, EngineError> {
     let mut made = Vec::with_capacity(drill.wanted.len());
+    let begun = Instant::now();
     for wanted in &drill.wanted {
-        let (passed, found) = one(engine, home, (drill, cluster), wanted).await?;
+        let left = BUDGET.saturating_sub(begun.elapsed());
+        // A question is ended by its server first, unless all time is used up.
+        let making = one(engine, home, (drill, cluster), (wanted, left));
+        let (passed, found) = match timeout(left, making).await {
+            Ok(found) => found?,
+            Err(_) => (false, used_up()),
+        };
         made.push(Check {
             name: wanted.name.clone(),
             passed,
@@ -38,7 +50,7 @@ async fn one(
     engine: &dyn Engine,
     home: &Home,
     (drill, cluster): (&Drill, &Cluster),
-    wanted: &WantedCheck,
+    (wanted, left): (&WantedCheck, Duration),
 ) -> Result<(bool, String), EngineError> {
     let what = match &wanted.subject {
         Subject::Amcheck => return inspected(engine.inspect(home, Inspection::Structure).await),
@@ -55,11 +67,17 @@ async fn one(
             .database
             .clone()
             .or_else(|| cluster.database_name.clone()),
-        wait: wanted.wait(),
+        wait: wanted.wait().min(left),
         what,
     };
     let answer = engine.ask(home, &question).await?;
     Ok(judged(&wanted.subject, &answer))
+}
+
+/// What a check is told that was not done in time.
+fn used_up() -> String {
+    let minutes = BUDGET.as_secs() / 60;
+    format!("it was not done within the {minutes} minutes that all checks have together")
 }
 
 fn shortened(text: &str) -> String {
@@ -77,7 +95,10 @@ fn judged(subject: &Subject, answer: &Answer) -> (bool, String) {
         Answer::Rows { count, first } => (*count, first.as_deref()),
     };
     match subject {
-        Subject::Sql { expect, .. } => expect.judge(count, first),
+        Subject::Sql { expect, .. } => {
+            let (passed, found) = expect.judge(count, first);
+            (passed, shortened(&found))
+        }
         Subject::NewestRow { age_max_secs, .. } => newest(first, *age_max_secs),
         Subject::Amcheck | Subject::Checksums => (false, "it was not looked at".to_owned()),
     }
@@ -115,6 +136,20 @@ mod tests {
             first: None,
         };
         assert!(judged(&subject, &none).0);
+    }
+
+    #[test]
+    fn what_is_judged_is_shortened() {
+        let subject = Subject::Sql {
+            sql: "x".to_owned(),
+            expect: model::drill_checks::Expect::Value("v".repeat(1_024)),
+        };
+        let answer = Answer::Rows {
+            count: 1,
+            first: Some("w".repeat(100_000)),
+        };
+        let (passed, found) = judged(&subject, &answer);
+        assert!(!passed && found.chars().count() == WORDS_MAX);
     }
 
     #[test]
