@@ -303,9 +303,18 @@ def test_checks_of_ones_own_and_their_receipts(deploy, binary, tmp_path):
         connection.execute("grant all on goods to public")
         connection.execute("create function empties() returns int language plpgsql security definer as "
                            "$$begin delete from goods; return 1; end$$")
+        # What has the names of newer functions beside an old version of the extension is never called.
+        connection.execute("create schema old")
+        connection.execute("create extension amcheck schema old version '1.0'")
+        for name, answer in [("bt_index_check", "void"), ("bt_index_parent_check", "void"), ("verify_heapam", "table (blkno bigint, msg text)")]:
+            connection.execute(f"create function old.{name}(regclass, boolean) returns {answer} language plpgsql as "
+                               "$$begin raise exception 'the owner''s code runs as %', current_user; end$$")
+        connection.execute("create database closed")
+        connection.execute("revoke connect on database closed from public")
         database = connection.execute("select current_database()").fetchone()[0]
     point = ended(backup, start(backup, "Default", cluster))
-    good = in_sql({"name": "the last one", "database": database, "sql": "select n from goods where n = 100"},
+    good = in_sql({"name": "behind a door", "database": "closed", "sql": "select 1"},
+                  {"name": "the last one", "database": database, "sql": "select n from goods where n = 100"},
                   {"name": "all", "database": database, "sql": "select count(*) from goods", "expect": 100})
     good["snapferry:builtin"] = f"amcheck,checksums,newest-row:{database}/public.goods.made<=1h"
     lacking = in_sql({"name": "the next one", "database": database, "sql": "select n from goods where n = 101"})

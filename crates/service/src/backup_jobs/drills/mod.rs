@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn an_account_leaves_room_for_others() {
-        let account = |digit: &str| Account::parse(&digit.repeat(12)).expect("an account");
+        let account = |digit: &str| digit.repeat(12).parse::<Account>().expect("an account");
         let (one, other) = (account("1"), account("2"));
         let turns = |free, busy: &[&Account], waiting: &[&Account]| Turns {
             free,
