@@ -16,7 +16,10 @@ use model::{
     restore_testing::{CLUSTER_PREFIX, Origin, Stage, choose},
 };
 
-use super::super::{door::Metadata, record};
+use super::{
+    super::{door::Metadata, record},
+    open,
+};
 use crate::{background::TaskError, context::ServiceContext};
 
 /// Plans, resources and recovery points that are read at once.
@@ -147,7 +150,7 @@ async fn make(
 
 /// The resources of which a drill's plan has drills that are not over.
 fn tested(tx: &mut dyn Tx, of: &Drill) -> Result<HashSet<Arn>, CatalogError> {
-    let open = super::all_open(tx, &of.region)?.into_iter();
+    let open = open::all(tx, &of.region)?.into_iter();
     let own = open.filter(|one| one.account == of.account && one.plan == of.plan);
     Ok(own.map(|one| one.resource).collect())
 }

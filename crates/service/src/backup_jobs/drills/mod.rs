@@ -5,6 +5,7 @@
 mod due;
 mod end;
 mod follow;
+mod open;
 mod pair;
 mod passed;
 
@@ -14,7 +15,7 @@ pub use pair::validate;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use catalog::{CatalogError, CatalogExt, Tx, restore_testing};
+use catalog::CatalogExt;
 use model::{Account, Drill, Region, restore_testing::Stage};
 
 use crate::{
@@ -24,8 +25,6 @@ use crate::{
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_secs(3);
-/// Drills that are read at once.
-const BATCH: usize = 200;
 /// Clusters of a region that are restored or read for drills at once: what people ask for needs the
 /// machine, too.
 const AT_ONCE: usize = 2;
@@ -65,7 +64,7 @@ impl Task for Drills {
 /// Goes on with each drill of a region; answers the first error when all had their turn.
 async fn see_to(context: &ServiceContext, region: &Region) -> Result<(), TaskError> {
     let here = region.clone();
-    let open = context.catalog.read(move |tx| all_open(tx, &here)).await?;
+    let open = context.catalog.read(move |tx| open::all(tx, &here)).await?;
     let mut turns = Turns::of(&open);
     let mut first = Ok(());
     for drill in open {
@@ -84,18 +83,6 @@ async fn see_to(context: &ServiceContext, region: &Region) -> Result<(), TaskErr
         }
     }
     first
-}
-
-/// All drills of a region that are not over, the oldest first.
-fn all_open(tx: &mut dyn Tx, region: &Region) -> Result<Vec<Drill>, CatalogError> {
-    let (mut after, mut open) = (None, Vec::new());
-    loop {
-        let batch = restore_testing::open(tx, region, after.as_ref(), BATCH)?;
-        let Some(last) = batch.last() else { break };
-        after = Some((last.value.planned_at, last.value.id.clone()));
-        open.extend(batch.into_iter().map(|stored| stored.value));
-    }
-    Ok(open)
 }
 
 /// Whose drills may begin: an account's long ones leave room for another's.
