@@ -219,9 +219,9 @@ async fn a_moment_between_two_commits_has_the_first_and_not_the_second() {
             cell(
                 &rig,
                 &made,
-                "SELECT @@innodb_flush_log_at_trx_commit, @@event_scheduler"
+                "SELECT @@innodb_flush_log_at_trx_commit, @@event_scheduler, @@offline_mode"
             ),
-            "1\tON"
+            "1\tON\t0"
         );
         // Its own log can be kept from its beginning on.
         let own = tail_of(&rig, &made, None).await;
@@ -295,6 +295,41 @@ async fn a_log_with_a_hole_or_damage_leads_nowhere() {
     // As it was it does.
     let made = replayed(&rig, ("dump", &info), "whole", &pieces, None).await;
     assert_eq!(rows(&rig, &made.expect("recovers")), 9);
+}
+
+/// What is kept ends with a piece, and pieces are cut by their size.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_ends_amid_a_transaction_leads_to_the_one_before() {
+    let Some(rig) = Rig::new() else { return };
+    let home = logging(&rig, "source").await;
+    let mut tail = tail_of(&rig, &home, None).await;
+    let info = rig.dump(&home, "dump").await.expect("dumps");
+    rig.sql(&home, "INSERT INTO app.t(v) VALUES ('x')");
+    let between = now(&rig, &home);
+    rig.sql(&home, MUCH);
+    let mut pieces = Pieces::default();
+    pieces.read(&mut *tail).await;
+    let last = pieces.0.back().expect("pieces").start.timeline;
+    let whole = pieces.clone();
+    // Without the log behind the large transaction, and without that one's end.
+    pieces.0.retain(|piece| piece.start.timeline < last);
+    assert!(2 < pieces.0.len(), "it comes in pieces");
+    pieces.0.pop_back();
+    for (name, until) in [("latest", None), ("between", Some(between))] {
+        let made = replayed(&rig, ("dump", &info), name, &pieces, until).await;
+        let made = made.expect("recovers");
+        assert_eq!(rows(&rig, &made), 1, "{name}");
+        rig.engine.remove(&made).await.expect("goes");
+    }
+    // Where there is more behind it, something is missing.
+    let behind = whole
+        .0
+        .into_iter()
+        .filter(|piece| piece.start.timeline == last);
+    pieces.0.extend(behind);
+    let made = replayed(&rig, ("dump", &info), "hole", &pieces, None).await;
+    let error = made.expect_err("a hole");
+    assert!(matches!(error, EngineError::BadLog { .. }), "{error}");
 }
 
 /// What a tenant may have put into the log to be done by somebody who may more.

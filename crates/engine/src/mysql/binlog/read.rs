@@ -24,6 +24,8 @@ pub(in crate::mysql) struct Logged {
     pub(in crate::mysql) end: u64,
     /// Whether one lies behind that which was committed too late.
     pub(in crate::mysql) is_cut: bool,
+    /// Whether what lies behind that is not the beginning of one, but no event at all.
+    pub(in crate::mysql) is_odd: bool,
 }
 
 /// Reads which transactions a log has to their end; those from the first one on that was committed after a moment
@@ -51,7 +53,11 @@ pub(in crate::mysql) fn read(file: &File, until: Option<Timestamp>) -> io::Resul
                 one.bytes
             }
             Next::Other { bytes, .. } => bytes,
-            Next::Cut | Next::Odd => return Ok(logged),
+            Next::Cut => return Ok(logged),
+            Next::Odd => {
+                logged.is_odd = true;
+                return Ok(logged);
+            }
         };
         logged.end += bytes;
     }
@@ -226,7 +232,12 @@ mod tests {
             let found = read(&file(&log[..size]), None).expect("reads");
             assert_eq!(found.gtids.text(), words(":4-5"), "{size}");
             assert_eq!(found.end, whole as u64, "{size}");
+            assert!(!found.is_odd, "{size}");
         }
+        // Bytes that say of an event that it has none.
+        let odd = [&log[..whole], &[0; 40]].concat();
+        let found = read(&file(&odd), None).expect("reads");
+        assert_eq!((found.end, found.is_odd), (whole as u64, true));
         let before = previous(&file(&log)).expect("reads").expect("it says");
         assert_eq!(before.text(), words(":1-3"));
     }

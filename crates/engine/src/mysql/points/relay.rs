@@ -7,7 +7,10 @@ use std::{fs::File, io, io::Write, os::unix::fs::FileExt, sync::Arc};
 use model::{LogPlace, Timestamp};
 
 use super::super::{
-    binlog::{gtids::Gtids, read::read},
+    binlog::{
+        gtids::Gtids,
+        read::{Logged, read},
+    },
     replicating::{HEARD, RELAY_LOG, log_name},
 };
 use crate::{
@@ -61,6 +64,15 @@ struct Open {
     at: LogPlace,
 }
 
+/// Behind what a log is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Its last piece: another log follows.
+    OfLog,
+    /// The last piece of all. They are cut by their size, so that it may end amid a transaction.
+    OfAll,
+}
+
 fn bad(why: impl Into<String>) -> EngineError {
     EngineError::BadLog { why: why.into() }
 }
@@ -93,14 +105,14 @@ impl<'a> RelayLogs<'a> {
                     .map_err(|source| EngineError::Source { source })?,
             };
             let Some(piece) = piece else {
-                self.finish().await?;
+                self.finish(End::OfAll).await?;
                 self.stretch.is_last = true;
                 break;
             };
             if let Some(open) = &self.open
                 && open.at.timeline != piece.start.timeline
             {
-                let is_cut = self.finish().await?;
+                let is_cut = self.finish(End::OfLog).await?;
                 if is_cut || STRETCH_BYTES <= self.stretch.bytes {
                     self.stretch.is_last = is_cut;
                     self.left = Some(piece);
@@ -177,14 +189,15 @@ impl<'a> RelayLogs<'a> {
     }
 
     /// Ends the log that is being laid out: it goes as far as the moment. Answers whether there is more behind that.
-    async fn finish(&mut self) -> Result<bool, EngineError> {
+    async fn finish(&mut self, end: End) -> Result<bool, EngineError> {
         let Some(Open { name, file, at }) = self.open.take() else {
             return Ok(false);
         };
         let until = self.until;
+        let may_end = move |logged: &Logged| logged.is_cut || (end == End::OfAll && !logged.is_odd);
         let logged = self.in_folder(move |folder, _| {
             let logged = read(&folder.file(&name)?, until)?;
-            if logged.is_cut {
+            if may_end(&logged) {
                 file.set_len(logged.end)?;
             }
             Ok(logged)
@@ -195,12 +208,17 @@ impl<'a> RelayLogs<'a> {
             ),
             other => other,
         })?;
-        if !logged.is_cut && logged.end != at.position {
+        let is_whole = logged.end == at.position;
+        if !is_whole && !may_end(&logged) {
             return Err(bad(format!(
                 "{} has no whole transaction at {}",
                 log_name(at.timeline),
                 logged.end
             )));
+        }
+        if !is_whole && logged.gtids.is_empty() {
+            // What is left of it may be less than a server takes for a log.
+            self.stretch.names.pop();
         }
         self.stretch.bytes += logged.end;
         self.stretch.gtids.join(logged.gtids);
