@@ -209,12 +209,12 @@ pub(super) fn words(
         None => words.push(option("tls_version", "")),
     }
     let pool = match purpose {
-        Purpose::Serve | Purpose::Ask => POOL_BYTES,
+        Purpose::Serve | Purpose::Confirm | Purpose::Ask => POOL_BYTES,
         Purpose::Recover | Purpose::Alone | Purpose::Replay => RECOVERY_POOL_BYTES,
     };
     words.push(option("innodb_buffer_pool_size", pool.to_string()));
     match purpose {
-        Purpose::Serve => words.extend(listening(home)),
+        Purpose::Serve | Purpose::Confirm => words.extend(listening(home)),
         Purpose::Recover => {
             words.extend(listening(home));
             words.push(option("offline_mode", "ON"));
@@ -227,7 +227,7 @@ pub(super) fn words(
         words.push(option("event_scheduler", "OFF"));
         words.push(option("log_error_verbosity", "3"));
     }
-    if purpose == Purpose::Serve {
+    if purpose.serves() {
         // A dump is recovered by our own settings alone. The last word counts.
         let chosen: Values = chosen::in_effect(home)?;
         words.extend(chosen.iter().map(|(name, value)| of_parameter(name, value)));
@@ -238,6 +238,11 @@ pub(super) fn words(
             words.extend(modules.map(|name| option("plugin_load_add", name)));
             words.extend(settings.iter().map(|(name, value)| option(name, value)));
         }
+    }
+    if purpose == Purpose::Confirm {
+        // Behind what was chosen for it.
+        words.push(option("offline_mode", "ON"));
+        words.push(option("event_scheduler", "OFF"));
     }
     let replicating = replicating(home, purpose, has_source(home))?;
     words.extend(replicating.iter().map(|(name, value)| option(name, value)));

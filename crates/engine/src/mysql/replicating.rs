@@ -10,6 +10,9 @@ use crate::{error::EngineError, folder::Folder, home::Home};
 pub(super) enum Purpose {
     /// Serve clients.
     Serve,
+    /// Serve clients as soon as it is known to be what it should: as one that serves, but nobody but the
+    /// administrator is let in, and no event runs, until it is opened.
+    Confirm,
     /// Recover from the files of a dump: nobody but the administrator is let in, and no event runs.
     Recover,
     /// Recover as a member of a cluster, and take over what another member had logged: it has no address, and
@@ -25,7 +28,12 @@ pub(super) enum Purpose {
 impl Purpose {
     /// Whether clients reach it.
     pub(super) fn has_address(self) -> bool {
-        matches!(self, Self::Serve | Self::Recover)
+        matches!(self, Self::Serve | Self::Confirm | Self::Recover)
+    }
+
+    /// Whether it has all settings of one that clients use.
+    pub(super) fn serves(self) -> bool {
+        matches!(self, Self::Serve | Self::Confirm)
     }
 }
 
@@ -149,7 +157,7 @@ pub(super) fn replicating(
             .collect()
     };
     let has_log = match purpose {
-        Purpose::Serve | Purpose::Alone => logs(home)?,
+        Purpose::Serve | Purpose::Confirm | Purpose::Alone => logs(home)?,
         // It goes on to serve. One that has others is started once more for them.
         Purpose::Recover => home.replication.is_logged && !home.replication.is_shared(),
         Purpose::Ask | Purpose::Replay => false,
@@ -163,7 +171,7 @@ pub(super) fn replicating(
     // heard may be all that is left of a commit.
     let asks_anew = match purpose {
         Purpose::Alone | Purpose::Replay => false,
-        Purpose::Serve | Purpose::Recover | Purpose::Ask => has_source,
+        Purpose::Serve | Purpose::Confirm | Purpose::Recover | Purpose::Ask => has_source,
     };
     let asks_anew = if asks_anew { "ON" } else { "OFF" };
     settings.push(("relay_log_recovery", asks_anew.to_owned()));

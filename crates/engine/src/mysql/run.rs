@@ -43,7 +43,7 @@ impl MySql {
             return Ok(());
         }
         SERVER.end_orphans(home).await?;
-        if purpose == Purpose::Serve {
+        if purpose.serves() {
             let at = home.clone();
             blocking(move || chosen::begin(&at)).await?;
         }
@@ -53,9 +53,9 @@ impl MySql {
         }
         let begun = self.begin(home, purpose).await;
         match purpose {
-            Purpose::Serve => {
+            Purpose::Serve | Purpose::Confirm => {
                 let why = |log: &str| complaint(log.as_bytes());
-                let again = self.begin(home, Purpose::Serve);
+                let again = self.begin(home, purpose);
                 settle_parameters(home, begun, why, again).await
             }
             Purpose::Recover | Purpose::Alone | Purpose::Ask | Purpose::Replay => begun,
@@ -105,7 +105,7 @@ impl MySql {
         self.addresses.let_go(home);
         let server = self.spawn(home, &words)?;
         let patience = match purpose {
-            Purpose::Serve | Purpose::Ask => START_WAIT,
+            Purpose::Serve | Purpose::Confirm | Purpose::Ask => START_WAIT,
             Purpose::Recover | Purpose::Alone | Purpose::Replay => RECOVER_WAIT,
         };
         wait_ready(home, patience, Some(server)).await?;

@@ -31,7 +31,11 @@ use super::{
 use crate::{
     error::EngineError,
     home::Home,
-    hosting::{server_log, whole::mark_whole},
+    hosting::{
+        chosen::{self, is_yes},
+        server_log,
+        whole::mark_whole,
+    },
     log::{LogSource, ReplayTarget},
 };
 
@@ -42,6 +46,8 @@ const APPLIED_WAIT_SECS: u8 = 1;
 const APPLIED_POLL: Duration = Duration::from_millis(20);
 /// Waits in a row in which everything was read and nobody did anything, until it is known that something is missing.
 const VAIN_WAITS_MAX: u32 = 20;
+/// The last number that a transaction can have.
+const NUMBER_MAX: u64 = (1 << 63) - 2;
 /// The user of the server's own threads, and how their states begin when they have nothing to do.
 const SERVERS_OWN: &str = "system user";
 const IDLE: [&str; 2] = [
@@ -68,7 +74,7 @@ impl MySql {
             write_down(home).await?;
             SERVER.end(home, RESTART_WAIT).await?;
             forget_given(home).await?;
-            self.launch(home, Purpose::Serve).await?;
+            self.launch(home, Purpose::Confirm).await?;
             confirm(home, &all).await?;
             mark_whole(home).await
         };
@@ -180,11 +186,14 @@ fn stopped(home: &Home, complaint: &str) -> EngineError {
 
 /// Makes sure that the server has these transactions and no others.
 async fn check_exact(session: &mut Session, all: &str) -> Result<(), EngineError> {
+    exact(session, "@@GLOBAL.gtid_executed", all).await
+}
+
+/// Makes sure that transactions, as the server is told of them, are these and no others.
+async fn exact(session: &mut Session, has: &str, all: &str) -> Result<(), EngineError> {
     let all = quoted_text(all);
-    let asked = format!(
-        "SELECT CONCAT(GTID_SUBTRACT({all}, @@GLOBAL.gtid_executed), '/', \
-         GTID_SUBTRACT(@@GLOBAL.gtid_executed, {all}))"
-    );
+    let asked =
+        format!("SELECT CONCAT(GTID_SUBTRACT({all}, {has}), '/', GTID_SUBTRACT({has}, {all}))");
     match session
         .cell("tell its transactions", &asked)
         .await?
@@ -210,10 +219,31 @@ async fn write_down(home: &Home) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Looks at the server that was started with what the other one wrote down.
+/// Looks at the server that was started with what the other one wrote down, and lets clients in.
 async fn confirm(home: &Home, all: &str) -> Result<(), EngineError> {
     let mut session = Session::open(home).await?;
-    check_exact(&mut session, all).await?;
+    // What it commits itself by now is no fault of the log's.
+    let own = session
+        .cell("tell its name", "SELECT @@GLOBAL.server_uuid")
+        .await?;
+    let executed = executed(&mut session).await?;
+    let own = format!("{own}:1-{NUMBER_MAX}");
+    let others = format!(
+        "SELECT GTID_SUBTRACT({}, GTID_SUBTRACT({own}, {all}))",
+        quoted_text(&executed),
+        own = quoted_text(&own),
+        all = quoted_text(all)
+    );
+    let others = session.cell("tell its transactions", &others).await?;
+    exact(&mut session, &quoted_text(&others), all).await?;
+    let chosen = chosen::in_effect(home)?;
+    let has_events = chosen
+        .get("event_scheduler")
+        .is_none_or(|value| is_yes(value));
+    let events = has_events.then_some("SET GLOBAL event_scheduler = ON");
+    for statement in events.into_iter().chain(["SET GLOBAL offline_mode = OFF"]) {
+        session.run("take clients", statement).await?;
+    }
     session.close().await;
     Ok(())
 }
