@@ -322,7 +322,11 @@ async fn a_running_reader_takes_over_and_the_old_writer_comes_back() {
     old.replication.followers = Vec::new();
     old.replication.upstream = Some(upstream(&new));
     let before = identity(&old);
+    // Somebody read its log while it took writes.
+    let kept = old.dir.join("log_kept");
+    std::fs::write(&kept, "1 0000beef").expect("a mark");
     rig.engine.start(&old).await.expect("comes back");
+    assert!(!kept.exists(), "it keeps none for a reader any more");
     until_rows(&rig, &old, 2 * MUCH_ROWS);
     assert!(rig.engine.replica(&old).await.expect("answers").follows);
     assert_eq!(identity(&old), before, "with its own files");

@@ -12,6 +12,7 @@ use super::{
         document::Document,
         handle::MySql,
         load,
+        points::kept::KEPT,
         process::SERVER,
         quoted::quoted_text,
         replicating::{self, Purpose},
@@ -40,6 +41,12 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 const OTHERS_WAIT: Duration = Duration::from_secs(60 * 60);
 /// The parameter by which what was committed is on the disk, and its value.
 const DURABLE: (&str, &str) = ("innodb_flush_log_at_trx_commit", "1");
+
+/// Notes that a server follows. Nobody reads the log of one that does, so it keeps none for that any more.
+async fn follows_now(home: &Home) -> Result<(), EngineError> {
+    KEPT.clear(home).await?;
+    FOLLOWS.set(home, "").await
+}
 
 /// Whether a server took writes when it last ran.
 async fn took_writes(home: &Home) -> Result<bool, EngineError> {
@@ -97,7 +104,7 @@ impl MySql {
         let made = async {
             self.launch(home, Purpose::Recover).await?;
             load::verify::check(home, places).await?;
-            FOLLOWS.set(home, "").await?;
+            follows_now(home).await?;
             SERVER.end(home, RESTART_WAIT).await?;
             self.launch(home, Purpose::Serve).await?;
             let mut session = Session::open(home).await?;
@@ -143,7 +150,7 @@ impl MySql {
         let is_contained = is_contained.await;
         SERVER.end(home, RESTART_WAIT).await?;
         match is_contained? {
-            true => FOLLOWS.set(home, "").await,
+            true => follows_now(home).await,
             false => refuse("has transactions that the one to follow has not"),
         }
     }
