@@ -325,6 +325,7 @@ fn way(history: &[u8], from: LogPlace, to: u32, file_bytes: u64) -> Option<Vec<A
 pub(super) async fn bound_taken(home: &Home) -> Result<Option<f64>, EngineError> {
     let session = Session::open(home, ADMIN).await?;
     let asked = "SELECT (SELECT CASE WHEN wal_status = 'lost' THEN 1.0 \
+         WHEN safe_wal_size IS NULL THEN NULL \
          ELSE (1 - greatest(safe_wal_size, 0) \
                / nullif(greatest(safe_wal_size, 0) \
                         + pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0))::float8 \
