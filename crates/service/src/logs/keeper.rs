@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use catalog::{CatalogExt, instances::Member};
-use model::{ClusterStatus, Instance, InstanceStatus, ResourceId, Told};
+use model::{ClusterStatus, Instance, InstanceStatus, ResourceId, Timestamp, Told};
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::shipper;
@@ -38,6 +38,8 @@ struct Way {
     writer: Instance,
     task: Option<JoinHandle<Result<(), JobError>>>,
     begun_at: Instant,
+    /// That by the node's clock, and the chunks that had been written by then.
+    begun_with: (Timestamp, u64),
     failures: u32,
     next: Instant,
     /// The share that is taken of the bound on the log that the server keeps, while this fails.
@@ -129,6 +131,7 @@ impl LogKeeper {
             writer: member.instance.clone(),
             task: None,
             begun_at: now,
+            begun_with: (context.now(), 0),
             failures: 0,
             next: now,
             bound_taken: 0.0,
@@ -142,7 +145,12 @@ impl LogKeeper {
             (way.failures, way.next) = (0, now);
         }
         if way.task.as_ref().is_some_and(|task| !task.is_finished()) {
-            if way.begun_at + WELL_AFTER < now {
+            let (since, written) = way.begun_with;
+            let resource = &member.cluster.resource_id;
+            // One that hangs does not fail either: something must have come.
+            if way.begun_at + WELL_AFTER < now
+                && context.log_windows.got_on(resource, since, written)
+            {
                 way.bound_taken = 0.0;
                 if FAILURES_MAX <= way.failures {
                     way.failures = 0;
@@ -162,6 +170,8 @@ impl LogKeeper {
             && context.answering.contains(&member.cluster.resource_id);
         if way.next <= Instant::now() && runs {
             way.begun_at = Instant::now();
+            let written = context.log_windows.written(&member.cluster.resource_id);
+            way.begun_with = (context.now(), written.unwrap_or(0));
             let ship = shipper::ship(context.clone(), member.cluster, member.instance);
             way.task = Some(tokio::spawn(ship));
         }

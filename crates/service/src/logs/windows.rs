@@ -79,6 +79,14 @@ impl LogWindows {
         self.known().get(cluster).map(|known| known.written)
     }
 
+    /// Whether anything was kept since a moment at which so many chunks had been written.
+    pub(crate) fn got_on(&self, cluster: &ResourceId, since: Timestamp, written: u64) -> bool {
+        let known = self.known();
+        known
+            .get(cluster)
+            .is_some_and(|known| written < known.chunks || Some(since) < known.latest)
+    }
+
     /// What was acknowledged until a moment is kept.
     pub(crate) fn reach(&self, cluster: &ResourceId, stream: Uuid, latest: Timestamp) {
         if let Some(known) = self.known().get_mut(cluster)
@@ -134,6 +142,11 @@ mod tests {
         assert_eq!(windows.unreached([&id].into_iter()), 1);
         windows.reach(&id, stream, Timestamp(50));
         assert_eq!(windows.unreached([&id].into_iter()), 0);
+        assert!(windows.got_on(&id, Timestamp(49), 0));
+        assert!(!windows.got_on(&id, Timestamp(50), 0), "that was before");
+        windows.wrote(&id);
+        assert!(windows.got_on(&id, Timestamp(50), 0));
+        assert!(!windows.got_on(&id, Timestamp(50), 1));
         assert_eq!(windows.of(&cluster), None, "the record has no stream");
         cluster.logs.push(LogStream {
             id: stream,
