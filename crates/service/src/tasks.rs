@@ -49,7 +49,7 @@ pub(crate) async fn begin(
         spawn(context, Checkpoints),
         spawn(context, VaultOwnership),
         spawn(context, GarbageCollection::default()),
-        spawn(context, Prune),
+        spawn(context, Prune::default()),
         spawn(context, KeyRotation),
         spawn(context, RecoveryPointExpiry),
         spawn(context, ObjectRetention::default()),

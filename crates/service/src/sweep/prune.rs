@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use catalog::{CatalogError, CatalogExt, Tx, events, jobs, keys, tombstones, verified};
 use model::{JobKind, Key, limits::EVENTS_KEPT};
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::BATCH;
 use crate::{
@@ -21,8 +22,11 @@ const MEMORY: Duration = Duration::from_secs(7 * 24 * 3_600);
 const VERIFICATIONS_KEPT: usize = 200;
 
 /// The task.
-#[derive(Debug)]
-pub(crate) struct Prune;
+#[derive(Debug, Default)]
+pub(crate) struct Prune {
+    /// What it counts here: another node tells it once this one no longer leads.
+    needed: Option<Gauge>,
+}
 
 #[async_trait]
 impl Task for Prune {
@@ -37,19 +41,34 @@ impl Task for Prune {
         context.settings.upkeep_period()
     }
 
-    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
-        let failed = |error| TaskError::doing("old rows were not removed", &error);
-        count_needed(context).await.map_err(failed)?;
-        if lived::look(context).await.map_err(failed)?.is_believed {
-            let forgotten = forget(context).await.map_err(failed);
-            let expired = retention::expire(context).await;
-            forgotten?;
-            expired.map_err(|error| {
-                TaskError::doing("expired automated snapshots were not deleted", &error)
-            })?;
+    fn stand_by(&mut self) {
+        if let Some(needed) = &self.needed {
+            needed.set(0);
         }
+    }
+
+    async fn run(&mut self, context: &Arc<ServiceContext>) -> Result<Next, TaskError> {
+        let failed = |error| TaskError::doing("the keys that are needed were not counted", &error);
+        let pruned = prune(context).await;
+        self.needed = Some(context.metrics.keys_pending_needed.clone());
+        let counted = count_needed(context).await.map_err(failed);
+        pruned?;
+        counted?;
         Ok(Next::Period)
     }
+}
+
+/// Removes what is over, each kind whatever became of the others.
+async fn prune(context: &Arc<ServiceContext>) -> Result<(), TaskError> {
+    let failed = |error| TaskError::doing("old rows were not removed", &error);
+    if !lived::look(context).await.map_err(failed)?.is_believed {
+        return Ok(());
+    }
+    let forgotten = forget(context).await.map_err(failed);
+    let expired = retention::expire(context).await;
+    forgotten?;
+    expired
+        .map_err(|error| TaskError::doing("expired automated snapshots were not deleted", &error))
 }
 
 /// Counts keys that wait for their deletion and are needed.
@@ -129,4 +148,20 @@ pub(super) async fn delete_keys(context: &ServiceContext) -> Result<(), CatalogE
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_no_longer_leads_counts_no_keys() {
+        let gauge: Gauge = Gauge::default();
+        let mut task = Prune::default();
+        task.stand_by();
+        gauge.set(3);
+        task.needed = Some(gauge.clone());
+        task.stand_by();
+        assert_eq!(gauge.get(), 0);
+    }
 }

@@ -447,7 +447,7 @@ fn a_vault_that_hangs_holds_up_neither_pruning_nor_the_rotation_of_keys() {
         assert!(ended.expect("it is good"));
         fixture.clock.advance(Duration::from_secs(8 * 24 * 3_600));
         background::spawn(&context, GarbageCollection::default());
-        background::spawn(&context, Prune);
+        background::spawn(&context, Prune::default());
         background::spawn(&context, KeyRotation);
         let succeeded = |task| {
             context
