@@ -130,6 +130,23 @@ def test_a_collector_that_is_away_is_waited_for(deploy, collector):
     assert log.read_text().count("traces cannot be sent") == 1
 
 
+def test_what_a_collector_refuses_is_dropped(deploy, collector):
+    deployment = deploy("--dev", "--otlp-endpoint", collector.url)
+    collector.status = 400
+    rds = deployment.rds()
+    refused, _ = traced(rds)
+    rds.describe_db_clusters()
+    log = deployment.server.log
+    running.wait_until(lambda: "spans were lost" in log.read_text(), 60, "it is told")
+    collector.status = 200
+    rds = deployment.rds()
+    trace, _ = traced(rds)
+    rds.describe_db_clusters()
+    collector.wait(trace, "DescribeDBClusters")
+    assert collector.spans(refused) == []
+    assert "traces cannot be sent" not in log.read_text()
+
+
 def test_what_is_left_is_sent_at_the_end(deploy, collector):
     deployment = deploy("--dev", "--otlp-endpoint", collector.url)
     rds = deployment.rds()

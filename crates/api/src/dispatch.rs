@@ -383,12 +383,15 @@ fn span(request_id: &str) -> Span {
 fn find(asked: &Asked, dialect: Dialect, known: &mut Known) -> Result<&'static Entry, Fault> {
     known.api = known.api.or(asked.service.and_then(Api::parse));
     let name = limits::echo(&asked.action);
-    Span::current().record("action", name.as_str());
+    // Who asks is not known yet: a span is not named as anybody likes.
+    let record = || Span::current().record("action", name.as_str());
     if let Some(entry) = actions::find(known.api, &asked.action) {
+        record();
         (known.api, known.entry) = (Some(entry.api), Some(entry));
         return Ok(entry);
     }
     if known_actions::is_known(known.api, &asked.action) {
+        record();
         return Err(Fault::new(
             Code::not_implemented(dialect),
             format!(

@@ -18,6 +18,12 @@ pub(crate) mod path {
     pub(crate) const TICKET: &str = "/link/v1/ticket";
     pub(crate) const KEY: &str = "/link/v1/key";
     pub(crate) const OBJECT: &str = "/link/v1/object";
+
+    /// The path that is asked for, where there is such a one: any other may be anything.
+    pub(crate) fn known(asked: &str) -> Option<&'static str> {
+        let all = [HELLO, TICKET, KEY, OBJECT];
+        all.into_iter().find(|path| *path == asked)
+    }
 }
 
 /// The first message: what the asking side speaks.

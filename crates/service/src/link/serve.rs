@@ -86,7 +86,8 @@ impl LinkServer {
     /// Answers one message.
     pub async fn handle(&self, request: &RawRequest) -> Response<Bytes> {
         let id = self.context.entropy.uuid();
-        let span = tracing::info_span!("request", %id, action = request.path, account = Empty);
+        let action = path::known(&request.path);
+        let span = tracing::info_span!("request", %id, action, account = Empty);
         trace::join_request(&span, &request.headers);
         self.answer(request).instrument(span).await
     }
