@@ -102,7 +102,7 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
             .next()
             .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
         let weight = parts
-            .find_map(|part| part.strip_prefix("q="))
+            .find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('='))
             .unwrap_or("1");
         is_gzip && weight.parse().is_ok_and(|weight: f32| 0.0 < weight)
     })
@@ -179,6 +179,8 @@ mod tests {
             ("gzip, deflate, br, zstd", true),
             ("br;q=1.0, GZIP;q=0.8", true),
             ("gzip;q=0", false),
+            ("gzip;Q=0", false),
+            ("gzip;Q=0.5", true),
             ("gzip;q=x", false),
             ("x-gzip", false),
             ("", false),

@@ -129,19 +129,22 @@ fn last_result(plan: &Plan, jobs: &Jobs) -> Markup {
     let Some(last) = plan.last_execution_date else {
         return html! {};
     };
-    let (mut done, mut failed, mut open) = (0_usize, 0_usize, 0_usize);
+    let (mut done, mut failed, mut missed, mut open) = (0_usize, 0_usize, 0_usize, 0_usize);
     for job in jobs.of(plan).take_while(|job| last <= job.creation_date) {
         match job.state.as_str() {
             "COMPLETED" => done += 1,
             "CREATED" | "PENDING" | "RUNNING" | "ABORTING" => open += 1,
+            // Its window was over before it began.
+            "EXPIRED" => missed += 1,
             _ => failed += 1,
         }
     }
     html! {
         @if 0 < failed { div { (state(Standing::Bad, &format!("{failed} failed"))) } }
+        @if 0 < missed { div { (state(Standing::Warning, &format!("{missed} missed"))) } }
         @if 0 < open { div { (state(Standing::Busy, &format!("{open} not over"))) } }
         @if 0 < done { div { (state(Standing::Good, &format!("{done} done"))) } }
-        @if done + failed + open == 0 {
+        @if done + failed + missed + open == 0 {
             @if jobs.more { (state(Standing::Off, "not among the jobs that were looked at")) }
             @else { (state(Standing::Warning, "no jobs: nothing was selected")) }
         }
@@ -190,6 +193,12 @@ mod tests {
         assert!(!shown.contains("failed"), "{shown}");
         let shown = last_result(&plan(Some(10.0)), &all).into_string();
         assert!(shown.contains("1 failed"), "{shown}");
+        let late = jobs(&[("p", "EXPIRED", 20.0)]);
+        let shown = last_result(&plan(Some(20.0)), &late).into_string();
+        assert!(
+            shown.contains("1 missed") && !shown.contains("failed"),
+            "{shown}"
+        );
         let shown = last_result(&plan(Some(40.0)), &all).into_string();
         assert!(shown.contains("nothing was selected"), "{shown}");
         assert_eq!(last_result(&plan(None), &all).into_string(), "");
