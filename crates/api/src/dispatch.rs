@@ -384,7 +384,9 @@ fn find(asked: &Asked, dialect: Dialect, known: &mut Known) -> Result<&'static E
     known.api = known.api.or(asked.service.and_then(Api::parse));
     let name = limits::echo(&asked.action);
     // Who asks is not known yet: a span is not named as anybody likes.
-    let record = || Span::current().record("action", name.as_str());
+    let record = || {
+        Span::current().record("action", name.as_str());
+    };
     if let Some(entry) = actions::find(known.api, &asked.action) {
         record();
         (known.api, known.entry) = (Some(entry.api), Some(entry));

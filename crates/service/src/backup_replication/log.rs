@@ -5,11 +5,13 @@ use model::{Cluster, Hash, LogPlace, Told};
 use uuid::Uuid;
 use vault::{Chain, ChainError, ChunkEntry, Vault};
 
-use super::Start;
 use crate::{
     context::ServiceContext,
     jobs::{JobError, Reason},
 };
+
+/// Where a snapshot lies in the log: the stream, and where the log must begin that goes with it.
+pub(super) type Start = (Uuid, LogPlace);
 
 /// Brings the chunks that lead on from snapshots over there, or on their way; answers how many were brought, and
 /// from which of the snapshots the log now leads to its end. In the log's order: what is there has no gap, whenever

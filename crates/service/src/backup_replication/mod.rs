@@ -14,10 +14,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use catalog::{CatalogExt, instances::Member};
 use futures_util::{StreamExt, stream};
-use model::{LogPlace, Region, ResourceId, Told, restore_testing::is_tested};
+use model::{Region, ResourceId, Told, restore_testing::is_tested};
 use tokio::time::Instant;
-use uuid::Uuid;
 
+use self::log::Start;
 use crate::{
     background::{Next, Task, TaskError},
     clusters::here,
@@ -27,9 +27,6 @@ use crate::{
     jobs::JobError,
     logs::{keeper::has_log, upkeep::tidy_brought},
 };
-
-/// Where a snapshot lies in the log: the stream, and where the log must begin that goes with it.
-type Start = (Uuid, LogPlace);
 
 const PERIOD: Duration = Duration::from_secs(5);
 /// Clusters that are seen to at once.
@@ -164,7 +161,7 @@ async fn replicate(
     let cluster = &member.cluster;
     // Before the listing: all that was acknowledged until then is in what is listed.
     let until = context.log_windows.of(cluster).map(|window| window.latest);
-    let written = context.log_windows.written(&cluster.resource_id);
+    let written = context.log_windows.mark(&cluster.resource_id);
     let from = context.vaults.get(&cluster.region)?;
     let owned = context.vaults.owned(region).await;
     let to = owned.map_err(|error| JobError::retry(chain(&error)))?;

@@ -4,7 +4,7 @@ use catalog::{
 };
 use model::{Arn, Cluster, ClusterStatus, LogStream, Region, RetainedBackup, Timestamp};
 
-use super::Start;
+use super::log::Start;
 use crate::{
     backups::retained,
     context::ServiceContext,

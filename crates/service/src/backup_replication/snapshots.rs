@@ -4,7 +4,7 @@ use std::time::Duration;
 use catalog::{CatalogError, CatalogExt, Tx, automated, jobs, retained_backups};
 use model::{Cluster, Snapshot, SnapshotKind, SnapshotName, SnapshotStatus};
 
-use super::Start;
+use super::log::Start;
 use crate::{
     backups::{ends, records},
     context::ServiceContext,

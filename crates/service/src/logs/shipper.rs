@@ -240,7 +240,7 @@ impl Shipper {
         // What is there can be restored also while the server cannot be asked.
         know(context, cluster, stream.id).await?;
         // One of them may have been written by a try whose end was not known.
-        context.log_windows.wrote(&cluster.resource_id);
+        context.log_windows.may_have_written(&cluster.resource_id);
         if let Some(last) = &last {
             let id = &cluster.resource_id;
             context.log_windows.reach(id, stream.id, last.at);

@@ -18,8 +18,10 @@ struct Known {
     stream: Uuid,
     earliest: Option<Timestamp>,
     latest: Option<Timestamp>,
+    /// Chunks that were written.
+    chunks: u64,
     /// Changes with each chunk that may have been written.
-    written: u64,
+    mark: u64,
 }
 
 /// No two states of what was written have the same number.
@@ -59,7 +61,8 @@ impl LogWindows {
             stream,
             earliest,
             latest: None,
-            written: fresh(),
+            chunks: 0,
+            mark: fresh(),
         });
         if one.stream != stream {
             one.latest = None;
@@ -67,16 +70,30 @@ impl LogWindows {
         (one.stream, one.earliest) = (stream, earliest);
     }
 
-    /// A chunk of the log was written, or may have been.
+    /// A chunk of the log was written.
     pub(crate) fn wrote(&self, cluster: &ResourceId) {
         if let Some(known) = self.known().get_mut(cluster) {
-            known.written = fresh();
+            known.chunks += 1;
+            known.mark = fresh();
         }
     }
 
-    /// What is the same for as long as no chunk of a cluster's log is written here; none when it is not shipped here.
+    /// Chunks may have been written by a try whose end was not known.
+    pub(crate) fn may_have_written(&self, cluster: &ResourceId) {
+        if let Some(known) = self.known().get_mut(cluster) {
+            known.mark = fresh();
+        }
+    }
+
+    /// How many chunks of a cluster's log were written here; none when it is not shipped here.
     pub(crate) fn written(&self, cluster: &ResourceId) -> Option<u64> {
-        self.known().get(cluster).map(|known| known.written)
+        self.known().get(cluster).map(|known| known.chunks)
+    }
+
+    /// What is the same for as long as no chunk of a cluster's log can have been written here; none when it is not
+    /// shipped here.
+    pub(crate) fn mark(&self, cluster: &ResourceId) -> Option<u64> {
+        self.known().get(cluster).map(|known| known.mark)
     }
 
     /// Whether anything was kept since a moment at which so many chunks had been written.
