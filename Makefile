@@ -1,6 +1,6 @@
 # Snapferry's commands. Each is a small script under scripts/; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: attack audit deb dist test-packages test-console test-ops tools help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-ready bench-maps bench-wal bench-idle bench-model bench-mysql soak soak-nodes
+.PHONY: attack audit deb dist test-packages test-console test-ops tools help setup build demo cluster-demo clean-demo test test-rust test-clients lint fmt doc bench bench-api bench-nodes bench-link bench-micro bench-sparse bench-start bench-ready bench-maps bench-wal bench-console bench-scrape bench-idle bench-model bench-mysql soak soak-nodes
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,12 @@ bench-maps: ## Next snapshots with change maps and without, at two sizes; writes
 
 bench-wal: ## How a cluster's log gets to the vault, and a restore to a time, beside pgBackRest's archive; writes docs/benchmarks/wal.md (BENCH_ARGS="--rounds 1" for a look)
 	@scripts/bench-wal $(BENCH_ARGS)
+
+bench-console: ## What the console's pages cost with 100,000 snapshots; writes docs/benchmarks/console.md
+	@scripts/bench-console $(BENCH_ARGS)
+
+bench-scrape: ## What a scrape of /metrics costs with 2,000 clusters; writes docs/benchmarks/scrape.md
+	@scripts/bench-scrape $(BENCH_ARGS)
 
 bench-ready: ## Time until a new cluster is ready, with one server and Multi-AZ; writes docs/benchmarks/ready.md (BENCH_ARGS="--rounds 1" for a look)
 	@scripts/bench-ready $(BENCH_ARGS)

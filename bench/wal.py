@@ -1,7 +1,8 @@
 """A cluster's log on its way to the vault, and a restore to a time, beside pgBackRest's asynchronous archive.
 
-Each archiver meets the same transactions on a server of the same settings, in the same run: pgBackRest, pg_receivewal
-as the least that a stream costs (lz4, no encryption), and Snapferry through its API. CPU is what the archiver's own
+Each archiver meets the same transactions in the same run: pgBackRest, pg_receivewal as the least that a stream costs
+(lz4, no encryption), both on servers with the settings below, and Snapferry through its API, whose clusters have their
+own: CPU is compared for each GB of log. CPU is what the archiver's own
 processes spend, and the server's archiver or sender with them. Missing an aim is shown, not an error, since machines
 differ.
 """
@@ -28,7 +29,7 @@ USER, PASSWORD, REGION, DATABASE = "ferryman", "correct-horse-7", "us-east-1", "
 SECRET = "bench-secret-1"
 WAIT_SECONDS = 900
 CLIENTS = 4
-# What counts in a log's speed and bytes, the same for every server.
+# What counts in a log's speed and bytes, of the peers' servers.
 SETTINGS = {"shared_buffers": "128MB", "max_wal_size": "1GB", "wal_compression": "off", "synchronous_commit": "on"}
 BEHIND_MAX_SECONDS = 2
 PR_SET_CHILD_SUBREAPER = 36
@@ -380,7 +381,7 @@ class Snapferry:
         return moved
 
     def create(self, name):
-        """An encrypted cluster with the settings of all, as far as its parameter group sets them."""
+        """An encrypted cluster."""
         # The daily window would take a snapshot of its own.
         far = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=12)
         self.rds.create_db_cluster(
